@@ -1,0 +1,1 @@
+"""The user-mode operating system model: address space, loader, threads, handles, services."""

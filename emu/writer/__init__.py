@@ -1,0 +1,1 @@
+"""From a plan to bytes: structures, layout, sinks, named fault points."""

@@ -1,0 +1,1 @@
+"""Pointwise entitlement: must, may or may never this page be in the file?"""

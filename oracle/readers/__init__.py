@@ -1,0 +1,1 @@
+"""One reader a container: bytes to facts with spans. Readers never raise on content."""
