@@ -1,0 +1,116 @@
+"""The rule registry: ``@rule`` and the id grammar.
+
+An id is ``AREA-TOPIC-NNN``: assigned once, never positional, never used again. A retired id stays in ``RETIRED``.
+Areas: MDMP (minidump container and streams), XCUT (across streams), PAGE (memory against truth), TRUE (streams
+against truth).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .model import Fault, Grade, Level, Source, Span
+
+if TYPE_CHECKING:
+    from .case import Case
+
+ID = re.compile(r"[A-Z]{4}-[A-Z0-9]+(?:-[A-Z0-9]+)*-[0-9]{3}")
+
+RETIRED: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One or more checks of a rule. ``count`` > 1 stands for that many alike that all passed."""
+
+    subject: str
+    passed: bool
+    fault: Fault = Fault.WRONG
+    expected: tuple[str, ...] = ()
+    actual: str = ""
+    spans: tuple[Span, ...] = ()
+    count: int = 1
+
+
+def ok(subject: str, count: int = 1) -> Check:
+    return Check(subject, True, count=count)
+
+
+def bad(subject: str, expected: str | tuple[str, ...], actual: str, *spans: Span, fault: Fault = Fault.WRONG) -> Check:
+    return Check(subject, False, fault, (expected,) if isinstance(expected, str) else expected, actual, spans)
+
+
+Checks = Iterator[Check]
+Applies = Callable[["Case"], bool]
+
+
+def always(_case: Case) -> bool:
+    return True
+
+
+def own(case: Case) -> bool:
+    """Only a dump that is judged against its truth."""
+    return case.truth is not None
+
+
+def foreign(case: Case) -> bool:
+    return case.truth is None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    id: str
+    title: str
+    level: Level
+    foreign_level: Level
+    """The level for a dump that is judged without truth; the spec grades some rules twice."""
+    sources: tuple[Source, ...]
+    check: Callable[[Case], Checks] = field(repr=False)
+    needs: tuple[str, ...]
+    """Facts without which the rule cannot run: keys of ``Dump.facts``."""
+    reports: tuple[str, ...]
+    """Topics of reader defects that this rule speaks for."""
+    applies: Applies = field(repr=False)
+
+    @property
+    def grade(self) -> Grade:
+        """The strongest grade among the sources."""
+        return min((source.grade for source in self.sources), key=list(Grade).index)
+
+    @property
+    def rationale(self) -> str:
+        return (self.check.__doc__ or "").strip()
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(
+    id: str,  # noqa: A002
+    title: str,
+    level: Level,
+    *sources: Source,
+    needs: tuple[str, ...] = (),
+    reports: tuple[str, ...] = (),
+    applies: Applies = always,
+    foreign_level: Level | None = None,
+) -> Callable[[Callable[[Case], Checks]], Callable[[Case], Checks]]:
+    """Register a rule. The decorated function yields ``ok`` and ``bad`` checks; ``explain`` prints its docstring.
+
+    Raises ValueError at import for a malformed, repeated or retired id, and for a rule without a source.
+    """
+    if not ID.fullmatch(id):
+        raise ValueError(f"rule id {id!r} is not AREA-TOPIC-NNN")
+    if id in RULES or id in RETIRED:
+        raise ValueError(f"rule id {id} is taken")
+    if not sources:
+        raise ValueError(f"rule {id} names no source")
+
+    def register(check: Callable[[Case], Checks]) -> Callable[[Case], Checks]:
+        RULES[id] = Rule(id, title, level, foreign_level or level, sources, check, needs, reports, applies)
+        return check
+
+    return register
