@@ -1,0 +1,38 @@
+"""What a rule is given: the dump, and, for a dump of one's own, the truth and the request it must answer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .readers.facts import Dump
+
+if TYPE_CHECKING:
+    from .truth import ProcessTruth, RequestTruth
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What happened when the dump alone was loaded into a fresh machine and run from its exception's context."""
+
+    code: int | None
+    """NTSTATUS of the exception met; None when none was."""
+    address: int | None
+    information: tuple[int, ...] = ()
+    error: str | None = None
+    """Why the dump could not be loaded or run, in one line."""
+
+
+Replayer = Callable[[Dump], Replayed]
+"""Given by the caller, because the judge owns no machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    dump: Dump
+    truth: ProcessTruth | None = None
+    """None: a foreign dump. Only structural rules run."""
+    request: RequestTruth | None = None
+    replay: Replayer | None = None
+    profile: str = "modern"

@@ -1,0 +1,229 @@
+"""Structures of the format as data: the tables of ``oracle/tables`` and the records decoded by them.
+
+Decoding never raises on content. A structure that the file cuts short gives a record whose missing fields read as 0
+and whose ``complete`` is False; the reader that asked for it decides what defect that is.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from .model import Grade, Source, Span
+from .source import ByteSource
+
+# Kind of a field -> bytes of one element, signed. "bytes" is an opaque run of any width; "utf16" a fixed array of
+# UTF-16LE units, NUL padded.
+KINDS: Final[Mapping[str, tuple[int, bool]]] = {
+    "u8": (1, False),
+    "u16": (2, False),
+    "u32": (4, False),
+    "u64": (8, False),
+    "i32": (4, True),
+    "bytes": (1, False),
+    "utf16": (2, False),
+}
+
+
+class TableError(Exception):
+    """A table of the judge is malformed: a bug in the judge, never a property of a dump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One row of a structure table."""
+
+    name: str
+    """The member's C path: ``Stack.Memory.Rva``."""
+    offset: int
+    """From the start of the structure, in bytes."""
+    width: int
+    """In bytes; of a whole array, where the row is one."""
+    kind: str
+    source: Source
+
+    @property
+    def count(self) -> int:
+        """Elements: 1 unless the row is an array."""
+        return self.width // KINDS[self.kind][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    name: str
+    size: int
+    """In bytes."""
+    fields: Mapping[str, Field]
+    """By name, in table order, which is file order."""
+    source: Source
+    header: str | None
+    """The public C header that declares it, or None when none does."""
+    c_type: str
+    """Its name in that header."""
+    architectures: tuple[str, ...]
+    """Targets for which the header declares it; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enumeration:
+    """Names of numbers, or of bits."""
+
+    name: str
+    members: Mapping[str, int]
+    source: Source
+    header: str | None
+    """The public C header that declares the members, or None."""
+    undeclared: frozenset[str]
+    """Members that newer headers, or other writers, define."""
+
+    def __getitem__(self, name: str) -> int:
+        return self.members[name]
+
+    def name_of(self, value: int) -> str:
+        """The member's name, or the value in hexadecimal: no enumeration of this format is closed."""
+        return next((name for name, number in self.members.items() if number == value), f"{value:#x}")
+
+    @property
+    def mask(self) -> int:
+        """All bits of a flag enumeration."""
+        mask = 0
+        for value in self.members.values():
+            mask |= value
+        return mask
+
+
+def _structure(name: str, table: Mapping[str, Any]) -> Structure:
+    source = Source(table["source"], Grade(table.get("grade", "DOCUMENTED")))
+    fields: dict[str, Field] = {}
+    for row in table["fields"]:
+        field, offset, width, kind, *rest = row
+        override = rest[0] if rest else {}
+        if kind not in KINDS or width % KINDS[kind][0] or offset + width > table["size"] or field in fields:
+            raise TableError(f"{name}.{field}: offset {offset:#x}, width {width}, kind {kind!r} do not fit")
+        fields[field] = Field(
+            field,
+            offset,
+            width,
+            kind,
+            Source(override.get("source", source.where), Grade(override.get("grade", source.grade))),
+        )
+    return Structure(
+        name,
+        table["size"],
+        fields,
+        source,
+        table.get("header"),
+        table.get("c_type", name),
+        tuple(table.get("architectures", ())),
+    )
+
+
+@cache
+def _tables() -> tuple[Mapping[str, Structure], Mapping[str, Enumeration]]:
+    structures: dict[str, Structure] = {}
+    enumerations: dict[str, Enumeration] = {}
+    folder = files(__package__) / "tables"
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if not entry.name.endswith(".toml"):
+            continue
+        document = tomllib.loads(entry.read_text(encoding="utf-8"))
+        for name, table in document.get("structures", {}).items():
+            if name in structures:
+                raise TableError(f"{entry.name}: structure {name} is declared twice")
+            structures[name] = _structure(name, table)
+        for name, table in document.get("enumerations", {}).items():
+            if name in enumerations:
+                raise TableError(f"{entry.name}: enumeration {name} is declared twice")
+            enumerations[name] = Enumeration(
+                name,
+                table["members"],
+                Source(table["source"], Grade(table.get("grade", "DOCUMENTED"))),
+                table.get("header"),
+                frozenset(table.get("undeclared", ())),
+            )
+    return structures, enumerations
+
+
+def structures() -> Mapping[str, Structure]:
+    return _tables()[0]
+
+
+def enumerations() -> Mapping[str, Enumeration]:
+    return _tables()[1]
+
+
+def structure(name: str) -> Structure:
+    return structures()[name]
+
+
+def enumeration(name: str) -> Enumeration:
+    return enumerations()[name]
+
+
+class Record:
+    """One structure of the file, decoded field by field on demand."""
+
+    __slots__ = ("_data", "path", "span", "structure")
+
+    def __init__(self, structure: Structure, path: str, offset: int, data: memoryview) -> None:
+        self.structure = structure
+        self.path = path
+        """What it is, for a report: ``thread 2``, ``module 0``."""
+        self.span = Span(offset, offset + structure.size)
+        self._data = data
+
+    @property
+    def type(self) -> str:
+        return self.structure.name
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file holds all of it."""
+        return len(self._data) == self.structure.size
+
+    def __getitem__(self, name: str) -> int:
+        """The value of an integer field; KeyError for a field that the table does not have."""
+        field = self.structure.fields[name]
+        return int.from_bytes(
+            self._data[field.offset : field.offset + field.width], "little", signed=KINDS[field.kind][1]
+        )
+
+    def array(self, name: str) -> tuple[int, ...]:
+        """The elements of an array of integers."""
+        field = self.structure.fields[name]
+        width, signed = KINDS[field.kind]
+        start, end = field.offset, field.offset + field.width
+        return tuple(
+            int.from_bytes(self._data[at : at + width], "little", signed=signed) for at in range(start, end, width)
+        )
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of any field; short where the file is."""
+        field = self.structure.fields[name]
+        return bytes(self._data[field.offset : field.offset + field.width])
+
+    def text(self, name: str) -> str:
+        """A fixed UTF-16 array up to its first NUL; what is no UTF-16 reads as U+FFFD."""
+        return self.raw(name).decode("utf-16-le", "replace").partition("\0")[0]
+
+    def data(self) -> bytes:
+        """All bytes of the record."""
+        return bytes(self._data)
+
+    def span_of(self, name: str) -> Span:
+        """Where in the file the field is."""
+        field = self.structure.fields[name]
+        return Span(self.span.start + field.offset, self.span.start + field.offset + field.width)
+
+    def __repr__(self) -> str:
+        return f"<{self.structure.name} {self.path} at {self.span}>"
+
+
+def decode(source: ByteSource, offset: int, structure_name: str, path: str) -> Record:
+    """Decode ``structure_name`` at file offset ``offset``. ``complete`` tells whether the file holds all of it."""
+    table = structure(structure_name)
+    return Record(table, path, offset, source.view(offset, table.size))

@@ -1,0 +1,367 @@
+"""What a minidump says: facts with the bytes they came from, and the defects met while decoding them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ..decode import Record
+from ..model import Fault, Span
+from ..source import ByteSource
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Something the reader met that the format does not allow. A rule whose ``reports`` has the topic speaks for it."""
+
+    topic: str
+    subject: str
+    fault: Fault
+    expected: tuple[str, ...]
+    actual: str
+    spans: tuple[Span, ...]
+
+
+class Owner(StrEnum):
+    """What a claimed byte is."""
+
+    FACT = "fact"
+    MEMORY = "memory"
+    PADDING = "padding"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Bytes of the file that something owns."""
+
+    span: Span
+    label: str
+    owner: Owner = Owner.FACT
+    shared: bool = False
+    """An identical claim (same bytes, same kind of thing) is legal: equal strings, a context cited twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class DontCare:
+    """Bytes that no rule can judge, by declaration."""
+
+    span: Span
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A directory entry whose bytes lie inside the file."""
+
+    type: int
+    name: str
+    record: Record
+    """The MINIDUMP_DIRECTORY."""
+    span: Span
+    """Its bytes. Their length is DataSize."""
+
+    @property
+    def rva(self) -> int:
+        return self.span.start
+
+    @property
+    def size(self) -> int:
+        return len(self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class StringFact:
+    """A MINIDUMP_STRING."""
+
+    span: Span
+    """Length, units and, where there is one, the NUL behind them."""
+    raw: bytes
+    """The units, without NUL."""
+    terminated: bool
+
+    @property
+    def text(self) -> str:
+        """What is no UTF-16 reads as U+FFFD."""
+        return self.raw.decode("utf-16-le", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFact:
+    """A CONTEXT record of the dump's architecture."""
+
+    record: Record
+    """CONTEXT_AMD64, CONTEXT_X86, CONTEXT_ARM or CONTEXT_ARM64."""
+    span: Span
+    """The whole record: DataSize bytes at Rva, behind the fixed part an XSTATE extension."""
+    ip: int
+    sp: int
+
+    @property
+    def flags(self) -> int:
+        """ContextFlags, as stored."""
+        return self.record["ContextFlags"]
+
+    @property
+    def extension(self) -> Span:
+        """The bytes behind the fixed part; empty in most dumps."""
+        return Span(self.record.span.end, max(self.span.end, self.record.span.end))
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFact:
+    record: Record
+    """MINIDUMP_THREAD."""
+    context: ContextFact | None
+    """None when the location does not lie in the file or is too short for the architecture."""
+
+    @property
+    def id(self) -> int:
+        return self.record["ThreadId"]
+
+    @property
+    def stack_start(self) -> int:
+        return self.record["Stack.StartOfMemoryRange"]
+
+    @property
+    def stack_size(self) -> int:
+        return self.record["Stack.Memory.DataSize"]
+
+    @property
+    def stack_end(self) -> int:
+        return self.stack_start + self.stack_size
+
+    @property
+    def stack_rva(self) -> int:
+        return self.record["Stack.Memory.Rva"]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadNameFact:
+    record: Record
+    """MINIDUMP_THREAD_NAME."""
+    name: StringFact | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFact:
+    record: Record
+    """MINIDUMP_MODULE."""
+    name: StringFact | None
+    code_view: Span | None
+    """The bytes of the CodeView record; None when there is none or it does not lie in the file."""
+    misc: Span | None
+
+    @property
+    def base(self) -> int:
+        return self.record["BaseOfImage"]
+
+    @property
+    def size(self) -> int:
+        return self.record["SizeOfImage"]
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadedModuleFact:
+    record: Record
+    """MINIDUMP_UNLOADED_MODULE."""
+    name: StringFact | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRange:
+    """Captured bytes of the target: ``[start, start + size)`` is in the file from ``offset``."""
+
+    start: int
+    size: int
+    offset: int
+    stream: int
+    """5 (MemoryList) or 9 (Memory64List)."""
+    record: Record
+    """Its descriptor."""
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+    @property
+    def span(self) -> Span:
+        return Span(self.offset, self.offset + self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionFact:
+    record: Record
+    """MINIDUMP_EXCEPTION_STREAM."""
+    context: ContextFact | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandleFact:
+    record: Record
+    """MINIDUMP_HANDLE_DESCRIPTOR or MINIDUMP_HANDLE_DESCRIPTOR_2."""
+    type_name: StringFact | None
+    object_name: StringFact | None
+    object_infos: tuple[Record, ...]
+    """MINIDUMP_HANDLE_OBJECT_INFORMATION, in chain order."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommentFact:
+    """Stream 10 (ANSI) or 11 (UTF-16)."""
+
+    stream: Stream
+    text: str | None
+    """Up to the NUL; None when it does not decode."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTableFact:
+    """One dynamic function table of stream 13."""
+
+    record: Record
+    """MINIDUMP_FUNCTION_TABLE_DESCRIPTOR."""
+    native: Span
+    entries: Span
+
+
+@dataclass
+class Dump:
+    """A minidump as read. Absent streams leave None or an empty list; ``facts`` and ``broken`` tell them apart."""
+
+    source: ByteSource
+    kind: str = "minidump"
+    header: Record | None = None
+    directory: list[Record] = field(default_factory=list)
+    streams: dict[int, Stream] = field(default_factory=dict)
+    """The first of each type, type 0 excluded, that lies in the file."""
+    duplicates: list[Stream] = field(default_factory=list)
+
+    system_info: Record | None = None
+    csd_version: StringFact | None = None
+    misc_info: Record | None = None
+    """MINIDUMP_MISC_INFO_5 with only its first ``misc_info["SizeOfInfo"]`` bytes; the rest reads as 0."""
+    system_memory_info: Record | None = None
+    vm_counters: Record | None = None
+    """MINIDUMP_PROCESS_VM_COUNTERS_1 or _2."""
+    threads: list[ThreadFact] = field(default_factory=list)
+    thread_infos: list[Record] = field(default_factory=list)
+    thread_names: list[ThreadNameFact] = field(default_factory=list)
+    modules: list[ModuleFact] = field(default_factory=list)
+    unloaded_modules: list[UnloadedModuleFact] = field(default_factory=list)
+    memory: list[MemoryRange] = field(default_factory=list)
+    """Of streams 5 and 9 alike, in file order of the descriptors; only ranges whose bytes lie in the file."""
+    memory64_base: int | None = None
+    memory_infos: list[Record] = field(default_factory=list)
+    exception: ExceptionFact | None = None
+    handles: list[HandleFact] = field(default_factory=list)
+    comment: CommentFact | None = None
+    function_tables: list[FunctionTableFact] = field(default_factory=list)
+    tokens: list[Record] = field(default_factory=list)
+    """MINIDUMP_TOKEN_INFO_HEADER."""
+
+    headers: dict[int, Record] = field(default_factory=dict)
+    """The list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
+    facts: set[str] = field(default_factory=set)
+    """What could be decoded: see ``minidump.FACTS``."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """What should be there and could not be decoded: fact -> topic of the defect."""
+    defects: list[Defect] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    dont_cares: list[DontCare] = field(default_factory=list)
+    _lookup: _Lookup | None = field(default=None, repr=False)
+
+    @property
+    def architecture(self) -> str | None:
+        """``x86``, ``amd64``, ``arm``, ``arm64``; None when SystemInfo is absent or names another."""
+        from .contexts import architecture_of  # noqa: PLC0415 - contexts needs the facts above
+
+        return None if self.system_info is None else architecture_of(self.system_info["ProcessorArchitecture"])
+
+    @property
+    def flags(self) -> int:
+        """The header's Flags: MINIDUMP_TYPE bits."""
+        return 0 if self.header is None else self.header["Flags"]
+
+    def dont_care(self, span: Span, why: str) -> None:
+        """Declare that no rule judges ``span``. Only where a document leaves a writer free."""
+        self.dont_cares.append(DontCare(span, why))
+
+    def defect(
+        self, topic: str, subject: str, expected: str, actual: str, *spans: Span, fault: Fault = Fault.WRONG
+    ) -> None:
+        self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
+
+    def breaks(self, fact: str, topic: str) -> None:
+        """Record that ``fact`` cannot be relied on because of a defect of ``topic``; the first defect is kept."""
+        self.facts.discard(fact)
+        self.broken.setdefault(fact, topic)
+
+    def found(self, fact: str) -> None:
+        if fact not in self.broken:
+            self.facts.add(fact)
+
+    def claim(self, span: Span, label: str, owner: Owner = Owner.FACT, *, shared: bool = False) -> None:
+        if span.end > span.start:
+            self.claims.append(Claim(span, label, owner, shared))
+
+    def read_memory(self, address: int, size: int) -> bytes | None:
+        """Bytes of the target as captured; None unless the dump holds all of them."""
+        return self._ranges().read(self.source, address, size)
+
+    def covered(self, start: int, end: int) -> bool:
+        """Whether the dump holds every byte of ``[start, end)`` of the target."""
+        return self._ranges().covered(start, end)
+
+    def captured(self) -> list[tuple[int, int]]:
+        """The union of the captured ranges: sorted ``[start, end)`` pairs that neither overlap nor touch."""
+        return self._ranges().union
+
+    def _ranges(self) -> _Lookup:
+        if self._lookup is None:
+            self._lookup = _Lookup(self.memory)
+        return self._lookup
+
+
+class _Lookup:
+    """Address -> file offset over ranges that may come unsorted and overlapping: one sweep, then bisection."""
+
+    def __init__(self, ranges: list[MemoryRange]) -> None:
+        self.pieces: list[tuple[int, int, int]] = []
+        """Sorted, disjoint ``(start, end, offset)``; where ranges overlap, the one that starts lower owns the bytes."""
+        self.union: list[tuple[int, int]] = []
+        top = 0
+        for item in sorted(ranges, key=lambda item: (item.start, -item.size)):
+            start = max(item.start, top)
+            if item.end <= start:
+                continue
+            self.pieces.append((start, item.end, item.offset + start - item.start))
+            if self.union and self.union[-1][1] >= start:
+                self.union[-1] = (self.union[-1][0], item.end)
+            else:
+                self.union.append((start, item.end))
+            top = item.end
+        self._starts = [piece[0] for piece in self.pieces]
+        self._union_starts = [piece[0] for piece in self.union]
+
+    def covered(self, start: int, end: int) -> bool:
+        index = bisect_right(self._union_starts, start) - 1
+        return end <= start or (index >= 0 and end <= self.union[index][1])
+
+    def read(self, source: ByteSource, address: int, size: int) -> bytes | None:
+        if size <= 0 or not self.covered(address, address + size):
+            return None
+        index = bisect_right(self._starts, address) - 1
+        parts = []
+        while size:
+            start, end, offset = self.pieces[index]
+            length = min(end - address, size)
+            parts.append(source.view(offset + address - start, length))
+            address += length
+            size -= length
+            index += 1
+        return b"".join(parts)
