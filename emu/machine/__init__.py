@@ -1,1 +1,1 @@
-"""The CPU, its page tables, its traps, and the one buffer that is guest RAM."""
+"""The machine: one host buffer of RAM, page tables in it, and an amd64 processor that faults exactly."""

@@ -1,0 +1,319 @@
+"""amd64 four-level page tables in RAM, and a page walker of our own.
+
+The walker exists because Unicorn's obeys the current privilege level and overwrites CR2 (spec unicorn-and-lief 2).
+It reads 4 KiB, 2 MiB and 1 GiB pages; `map` and `map_large` make 4 KiB and 2 MiB ones.
+"""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .ram import PAGE_SIZE, Ram
+
+# Page-table entry bits: AMD64 Architecture Programmer's Manual vol. 2, 5.4.1; Intel SDM vol. 3A, 4.5.
+PRESENT = 1 << 0
+WRITABLE = 1 << 1
+USER = 1 << 2
+ACCESSED = 1 << 5
+DIRTY = 1 << 6
+LARGE = 1 << 7  # in a page-directory entry (2 MiB) or page-directory-pointer entry (1 GiB)
+NO_EXECUTE = 1 << 63
+FRAME = 0x000F_FFFF_FFFF_F000
+
+ENTRIES = 512
+LARGE_PAGE_SIZE = 0x20_0000
+_ADDRESS_BITS = 48
+_MASK64 = (1 << 64) - 1
+
+
+class PagingError(Exception):
+    """A mapping request that the page tables cannot hold."""
+
+
+class PageNotPresent(PagingError):  # noqa: N818 - the term of the architecture
+    """A virtual address without a mapping was read or written from the host side. `va` is that address."""
+
+    def __init__(self, va: int) -> None:
+        super().__init__(f"virtual address {va:#x}: no page is mapped there")
+        self.va = va
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Where one virtual address leads: `pa` is exact to the byte, `size` is that of the page (bytes)."""
+
+    pa: int
+    write: bool
+    user: bool
+    execute: bool
+    size: int
+
+
+def is_canonical(va: int) -> bool:
+    """Whether bits 47 to 63 of `va` are all equal (AMD64 manual vol. 2, 1.1.3)."""
+    return 0 <= va < 1 << 47 or (1 << 64) - (1 << 47) <= va < 1 << 64
+
+
+class PageTables:
+    """One address space. `root` is the physical address for CR3.
+
+    `generation` grows with every change to a mapping and `code_generation` with every change of bytes or mappings
+    that a processor may have translated; a Cpu that was given these tables looks at both before it runs.
+    """
+
+    def __init__(self, ram: Ram) -> None:
+        self._ram = ram
+        self._words = ram.view.cast("Q")
+        self.root = ram.allocate_page()
+        self.generation = 0
+        self.code_generation = 0
+
+    # --- changing mappings -----------------------------------------------------------------------------------------
+
+    def map(self, va: int, pa: int, count: int, *, write: bool, user: bool, execute: bool) -> None:
+        """Maps `count` 4 KiB pages at `va` onto the contiguous physical pages from `pa`; both page-aligned.
+
+        Raises PagingError when a page of the range is mapped already; then nothing has been changed.
+        """
+        self._check_range(va, count, PAGE_SIZE)
+        if pa % PAGE_SIZE:
+            raise PagingError(f"physical address {pa:#x}: expected a multiple of {PAGE_SIZE:#x}")
+        for taken, _, _ in self.runs(va, count * PAGE_SIZE):
+            raise PagingError(f"virtual address {taken:#x}: mapped already")
+        first = pa | _flags(write=write, user=user, execute=execute)
+        for base, index, length in self._leaf_tables(va, count):
+            entry = first + (base - va)
+            start = self._leaf_table(base) // 8 + index
+            self._words[start : start + length] = array("Q", range(entry, entry + length * PAGE_SIZE, PAGE_SIZE))
+        self._changed(code=execute)
+
+    def map_large(self, va: int, pa: int, count: int, *, write: bool, user: bool, execute: bool) -> None:
+        """Maps `count` 2 MiB pages; `va` and `pa` are multiples of 2 MiB. Raises PagingError as `map` does."""
+        self._check_range(va, count, LARGE_PAGE_SIZE)
+        if pa % LARGE_PAGE_SIZE:
+            raise PagingError(f"physical address {pa:#x}: expected a multiple of {LARGE_PAGE_SIZE:#x}")
+        for number in range(count):
+            directory = self._table(va + number * LARGE_PAGE_SIZE, levels=2)
+            slot = directory // 8 + ((va + number * LARGE_PAGE_SIZE) >> 21) % ENTRIES
+            if self._words[slot] & PRESENT:
+                raise PagingError(f"virtual address {va + number * LARGE_PAGE_SIZE:#x}: mapped already")
+            flags = _flags(write=write, user=user, execute=execute)
+            self._words[slot] = (pa + number * LARGE_PAGE_SIZE) | flags | LARGE
+        self._changed(code=execute)
+
+    def unmap(self, va: int, count: int) -> None:
+        """Removes `count` 4 KiB mappings from `va`; holes in the range are fine. The physical pages stay allocated.
+
+        Raises PagingError when the range holds a large page.
+        """
+        for start, length in self._present_leaves(va, count):
+            self._words[start : start + length] = array("Q", bytes(8 * length))
+        # The frames may come back with other bytes: whatever was translated from them must go.
+        self._changed(code=True)
+
+    def protect(self, va: int, count: int, *, write: bool, user: bool, execute: bool) -> None:
+        """Gives new rights to those of the `count` 4 KiB pages from `va` that are mapped; keeps their A and D bits.
+
+        Raises PagingError when the range holds a large page.
+        """
+        keep = ~(WRITABLE | USER | NO_EXECUTE) & _MASK64
+        flags = _flags(write=write, user=user, execute=execute)
+        for start, length in self._present_leaves(va, count):
+            old = self._words[start : start + length].tolist()
+            self._words[start : start + length] = array("Q", [e & keep | flags if e & PRESENT else e for e in old])
+        self._changed(code=execute)
+
+    def set_self_map(self, index: int) -> None:
+        """Points top-level slot `index` (0 to 511) at the top table itself, supervisor only, as Windows does."""
+        self._words[self.root // 8 + index] = self.root | PRESENT | WRITABLE | NO_EXECUTE
+        self._changed(code=False)
+
+    # --- looking up ------------------------------------------------------------------------------------------------
+
+    def translate(self, va: int) -> Translation | None:
+        """The mapping of `va`, or None when nothing is mapped there or the address is not canonical."""
+        found = self._walk(va)
+        if found is None:
+            return None
+        entry, rights, size = found
+        return Translation(
+            pa=(entry & FRAME & ~(size - 1)) + va % size,
+            write=bool(rights & WRITABLE),
+            user=bool(rights & USER),
+            execute=not rights & NO_EXECUTE,
+            size=size,
+        )
+
+    def runs(self, va: int, size: int) -> Iterator[tuple[int, int, int]]:
+        """The mapped pieces of `size` bytes from `va`, ascending, as (va, pa, length in bytes).
+
+        Each piece is physically contiguous and as long as it can be. Unmapped parts are left out.
+        """
+        start, pa, length = 0, 0, 0
+        for piece, frame, piece_length in self._pieces(va, va + size):
+            if length and piece == start + length and frame == pa + length:
+                length += piece_length
+                continue
+            if length:
+                yield start, pa, length
+            start, pa, length = piece, frame, piece_length
+        if length:
+            yield start, pa, length
+
+    def read(self, va: int, size: int) -> bytes:
+        """`size` bytes from `va`, whatever the protections. Raises PageNotPresent for the first missing byte."""
+        return b"".join(self._ram.read(pa, length) for _, pa, length in self._whole(va, size))
+
+    def write(self, va: int, data: bytes | bytearray | memoryview) -> None:
+        """Writes `data` at `va`, whatever the protections; all of it or, with PageNotPresent, nothing.
+
+        Sets no D bit: those tell what the guest itself wrote.
+        """
+        source = memoryview(data)
+        for piece, pa, length in list(self._whole(va, len(source))):
+            self._ram.write(pa, source[piece - va : piece - va + length])
+        ends = (self.translate(va), self.translate(va + max(len(source), 1) - 1))
+        if len(source) > PAGE_SIZE or any(page.execute for page in ends if page):
+            self.code_generation += 1
+
+    def take_dirty(self, va: int, count: int) -> list[int]:
+        """Addresses of those of the `count` 4 KiB pages from `va` that the guest wrote; clears their D bits."""
+        dirty = []
+        for base, index, length in self._leaf_tables(va, count):
+            table = self._find_table(base)
+            if table is None:
+                continue
+            for number in range(length):
+                slot = table // 8 + index + number
+                if self._words[slot] & (PRESENT | DIRTY) == PRESENT | DIRTY:
+                    self._words[slot] &= ~DIRTY & _MASK64
+                    dirty.append(base + number * PAGE_SIZE)
+        if dirty:
+            self._changed(code=False)
+        return dirty
+
+    # --- the walker ------------------------------------------------------------------------------------------------
+
+    def _walk(self, va: int) -> tuple[int, int, int] | None:
+        """(leaf entry, effective rights in the positions of an entry, page size) of `va`."""
+        if not is_canonical(va):
+            return None
+        table, allowed, denied = self.root, WRITABLE | USER, 0
+        for shift in (39, 30, 21, 12):
+            slot = table // 8 + (va >> shift) % ENTRIES
+            entry = self._words[slot] if slot < len(self._words) else 0
+            if not entry & PRESENT:
+                return None
+            allowed &= entry
+            denied |= entry & NO_EXECUTE
+            if shift == 12 or (shift < 39 and entry & LARGE):
+                return entry, allowed | denied, 1 << shift
+            table = entry & FRAME
+        raise AssertionError("unreachable: the last level is always a leaf")
+
+    def _pieces(self, va: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Mapped pieces page by page; skips whatever a missing table leaves unmapped in one step."""
+        while va < end:
+            if not is_canonical(va):
+                if va >= 1 << 63 or end <= (1 << 64) - (1 << 47):
+                    return
+                va = (1 << 64) - (1 << 47)
+            table = self.root
+            for shift in (39, 30, 21, 12):
+                slot = table // 8 + (va >> shift) % ENTRIES
+                entry = self._words[slot] if slot < len(self._words) else 0
+                size = 1 << shift
+                step = min(size - va % size, end - va)
+                if not entry & PRESENT:
+                    va += step
+                    break
+                if shift == 12:
+                    # The rest of this table in one go: the hot path of every capture.
+                    count = min(ENTRIES - (va >> 12) % ENTRIES, (end - va + va % PAGE_SIZE + 0xFFF) // PAGE_SIZE)
+                    for leaf in self._words[slot : slot + count].tolist():
+                        offset = va % PAGE_SIZE
+                        length = min(PAGE_SIZE - offset, end - va)
+                        if leaf & PRESENT:
+                            yield va, (leaf & FRAME) + offset, length
+                        va += length
+                    break
+                if shift < 39 and entry & LARGE:
+                    yield va, (entry & FRAME & ~(size - 1)) + va % size, step
+                    va += step
+                    break
+                table = entry & FRAME
+
+    def _whole(self, va: int, size: int) -> list[tuple[int, int, int]]:
+        """The pieces of a range that must be mapped throughout."""
+        pieces, expected = [], va
+        for piece in self.runs(va, size):
+            if piece[0] != expected:
+                break
+            pieces.append(piece)
+            expected += piece[2]
+        if expected != va + size:
+            raise PageNotPresent(expected)
+        return pieces
+
+    # --- tables ----------------------------------------------------------------------------------------------------
+
+    def _leaf_tables(self, va: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """Cuts a run of 4 KiB pages at leaf-table boundaries: (first va, index in the table, number of entries)."""
+        self._check_range(va, count, PAGE_SIZE)
+        while count:
+            index = (va >> 12) % ENTRIES
+            length = min(count, ENTRIES - index)
+            yield va, index, length
+            va += length * PAGE_SIZE
+            count -= length
+
+    def _present_leaves(self, va: int, count: int) -> list[tuple[int, int]]:
+        """(first word, number of words) of the entries of a run of pages, where a leaf table exists."""
+        found = ((self._find_table(base), index, length) for base, index, length in self._leaf_tables(va, count))
+        return [(table // 8 + index, length) for table, index, length in found if table is not None]
+
+    def _find_table(self, va: int) -> int | None:
+        """Physical address of the leaf table of `va`; None when there is none, PagingError under a large page."""
+        table = self.root
+        for shift in (39, 30, 21):
+            entry = self._words[table // 8 + (va >> shift) % ENTRIES]
+            if not entry & PRESENT:
+                return None
+            if shift < 39 and entry & LARGE:
+                raise PagingError(f"virtual address {va:#x}: lies in a large page, expected 4 KiB pages")
+            table = entry & FRAME
+        return table
+
+    def _leaf_table(self, va: int) -> int:
+        return self._table(va, levels=3)
+
+    def _table(self, va: int, *, levels: int) -> int:
+        """Physical address of the table `levels` below the top on the way to `va`, made where it is missing.
+
+        Upper levels allow everything; the leaf decides.
+        """
+        table = self.root
+        for shift in (39, 30, 21)[:levels]:
+            slot = table // 8 + (va >> shift) % ENTRIES
+            entry = self._words[slot]
+            if not entry & PRESENT:
+                entry = self._words[slot] = self._ram.allocate_page() | PRESENT | WRITABLE | USER
+            elif shift < 39 and entry & LARGE:
+                raise PagingError(f"virtual address {va:#x}: mapped already, by a large page")
+            table = entry & FRAME
+        return table
+
+    def _check_range(self, va: int, count: int, unit: int) -> None:
+        end = va + count * unit
+        if va % unit or count < 0:
+            raise PagingError(f"pages {va:#x}+{count}: expected an address that is a multiple of {unit:#x}")
+        if count and not (is_canonical(va) and is_canonical(end - 1) and va >> 47 == (end - 1) >> 47):
+            raise PagingError(f"pages {va:#x}+{count}: not within one canonical half of the address space")
+
+    def _changed(self, *, code: bool) -> None:
+        self.generation += 1
+        self.code_generation += code
+
+
+def _flags(*, write: bool, user: bool, execute: bool) -> int:
+    return PRESENT | write * WRITABLE | user * USER | (not execute) * NO_EXECUTE

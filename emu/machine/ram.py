@@ -1,0 +1,111 @@
+"""Physical memory: one private anonymous host buffer that the processor, the page tables and the dump writer share.
+
+The buffer is given to Unicorn by `mem_map_ptr`, so nobody ever copies memory in or out in bulk.
+"""
+
+import ctypes
+import mmap
+import struct
+
+PAGE_SIZE = 0x1000  # amd64 small page; AMD64 Architecture Programmer's Manual vol. 2, 5.3
+
+
+class RamExhausted(MemoryError):  # noqa: N818 - says what happened
+    """No free physical page, or no free run of pages of the wanted length, is left."""
+
+
+class Ram:
+    """`size` bytes of physical memory from physical address 0 up, all zero.
+
+    `size` is a multiple of 4096. Physical page 0 is never handed out, so that 0 can mean "none" in a page table.
+    A page that nobody touched costs the host nothing, not even when it is read.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 2 * PAGE_SIZE or size % PAGE_SIZE:
+            raise ValueError(f"RAM size {size:#x}: expected a multiple of {PAGE_SIZE:#x}, at least two pages")
+        # Linux maps anonymous memory MAP_SHARED by default, where a scan allocates every page it reads:
+        # spec unicorn-and-lief 3. Windows has neither flag nor problem.
+        if hasattr(mmap, "MAP_PRIVATE"):
+            self._mmap = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        else:
+            self._mmap = mmap.mmap(-1, size)
+        self._pin = (ctypes.c_char * size).from_buffer(self._mmap)
+        self._view = memoryview(self._mmap)
+        self._size = size
+        self._used = bytearray(size // PAGE_SIZE)
+        self._used[0] = 1
+        self._search_from = 1  # no free page below this number
+        self._fresh_from = 1  # pages from here on were never handed out, so they are still zero
+
+    @property
+    def size(self) -> int:
+        """Bytes of physical memory."""
+        return self._size
+
+    @property
+    def view(self) -> memoryview:
+        """All of physical memory, writable, format 'B'."""
+        return self._view
+
+    @property
+    def address(self) -> int:
+        """Host address of physical address 0; valid for as long as this object lives."""
+        return ctypes.addressof(self._pin)
+
+    def read(self, pa: int, size: int) -> bytes:
+        """`size` bytes from physical address `pa`. Raises IndexError outside RAM."""
+        return bytes(self._view[self._checked(pa, size)])
+
+    def write(self, pa: int, data: bytes | bytearray | memoryview) -> None:
+        """Writes `data` at physical address `pa`. Raises IndexError outside RAM."""
+        self._view[self._checked(pa, len(data))] = data
+
+    def read_u64(self, pa: int) -> int:
+        """The little-endian 64-bit word at physical address `pa`."""
+        self._checked(pa, 8)
+        word: int = struct.unpack_from("<Q", self._mmap, pa)[0]
+        return word
+
+    def write_u64(self, pa: int, value: int) -> None:
+        """Writes `value` (0 to 2**64 - 1) little-endian at physical address `pa`."""
+        self._checked(pa, 8)
+        struct.pack_into("<Q", self._mmap, pa, value)
+
+    def allocate_page(self) -> int:
+        """Physical address of a zeroed page, the lowest free one. Raises RamExhausted."""
+        return self.allocate_pages(1)
+
+    def allocate_pages(self, count: int) -> int:
+        """Physical address of the lowest run of `count` free contiguous pages, zeroed. Raises RamExhausted."""
+        if count < 1:
+            raise ValueError(f"page count {count}: expected at least 1")
+        page = self._used.find(bytes(count), self._search_from)
+        if page < 0:
+            raise RamExhausted(f"no {count} contiguous free pages in {self._size:#x} bytes of RAM")
+        end = page + count
+        self._used[page:end] = b"\1" * count
+        if page == self._search_from:
+            self._search_from = end
+        for stale in range(page, min(end, self._fresh_from)):
+            self._view[stale * PAGE_SIZE : (stale + 1) * PAGE_SIZE] = bytes(PAGE_SIZE)
+        self._fresh_from = max(self._fresh_from, end)
+        return page * PAGE_SIZE
+
+    def free_page(self, pa: int) -> None:
+        """Gives back the page at `pa`, which must be page-aligned and allocated (else ValueError)."""
+        page, offset = divmod(pa, PAGE_SIZE)
+        if offset or not 0 < page < len(self._used) or not self._used[page]:
+            raise ValueError(f"physical address {pa:#x}: not an allocated page")
+        self._used[page] = 0
+        self._search_from = min(self._search_from, page)
+
+    @property
+    def free_pages(self) -> int:
+        """Number of pages that are not allocated."""
+        return self._used.count(0)
+
+    def _checked(self, pa: int, size: int) -> slice:
+        if pa < 0 or size < 0 or pa + size > self._size:
+            raise IndexError(f"physical range {pa:#x}+{size:#x}: outside {self._size:#x} bytes of RAM")
+        return slice(pa, pa + size)
