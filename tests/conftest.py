@@ -1,0 +1,32 @@
+"""What every test relies on: the packages under test are this project's, and property tests are repeatable in CI."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import dumptruth.fixtures
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _is_ours(package_file: Path) -> bool:
+    """Whether the imported package is this checkout's, or the installed distribution's when a wheel is under test."""
+    if package_file.resolve() == ROOT / "fixtures" / "__init__.py":
+        return True
+    files = importlib.metadata.files("dumptruth") or []
+    return any(Path(str(file.locate())).resolve() == package_file.resolve() for file in files)
+
+
+# `fixtures` and `emu` are also names of other people's distributions: a test run against the wrong one proves nothing.
+assert _is_ours(Path(str(dumptruth.fixtures.__file__))), (
+    f"dumptruth.fixtures comes from {dumptruth.fixtures.__file__}, neither this checkout nor the dumptruth distribution"
+)
+
+# No deadline: the machines that run this share their cores, and a slow example is not a wrong one.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the same examples are tried on every run, so that a red build is a change and never a lucky draw.
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
