@@ -55,16 +55,18 @@ def is_canonical(va: int) -> bool:
 
 
 class PageTables:
-    """One address space. `root` is the physical address for CR3.
+    """One address space. `root` is the physical address of its top table, the value for CR3.
+
+    Given a `root`, it takes over tables that exist; without, it makes an empty one.
 
     `generation` grows with every change to a mapping and `code_generation` with every change of bytes or mappings
     that a processor may have translated; a Cpu that was given these tables looks at both before it runs.
     """
 
-    def __init__(self, ram: Ram) -> None:
+    def __init__(self, ram: Ram, root: int | None = None) -> None:
         self._ram = ram
         self._words = ram.view.cast("Q")
-        self.root = ram.allocate_page()
+        self.root = ram.allocate_page() if root is None else root & FRAME
         self.generation = 0
         self.code_generation = 0
 

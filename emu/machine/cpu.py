@@ -1,0 +1,616 @@
+"""One amd64 processor on real page tables, exact about faults. The only file that imports Unicorn.
+
+Unicorn 2.1.4 has five traps (spec unicorn-and-lief 2, K1 to K5); this file keeps everybody else away from them:
+K1 the exception in flight is never cleared: we clear it after every event. K2, K3, K4 `count=`, `until=` and `hook_del`
+probe the MMU and destroy CR2: never used. K5 the TLB does not notice host edits of page tables: flushed before a run.
+
+Not emulated, whatever the state says (U9): AVX, hardware breakpoints, alignment faults of SSE, unmasked SSE exceptions.
+A jump to a non-canonical address reports the target instead of the jump.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from unicorn import x86_const as x86
+from unicorn.unicorn_const import (
+    UC_ARCH_X86,
+    UC_CTL_TLB_FLUSH,
+    UC_HOOK_BLOCK,
+    UC_HOOK_INSN,
+    UC_HOOK_INSN_INVALID,
+    UC_HOOK_INTR,
+    UC_HOOK_MEM_INVALID,
+    UC_MODE_64,
+    UC_PROT_ALL,
+    UC_TLB_CPU,
+)
+from unicorn.unicorn_py3 import Uc, UcContext, UcError
+from unicorn.unicorn_py3.arch.intel import UcIntel
+from unicorn.unicorn_py3.unicorn import uclib
+
+from .context_blob import (
+    GENERAL,
+    MARK_DR,
+    MARK_FP0,
+    MARK_FPCW,
+    MARK_FPSW_TOP,
+    MARK_MXCSR,
+    MARK_RAX,
+    MARK_XMM0,
+    SEGMENTS,
+    ContextBlob,
+    Descriptor,
+)
+from .paging import PageTables
+from .ram import Ram
+from .traps import (
+    DEBUG,
+    ERROR_CODE_VECTORS,
+    INVALID_OPCODE,
+    PAGE_FAULT,
+    RFLAGS_RF,
+    SYSCALL_LENGTH,
+    BadMemory,
+    Event,
+    Fault,
+    Halted,
+    Preempted,
+    Stopped,
+    Syscall,
+    page_fault_access,
+)
+from .watchdog import Watchdog
+
+# The newest model that has no RDRAND: that would be host randomness (U10). Family 6, model 42, stepping 1.
+CPU_MODEL = x86.UC_CPU_X86_SANDYBRIDGE
+
+# Selectors of 64-bit Windows, winnt.h KGDT64_*: kernel code and stack, user code, user data, TEB of 32-bit code.
+KERNEL_CS, KERNEL_SS, USER_CS, USER_DS, USER_FS = 0x10, 0x18, 0x33, 0x2B, 0x53
+
+# Descriptor flags (high word of a GDT entry), without the privilege level at bit 13: AMD64 manual vol. 2, 4.7.
+_CODE64_FLAGS, _DATA_FLAGS = 0x00A0_9B00, 0x00C0_9300
+_DPL_SHIFT = 13
+
+# Control registers of a running 64-bit system: AMD64 manual vol. 2, 3.1.
+_EFER, _EFER_VALUE = 0xC000_0080, 0x0D01  # SCE LME LMA NXE
+_CR0_VALUE = 0x8005_0031  # PG AM WP NE ET PE; NE, or unmasked x87 exceptions stay silent
+_CR4_VALUE = 0x0004_06F8  # OSXSAVE OSXMMEXCPT OSFXSR PGE MCE PAE PSE DE
+
+MSR_KERNEL_GS_BASE = 0xC000_0102
+
+INITIAL_EFLAGS = 0x202  # IF and the bit that is always 1
+INITIAL_MXCSR = 0x1F80  # winnt.h INITIAL_MXCSR
+INITIAL_FPCW = 0x027F  # winnt.h INITIAL_FPCSR
+
+# What RDTSC returns grows by this much with every read: a fixed cost instead of the host's clock.
+TIME_STAMP_STEP = 1000
+
+_MASK64 = (1 << 64) - 1
+
+_API_REGISTERS = {
+    "Rip": x86.UC_X86_REG_RIP,
+    "EFlags": x86.UC_X86_REG_EFLAGS,
+    "MxCsr": x86.UC_X86_REG_MXCSR,
+    "FsBase": x86.UC_X86_REG_FS_BASE,
+    "GsBase": x86.UC_X86_REG_GS_BASE,
+    "Cr0": x86.UC_X86_REG_CR0,
+    "Cr2": x86.UC_X86_REG_CR2,
+    "Cr3": x86.UC_X86_REG_CR3,
+    "Cr4": x86.UC_X86_REG_CR4,
+    "Cr8": x86.UC_X86_REG_CR8,
+} | {name: getattr(x86, f"UC_X86_REG_{name.upper()}") for name in GENERAL}
+_DEBUG_REGISTERS = {f"Dr{number}": number for number in (0, 1, 2, 3, 6, 7)}
+_DESCRIPTOR_TABLES = {
+    "Gdtr": x86.UC_X86_REG_GDTR,
+    "Idtr": x86.UC_X86_REG_IDTR,
+    "Ldtr": x86.UC_X86_REG_LDTR,
+    "Tr": x86.UC_X86_REG_TR,
+}
+
+# Names of CONTEXT (winnt.h) that `registers` gives and `load` takes.
+CONTEXT_REGISTERS = ("Rip", *GENERAL, "EFlags", "MxCsr", *SEGMENTS, *_DEBUG_REGISTERS)
+
+_BLOCK_HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+_INSTRUCTION_HOOK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class RunawayError(RuntimeError):
+    """A run lasted longer than the host time limit: the guest never stops."""
+
+
+class UnsupportedInstructionError(RuntimeError):
+    """The guest executed an instruction whose fault Unicorn cannot produce exactly (IN and OUT, U9)."""
+
+
+class CpuState:
+    """A complete saved processor state; opaque. Made by `Cpu.save` and `Cpu.new_thread_state`."""
+
+    __slots__ = ("context",)
+
+    def __init__(self, context: UcContext) -> None:
+        self.context = context
+
+
+@dataclass(slots=True)
+class _Signals:
+    """What the hooks saw during one run. Hooks hold this and never the Cpu, so that no reference cycle keeps RAM."""
+
+    handle: ctypes.c_void_p
+    vector: int | None = None
+    invalid_opcode: bool = False
+    syscall: bool = False
+    preempted: bool = False
+    stop_requested: bool = False
+    bad_physical_address: int | None = None
+    port_instruction: int | None = None
+    blocks_left: int | None = None
+    time_stamp: int = 0
+
+    def clear(self) -> None:
+        self.vector = self.bad_physical_address = self.port_instruction = None
+        self.invalid_opcode = self.syscall = self.preempted = False
+
+    def stop(self) -> None:
+        uclib.uc_emu_stop(self.handle)
+
+
+class Cpu:
+    """A processor on `ram` whose CR3 is `root`, in 64-bit user mode (CPL 3) with the Windows selectors.
+
+    With `tables`, the address space at `root`, host edits of mappings and code are noticed by themselves; without, call
+    `flush_tlb` and `flush_code` after them. `time_limit` is in seconds of host time for one run, None for no limit.
+    """
+
+    def __init__(
+        self, ram: Ram, root: int, *, tables: PageTables | None = None, time_limit: float | None = 60.0
+    ) -> None:
+        self._ram = ram  # Unicorn works in its buffer: it must outlive the processor
+        self._tables = tables
+        self._seen = (-1, -1)
+        uc = self._uc = UcIntel(UC_ARCH_X86, UC_MODE_64)
+        uc.ctl_set_cpu_model(CPU_MODEL)  # before anything else touches the processor
+        uc.ctl_set_tlb_mode(UC_TLB_CPU)
+        uc.ctl_exits_enabled(True)  # with none set: else address 0, or `until`, ends a run silently (U5, K3)
+        uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.address)
+        uc.msr_write(_EFER, _EFER_VALUE)
+        uc.reg_write(x86.UC_X86_REG_CR4, _CR4_VALUE)
+        uc.reg_write(x86.UC_X86_REG_CR3, root)
+        uc.reg_write(x86.UC_X86_REG_CR0, _CR0_VALUE)
+        self._context = uc.context_save()
+        self._blob = _locate_blob(uc, self._context)
+        self._signals = _Signals(uc._uch)
+        self._keep_alive: list[object] = []
+        self._block_hook_installed = False
+        self._install_hooks()
+        self._set_initial_state()
+        self._pristine = self.save()
+        self._watchdog: Watchdog | None = None
+        if time_limit is not None:
+            # No strong reference from the watchdog's thread: RAM goes when its last user goes.
+            alive = weakref.ref(self)
+
+            def stop() -> None:
+                cpu = alive()
+                if cpu is not None:
+                    cpu._signals.stop()
+
+            self._watchdog = Watchdog(time_limit, stop)
+        self.quantum: int | None = None
+        """Basic blocks (of a `rep` string instruction: iterations) after which `run` returns Preempted; None: never."""
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Event:
+        """Executes from the current Rip until something happens, and says what.
+
+        Deterministic, except that it raises RunawayError after `time_limit` seconds of host time. With a quantum, guest
+        code that never stops comes back as Preempted for ever: count the quanta.
+        Raises UnsupportedInstructionError for IN and OUT.
+        """
+        signals = self._signals
+        if signals.stop_requested:
+            signals.stop_requested = False
+            return Stopped(self.get("Rip"))
+        if self.quantum is not None and self.quantum < 1:
+            raise ValueError(f"quantum of {self.quantum} basic blocks: expected at least 1, or None")
+        self._notice_host_edits()
+        signals.clear()
+        signals.blocks_left = self.quantum
+        if self.quantum is not None and not self._block_hook_installed:
+            self._install_block_hook()
+        failure: UcError | None = None
+        if self._watchdog:
+            self._watchdog.arm()
+        try:
+            self._uc.emu_start(self.get("Rip"), 0)
+        except UcError as error:
+            failure = error
+        finally:
+            if self._watchdog:
+                self._watchdog.disarm()
+        return self._event(failure)
+
+    def request_stop(self) -> None:
+        """Makes the run in progress, or else the next one, return Stopped. For signal handlers and other threads."""
+        self._signals.stop_requested = True
+        self._signals.stop()
+
+    def complete_syscall(self, result: int) -> None:
+        """Returns from the SYSCALL at the current Rip to the caller with `result` in RAX, as SYSRET would.
+
+        RCX = return address and R11 = RFLAGS, as the two instructions leave them; RF is clear afterwards.
+        """
+        following = self.get("Rip") + SYSCALL_LENGTH
+        rflags = self.get("EFlags") & ~RFLAGS_RF
+        self.set("EFlags", rflags)
+        self.set("Rax", result & _MASK64)
+        self.set("Rcx", following)
+        self.set("R11", rflags)
+        self.set("Rip", following)
+
+    def flush_tlb(self) -> None:
+        """Forgets cached translations: after a host edit of page tables (K5)."""
+        self._uc.ctl(UC_CTL_TLB_FLUSH, 1)
+
+    def flush_code(self) -> None:
+        """Forgets translated code: after a host write to bytes that may have been executed (U13)."""
+        self._uc.ctl_flush_tb()
+
+    # --- registers -------------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> int:
+        """A register by its name in CONTEXT (winnt.h), or FsBase, GsBase, KernelGsBase, Cr0, Cr2, Cr3, Cr4, Cr8.
+
+        Raises KeyError for another name.
+        """
+        if name in _API_REGISTERS:
+            value: int = self._uc.reg_read(_API_REGISTERS[name])
+            return value
+        if name == "KernelGsBase":
+            return self.read_msr(MSR_KERNEL_GS_BASE)
+        blob = self._fresh_blob()
+        if name in _DEBUG_REGISTERS:
+            return blob.debug()[name]
+        if name in SEGMENTS:
+            return blob.segment(SEGMENTS.index(name)).selector
+        raise KeyError(f"register {name!r}: not one of this processor's")
+
+    def set(self, name: str, value: int) -> None:
+        """Sets a register; names as for `get`. SegCs sets the privilege level too (its low two bits).
+
+        Raises KeyError for another name, ValueError for a SegCs of level 1 or 2.
+        """
+        if name in _API_REGISTERS:
+            self._uc.reg_write(_API_REGISTERS[name], value)
+        elif name == "KernelGsBase":
+            self.write_msr(MSR_KERNEL_GS_BASE, value)
+        elif name in _DEBUG_REGISTERS:
+            self._fresh_blob().set_debug(_DEBUG_REGISTERS[name], value)
+            self._uc.context_restore(self._context)
+        elif name in SEGMENTS:
+            self._fresh_blob()
+            self._put_segment(name, value)
+            self._uc.context_restore(self._context)
+        else:
+            raise KeyError(f"register {name!r}: not one of this processor's")
+
+    def registers(self) -> dict[str, int]:
+        """All of CONTEXT_REGISTERS."""
+        blob = self._fresh_blob()
+        values = {"Rip": blob.rip, **dict(zip(GENERAL, blob.general(), strict=True))}
+        values["EFlags"] = self.get("EFlags")
+        values["MxCsr"] = self.get("MxCsr")
+        values.update({name: blob.segment(index).selector for index, name in enumerate(SEGMENTS)})
+        return values | blob.debug()
+
+    def load(self, registers: Mapping[str, int]) -> None:
+        """Sets the registers given, by the names of `set`; others keep their values."""
+        blob = self._fresh_blob()
+        late = {}
+        for name, value in registers.items():
+            if name in GENERAL:
+                blob.set_general(GENERAL.index(name), value)
+            elif name in SEGMENTS:
+                self._put_segment(name, value)
+            elif name in _DEBUG_REGISTERS:
+                blob.set_debug(_DEBUG_REGISTERS[name], value)
+            else:
+                late[name] = value
+        self._uc.context_restore(self._context)
+        for name, value in late.items():
+            self.set(name, value)
+
+    def fxsave(self) -> bytes:
+        """The 512-byte FXSAVE image: x87, MXCSR, XMM0 to XMM15. MxCsr_Mask is 0xFFFF; FIP, FDP, FOP are 0 (U4)."""
+        return self._fresh_blob().fxsave()
+
+    def load_fxsave(self, image: bytes) -> None:
+        """Takes over an FXSAVE image, but for FIP, FDP and FOP. Raises ValueError unless it has 512 bytes."""
+        control, mxcsr = self._fresh_blob().load_fxsave(image)
+        self._uc.context_restore(self._context)
+        self._uc.reg_write(x86.UC_X86_REG_FPCW, control)
+        self._uc.reg_write(x86.UC_X86_REG_MXCSR, mxcsr)
+
+    @property
+    def cpl(self) -> int:
+        """Current privilege level, 0 or 3."""
+        return self._fresh_blob().cpl
+
+    def set_privilege(self, cpl: int, cs: int | None = None, ss: int | None = None) -> None:
+        """Enters privilege level `cpl` (0 or 3) with 64-bit code and flat data, by default the Windows selectors."""
+        self._fresh_blob()
+        self._put_segment("SegCs", (KERNEL_CS if cpl == 0 else USER_CS) if cs is None else cs, cpl)
+        self._put_segment("SegSs", (KERNEL_SS if cpl == 0 else USER_DS) if ss is None else ss, cpl)
+        self._uc.context_restore(self._context)
+
+    def descriptor_table(self, name: str) -> tuple[int, int]:
+        """(base, limit) of Gdtr, Idtr, Ldtr or Tr."""
+        _, base, limit, _ = self._uc.reg_read(_DESCRIPTOR_TABLES[name])
+        return base, limit
+
+    def set_descriptor_table(self, name: str, base: int, limit: int, *, selector: int = 0, flags: int = 0) -> None:
+        """Loads Gdtr, Idtr, Ldtr or Tr; `selector` and `flags` (high word of the GDT entry) are for the last two."""
+        self._uc.reg_write(_DESCRIPTOR_TABLES[name], (selector, base, limit, flags))
+
+    def read_msr(self, number: int) -> int:
+        """A model-specific register."""
+        value: int = self._uc.msr_read(number)
+        return value
+
+    def write_msr(self, number: int, value: int) -> None:
+        """Writes a model-specific register."""
+        self._uc.msr_write(number, value)
+
+    @property
+    def time_stamp(self) -> int:
+        """What the next RDTSC will return; every RDTSC and RDTSCP adds TIME_STAMP_STEP. Not the host's clock (U10)."""
+        return self._signals.time_stamp
+
+    @time_stamp.setter
+    def time_stamp(self, value: int) -> None:
+        self._signals.time_stamp = value
+
+    @staticmethod
+    def cpuid(leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+        """(EAX, EBX, ECX, EDX) that guest code gets from CPUID."""
+        return _cpuid(leaf, subleaf)
+
+    # --- whole states ----------------------------------------------------------------------------------------------
+
+    def save(self) -> CpuState:
+        """Everything in the processor, about 6 KB; memory is not part of it."""
+        return CpuState(self._uc.context_save())
+
+    def restore(self, state: CpuState) -> None:
+        """Puts a saved state back."""
+        self._uc.context_restore(state.context)
+
+    def new_thread_state(self, registers: Mapping[str, int]) -> CpuState:
+        """The state of a thread that has not run: user mode, clean x87 and SSE, `registers` set, others 0."""
+        current = self.save()
+        self.restore(self._pristine)
+        self.load(registers)
+        state = self.save()
+        self.restore(current)
+        return state
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _set_initial_state(self) -> None:
+        blob = self._fresh_blob()
+        for index in range(len(GENERAL)):
+            blob.set_general(index, 0)
+        for name, selector in zip(SEGMENTS, (USER_DS, USER_CS, USER_DS, USER_DS, USER_FS, USER_DS), strict=True):
+            self._put_segment(name, selector)
+        for number in _DEBUG_REGISTERS.values():
+            blob.set_debug(number, 0)  # what a CONTEXT shows while no debug register is in use
+        self._uc.context_restore(self._context)
+        self._uc.reg_write(x86.UC_X86_REG_EFLAGS, INITIAL_EFLAGS)
+        self._uc.reg_write(x86.UC_X86_REG_MXCSR, INITIAL_MXCSR)
+        self._uc.reg_write(x86.UC_X86_REG_FPCW, INITIAL_FPCW)
+
+    def _fresh_blob(self) -> ContextBlob:
+        self._uc.context_update(self._context)
+        return self._blob
+
+    def _put_segment(self, name: str, selector: int, cpl: int | None = None) -> None:
+        """Writes a flat descriptor into the blob: the API stores a selector without what it means (spec 2)."""
+        blob, index = self._blob, SEGMENTS.index(name)
+        level = selector & 3 if cpl is None else cpl
+        if level not in (0, 3):
+            raise ValueError(f"{name} = {selector:#x}: privilege level {level}, expected 0 or 3")
+        if name == "SegCs":
+            blob.cpl = level
+        flags = (_CODE64_FLAGS if name == "SegCs" else _DATA_FLAGS) | level << _DPL_SHIFT
+        base = blob.segment(index).base if name in ("SegFs", "SegGs") else 0
+        blob.set_segment(index, Descriptor(selector, base, 0xFFFF_FFFF, flags))
+
+    def _notice_host_edits(self) -> None:
+        if self._tables is None:
+            return
+        generation, code_generation = self._tables.generation, self._tables.code_generation
+        if code_generation != self._seen[1]:
+            self.flush_code()
+        if generation != self._seen[0]:
+            self.flush_tlb()
+        self._seen = generation, code_generation
+
+    def _event(self, failure: UcError | None) -> Event:
+        signals = self._signals
+        rip = self.get("Rip")
+        if signals.port_instruction is not None:
+            raise UnsupportedInstructionError(f"IN or OUT at {signals.port_instruction:#x}: not emulated exactly")
+        if signals.bad_physical_address is not None:
+            self._forget_exception()
+            return BadMemory(rip, signals.bad_physical_address)
+        if signals.vector is not None:
+            return self._fault(signals.vector, rip)
+        if signals.invalid_opcode:
+            return self._invalid_opcode(rip)
+        if signals.syscall:
+            rip -= SYSCALL_LENGTH
+            self.set("Rip", rip)
+            return Syscall(rip)
+        if signals.preempted:
+            return Preempted(rip)
+        if signals.stop_requested:
+            signals.stop_requested = False
+            return Stopped(rip)
+        if self._watchdog and self._watchdog.struck:
+            raise RunawayError(f"guest code at {rip:#x} still ran after the host time limit")
+        if failure is not None:
+            raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
+        return Halted(rip - 1)  # F4
+
+    def _fault(self, vector: int, rip: int) -> Fault:
+        blob = self._fresh_blob()
+        error_code = blob.error_code if vector in ERROR_CODE_VECTORS else 0
+        software = blob.is_software_interrupt
+        self._forget_exception()
+        if software:
+            # Rip is behind the instruction. CC is one byte; CD 03 ends in 03, so the byte before Rip tells them apart.
+            length = 1 if self._byte(rip - 1) == 0xCC and vector == 3 else 2
+            self.set("Rip", rip - length)
+            return Fault(vector, 0, rip - length, length=length, software=True)
+        if vector == PAGE_FAULT:
+            return Fault(vector, error_code, rip, self.get("Cr2"), access=page_fault_access(error_code))
+        return Fault(vector, error_code, rip)
+
+    def _invalid_opcode(self, rip: int) -> Fault:
+        self._fresh_blob()
+        self._forget_exception()
+        if self._byte(rip) == 0xF1:  # INT1 (icebp) arrives as an invalid instruction
+            return Fault(DEBUG, 0, rip, length=1, software=True)
+        return Fault(INVALID_OPCODE, 0, rip)
+
+    def _forget_exception(self) -> None:
+        self._blob.forget_exception()
+        self._uc.context_restore(self._context)
+
+    def _byte(self, va: int) -> int:
+        """A byte of code, through the page tables that the processor uses."""
+        found = PageTables(self._ram, self.get("Cr3")).translate(va)
+        return -1 if found is None else self._ram.view[found.pa]
+
+    # --- hooks -----------------------------------------------------------------------------------------------------
+
+    def _install_hooks(self) -> None:
+        uc, signals = self._uc, self._signals
+
+        def on_interrupt(_uc: Uc, vector: int, _data: object) -> None:
+            signals.vector = vector
+            signals.stop()
+
+        def on_invalid(_uc: Uc, _data: object) -> bool:
+            signals.invalid_opcode = True
+            signals.stop()
+            return True
+
+        def on_syscall(_uc: Uc, _data: object) -> None:
+            signals.syscall = True
+            signals.stop()
+
+        def on_bad_memory(_uc: Uc, _access: int, address: int, _size: int, _value: int, _data: object) -> bool:
+            signals.bad_physical_address = address
+            return False
+
+        def on_in(uc_: Uc, _port: int, _size: int, _data: object) -> int:
+            signals.port_instruction = uc_.reg_read(x86.UC_X86_REG_RIP)
+            signals.stop()
+            return 0
+
+        def on_out(uc_: Uc, _port: int, _size: int, _value: int, _data: object) -> None:
+            on_in(uc_, 0, 0, None)
+
+        uc.hook_add(UC_HOOK_INTR, on_interrupt)
+        uc.hook_add(UC_HOOK_INSN_INVALID, on_invalid)
+        uc.hook_add(UC_HOOK_MEM_INVALID, on_bad_memory)
+        uc.hook_add(UC_HOOK_INSN, on_syscall, aux1=x86.UC_X86_INS_SYSCALL)
+        uc.hook_add(UC_HOOK_INSN, on_in, aux1=x86.UC_X86_INS_IN)
+        uc.hook_add(UC_HOOK_INSN, on_out, aux1=x86.UC_X86_INS_OUT)
+        # The binding refuses these two; the library does not (U10).
+        for instruction in (x86.UC_X86_INS_RDTSC, x86.UC_X86_INS_RDTSCP):
+            reader = _time_stamp_reader(signals, auxiliary=instruction == x86.UC_X86_INS_RDTSCP)
+            self._add_raw_hook(UC_HOOK_INSN, _INSTRUCTION_HOOK(reader), instruction)
+
+    def _install_block_hook(self) -> None:
+        """Installed with the first quantum and never removed: removal is trap K4."""
+        signals = self._signals
+
+        def on_block(_handle: int, _address: int, _size: int, _data: object) -> None:
+            if signals.blocks_left is None:
+                return
+            if signals.blocks_left:
+                signals.blocks_left -= 1
+            else:
+                signals.preempted = True
+                signals.stop()
+
+        # Through ctypes: 0.3 us a block instead of 1 us by the binding.
+        self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(on_block))
+        self._block_hook_installed = True
+        self.flush_code()  # blocks translated before do not call it (U12)
+
+    def _add_raw_hook(self, kind: int, callback: object, instruction: int | None = None) -> None:
+        self._keep_alive.append(callback)
+        # uc_hook_add is variadic after `end`; only UC_HOOK_INSN takes one more, an int.
+        extra = () if instruction is None else (ctypes.c_int(instruction),)
+        hook = ctypes.c_size_t()
+        status = uclib.uc_hook_add(
+            self._uc._uch, ctypes.byref(hook), kind, callback, None, ctypes.c_uint64(1), ctypes.c_uint64(0), *extra
+        )
+        if status:
+            raise UcError(status)
+
+
+def _time_stamp_reader(signals: _Signals, *, auxiliary: bool) -> Callable[[int, int], int]:
+    """A hook for RDTSC, or with `auxiliary` RDTSCP, which also returns TSC_AUX (0 here) in ECX."""
+
+    def write(register: int, value: int) -> None:
+        uclib.uc_reg_write(signals.handle, register, ctypes.byref(ctypes.c_uint64(value)))
+
+    def on_read(_handle: int, _data: int) -> int:
+        write(x86.UC_X86_REG_RAX, signals.time_stamp & 0xFFFF_FFFF)
+        write(x86.UC_X86_REG_RDX, signals.time_stamp >> 32 & 0xFFFF_FFFF)
+        if auxiliary:
+            write(x86.UC_X86_REG_RCX, 0)
+        signals.time_stamp = signals.time_stamp + TIME_STAMP_STEP & _MASK64
+        return 1  # executed: skip Unicorn's own
+
+    return on_read
+
+
+def _locate_blob(uc: Uc, context: UcContext) -> ContextBlob:
+    """Plants the markers, lets ContextBlob find them, and leaves the processor as it was."""
+    before = uc.context_save()
+    uc.reg_write(x86.UC_X86_REG_RAX, MARK_RAX)
+    for number, mark in enumerate(MARK_DR):
+        uc.reg_write(x86.UC_X86_REG_DR0 + number, mark)
+    uc.reg_write(x86.UC_X86_REG_FP0, MARK_FP0)
+    uc.reg_write(x86.UC_X86_REG_FPCW, MARK_FPCW)
+    uc.reg_write(x86.UC_X86_REG_FPSW, MARK_FPSW_TOP << 11)
+    uc.reg_write(x86.UC_X86_REG_XMM0, MARK_XMM0)
+    uc.reg_write(x86.UC_X86_REG_MXCSR, MARK_MXCSR)
+    uc.context_update(context)
+    blob = ContextBlob(ctypes.cast(context.context, ctypes.c_void_p).value or 0, context.size)
+    uc.context_restore(before)
+    return blob
+
+
+@cache
+def _cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
+    """Executes CPUID on a bare processor of the same model: no memory of the guest is needed."""
+    uc = Uc(UC_ARCH_X86, UC_MODE_64)
+    uc.ctl_set_cpu_model(CPU_MODEL)
+    uc.reg_write(x86.UC_X86_REG_CR4, _CR4_VALUE)  # CPUID reports OSXSAVE from here
+    uc.mem_map(0x1000, 0x1000)
+    uc.mem_write(0x1000, b"\x0f\xa2\xf4")  # cpuid; hlt
+    uc.reg_write(x86.UC_X86_REG_RAX, leaf)
+    uc.reg_write(x86.UC_X86_REG_RCX, subleaf)
+    uc.emu_start(0x1000, 0)
+    names = (x86.UC_X86_REG_EAX, x86.UC_X86_REG_EBX, x86.UC_X86_REG_ECX, x86.UC_X86_REG_EDX)
+    eax, ebx, ecx, edx = (uc.reg_read(name) for name in names)
+    return eax, ebx, ecx, edx
