@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -76,14 +77,18 @@ class StringFact:
 
     span: Span
     """Length, units and, where there is one, the NUL behind them."""
-    raw: bytes
-    """The units, without NUL."""
+    units: memoryview
+    """UTF-16LE, without NUL."""
     terminated: bool
+
+    @property
+    def raw(self) -> bytes:
+        return bytes(self.units)
 
     @property
     def text(self) -> str:
         """What is no UTF-16 reads as U+FFFD."""
-        return self.raw.decode("utf-16-le", "replace")
+        return str(self.units, "utf-16-le", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,24 @@ class FunctionTableFact:
     entries: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Who owns the bytes of the file."""
+
+    claimed: int = 0
+    """Bytes that a fact, captured memory or a padding owns."""
+    overlaps: tuple[tuple[Claim, Claim], ...] = ()
+    """Pairs of claims, neighbours in file order, that want the same bytes; the first few."""
+    overlap_total: int = 0
+    gaps: tuple[Span, ...] = ()
+    """Unclaimed bytes that are no padding, in file order; the first few."""
+    gap_total: int = 0
+    unclaimed: int = 0
+    """Bytes in all such gaps."""
+    regions: int = 0
+    """Claims after identical shared ones are taken together."""
+
+
 @dataclass
 class Dump:
     """A minidump as read. Absent streams leave None or an empty list; ``facts`` and ``broken`` tell them apart."""
@@ -273,6 +296,11 @@ class Dump:
     defects: list[Defect] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     dont_cares: list[DontCare] = field(default_factory=list)
+    accounting: Accounting = field(default_factory=Accounting)
+    records_left: int = 500_000
+    """How many more records may be decoded: the ceiling on the memory that a hostile file can cost."""
+    string_bytes_left: int = 64 << 20
+    """The same for the strings that it names, in bytes."""
     _lookup: _Lookup | None = field(default=None, repr=False)
 
     @property
@@ -292,9 +320,33 @@ class Dump:
         self.dont_cares.append(DontCare(span, why))
 
     def defect(
-        self, topic: str, subject: str, expected: str, actual: str, *spans: Span, fault: Fault = Fault.WRONG
+        self,
+        topic: str,
+        subject: str,
+        expected: str,
+        actual: str,
+        *spans: Span,
+        fault: Fault = Fault.WRONG,
+        loses: Iterable[str] | None = None,
     ) -> None:
+        """Record a defect. ``loses`` are the facts it costs; with them goes the account of whose bytes are whose."""
         self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
+        if loses is not None:
+            for fact in (*loses, "accounting"):
+                self.breaks(fact, topic)
+
+    def grant(self, records: int) -> int:
+        """How many of ``records`` may be decoded; fewer than asked is a defect that breaks every fact."""
+        granted = min(max(records, 0), self.records_left)
+        self.records_left -= granted
+        if granted < records:
+            self.exhausted()
+        return granted
+
+    def exhausted(self) -> None:
+        """Record, once, that the file asks for more than the judge decodes."""
+        if not any(defect.topic == "ceiling" for defect in self.defects):
+            self.defect("ceiling", "file", "at most 500000 records and 64 MiB of strings", "more", loses=())
 
     def breaks(self, fact: str, topic: str) -> None:
         """Record that ``fact`` cannot be relied on because of a defect of ``topic``; the first defect is kept."""

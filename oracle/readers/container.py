@@ -1,0 +1,242 @@
+"""Header and directory, and the shapes that streams share: counted lists, lists with a header, strings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..decode import Record, decode, enumeration, structure
+from ..model import Fault, Span
+from .facts import Dump, Stream, StringFact
+
+STREAM: Final = enumeration("MINIDUMP_STREAM_TYPE")
+
+STREAM_FACTS: Final = {
+    STREAM["ThreadListStream"]: ("threads", "contexts"),
+    STREAM["ModuleListStream"]: ("modules", "module.names", "module.records"),
+    STREAM["MemoryListStream"]: ("memory.5", "memory"),
+    STREAM["Memory64ListStream"]: ("memory.9", "memory"),
+    STREAM["ExceptionStream"]: ("exception", "exception.context"),
+    STREAM["SystemInfoStream"]: ("system_info", "system_info.csd"),
+    STREAM["CommentStreamA"]: ("comment",),
+    STREAM["CommentStreamW"]: ("comment",),
+    STREAM["HandleDataStream"]: ("handles", "handles.names", "handles.infos"),
+    STREAM["FunctionTableStream"]: ("function_tables",),
+    STREAM["UnloadedModuleListStream"]: ("unloaded_modules", "unloaded_modules.names"),
+    STREAM["MiscInfoStream"]: ("misc_info",),
+    STREAM["MemoryInfoListStream"]: ("memory_info",),
+    STREAM["ThreadInfoListStream"]: ("thread_info",),
+    STREAM["HandleOperationListStream"]: ("handle_operations",),
+    STREAM["TokenStream"]: ("token",),
+    STREAM["SystemMemoryInfoStream"]: ("system_memory_info",),
+    STREAM["ProcessVmCountersStream"]: ("vm_counters",),
+    STREAM["ThreadNamesStream"]: ("thread_names", "thread_names.names"),
+}
+"""Stream type -> the facts that its reader finds, beside ``stream.<type>``. A rule ``needs`` them by these names."""
+
+MAX_STRING: Final = 0xFFFE
+"""Bytes. UNICODE_STRING.Length is a USHORT (winternl.h), so no name of Windows is longer."""
+
+
+def stream_name(number: int) -> str:
+    """``stream 3 (ThreadListStream)``, ``stream 0x47670001 (BreakpadInfo)``, ``stream 0x10000``."""
+    shown = f"stream {number}" if number < 0x7000 else f"stream {number:#x}"
+    for names in (STREAM, enumeration("VENDOR_STREAM_TYPE")):
+        name = names.name_of(number)
+        if not name.startswith("0x"):
+            return f"{shown} ({name})"
+    return shown
+
+
+def read_container(dump: Dump) -> None:
+    """Header, directory and ``dump.streams``."""
+    header = decode(dump.source, 0, "MINIDUMP_HEADER", "header")
+    if not header.complete:
+        actual = f"{dump.source.size} bytes"
+        dump.defect(
+            "header.size",
+            "header",
+            "32 bytes",
+            actual,
+            Span(0, dump.source.size),
+            loses=("header", "directory"),
+        )
+        return
+    dump.header = header
+    dump.found("header")
+    dump.claim(header.span, "header")
+    version = header.span_of("Version")
+    dump.dont_care(
+        Span(version.start + 2, version.end), "Version, high word: private to the writer (spec user-mode 3.1)"
+    )
+    _read_directory(dump, header)
+
+
+def _read_directory(dump: Dump, header: Record) -> None:
+    count, rva = header["NumberOfStreams"], header["StreamDirectoryRva"]
+    size = structure("MINIDUMP_DIRECTORY").size
+    fits = max(0, dump.source.size - rva) // size
+    if count == 0 or count > fits:
+        dump.defect(
+            "directory.bounds",
+            "directory",
+            f"1 to {fits} entries of {size} bytes at {rva:#x} in a file of {dump.source.size} bytes",
+            f"{count}",
+            header.span_of("NumberOfStreams"),
+            header.span_of("StreamDirectoryRva"),
+            loses=("directory",),
+        )
+        count = min(count, fits)
+    dump.found("directory")
+    count = dump.grant(count)
+    dump.claim(Span(rva, rva + count * size), "directory")
+    for index in range(count):
+        record = decode(dump.source, rva + index * size, "MINIDUMP_DIRECTORY", f"directory entry {index}")
+        dump.directory.append(record)
+        _read_entry(dump, record)
+    if "directory" in dump.broken:
+        for number, facts in STREAM_FACTS.items():
+            if number not in dump.streams:
+                for fact in (f"stream.{number}", *facts):
+                    dump.breaks(fact, dump.broken["directory"])
+
+
+def _read_entry(dump: Dump, record: Record) -> None:
+    number, size, rva = record["StreamType"], record["Location.DataSize"], record["Location.Rva"]
+    if number == STREAM["UnusedStream"]:
+        if size or rva:
+            dump.defect(
+                "directory.unused",
+                record.path,
+                "DataSize 0 and Rva 0 in an unused entry",
+                f"DataSize {size}, Rva {rva:#x}",
+                record.span,
+                loses=(),
+            )
+        return
+    name = stream_name(number)
+    if rva + size > dump.source.size or rva + size > 1 << 32:
+        dump.defect(
+            "directory.stream-bounds",
+            name,
+            f"an end at most {min(dump.source.size, 1 << 32):#x}",
+            f"{rva + size:#x}",
+            record.span,
+            loses=(f"stream.{number}", *STREAM_FACTS.get(number, ())),
+        )
+        return
+    stream = Stream(number, name, record, Span(rva, rva + size))
+    if number in dump.streams:
+        dump.defect(
+            "directory.duplicate", name, "one entry of this type", "another", record.span, fault=Fault.FORBIDDEN
+        )
+        dump.duplicates.append(stream)
+        dump.claim(stream.span, f"duplicate {name}")
+        return
+    dump.streams[number] = stream
+    dump.found(f"stream.{number}")
+    dump.claim(stream.span, name)
+
+
+def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str) -> list[Record]:
+    """The entries of a list whose header is only a 32-bit count: streams 3, 4, 5 and 24.
+
+    DataSize is ``4 + n * entry``; 4 more means a pad behind the count, which some writers put there (spec user-mode 4,
+    V09). When neither holds the entries that DataSize has room for are decoded, and the facts of the stream are broken.
+    """
+    head = decode(dump.source, stream.rva, header, stream.name)
+    size, first = structure(entry).size, structure(header).size
+    count = head[next(iter(head.structure.fields))]
+    expected = first + count * size
+    if stream.size == expected + 4:
+        first += 4
+    elif stream.size != expected:
+        dump.defect(
+            f"list.size.{stream.type}",
+            stream.name,
+            f"DataSize {expected} for {count} entries of {size} bytes",
+            f"DataSize {stream.size}",
+            stream.record.span_of("Location.DataSize"),
+            Span(stream.rva, stream.rva + 4),
+            loses=STREAM_FACTS[stream.type],
+        )
+        count = min(count, max(0, stream.size - first) // size)
+    return _entries(dump, stream.rva + first, count, entry, path)
+
+
+def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> list[Record]:
+    """The entries of a list whose header tells the sizes of itself and of an entry: streams 12, 14, 16, 17 and 18.
+
+    ``entries`` are the structures that an entry may be; the one of the size told is decoded. Source: spec user-mode 4,
+    V10.
+    """
+    head = decode(dump.source, stream.rva, header, stream.name)
+    sizes = {structure(entry).size: entry for entry in entries}
+    names = list(head.structure.fields)
+    told_header, told_entry, count = (head[name] for name in names[:3])
+    first = head.structure.size
+    if stream.size < first or told_header != first or told_entry not in sizes:
+        dump.defect(
+            f"list.header.{stream.type}",
+            stream.name,
+            f"{names[0]} {first}, {names[1]} {' or '.join(str(size) for size in sizes)}",
+            f"{names[0]} {told_header}, {names[1]} {told_entry}, DataSize {stream.size}",
+            Span(stream.rva, min(stream.rva + first, stream.span.end)),
+            loses=STREAM_FACTS[stream.type],
+        )
+        return []
+    dump.headers[stream.type] = head
+    if stream.size != first + count * told_entry:
+        dump.defect(
+            f"list.size.{stream.type}",
+            stream.name,
+            f"DataSize {first + count * told_entry} for {count} entries of {told_entry} bytes",
+            f"DataSize {stream.size}",
+            stream.record.span_of("Location.DataSize"),
+            head.span_of(names[2]),
+            loses=STREAM_FACTS[stream.type],
+        )
+        count = min(count, (stream.size - first) // told_entry)
+    return _entries(dump, stream.rva + first, count, sizes[told_entry], path)
+
+
+def _entries(dump: Dump, offset: int, count: int, entry: str, path: str) -> list[Record]:
+    size = structure(entry).size
+    return [decode(dump.source, offset + index * size, entry, f"{path} {index}") for index in range(dump.grant(count))]
+
+
+def settle(dump: Dump, number: int) -> None:
+    """Call behind a stream's reader: what it did not break, it found."""
+    for fact in STREAM_FACTS[number]:
+        dump.found(fact)
+
+
+def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subject: str) -> StringFact | None:
+    """The MINIDUMP_STRING at ``rva``, claimed. None, with a defect, when it does not lie in the file or is odd."""
+    length = decode(dump.source, rva, "MINIDUMP_STRING", subject)
+    size = length["Length"]
+    start = rva + length.structure.size
+    problem = None
+    if rva == 0 or not length.complete or start + size > dump.source.size:
+        problem = f"{size} bytes at {start:#x} in a file of {dump.source.size} bytes"
+    elif size % 2 or size > MAX_STRING:
+        problem = f"{size} bytes"
+    if problem:
+        dump.defect(
+            topic,
+            subject,
+            f"a string of even length up to {MAX_STRING}, inside the file",
+            problem,
+            length.span,
+            loses=facts,
+        )
+        return None
+    if size > dump.string_bytes_left:
+        dump.exhausted()
+        dump.breaks(facts[0], "ceiling")
+        return None
+    dump.string_bytes_left -= size
+    end = start + size
+    terminated = dump.source.read(end, 2) == b"\0\0"
+    span = Span(rva, end + 2 * terminated)
+    dump.claim(span, subject, shared=True)
+    return StringFact(span, dump.source.view(start, size), terminated)

@@ -1,0 +1,111 @@
+"""Streams 5, 9 and 16: captured memory, and the map of the address space."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from ..decode import decode, structure
+from ..model import Span
+from .container import STREAM, STREAM_FACTS, read_counted, read_headed, settle
+from .facts import Dump, MemoryRange, Owner
+
+ADDRESS_SPACE = 1 << 64
+"""Bytes: a range may end here, not beyond."""
+
+
+def read_memory_list(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["MemoryListStream"])
+    if stream is None:
+        return
+    records = read_counted(dump, stream, "MINIDUMP_MEMORY_LIST", "MINIDUMP_MEMORY_DESCRIPTOR", "memory range")
+    for record in records:
+        start, size, rva = record["StartOfMemoryRange"], record["Memory.DataSize"], record["Memory.Rva"]
+        if size == 0 or start + size > ADDRESS_SPACE or rva + size > dump.source.size:
+            dump.defect(
+                "memory.range",
+                f"memory range {start:#x}",
+                f"bytes inside the file of {dump.source.size} bytes and inside the address space",
+                f"{size} bytes at file offset {rva:#x}",
+                record.span,
+                loses=STREAM_FACTS[stream.type],
+            )
+            continue
+        item = MemoryRange(start, size, rva, stream.type, record)
+        dump.memory.append(item)
+        dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+    settle(dump, stream.type)
+
+
+def read_memory64_list(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["Memory64ListStream"])
+    if stream is None:
+        return
+    head = decode(dump.source, stream.rva, "MINIDUMP_MEMORY64_LIST", stream.name)
+    entry = structure("MINIDUMP_MEMORY_DESCRIPTOR64").size
+    count, base = head["NumberOfMemoryRanges"], head["BaseRva"]
+    if stream.size != head.structure.size + count * entry:
+        dump.defect(
+            "list.size.9",
+            stream.name,
+            f"DataSize {head.structure.size + count * entry} for {count} ranges",
+            f"DataSize {stream.size}",
+            stream.record.span_of("Location.DataSize"),
+            head.span_of("NumberOfMemoryRanges"),
+            loses=STREAM_FACTS[stream.type],
+        )
+        count = min(count, max(0, stream.size - head.structure.size) // entry)
+    dump.headers[stream.type] = head
+    dump.memory64_base = base
+    offset = base
+    for index in range(dump.grant(count)):
+        record = decode(
+            dump.source, head.span.end + index * entry, "MINIDUMP_MEMORY_DESCRIPTOR64", f"memory range {index}"
+        )
+        start, size = record["StartOfMemoryRange"], record["DataSize"]
+        if size == 0 or start + size > ADDRESS_SPACE:
+            dump.defect(
+                "memory64.range",
+                f"memory range {start:#x}",
+                "bytes inside the address space",
+                f"{size:#x} bytes",
+                record.span,
+                loses=STREAM_FACTS[stream.type],
+            )
+        if offset + size > dump.source.size:
+            dump.defect(
+                "memory64.bounds",
+                f"memory range {start:#x}",
+                f"an end at most {dump.source.size:#x}, where the file ends",
+                f"{offset + size:#x}",
+                head.span_of("BaseRva"),
+                record.span_of("DataSize"),
+                loses=STREAM_FACTS[stream.type],
+            )
+            break
+        item = MemoryRange(start, size, offset, stream.type, record)
+        if size:
+            dump.memory.append(item)
+            dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+        offset += size
+    settle(dump, stream.type)
+
+
+def read_memory_infos(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["MemoryInfoListStream"])
+    if stream is None:
+        return
+    dump.memory_infos = read_headed(dump, stream, "MINIDUMP_MEMORY_INFO_LIST", ("MINIDUMP_MEMORY_INFO",), "memory info")
+    settle(dump, stream.type)
+
+
+def claim_stacks(dump: Dump) -> None:
+    """Stacks that only the thread's own record names. Otherwise the memory list owns the same bytes."""
+    spans = sorted(item.span for item in dump.memory)
+    starts = [span.start for span in spans]
+    for thread in dump.threads:
+        span = Span(thread.stack_rva, thread.stack_rva + thread.stack_size)
+        if span.start == 0 or span.end > dump.source.size:
+            continue
+        index = bisect_right(starts, span.end - 1) - 1
+        if index < 0 or spans[index].end <= span.start:
+            dump.claim(span, f"stack of thread {thread.id:#x}", Owner.MEMORY, shared=True)

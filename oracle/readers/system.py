@@ -1,0 +1,99 @@
+"""Streams 7, 15, 21, 22, 10 and 11: the system, the process, the comment."""
+
+from __future__ import annotations
+
+from ..decode import Record, decode, structure
+from ..model import Span
+from ..source import ByteSource
+from .container import STREAM, STREAM_FACTS, read_string, settle
+from .facts import CommentFact, Dump, Stream
+
+
+def read_system_info(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["SystemInfoStream"])
+    if stream is None:
+        return
+    dump.system_info = _whole(dump, stream, ("MINIDUMP_SYSTEM_INFO",), "system.size")
+    if dump.system_info is None:
+        return
+    subject = "CSDVersion"
+    dump.csd_version = read_string(dump, dump.system_info["CSDVersionRva"], "system.csd", ("system_info.csd",), subject)
+    settle(dump, stream.type)
+
+
+def _whole(dump: Dump, stream: Stream, structures: tuple[str, ...], topic: str) -> Record | None:
+    """The structure whose size the stream has; None, with a defect, when there is none."""
+    for name in structures:
+        if structure(name).size == stream.size:
+            return decode(dump.source, stream.rva, name, stream.name)
+    dump.defect(
+        topic,
+        stream.name,
+        f"DataSize {' or '.join(str(structure(name).size) for name in structures)}",
+        f"DataSize {stream.size}",
+        stream.record.span_of("Location.DataSize"),
+        loses=STREAM_FACTS[stream.type],
+    )
+    return None
+
+
+def read_misc_info(dump: Dump) -> None:
+    """Stream 15, a growing structure: SizeOfInfo tells which fields are there (spec user-mode 3.10)."""
+    stream = dump.streams.get(STREAM["MiscInfoStream"])
+    if stream is None:
+        return
+    largest = structure("MINIDUMP_MISC_INFO_5")
+    smallest = structure("MINIDUMP_MISC_INFO")
+    told = decode(dump.source, stream.rva, "MINIDUMP_MISC_INFO", stream.name)["SizeOfInfo"]
+    if stream.size < smallest.size or told != stream.size:
+        dump.defect(
+            "misc.size",
+            stream.name,
+            f"SizeOfInfo equal to DataSize {stream.size}, at least {smallest.size}",
+            f"SizeOfInfo {told}",
+            stream.record.span_of("Location.DataSize"),
+            Span(stream.rva, stream.rva + 4),
+            loses=("misc_info",),
+        )
+        return
+    data = dump.source.read(stream.rva, min(stream.size, largest.size)).ljust(largest.size, b"\0")
+    dump.misc_info = Record(largest, stream.name, stream.rva, memoryview(data))
+    settle(dump, stream.type)
+
+
+def read_counters(dump: Dump) -> None:
+    """Streams 21 and 22. SystemMemoryInfo_2 has 32 bytes more than the table's _1 form."""
+    stream = dump.streams.get(STREAM["SystemMemoryInfoStream"])
+    if stream is not None:
+        dump.system_memory_info = _whole(
+            dump, stream, ("MINIDUMP_SYSTEM_MEMORY_INFO_1", "MINIDUMP_SYSTEM_MEMORY_INFO_2"), "system-memory.size"
+        )
+        settle(dump, stream.type)
+    stream = dump.streams.get(STREAM["ProcessVmCountersStream"])
+    if stream is not None:
+        names = ("MINIDUMP_PROCESS_VM_COUNTERS_1", "MINIDUMP_PROCESS_VM_COUNTERS_2")
+        dump.vm_counters = _whole(dump, stream, names, "vm-counters.size")
+        settle(dump, stream.type)
+
+
+def read_comment(dump: Dump) -> None:
+    """Stream 11, or 10 where there is no 11: bare text with a NUL at its end (spec user-mode 3.2)."""
+    for name, encoding, width in (("CommentStreamW", "utf-16-le", 2), ("CommentStreamA", "latin-1", 1)):
+        stream = dump.streams.get(STREAM[name])
+        if stream is None:
+            continue
+        dump.comment = CommentFact(stream, _text(dump.source, stream, encoding, width))
+        settle(dump, stream.type)
+        return
+
+
+def _text(source: ByteSource, stream: Stream, encoding: str, width: int) -> str | None:
+    data = source.read(stream.rva, stream.size)
+    if len(data) % width:
+        return None
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    head, nul, tail = text.partition("\0")
+    return head if nul and not tail else None

@@ -1,0 +1,91 @@
+"""Streams 3, 17, 24 and 6: threads, their contexts, times and names, and the exception."""
+
+from __future__ import annotations
+
+from ..decode import Record, decode, structure
+from ..model import Span
+from .container import STREAM, STREAM_FACTS, read_counted, read_headed, read_string, settle
+from .contexts import ARCHITECTURES, read_context
+from .facts import ContextFact, Dump, ExceptionFact, ThreadFact, ThreadNameFact
+
+
+def read_threads(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["ThreadListStream"])
+    if stream is None:
+        return
+    records = read_counted(dump, stream, "MINIDUMP_THREAD_LIST", "MINIDUMP_THREAD", "thread entry")
+    for record in records:
+        subject = f"thread {record['ThreadId']:#x}"
+        dump.threads.append(ThreadFact(record, _context(dump, record, "thread.context", "contexts", subject)))
+    settle(dump, stream.type)
+    if dump.architecture is None:
+        dump.facts.discard("contexts")
+
+
+def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) -> ContextFact | None:
+    """The context that ``record``'s ThreadContext locates, claimed. Without a known architecture it is only claimed."""
+    size, rva = record["ThreadContext.DataSize"], record["ThreadContext.Rva"]
+    spans = (record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva"))
+    architecture = dump.architecture
+    if rva + size > dump.source.size or rva == 0:
+        expected = f"{size} bytes inside the file of {dump.source.size} bytes, not at 0"
+        dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *spans, loses=(fact,))
+        return None
+    if architecture is None:
+        dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
+        return None
+    least = structure(ARCHITECTURES[architecture].structure).size
+    if size < least:
+        dump.defect(
+            f"{topic}.size",
+            subject,
+            f"a context of {least} bytes or more ({architecture})",
+            f"{size} bytes",
+            spans[0],
+            loses=(fact,),
+        )
+        return None
+    dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
+    return read_context(dump.source, architecture, rva, size, f"context of {subject}")
+
+
+def read_thread_infos(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["ThreadInfoListStream"])
+    if stream is None:
+        return
+    dump.thread_infos = read_headed(dump, stream, "MINIDUMP_THREAD_INFO_LIST", ("MINIDUMP_THREAD_INFO",), "thread info")
+    settle(dump, stream.type)
+
+
+def read_thread_names(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["ThreadNamesStream"])
+    if stream is None:
+        return
+    records = read_counted(dump, stream, "MINIDUMP_THREAD_NAME_LIST", "MINIDUMP_THREAD_NAME", "thread name")
+    for record in records:
+        subject = f"name of thread {record['ThreadId']:#x}"
+        name = read_string(dump, record["RvaOfThreadName"], "thread-name.string", ("thread_names.names",), subject)
+        dump.thread_names.append(ThreadNameFact(record, name))
+    settle(dump, stream.type)
+
+
+def read_exception(dump: Dump) -> None:
+    stream = dump.streams.get(STREAM["ExceptionStream"])
+    if stream is None:
+        return
+    record = decode(dump.source, stream.rva, "MINIDUMP_EXCEPTION_STREAM", "exception")
+    if stream.size != record.structure.size:
+        dump.defect(
+            "exception.size",
+            stream.name,
+            f"DataSize {record.structure.size}",
+            f"DataSize {stream.size}",
+            stream.record.span_of("Location.DataSize"),
+            loses=STREAM_FACTS[stream.type],
+        )
+        return
+    context = _context(dump, record, "exception.context", "exception.context", "exception")
+    dump.exception = ExceptionFact(record, context)
+    settle(dump, stream.type)
+    if dump.architecture is None:
+        dump.facts.discard("exception.context")
