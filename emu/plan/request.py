@@ -1,0 +1,68 @@
+"""What the caller asked for, and the error that says it cannot be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..constants import FormatFlag, Hresult, Qualifier
+
+
+class Profile(StrEnum):
+    """The reading of what the documents leave open (design 11; spec user-mode 1.4)."""
+
+    MODERN = "modern"
+    """DEFAULT in user mode is a minidump with all memory, handles, unloaded modules, memory and thread info."""
+    LEGACY = "legacy"
+    """DEFAULT in user mode is the old USERDUMP format."""
+    REFUSE = "refuse"
+    """DEFAULT in user mode is refused with E_NOTIMPL, as current debuggers refuse ``.dump /f``."""
+
+
+class DumpRefused(Exception):  # noqa: N818 - it is a refusal, and its HRESULT says which
+    """The request cannot be met. ``hresult`` is what the DbgEng method returns, the text says why in one line."""
+
+    def __init__(self, hresult: int, message: str) -> None:
+        super().__init__(message)
+        self.hresult = Hresult(hresult)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The arguments of WriteDumpFile2, and the profile under which they are read.
+
+    ``qualifier`` and ``format_flags`` are any 32-bit values; whether they mean something is the plan's to say.
+    """
+
+    qualifier: int
+    format_flags: int = 0
+    comment: str | None = None
+    profile: str = Profile.MODERN
+
+    @property
+    def qualifier_name(self) -> str:
+        """The qualifier's DbgEng.h name; its number in hexadecimal when it has none."""
+        try:
+            return Qualifier(self.qualifier).name
+        except ValueError:
+            return f"{self.qualifier:#x}"
+
+    def has(self, flag: FormatFlag) -> bool:
+        return bool(self.format_flags & flag)
+
+
+def format_flag_names(format_flags: int) -> list[str]:
+    """The DbgEng.h names of the bits that are set, low to high; a bit without a name appears as its number.
+
+    0x10000000 has two names: with DEBUG_FORMAT_WRITE_CAB it is the CAB's, else the memory scan's (spec user-mode 1.5).
+    """
+    names = []
+    for bit in (1 << shift for shift in range(32)):
+        if format_flags & bit:
+            known = next((flag.name for flag in FormatFlag if flag == bit), None)
+            if bit == FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES and (
+                format_flags & FormatFlag.DEBUG_FORMAT_WRITE_CAB
+            ):
+                known = "DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES"
+            names.append(known or f"{bit:#010x}")
+    return names

@@ -1,0 +1,171 @@
+"""The truth format (oracle/truth-format.md, version 1): a snapshot and a request as files, without loss."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..plan.request import Request, format_flag_names
+from .model import MemoryRun, ProcessSnapshot
+from .truth_members import NUMBER, SNAPSHOT, TEXT, TruthError, Where, members_of, optional
+
+__all__ = ["TruthError", "load", "load_request", "save", "save_request", "source_of"]
+
+TRUTH_FILE = "truth.json"
+MEMORY_FILE = "memory.bin"
+REQUEST_FILE = "request.json"
+
+_HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
+
+
+def save(
+    snapshot: ProcessSnapshot, directory: Path, *, source: str = "", request: Request | None = None, file: str = ""
+) -> None:
+    """Write ``truth.json`` and ``memory.bin`` into ``directory``, which is made when it is not there.
+
+    ``source`` is the scenario or program, for people. With ``request`` also ``request.json``; ``file`` is the base name
+    of the dump, for people. All or nothing: the files are written beside the directory and moved in when they are
+    complete. Raises TruthError when the directory cannot be written.
+    """
+    offset = 0
+    index = []
+    for run in snapshot.memory:
+        index.append({"start": hex(run.start), "size": hex(len(run.data)), "offset": hex(offset)})
+        offset += len(run.data)
+    document: dict[str, Any] = {**_HEAD, "source": source}
+    for name, kind in SNAPSHOT.items():
+        document[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
+    directory = directory.absolute()
+    staging = directory.parent / f".{directory.name}.saving"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        staging.mkdir(parents=True)
+        try:
+            with (staging / MEMORY_FILE).open("wb") as memory:
+                for run in snapshot.memory:
+                    memory.write(run.data)
+            _write_json(staging / TRUTH_FILE, document)
+            if request is not None:
+                _write_json(staging / REQUEST_FILE, _request_document(request, file))
+            _move_in(staging, directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise TruthError(f"{directory}: cannot save the truth: {error.strerror or error}") from error
+
+
+def _move_in(staging: Path, directory: Path) -> None:
+    """The new files take the places of the old; a truth never mixes two snapshots."""
+    directory.mkdir(exist_ok=True)
+    for name in (TRUTH_FILE, REQUEST_FILE):
+        (directory / name).unlink(missing_ok=True)
+    for name in (MEMORY_FILE, REQUEST_FILE, TRUTH_FILE):
+        if (staging / name).exists():
+            (staging / name).replace(directory / name)
+
+
+def load(directory: Path) -> ProcessSnapshot:
+    """The snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    path = directory / TRUTH_FILE
+    where = Where(path, "")
+    document = members_of(_read_json(path), where, [*_HEAD, "source", *SNAPSHOT])
+    for name, value in _HEAD.items():
+        if document[name] != value:
+            raise (where / name).error(f"expected {json.dumps(value)}, found {json.dumps(document[name])[:40]}")
+    values = {name: kind.read(document[name], where / name) for name, kind in SNAPSHOT.items()}
+    values["memory"] = _read_memory(directory / MEMORY_FILE, values["memory"], where / "memory")
+    return ProcessSnapshot(**values)
+
+
+def source_of(directory: Path) -> str:
+    """The scenario or program that the truth names as its source. Raises TruthError."""
+    path = directory / TRUTH_FILE
+    document = _read_json(path)
+    if not isinstance(document, dict) or "source" not in document:
+        raise Where(path, "source").error("missing")
+    return str(TEXT.read(document["source"], Where(path, "source")))
+
+
+def _read_memory(path: Path, index: Sequence[Mapping[str, int]], where: Where) -> tuple[MemoryRun, ...]:
+    offset, end = 0, -1
+    for number, row in enumerate(index):
+        if row["offset"] != offset:
+            raise (where / number / "offset").error(f"expected {offset:#x}, where the run before it ends")
+        if row["size"] == 0 or row["start"] <= end:
+            raise (where / number / "start").error("runs are not empty, sorted, and never touch")
+        offset += row["size"]
+        end = row["start"] + row["size"]
+    try:
+        size = path.stat().st_size
+        if size != offset:
+            raise TruthError(f"{path}: {size} bytes, but {TRUTH_FILE} lists {offset} bytes of memory")
+        with path.open("rb") as memory:
+            return tuple(MemoryRun(row["start"], memory.read(row["size"])) for row in index)
+    except OSError as error:
+        raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def save_request(request: Request, directory: Path, *, file: str = "") -> None:
+    """Write ``request.json`` into an existing truth directory. Raises TruthError."""
+    staging = directory / f".{REQUEST_FILE}.saving"
+    try:
+        try:
+            _write_json(staging, _request_document(request, file))
+            staging.replace(directory / REQUEST_FILE)
+        finally:
+            staging.unlink(missing_ok=True)
+    except OSError as error:
+        raise TruthError(f"{directory / REQUEST_FILE}: cannot be written: {error.strerror or error}") from error
+
+
+def load_request(directory: Path) -> Request | None:
+    """The request that ``directory`` records, None when it records none. Raises TruthError."""
+    path = directory / REQUEST_FILE
+    if not path.exists():
+        return None
+    where = Where(path, "")
+    members = (
+        "format", "version", "qualifier", "qualifier_value", "format_flags", "format_flags_value", "comment",
+        "profile", "file",
+    )  # fmt: skip
+    document = members_of(_read_json(path), where, members)
+    if document["format"] != "dumptruth-request" or document["version"] != 1:
+        raise (where / "format").error('expected "dumptruth-request", version 1')
+    return Request(
+        qualifier=NUMBER.read(document["qualifier_value"], where / "qualifier_value"),
+        format_flags=NUMBER.read(document["format_flags_value"], where / "format_flags_value"),
+        comment=optional(TEXT).read(document["comment"], where / "comment"),
+        profile=TEXT.read(document["profile"], where / "profile"),
+    )
+
+
+def _request_document(request: Request, file: str) -> dict[str, Any]:
+    return {
+        "format": "dumptruth-request",
+        "version": 1,
+        "qualifier": request.qualifier_name,
+        "qualifier_value": int(request.qualifier),
+        "format_flags": format_flag_names(request.format_flags),
+        "format_flags_value": int(request.format_flags),
+        "comment": request.comment,
+        "profile": str(request.profile),
+        "file": file,
+    }
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    # ASCII only: a lone surrogate, legal in a Windows name, has no UTF-8 form but an escape.
+    text = json.dumps(document, indent=1, ensure_ascii=True)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TruthError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,311 @@
+"""Snapshots made by hand, with no CPU behind them: consistent, small, and settable in what a test is about.
+
+``synthetic_process`` is the door. What it builds obeys every promise of ``model.py``: regions without gap, memory for
+exactly the readable pages, stacks committed up to their base, TEBs that name their stacks, a PEB that names the first
+image, modules mapped with headers and sections.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..constants import (
+    CONTEXT_AMD64_ALL,
+    MEM_RESERVE,
+    NORMAL_PRIORITY_CLASS,
+    PAGE_GUARD,
+    PAGE_READONLY,
+    PAGE_READWRITE,
+    NtStatus,
+)
+from .model import (
+    PAGE_SIZE,
+    Context,
+    ExceptionEvent,
+    Handle,
+    Module,
+    ProcessInformation,
+    ProcessSnapshot,
+    SystemInformation,
+    Thread,
+    UnloadedModule,
+    VmCounters,
+)
+from .synthetic_image import FIRST_DLL, IMAGE_STRIDE, TEXT, image_pages, synthetic_module
+from .synthetic_pages import MAXIMUM_USER_ADDRESS, Pages, address_space, pattern
+
+__all__ = ["Pages", "address_space", "amd64_context", "synthetic_process", "synthetic_system"]
+
+KUSER_SHARED_DATA = 0x7FFE0000
+PEB = 0x11_0000_0000
+FIRST_TEB = PEB + PAGE_SIZE
+TEB_SIZE = 0x2000
+FIRST_STACK = 0x12_0000_0000
+STACK_RESERVE = 0x10_0000
+HEAP = 0x202_0000_0000
+EXTRA = 0x300_0000_0000
+
+TIME = 133_500_000_000_000_000  # 2024-01-17 in FILETIME
+SECOND = 10_000_000
+
+AMD64_REGISTERS = (
+    "SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags", "Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7",
+    "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
+    "Rip", "MxCsr",
+)  # fmt: skip
+"""In the order of oracle/truth-format.md."""
+
+
+def amd64_context(**registers: int) -> Context:
+    """A full amd64 context: the named registers, and what Windows gives a fresh user-mode thread in the others.
+
+    Raises ValueError for a register that CONTEXT does not have.
+    """
+    fresh = {
+        "SegCs": 0x33, "SegDs": 0x2B, "SegEs": 0x2B, "SegFs": 0x53, "SegGs": 0x2B, "SegSs": 0x2B, "EFlags": 0x246,
+        "MxCsr": 0x1F80,
+    }  # fmt: skip
+    unknown = registers.keys() - set(AMD64_REGISTERS)
+    if unknown:
+        raise ValueError(f"amd64 CONTEXT has no register {', '.join(sorted(unknown))}")
+    values = {**fresh, **registers}
+    fxsave = bytearray(512)
+    struct.pack_into("<H", fxsave, 0, 0x27F)  # ControlWord
+    struct.pack_into("<II", fxsave, 24, values["MxCsr"], 0xFFFF)  # MxCsr, MxCsr_Mask
+    return Context(tuple((name, values.get(name, 0)) for name in AMD64_REGISTERS), bytes(fxsave), CONTEXT_AMD64_ALL)
+
+
+def synthetic_system(**changes: object) -> SystemInformation:
+    """A four-processor amd64 workstation, build 19045; ``changes`` by field name."""
+    system = SystemInformation(
+        architecture="amd64",
+        processor_level=6,
+        processor_revision=0x5E03,
+        number_of_processors=4,
+        product_type=1,
+        major_version=10,
+        minor_version=0,
+        build_number=19045,
+        csd_version="",
+        suite_mask=0x100,
+        processor_features=(0x11B7_FFF7_37FE, 0),
+        build_string="19041.1.amd64fre.vb_release.191206-1406",
+        time_zone_id=0,
+        time_zone_bias=0,
+        standard_name="UTC",
+        daylight_name="UTC",
+        processor_max_mhz=3000,
+        processor_current_mhz=2900,
+        number_of_physical_pages=0x20_0000,
+        lowest_physical_page_number=1,
+        highest_physical_page_number=0x23_FFFF,
+        allocation_granularity=0x10000,
+        minimum_user_mode_address=0x10000,
+        maximum_user_mode_address=MAXIMUM_USER_ADDRESS,
+        timer_resolution=156_250,
+        available_pages=0x10_0000,
+        committed_pages=0xC_0000,
+        commit_limit=0x28_0000,
+        peak_commitment=0xD_0000,
+    )
+    return replace(system, **changes)  # type: ignore[arg-type]
+
+
+def synthetic_process(
+    *,
+    threads: int = 2,
+    thread_names: Sequence[str | None] = ("main", None),
+    modules: int = 2,
+    module_names: Sequence[str] = (),
+    version_info: bool = True,
+    code_view: bool = True,
+    unloaded: int = 1,
+    unloaded_modules: Sequence[UnloadedModule] | None = None,
+    handles: int = 3,
+    handle_list: Sequence[Handle] | None = None,
+    stack_committed: int = 0x3000,
+    stack_used: int = 0x180,
+    extra: Sequence[Pages] = (),
+    exception: bool = True,
+    exception_thread: int = 0,
+    exception_code: int = NtStatus.STATUS_ACCESS_VIOLATION,
+    exception_information: Sequence[int] = (0, 0x10),
+    exception_flags: int = 0,
+    exception_record: int = 0,
+    system: SystemInformation | None = None,
+    time: int = TIME,
+) -> ProcessSnapshot:
+    """A stopped process of the given make. Every default is a process that crashed by reading a null pointer.
+
+    ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts; a list of the same name, where there is one, says
+    it all instead. ``thread_names`` and ``module_names`` are used from the first on; threads beyond are nameless,
+    modules beyond get a name of their own. ``stack_committed`` (whole pages) lies below each stack base with a guard
+    page under it, and each Rsp is ``stack_used`` bytes below the base. ``extra`` puts more pages anywhere they fit.
+    ``exception`` False: stopped without one. Raises ValueError for what cannot be consistent.
+    """
+    if exception and not 0 <= exception_thread < threads:
+        raise ValueError(f"exception_thread {exception_thread}: there are {threads} threads")
+    names = [module_names[i] if i < len(module_names) else _module_name(i) for i in range(modules)]
+    module_list = [synthetic_module(i, name, version_info, code_view) for i, name in enumerate(names)]
+    thread_list = [
+        _thread(i, thread_names[i] if i < len(thread_names) else None, stack_committed, stack_used, module_list)
+        for i in range(threads)
+    ]
+    pages = [
+        Pages(KUSER_SHARED_DATA, PAGE_SIZE, protect=PAGE_READONLY),
+        *_process_blocks(thread_list, module_list),
+        Pages(HEAP, 0x3000, allocation_base=HEAP, data=_heap(module_list)),
+        Pages(HEAP + 0x3000, 0xD000, MEM_RESERVE, PAGE_READWRITE, allocation_base=HEAP),
+        *(item for thread in thread_list for item in _stack(thread, module_list)),
+        *(item for module in module_list for item in image_pages(module)),
+        *extra,
+    ]
+    regions, memory, unreadable = address_space(pages)
+    event = None
+    if exception:
+        thread = thread_list[exception_thread]
+        event = ExceptionEvent(
+            thread_id=thread.thread_id,
+            code=int(exception_code),
+            flags=exception_flags,
+            record=exception_record,
+            address=thread.context["Rip"],
+            information=tuple(exception_information),
+            context=thread.context,
+            first_chance=False,
+        )
+    return ProcessSnapshot(
+        system=system or synthetic_system(),
+        process=_process(time),
+        time=time,
+        start_directory="C:\\work",
+        threads=tuple(thread_list),
+        modules=tuple(module_list),
+        unloaded_modules=tuple(
+            (_unloaded(i) for i in range(unloaded)) if unloaded_modules is None else unloaded_modules
+        ),
+        regions=regions,
+        memory=memory,
+        unreadable=unreadable,
+        handles=tuple((_handle(i) for i in range(handles)) if handle_list is None else handle_list),
+        exception=event,
+    )
+
+
+def _process(time: int) -> ProcessInformation:
+    return ProcessInformation(
+        process_id=0x1234,
+        create_time=time - 75 * SECOND,
+        user_time=3 * SECOND,
+        kernel_time=SECOND,
+        peb=PEB,
+        integrity_level=0x2000,
+        execute_flags=0xD,
+        protected=0,
+        cookie=0xC00C1E,
+        command_line="C:\\work\\crash.exe",
+        vm=VmCounters(
+            page_fault_count=1234,
+            peak_working_set_size=0x50_0000,
+            working_set_size=0x48_0000,
+            quota_peak_paged_pool_usage=0x1_0000,
+            quota_paged_pool_usage=0xF000,
+            quota_peak_non_paged_pool_usage=0x3000,
+            quota_non_paged_pool_usage=0x2800,
+            pagefile_usage=0x10_0000,
+            peak_pagefile_usage=0x11_0000,
+            peak_virtual_size=0x201_0000_0000,
+            virtual_size=0x200_0000_0000,
+            private_usage=0x10_0000,
+            private_working_set_size=0x8_0000,
+            shared_commit_usage=0x4_0000,
+        ),
+    )
+
+
+def _thread(index: int, name: str | None, committed: int, used: int, modules: Sequence[Module]) -> Thread:
+    base = FIRST_STACK + (index + 1) * STACK_RESERVE
+    if committed % PAGE_SIZE or not 0 <= committed <= STACK_RESERVE - PAGE_SIZE:
+        raise ValueError(f"stack_committed {committed:#x}: not whole pages below {STACK_RESERVE - PAGE_SIZE:#x}")
+    entry = modules[0].base + TEXT if modules else 0
+    rip = 0
+    if modules:  # spread over the images, so that some instruction windows meet and others stand alone
+        round_, image = divmod(index, len(modules))
+        rip = modules[image].base + TEXT + 0x300 + 0xC0 * round_ % 0x1800
+    return Thread(
+        thread_id=0x1238 + 4 * index,
+        suspend_count=1,
+        priority_class=NORMAL_PRIORITY_CLASS,
+        priority=0 if index % 3 else -1 if index else 0,
+        teb=FIRST_TEB + index * TEB_SIZE,
+        stack_base=base,
+        stack_limit=base - committed,
+        context=amd64_context(Rsp=base - used, Rbp=base - used + 0x20, Rip=rip, Rcx=0x10, R10=index),
+        name=name,
+        create_time=TIME - (70 - index % 60) * SECOND,
+        exit_time=0,
+        exit_status=NtStatus.STATUS_PENDING,
+        kernel_time=10_000 * index,
+        user_time=20_000 * (index + 1),
+        start_address=entry,
+        affinity=0xF,
+        state="waiting" if index else "running",
+    )
+
+
+def _process_blocks(threads: Sequence[Thread], modules: Sequence[Module]) -> list[Pages]:
+    """PEB and TEBs in one allocation (offsets: spec user-mode 2.5)."""
+    peb = bytearray(PAGE_SIZE)
+    struct.pack_into("<Q", peb, 0x10, modules[0].base if modules else 0)  # ImageBaseAddress
+    struct.pack_into("<Q", peb, 0x30, HEAP)  # ProcessHeap
+    data = bytearray(peb)
+    for thread in threads:
+        teb = bytearray(TEB_SIZE)
+        struct.pack_into("<QQ", teb, 0x08, thread.stack_base, thread.stack_limit)
+        struct.pack_into("<Q", teb, 0x30, thread.teb)  # Self
+        struct.pack_into("<QQ", teb, 0x40, 0x1234, thread.thread_id)  # ClientId
+        struct.pack_into("<Q", teb, 0x60, PEB)
+        data += teb
+    return [Pages(PEB, len(data), allocation_base=PEB, data=bytes(data))]
+
+
+def _stack(thread: Thread, modules: Sequence[Module]) -> list[Pages]:
+    """Reserve, guard page and committed part of one allocation; return addresses and pointers in the used part."""
+    allocation = thread.stack_base - STACK_RESERVE
+    committed = thread.stack_base - thread.stack_limit
+    guard = thread.stack_limit - PAGE_SIZE
+    pages = [Pages(guard, PAGE_SIZE, protect=PAGE_READWRITE | PAGE_GUARD, allocation_base=allocation,
+                   allocation_protect=PAGE_READWRITE)]  # fmt: skip
+    if guard > allocation:
+        pages.append(Pages(allocation, guard - allocation, MEM_RESERVE, PAGE_READWRITE))
+    if committed:
+        words = [HEAP + 0x100, thread.teb, *(module.base + TEXT + 0x40 for module in modules[:4]), 0x1234_5678]
+        data = bytearray(committed)
+        used = min(thread.stack_base - thread.context["Rsp"], committed) // 8
+        struct.pack_into(f"<{used}Q", data, committed - used * 8, *(words[i % len(words)] for i in range(used)))
+        pages.append(Pages(thread.stack_limit, committed, allocation_base=allocation, data=bytes(data)))
+    return pages
+
+
+def _heap(modules: Sequence[Module]) -> bytes:
+    data = bytearray(pattern(HEAP, 0x3000))
+    text = "\0".join(module.name for module in modules).encode("utf-16-le", "surrogatepass")[:0x1000]
+    data[0x800 : 0x800 + len(text)] = text
+    return bytes(data)
+
+
+def _module_name(index: int) -> str:
+    return "C:\\work\\crash.exe" if index == 0 else f"C:\\Windows\\System32\\synthetic{index:02d}.dll"
+
+
+def _unloaded(index: int) -> UnloadedModule:
+    base = FIRST_DLL + 0x1000_0000 + index * IMAGE_STRIDE
+    return UnloadedModule(base, 0x8000, 0xBAD00 + index, 0x65B00000 + index, f"gone{index:02d}.dll")
+
+
+def _handle(index: int) -> Handle:
+    kinds = (("Event", None), ("File", "\\Device\\HarddiskVolume1\\work"), ("Mutant", "\\BaseNamedObjects\\only-one"))
+    type_name, object_name = kinds[index % len(kinds)]
+    return Handle(4 * (index + 1), type_name, object_name, 0, 0x1F0003, 1 + index % 2, 32768 + index)

@@ -1,0 +1,157 @@
+"""The truth format: what was saved is what is loaded, and what is not a truth is refused by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL
+from dumptruth.emu.plan.request import Request
+from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.snapshot.store import TruthError, load, load_request, save, save_request, source_of
+from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+
+CRASHED = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
+SNAPSHOTS = {
+    "crashed": CRASHED,
+    "stopped": synthetic_process(exception=False),
+    "empty": synthetic_process(threads=0, modules=0, unloaded=0, handles=0, exception=False),
+    "bare modules": synthetic_process(version_info=False, code_view=False),
+    "odd names": synthetic_process(module_names=["C:\\a\u00e9\U0001f600\ud800.exe"], thread_names=["", "\u4e2d\0x"]),
+}
+
+
+@pytest.mark.parametrize("snapshot", SNAPSHOTS.values(), ids=SNAPSHOTS.keys())
+def test_a_loaded_snapshot_equals_the_saved_one(snapshot: ProcessSnapshot, tmp_path: Path) -> None:
+    save(snapshot, tmp_path / "deep" / "truth", source="hand-made")
+    assert load(tmp_path / "deep" / "truth") == snapshot
+    assert source_of(tmp_path / "deep" / "truth") == "hand-made"
+
+
+def test_the_same_snapshot_saves_to_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        save(CRASHED, tmp_path / name)
+    for file in ("truth.json", "memory.bin"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_the_document_has_the_form_that_the_format_describes(tmp_path: Path) -> None:
+    save(CRASHED, tmp_path / "t", source="null-read")
+    document = json.loads((tmp_path / "t" / "truth.json").read_text(encoding="utf-8"))
+    assert document["format"] == "dumptruth-truth"
+    assert (document["version"], document["mode"], document["source"]) == (1, "user", "null-read")
+    assert document["process"]["peb"] == "0x1100000000"
+    assert document["threads"][0]["context"]["registers"]["SegCs"] == "0x33"
+    assert document["modules"][0]["code_view"].startswith("52534453")
+    assert document["exception"]["code"] == 3221225477
+    assert document["exception"]["information"] == ["0x0", "0x10"]
+    assert document["unreadable"] == [{"start": "0x30000000000", "size": "0x1000"}]
+    assert document["memory"][0] == {"start": "0x7ffe0000", "size": "0x1000", "offset": "0x0"}
+
+
+def test_saving_over_an_old_truth_leaves_nothing_of_it(tmp_path: Path) -> None:
+    save(CRASHED, tmp_path / "t", request=Request(DEBUG_DUMP_SMALL))
+    save(SNAPSHOTS["stopped"], tmp_path / "t")
+    assert load(tmp_path / "t") == SNAPSHOTS["stopped"]
+    assert load_request(tmp_path / "t") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t"]
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["memory.bin", "truth.json"]
+
+
+def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("in the way", encoding="utf-8")
+    with pytest.raises(TruthError, match="cannot save the truth"):
+        save(CRASHED, tmp_path / "t")
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    assert (tmp_path / "t").read_text(encoding="utf-8") == "in the way"
+
+
+REQUESTS = [
+    Request(DEBUG_DUMP_SMALL),
+    Request(DEBUG_DUMP_DEFAULT, 0x80000000, "caf\u00e9", "refuse"),
+    Request(DEBUG_DUMP_SMALL, 0x30000C07),
+    Request(77, 0x00200000),
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_a_loaded_request_equals_the_saved_one(request_: Request, tmp_path: Path) -> None:
+    save_request(request_, tmp_path, file="x.dmp")
+    assert load_request(tmp_path) == request_
+
+
+def test_a_request_names_its_flags_and_the_number_with_two_names_by_context(tmp_path: Path) -> None:
+    def names(flags: int) -> Any:
+        save_request(Request(DEBUG_DUMP_SMALL, flags), tmp_path)
+        return json.loads((tmp_path / "request.json").read_text(encoding="utf-8"))["format_flags"]
+
+    assert names(0x1) == ["DEBUG_FORMAT_USER_SMALL_FULL_MEMORY"]
+    assert names(0x10000000) == ["DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES"]
+    assert names(0x30000000) == ["DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES", "DEBUG_FORMAT_WRITE_CAB"]
+    assert names(0x00200000) == ["0x00200000"]
+
+
+def edit(tmp_path: Path, change: Any) -> Path:
+    directory = tmp_path / "t"
+    save(CRASHED, directory)
+    document = json.loads((directory / "truth.json").read_text(encoding="utf-8"))
+    change(document)
+    (directory / "truth.json").write_text(json.dumps(document), encoding="utf-8")
+    return directory
+
+
+BROKEN = [
+    (lambda d: d.pop("time"), r"truth\.json: time: missing"),
+    (lambda d: d["threads"][1].pop("teb"), r"truth\.json: threads\[1\]\.teb: missing"),
+    (lambda d: d["threads"][1].update(colour=1), r"threads\[1\]\.colour: unknown member"),
+    (lambda d: d["system"].update(build_number="19045"), r'system\.build_number: expected a number, found "19045"'),
+    (lambda d: d["process"].update(peb=5), r"process\.peb: expected a string .*, found 5"),
+    (lambda d: d["process"].update(peb="0xAB"), r"process\.peb: expected a string of lower-case hexadecimal"),
+    (lambda d: d["modules"][0].update(code_view="zz"), r"modules\[0\]\.code_view: expected bytes"),
+    (lambda d: d["modules"][0].update(version_info=[1]), r"modules\[0\]\.version_info: expected an array of 13"),
+    (lambda d: d["exception"].update(first_chance=1), r"exception\.first_chance: expected true or false"),
+    (lambda d: d["exception"]["context"]["registers"].update(Rax=1), r"exception\.context\.registers\.Rax: expected"),
+    (lambda d: d.update(handles={}), r"handles: expected an array"),
+    (lambda d: d.update(version=2), r"version: expected 1, found 2"),
+    (lambda d: d.update(mode="kernel"), r'mode: expected "user", found "kernel"'),
+    (lambda d: d["memory"][1].update(offset="0x0"), r"memory\[1\]\.offset: expected 0x1000"),
+    (lambda d: d["memory"][1].update(start="0x7ffe1000"), r"memory\[1\]\.start: runs are not empty"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN)
+def test_a_broken_document_is_refused_by_the_name_of_its_member(change: Any, message: str, tmp_path: Path) -> None:
+    directory = edit(tmp_path, change)
+    with pytest.raises(TruthError, match=message) as caught:
+        load(directory)
+    assert "\n" not in str(caught.value)
+    assert "truth.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [0, 5, -1, 1])
+def test_memory_that_is_short_or_long_is_refused(length: int, tmp_path: Path) -> None:
+    save(CRASHED, tmp_path)
+    file = tmp_path / "memory.bin"
+    content = file.read_bytes()
+    file.write_bytes(content[:length] if length <= 0 or length == 5 else content + b"x")
+    with pytest.raises(TruthError, match=r"memory\.bin: \d+ bytes, but truth\.json lists \d+ bytes"):
+        load(tmp_path)
+
+
+def test_missing_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TruthError, match=r"truth\.json: cannot be read"):
+        load(tmp_path)
+    save(replace(CRASHED), tmp_path)
+    (tmp_path / "memory.bin").unlink()
+    with pytest.raises(TruthError, match=r"memory\.bin: cannot be read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 100_000])
+def test_what_is_not_a_truth_document_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text(text, encoding="utf-8")
+    with pytest.raises(TruthError, match=r"truth\.json: "):
+        load(tmp_path)
