@@ -28,6 +28,7 @@ _EIP, _HFLAGS, _SEGS, _SEGMENT_SIZE = 128, 176, 184, 24
 _ERROR_CODE, _IS_INT, _OLD_EXCEPTION, _DR6, _DR7 = -16, -12, 96, 48, 56
 # Offsets from `fpregs`.
 _FPSTT, _FPUS, _FPUC, _FPTAGS = -20, -16, -14, -12
+_FPOP, _FPIP, _FPDP = 128, 136, 144  # fpop, fpcs, fpds are three words in a row
 _XMM_STRIDE = 64  # ZMMReg
 
 # hflags: HF_CPL_MASK in target/i386/cpu.h.
@@ -135,7 +136,7 @@ class ContextBlob:
     # --- x87, SSE --------------------------------------------------------------------------------------------------
 
     def fxsave(self) -> bytes:
-        """The 512-byte image that FXSAVE stores (legacy form). x87 instruction and data pointers are 0: U4."""
+        """The 512-byte image that FXSAVE stores, in the form with 32-bit pointers and their selectors."""
         image = bytearray(FXSAVE_SIZE)
         top = self._get("<I", self._fp + _FPSTT) & 7
         status = self._get("<H", self._fp + _FPUS) & ~(7 << 11) | top << 11
@@ -143,6 +144,9 @@ class ContextBlob:
         empty = struct.unpack_from("<8B", self._bytes, self._fp + _FPTAGS)
         tag = sum(1 << number for number in range(8) if not empty[number])
         struct.pack_into("<HHBx", image, 0, self._get("<H", self._fp + _FPUC), status, tag)
+        opcode, code_selector, data_selector = struct.unpack_from("<3H", self._bytes, self._fp + _FPOP)
+        code, data = self._get("<I", self._fp + _FPIP), self._get("<I", self._fp + _FPDP)
+        struct.pack_into("<HIHxxIH", image, 6, opcode, code, code_selector, data, data_selector)
         struct.pack_into("<II", image, 24, self._get("<I", self._xmm - 8), MXCSR_MASK)
         for number in range(8):
             source = self._fp + 16 * ((top + number) & 7)
@@ -153,7 +157,7 @@ class ContextBlob:
         return bytes(image)
 
     def load_fxsave(self, image: bytes) -> tuple[int, int]:
-        """Takes over registers, tags and status of an FXSAVE image.
+        """Takes over an FXSAVE image but for two registers.
 
         Returns (control word, MXCSR): those two must go through the API, which also sets the rounding modes.
         """
@@ -163,6 +167,10 @@ class ContextBlob:
         top = status >> 11 & 7
         self._set("<I", self._fp + _FPSTT, top)
         self._set("<H", self._fp + _FPUS, status & ~(7 << 11))
+        opcode, code, code_selector, data, data_selector = struct.unpack_from("<HIHxxIH", image, 6)
+        struct.pack_into("<3H", self._bytes, self._fp + _FPOP, opcode, code_selector, data_selector)
+        self._set("<Q", self._fp + _FPIP, code)
+        self._set("<Q", self._fp + _FPDP, data)
         for number in range(8):
             self._set("<B", self._fp + _FPTAGS + number, not tag >> number & 1)
             low, high = struct.unpack_from("<QH", image, _FX_ST + 16 * number)

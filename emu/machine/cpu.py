@@ -324,11 +324,11 @@ class Cpu:
             self.set(name, value)
 
     def fxsave(self) -> bytes:
-        """The 512-byte FXSAVE image: x87, MXCSR, XMM0 to XMM15. MxCsr_Mask is 0xFFFF; FIP, FDP, FOP are 0 (U4)."""
+        """The 512-byte FXSAVE image: x87, MXCSR, XMM0 to XMM15. MxCsr_Mask is 0xFFFF; x87 pointers have 32 bits."""
         return self._fresh_blob().fxsave()
 
     def load_fxsave(self, image: bytes) -> None:
-        """Takes over an FXSAVE image, but for FIP, FDP and FOP. Raises ValueError unless it has 512 bytes."""
+        """Takes over an FXSAVE image. Raises ValueError unless it has 512 bytes."""
         control, mxcsr = self._fresh_blob().load_fxsave(image)
         self._uc.context_restore(self._context)
         self._uc.reg_write(x86.UC_X86_REG_FPCW, control)
