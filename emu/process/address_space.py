@@ -14,21 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ..snapshot.model import Region
-from .winnt import (
-    ALLOCATION_GRANULARITY,
+from ..constants import (
     MEM_COMMIT,
-    MEM_DECOMMIT,
     MEM_FREE,
     MEM_IMAGE,
     MEM_MAPPED,
     MEM_PRIVATE,
-    MEM_RELEASE,
     MEM_RESERVE,
-    MEM_RESET,
-    MEM_RESET_UNDO,
-    MEM_TOP_DOWN,
-    MEM_WRITE_WATCH,
     PAGE_EXECUTE,
     PAGE_EXECUTE_READ,
     PAGE_EXECUTE_READWRITE,
@@ -38,9 +30,19 @@ from .winnt import (
     PAGE_NOCACHE,
     PAGE_READONLY,
     PAGE_READWRITE,
-    PAGE_SIZE,
     PAGE_WRITECOMBINE,
     PAGE_WRITECOPY,
+)
+from ..snapshot.model import Region
+from .winnt import (
+    ALLOCATION_GRANULARITY,
+    MEM_DECOMMIT,
+    MEM_RELEASE,
+    MEM_RESET,
+    MEM_RESET_UNDO,
+    MEM_TOP_DOWN,
+    MEM_WRITE_WATCH,
+    PAGE_SIZE,
     Status,
     StatusError,
 )

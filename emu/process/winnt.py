@@ -1,6 +1,6 @@
 """The values of winnt.h, ntstatus.h and ntddk.h that the process model answers with.
 
-Protections and allocation types: winnt.h, memoryapi.h (VirtualAlloc, Memory Protection Constants).
+Allocation types: winnt.h (VirtualAlloc, VirtualFree); what a snapshot holds too comes from ``emu.constants``.
 Status codes: ntstatus.h, [MS-ERREF] 2.3.1.
 """
 
@@ -11,30 +11,12 @@ from enum import IntEnum
 PAGE_SIZE = 0x1000
 ALLOCATION_GRANULARITY = 0x10000  # SYSTEM_INFO.dwAllocationGranularity
 
-PAGE_NOACCESS = 0x01
-PAGE_READONLY = 0x02
-PAGE_READWRITE = 0x04
-PAGE_WRITECOPY = 0x08
-PAGE_EXECUTE = 0x10
-PAGE_EXECUTE_READ = 0x20
-PAGE_EXECUTE_READWRITE = 0x40
-PAGE_EXECUTE_WRITECOPY = 0x80
-PAGE_GUARD = 0x100
-PAGE_NOCACHE = 0x200
-PAGE_WRITECOMBINE = 0x400
-
-MEM_COMMIT = 0x1000
-MEM_RESERVE = 0x2000
 MEM_DECOMMIT = 0x4000
 MEM_RELEASE = 0x8000
-MEM_FREE = 0x10000
-MEM_PRIVATE = 0x20000
-MEM_MAPPED = 0x40000
 MEM_RESET = 0x80000
 MEM_TOP_DOWN = 0x100000
 MEM_WRITE_WATCH = 0x200000
-MEM_RESET_UNDO = 0x1000000
-MEM_IMAGE = 0x1000000  # the Type of MEMORY_BASIC_INFORMATION; shares its value with MEM_RESET_UNDO
+MEM_RESET_UNDO = 0x1000000  # shares its value with MEM_IMAGE, which is only ever a Type
 
 SEC_IMAGE = 0x1000000
 SEC_RESERVE = 0x4000000
@@ -81,6 +63,7 @@ class Status(IntEnum):
     OBJECT_NAME_NOT_FOUND = 0xC0000034
     OBJECT_NAME_COLLISION = 0xC0000035
     OBJECT_PATH_NOT_FOUND = 0xC000003A
+    OBJECT_PATH_SYNTAX_BAD = 0xC000003B
     SECTION_TOO_BIG = 0xC0000040
     INVALID_PAGE_PROTECTION = 0xC0000045
     MUTANT_NOT_OWNED = 0xC0000046

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dumptruth.emu.process.address_space import USER_END, AddressSpace
-from dumptruth.emu.process.winnt import (
+from dumptruth.emu.constants import (
     MEM_COMMIT,
-    MEM_DECOMMIT,
     MEM_FREE,
     MEM_IMAGE,
     MEM_MAPPED,
     MEM_PRIVATE,
-    MEM_RELEASE,
     MEM_RESERVE,
-    MEM_RESET,
     PAGE_EXECUTE_READ,
     PAGE_GUARD,
     PAGE_NOACCESS,
@@ -22,9 +18,9 @@ from dumptruth.emu.process.winnt import (
     PAGE_READWRITE,
     PAGE_WRITECOMBINE,
     PAGE_WRITECOPY,
-    Status,
-    StatusError,
 )
+from dumptruth.emu.process.address_space import USER_END, AddressSpace
+from dumptruth.emu.process.winnt import MEM_DECOMMIT, MEM_RELEASE, MEM_RESET, Status, StatusError
 
 BASE = 0x200_0000_0000
 

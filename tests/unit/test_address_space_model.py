@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from dumptruth.emu.process.address_space import USER_END, AddressSpace
-from dumptruth.emu.process.winnt import (
+from dumptruth.emu.constants import (
     MEM_COMMIT,
-    MEM_DECOMMIT,
     MEM_FREE,
-    MEM_RELEASE,
     MEM_RESERVE,
     PAGE_EXECUTE_READ,
     PAGE_GUARD,
     PAGE_NOACCESS,
     PAGE_READWRITE,
-    StatusError,
 )
+from dumptruth.emu.process.address_space import USER_END, AddressSpace
+from dumptruth.emu.process.winnt import MEM_DECOMMIT, MEM_RELEASE, StatusError
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule

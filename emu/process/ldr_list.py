@@ -1,0 +1,124 @@
+"""PEB_LDR_DATA and its three lists of LDR_DATA_TABLE_ENTRY in the target's memory, true at every moment.
+
+The real loader keeps them on the process heap; here they have a private region of their own, since the system writes
+them before any heap exists.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
+from ..image import Image
+from .layouts import LDR_DATA_TABLE_ENTRY, LDR_DATA_TABLE_ENTRY_SIZE, PEB_LDR_DATA, PEB_LDR_DATA_SIZE, Structure
+from .memory import GuestMemory
+from .winnt import PAGE_SIZE
+
+LDRP_IMAGE_DLL = 0x4  # ntldr: flags of LDR_DATA_TABLE_ENTRY (public symbols)
+LDRP_ENTRY_PROCESSED = 0x4000
+_PINNED_COUNT = 0xFFFF
+_RESERVE = 0x100000
+
+
+class _Room:
+    """Blocks out of a growing region; freed blocks are used again for the same size."""
+
+    def __init__(self, memory: GuestMemory) -> None:
+        self._memory = memory
+        self._base, _ = memory.space.allocate(0, _RESERVE, MEM_RESERVE, PAGE_READWRITE)
+        self._next = self._committed = self._base
+        self._free: dict[int, list[int]] = {}
+
+    def take(self, size: int) -> int:
+        """A zeroed block of ``size`` bytes, 16-byte aligned."""
+        size = (size + 15) & ~15
+        if self._free.get(size):
+            address = self._free[size].pop()
+        else:
+            address, self._next = self._next, self._next + size
+            if self._next > self._committed:
+                end = (self._next + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)
+                self._memory.space.allocate(self._committed, end - self._committed, MEM_COMMIT, PAGE_READWRITE)
+                self._committed = end
+        self._memory.poke(address, bytes(size))
+        return address
+
+    def give(self, address: int, size: int) -> None:
+        self._free.setdefault((size + 15) & ~15, []).append(address)
+
+
+class LoaderLists:
+    """``address`` is PEB.Ldr."""
+
+    _HEADS = (
+        ("InLoadOrderModuleList", "InLoadOrderLinks"),
+        ("InMemoryOrderModuleList", "InMemoryOrderLinks"),
+        ("InInitializationOrderModuleList", "InInitializationOrderLinks"),
+    )
+
+    def __init__(self, memory: GuestMemory) -> None:
+        self._memory = memory
+        self._room = _Room(memory)
+        self.address = self._room.take(PEB_LDR_DATA_SIZE)
+        self._loaded: list[int] = []
+        self._initialized: list[int] = []
+        self._sizes: dict[int, int] = {}
+        ldr = Structure(memory, self.address, PEB_LDR_DATA)
+        ldr["Length"] = PEB_LDR_DATA_SIZE
+        ldr["Initialized"] = 1
+        self._link()
+
+    def add(self, base: int, image: Image, path: str, references: int | None, now: int) -> int:
+        """A new entry at the end of the load and memory order lists; ``references`` None for a pinned module."""
+        text = path.encode("utf-16-le", "surrogatepass")
+        base_name = path.rpartition("\\")[2].encode("utf-16-le", "surrogatepass")
+        size = LDR_DATA_TABLE_ENTRY_SIZE + len(text) + 2
+        address = self._room.take(size)
+        self._sizes[address] = size
+        buffer = address + LDR_DATA_TABLE_ENTRY_SIZE
+        self._memory.poke(buffer, text)
+        entry = self._entry(address)
+        entry["DllBase"] = base
+        entry["EntryPoint"] = base + image.entry_point if image.entry_point else 0
+        entry["SizeOfImage"] = image.size_of_image
+        entry.set_unicode_string("FullDllName", buffer, len(text))
+        entry.set_unicode_string("BaseDllName", buffer + len(text) - len(base_name), len(base_name))
+        entry["Flags"] = LDRP_ENTRY_PROCESSED | (LDRP_IMAGE_DLL if image.is_dll else 0)
+        entry["TimeDateStamp"] = image.time_date_stamp
+        entry["OriginalBase"] = image.image_base
+        entry["LoadTime"] = now
+        for field in ("HashLinks", "InInitializationOrderLinks"):
+            entry.set_bytes(field, struct.pack("<2Q", entry.at(field), entry.at(field)))
+        self._loaded.append(address)
+        self.set_references(address, references)
+        self._link()
+        return address
+
+    def add_initialized(self, address: int) -> None:
+        """The entry comes last in the initialization order list; the program never does."""
+        self._initialized.append(address)
+        self._link()
+
+    def set_references(self, address: int, references: int | None) -> None:
+        self._entry(address)["ObsoleteLoadCount"] = _PINNED_COUNT if references is None else min(references, 0xFFFE)
+
+    def remove(self, address: int) -> None:
+        self._loaded.remove(address)
+        if address in self._initialized:
+            self._initialized.remove(address)
+        self._link()
+        self._room.give(address, self._sizes.pop(address))
+
+    def _entry(self, address: int) -> Structure:
+        return Structure(self._memory, address, LDR_DATA_TABLE_ENTRY)
+
+    def _link(self) -> None:
+        """Write every LIST_ENTRY (Flink, Blink) anew."""
+        head = Structure(self._memory, self.address, PEB_LDR_DATA)
+        for (list_field, link_field), order in zip(
+            self._HEADS, (self._loaded, self._loaded, self._initialized), strict=True
+        ):
+            offset = LDR_DATA_TABLE_ENTRY[link_field][0]
+            ring = [head.at(list_field), *(address + offset for address in order)]
+            for index, link in enumerate(ring):
+                self._memory.poke(link, struct.pack("<2Q", ring[(index + 1) % len(ring)], ring[index - 1]))

@@ -1,0 +1,75 @@
+r"""Where images come from: host directories that stand for guest directories, searched in the order Windows does.
+
+A name without a path is looked for in the program's directory, then in System32; ntdll and kernel32 are known DLLs and
+come from System32 only ("Dynamic-link library search order").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ..image import Image, load_image
+from .system import PROGRAM_DIRECTORY, SYSTEM_DIRECTORY
+
+KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll"})
+SYSTEM_IMAGES = Path(__file__).parent.parent / "images"
+"""The host directory that holds ntdll.dll and kernel32.dll."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    path: str
+    """Guest path, in the spelling that the module list shows."""
+    image: Image
+
+
+@lru_cache(maxsize=64)
+def _parsed(data: bytes, name: str) -> Image:
+    return load_image(data, name=name)
+
+
+class ImageLibrary:
+    """``program_directories`` are host directories whose files the target sees in its program's directory."""
+
+    def __init__(self, program_directories: tuple[Path, ...], system_directory: Path = SYSTEM_IMAGES) -> None:
+        self._sources = (
+            *((PROGRAM_DIRECTORY, directory) for directory in program_directories),
+            (SYSTEM_DIRECTORY, system_directory),
+        )
+
+    def find(self, name: str) -> FoundImage | None:
+        """The DLL for a name as LoadLibrary takes it (``.dll`` is added when it has no extension). None when absent.
+
+        Raises ImageError for a file that is no image of this machine, OSError as reading the host's file does.
+        """
+        directory, _, base = name.replace("/", "\\").rpartition("\\")
+        if not base:
+            return None
+        if "." not in base:
+            base += ".dll"
+        base = base.rstrip(".")
+        for guest, host in self._sources:
+            if directory and directory.lower() != guest.lower():
+                continue
+            if (base.lower() in KNOWN_DLLS) != (guest == SYSTEM_DIRECTORY):
+                continue
+            found = _host_file(host, base.lower())
+            if found is not None:
+                return FoundImage(f"{guest}\\{found.name}", _parsed(found.read_bytes(), found.name))
+        return None
+
+
+def load_program(path: Path) -> FoundImage:
+    """The program itself, in the guest's program directory. Raises ImageError, OSError."""
+    return FoundImage(f"{PROGRAM_DIRECTORY}\\{path.name}", _parsed(path.read_bytes(), path.name))
+
+
+def _host_file(directory: Path, name: str) -> Path | None:
+    """The file of that lower-case name, whatever the host's own rule on case; the first by name when several match."""
+    if not directory.is_dir():
+        return None
+    return next(
+        (entry for entry in sorted(directory.iterdir()) if entry.name.lower() == name and entry.is_file()), None
+    )

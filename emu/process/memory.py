@@ -1,0 +1,201 @@
+"""The target's memory: the pages behind the region table, and access to them with the rights of user code.
+
+Services read and write the caller's memory through ``read`` and ``write``, which obey the page protections and raise
+``StatusError`` (ACCESS_VIOLATION) where the user's own instruction would fault.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from ..constants import (
+    PAGE_EXECUTE,
+    PAGE_EXECUTE_READ,
+    PAGE_EXECUTE_READWRITE,
+    PAGE_EXECUTE_WRITECOPY,
+    PAGE_GUARD,
+    PAGE_NOACCESS,
+    PAGE_READWRITE,
+    PAGE_WRITECOPY,
+)
+from ..machine.paging import PageTables
+from ..machine.ram import Ram, RamExhausted
+from .address_space import USER_END, AddressSpace, page_floor
+from .winnt import PAGE_SIZE, Status, StatusError
+
+WRITABLE = PAGE_READWRITE | PAGE_EXECUTE_READWRITE
+COPY_ON_WRITE = PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY
+EXECUTABLE = PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY
+
+_PRIVATE_COPY = {PAGE_WRITECOPY: PAGE_READWRITE, PAGE_EXECUTE_WRITECOPY: PAGE_EXECUTE_READWRITE}
+
+
+def readable(protect: int) -> bool:
+    """Whether a debugger and user code can read a page; 0 stands for a page that is not committed."""
+    return bool(protect) and not protect & (PAGE_NOACCESS | PAGE_GUARD)
+
+
+class GuestMemory:
+    """Physical pages for one address space. Implements ``Pages``; ``space`` is the table that it serves.
+
+    ``on_guard`` is asked when a service touches a guard page; it returns whether the access may be tried again.
+    """
+
+    def __init__(self, ram: Ram, tables: PageTables, *, bottom_up: int) -> None:
+        self._ram = ram
+        self._tables = tables
+        self._shared: set[int] = set()  # physical pages that a section owns
+        self.space = AddressSpace(self, bottom_up=bottom_up)
+        self.on_guard: Callable[[int], bool] = lambda _address: False
+
+    # --- Pages
+
+    def commit(self, start: int, count: int, protect: int) -> None:
+        self._map(start, self.new_pages(count), count, protect)
+
+    def decommit(self, start: int, count: int) -> None:
+        self._release(start, count)
+
+    def protect(self, start: int, count: int, protect: int) -> None:
+        self._tables.protect(start, count, **_rights(protect))
+
+    # --- views and images
+
+    def new_pages(self, count: int) -> int:
+        """Zeroed contiguous physical pages. Raises StatusError (COMMITMENT_LIMIT)."""
+        try:
+            return self._ram.allocate_pages(count)
+        except RamExhausted:
+            raise StatusError(Status.COMMITMENT_LIMIT) from None
+
+    def share(self, physical: int, count: int) -> None:
+        """Those pages belong to a section: unmapping a view does not free them."""
+        self._shared.update(range(physical, physical + count * PAGE_SIZE, PAGE_SIZE))
+
+    def map_view(self, base: int, size: int, physical: int, protect: int, view_type: int) -> None:
+        """A view of contiguous physical pages. CONFLICTING_ADDRESSES when the place is taken."""
+        self.space.insert_view(base, size, protect, view_type)
+        self._map(base, physical, size // PAGE_SIZE, protect)
+
+    def map_private(self, base: int, size: int, protect: int, view_type: int) -> None:
+        """A view with zeroed pages of its own: images, KUSER_SHARED_DATA."""
+        self.map_view(base, size, self.new_pages(size // PAGE_SIZE), protect, view_type)
+
+    def unmap_view(self, address: int) -> tuple[int, int]:
+        """(base, size) of the view that is gone. NOT_MAPPED_VIEW when there is none."""
+        base, size = self.space.remove_view(address)
+        self._release(base, size // PAGE_SIZE)
+        return base, size
+
+    def _map(self, start: int, physical: int, count: int, protect: int) -> None:
+        try:
+            self._tables.map(start, physical, count, **_rights(protect))
+        except RamExhausted:
+            raise StatusError(Status.COMMITMENT_LIMIT) from None
+
+    def _release(self, start: int, count: int) -> None:
+        frames = list(self._tables.runs(start, count * PAGE_SIZE))
+        self._tables.unmap(start, count)
+        for _, physical, length in frames:
+            for page in range(physical, physical + length, PAGE_SIZE):
+                if page not in self._shared:
+                    self._ram.free_page(page)
+
+    # --- access as the system has it: no protection counts
+
+    def peek(self, address: int, size: int) -> bytes:
+        """Bytes of committed pages whatever their protection. Raises PageNotPresent."""
+        return self._tables.read(address, size)
+
+    def poke(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Write committed pages whatever their protection. Raises PageNotPresent."""
+        self._tables.write(address, data)
+
+    # --- access with the caller's rights
+
+    def readable_bytes(self, address: int, size: int) -> bytes | None:
+        """What a debugger reads: None when any byte is not committed, PAGE_NOACCESS or PAGE_GUARD."""
+        if address < 0 or address + size > USER_END:
+            return None
+        for page in range(page_floor(address), address + size, PAGE_SIZE):
+            if not readable(self.space.protection(page)):
+                return None
+        return self.peek(address, size)
+
+    def read(self, address: int, size: int) -> bytes:
+        self._probe(address, size, write=False)
+        return self.peek(address, size) if size else b""
+
+    def write(self, address: int, data: bytes) -> None:
+        """All of it or nothing."""
+        self._probe(address, len(data), write=True)
+        if data:
+            self.poke(address, data)
+
+    def probe_write(self, address: int, size: int) -> None:
+        """Check that ``write`` would work, as ProbeForWrite does."""
+        self._probe(address, size, write=True)
+
+    def _probe(self, address: int, size: int, *, write: bool) -> None:
+        if size == 0:
+            return
+        if address < 0 or size < 0 or address + size > USER_END:
+            raise StatusError(Status.ACCESS_VIOLATION)
+        for page in range(page_floor(address), address + size, PAGE_SIZE):
+            protect = self.space.protection(page)
+            if protect & PAGE_GUARD and self.on_guard(max(page, address)):
+                protect = self.space.protection(page)
+            if not readable(protect):
+                raise StatusError(Status.ACCESS_VIOLATION)
+            if write and not protect & WRITABLE and not self.copy_on_write(page):
+                raise StatusError(Status.ACCESS_VIOLATION)
+
+    def copy_on_write(self, address: int) -> bool:
+        """A write to a PAGE_WRITECOPY page makes it private and writable. False when the page is not such a one.
+
+        Every image is mapped into its own pages here, so there is nothing to copy: only the protection changes.
+        """
+        protect = self.space.protection(address)
+        if not protect & COPY_ON_WRITE or protect & PAGE_GUARD:
+            return False
+        page = page_floor(address)
+        self.space.set_protection(page, page + PAGE_SIZE, _PRIVATE_COPY[protect])
+        return True
+
+    # --- typed access with the caller's rights
+
+    def u8(self, address: int) -> int:
+        return self.read(address, 1)[0]
+
+    def u16(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 2), "little")
+
+    def u32(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 4), "little")
+
+    def u64(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def i64(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 8), "little", signed=True)
+
+    def put_u32(self, address: int, value: int) -> None:
+        self.write(address, struct.pack("<I", value & 0xFFFFFFFF))
+
+    def put_u64(self, address: int, value: int) -> None:
+        self.write(address, struct.pack("<Q", value & 0xFFFFFFFFFFFFFFFF))
+
+    def unicode_string(self, address: int) -> str:
+        """The text of a UNICODE_STRING (ntdef.h: Length and MaximumLength in bytes, Buffer at 8 on amd64)."""
+        length, _, buffer = struct.unpack("<HH4xQ", self.read(address, 16))
+        return self.read(buffer, length & ~1).decode("utf-16-le", "surrogatepass")
+
+
+def _rights(protect: int) -> dict[str, bool]:
+    """A page that user code may not touch stays in the tables as the system's own: its bytes are kept."""
+    return {
+        "write": bool(protect & WRITABLE),
+        "user": readable(protect),
+        "execute": bool(protect & EXECUTABLE),
+    }

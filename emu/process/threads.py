@@ -1,0 +1,106 @@
+"""A thread of the target: its stack, its TEB, and what the scheduler knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_GUARD, PAGE_READWRITE
+from ..machine.cpu import CpuState
+from .address_space import page_ceiling
+from .layouts import TEB, TEB_SIZE, Structure
+from .memory import GuestMemory
+from .objects import Mutant, ThreadObject, Wait
+from .winnt import MEM_DECOMMIT, MEM_RELEASE, PAGE_SIZE, Status, StatusError
+
+DEFAULT_RESERVE = 0x100000  # "Thread Stack Size": 1 MiB unless the image says otherwise
+MINIMUM_COMMIT = 0x4000
+NORMAL_BASE_PRIORITY = 8  # NORMAL_PRIORITY_CLASS
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """``[allocation, base)`` is reserved; the committed part ends at ``base`` and begins at TEB.NtTib.StackLimit."""
+
+    allocation: int
+    base: int
+
+
+@dataclass(eq=False)
+class Thread:
+    """``thread_id`` is a multiple of 4. Times are FILETIMEs or durations in 100 ns units."""
+
+    thread_id: int
+    teb: int
+    stack: Stack
+    start_address: int
+    state: CpuState
+    """The registers while it does not run."""
+    create_time: int
+    affinity: int
+    suspend_count: int = 0
+    priority: int = 0
+    """Relative, as GetThreadPriority says it."""
+    name: str | None = None
+    exit_time: int = 0
+    exit_status: int = Status.PENDING
+    kernel_time: int = 0
+    user_time: int = 0
+    wait: Wait | None = None
+    wake_status: int | None = None
+    """What the service that blocked it returns once it runs again."""
+    mutants: list[Mutant] = field(default_factory=list)
+    object: ThreadObject = field(default_factory=ThreadObject)
+
+    def __post_init__(self) -> None:
+        self.object.thread = self
+
+    @property
+    def exited(self) -> bool:
+        return self.exit_time != 0
+
+
+def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int) -> tuple[Stack, int]:
+    """Reserve a stack at or above ``low``, commit its top, put the guard page below: (stack, StackLimit).
+
+    Sizes in bytes, rounded as Windows does (CreateThread reference, "Thread Stack Size"). Raises StatusError.
+    """
+    commit = page_ceiling(max(commit, MINIMUM_COMMIT))
+    if commit + 2 * PAGE_SIZE > reserve:
+        reserve = (commit + 2 * PAGE_SIZE + 0xFFFFF) & ~0xFFFFF
+    reserve = (reserve + 0xFFFF) & ~0xFFFF
+    space = memory.space
+    allocation, _ = space.allocate(space.find_free(reserve, low), reserve, MEM_RESERVE, PAGE_READWRITE)
+    limit = allocation + reserve - commit
+    try:
+        space.allocate(limit, commit, MEM_COMMIT, PAGE_READWRITE)
+        space.allocate(limit - PAGE_SIZE, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD)
+    except StatusError:
+        space.free(allocation, 0, MEM_RELEASE)
+        raise
+    return Stack(allocation, allocation + reserve), limit
+
+
+def write_teb(
+    memory: GuestMemory, address: int, stack: Stack, *, limit: int, peb: int, client: tuple[int, int]
+) -> None:
+    """Fill a zeroed TEB; ``limit`` is the StackLimit, ``client`` (process id, thread id)."""
+    teb = Structure(memory, address, TEB)
+    teb["NtTib.StackBase"] = stack.base
+    teb["NtTib.StackLimit"] = limit
+    teb["NtTib.FiberData"] = 0x1E00  # the OS/2 version number of old, in the union with FiberData
+    teb["NtTib.Self"] = address
+    for prefix in ("ClientId", "RealClientId"):
+        teb[f"{prefix}.UniqueProcess"], teb[f"{prefix}.UniqueThread"] = client
+    teb["ProcessEnvironmentBlock"] = peb
+    teb["CurrentLocale"] = 0x409
+    teb["StaticUnicodeString.MaximumLength"] = 0x20A
+    teb["StaticUnicodeString.Buffer"] = teb.at("StaticUnicodeBuffer")
+    teb["DeallocationStack"] = stack.allocation
+
+
+def free_stack(memory: GuestMemory, stack: Stack) -> None:
+    memory.space.free(stack.allocation, 0, MEM_RELEASE)
+
+
+def free_teb(memory: GuestMemory, address: int) -> None:
+    memory.space.free(address, TEB_SIZE, MEM_DECOMMIT)
