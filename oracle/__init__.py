@@ -1,4 +1,43 @@
 """The judge: parses a dump, and says what is missing, forbidden or wrong in it.
 
-Imports nothing of ``dumptruth.emu``; needs neither unicorn nor lief.
+``check`` judges, ``identify`` names what a file is, ``load_truth`` and ``load_request`` read what a dump must answer
+to. Imports nothing of ``dumptruth.emu``; needs neither unicorn nor lief.
 """
+
+from .case import Case, Replayed, Replayer
+from .judge import SelectionError, all_rules, check
+from .model import Fault, Finding, Grade, Level, Outcome, Report, RuleResult, Source, Span, Verdict
+from .readers.facts import Dump
+from .readers.identify import Identity, identify
+from .readers.minidump import read_minidump
+from .source import ByteSource
+from .truth import ProcessTruth, RequestTruth, TruthError, load_request, load_truth
+
+__all__ = [
+    "ByteSource",
+    "Case",
+    "Dump",
+    "Fault",
+    "Finding",
+    "Grade",
+    "Identity",
+    "Level",
+    "Outcome",
+    "ProcessTruth",
+    "Replayed",
+    "Replayer",
+    "Report",
+    "RequestTruth",
+    "RuleResult",
+    "SelectionError",
+    "Source",
+    "Span",
+    "TruthError",
+    "Verdict",
+    "all_rules",
+    "check",
+    "identify",
+    "load_request",
+    "load_truth",
+    "read_minidump",
+]

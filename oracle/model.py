@@ -134,7 +134,7 @@ class Report:
     """Bytes of the file that a fact, a page or a declared padding owns."""
     unclaimed: int
     pages: int
-    """Pages of memory examined."""
+    """Pages of the target of which the dump holds bytes."""
     dont_care: int
     """Bytes that no rule can judge, by declaration."""
     reason: str | None = None

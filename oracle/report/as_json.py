@@ -1,0 +1,69 @@
+"""The report for programs. Names, types and meaning stay within a version; members may be added.
+
+File offsets, sizes and every other 64-bit value are strings of lower-case hexadecimal with 0x. ``expected`` and
+``actual`` are text for people.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..model import Finding, Report, RuleResult
+
+SCHEMA: Final = "dumptruth-report"
+VERSION: Final = 1
+
+
+def to_json(report: Report) -> str:
+    """One JSON object, two-space indent, keys in a fixed order, a line feed at the end."""
+    return json.dumps(as_object(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_object(report: Report) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "outcome": report.outcome.value,
+        "exit_status": report.outcome.exit_status,
+        "reason": report.reason,
+        "file": report.file,
+        "kind": report.kind,
+        "profile": report.profile,
+        "strict": report.strict,
+        "own": report.own,
+        "qualifier": report.qualifier,
+        "size": hex(report.size),
+        "claimed": hex(report.claimed),
+        "unclaimed": hex(report.unclaimed),
+        "dont_care": hex(report.dont_care),
+        "pages": hex(report.pages),
+        "checks": report.checks,
+        "rules": [_result(result) for result in report.results],
+    }
+
+
+def _result(result: RuleResult) -> dict[str, Any]:
+    return {
+        "rule": result.rule,
+        "title": result.title,
+        "level": result.level.value,
+        "grade": result.grade.value,
+        "verdict": result.verdict.value,
+        "counts": result.counts,
+        "checks": result.checks,
+        "failures": result.failures,
+        "blocked_by": result.blocked_by,
+        "note": result.note,
+        "findings": [_finding(finding) for finding in result.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "subject": finding.subject,
+        "fault": finding.fault.value,
+        "expected": list(finding.expected),
+        "actual": finding.actual,
+        "spans": [{"start": hex(span.start), "end": hex(span.end)} for span in finding.spans],
+    }

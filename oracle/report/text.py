@@ -1,0 +1,64 @@
+"""The report for people: plain lines, no colour, no terminal library."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ..model import Finding, Report, RuleResult, Verdict
+
+MAX_SHOWN = 5
+"""Findings printed of one rule."""
+
+
+def render(report: Report) -> str:
+    """Lines, each ended by a line feed: what failed, then the denominators and the outcome."""
+    return "".join(f"{line}\n" for line in _lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    if not report.results and report.reason is not None:
+        yield f"{report.file}: {report.outcome}: {report.reason}"
+        return
+    for result in report.results:
+        yield from _result_lines(result)
+    verdicts = Counter(result.verdict for result in report.results)
+    ran = sum(verdicts[verdict] for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.VACUOUS))
+    others = ", ".join(
+        f"{verdicts[verdict]} {verdict.lower().replace('_', ' ')}"
+        for verdict in (Verdict.FAIL, Verdict.VACUOUS, Verdict.NOT_APPLICABLE, Verdict.BLOCKED, Verdict.ERROR)
+        if verdicts[verdict]
+    )
+    yield f"{ran} rules run, {report.checks} checks" + (f" ({others})" if others else "")
+    yield (
+        f"{report.size} bytes: {report.claimed} claimed, {report.unclaimed} unclaimed, "
+        f"{report.dont_care} don't care; {report.pages} pages captured"
+    )
+    strict = ", strict" if report.strict else ""
+    if report.own:
+        asked = f" ({report.qualifier})" if report.qualifier else ""
+        yield f"judged against truth and request{asked}, profile {report.profile}{strict}"
+    else:
+        yield f"no truth given: only structural rules ran{strict}"
+    tail = f": {report.reason}" if report.reason else ""
+    yield f"{report.file}: {report.outcome}{tail}"
+
+
+def _result_lines(result: RuleResult) -> Iterator[str]:
+    if result.verdict is Verdict.ERROR:
+        yield f"ERROR {result.rule} {result.title}: {result.note}"
+    if result.verdict is Verdict.BLOCKED:
+        yield f"BLOCKED {result.rule} {result.title}: {result.note}, see {result.blocked_by}"
+    if result.verdict is not Verdict.FAIL:
+        return
+    word = "FAIL" if result.counts else "note"
+    for finding in result.findings[:MAX_SHOWN]:
+        yield f"{word} {result.rule} [{result.level}, {result.grade}] {result.title}: {_finding(finding)}"
+    if result.failures > MAX_SHOWN:
+        yield f"{word} {result.rule} ... {result.failures} failures of {result.checks} checks"
+
+
+def _finding(finding: Finding) -> str:
+    where = f" at {', '.join(str(span) for span in finding.spans)}" if finding.spans else ""
+    expected = " or ".join(finding.expected)
+    return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{where}"
