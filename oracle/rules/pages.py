@@ -1,0 +1,257 @@
+"""Against truth and request: which memory the dump holds, and whether its bytes are the target's."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from ..case import Case
+from ..entitle.flags import Format, effective
+from ..entitle.user import Entitlement
+from ..model import Fault, Grade, Level, Source, Span
+from ..readers.facts import MemoryRange
+from ..rule import Checks, bad, ok, rule
+from ..truth_model import PAGE, ProcessTruth
+from .truth_fields import TRUTH, asked
+
+_SMALL = Source("spec user-mode 2.3: 461 threads of 44 real dumps", Grade.OBSERVED)
+_FULL = Source(
+    "learn.microsoft.com DEBUG_FORMAT_XXX: all accessible committed pages; spec user-mode 2.4", Grade.DOCUMENTED
+)
+_CHUNK = 1 << 20
+
+
+def _pages(start: int, end: int) -> int:
+    """How many pages ``[start, end)`` touches."""
+    return (end + PAGE - 1) // PAGE - start // PAGE
+
+
+def _entitlement(case: Case) -> Entitlement:
+    assert case.truth is not None
+    assert case.request is not None
+    return Entitlement(case.truth, case.request)
+
+
+def _required(case: Case, clause: str) -> Checks:
+    """Every byte that the clause demands is in the dump."""
+    grant = _entitlement(case).grant(clause)
+    captured = case.dump.captured()
+    for piece in grant.pieces if grant else ():
+        holes = list(_outside(captured, piece.start, piece.end))
+        if not holes:
+            yield ok(piece.subject, count=_pages(piece.start, piece.end))
+        for start, end in holes:
+            yield bad(piece.subject, f"the bytes {start:#x}..{end:#x}", "not in the dump", fault=Fault.MISSING)
+
+
+def _outside(union: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of ``[start, end)`` outside the sorted, disjoint ``union``."""
+    at = start
+    for low, high in union[max(bisect_right(union, (start, 1 << 64)) - 1, 0) :]:
+        if low >= end:
+            break
+        if low > at:
+            yield at, low
+        at = max(at, high)
+    if at < end:
+        yield at, end
+
+
+@rule("PAGE-REQUIRED-001", "Every thread's stack is in the dump", Level.MUST, _SMALL, needs=("memory",), applies=asked)
+def stacks(case: Case) -> Checks:
+    """From the stack pointer to StackBase: without it there is no stack trace, which is what a small dump is for."""
+    yield from _required(case, "stacks")
+
+
+@rule(
+    "PAGE-REQUIRED-002",
+    "The code around every thread's instruction pointer is in the dump",
+    Level.MUST,
+    _SMALL,
+    needs=("memory",),
+    applies=asked,
+)
+def instruction_windows(case: Case) -> Checks:
+    """128 bytes before and after, where they can be read: what the thread was about to execute, even where the image
+    cannot be found any more.
+    """
+    yield from _required(case, "instruction windows")
+
+
+@rule(
+    "PAGE-REQUIRED-003",
+    "The code around the exception's instruction pointer is in the dump",
+    Level.MUST,
+    Source("spec user-mode 2.3: 36 of 36 files by dbghelp 6.1 to 10.0", Grade.OBSERVED),
+    needs=("memory",),
+    applies=asked,
+)
+def exception_window(case: Case) -> Checks:
+    """The exception's own context may stand elsewhere than its thread's: this is the instruction that failed."""
+    yield from _required(case, "exception window")
+
+
+@rule(
+    "PAGE-REQUIRED-004",
+    "Every readable page is in a dump with full memory",
+    Level.MUST,
+    _FULL,
+    needs=("memory",),
+    applies=asked,
+)
+def full_memory(case: Case) -> Checks:
+    """Committed, not PAGE_NOACCESS, not guarded; private, mapped and image memory alike."""
+    yield from _required(case, "full memory")
+
+
+_BY_FLAG = (
+    "indirect memory",
+    "data segments",
+    "code segments",
+    "module headers",
+    "private read-write memory",
+)
+
+
+@rule(
+    "PAGE-REQUIRED-005",
+    "The memory that a flag adds is in the dump",
+    Level.MUST,
+    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.4", Grade.DOCUMENTED),
+    needs=("memory",),
+    applies=lambda case: asked(case) and any(_entitlement(case).grant(clause) for clause in _BY_FLAG),
+)
+def memory_by_flag(case: Case) -> Checks:
+    """Indirectly referenced memory, data and code segments, image headers, private pages: each by its flag."""
+    for clause in _BY_FLAG:
+        yield from _required(case, clause)
+
+
+@rule(
+    "PAGE-FORBIDDEN-001",
+    "No memory is in the dump that the request does not entitle it to",
+    Level.MUST,
+    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.3, 2.4: closure", Grade.OBSERVED),
+    needs=("memory",),
+    applies=asked,
+)
+def forbidden_memory(case: Case) -> Checks:
+    """Whoever asks for a small dump trusts that the heap, with all its secrets, stays on the machine. Stacks and
+    windows are named to the byte, so a range rounded to pages is too much.
+    """
+    assert case.truth is not None
+    entitlement = _entitlement(case)
+    for item in case.dump.memory:
+        yield from _forbidden(case.truth, entitlement, item)
+
+
+def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange) -> Checks:
+    clean = True
+    for start, end in entitlement.ungranted(item.start, item.end):
+        for address, data in truth.readable(start, end):
+            clean = False
+            subject = f"memory {address:#x}..{address + len(data):#x}"
+            yield bad(
+                subject,
+                "no such bytes: no clause names them",
+                "captured",
+                _span(item, address, len(data)),
+                fault=Fault.FORBIDDEN,
+            )
+    if clean:
+        yield ok(f"memory {item.start:#x}", count=_pages(item.start, item.end))
+
+
+@rule(
+    "PAGE-FORBIDDEN-002",
+    "No memory is in the dump that nobody could have read",
+    Level.MUST,
+    Source("learn.microsoft.com MINIDUMP_TYPE; spec user-mode 2.4", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("memory",),
+    applies=lambda case: case.truth is not None,
+)
+def unreadable_memory(case: Case) -> Checks:
+    """Free, reserved, inaccessible and guard pages have no bytes that a debugger can read. Bytes in a dump for such an
+    address are invented, and hide that the access was impossible.
+    """
+    assert case.truth is not None
+    for item in case.dump.memory:
+        at, clean = item.start, True
+        readable = [(address, address + len(data)) for address, data in case.truth.readable(item.start, item.end)]
+        for start, end in [*readable, (item.end, item.end)]:
+            if at < start:
+                clean = False
+                region = case.truth.region_at(at)
+                state = (
+                    "outside the user address space"
+                    if region is None
+                    else f"state {region.state:#x}, protect {region.protect:#x}"
+                )
+                span = _span(item, at, start - at)
+                yield bad(f"memory {at:#x}..{start:#x}", f"no bytes: {state}", "captured", span, fault=Fault.FORBIDDEN)
+            at = end
+        if clean:
+            yield ok(f"memory {item.start:#x}", count=_pages(item.start, item.end))
+
+
+def _unfiltered(case: Case) -> bool:
+    if case.truth is None:
+        return False
+    return case.request is None or not effective(case.request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE)
+
+
+@rule(
+    "PAGE-BYTES-001",
+    "The captured bytes are the target's",
+    Level.MUST,
+    Source("learn.microsoft.com MINIDUMP_MEMORY_DESCRIPTOR; spec user-mode V50", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("memory",),
+    applies=_unfiltered,
+)
+def captured_bytes(case: Case) -> Checks:
+    """Every byte of every captured page that the target could read. Bytes that are shifted by one range, or come from
+    another address, look like memory and mislead whoever reads them.
+    """
+    assert case.truth is not None
+    for item in case.dump.memory:
+        for address, held in case.truth.readable(item.start, item.end):
+            yield from _compare(case, item, address, held)
+
+
+def _compare(case: Case, item: MemoryRange, address: int, held: memoryview) -> Checks:
+    found = case.dump.source.view(item.offset + address - item.start, len(held))
+    # Copies in chunks: bytes compare as fast as memcmp, memoryviews element by element.
+    for at in range(0, len(held), _CHUNK):
+        expected, actual = bytes(held[at : at + _CHUNK]), bytes(found[at : at + _CHUNK])
+        where = address + at
+        if actual == expected:
+            yield ok(f"memory {where:#x}", count=_pages(where, where + len(expected)))
+            continue
+        first = _first_difference(expected, actual)
+        start = first & ~15
+        yield bad(
+            f"memory {where + first:#x}, in page {(where + first) & ~(PAGE - 1):#x}",
+            expected[start : start + 16].hex(" "),
+            actual[start : start + 16].hex(" "),
+            _span(item, where + first, 1),
+        )
+
+
+def _first_difference(expected: bytes, actual: bytes) -> int:
+    """The index of the first byte that differs; the two do differ."""
+    low, high = 0, max(len(expected), len(actual))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if expected[low:middle] == actual[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _span(item: MemoryRange, address: int, size: int) -> Span:
+    """Where in the file ``size`` bytes of the range at ``address`` are."""
+    start = item.offset + address - item.start
+    return Span(start, start + size)

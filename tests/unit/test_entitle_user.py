@@ -1,0 +1,288 @@
+"""What the documents entitle a minidump to, asked point by point of a target built by hand."""
+
+from __future__ import annotations
+
+import pytest
+from dumptruth.oracle.entitle.clauses import Duty
+from dumptruth.oracle.entitle.flags import (
+    MINIDUMP_TYPE,
+    Format,
+    acceptable_header_flags,
+    effective,
+    header_flags,
+    refusal,
+    stack,
+)
+from dumptruth.oracle.entitle.user import Entitlement
+from dumptruth.oracle.truth_model import (
+    COMMIT,
+    FREE,
+    IMAGE,
+    PRIVATE,
+    RESERVE,
+    ContextTruth,
+    ExceptionTruth,
+    HandleTruth,
+    ModuleTruth,
+    ProcessFacts,
+    ProcessTruth,
+    RegionTruth,
+    RequestTruth,
+    RunTruth,
+    SectionTruth,
+    SystemTruth,
+    ThreadTruth,
+    UnloadedModuleTruth,
+    UnreadableTruth,
+    VmTruth,
+)
+
+SMALL, DEFAULT, FULL = 1024, 1025, 1026
+CODE, STACK, HEAP, TOP = 0x140000000, 0x10000, 0x30000, 0x200000000
+
+
+def request(
+    qualifier: int = SMALL, flags: int = 0, *, comment: str | None = None, profile: str = "modern"
+) -> RequestTruth:
+    return RequestTruth("", qualifier, (), flags, comment, profile, "a.dmp")
+
+
+def context(ip: int, sp: int) -> ContextTruth:
+    return ContextTruth(0x10001F, {"Rip": ip, "Rsp": sp}, bytes(512))
+
+
+def thread(number: int, ip: int, sp: int, name: str | None = None) -> ThreadTruth:
+    return ThreadTruth(
+        number, 1, 32, 0, 0x50000, STACK + 0x4000, STACK + 0x2000, name, 0, 0, 259, 0, 0, 0, 1, "", context(ip, sp)
+    )
+
+
+REGIONS = (
+    RegionTruth(0, STACK, 0, 0, FREE, 1, 0),
+    RegionTruth(STACK, 0x1000, STACK, 4, RESERVE, 0, PRIVATE),
+    RegionTruth(STACK + 0x1000, 0x1000, STACK, 4, COMMIT, 0x104, PRIVATE),
+    RegionTruth(STACK + 0x2000, 0x2000, STACK, 4, COMMIT, 4, PRIVATE),
+    RegionTruth(STACK + 0x4000, HEAP - STACK - 0x4000, 0, 0, FREE, 1, 0),
+    RegionTruth(HEAP, 0x30000, HEAP, 4, COMMIT, 4, PRIVATE),
+    RegionTruth(HEAP + 0x30000, CODE - HEAP - 0x30000, 0, 0, FREE, 1, 0),
+    RegionTruth(CODE, 0x1000, CODE, 0x80, COMMIT, 2, IMAGE),
+    RegionTruth(CODE + 0x1000, 0x1000, CODE, 0x80, COMMIT, 0x20, IMAGE),
+    RegionTruth(CODE + 0x2000, 0x1000, CODE, 0x80, COMMIT, 4, IMAGE),
+    RegionTruth(CODE + 0x3000, TOP - CODE - 0x3000, 0, 0, FREE, 1, 0),
+)
+SECTIONS = (
+    SectionTruth(".text", 0x1000, 0x123, 0x60000020),
+    SectionTruth(".data", 0x2000, 0x45, 0xC0000040),
+    SectionTruth(".pdata", 0x2100, 0x18, 0x40000040),
+)
+
+
+def target(
+    *,
+    threads: tuple[ThreadTruth, ...] = (thread(8, CODE + 0x1040, STACK + 0x3F00),),
+    exception: int | None = None,
+    unreadable: tuple[UnreadableTruth, ...] = (),
+    unloaded: tuple[UnloadedModuleTruth, ...] = (),
+    words: dict[int, int] | None = None,
+) -> ProcessTruth:
+    runs, contents, last = [], bytearray(), -1
+    for region in REGIONS:
+        if not region.readable:
+            continue
+        for page in range(region.base, region.end, 0x1000):
+            if any(hole.start <= page < hole.end for hole in unreadable):
+                continue
+            if last == page:
+                runs[-1] = RunTruth(runs[-1].start, runs[-1].size + 0x1000, runs[-1].offset)
+            else:
+                runs.append(RunTruth(page, 0x1000, len(contents)))
+            contents += bytes(0x1000)
+            last = page + 0x1000
+    truth = ProcessTruth(
+        "",
+        SystemTruth(
+            "amd64", 6, 0, 1, 1, 10, 0, 19045, "", 0, (0, 0), "", 0, 0, "", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        ),
+        ProcessFacts(1, 0, 0, 0, 0, 0, 0, 0, 0, "", VmTruth(*[0] * 14)),
+        0,
+        "",
+        threads,
+        (ModuleTruth(CODE, 0x3000, 0, 0, "a.exe", None, None, 0, 0x400, SECTIONS),),
+        unloaded,
+        REGIONS,
+        tuple(runs),
+        unreadable,
+        (HandleTruth(4, "Event", None, 0, 0, 1, 1),),
+        ExceptionTruth(8, 0xC0000005, 0, 0, 0, (), True, context(exception, 0)) if exception is not None else None,
+    )
+    for address, word in (words or {}).items():
+        run = next(run for run in runs if run.start <= address < run.end)
+        at = run.offset + address - run.start
+        contents[at : at + 8] = word.to_bytes(8, "little")
+    object.__setattr__(truth, "contents", memoryview(bytes(contents)))
+    return truth
+
+
+def spans(truth: ProcessTruth, asked: RequestTruth, clause: str) -> list[tuple[int, int]]:
+    grant = Entitlement(truth, asked).grant(clause)
+    assert grant is not None
+    return list(grant.union)
+
+
+def test_the_stack_goes_from_sp_to_its_base_and_is_clamped_when_sp_is_elsewhere() -> None:
+    assert stack(0x130, 0x100, 0x200) == (0x130, 0x200)
+    assert stack(0x100, 0x100, 0x200) == (0x100, 0x200)
+    assert stack(0x200, 0x100, 0x200) == (0x200, 0x200)
+    assert stack(0xFF, 0x100, 0x200) == (0x100, 0x200)
+    assert stack(0x201, 0x100, 0x200) == (0x100, 0x200)
+
+
+def test_a_small_dump_is_entitled_to_stacks_and_windows_to_the_byte() -> None:
+    entitled = Entitlement(target(exception=CODE + 0x1400), request())
+    sp, base = STACK + 0x3F00, STACK + 0x4000
+    assert entitled.byte(sp) == (Duty.MUST, "stacks")
+    assert entitled.byte(sp - 1) == (Duty.NEVER, "no clause")
+    assert entitled.byte(base - 1) == (Duty.MUST, "stacks")
+    assert entitled.byte(base) == (Duty.NEVER, "no clause")
+    assert [entitled.byte(CODE + at)[0] for at in (0xFBF, 0xFC0, 0x10BF, 0x10C0)] == ["never", "must", "must", "never"]
+    assert entitled.byte(CODE + 0x1400 - 0x80) == (Duty.MUST, "exception window")
+    assert entitled.byte(CODE + 0x1400 + 0x80)[0] is Duty.NEVER
+    assert entitled.byte(HEAP)[0] is Duty.NEVER
+
+
+def test_windows_are_granted_only_where_they_can_be_read() -> None:
+    assert spans(target(threads=(thread(8, CODE + 0x10, 0),)), request(), "instruction windows") == [
+        (CODE, CODE + 0x90)
+    ]
+    assert spans(target(threads=(thread(8, 0x10, 0),)), request(), "instruction windows") == []
+    assert spans(target(threads=(thread(8, (1 << 64) - 1, 0),)), request(), "instruction windows") == []
+
+
+def test_what_no_clause_grants_is_cut_out_of_a_range() -> None:
+    entitled = Entitlement(target(), request())
+    start, end = CODE + 0xF00, CODE + 0x1100
+    assert list(entitled.ungranted(start, end)) == [(start, CODE + 0xFC0), (CODE + 0x10C0, end)]
+    assert list(entitled.ungranted(CODE + 0xFC0, CODE + 0x10C0)) == []
+    assert list(entitled.ungranted(HEAP, HEAP + 1)) == [(HEAP, HEAP + 1)]
+
+
+def test_full_memory_grants_every_readable_page_and_no_other() -> None:
+    truth = target()
+    assert spans(truth, request(DEFAULT), "full memory") == [(run.start, run.end) for run in truth.memory]
+    entitled = Entitlement(truth, request(DEFAULT))
+    assert entitled.byte(STACK + 0x1000)[0] is Duty.NEVER
+    assert entitled.byte(HEAP) == (Duty.MUST, "full memory")
+    assert entitled.grant("stacks") is None
+
+
+def test_an_ignored_unreadable_page_may_take_its_read_block_with_it() -> None:
+    truth = target(unreadable=(UnreadableTruth(HEAP + 0x15000, 0x1000),))
+    ignore = Format.FULL_MEMORY | Format.IGNORE_INACCESSIBLE_MEM
+    lossy = Entitlement(truth, request(SMALL, ignore))
+    assert [lossy.byte(HEAP + at)[0] for at in (0xFFFF, 0x10000, 0x15000, 0x1FFFF, 0x20000)] == [
+        Duty.MUST,
+        Duty.MAY,
+        Duty.NEVER,
+        Duty.MAY,
+        Duty.MUST,
+    ]
+    exact = Entitlement(truth, request(SMALL, ignore | Format.SCAN_PARTIAL_PAGES))
+    assert [exact.byte(HEAP + at)[0] for at in (0x10000, 0x15000, 0x1FFFF)] == [Duty.MUST, Duty.NEVER, Duty.MUST]
+
+
+def test_segments_headers_and_private_pages_come_by_their_flags() -> None:
+    truth = target(words={CODE + 0x3C: 0x80})
+    assert spans(truth, request(SMALL, Format.DATA_SEGMENTS), "data segments") == [(CODE + 0x2000, CODE + 0x2045)]
+    assert spans(truth, request(SMALL, Format.CODE_SEGMENTS), "code segments") == [(CODE + 0x1000, CODE + 0x1123)]
+    assert spans(truth, request(SMALL, Format.MODULE_HEADERS), "module headers") == [
+        (CODE, CODE + 0x40),
+        (CODE + 0x80, CODE + 0x188),
+    ]
+    code = Entitlement(truth, request(SMALL, Format.CODE_SEGMENTS))
+    assert code.byte(CODE + 0x2100) == (Duty.MAY, "unwind sections")
+    private = spans(truth, request(SMALL, Format.PRIVATE_READ_WRITE_MEMORY), "private read-write memory")
+    assert private == [(STACK + 0x2000, STACK + 0x4000), (HEAP, HEAP + 0x30000)]
+    assert Entitlement(truth, request()).grant("data segments") is None
+
+
+def test_indirect_memory_is_a_window_around_each_word_that_points_at_memory_outside_images() -> None:
+    words = {
+        STACK + 0x3F00: HEAP + 0x1004,
+        STACK + 0x3F08: HEAP + 0x10,
+        STACK + 0x3F10: CODE + 8,
+        STACK + 0x3F18: 0x999,
+    }
+    truth = target(words=words | {STACK + 0x3EF8: HEAP + 0x9000})
+    assert spans(truth, request(SMALL, Format.INDIRECT_MEMORY), "indirect memory") == [
+        (HEAP, HEAP + 0x310),
+        (HEAP + 0xF04, HEAP + 0x1304),
+    ]
+
+
+def test_no_optional_data_cancels_the_four_flags_that_it_names() -> None:
+    flags = Format.NO_OPTIONAL_DATA | Format.FULL_MEMORY | Format.DATA_SEGMENTS | Format.INDIRECT_MEMORY
+    asked = request(SMALL, flags)
+    assert effective(asked) == Format.NO_OPTIONAL_DATA | Format.DATA_SEGMENTS
+    assert Entitlement(target(), asked).stream(5)[0] is Duty.MUST
+    assert set(acceptable_header_flags(asked)) == {0x443, 0x401}
+
+
+def test_each_format_flag_has_one_minidump_type_bit_of_its_own() -> None:
+    assert set(MINIDUMP_TYPE) == set(Format)
+    assert len({value for value in MINIDUMP_TYPE.values() if value.bit_count() == 1}) == len(Format)
+    # Observed in real dumps and transcripts: spec user-mode 2.2.
+    assert header_flags(effective(request(DEFAULT))) == 0x1826
+
+
+def test_the_scan_bit_means_something_else_beside_write_cab() -> None:
+    assert effective(request(SMALL, 0x10000000)) is Format.SCAN_PARTIAL_PAGES
+    assert effective(request(SMALL, 0x30000000)) == Format(0)
+
+
+@pytest.mark.parametrize(
+    ("stream", "flags", "duty"),
+    [
+        *((number, 0, Duty.MUST) for number in (3, 4, 5, 7, 15)),
+        *(
+            (number, 0, Duty.NEVER)
+            for number in (6, 9, 10, 11, 12, 13, 14, 16, 17, 18, 20, 23, 24, 25, 0x7000, 0x12345)
+        ),
+        *((number, 0, Duty.MAY) for number in (0, 19, 21, 22)),
+        (9, Format.FULL_MEMORY, Duty.MUST),
+        (5, Format.FULL_MEMORY, Duty.NEVER),
+        (12, Format.HANDLE_DATA, Duty.MUST),
+        (16, Format.FULL_MEMORY_INFO, Duty.MUST),
+        (17, Format.THREAD_INFO, Duty.MUST),
+        (14, Format.UNLOADED_MODULES, Duty.NEVER),
+    ],
+)
+def test_streams_by_flags(stream: int, flags: int, duty: Duty) -> None:
+    assert Entitlement(target(), request(SMALL, flags)).stream(stream)[0] is duty
+
+
+def test_streams_by_what_the_target_has() -> None:
+    unloaded = (UnloadedModuleTruth(0x70000, 1, 0, 0, "b.dll"),)
+    truth = target(exception=CODE, unloaded=unloaded, threads=(thread(8, CODE, STACK + 0x3F00, "main"),))
+    entitled = Entitlement(truth, request(SMALL, Format.UNLOADED_MODULES, comment="hello"))
+    assert entitled.stream(6)[0] is Duty.MUST
+    assert entitled.stream(14)[0] is Duty.MUST
+    assert entitled.stream(24)[0] is Duty.MAY
+    assert entitled.stream(10)[0] is entitled.stream(11)[0] is Duty.MAY
+    assert Entitlement(truth, request()).stream(14)[0] is Duty.NEVER
+
+
+def test_requests_that_make_no_minidump_are_told_apart() -> None:
+    hole = (UnreadableTruth(HEAP, 0x1000),)
+    stack_hole = (UnreadableTruth(STACK + 0x3000, 0x1000),)
+    assert refusal(target(), request()) is None
+    assert refusal(target(), request(DEFAULT)) is None
+    assert "qualifier 1026" in str(refusal(target(), request(FULL)))
+    assert "legacy" in str(refusal(target(), request(DEFAULT, profile="legacy")))
+    assert "refuse" in str(refusal(target(), request(DEFAULT, profile="refuse")))
+    assert refusal(target(), request(SMALL, profile="legacy")) is None
+    assert refusal(target(unreadable=hole), request()) is None
+    assert "0x30000" in str(refusal(target(unreadable=hole), request(DEFAULT)))
+    assert "stack" in str(refusal(target(unreadable=stack_hole), request()))
+    assert refusal(target(unreadable=stack_hole), request(SMALL, Format.IGNORE_INACCESSIBLE_MEM)) is None
+    both = Format.IGNORE_INACCESSIBLE_MEM | Format.NO_IGNORE_INACCESSIBLE_MEM
+    assert refusal(target(unreadable=stack_hole), request(SMALL, both)) is not None
