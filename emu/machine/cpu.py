@@ -40,12 +40,11 @@ from .context_blob import (
     MARK_MXCSR,
     MARK_RAX,
     MARK_XMM0,
-    SEGMENTS,
     ContextBlob,
-    Descriptor,
 )
 from .paging import PageTables
 from .ram import Ram
+from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
 from .traps import (
     DEBUG,
     ERROR_CODE_VECTORS,
@@ -67,51 +66,24 @@ from .watchdog import Watchdog
 # The newest model that has no RDRAND: that would be host randomness (U10). Family 6, model 42, stepping 1.
 CPU_MODEL = x86.UC_CPU_X86_SANDYBRIDGE
 
-# Selectors of 64-bit Windows, winnt.h KGDT64_*: kernel code and stack, user code, user data, TEB of 32-bit code.
-KERNEL_CS, KERNEL_SS, USER_CS, USER_DS, USER_FS = 0x10, 0x18, 0x33, 0x2B, 0x53
-
-# Descriptor flags (high word of a GDT entry), without the privilege level at bit 13: AMD64 manual vol. 2, 4.7.
-_CODE64_FLAGS, _DATA_FLAGS = 0x00A0_9B00, 0x00C0_9300
-_DPL_SHIFT = 13
-
 # Control registers of a running 64-bit system: AMD64 manual vol. 2, 3.1.
 _EFER, _EFER_VALUE = 0xC000_0080, 0x0D01  # SCE LME LMA NXE
 _CR0_VALUE = 0x8005_0031  # PG AM WP NE ET PE; NE, or unmasked x87 exceptions stay silent
 _CR4_VALUE = 0x0004_06F8  # OSXSAVE OSXMMEXCPT OSFXSR PGE MCE PAE PSE DE
-
-MSR_KERNEL_GS_BASE = 0xC000_0102
-
-INITIAL_EFLAGS = 0x202  # IF and the bit that is always 1
-INITIAL_MXCSR = 0x1F80  # winnt.h INITIAL_MXCSR
-INITIAL_FPCW = 0x027F  # winnt.h INITIAL_FPCSR
 
 # What RDTSC returns grows by this much with every read: a fixed cost instead of the host's clock.
 TIME_STAMP_STEP = 1000
 
 _MASK64 = (1 << 64) - 1
 
-_API_REGISTERS = {
-    "Rip": x86.UC_X86_REG_RIP,
+# Unicorn's numbers for what RegisterFile calls by name.
+_REGISTER_IDS = {
     "EFlags": x86.UC_X86_REG_EFLAGS,
     "MxCsr": x86.UC_X86_REG_MXCSR,
+    "FpuControl": x86.UC_X86_REG_FPCW,
     "FsBase": x86.UC_X86_REG_FS_BASE,
     "GsBase": x86.UC_X86_REG_GS_BASE,
-    "Cr0": x86.UC_X86_REG_CR0,
-    "Cr2": x86.UC_X86_REG_CR2,
-    "Cr3": x86.UC_X86_REG_CR3,
-    "Cr4": x86.UC_X86_REG_CR4,
-    "Cr8": x86.UC_X86_REG_CR8,
-} | {name: getattr(x86, f"UC_X86_REG_{name.upper()}") for name in GENERAL}
-_DEBUG_REGISTERS = {f"Dr{number}": number for number in (0, 1, 2, 3, 6, 7)}
-_DESCRIPTOR_TABLES = {
-    "Gdtr": x86.UC_X86_REG_GDTR,
-    "Idtr": x86.UC_X86_REG_IDTR,
-    "Ldtr": x86.UC_X86_REG_LDTR,
-    "Tr": x86.UC_X86_REG_TR,
-}
-
-# Names of CONTEXT (winnt.h) that `registers` gives and `load` takes.
-CONTEXT_REGISTERS = ("Rip", *GENERAL, "EFlags", "MxCsr", *SEGMENTS, *_DEBUG_REGISTERS)
+} | {name: getattr(x86, f"UC_X86_REG_{name.upper()}") for name in ("Rip", *GENERAL, *CONTROL, *DESCRIPTOR_TABLES)}
 
 _BLOCK_HOOK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _INSTRUCTION_HOOK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -157,7 +129,7 @@ class _Signals:
         uclib.uc_emu_stop(self.handle)
 
 
-class Cpu:
+class Cpu(RegisterFile):
     """A processor on `ram` whose CR3 is `root`, in 64-bit user mode (CPL 3) with the Windows selectors.
 
     With `tables`, the address space at `root`, host edits of mappings and code are noticed by themselves; without, call
@@ -179,13 +151,13 @@ class Cpu:
         uc.reg_write(x86.UC_X86_REG_CR4, _CR4_VALUE)
         uc.reg_write(x86.UC_X86_REG_CR3, root)
         uc.reg_write(x86.UC_X86_REG_CR0, _CR0_VALUE)
-        self._context = uc.context_save()
-        self._blob = _locate_blob(uc, self._context)
+        context = uc.context_save()
+        super().__init__(uc, _REGISTER_IDS, context, _locate_blob(uc, context))
         self._signals = _Signals(uc._uch)
         self._keep_alive: list[object] = []
         self._block_hook_installed = False
         self._install_hooks()
-        self._set_initial_state()
+        self._enter_user_mode()
         self._pristine = self.save()
         self._watchdog: Watchdog | None = None
         if time_limit is not None:
@@ -259,110 +231,7 @@ class Cpu:
         """Forgets translated code: after a host write to bytes that may have been executed (U13)."""
         self._uc.ctl_flush_tb()
 
-    # --- registers -------------------------------------------------------------------------------------------------
-
-    def get(self, name: str) -> int:
-        """A register by its name in CONTEXT (winnt.h), or FsBase, GsBase, KernelGsBase, Cr0, Cr2, Cr3, Cr4, Cr8.
-
-        Raises KeyError for another name.
-        """
-        if name in _API_REGISTERS:
-            value: int = self._uc.reg_read(_API_REGISTERS[name])
-            return value
-        if name == "KernelGsBase":
-            return self.read_msr(MSR_KERNEL_GS_BASE)
-        blob = self._fresh_blob()
-        if name in _DEBUG_REGISTERS:
-            return blob.debug()[name]
-        if name in SEGMENTS:
-            return blob.segment(SEGMENTS.index(name)).selector
-        raise KeyError(f"register {name!r}: not one of this processor's")
-
-    def set(self, name: str, value: int) -> None:
-        """Sets a register; names as for `get`. SegCs sets the privilege level too (its low two bits).
-
-        Raises KeyError for another name, ValueError for a SegCs of level 1 or 2.
-        """
-        if name in _API_REGISTERS:
-            self._uc.reg_write(_API_REGISTERS[name], value)
-        elif name == "KernelGsBase":
-            self.write_msr(MSR_KERNEL_GS_BASE, value)
-        elif name in _DEBUG_REGISTERS:
-            self._fresh_blob().set_debug(_DEBUG_REGISTERS[name], value)
-            self._uc.context_restore(self._context)
-        elif name in SEGMENTS:
-            self._fresh_blob()
-            self._put_segment(name, value)
-            self._uc.context_restore(self._context)
-        else:
-            raise KeyError(f"register {name!r}: not one of this processor's")
-
-    def registers(self) -> dict[str, int]:
-        """All of CONTEXT_REGISTERS."""
-        blob = self._fresh_blob()
-        values = {"Rip": blob.rip, **dict(zip(GENERAL, blob.general(), strict=True))}
-        values["EFlags"] = self.get("EFlags")
-        values["MxCsr"] = self.get("MxCsr")
-        values.update({name: blob.segment(index).selector for index, name in enumerate(SEGMENTS)})
-        return values | blob.debug()
-
-    def load(self, registers: Mapping[str, int]) -> None:
-        """Sets the registers given, by the names of `set`; others keep their values."""
-        blob = self._fresh_blob()
-        late = {}
-        for name, value in registers.items():
-            if name in GENERAL:
-                blob.set_general(GENERAL.index(name), value)
-            elif name in SEGMENTS:
-                self._put_segment(name, value)
-            elif name in _DEBUG_REGISTERS:
-                blob.set_debug(_DEBUG_REGISTERS[name], value)
-            else:
-                late[name] = value
-        self._uc.context_restore(self._context)
-        for name, value in late.items():
-            self.set(name, value)
-
-    def fxsave(self) -> bytes:
-        """The 512-byte FXSAVE image: x87, MXCSR, XMM0 to XMM15. MxCsr_Mask is 0xFFFF; x87 pointers have 32 bits."""
-        return self._fresh_blob().fxsave()
-
-    def load_fxsave(self, image: bytes) -> None:
-        """Takes over an FXSAVE image. Raises ValueError unless it has 512 bytes."""
-        control, mxcsr = self._fresh_blob().load_fxsave(image)
-        self._uc.context_restore(self._context)
-        self._uc.reg_write(x86.UC_X86_REG_FPCW, control)
-        self._uc.reg_write(x86.UC_X86_REG_MXCSR, mxcsr)
-
-    @property
-    def cpl(self) -> int:
-        """Current privilege level, 0 or 3."""
-        return self._fresh_blob().cpl
-
-    def set_privilege(self, cpl: int, cs: int | None = None, ss: int | None = None) -> None:
-        """Enters privilege level `cpl` (0 or 3) with 64-bit code and flat data, by default the Windows selectors."""
-        self._fresh_blob()
-        self._put_segment("SegCs", (KERNEL_CS if cpl == 0 else USER_CS) if cs is None else cs, cpl)
-        self._put_segment("SegSs", (KERNEL_SS if cpl == 0 else USER_DS) if ss is None else ss, cpl)
-        self._uc.context_restore(self._context)
-
-    def descriptor_table(self, name: str) -> tuple[int, int]:
-        """(base, limit) of Gdtr, Idtr, Ldtr or Tr."""
-        _, base, limit, _ = self._uc.reg_read(_DESCRIPTOR_TABLES[name])
-        return base, limit
-
-    def set_descriptor_table(self, name: str, base: int, limit: int, *, selector: int = 0, flags: int = 0) -> None:
-        """Loads Gdtr, Idtr, Ldtr or Tr; `selector` and `flags` (high word of the GDT entry) are for the last two."""
-        self._uc.reg_write(_DESCRIPTOR_TABLES[name], (selector, base, limit, flags))
-
-    def read_msr(self, number: int) -> int:
-        """A model-specific register."""
-        value: int = self._uc.msr_read(number)
-        return value
-
-    def write_msr(self, number: int, value: int) -> None:
-        """Writes a model-specific register."""
-        self._uc.msr_write(number, value)
+    # --- time and identity -----------------------------------------------------------------------------------------
 
     @property
     def time_stamp(self) -> int:
@@ -398,35 +267,6 @@ class Cpu:
         return state
 
     # --- inside ----------------------------------------------------------------------------------------------------
-
-    def _set_initial_state(self) -> None:
-        blob = self._fresh_blob()
-        for index in range(len(GENERAL)):
-            blob.set_general(index, 0)
-        for name, selector in zip(SEGMENTS, (USER_DS, USER_CS, USER_DS, USER_DS, USER_FS, USER_DS), strict=True):
-            self._put_segment(name, selector)
-        for number in _DEBUG_REGISTERS.values():
-            blob.set_debug(number, 0)  # what a CONTEXT shows while no debug register is in use
-        self._uc.context_restore(self._context)
-        self._uc.reg_write(x86.UC_X86_REG_EFLAGS, INITIAL_EFLAGS)
-        self._uc.reg_write(x86.UC_X86_REG_MXCSR, INITIAL_MXCSR)
-        self._uc.reg_write(x86.UC_X86_REG_FPCW, INITIAL_FPCW)
-
-    def _fresh_blob(self) -> ContextBlob:
-        self._uc.context_update(self._context)
-        return self._blob
-
-    def _put_segment(self, name: str, selector: int, cpl: int | None = None) -> None:
-        """Writes a flat descriptor into the blob: the API stores a selector without what it means (spec 2)."""
-        blob, index = self._blob, SEGMENTS.index(name)
-        level = selector & 3 if cpl is None else cpl
-        if level not in (0, 3):
-            raise ValueError(f"{name} = {selector:#x}: privilege level {level}, expected 0 or 3")
-        if name == "SegCs":
-            blob.cpl = level
-        flags = (_CODE64_FLAGS if name == "SegCs" else _DATA_FLAGS) | level << _DPL_SHIFT
-        base = blob.segment(index).base if name in ("SegFs", "SegGs") else 0
-        blob.set_segment(index, Descriptor(selector, base, 0xFFFF_FFFF, flags))
 
     def _notice_host_edits(self) -> None:
         if self._tables is None:
@@ -485,10 +325,6 @@ class Cpu:
         if self._byte(rip) == 0xF1:  # INT1 (icebp) arrives as an invalid instruction
             return Fault(DEBUG, 0, rip, length=1, software=True)
         return Fault(INVALID_OPCODE, 0, rip)
-
-    def _forget_exception(self) -> None:
-        self._blob.forget_exception()
-        self._uc.context_restore(self._context)
 
     def _byte(self, va: int) -> int:
         """A byte of code, through the page tables that the processor uses."""

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from dumptruth.emu.machine.cpu import CONTEXT_REGISTERS, TIME_STAMP_STEP, Cpu, RunawayError
+from dumptruth.emu.machine.cpu import TIME_STAMP_STEP, Cpu, RunawayError
 from dumptruth.emu.machine.paging import PageTables
 from dumptruth.emu.machine.ram import PAGE_SIZE, Ram
+from dumptruth.emu.machine.register_file import CONTEXT_REGISTERS
 from dumptruth.emu.machine.traps import Event, Fault, Preempted, Stopped, Syscall
 
 CODE = 0x0000_7FF6_0000_1000
