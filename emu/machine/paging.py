@@ -164,6 +164,11 @@ class PageTables:
 
     def read(self, va: int, size: int) -> bytes:
         """`size` bytes from `va`, whatever the protections. Raises PageNotPresent for the first missing byte."""
+        if 0 < size <= PAGE_SIZE - va % PAGE_SIZE:  # within one page: nearly every access of a system service
+            page = self.translate(va)
+            if page is None:
+                raise PageNotPresent(va)
+            return self._ram.read(page.pa, size)
         return b"".join(self._ram.read(pa, length) for _, pa, length in self._whole(va, size))
 
     def write(self, va: int, data: bytes | bytearray | memoryview) -> None:
@@ -172,11 +177,17 @@ class PageTables:
         Sets no D bit: those tell what the guest itself wrote.
         """
         source = memoryview(data)
+        if 0 < len(source) <= PAGE_SIZE - va % PAGE_SIZE:
+            page = self.translate(va)
+            if page is None:
+                raise PageNotPresent(va)
+            self._ram.write(page.pa, source)
+            self.code_generation += page.execute
+            return
         for piece, pa, length in list(self._whole(va, len(source))):
             self._ram.write(pa, source[piece - va : piece - va + length])
-        ends = (self.translate(va), self.translate(va + max(len(source), 1) - 1))
-        if len(source) > PAGE_SIZE or any(page.execute for page in ends if page):
-            self.code_generation += 1
+        # Several pages: asking each whether it is executable costs more than translating the code again.
+        self.code_generation += 1
 
     def take_dirty(self, va: int, count: int) -> list[int]:
         """Addresses of those of the `count` 4 KiB pages from `va` that the guest wrote; clears their D bits."""
