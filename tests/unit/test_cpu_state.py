@@ -300,9 +300,9 @@ def test_a_run_that_never_ends_is_an_error_after_the_time_limit() -> None:
 
 
 def test_short_runs_are_not_stopped_however_long_they_go_on() -> None:
-    target = make_target(time_limit=0.05)
+    target = make_target(time_limit=0.5)
     target.start("0f05 ebfc")
-    end = time.monotonic() + 0.2
+    end = time.monotonic() + 0.8
     while time.monotonic() < end:
         assert isinstance(target.cpu.run(), Syscall)
         target.cpu.complete_syscall(0)
