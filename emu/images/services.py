@@ -1,0 +1,44 @@
+"""The table of system services (`services.toml`), for the image builder and the process model alike."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Service:
+    """One system service: the `number` that its stub in ntdll puts in EAX, its `name`, its count of `arguments`."""
+
+    number: int
+    name: str
+    arguments: int
+    note: str
+
+
+@cache
+def services() -> tuple[Service, ...]:
+    """Every service, in the order of the table."""
+    rows = tomllib.loads((FOLDER / "services.toml").read_text(encoding="utf-8"))["service"]
+    return tuple(Service(row["number"], row["name"], row["arguments"], row["note"]) for row in rows)
+
+
+def amd64_stubs() -> str:
+    """The assembly of ntdll's stubs: R10 takes RCX, which SYSCALL overwrites, and EAX the number."""
+    lines = ["    .text"]
+    for service in services():
+        lines += [
+            f"    .globl  {service.name}",
+            f"    .def    {service.name}; .scl 2; .type 32; .endef",
+            "    .p2align 4",
+            f"{service.name}:",
+            "    movq.s  %rcx, %r10",  # .s: 4C 8B D1, the encoding of Windows' own stubs
+            f"    movl    ${service.number:#x}, %eax",
+            "    syscall",
+            "    ret",
+        ]
+    return "\n".join(lines) + "\n"

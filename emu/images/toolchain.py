@@ -1,0 +1,96 @@
+"""The compiler, linker and import-library maker of the `ziglang` wheel, run so that no machine path reaches an output.
+
+`zig cc` is not used: it writes paths and its command line into the PDB. The options are those that were measured to
+give byte-identical images from different folders.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ImageBuildError(Exception):
+    """An image could not be built; the message holds the tools' own words, or says what is missing."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """How the tools name one architecture: clang's triple, the headers' folders, dlltool's and lld-link's machine."""
+
+    triple: str
+    headers: str
+    dlltool: str
+    linker: str
+
+
+TARGETS = {"amd64": Target("x86_64-w64-windows-gnu", "x86_64", "i386:x86-64", "x64")}
+
+
+class Toolchain:
+    """The tools for one architecture. Raises `ImageBuildError` without the wheel, or for an unknown architecture."""
+
+    def __init__(self, arch: str) -> None:
+        if arch not in TARGETS:
+            raise ImageBuildError(f"images are built for {', '.join(TARGETS)}; not for {arch!r}")
+        spec = importlib.util.find_spec("ziglang")
+        if spec is None or not spec.submodule_search_locations:
+            raise ImageBuildError("building images needs the ziglang package: pip install 'dumptruth[images]'")
+        self.target = TARGETS[arch]
+        self.root = Path(spec.submodule_search_locations[0])
+        self.program = self.root / ("zig.exe" if os.name == "nt" else "zig")
+        if not self.program.exists():
+            raise ImageBuildError(f"the ziglang package has no {self.program.name}: install 'dumptruth[images]' again")
+
+    def compile(self, source: str, output: Path, folder: Path, options: Sequence[str]) -> None:
+        """Compile the C file `source` of `folder` into the object `output`."""
+        zig, name = self.root.as_posix(), self.target.headers
+        libc = f"{zig}/lib/libc/include"
+        folders = (
+            f"{zig}/lib/include",
+            f"{libc}/{name}-windows-gnu",
+            f"{libc}/generic-mingw",
+            f"{libc}/{name}-windows-any",
+            f"{libc}/any-windows-any",
+        )
+        command = ["clang", f"--target={self.target.triple}", "-nostdlibinc"]
+        for include in folders:
+            command += ["-isystem", include]
+        command += ["-D_WIN32_WINNT=0x0a00", "-ffreestanding", "-fno-stack-protector"]
+        command += ["-fasynchronous-unwind-tables", "-g", "-gcodeview"]
+        command += ["-gno-codeview-command-line", "-fdebug-compilation-dir=.", f"-ffile-prefix-map={zig}=zig"]
+        command += ["-Xclang", f"-object-file-name={output.name}", *options, "-c", "-o", str(output), source]
+        self._run(command, folder)
+
+    def assemble(self, source: str, output: Path, folder: Path) -> None:
+        """Assemble the file `source` of `folder` into the object `output`."""
+        self._run(["clang", f"--target={self.target.triple}", "-c", "-o", str(output), source], folder)
+
+    def import_library(self, definition: str, output: str, folder: Path) -> None:
+        """Make the import library `output` of a DLL's .def file."""
+        self._run(["dlltool", "-k", "-m", self.target.dlltool, "-d", definition, "-l", output], folder)
+
+    def link(self, output: str, inputs: Sequence[str], folder: Path, options: Sequence[str]) -> None:
+        """Link `inputs` into the image `output` with a PDB beside it; every name is relative to `folder`."""
+        pdb = Path(output).with_suffix(".pdb").name
+        command = ["lld-link", "/nologo", f"/machine:{self.target.linker}", "/nodefaultlib", "/subsystem:console"]
+        command += ["/Brepro", "/release", "/dynamicbase", "/nxcompat", "/highentropyva"]
+        command += ["/debug", f"/pdb:{pdb}", f"/pdbaltpath:{pdb}", "/pdbsourcepath:."]
+        self._run([*command, *options, f"/out:{output}", *inputs], folder)
+
+    def _run(self, arguments: list[str], folder: Path) -> None:
+        done = subprocess.run(
+            [str(self.program), *arguments],
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            words = (done.stderr + done.stdout).strip() or f"exit status {done.returncode}"
+            raise ImageBuildError(f"{arguments[0]}: {words}")
