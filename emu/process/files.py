@@ -34,6 +34,9 @@ class File:
 
 
 class FileSystem:
+    largest_file = 1 << 24
+    """Bytes: the volume is small, so that a program that writes for ever does not fill the host."""
+
     def __init__(self, directories: tuple[str, ...]) -> None:
         self._nodes: dict[str, File] = {}
         for path in directories:
@@ -41,6 +44,9 @@ class FileSystem:
 
     def add(self, node: File) -> None:
         self._nodes[_key(node.path)] = node
+
+    def delete(self, node: File) -> None:
+        self._nodes.pop(_key(node.path), None)
 
     def find(self, path: str) -> File | None:
         return self._nodes.get(_key(path))

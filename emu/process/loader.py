@@ -113,6 +113,9 @@ class Loader:
     def at(self, base: int) -> LoadedModule | None:
         return next((m for m in self.modules if m.base == base), None)
 
+    def covering(self, address: int) -> LoadedModule | None:
+        return next((m for m in self.modules if m.base <= address < m.end), None)
+
     # --- mapping
 
     def load_process(self, program: FoundImage, now: int) -> LoadedModule:

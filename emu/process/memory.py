@@ -73,6 +73,13 @@ class GuestMemory:
         """Those pages belong to a section: unmapping a view does not free them."""
         self._shared.update(range(physical, physical + count * PAGE_SIZE, PAGE_SIZE))
 
+    def fill(self, physical: int, data: bytes) -> None:
+        """Write physical pages that no view shows yet."""
+        self._ram.write(physical, data)
+
+    def physical(self, physical: int, size: int) -> bytes:
+        return self._ram.read(physical, size)
+
     def map_view(self, base: int, size: int, physical: int, protect: int, view_type: int) -> None:
         """A view of contiguous physical pages. CONFLICTING_ADDRESSES when the place is taken."""
         self.space.insert_view(base, size, protect, view_type)

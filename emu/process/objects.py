@@ -208,6 +208,7 @@ class FileObject(KernelObject):
     position: int = 0
     device: str = ""
     """``console`` for the console's files."""
+    delete_on_close: bool = False
 
     def is_signaled(self, thread: Thread) -> bool:
         return True

@@ -1,0 +1,36 @@
+"""Processor contexts: from the machine, and from a CONTEXT structure in the target's memory (winnt.h, amd64).
+
+Offsets: spec user-mode 3.11.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ..constants import CONTEXT_AMD64_ALL
+from ..machine.cpu import Cpu
+from ..snapshot.model import Context
+
+CONTEXT_SIZE = 0x4D0
+
+_SEGMENTS = ("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs")
+_DEBUG = ("Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7")
+_GENERAL = ("Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", *(f"R{n}" for n in range(8, 16)))
+AMD64_REGISTERS = (*_SEGMENTS, "EFlags", *_DEBUG, *_GENERAL, "Rip", "MxCsr")
+"""In the order of a snapshot's contexts."""
+
+
+def context_of(cpu: Cpu) -> Context:
+    """Everything the processor holds, as GetThreadContext with CONTEXT_ALL gives it."""
+    registers = cpu.registers()
+    return Context(tuple((name, registers[name]) for name in AMD64_REGISTERS), cpu.fxsave(), CONTEXT_AMD64_ALL)
+
+
+def context_from_bytes(data: bytes) -> Context:
+    """A CONTEXT as the target itself captured it, with the flags it set."""
+    flags, mxcsr, *segments, eflags = struct.unpack_from("<II6HI", data, 0x30)
+    values = dict(zip(_SEGMENTS, segments, strict=True))
+    values |= zip(_DEBUG, struct.unpack_from("<6Q", data, 0x48), strict=True)
+    values |= zip(_GENERAL, struct.unpack_from("<16Q", data, 0x78), strict=True)
+    values |= {"EFlags": eflags, "MxCsr": mxcsr, "Rip": struct.unpack_from("<Q", data, 0xF8)[0]}
+    return Context(tuple((name, values[name]) for name in AMD64_REGISTERS), bytes(data[0x100:0x300]), flags)

@@ -1,0 +1,397 @@
+"""The target process: everything put together, and the loop that runs it to its end.
+
+Guest code runs on the machine until it faults, asks for a service, or has used up its quantum. Faults that the memory
+manager handles (copy on write, stack growth) are handled; any other ends the run, since the debugger sees every
+exception first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_GUARD, PAGE_READWRITE
+from ..machine.cpu import Cpu, UnsupportedInstructionError
+from ..machine.paging import PageTables
+from ..machine.ram import Ram
+from ..machine.traps import PAGE_FAULT, Access, Event, Fault, Preempted, Syscall
+from ..snapshot.model import SystemInformation
+
+# Importing them registers every service.
+from . import (  # noqa: F401
+    service_exception,
+    service_file,
+    service_image,
+    service_memory,
+    service_sync,
+    service_thread,
+)
+from .address_space import USER_END, page_floor
+from .context import context_of
+from .exceptions import exception_from_fault
+from .files import File, FileSystem
+from .handles import HandleTable, Namespace
+from .layouts import TEB, TEB_SIZE, Structure
+from .ldr_list import LoaderLists
+from .library import ImageLibrary, load_program
+from .loader import Loader
+from .memory import GuestMemory
+from .objects import Directory, FileObject, Key, ProcessObject
+from .objects import Event as EventObject
+from .outcome import Crashed, Deadlock, Exited, Outcome, RunError
+from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
+from .scheduler import SERVICES_PER_TURN, Scheduler
+from .services import Call, Control, ServiceTable, number_of
+from .system import CREATE_TIME, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
+from .threads import Thread, create_stack, free_stack, free_teb, write_teb
+from .winnt import PAGE_SIZE, Status, StatusError
+
+RAM_SIZE = 256 << 20
+QUANTUM = 1000
+"""Basic blocks that a thread may run before the next one has its turn."""
+QUANTUM_LIMIT = 20_000
+"""Quanta after which a run is called endless: about five virtual minutes."""
+
+# Where Windows puts things, without its randomness: PEB, TEBs and stacks in one area, private memory in another.
+PEB_AREA = 0x6B_5F20_0000
+PEB_AREA_SIZE = 0x20_0000
+STACK_AREA = 0x6B_5F40_0000
+BOTTOM_UP = 0x1C8_3D5A_0000
+
+PROCESS_ID = 0x1F58
+PARENT_PROCESS_ID = 0x0DA4
+FIRST_THREAD_ID = 0x1F5C
+CONSOLE_NAME = r"\Device\ConDrv"
+"""What HandleData shows for console handles."""
+
+
+class Process:
+    """One user-mode process, ready to run its first instruction.
+
+    ``program`` is a PE file on the host; its folder serves the DLLs next to it. ``command_line`` is the whole text, the
+    program's name included. Raises ImageError, OSError for what cannot be loaded.
+    """
+
+    process_id = PROCESS_ID
+    parent_process_id = PARENT_PROCESS_ID
+    create_time = CREATE_TIME
+    console_name = CONSOLE_NAME
+
+    def __init__(
+        self,
+        program: Path,
+        command_line: str | None = None,
+        *,
+        dll_directories: tuple[Path, ...] = (),
+        quantum_limit: int = QUANTUM_LIMIT,
+    ) -> None:
+        found = load_program(program)
+        self.system: SystemInformation = system_information()
+        self.command_line = found.image.name if command_line is None else command_line
+        self.console = bytearray()
+        self.debug_output = bytearray()
+        self._quantum_limit = quantum_limit
+        self._outcome: Outcome | None = None
+        self._current: Thread | None = None
+        self._give_way = False
+        self._next_thread_id = FIRST_THREAD_ID
+
+        ram = Ram(RAM_SIZE)
+        tables = PageTables(ram)
+        self.cpu = Cpu(ram, tables.root, tables=tables)
+        self.cpu.quantum = QUANTUM
+        self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP)
+        self.memory.on_guard = self._service_touched_guard_page
+        self.scheduler = Scheduler(CREATE_TIME)
+        self.handles = HandleTable()
+        self.names = Namespace()
+        self.object = ProcessObject()
+        self.files = FileSystem(_DIRECTORIES)
+        self.files.add(File(found.path, read_only=True, data=bytearray(program.read_bytes())))
+        self.services = ServiceTable()
+
+        self._shared_data = SharedUserData(self.memory, self.system)
+        space = self.memory.space
+        space.allocate(PEB_AREA, PEB_AREA_SIZE, MEM_RESERVE, PAGE_READWRITE)
+        space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
+        lists = LoaderLists(self.memory)
+        library = ImageLibrary((program.parent, *dll_directories))
+        self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
+        image = found.image
+        self.main_module = self.loader.load_process(found, CREATE_TIME)
+        self.peb = write_peb(self.memory, PEB_AREA, image, self.main_module.base, self.system)
+        self.peb["Ldr"] = lists.address
+        handles = self._first_handles()
+        self.peb["ProcessParameters"] = write_parameters(self.memory, found.path, self.command_line, handles)
+        self._start_thread = self._ntdll("RtlUserThreadStart")
+        entry = self.main_module.entry_point
+        self.create_thread(entry, self.peb.address, first_instruction=self._ntdll("LdrInitializeThunk"))
+
+    def _ntdll(self, name: str) -> int:
+        ntdll = self.loader.find("ntdll.dll")
+        if ntdll is None:
+            raise RunError("ntdll.dll: not found in the system directory")
+        return ntdll.base + ntdll.image.export_rva(name)
+
+    def _first_handles(self) -> StandardHandles:
+        """What every console program of Windows 10 starts with, as HandleData of a fresh process shows it."""
+        insert = self.handles.insert
+        options = r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options"
+        insert(EventObject(), 0x1F0003)
+        insert(Key(options), 0x9)
+        known_dlls, named_objects = Directory(r"\KnownDlls"), Directory(r"\Sessions\1\BaseNamedObjects")
+        insert(known_dlls, 0x3)
+        folder = self.files.find(PROGRAM_DIRECTORY)
+        assert folder is not None
+        directory = insert(FileObject(folder.object_name, node=folder), 0x100020)
+        console = [insert(FileObject(CONSOLE_NAME, device="console"), 0x12019F) for _ in range(4)]
+        insert(named_objects, 0xF)
+        for shared in (known_dlls, named_objects):
+            assert shared.name is not None
+            self.names.add(shared.name, shared)
+        insert(Key(r"\REGISTRY\MACHINE\SYSTEM\ControlSet001\Control\Session Manager"), 0x1)
+        return StandardHandles(console[0], console[1], console[2], console[3], directory)
+
+    # --- what services ask for
+
+    @property
+    def affinity(self) -> int:
+        return (1 << self.system.number_of_processors) - 1
+
+    def times(self) -> tuple[int, int]:
+        """(kernel time, user time) of all threads, those that have ended included."""
+        kernel = self._ended_kernel_time + sum(thread.kernel_time for thread in self.scheduler.threads)
+        user = self._ended_user_time + sum(thread.user_time for thread in self.scheduler.threads)
+        return kernel, user
+
+    _ended_kernel_time = 0
+    _ended_user_time = 0
+
+    def create_thread(
+        self,
+        start: int,
+        parameter: int,
+        *,
+        commit: int = 0,
+        reserve: int = 0,
+        suspended: bool = False,
+        first_instruction: int | None = None,
+    ) -> Thread:
+        """A new thread with stack and TEB, ready unless ``suspended``. Raises StatusError when there is no memory.
+
+        ``first_instruction`` is ntdll!RtlUserThreadStart but for the first thread; it gets ``start`` in RCX and
+        ``parameter`` in RDX.
+        """
+        image = self.main_module.image
+        stack, limit = create_stack(
+            self.memory, STACK_AREA, reserve or image.stack_reserve, commit or image.stack_commit
+        )
+        try:
+            teb = self._new_teb()
+        except StatusError:
+            free_stack(self.memory, stack)
+            raise
+        thread_id, self._next_thread_id = self._next_thread_id, self._next_thread_id + 4
+        client = self.process_id, thread_id
+        write_teb(self.memory, teb, stack, limit=limit, peb=PEB_AREA, client=client)
+        registers = {
+            "Rip": self._start_thread if first_instruction is None else first_instruction,
+            "Rcx": start,
+            "Rdx": parameter,
+            # as if called: a zero return address below 0x20 bytes of home space
+            "Rsp": stack.base - 0x28,
+            "GsBase": teb,
+        }
+        state = self.cpu.new_thread_state(registers)
+        thread = Thread(thread_id, teb, stack, start, state, self.scheduler.now, self.affinity)
+        thread.suspend_count = int(suspended)
+        self.scheduler.add(thread)
+        return thread
+
+    def _new_teb(self) -> int:
+        """Two pages in the area that begins with the PEB, the lowest free ones."""
+        space = self.memory.space
+        for address in range(PEB_AREA + PAGE_SIZE, PEB_AREA + PEB_AREA_SIZE - TEB_SIZE + 1, TEB_SIZE):
+            if not space.protection(address):
+                space.allocate(address, TEB_SIZE, MEM_COMMIT, PAGE_READWRITE)
+                return address
+        raise StatusError(Status.NO_MEMORY)
+
+    def terminate_thread(self, thread: Thread, status: int) -> None:
+        """End a thread; with the last one the process ends."""
+        self.scheduler.terminate(thread, status)
+        self._ended_kernel_time += thread.kernel_time
+        self._ended_user_time += thread.user_time
+        free_stack(self.memory, thread.stack)
+        free_teb(self.memory, thread.teb)
+        if not self.scheduler.threads:
+            self.end(Exited(status))
+
+    def close_handle(self, handle: int) -> None:
+        target = self.handles.close(handle)
+        self.names.dropped(target)
+        if isinstance(target, FileObject) and target.delete_on_close and not target.handle_count and target.node:
+            self.files.delete(target.node)
+
+    def give_way(self) -> None:
+        """The running thread goes to the back of the queue once its service has returned."""
+        self._give_way = True
+
+    def end(self, outcome: Outcome) -> None:
+        """The run is over."""
+        self._outcome = outcome
+
+    # --- running
+
+    def run(self) -> Outcome:
+        """Run to the first exception, to the exit, or until every thread waits for ever.
+
+        Raises RunError (endless, missing import, machine state that is no user-mode exception).
+        """
+        quanta = 0
+        while self._outcome is None:
+            thread = self.scheduler.pick()
+            if thread is None:
+                self._outcome = Deadlock()
+                break
+            quanta += self._turn(thread)
+            if quanta > self._quantum_limit:
+                limit = f"{self._quantum_limit} quanta of {QUANTUM} blocks"
+                raise RunError(f"{self.main_module.name}: still running after {limit}, so it is taken for endless")
+        self._shared_data.keep_time(self.scheduler.now)
+        return self._outcome
+
+    def _turn(self, thread: Thread) -> int:
+        """Run one thread until it gives the processor up; returns the quanta that it used up (0 or 1)."""
+        self._current = thread
+        self._give_way = False
+        self._shared_data.keep_time(self.scheduler.now)
+        self.cpu.restore(thread.state)
+        if thread.wake_status is not None:
+            self.cpu.set("Rax", thread.wake_status)
+            thread.wake_status = None
+        preempted = 0
+        for _ in range(SERVICES_PER_TURN):
+            try:
+                event = self.cpu.run()
+            except UnsupportedInstructionError as error:
+                raise RunError(f"{self.main_module.name}: {error}") from error
+            if isinstance(event, Preempted):
+                self.scheduler.charge_quantum(thread)
+                preempted = 1
+                break
+            if not self._handle(thread, event):
+                break
+        if not thread.exited:
+            thread.state = self.cpu.save()
+            if thread.wait is None and self._outcome is None:
+                self.scheduler.make_ready(thread)
+        self._current = None
+        return preempted
+
+    def _handle(self, thread: Thread, event: Event) -> bool:
+        """Whether the thread goes on at once."""
+        match event:
+            case Syscall():
+                return self._serve(thread)
+            case Fault():
+                return self._fault(thread, event)
+            case _:
+                raise RunError(f"{self.main_module.name}: the machine stopped with {event}")
+
+    def _serve(self, thread: Thread) -> bool:
+        cpu = self.cpu
+        number = cpu.get("Rax") & 0xFFFFFFFF
+        self.scheduler.charge_service(thread)
+        found = self.services.find(number)
+        if found is None:
+            cpu.complete_syscall(Status.INVALID_SYSTEM_SERVICE)
+            return True
+        row, handler = found
+        try:
+            result = handler(Call(self, thread, self._arguments(row.arguments)))
+        except StatusError as error:
+            result = int(error.status)
+        if isinstance(result, Control):
+            if result is Control.BLOCKED:
+                # RAX keeps the service number while the thread waits, as in dumps of Windows.
+                cpu.complete_syscall(number)
+            return False
+        cpu.complete_syscall(result)
+        return not (self._give_way or thread.suspend_count or self._outcome is not None)
+
+    def _arguments(self, count: int) -> tuple[int, ...]:
+        registers = tuple(self.cpu.get(name) for name in ("R10", "Rdx", "R8", "R9")[:count])
+        if count <= 4:
+            return registers
+        # [RSP] is the stub's return address, then 0x20 bytes of home space.
+        at = self.cpu.get("Rsp") + 0x28
+        return registers + tuple(self.memory.u64(at + 8 * n) for n in range(count - 4))
+
+    # --- faults
+
+    def _fault(self, thread: Thread, fault: Fault) -> bool:
+        status = Status.ACCESS_VIOLATION
+        if fault.vector == PAGE_FAULT and fault.address is not None:
+            answer = self._page_fault(thread, fault.address, write=fault.access is Access.WRITE)
+            if answer is None:
+                return True
+            status = answer
+        context = context_of(self.cpu)
+        fxsave = context.fxsave
+        record = exception_from_fault(
+            fault,
+            context.as_mapping(),
+            self.memory.readable_bytes,
+            page_fault=status,
+            floating_control=int.from_bytes(fxsave[0:2], "little"),
+            floating_status=int.from_bytes(fxsave[2:4], "little"),
+            segment_bases={0x65: self.cpu.get("GsBase"), 0x64: self.cpu.get("FsBase")},
+        )
+        self.end(Crashed(thread, record, context))
+        return False
+
+    def _page_fault(self, thread: Thread, address: int, *, write: bool) -> Status | None:
+        """None when the instruction can be tried again, else what the exception is."""
+        if address >= USER_END:
+            return Status.ACCESS_VIOLATION
+        if self.memory.space.protection(address) & PAGE_GUARD:
+            return self._guard_page(thread, address)
+        if write and self.memory.copy_on_write(address):
+            return None
+        return Status.ACCESS_VIOLATION
+
+    def _guard_page(self, thread: Thread, address: int) -> Status | None:
+        """A guard page is one-shot: the bit goes, then the stack grows or the exception is raised (winnt.h PAGE_GUARD;
+        WRK MiCheckForUserStackOverflow)."""
+        space = self.memory.space
+        page = page_floor(address)
+        space.set_protection(page, page + PAGE_SIZE, space.protection(page) & ~PAGE_GUARD)
+        if not thread.stack.allocation <= page < thread.stack.base:
+            return Status.GUARD_PAGE_VIOLATION
+        Structure(self.memory, thread.teb, TEB)["NtTib.StackLimit"] = page
+        below = page - PAGE_SIZE
+        if below <= thread.stack.allocation:
+            # The lowest page of a stack is never committed; here the last guard page is used up.
+            return Status.STACK_OVERFLOW
+        try:
+            space.allocate(below, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD)
+        except StatusError:
+            return Status.STACK_OVERFLOW
+        return None
+
+    def _service_touched_guard_page(self, address: int) -> bool:
+        """A service follows a pointer of the caller's into its stack's guard page: the stack grows all the same."""
+        return self._current is not None and self._guard_page(self._current, address) is None
+
+
+_DIRECTORIES = (
+    "C:",
+    PROGRAM_DIRECTORY,
+    r"C:\Windows",
+    SYSTEM_DIRECTORY,
+    r"C:\Users",
+    r"C:\Users\dumptruth",
+    r"C:\Users\dumptruth\AppData",
+    r"C:\Users\dumptruth\AppData\Local",
+    r"C:\Users\dumptruth\AppData\Local\Temp",
+)

@@ -1,0 +1,40 @@
+"""Services on exceptions and time."""
+
+from __future__ import annotations
+
+import struct
+
+from .context import CONTEXT_SIZE, context_from_bytes
+from .exceptions import EXCEPTION_RECORD_SIZE, record_from_bytes
+from .outcome import Crashed
+from .peb import PERFORMANCE_FREQUENCY
+from .services import Call, Control, boolean, service
+from .system import BOOT_TIME
+from .winnt import Status
+
+
+@service
+def NtRaiseException(call: Call) -> Control:
+    """The debugger sees every raised exception first, so the run ends here."""
+    record_at, context_at, first_chance = call.arguments
+    memory = call.process.memory
+    record = record_from_bytes(memory.read(record_at, EXCEPTION_RECORD_SIZE))
+    context = context_from_bytes(memory.read(context_at, CONTEXT_SIZE))
+    call.process.end(Crashed(call.thread, record, context, first_chance=boolean(first_chance)))
+    return Control.ENDED
+
+
+@service
+def NtQuerySystemTime(call: Call) -> int:
+    call.process.memory.put_u64(call.arguments[0], call.process.scheduler.now)
+    return Status.SUCCESS
+
+
+@service
+def NtQueryPerformanceCounter(call: Call) -> int:
+    counter_at, frequency_at = call.arguments
+    # 10 MHz since the system started: the same unit as the system time
+    call.process.memory.write(counter_at, struct.pack("<Q", call.process.scheduler.now - BOOT_TIME))
+    if frequency_at:
+        call.process.memory.put_u64(frequency_at, PERFORMANCE_FREQUENCY)
+    return Status.SUCCESS
