@@ -11,7 +11,7 @@ from .facts import Dump, Stream, StringFact
 STREAM: Final = enumeration("MINIDUMP_STREAM_TYPE")
 
 STREAM_FACTS: Final = {
-    STREAM["ThreadListStream"]: ("threads", "contexts"),
+    STREAM["ThreadListStream"]: ("threads", "contexts", "thread.ids"),
     STREAM["ModuleListStream"]: ("modules", "module.names", "module.records"),
     STREAM["MemoryListStream"]: ("memory.5", "memory"),
     STREAM["Memory64ListStream"]: ("memory.9", "memory"),

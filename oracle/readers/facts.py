@@ -302,6 +302,7 @@ class Dump:
     string_bytes_left: int = 64 << 20
     """The same for the strings that it names, in bytes."""
     _lookup: _Lookup | None = field(default=None, repr=False)
+    _exhausted: bool = False
 
     @property
     def architecture(self) -> str | None:
@@ -335,6 +336,10 @@ class Dump:
             for fact in (*loses, "accounting"):
                 self.breaks(fact, topic)
 
+    def defects_of(self, topic: str) -> int:
+        """How many defects of ``topic`` the reader met."""
+        return sum(defect.topic == topic for defect in self.defects)
+
     def grant(self, records: int) -> int:
         """How many of ``records`` may be decoded; fewer than asked is a defect that breaks every fact."""
         granted = min(max(records, 0), self.records_left)
@@ -345,7 +350,8 @@ class Dump:
 
     def exhausted(self) -> None:
         """Record, once, that the file asks for more than the judge decodes."""
-        if not any(defect.topic == "ceiling" for defect in self.defects):
+        if not self._exhausted:
+            self._exhausted = True
             self.defect("ceiling", "file", "at most 500000 records and 64 MiB of strings", "more", loses=())
 
     def breaks(self, fact: str, topic: str) -> None:

@@ -17,9 +17,22 @@ def read_threads(dump: Dump) -> None:
     for record in records:
         subject = f"thread {record['ThreadId']:#x}"
         dump.threads.append(ThreadFact(record, _context(dump, record, "thread.context", "contexts", subject)))
+    _check_ids(dump)
     settle(dump, stream.type)
     if dump.architecture is None:
         dump.facts.discard("contexts")
+
+
+def _check_ids(dump: Dump) -> None:
+    """Ids name threads in four other streams, so they must tell the threads apart."""
+    seen: set[int] = set()
+    for thread in dump.threads:
+        if thread.id == 0 or thread.id in seen:
+            actual = "0" if thread.id == 0 else f"{thread.id:#x} again"
+            expected = "an id that is not 0 and that no thread before it has"
+            dump.defect("thread.id", thread.record.path, expected, actual, thread.record.span_of("ThreadId"))
+            dump.breaks("thread.ids", "thread.id")
+        seen.add(thread.id)
 
 
 def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) -> ContextFact | None:

@@ -1,0 +1,167 @@
+"""Thread times, thread names, handles, handle operations and tokens, each by itself."""
+
+from __future__ import annotations
+
+from ..case import Case
+from ..model import Fault, Grade, Level, Source
+from ..rule import Checks, bad, ok, rule
+from .threads import unpadded
+
+
+@rule(
+    "MDMP-THREADINFO-001",
+    "the thread info list is as long as its header says",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_THREAD_INFO_LIST; spec user-mode 3.5, 4 V10", Grade.DOCUMENTED),
+    needs=("stream.17",),
+    reports=("list.header.17", "list.size.17"),
+)
+def thread_info_size(case: Case) -> Checks:
+    """SizeOfHeader 12, SizeOfEntry 64, DataSize 12 + 64 n; public readers refuse other sizes."""
+    if "thread_info" in case.dump.facts:
+        yield ok("stream 17")
+
+
+@rule(
+    "MDMP-THREADNAMES-001",
+    "the list of thread names is as long as its count says",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_THREAD_NAME_LIST; spec user-mode 3.5, 4 V09", Grade.DOCUMENTED),
+    needs=("stream.24",),
+    reports=("list.size.24",),
+)
+def thread_names_size(case: Case) -> Checks:
+    """DataSize is 4 + 12 n: the entries are packed, the 64-bit RVA in them lies at a multiple of 4."""
+    if not case.dump.defects_of("list.size.24"):
+        yield from unpadded(case, case.dump.streams[24], len(case.dump.thread_names), "MINIDUMP_THREAD_NAME")
+
+
+@rule(
+    "MDMP-THREADNAMES-002",
+    "every thread name is a string inside the file",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_THREAD_NAME, MINIDUMP_STRING; spec user-mode 3.5", Grade.DOCUMENTED),
+    needs=("thread_names",),
+    reports=("thread-name.string",),
+)
+def thread_names(case: Case) -> Checks:
+    """The RVA has 64 bits. A reader that takes 32 of them finds the same name only below 4 GiB."""
+    count = sum(item.name is not None for item in case.dump.thread_names)
+    if count:
+        yield ok("thread names", count)
+
+
+@rule(
+    "MDMP-HANDLE-001",
+    "the handle list is as long as its header says",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_HANDLE_DATA_STREAM; spec user-mode 3.12, 4 V10", Grade.DOCUMENTED),
+    needs=("stream.12",),
+    reports=("list.header.12", "list.size.12"),
+)
+def handle_list_size(case: Case) -> Checks:
+    """SizeOfHeader 16, SizeOfDescriptor 32 or 40, DataSize 16 + n descriptors. No handles is legal: a bare header."""
+    if "handles" in case.dump.facts:
+        yield ok("stream 12")
+
+
+@rule(
+    "MDMP-HANDLE-002",
+    "every name of a handle is a string inside the file, or absent",
+    Level.MUST,
+    Source(
+        "minidumpapiset.h MINIDUMP_HANDLE_DESCRIPTOR, MINIDUMP_STRING; spec user-mode 3.12, 4 V44", Grade.DOCUMENTED
+    ),
+    needs=("handles",),
+    reports=("handle.name",),
+)
+def handle_names(case: Case) -> Checks:
+    """An RVA of 0 means no name: unnamed objects, and values of the table that are not in use."""
+    count = 2 * len(case.dump.handles) - case.dump.defects_of("handle.name")
+    if count:
+        yield ok("handle names", count)
+
+
+@rule(
+    "MDMP-HANDLE-003",
+    "handle values are unique, not 0 and multiples of 4",
+    Level.MUST,
+    Source("spec user-mode 3.12, 4 V44: 3 of 3 files", Grade.OBSERVED),
+    needs=("handles",),
+    foreign_level=Level.SHOULD,
+)
+def handle_values(case: Case) -> Checks:
+    """A handle is an index in the process's table, its two low bits free for the program's use."""
+    seen: set[int] = set()
+    for handle in case.dump.handles:
+        value = handle.record["Handle"]
+        if value == 0 or value % 4 or value in seen:
+            actual = f"{value:#x}" + (" again" if value in seen else "")
+            yield bad(handle.record.path, "a new multiple of 4, not 0", actual, handle.record.span_of("Handle"))
+        else:
+            yield ok(handle.record.path)
+        seen.add(value)
+
+
+@rule(
+    "MDMP-HANDLE-004",
+    "the object informations of a handle are a chain inside the file",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_HANDLE_OBJECT_INFORMATION; spec user-mode 3.12", Grade.DOCUMENTED),
+    needs=("handles",),
+    reports=("handle.info",),
+)
+def handle_infos(case: Case) -> Checks:
+    """A linked list of raw records. A loop hangs a reader that does not look for one."""
+    count = sum(len(handle.object_infos) for handle in case.dump.handles)
+    if count:
+        yield ok("object informations", count)
+
+
+@rule(
+    "MDMP-HANDLEOPERATION-001",
+    "the handle operation list is as long as its header says",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_HANDLE_OPERATION_LIST; avrfsdk.h; spec user-mode 3.12, 4 V10", Grade.DOCUMENTED),
+    needs=("stream.18",),
+    reports=("handle-operations",),
+)
+def handle_operations(case: Case) -> Checks:
+    """SizeOfHeader 16, SizeOfEntry 288, DataSize 16 + 288 n."""
+    if "handle_operations" in case.dump.facts:
+        yield ok("stream 18")
+
+
+@rule(
+    "MDMP-TOKEN-001",
+    "the tokens fill their stream",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_TOKEN_INFO_LIST; spec user-mode 3.15", Grade.OBSERVED),
+    needs=("stream.19",),
+    reports=("token",),
+)
+def tokens(case: Case) -> Checks:
+    """TokenListSize is DataSize; each element tells its own size, and they add up to the stream."""
+    if "token" in case.dump.facts:
+        yield ok("stream 19", max(1, len(case.dump.tokens)))
+
+
+@rule(
+    "MDMP-THREADINFO-002",
+    "no two thread infos are of the same thread",
+    Level.MUST,
+    Source("spec user-mode 3.5, 4 V42: 2 of 2 files", Grade.OBSERVED),
+    needs=("thread_info",),
+    foreign_level=Level.SHOULD,
+)
+def thread_info_ids(case: Case) -> Checks:
+    """One entry tells a thread's times; with two a reader shows either."""
+    seen: set[int] = set()
+    for record in case.dump.thread_infos:
+        number = record["ThreadId"]
+        if number in seen:
+            span = record.span_of("ThreadId")
+            yield bad(record.path, "a thread that has no entry yet", f"{number:#x}", span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(record.path)
+        seen.add(number)

@@ -1,0 +1,221 @@
+"""Loaded and unloaded modules, their records, dynamic function tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..case import Case
+from ..decode import enumeration, structure
+from ..model import Grade, Level, Source, Span
+from ..rule import Checks, bad, ok, rule
+from .threads import unpadded
+
+_GRANULARITY: Final = 0x10000
+"""Bytes: images are mapped at multiples of the allocation granularity (spec user-mode 3.6)."""
+_MAX_CODE_VIEW: Final = 32768
+"""Bytes: Breakpad refuses longer CodeView records (spec user-mode 5)."""
+
+
+@rule(
+    "MDMP-MODULE-001",
+    "the module list is as long as its count says",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_MODULE_LIST; spec user-mode 3.6, 4 V09", Grade.DOCUMENTED),
+    needs=("stream.4",),
+    reports=("list.size.4",),
+)
+def module_list_size(case: Case) -> Checks:
+    """DataSize is 4 + 108 n. With another size readers drop the list, and no address has a symbol."""
+    if not case.dump.defects_of("list.size.4"):
+        yield from unpadded(case, case.dump.streams[4], len(case.dump.modules), "MINIDUMP_MODULE")
+
+
+@rule(
+    "MDMP-MODULE-002",
+    "modules do not overlap",
+    Level.MUST,
+    Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
+    needs=("modules",),
+)
+def modules_disjoint(case: Case) -> Checks:
+    """No address belongs to two images. rust-minidump drops one of two that overlap, Breakpad cuts one short."""
+    last = None
+    for module in sorted(case.dump.modules, key=lambda module: (module.base, module.end)):
+        if last is not None and module.base < last.end:
+            expected = f"a base from {last.end:#x} on, where {last.record.path} ends"
+            yield bad(module.record.path, expected, f"{module.base:#x}", module.record.span_of("BaseOfImage"))
+        else:
+            yield ok(module.record.path)
+        if last is None or module.end > last.end:
+            last = module
+
+
+@rule(
+    "MDMP-MODULE-003",
+    "every module has a size and lies inside the address space",
+    Level.MUST,
+    Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
+    needs=("modules",),
+)
+def module_sizes(case: Case) -> Checks:
+    """SizeOfImage is at least a page in any image that runs; base + size does not wrap."""
+    for module in case.dump.modules:
+        if module.size and module.end < 1 << 64:
+            yield ok(module.record.path)
+        else:
+            span = module.record.span_of("SizeOfImage")
+            yield bad(module.record.path, "a size of 1 to 2**64 - base", f"{module.size:#x}", span)
+
+
+@rule(
+    "MDMP-MODULE-004",
+    "every module's name is a string inside the file",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_MODULE, MINIDUMP_STRING; spec user-mode 3.3, 4 V29", Grade.DOCUMENTED),
+    needs=("modules",),
+    reports=("module.name",),
+)
+def module_names(case: Case) -> Checks:
+    """A MINIDUMP_STRING of even length. LLVM, Breakpad and udmp-parser reject odd lengths and with them the list."""
+    count = sum(module.name is not None for module in case.dump.modules)
+    if count:
+        yield ok("module names", count)
+
+
+@rule(
+    "MDMP-MODULE-005",
+    "module bases are multiples of 64 KiB",
+    Level.SHOULD,
+    Source("spec user-mode 3.6, 4 V30: 46 of 46 Windows files", Grade.OBSERVED),
+    needs=("modules", "system_info"),
+    applies=lambda case: case.dump.system_info is not None and case.dump.system_info["PlatformId"] == 2,
+)
+def module_bases(case: Case) -> Checks:
+    """Windows maps images at its allocation granularity. Other systems do not, so this asks only Windows targets."""
+    for module in case.dump.modules:
+        if module.base % _GRANULARITY:
+            span = module.record.span_of("BaseOfImage")
+            yield bad(module.record.path, f"a multiple of {_GRANULARITY:#x}", f"{module.base:#x}", span)
+        else:
+            yield ok(module.record.path)
+
+
+@rule(
+    "MDMP-MODULE-006",
+    "CodeView and debug records lie inside the file, or are absent",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_MODULE; spec user-mode 4 V31", Grade.DOCUMENTED),
+    needs=("modules",),
+    reports=("module.record",),
+)
+def module_records(case: Case) -> Checks:
+    """DataSize 0 goes with Rva 0. A record elsewhere gives the debugger the wrong PDB, or none."""
+    count = 2 * len(case.dump.modules) - case.dump.defects_of("module.record")
+    if count:
+        yield ok("module records", count)
+
+
+def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
+    """``(expected, actual)`` of what is wrong with a CodeView record."""
+    if size > _MAX_CODE_VIEW:
+        return f"at most {_MAX_CODE_VIEW} bytes", f"{size} bytes"
+    signatures = enumeration("CV_SIGNATURE")
+    kind = signatures.name_of(int.from_bytes(data[:4], "little"))
+    layout = {"RSDS": "CV_INFO_PDB70", "NB10": "CV_INFO_PDB20"}.get(kind)
+    if layout is None:
+        known = kind in signatures.members
+        return None if known else (f"one of {', '.join(signatures.members)}", data[:4].hex(" "))
+    path = data[structure(layout).size :]
+    if path.find(b"\0") != len(path) - 1:
+        return f"{kind}: a path whose first NUL is the last byte", f"{size} bytes with the NUL elsewhere"
+    return None
+
+
+@rule(
+    "MDMP-MODULE-007",
+    "a CodeView record has a known signature and ends at its path's NUL",
+    Level.MUST,
+    Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 3.6, 4 V31", Grade.IMPLEMENTED),
+    needs=("module.records",),
+)
+def code_view(case: Case) -> Checks:
+    """RSDS: 24 bytes, the PDB's path, NUL. NB10: 16 bytes, the path, NUL. It names the symbols of the module; 1585
+    of 1585 records in real Windows dumps end at their NUL.
+    """
+    for module in case.dump.modules:
+        if module.code_view is None:
+            continue
+        size = len(module.code_view)
+        data = case.dump.source.read(module.code_view.start, min(size, _MAX_CODE_VIEW))
+        fault = _code_view_fault(data, size)
+        if fault is None:
+            yield ok(f"CodeView record of {module.record.path}")
+        else:
+            yield bad(f"CodeView record of {module.record.path}", *fault, module.code_view)
+
+
+@rule(
+    "MDMP-MODULE-008",
+    "VersionInfo is a VS_FIXEDFILEINFO or all zero",
+    Level.MUST,
+    Source("verrsrc.h VS_FIXEDFILEINFO; spec user-mode 4 V32: 1624 of 1624 modules", Grade.OBSERVED),
+    needs=("modules",),
+    foreign_level=Level.SHOULD,
+)
+def version_info(case: Case) -> Checks:
+    """Signature 0xFEEF04BD and structure version 0x10000, or 13 zeros when the image has no version resource."""
+    names = [name for name in structure("MINIDUMP_MODULE").fields if name.startswith("VersionInfo.")]
+    for module in case.dump.modules:
+        record = module.record
+        head = (record["VersionInfo.dwSignature"], record["VersionInfo.dwStrucVersion"])
+        if head == (0xFEEF04BD, 0x10000) or not any(record[name] for name in names):
+            yield ok(record.path)
+        else:
+            span = Span(record.span_of(names[0]).start, record.span_of(names[-1]).end)
+            expected = ("0xfeef04bd, 0x10000", "13 zeros")
+            yield bad(f"VersionInfo of {record.path}", expected, f"{head[0]:#x}, {head[1]:#x}", span)
+
+
+@rule(
+    "MDMP-UNLOADED-001",
+    "the list of unloaded modules is as long as its header says",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE_LIST; spec user-mode 3.6, 4 V10", Grade.DOCUMENTED),
+    needs=("stream.14",),
+    reports=("list.header.14", "list.size.14"),
+)
+def unloaded_list_size(case: Case) -> Checks:
+    """SizeOfHeader 12, SizeOfEntry 24, DataSize 12 + 24 n; rust-minidump and Breakpad refuse other sizes."""
+    if "unloaded_modules" in case.dump.facts:
+        yield ok("stream 14")
+
+
+@rule(
+    "MDMP-UNLOADED-002",
+    "every unloaded module's name is a string inside the file",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE, MINIDUMP_STRING; spec user-mode 3.6", Grade.DOCUMENTED),
+    needs=("unloaded_modules",),
+    reports=("unloaded.name",),
+)
+def unloaded_names(case: Case) -> Checks:
+    """A call into a module that is gone is understood by its name only."""
+    count = sum(module.name is not None for module in case.dump.unloaded_modules)
+    if count:
+        yield ok("names", count)
+
+
+@rule(
+    "MDMP-FUNCTIONTABLE-001",
+    "the function tables fill their stream",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_STREAM; spec user-mode 3.14, 4 V10", Grade.OBSERVED),
+    needs=("stream.13",),
+    reports=("function-tables",),
+)
+def function_tables(case: Case) -> Checks:
+    """Header sizes 24 and 32; per table a descriptor, the system's own one, the entries and a pad; at most 8 zero
+    bytes a table behind the last. Without the tables no stack with generated code can be walked.
+    """
+    if "function_tables" in case.dump.facts:
+        yield ok("function tables", max(1, len(case.dump.function_tables)))
