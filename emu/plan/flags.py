@@ -1,0 +1,100 @@
+"""What qualifier and format flags of a user-mode request mean: the MINIDUMP_TYPE of the dump.
+
+The rules are rows: ``FLAG_ROWS`` says what each DEBUG_FORMAT_USER_SMALL_* flag becomes. "spec 2.3" and the like are
+sections of the user-mode specification.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..constants import FormatFlag, Hresult, MinidumpType, Qualifier
+from .request import DumpRefused, Profile, Request, format_flag_names
+
+MODERN_DEFAULT = (
+    FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
+    | FormatFlag.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA
+    | FormatFlag.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES
+    | FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO
+    | FormatFlag.DEBUG_FORMAT_USER_SMALL_THREAD_INFO
+)
+"""DEFAULT under profile ``modern``: the flags of ``.dump /ma`` (spec 1.4, 1.10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagRow:
+    """One flag of user minidumps. ``built`` False: known, and refused until it is."""
+
+    flag: FormatFlag
+    minidump_type: MinidumpType
+    built: bool = False
+
+
+_F, _T = FormatFlag, MinidumpType
+
+FLAG_ROWS = (  # spec 2.1
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY, _T.MiniDumpWithFullMemory, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA, _T.MiniDumpWithHandleData, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES, _T.MiniDumpWithUnloadedModules, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_INDIRECT_MEMORY, _T.MiniDumpWithIndirectlyReferencedMemory),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS, _T.MiniDumpWithDataSegs),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY, _T.MiniDumpFilterMemory),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS, _T.MiniDumpFilterModulePaths),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA, _T.MiniDumpWithProcessThreadData),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY, _T.MiniDumpWithPrivateReadWriteMemory),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_NO_OPTIONAL_DATA, _T.MiniDumpWithoutOptionalData),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO, _T.MiniDumpWithFullMemoryInfo, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO, _T.MiniDumpWithThreadInfo, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS, _T.MiniDumpWithCodeSegs),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_NO_AUXILIARY_STATE, _T.MiniDumpWithoutAuxiliaryState),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_AUXILIARY_STATE, _T.MiniDumpWithFullAuxiliaryState),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS, _T.MiniDumpWithModuleHeaders),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE, _T.MiniDumpFilterTriage),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT, _T.MiniDumpWithAvxXStateContext),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_IPT_TRACE, _T.MiniDumpWithIptTrace),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM, _T.MiniDumpNoIgnoreInaccessibleMemory),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM, _T.MiniDumpIgnoreInaccessibleMemory),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES, _T.MiniDumpScanInaccessiblePartialPages),
+)
+_CAB_FLAGS = (
+    _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
+)
+
+
+def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
+    """The dump's MINIDUMP_TYPE and what to tell people about it (spec 1.3 to 1.6, 2.1)."""
+    warnings: list[str] = []
+    flags = request.format_flags
+    known = _CAB_FLAGS | _F.DEBUG_FORMAT_NO_OVERWRITE
+    for row in FLAG_ROWS:
+        known |= row.flag
+    if flags & ~known or not 0 <= flags < 1 << 32:
+        raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags {flags:#x}: {flags & ~known:#x} is no known flag")
+    if request.profile not in tuple(Profile):
+        raise DumpRefused(Hresult.E_INVALIDARG, f"profile {request.profile!r}: expected {', '.join(Profile)}")
+    if request.qualifier not in (Qualifier.DEBUG_DUMP_SMALL, Qualifier.DEBUG_DUMP_DEFAULT):
+        raise DumpRefused(
+            Hresult.E_INVALIDARG,  # spec 1.3
+            f"Qualifier {request.qualifier_name}: a user-mode target writes DEBUG_DUMP_SMALL and DEBUG_DUMP_DEFAULT",
+        )
+    if flags & _F.DEBUG_FORMAT_WRITE_CAB:
+        raise DumpRefused(Hresult.E_NOTIMPL, "FormatFlags: DEBUG_FORMAT_WRITE_CAB is not built yet")
+    if flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES:
+        warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")  # spec 1.5
+        flags &= ~_F.DEBUG_FORMAT_CAB_SECONDARY_FILES
+    flags &= ~_F.DEBUG_FORMAT_NO_OVERWRITE  # the client's business
+    if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
+        if request.profile == Profile.REFUSE:
+            raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT in user mode is refused by profile refuse")
+        if request.profile == Profile.LEGACY:
+            raise DumpRefused(Hresult.E_NOTIMPL, "profile legacy: the USERDUMP format is not built yet")
+        if flags:  # spec 1.4: these flags are documented for SMALL only
+            warnings.append(f"{', '.join(format_flag_names(flags))}: no effect with DEBUG_DUMP_DEFAULT")
+        flags = int(MODERN_DEFAULT)
+    result = _T.MiniDumpNormal
+    for row in FLAG_ROWS:
+        if flags & row.flag:
+            if not row.built:
+                raise DumpRefused(Hresult.E_NOTIMPL, f"FormatFlags: {row.flag.name} is not built yet")
+            result |= row.minidump_type
+    return result, warnings

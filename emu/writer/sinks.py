@@ -1,0 +1,149 @@
+"""Where a dump goes: memory, a file that appears complete or not at all, or a handle of the caller's.
+
+Every sink takes bytes in order and then patches. They raise OSError as the system does; what it means for DbgEng is the
+client's to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+from .faults import FaultPoint, Faults
+from .layout import Buffer
+
+FileHandle = int | IO[bytes]
+"""A descriptor, or an open binary file object."""
+
+
+class BytesSink:
+    """Keeps the dump in memory."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def write(self, data: Buffer) -> None:
+        self._data += data
+
+    def patch(self, offset: int, data: bytes) -> None:
+        self._data[offset : offset + len(data)] = data
+
+    def getvalue(self) -> bytes:
+        return bytes(self._data)
+
+
+class FileSink:
+    """A new file under a temporary name beside ``path``; ``commit`` renames it, ``abandon`` removes every trace.
+
+    With ``no_overwrite`` the name is reserved first, by an empty file made on the condition that there is none, so that
+    no other process's file can be replaced in between. Raises OSError; FileExistsError when the name is taken.
+    """
+
+    def __init__(self, path: Path, *, no_overwrite: bool = False, faults: Faults | None = None) -> None:
+        self._path = path.resolve()  # through links: the file they lead to is replaced, as Windows would
+        self._faults = faults or Faults()
+        self._reserved = False
+        if self._path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
+        if no_overwrite:
+            self._faults.reach(FaultPoint.CREATE)
+            with self._path.open("xb"):
+                self._reserved = True
+        elif self._path.exists() and not os.access(self._path, os.W_OK):
+            raise PermissionError(errno.EACCES, "is read-only", str(path))
+        try:
+            self._faults.reach(FaultPoint.CREATE)
+            self._file, self._temporary = _temporary_neighbour(self._path)
+        except BaseException:
+            self._release()
+            raise
+
+    def write(self, data: Buffer) -> None:
+        self._faults.reach(FaultPoint.WRITE)
+        _write_all(self._file, data)
+
+    def patch(self, offset: int, data: bytes) -> None:
+        self._faults.reach(FaultPoint.SEEK)
+        self._file.seek(offset)
+        self.write(data)
+
+    def commit(self) -> None:
+        """The file is complete: give it its name."""
+        self._faults.reach(FaultPoint.FLUSH)
+        self._file.close()
+        self._faults.reach(FaultPoint.RENAME)
+        self._temporary.replace(self._path)
+        self._reserved = False
+
+    def abandon(self) -> None:
+        """The dump failed: what was there before is there still, and nothing else."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+        self._release()
+
+    def _release(self) -> None:
+        if self._reserved:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def _temporary_neighbour(path: Path) -> tuple[io.FileIO, Path]:
+    """A new file in the same folder, hence on the same volume: a rename within it is atomic."""
+    for number in count():
+        temporary = path.with_name(f".dumptruth-{number}.tmp")
+        try:
+            return temporary.open("xb", buffering=0), temporary
+        except FileExistsError:
+            continue
+    raise AssertionError("count() does not end")
+
+
+class HandleSink:
+    """Writes to a handle of the caller's from offset 0 on; the caller keeps and closes it (spec user-mode 1.2).
+
+    What the handle's file held before is cut off. A failed dump leaves a file without signature. Raises OSError.
+    """
+
+    def __init__(self, handle: FileHandle, *, faults: Faults | None = None) -> None:
+        self._faults = faults or Faults()
+        self._file: IO[bytes] | io.FileIO
+        if isinstance(handle, int):
+            self._file = io.FileIO(handle, "r+b", closefd=False)
+        else:
+            self._file = handle
+        self._faults.reach(FaultPoint.SEEK)
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, data: Buffer) -> None:
+        self._faults.reach(FaultPoint.WRITE)
+        _write_all(self._file, data)
+
+    def patch(self, offset: int, data: bytes) -> None:
+        self._faults.reach(FaultPoint.SEEK)
+        self._file.seek(offset)
+        self.write(data)
+
+    def commit(self) -> None:
+        self._faults.reach(FaultPoint.FLUSH)
+        self._file.flush()
+
+    def abandon(self) -> None:
+        """Nothing to undo: the file is the caller's, and it has no signature."""
+
+
+def _write_all(file: IO[bytes] | io.FileIO, data: Buffer) -> None:
+    """All of it: an unbuffered file may take less than it is given."""
+    view = memoryview(data)
+    while view.nbytes:
+        taken = file.write(view)
+        if not taken:
+            raise OSError(errno.EAGAIN, "the handle takes no more bytes")
+        view = view[taken:]

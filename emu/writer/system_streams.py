@@ -1,0 +1,170 @@
+"""The streams about the machine and the process: SystemInfo, MiscInfo, SystemMemoryInfo, ProcessVmCounters."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import fields
+
+from ..constants import (
+    MINIDUMP_VERSION,
+    VER_PLATFORM_WIN32_NT,
+    MiscInfoFlag,
+    ProcessorArchitecture,
+    ProcessVmCountersFlag,
+    SystemMemoryFlag,
+)
+from ..snapshot.model import PAGE_SIZE, ProcessSnapshot, VmCounters
+from .encode import add_string, add_struct, utf16_array
+from .layout import Section
+from .structs import (
+    MINIDUMP_MISC_INFO_5,
+    MINIDUMP_PROCESS_VM_COUNTERS_2,
+    MINIDUMP_SYSTEM_INFO,
+    MINIDUMP_SYSTEM_MEMORY_INFO_1,
+    SYSTEMTIME,
+    XSTATE_CONFIG_FEATURE_MSC_INFO,
+)
+
+WRITER_VERSION = (10, 0, 14321)
+"""The writing library that the dump takes its form from: the engine of the one real dump by DbgEng (spec 2.3)."""
+DEBUG_BUILD_STRING = "dumptruth.amd64,10.0.14321.1024"
+"""DbgBldStr, ``library.architecture,version`` (spec 3.10): the form of that engine's, under this writer's own name."""
+HEADER_VERSION = MINIDUMP_VERSION | (
+    (WRITER_VERSION[0] << 12) + (WRITER_VERSION[1] << 8) + (WRITER_VERSION[2] & 0xFF)
+) << 16
+"""High word: (major << 12) + (minor << 8) + (build & 0xFF) of the writing library (spec 3.1, 18 of 19 files)."""
+
+_ARCHITECTURE = {"amd64": ProcessorArchitecture.AMD64}
+
+_FILETIME_PER_SECOND = 10_000_000
+_UNIX_EPOCH = 116_444_736_000_000_000  # 1970-01-01 as FILETIME ([MS-DTYP] 2.3.3)
+
+
+def time_t(filetime: int) -> int:
+    """Seconds since 1970 of a FILETIME, its low 32 bits: what a 32-bit time field of the format holds (spec 3.1)."""
+    return (filetime - _UNIX_EPOCH) // _FILETIME_PER_SECOND & 0xFFFFFFFF
+
+
+def _seconds(duration: int) -> int:
+    """A duration of 100 ns units in the 32-bit seconds of MiscInfo, at most what fits."""
+    return min(duration // _FILETIME_PER_SECOND, 0xFFFFFFFF)
+
+
+def add_system_info(snapshot: ProcessSnapshot, strings: Section) -> Section:
+    """SystemInfo (spec 3.4); the service pack text goes to ``strings``, also when it is empty."""
+    system = snapshot.system
+    section = Section("SystemInfo")
+    csd_version = add_string(strings, "SystemInfo.CSDVersion", system.csd_version)
+    add_struct(section, "SystemInfo", MINIDUMP_SYSTEM_INFO, {
+        "ProcessorArchitecture": _ARCHITECTURE[system.architecture],
+        "ProcessorLevel": system.processor_level,
+        "ProcessorRevision": system.processor_revision,
+        "NumberOfProcessors": system.number_of_processors,
+        "ProductType": system.product_type,
+        "MajorVersion": system.major_version,
+        "MinorVersion": system.minor_version,
+        "BuildNumber": system.build_number,
+        "PlatformId": VER_PLATFORM_WIN32_NT,
+        "CSDVersionRva": csd_version,
+        "SuiteMask": system.suite_mask,
+        "Cpu": {"OtherCpuInfo": {"ProcessorFeatures": system.processor_features}},
+    }, zero=["Reserved2"])  # fmt: skip
+    return section
+
+
+def add_misc_info(snapshot: ProcessSnapshot) -> Section:
+    """MiscInfo, the 1364-byte form of the writers of 10.0 (spec 3.10). No XSTATE contexts: XStateData is zero."""
+    system, process = snapshot.system, snapshot.process
+    flag = MiscInfoFlag
+    no_date = dict.fromkeys((name for name, *_ in SYSTEMTIME._fields_), 0)
+    section = Section("MiscInfo")
+    add_struct(section, "MiscInfo", MINIDUMP_MISC_INFO_5, {
+        "SizeOfInfo": ctypes.sizeof(MINIDUMP_MISC_INFO_5),
+        "Flags1": flag.MINIDUMP_MISC1_PROCESS_ID | flag.MINIDUMP_MISC1_PROCESS_TIMES
+        | flag.MINIDUMP_MISC1_PROCESSOR_POWER_INFO | flag.MINIDUMP_MISC3_PROCESS_INTEGRITY
+        | flag.MINIDUMP_MISC3_PROCESS_EXECUTE_FLAGS | flag.MINIDUMP_MISC3_TIMEZONE
+        | flag.MINIDUMP_MISC3_PROTECTED_PROCESS | flag.MINIDUMP_MISC4_BUILDSTRING | flag.MINIDUMP_MISC5_PROCESS_COOKIE,
+        "ProcessId": process.process_id,
+        "ProcessCreateTime": time_t(process.create_time),
+        "ProcessUserTime": _seconds(process.user_time),
+        "ProcessKernelTime": _seconds(process.kernel_time),
+        "ProcessorMaxMhz": system.processor_max_mhz,
+        "ProcessorCurrentMhz": system.processor_current_mhz,
+        "ProcessorMhzLimit": system.processor_max_mhz,  # no throttling
+        "ProcessIntegrityLevel": process.integrity_level,
+        "ProcessExecuteFlags": process.execute_flags,
+        "ProtectedProcess": process.protected,
+        "TimeZoneId": system.time_zone_id,
+        "TimeZone": {
+            "Bias": system.time_zone_bias,
+            "StandardName": utf16_array("MiscInfo.TimeZone.StandardName", system.standard_name, 32),
+            "StandardDate": no_date,
+            "StandardBias": 0,
+            "DaylightName": utf16_array("MiscInfo.TimeZone.DaylightName", system.daylight_name, 32),
+            "DaylightDate": no_date,
+            "DaylightBias": 0,
+        },
+        "BuildString": utf16_array("MiscInfo.BuildString", system.build_string, 260),
+        "DbgBldStr": utf16_array("MiscInfo.DbgBldStr", DEBUG_BUILD_STRING, 40),
+        "XStateData": bytes(ctypes.sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO)),
+        "ProcessCookie": process.cookie,
+    }, zero=["ProcessorMaxIdleState", "ProcessorCurrentIdleState"])  # fmt: skip
+    return section
+
+
+def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:
+    """SystemMemoryInfo, the 492-byte form, revision 1 (spec 3.13).
+
+    Flags says what a snapshot knows: the commit figures. The counters of PerfInfo that repeat them are 32 bits wide in
+    Windows' own structure and hold their low halves; file cache and all other counters are not recorded and are zero.
+    """
+    system = snapshot.system
+    commit = {
+        "AvailablePages": system.available_pages,
+        "CommittedPages": system.committed_pages,
+        "CommitLimit": system.commit_limit,
+        "PeakCommitment": system.peak_commitment,
+    }
+    structs = {name: ctype for name, ctype, *_ in MINIDUMP_SYSTEM_MEMORY_INFO_1._fields_}
+    performance = dict.fromkeys((name for name, *_ in structs["PerfInfo"]._fields_), 0)  # type: ignore[union-attr]
+    section = Section("SystemMemoryInfo")
+    add_struct(section, "SystemMemoryInfo", MINIDUMP_SYSTEM_MEMORY_INFO_1, {
+        "Revision": 1,
+        "Flags": SystemMemoryFlag.MINIDUMP_SYSMEMINFO1_BASICPERF,
+        "BasicInfo": {
+            "TimerResolution": system.timer_resolution,
+            "PageSize": PAGE_SIZE,
+            "NumberOfPhysicalPages": system.number_of_physical_pages,
+            "LowestPhysicalPageNumber": system.lowest_physical_page_number,
+            "HighestPhysicalPageNumber": system.highest_physical_page_number,
+            "AllocationGranularity": system.allocation_granularity,
+            "MinimumUserModeAddress": system.minimum_user_mode_address,
+            "MaximumUserModeAddress": system.maximum_user_mode_address,
+            "ActiveProcessorsAffinityMask": (1 << system.number_of_processors) - 1,
+            "NumberOfProcessors": system.number_of_processors,
+        },
+        "FileCacheInfo": bytes(ctypes.sizeof(structs["FileCacheInfo"])),
+        "BasicPerfInfo": commit,
+        "PerfInfo": performance | {name: value & 0xFFFFFFFF for name, value in commit.items()},
+    })  # fmt: skip
+    return section
+
+
+def add_process_vm_counters(snapshot: ProcessSnapshot) -> Section:
+    """ProcessVmCounters, the 152-byte form, revision 2 (spec 3.13). The process is in no job: those fields are zero."""
+    flag = ProcessVmCountersFlag
+    vm = snapshot.process.vm
+    counters = {_camel(field.name): getattr(vm, field.name) for field in fields(VmCounters)}
+    section = Section("ProcessVmCounters")
+    add_struct(section, "ProcessVmCounters", MINIDUMP_PROCESS_VM_COUNTERS_2, {
+        "Revision": 2,
+        "Flags": flag.MINIDUMP_PROCESS_VM_COUNTERS | flag.MINIDUMP_PROCESS_VM_COUNTERS_VIRTUALSIZE
+        | flag.MINIDUMP_PROCESS_VM_COUNTERS_EX | flag.MINIDUMP_PROCESS_VM_COUNTERS_EX2,
+        **counters,
+    }, zero=[name for name, *_ in MINIDUMP_PROCESS_VM_COUNTERS_2._fields_ if name.startswith("Job")])  # fmt: skip
+    return section
+
+
+def _camel(name: str) -> str:
+    """``page_fault_count`` -> ``PageFaultCount``: the model's names are Windows' in snake case."""
+    return "".join(word.capitalize() for word in name.split("_"))

@@ -1,0 +1,136 @@
+"""The streams about threads, their contexts, and the exception."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+
+from ..plan.user import Plan
+from ..snapshot.model import Context, ProcessSnapshot
+from .encode import add_string, add_struct, location
+from .layout import Label, LayoutError, Section
+from .structs import (
+    CONTEXT,
+    MINIDUMP_EXCEPTION_STREAM,
+    MINIDUMP_THREAD,
+    MINIDUMP_THREAD_INFO,
+    MINIDUMP_THREAD_INFO_LIST,
+    MINIDUMP_THREAD_LIST,
+    MINIDUMP_THREAD_NAME,
+    MINIDUMP_THREAD_NAME_LIST,
+)
+
+MAXIMUM_PARAMETERS = 15  # winnt.h EXCEPTION_MAXIMUM_PARAMETERS
+
+
+def add_context(section: Section, path: str, context: Context) -> Label:
+    """An amd64 CONTEXT of 1232 bytes (spec 3.11). Raises LayoutError when a register is missing or unknown.
+
+    What a snapshot does not hold is zero: home slots, vector registers, debug control and last-branch fields.
+    """
+    if len(context.fxsave) != 512:
+        raise LayoutError(f"{path}: FXSAVE image of {len(context.fxsave)} bytes, expected 512")
+    names = [name for name, *_ in CONTEXT._fields_]
+    home = [name for name in names if name.endswith("Home")]
+    after = names[names.index("FltSave") + 1 :]
+    try:
+        return add_struct(
+            section,
+            path,
+            CONTEXT,
+            {**context.as_mapping(), "ContextFlags": context.context_flags, "FltSave": context.fxsave},
+            zero=[*home, *after],
+        )
+    except TypeError as error:
+        raise LayoutError(str(error)) from error
+
+
+def add_thread_list(
+    snapshot: ProcessSnapshot, plan: Plan, contexts: Section, memory: Mapping[tuple[int, int], Label]
+) -> Section:
+    """ThreadList (spec 3.5), with every thread's context appended to ``contexts``.
+
+    ``memory`` gives the place of each MemoryList range. With Memory64List no descriptor carries an RVA (V22).
+    """
+    section = Section("ThreadList")
+    add_struct(section, "ThreadList", MINIDUMP_THREAD_LIST, {"NumberOfThreads": len(snapshot.threads)})
+    for index, (thread, stack) in enumerate(zip(snapshot.threads, plan.stacks, strict=True)):
+        path = f"ThreadList.Threads[{index}]"
+        add_struct(section, path, MINIDUMP_THREAD, {
+            "ThreadId": thread.thread_id,
+            "SuspendCount": thread.suspend_count,
+            "PriorityClass": thread.priority_class,
+            "Priority": thread.priority & 0xFFFFFFFF,  # signed, in a ULONG32
+            "Teb": thread.teb,
+            "Stack": {
+                "StartOfMemoryRange": stack.start,
+                "Memory": {
+                    "DataSize": stack.size,
+                    "Rva": memory[stack.start, stack.end] if stack.listed else 0,
+                },
+            },
+            "ThreadContext": {
+                "DataSize": ctypes.sizeof(CONTEXT),
+                "Rva": add_context(contexts, f"{path}.Context", thread.context),
+            },
+        })  # fmt: skip
+    return section
+
+
+def add_thread_info_list(snapshot: ProcessSnapshot) -> Section:
+    """ThreadInfoList, in ThreadList order (spec 3.5). No thread is the writer's, none is invalid: DumpFlags is 0."""
+    section = Section("ThreadInfoList")
+    add_struct(section, "ThreadInfoList", MINIDUMP_THREAD_INFO_LIST, {
+        "SizeOfHeader": ctypes.sizeof(MINIDUMP_THREAD_INFO_LIST),
+        "SizeOfEntry": ctypes.sizeof(MINIDUMP_THREAD_INFO),
+        "NumberOfEntries": len(snapshot.threads),
+    })  # fmt: skip
+    for index, thread in enumerate(snapshot.threads):
+        add_struct(section, f"ThreadInfoList.Entries[{index}]", MINIDUMP_THREAD_INFO, {
+            "ThreadId": thread.thread_id,
+            "ExitStatus": thread.exit_status,
+            "CreateTime": thread.create_time,
+            "ExitTime": thread.exit_time,
+            "KernelTime": thread.kernel_time,
+            "UserTime": thread.user_time,
+            "StartAddress": thread.start_address,
+            "Affinity": thread.affinity,
+        }, zero=["DumpFlags", "DumpError"])  # fmt: skip
+    return section
+
+
+def add_thread_names(snapshot: ProcessSnapshot, strings: Section) -> Section:
+    """ThreadNames: the named threads only (spec 3.5); the names go to ``strings``."""
+    named = [(thread.thread_id, thread.name) for thread in snapshot.threads if thread.name is not None]
+    section = Section("ThreadNames")
+    add_struct(section, "ThreadNames", MINIDUMP_THREAD_NAME_LIST, {"NumberOfThreadNames": len(named)})
+    for index, (thread_id, name) in enumerate(named):
+        path = f"ThreadNames.ThreadNames[{index}]"
+        rva = add_string(strings, f"{path}.Name", name)
+        add_struct(section, path, MINIDUMP_THREAD_NAME, {"ThreadId": thread_id, "RvaOfThreadName": rva})
+    return section
+
+
+def add_exception(snapshot: ProcessSnapshot, context: Section) -> Section:
+    """Exception (spec 3.7). Its context is a record of its own in ``context``, never the thread's (43 of 43 files)."""
+    event = snapshot.exception
+    if event is None:
+        raise LayoutError("Exception: the snapshot has none")
+    if len(event.information) > MAXIMUM_PARAMETERS:
+        raise LayoutError(f"Exception: {len(event.information)} parameters, at most {MAXIMUM_PARAMETERS}")
+    add_context(context, "Exception.Context", event.context)
+    section = Section("Exception")
+    add_struct(section, "Exception", MINIDUMP_EXCEPTION_STREAM, {
+        "ThreadId": event.thread_id,
+        "ExceptionRecord": {
+            "ExceptionCode": event.code,
+            "ExceptionFlags": event.flags,
+            "ExceptionRecord": event.record,
+            "ExceptionAddress": event.address,
+            "NumberParameters": len(event.information),
+            "__unusedAlignment": 0,
+            "ExceptionInformation": event.information,
+        },
+        "ThreadContext": location(context),
+    }, zero=["__alignment"])  # fmt: skip
+    return section
