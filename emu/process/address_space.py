@@ -168,6 +168,11 @@ class AddressSpace:
             index += 1
         return found
 
+    def is_free(self, start: int, size: int) -> bool:
+        return (
+            start >= LOWEST_USER_ADDRESS and start + size <= USER_END and not self._overlapping(start, start + size)
+        )
+
     def query(self, address: int) -> Region:
         """MEMORY_BASIC_INFORMATION of ``address``. INVALID_PARAMETER beyond user space."""
         if not 0 <= address < USER_END:

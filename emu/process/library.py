@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..image import Image, load_image
+from ..image import Image, ImageError, load_image
 from .system import PROGRAM_DIRECTORY, SYSTEM_DIRECTORY
 
 KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll"})
@@ -61,9 +61,17 @@ class ImageLibrary:
         return None
 
 
+def load_file(path: Path) -> Image:
+    """The image in a host file, parsed once. Raises ImageError, OSError."""
+    return _parsed(path.read_bytes(), path.name)
+
+
 def load_program(path: Path) -> FoundImage:
     """The program itself, in the guest's program directory. Raises ImageError, OSError."""
-    return FoundImage(f"{PROGRAM_DIRECTORY}\\{path.name}", _parsed(path.read_bytes(), path.name))
+    found = FoundImage(f"{PROGRAM_DIRECTORY}\\{path.name}", _parsed(path.read_bytes(), path.name))
+    if found.image.is_dll:
+        raise ImageError(f"{path.name}: is a DLL, expected a program")
+    return found
 
 
 def _host_file(directory: Path, name: str) -> Path | None:

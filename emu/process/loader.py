@@ -52,6 +52,19 @@ _PROTECTIONS = {
 _STUB_AREA = 0x10000
 
 
+def preferred_place(image: Image) -> int:
+    """Where the image goes when nothing else lies there."""
+    if not _relocatable(image):
+        return image.image_base
+    low, high = DLL_ARENA if image.is_dll else PROGRAM_ARENA
+    slots = (high - low) // ALLOCATION_GRANULARITY
+    return low + zlib.crc32(image.name.lower().encode()) % slots * ALLOCATION_GRANULARITY
+
+
+def _relocatable(image: Image) -> bool:
+    return bool(image.relocations) and bool(image.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)
+
+
 @dataclass(eq=False)
 class LoadedModule:
     """``references`` counts LoadLibrary calls; a pinned module (the program, what it imports) is never unloaded."""
@@ -183,15 +196,13 @@ class Loader:
 
     def _choose_base(self, image: Image) -> int:
         size = image.size_of_image
-        if not image.relocations or not image.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE:
-            if not self._memory.space.query(image.image_base).allocation_base:
+        if not _relocatable(image):
+            if self._memory.space.is_free(image.image_base, size):
                 return image.image_base
             if not image.relocations:
                 raise StatusError(Status.CONFLICTING_ADDRESSES)
         low, high = DLL_ARENA if image.is_dll else PROGRAM_ARENA
-        slots = (high - low) // ALLOCATION_GRANULARITY
-        wanted = low + zlib.crc32(image.name.lower().encode()) % slots * ALLOCATION_GRANULARITY
-        for start in (wanted, low):
+        for start in (preferred_place(image), low):
             base = self._memory.space.find_free(size, start)
             if base + size <= high:
                 return base

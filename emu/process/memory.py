@@ -46,6 +46,10 @@ class GuestMemory:
         self._ram = ram
         self._tables = tables
         self._shared: set[int] = set()  # physical pages that a section owns
+        self.pages_given = 0
+        """Pages of physical memory that were ever mapped: each cost one page fault."""
+        self.pages_mapped = 0
+        self.peak_pages_mapped = 0
         self.space = AddressSpace(self, bottom_up=bottom_up)
         self.on_guard: Callable[[int], bool] = lambda _address: False
 
@@ -100,8 +104,12 @@ class GuestMemory:
             self._tables.map(start, physical, count, **_rights(protect))
         except RamExhausted:
             raise StatusError(Status.COMMITMENT_LIMIT) from None
+        self.pages_given += count
+        self.pages_mapped += count
+        self.peak_pages_mapped = max(self.peak_pages_mapped, self.pages_mapped)
 
     def _release(self, start: int, count: int) -> None:
+        self.pages_mapped -= count
         frames = list(self._tables.runs(start, count * PAGE_SIZE))
         self._tables.unmap(start, count)
         for _, physical, length in frames:

@@ -202,7 +202,7 @@ class Process:
             "GsBase": teb,
         }
         state = self.cpu.new_thread_state(registers)
-        thread = Thread(thread_id, teb, stack, start, state, self.scheduler.now, self.affinity)
+        thread = Thread(thread_id, teb, stack, start, limit, state, self.scheduler.now, self.affinity)
         thread.suspend_count = int(suspended)
         self.scheduler.add(thread)
         return thread
@@ -368,7 +368,7 @@ class Process:
         space.set_protection(page, page + PAGE_SIZE, space.protection(page) & ~PAGE_GUARD)
         if not thread.stack.allocation <= page < thread.stack.base:
             return Status.GUARD_PAGE_VIOLATION
-        Structure(self.memory, thread.teb, TEB)["NtTib.StackLimit"] = page
+        Structure(self.memory, thread.teb, TEB)["NtTib.StackLimit"] = thread.stack_limit = page
         below = page - PAGE_SIZE
         if below <= thread.stack.allocation:
             # The lowest page of a stack is never committed; here the last guard page is used up.

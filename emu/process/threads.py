@@ -33,6 +33,8 @@ class Thread:
     teb: int
     stack: Stack
     start_address: int
+    stack_limit: int
+    """TEB.NtTib.StackLimit as the system set it: the lowest byte that is committed and not guarded."""
     state: CpuState
     """The registers while it does not run."""
     create_time: int
