@@ -45,6 +45,8 @@ TEB_SIZE = 0x2000
 FIRST_STACK = 0x12_0000_0000
 STACK_RESERVE = 0x10_0000
 HEAP = 0x202_0000_0000
+PARAMETERS = HEAP + 0x2000
+COMMAND_LINE = "C:\\work\\crash.exe"
 EXTRA = 0x300_0000_0000
 
 TIME = 133_500_000_000_000_000  # 2024-01-17 in FILETIME
@@ -205,7 +207,7 @@ def _process(time: int) -> ProcessInformation:
         execute_flags=0xD,
         protected=0,
         cookie=0xC00C1E,
-        command_line="C:\\work\\crash.exe",
+        command_line=COMMAND_LINE,
         vm=VmCounters(
             page_fault_count=1234,
             peak_working_set_size=0x50_0000,
@@ -259,6 +261,7 @@ def _process_blocks(threads: Sequence[Thread], modules: Sequence[Module]) -> lis
     """PEB and TEBs in one allocation (offsets: spec user-mode 2.5)."""
     peb = bytearray(PAGE_SIZE)
     struct.pack_into("<Q", peb, 0x10, modules[0].base if modules else 0)  # ImageBaseAddress
+    struct.pack_into("<Q", peb, 0x20, PARAMETERS)  # ProcessParameters
     struct.pack_into("<Q", peb, 0x30, HEAP)  # ProcessHeap
     data = bytearray(peb)
     for thread in threads:
@@ -290,9 +293,21 @@ def _stack(thread: Thread, modules: Sequence[Module]) -> list[Pages]:
 
 
 def _heap(modules: Sequence[Module]) -> bytes:
+    """Module names, and RTL_USER_PROCESS_PARAMETERS with its strings (offsets: spec user-mode 2.5)."""
     data = bytearray(pattern(HEAP, 0x3000))
     text = "\0".join(module.name for module in modules).encode("utf-16-le", "surrogatepass")[:0x1000]
     data[0x800 : 0x800 + len(text)] = text
+    at = PARAMETERS - HEAP
+    data[at:] = bytes(len(data) - at)
+    struct.pack_into("<II", data, at, 0x440, 0x440)  # MaximumLength, Length
+    buffer = at + 0x440
+    for offset, value in ((0x38, "C:\\work\\"), (0x60, COMMAND_LINE), (0x70, COMMAND_LINE)):
+        encoded = value.encode("utf-16-le")
+        struct.pack_into("<HHIQ", data, at + offset, len(encoded), len(encoded) + 2, 0, HEAP + buffer)
+        data[buffer : buffer + len(encoded)] = encoded
+        buffer += len(encoded) + 2
+    struct.pack_into("<Q", data, at + 0x80, HEAP + buffer)  # Environment: empty
+    struct.pack_into("<Q", data, at + 0x3F0, 4)  # EnvironmentSize
     return bytes(data)
 
 

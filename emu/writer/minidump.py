@@ -42,23 +42,33 @@ class WriteResult:
         return self.layout.size
 
 
+class Minidump:
+    """A dump, decided and laid out: every value is known and every byte of memory is read, none is written yet.
+
+    The same snapshot and request always give the same bytes. Raises DumpRefused when the request cannot be met, and
+    LayoutError when a value does not fit its field.
+    """
+
+    def __init__(self, snapshot: ProcessSnapshot, request: Request, *, faults: Faults | None = None) -> None:
+        self.plan = plan_user(snapshot, request)
+        self._layout = _lay_out(snapshot, self.plan, faults or Faults())
+        self.layout = self._layout.freeze()
+
+    def emit(self, sink: Sink) -> WriteResult:
+        """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises."""
+        self._layout.emit(sink, last=("Header", "Signature"))
+        return WriteResult(self.plan, self.layout, self.plan.warnings)
+
+
 def write_minidump(
     snapshot: ProcessSnapshot, request: Request, sink: Sink, *, faults: Faults | None = None
 ) -> WriteResult:
-    """Write the dump that ``request`` asks for. Everything is decided and read before the first byte goes out.
-
-    The same snapshot and request always give the same bytes. Raises DumpRefused (nothing was written), LayoutError
-    (nothing was written: a value does not fit its field), and what the sink raises.
-    """
-    plan = plan_user(snapshot, request)
-    layout = _lay_out(snapshot, plan, faults or Faults())
-    placed = layout.freeze()
-    layout.emit(sink, last=("Header", "Signature"))
-    return WriteResult(plan, placed, plan.warnings)
+    """Lay out and write the dump that ``request`` asks for. Raises as ``Minidump`` and its ``emit``."""
+    return Minidump(snapshot, request, faults=faults).emit(sink)
 
 
 def dump_bytes(snapshot: ProcessSnapshot, request: Request) -> tuple[bytes, WriteResult]:
-    """The dump in memory. Raises as ``write_minidump``."""
+    """The dump in memory. Raises as ``Minidump``."""
     sink = BytesSink()
     result = write_minidump(snapshot, request, sink)
     return sink.getvalue(), result

@@ -45,7 +45,7 @@ class FileSink:
     """
 
     def __init__(self, path: Path, *, no_overwrite: bool = False, faults: Faults | None = None) -> None:
-        self._path = path.resolve()  # through links: the file they lead to is replaced, as Windows would
+        self._path = Path(os.path.realpath(path))  # through links: the file they lead to is replaced
         self._faults = faults or Faults()
         self._reserved = False
         if self._path.is_dir():
@@ -108,7 +108,7 @@ def _temporary_neighbour(path: Path) -> tuple[io.FileIO, Path]:
 class HandleSink:
     """Writes to a handle of the caller's from offset 0 on; the caller keeps and closes it (spec user-mode 1.2).
 
-    What the handle's file held before is cut off. A failed dump leaves a file without signature. Raises OSError.
+    What the handle's file held before is cut off. A failed dump leaves it empty. Raises OSError.
     """
 
     def __init__(self, handle: FileHandle, *, faults: Faults | None = None) -> None:
@@ -120,7 +120,12 @@ class HandleSink:
             self._file = handle
         self._faults.reach(FaultPoint.SEEK)
         self._file.seek(0)
-        self._file.truncate()
+        try:
+            self._file.truncate()
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EBADF):  # what POSIX says of a handle opened to read
+                raise PermissionError(errno.EACCES, "is not open for writing") from error
+            raise
 
     def write(self, data: Buffer) -> None:
         self._faults.reach(FaultPoint.WRITE)
@@ -136,7 +141,10 @@ class HandleSink:
         self._file.flush()
 
     def abandon(self) -> None:
-        """Nothing to undo: the file is the caller's, and it has no signature."""
+        """The file is the caller's: it stays, without contents."""
+        with contextlib.suppress(OSError):
+            self._file.seek(0)
+            self._file.truncate()
 
 
 def _write_all(file: IO[bytes] | io.FileIO, data: Buffer) -> None:

@@ -1,0 +1,285 @@
+"""DebugClient: names, handles, HRESULTs, and what is left on the disk whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from pathlib import Path
+
+import pytest
+from dumptruth.emu.client import DebugClient, DumpWriteError, hresult_of
+from dumptruth.emu.constants import (
+    DEBUG_DUMP_ACTIVE,
+    DEBUG_DUMP_DEFAULT,
+    DEBUG_DUMP_FULL,
+    DEBUG_DUMP_SMALL,
+    DEBUG_FORMAT_NO_OVERWRITE,
+    DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS,
+    DEBUG_FORMAT_WRITE_CAB,
+    DEBUG_USER_WINDOWS_DUMP,
+    DEBUG_USER_WINDOWS_SMALL_DUMP,
+)
+from dumptruth.emu.plan.request import Request
+from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.writer.faults import FaultPoint, Faults
+from dumptruth.emu.writer.minidump import dump_bytes
+
+SNAPSHOT = synthetic_process()
+SMALL = dump_bytes(SNAPSHOT, Request(DEBUG_DUMP_SMALL))[0]
+DEFAULT = dump_bytes(SNAPSHOT, Request(DEBUG_DUMP_DEFAULT))[0]
+
+S_OK = 0
+E_NOTIMPL = 0x80004001
+E_FAIL = 0x80004005
+E_INVALIDARG = 0x80070057
+PATH_NOT_FOUND = 0x80070003
+ACCESS_DENIED = 0x80070005
+INVALID_HANDLE = 0x80070006
+FILE_EXISTS = 0x80070050
+DISK_FULL = 0x80070070
+PARTIAL_COPY = 0x8007012B
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> DebugClient:
+    return DebugClient(SNAPSHOT, start_directory=tmp_path)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_two_user_mode_qualifiers_write_their_dumps(client: DebugClient, tmp_path: Path) -> None:
+    assert client.WriteDumpFile("small.dmp", DEBUG_USER_WINDOWS_SMALL_DUMP) == S_OK
+    assert client.WriteDumpFile("default.dmp", DEBUG_USER_WINDOWS_DUMP) == S_OK
+    assert (tmp_path / "small.dmp").read_bytes() == SMALL
+    assert (tmp_path / "default.dmp").read_bytes() == DEFAULT
+    assert names(tmp_path) == ["default.dmp", "small.dmp"]
+    assert client.last_error is None
+
+
+def test_a_relative_name_is_relative_to_where_the_debugger_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "started").mkdir()
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path / "started")
+    client = DebugClient(SNAPSHOT)
+    monkeypatch.chdir(tmp_path / "later")
+    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == S_OK
+    assert names(tmp_path / "started") == ["x.dmp"]
+    assert names(tmp_path / "later") == []
+
+
+def test_an_absolute_name_is_taken_as_it_is(client: DebugClient, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    assert client.WriteDumpFile(str(tmp_path / "elsewhere" / "x.dmp"), DEBUG_DUMP_SMALL) == S_OK
+    assert names(tmp_path / "elsewhere") == ["x.dmp"]
+
+
+@pytest.mark.parametrize("name", ["dump", "dump.", "", ".dmp", "a\0.dmp"])
+def test_a_name_without_extension_is_refused_and_none_is_added(client: DebugClient, tmp_path: Path, name: str) -> None:
+    assert client.WriteDumpFile(name, DEBUG_DUMP_SMALL) == E_INVALIDARG
+    assert names(tmp_path) == []
+    assert client.last_error
+
+
+def test_neither_name_nor_handle_is_refused(client: DebugClient) -> None:
+    assert client.WriteDumpFileWide(None, 0, DEBUG_DUMP_SMALL) == E_INVALIDARG
+    assert client.last_error == "neither a file name nor a file handle was given"
+
+
+@pytest.mark.parametrize("qualifier", [DEBUG_DUMP_FULL, DEBUG_DUMP_ACTIVE, 1027, 1028, 1029, 0, 1, 1031, 0xFFFFFFFF])
+def test_other_qualifiers_are_refused_in_user_mode_and_nothing_is_written(
+    client: DebugClient, tmp_path: Path, qualifier: int
+) -> None:
+    (tmp_path / "old.dmp").write_bytes(b"old")
+    for name in ("old.dmp", "new.dmp"):
+        assert client.WriteDumpFile(name, qualifier) == E_INVALIDARG
+    assert names(tmp_path) == ["old.dmp"]
+    assert (tmp_path / "old.dmp").read_bytes() == b"old"
+    assert client.last_error
+    assert client.last_error.startswith("Qualifier ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "hresult", "text"),
+    [
+        (0x00200000, E_INVALIDARG, "0x200000 is no known flag"),
+        (1 << 40, E_INVALIDARG, "is no known flag"),
+        (DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS, E_NOTIMPL, "DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS is not built yet"),
+        (DEBUG_FORMAT_WRITE_CAB, E_NOTIMPL, "DEBUG_FORMAT_WRITE_CAB is not built yet"),
+    ],
+)
+def test_flags_that_are_unknown_or_not_built_are_refused_by_name(
+    client: DebugClient, tmp_path: Path, flags: int, hresult: int, text: str
+) -> None:
+    assert client.WriteDumpFile2("x.dmp", DEBUG_DUMP_SMALL, flags) == hresult
+    assert text in str(client.last_error)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("profile", "hresult"), [("refuse", E_NOTIMPL), ("legacy", E_NOTIMPL), ("odd", E_INVALIDARG)])
+def test_other_profiles_refuse_default_and_write_small(tmp_path: Path, profile: str, hresult: int) -> None:
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path, profile=profile)
+    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT) == hresult
+    assert names(tmp_path) == []
+    if profile != "odd":
+        assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == S_OK
+
+
+def test_the_api_replaces_an_old_file_and_no_overwrite_keeps_it(client: DebugClient, tmp_path: Path) -> None:
+    (tmp_path / "x.dmp").write_bytes(b"old")
+    assert client.WriteDumpFile2("x.dmp", DEBUG_DUMP_SMALL, DEBUG_FORMAT_NO_OVERWRITE) == FILE_EXISTS
+    assert (tmp_path / "x.dmp").read_bytes() == b"old"
+    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == S_OK
+    assert (tmp_path / "x.dmp").read_bytes() == SMALL
+    assert client.WriteDumpFile2("y.dmp", DEBUG_DUMP_SMALL, DEBUG_FORMAT_NO_OVERWRITE) == S_OK
+    assert (tmp_path / "y.dmp").read_bytes() == SMALL
+    assert names(tmp_path) == ["x.dmp", "y.dmp"]
+
+
+def test_places_that_cannot_hold_a_file_have_their_hresults(client: DebugClient, tmp_path: Path) -> None:
+    (tmp_path / "folder.dmp").mkdir()
+    (tmp_path / "file.txt").write_bytes(b"")
+    assert client.WriteDumpFile("folder.dmp", DEBUG_DUMP_SMALL) == ACCESS_DENIED
+    assert client.WriteDumpFile(Path("missing") / "x.dmp", DEBUG_DUMP_SMALL) == PATH_NOT_FOUND
+    assert client.WriteDumpFile(Path("file.txt") / "x.dmp", DEBUG_DUMP_SMALL) == PATH_NOT_FOUND
+    assert client.WriteDumpFile("n" * 300 + ".dmp", DEBUG_DUMP_SMALL) != S_OK
+    assert names(tmp_path) == ["file.txt", "folder.dmp"]
+    assert names(tmp_path / "folder.dmp") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom permissions bind")
+def test_a_folder_that_may_not_be_written_denies_access(client: DebugClient, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    assert client.WriteDumpFile(Path("locked") / "x.dmp", DEBUG_DUMP_SMALL) == ACCESS_DENIED
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_leads_to_the_file_that_is_replaced(client: DebugClient, tmp_path: Path) -> None:
+    (tmp_path / "real.dmp").write_bytes(b"old")
+    (tmp_path / "link.dmp").symlink_to(tmp_path / "real.dmp")
+    assert client.WriteDumpFile("link.dmp", DEBUG_DUMP_SMALL) == S_OK
+    assert (tmp_path / "link.dmp").is_symlink()
+    assert (tmp_path / "real.dmp").read_bytes() == SMALL
+
+
+def test_memory_that_cannot_be_read_fails_the_dump_and_writes_nothing(tmp_path: Path) -> None:
+    snapshot = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
+    client = DebugClient(snapshot, start_directory=tmp_path)
+    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT) == PARTIAL_COPY
+    assert "0x30000000000" in str(client.last_error)
+    assert names(tmp_path) == []
+    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == S_OK
+
+
+def test_a_binary_file_wins_over_the_name_and_stays_open(client: DebugClient, tmp_path: Path) -> None:
+    with (tmp_path / "handle.bin").open("w+b") as file:
+        file.write(b"x" * 100_000)
+        flags = DEBUG_FORMAT_NO_OVERWRITE
+        assert client.WriteDumpFileWide("ignored", file, DEBUG_DUMP_SMALL, flags, None) == S_OK
+        assert not file.closed
+    assert client.last_warnings == ("DEBUG_FORMAT_NO_OVERWRITE has no effect on a file handle",)
+    assert (tmp_path / "handle.bin").read_bytes() == SMALL
+    assert names(tmp_path) == ["handle.bin"]
+
+
+def test_a_descriptor_is_written_from_its_start_and_stays_open(client: DebugClient, tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "d.bin", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0))
+    try:
+        os.write(descriptor, b"before")
+        assert client.WriteDumpFileWide(None, descriptor, DEBUG_DUMP_DEFAULT) == S_OK
+        os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    assert (tmp_path / "d.bin").read_bytes() == DEFAULT
+
+
+def test_memory_files_take_dumps_too(client: DebugClient) -> None:
+    file = io.BytesIO(b"something longer" * 10_000)
+    result = client.write(file, DEBUG_DUMP_SMALL)
+    assert file.getvalue() == SMALL
+    assert result.path is None
+    assert result.size == len(SMALL)
+
+
+def test_handles_that_cannot_be_written_have_their_hresults(client: DebugClient, tmp_path: Path) -> None:
+    (tmp_path / "ro.bin").write_bytes(b"keep")
+    with (tmp_path / "ro.bin").open("rb") as file:
+        assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL) == ACCESS_DENIED
+        assert client.WriteDumpFileWide(None, file.fileno(), DEBUG_DUMP_SMALL) == ACCESS_DENIED
+    assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL) == INVALID_HANDLE
+    assert client.WriteDumpFileWide(None, 9999, DEBUG_DUMP_SMALL) == INVALID_HANDLE
+    assert client.WriteDumpFileWide(None, -1, DEBUG_DUMP_SMALL) == INVALID_HANDLE
+    assert client.WriteDumpFileWide(None, io.StringIO(), DEBUG_DUMP_SMALL) == E_INVALIDARG  # type: ignore[arg-type]
+    assert (tmp_path / "ro.bin").read_bytes() == b"keep"
+
+
+def test_write_raises_what_the_com_methods_return(client: DebugClient, tmp_path: Path) -> None:
+    with pytest.raises(DumpWriteError, match="DEBUG_DUMP_FULL") as caught:
+        client.write("x.dmp", DEBUG_DUMP_FULL)
+    assert caught.value.hresult == E_INVALIDARG
+    result = client.write(tmp_path / "x.dmp", DEBUG_DUMP_SMALL, comment="hello")
+    assert result.path == tmp_path / "x.dmp"
+    assert result.size == (tmp_path / "x.dmp").stat().st_size
+    assert result.layout.entry("CommentW").size == 12
+
+
+FAULTS = {
+    FaultPoint.CREATE: (OSError(errno.EACCES, "denied"), ACCESS_DENIED),
+    FaultPoint.WRITE: (OSError(errno.ENOSPC, "no space"), DISK_FULL),
+    FaultPoint.SEEK: (OSError(errno.EIO, "broken"), 0x8007001D),
+    FaultPoint.FLUSH: (OSError(errno.ENOSPC, "no space"), DISK_FULL),
+    FaultPoint.RENAME: (OSError(errno.EACCES, "denied"), ACCESS_DENIED),
+    FaultPoint.READ_MEMORY: (OSError(errno.EIO, "gone"), PARTIAL_COPY),
+}
+
+
+@pytest.mark.parametrize("qualifier", [DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT])
+@pytest.mark.parametrize("flags", [0, DEBUG_FORMAT_NO_OVERWRITE])
+def test_whatever_fails_wherever_nothing_is_lost_and_nothing_left(tmp_path: Path, qualifier: int, flags: int) -> None:
+    """Walks every passage of every fault point: the HRESULT is right, the old file intact, no temporary stays."""
+    rehearsal = Faults()
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path, faults=rehearsal)
+    assert client.WriteDumpFile2("x.dmp", qualifier, flags) == S_OK
+    (tmp_path / "x.dmp").unlink()
+    assert set(rehearsal.reached) == set(FaultPoint)
+    if not flags:
+        (tmp_path / "x.dmp").write_bytes(b"old")
+    for point, passages in rehearsal.reached.items():
+        error, hresult = FAULTS[point]
+        for index in range(passages):
+            client = DebugClient(SNAPSHOT, start_directory=tmp_path, faults=Faults(point, index, error))
+            assert client.WriteDumpFile2("x.dmp", qualifier, flags) == hresult, (point, index)
+            assert names(tmp_path) == ([] if flags else ["x.dmp"]), (point, index)
+            assert flags or (tmp_path / "x.dmp").read_bytes() == b"old", (point, index)
+
+
+@pytest.mark.parametrize("qualifier", [DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT])
+def test_a_handle_holds_no_dump_after_a_failure(qualifier: int) -> None:
+    rehearsal = Faults()
+    assert DebugClient(SNAPSHOT, faults=rehearsal).WriteDumpFileWide(None, io.BytesIO(), qualifier) == S_OK
+    for point in (FaultPoint.WRITE, FaultPoint.SEEK, FaultPoint.FLUSH):
+        for index in range(rehearsal.reached[point]):
+            file = io.BytesIO(b"old contents")
+            client = DebugClient(SNAPSHOT, faults=Faults(point, index, OSError(errno.ENOSPC, "no space")))
+            assert client.WriteDumpFileWide(None, file, qualifier) == DISK_FULL
+            assert file.getvalue()[:4] != b"MDMP"
+
+
+def test_errors_of_windows_keep_their_number_and_unknown_ones_are_e_fail() -> None:
+    class WindowsError(OSError):
+        winerror = 1224  # type: ignore[assignment]
+
+    assert hresult_of(WindowsError()) == 0x800704C8
+    assert hresult_of(OSError("text only")) == E_FAIL
+    assert hresult_of(OSError(errno.EAGAIN, "later")) == E_FAIL
+
+
+def test_two_clients_in_two_places_write_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        assert DebugClient(SNAPSHOT, start_directory=tmp_path / name).WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT) == S_OK
+    assert (tmp_path / "one" / "x.dmp").read_bytes() == (tmp_path / "two" / "x.dmp").read_bytes()
