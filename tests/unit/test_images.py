@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import struct
 from functools import cache
 from itertools import pairwise
@@ -13,6 +14,7 @@ import pytest
 from dumptruth.emu.images import build as image_builder
 from dumptruth.emu.images.build import IMAGES, build
 from dumptruth.emu.images.services import FOLDER, services
+from dumptruth.emu.process.winnt import Status
 
 # Issue 2, "Images": what kernel32 exports at least.
 REQUIRED_OF_KERNEL32 = """
@@ -172,6 +174,15 @@ def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
         data = (FOLDER / name).read_bytes()
         text = data.decode("latin-1").lower() + data.decode("utf-16-le", "replace").lower()
         assert [m for m in markers if len(m) > 3 and m.lower() in text] == [], name
+
+
+def test_every_failure_of_a_service_has_a_win32_error() -> None:
+    """The C table of RtlNtStatusToDosError against the statuses that the process model can answer."""
+    listed = re.findall(r"\{STATUS_(\w+), ", (FOLDER / "ntdll_rtl.c").read_text(encoding="utf-8"))
+    assert len(listed) == len(set(listed))
+    exceptions = ("FLOAT_", "INTEGER_", "ILLEGAL_", "ASSERTION_", "STACK_", "PRIVILEGED_")  # raised, never returned
+    failures = {status.name for status in Status if status >> 30 == 3 and not status.name.startswith(exceptions)}
+    assert sorted(failures - set(listed)) == []
 
 
 @pytest.fixture(scope="module")
