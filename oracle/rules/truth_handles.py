@@ -56,7 +56,10 @@ def handle_values(case: Case) -> Checks:
     applies=own,
 )
 def handle_fields(case: Case) -> Checks:
-    """As the object manager has them; the reserved field is zero."""
+    """As the object manager has them; the reserved fields of descriptors and list are zero."""
+    head = case.dump.headers.get(12)
+    if head is not None:
+        yield from zero(head, "HandleData", ("Reserved",), "reserved")
     for fact, handle, subject in _known(case):
         expected = {
             "Attributes": handle.attributes,

@@ -142,6 +142,7 @@ MUTANTS: list[tuple[str, str, int, bytes, set[str]]] = [
     ("full", "unloaded name 1", 4, b"X", {"TRUE-UNLOADED-002"}),
     ("full", "stream 12", 16, pack("<Q", 12), {"TRUE-HANDLE-001"}),
     *(("full", "stream 12", 16 + at, FOUR, {"TRUE-HANDLE-002"}) for at in (0x10, 0x14, 0x18, 0x1C, 0x24)),
+    ("full", "stream 12", 0x0C, FOUR, {"TRUE-HANDLE-002"}),
     ("full", "type name 0", 4, b"X", {"TRUE-HANDLE-003"}),
     ("full", "stream 12", 16 + 40 + 0x0C, bytes(4), {"TRUE-HANDLE-003"}),
     ("full", "stream 16", 16 + 48, pack("<Q", 0x10800), {"TRUE-REGION-001"}),
@@ -262,3 +263,29 @@ def test_a_small_dump_is_not_replayed(small: Any) -> None:
 
     report = judge(small, replay=replay)
     assert {result.verdict for result in report.results if result.rule == "XCUT-REPLAY-001"} == {Verdict.NOT_APPLICABLE}
+
+
+def _unseen(made: Any, step: int) -> list[int]:
+    """Offsets of the bytes, one in ``step``, whose flip nobody notices."""
+    data = bytearray(made.data)
+    unseen = []
+    for at in range(0, len(data), step):
+        data[at] ^= 0xFF
+        if judge(made, bytes(data)).outcome == "CONFORMANT":
+            unseen.append(at)
+        data[at] ^= 0xFF
+    return unseen
+
+
+# Version, high word: private to the writer, and declared so. Nothing else of the file may change unseen.
+FREE = {6, 7}
+
+
+def test_a_flipped_byte_does_not_go_unseen(small: Any) -> None:
+    assert set(_unseen(small, 17)) <= FREE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["small", "full"])
+def test_no_flipped_byte_goes_unseen(name: str, request: pytest.FixtureRequest) -> None:
+    assert set(_unseen(request.getfixturevalue(name), 1 if name == "small" else 5)) <= FREE
