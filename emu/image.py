@@ -36,6 +36,9 @@ VS_FFI_SIGNATURE = 0xFEEF04BD  # verrsrc.h
 _PAGE = 0x1000
 
 
+lief.logging.disable()  # what is wrong with an image is said by ImageError
+
+
 class ImageError(Exception):
     """The file cannot be used as an image; the message is one line: which file, what was found, what was expected."""
 
@@ -184,7 +187,12 @@ def load_image(source: Path | bytes, *, name: str | None = None, architecture: s
     pe = lief.PE.parse(data)
     if pe is None:
         raise ImageError(f"{label}: not a PE file that can be read")
-    return _image(pe, data, label, found, bool(characteristics & IMAGE_FILE_DLL))
+    if len(pe.sections) != struct.unpack_from("<H", data, at + 6)[0]:
+        raise ImageError(f"{label}: the section table is damaged")
+    try:
+        return _image(pe, data, label, found, bool(characteristics & IMAGE_FILE_DLL))
+    except (struct.error, IndexError, ValueError) as error:
+        raise ImageError(f"{label}: damaged: a directory leads outside the image ({error})") from error
 
 
 def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dll: bool) -> Image:
@@ -200,6 +208,10 @@ def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dl
         name = _text(section.name)
         start, length = section.virtual_address, section.virtual_size or section.sizeof_raw_data
         raw = data[section.pointerto_raw_data : section.pointerto_raw_data + min(section.sizeof_raw_data, length)]
+        if section.pointerto_raw_data + section.sizeof_raw_data > len(data):
+            raise ImageError(
+                f"{label}: section {name}: its data ends behind the end of the file, at {len(data)} bytes"
+            )
         if start % _PAGE or start + length > size:
             raise ImageError(f"{label}: section {name} at 0x{start:X} does not fit an image of 0x{size:X} bytes")
         mapped[start : start + len(raw)] = raw
