@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -39,9 +40,11 @@ class ByteSource:
         return self._view[offset : min(offset + length, self.size)]
 
     def close(self) -> None:
+        """Unmap the file. While records or views of it live, the mapping lives with the last of them."""
         self._view.release()
         if self._map is not None:
-            self._map.close()
+            with suppress(BufferError):
+                self._map.close()
 
     def __enter__(self) -> ByteSource:
         return self

@@ -33,6 +33,9 @@ STREAM_FACTS: Final = {
 }
 """Stream type -> the facts that its reader finds, beside ``stream.<type>``. A rule ``needs`` them by these names."""
 
+MAX_STREAMS: Final = 4096
+"""Directory entries that are looked at. Breakpad's limit is 128 (spec user-mode 5); no known writer comes near."""
+
 MAX_STRING: Final = 0xFFFE
 """Bytes. UNICODE_STRING.Length is a USHORT (winternl.h), so no name of Windows is longer."""
 
@@ -85,9 +88,12 @@ def _read_directory(dump: Dump, header: Record) -> None:
             header.span_of("StreamDirectoryRva"),
             loses=("directory",),
         )
-        count = min(count, fits)
+        count = 0
+    elif count > MAX_STREAMS:
+        dump.exhausted()
+        dump.breaks("directory", "ceiling")
+        count = 0
     dump.found("directory")
-    count = dump.grant(count)
     dump.claim(Span(rva, rva + count * size), "directory")
     for index in range(count):
         record = decode(dump.source, rva + index * size, "MINIDUMP_DIRECTORY", f"directory entry {index}")
@@ -127,7 +133,7 @@ def _read_entry(dump: Dump, record: Record) -> None:
     stream = Stream(number, name, record, Span(rva, rva + size))
     if number in dump.streams:
         dump.defect(
-            "directory.duplicate", name, "one entry of this type", "another", record.span, fault=Fault.FORBIDDEN
+            "directory.duplicate", name, "one entry of this type", "two", record.span, fault=Fault.FORBIDDEN, loses=()
         )
         dump.duplicates.append(stream)
         dump.claim(stream.span, f"duplicate {name}")

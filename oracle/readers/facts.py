@@ -352,7 +352,8 @@ class Dump:
         """Record, once, that the file asks for more than the judge decodes."""
         if not self._exhausted:
             self._exhausted = True
-            self.defect("ceiling", "file", "at most 500000 records and 64 MiB of strings", "more", loses=())
+            expected = "at most 4096 streams, 500000 records and 64 MiB of strings"
+            self.defect("ceiling", "file", expected, "more", loses=())
 
     def breaks(self, fact: str, topic: str) -> None:
         """Record that ``fact`` cannot be relied on because of a defect of ``topic``; the first defect is kept."""

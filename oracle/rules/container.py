@@ -238,7 +238,7 @@ def no_gap(case: Case) -> Checks:
     "MDMP-LAYOUT-003",
     "the file names no more than the judge can examine",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc and rust-minidump have ceilings, lower ones", Grade.IMPLEMENTED),
+    Source("google/breakpad src/processor/minidump.cc and rust-minidump have ceilings of their own", Grade.IMPLEMENTED),
     reports=("ceiling",),
 )
 def within_ceiling(case: Case) -> Checks:
