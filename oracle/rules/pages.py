@@ -46,13 +46,13 @@ def _required(case: Case, clause: str) -> Checks:
 
 def _outside(union: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
     """The parts of ``[start, end)`` outside the sorted, disjoint ``union``."""
-    at = start
-    for low, high in union[max(bisect_right(union, (start, 1 << 64)) - 1, 0) :]:
-        if low >= end:
-            break
+    at, index = start, max(bisect_right(union, (start, 1 << 64)) - 1, 0)
+    while index < len(union) and union[index][0] < end:
+        low, high = union[index]
         if low > at:
             yield at, low
         at = max(at, high)
+        index += 1
     if at < end:
         yield at, end
 

@@ -1,0 +1,86 @@
+"""What a machine needs to live through a dump's exception again, taken from the dump and nothing else."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .decode import KINDS
+from .readers.facts import Dump
+
+# winnt.h MEM_COMMIT
+_COMMIT = 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRegion:
+    """``size`` bytes of the target's memory from ``start``, both in bytes, under one protection (winnt.h PAGE_*)."""
+
+    start: int
+    size: int
+    protect: int
+    data: bytes | None
+    """None where the dump has no bytes: guard pages, PAGE_NOACCESS, pages that could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayInput:
+    """The state before the exception, and the exception that has to come of it."""
+
+    regions: tuple[ReplayRegion, ...]
+    """Committed memory, ascending."""
+    registers: Mapping[str, int]
+    """Of the exception's context, by their names in CONTEXT."""
+    fxsave: bytes
+    """FltSave, 512 bytes."""
+    gs_base: int
+    """The TEB of the thread that raised the exception."""
+    code: int
+    address: int
+    information: tuple[int, ...]
+
+
+def replay_input(dump: Dump) -> ReplayInput | None:
+    """The input of a replay; None without an amd64 exception context, its thread, and a map of the address space."""
+    exception = dump.exception
+    if exception is None or exception.context is None or dump.architecture != "amd64" or not dump.memory_infos:
+        return None
+    record, context = exception.record, exception.context.record
+    thread = next((thread for thread in dump.threads if thread.id == record["ThreadId"]), None)
+    if thread is None:
+        return None
+    names = [
+        name for name, row in context.structure.fields.items() if row.width == KINDS[row.kind][0] and "." not in name
+    ]
+    count = min(record["ExceptionRecord.NumberParameters"], 15)
+    return ReplayInput(
+        regions=tuple(_regions(dump)),
+        registers={name: context[name] for name in names},
+        fxsave=context.raw("FltSave"),
+        gs_base=thread.record["Teb"],
+        code=record["ExceptionRecord.ExceptionCode"],
+        address=record["ExceptionRecord.ExceptionAddress"],
+        information=record.array("ExceptionRecord.ExceptionInformation")[:count],
+    )
+
+
+def _regions(dump: Dump) -> Iterator[ReplayRegion]:
+    """Each committed row of the MemoryInfoList, cut where the dump begins or ceases to have its bytes."""
+    captured = dump.captured()
+    for row in dump.memory_infos:
+        if row["State"] != _COMMIT:
+            continue
+        at, end, protect = row["BaseAddress"], row["BaseAddress"] + row["RegionSize"], row["Protect"]
+        index = max(bisect_right(captured, (at, 1 << 64)) - 1, 0)
+        while index < len(captured) and captured[index][0] < end:
+            low, high = max(captured[index][0], at), min(captured[index][1], end)
+            index += 1
+            if low >= high:
+                continue
+            if at < low:
+                yield ReplayRegion(at, low - at, protect, None)
+            yield ReplayRegion(low, high - low, protect, dump.read_memory(low, high - low))
+            at = high
+        if at < end:
+            yield ReplayRegion(at, end - at, protect, None)
