@@ -11,7 +11,7 @@
    illegal-instruction  C000001D  crash_illegal_site              none
    breakpoint           80000003  ntdll!DbgBreakPoint             0
    fast-fail            C0000409  crash_fast_fail_site            7 (FAST_FAIL_FATAL_APP_EXIT)
-   stack-overflow       C00000FD  crash_overflow_site             1, last guard page of the main stack + 0xF00
+   stack-overflow       C00000FD  crash_overflow_site             1, the main stack's last guard page + 0xF00
    guard-page           80000001  crash_read_site                 0, GUARD_PAGE + 0x10
    heap-use-after-free  C0000005  crash_read_site                 0, PRIVATE_HEAP + 0xDF000 + 0x10 + 0x10
    raised-exception     E0425150  kernel32!RaiseException_return  0x1111, 0x22222222, 0x33333333`33333333

@@ -137,6 +137,24 @@ WINBOOL WINAPI SetStdHandle(DWORD which, HANDLE value)
     return handle != NULL;
 }
 
+/* No title, no position: what a program gets that was started with none. */
+VOID WINAPI GetStartupInfoW(LPSTARTUPINFOW information)
+{
+    PRTL_USER_PROCESS_PARAMETERS parameters = NtCurrentPeb()->ProcessParameters;
+    memset(information, 0, sizeof(*information));
+    information->cb = sizeof(*information);
+    information->dwFlags = STARTF_USESTDHANDLES;
+    information->hStdInput = parameters->StandardInput;
+    information->hStdOutput = parameters->StandardOutput;
+    information->hStdError = parameters->StandardError;
+}
+
+VOID WINAPI GetStartupInfoA(LPSTARTUPINFOA information)
+{
+    C_ASSERT(sizeof(STARTUPINFOA) == sizeof(STARTUPINFOW));
+    GetStartupInfoW((LPSTARTUPINFOW)information);
+}
+
 WINBOOL WINAPI WriteConsoleA(HANDLE console, const void *buffer, DWORD count, LPDWORD written, LPVOID reserved)
 {
     UNREFERENCED_PARAMETER(reserved);

@@ -118,14 +118,20 @@ HANDLE WINAPI OpenEventW(DWORD access, WINBOOL inherit, LPCWSTR name)
     return end_named(&object, status, handle);
 }
 
-HANDLE WINAPI CreateMutexW(LPSECURITY_ATTRIBUTES security, WINBOOL owned, LPCWSTR name)
+HANDLE WINAPI CreateMutexExW(LPSECURITY_ATTRIBUTES security, LPCWSTR name, DWORD flags, DWORD access)
 {
     NAMED_OBJECT object;
     HANDLE handle = NULL;
     if (!begin_named(&object, security, name))
         return NULL;
-    NTSTATUS status = NtCreateMutant(&handle, MUTEX_ALL_ACCESS, &object.attributes, (BOOLEAN)(owned != 0));
+    BOOLEAN owned = (flags & CREATE_MUTEX_INITIAL_OWNER) != 0;
+    NTSTATUS status = NtCreateMutant(&handle, access, &object.attributes, owned);
     return end_named(&object, status, handle);
+}
+
+HANDLE WINAPI CreateMutexW(LPSECURITY_ATTRIBUTES security, WINBOOL owned, LPCWSTR name)
+{
+    return CreateMutexExW(security, name, owned ? CREATE_MUTEX_INITIAL_OWNER : 0, MUTEX_ALL_ACCESS);
 }
 
 HANDLE WINAPI CreateSemaphoreW(LPSECURITY_ATTRIBUTES security, LONG initial, LONG maximum, LPCWSTR name)

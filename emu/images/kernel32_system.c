@@ -179,6 +179,12 @@ VOID WINAPI GetSystemInfo(LPSYSTEM_INFO information)
     information->wProcessorLevel = 6;
 }
 
+DWORD WINAPI GetVersion(VOID)
+{
+    PPEB peb = NtCurrentPeb();
+    return peb->OSMajorVersion | peb->OSMinorVersion << 8 | (DWORD)peb->OSBuildNumber << 16;
+}
+
 VOID WINAPI GetNativeSystemInfo(LPSYSTEM_INFO information)
 {
     GetSystemInfo(information);
@@ -203,6 +209,28 @@ LPSTR WINAPI lstrcpyA(LPSTR destination, LPCSTR source)
 LPWSTR WINAPI lstrcpyW(LPWSTR destination, LPCWSTR source)
 {
     return wcscpy(destination, source);
+}
+
+/* At most `room` characters, the end included; documented: always ended when there is any room. */
+LPSTR WINAPI lstrcpynA(LPSTR destination, LPCSTR source, int room)
+{
+    SIZE_T n = room > 0 ? strnlen(source, (SIZE_T)room - 1) : 0;
+    if (room > 0) {
+        memcpy(destination, source, n);
+        destination[n] = 0;
+    }
+    return destination;
+}
+
+LPWSTR WINAPI lstrcpynW(LPWSTR destination, LPCWSTR source, int room)
+{
+    if (room > 0) {
+        int n = 0;
+        for (; n < room - 1 && source[n]; n++)
+            destination[n] = source[n];
+        destination[n] = 0;
+    }
+    return destination;
 }
 
 LPSTR WINAPI lstrcatA(LPSTR destination, LPCSTR source)

@@ -317,6 +317,15 @@ def test_dlls_load_run_their_entry_points_and_unload(tmp_path: Path) -> None:
             CHECK(GetModuleHandleW(L"refuses") == NULL);
             HMODULE kernel32 = GetModuleHandleW(L"kernel32.dll");
             CHECK(GetProcAddress(kernel32, "Sleep") == (FARPROC)Sleep && FreeLibrary(kernel32));
+            CHECK((FARPROC)RtlCaptureContext == GetProcAddress(GetModuleHandleA("ntdll"), "RtlCaptureContext"));
+            CONTEXT context;
+            RtlCaptureContext(&context);
+            CHECK(context.Rsp <= (ULONG_PTR)&context && (context.ContextFlags & CONTEXT_FULL) == CONTEXT_FULL);
+            PVOID base;
+            CHECK(RtlPcToFileHeader((PVOID)context.Rip, &base) == GetModuleHandleW(NULL));
+            DWORD64 image;
+            PRUNTIME_FUNCTION here = RtlLookupFunctionEntry(context.Rip, &image, NULL);
+            CHECK(here && image + here->BeginAddress == (ULONG_PTR)mainCRTStartup);
             CHECK(GetModuleHandleA("kernel32") == kernel32 && GetModuleHandleA(NULL) != kernel32);
             return 0;
         }
