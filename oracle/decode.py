@@ -66,6 +66,8 @@ class Structure:
     """Its name in that header."""
     architectures: tuple[str, ...]
     """Targets for which the header declares it; empty: all."""
+    integers: Mapping[str, tuple[int, int, bool]]
+    """Field -> start, end, signed: what every read of an integer needs, looked up once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
         table.get("header"),
         table.get("c_type", name),
         tuple(table.get("architectures", ())),
+        {field.name: (field.offset, field.offset + field.width, KINDS[field.kind][1]) for field in fields.values()},
     )
 
 
@@ -187,10 +190,8 @@ class Record:
 
     def __getitem__(self, name: str) -> int:
         """The value of an integer field; KeyError for a field that the table does not have."""
-        field = self.structure.fields[name]
-        return int.from_bytes(
-            self._data[field.offset : field.offset + field.width], "little", signed=KINDS[field.kind][1]
-        )
+        start, end, signed = self.structure.integers[name]
+        return int.from_bytes(self._data[start:end], "little", signed=signed)
 
     def array(self, name: str) -> tuple[int, ...]:
         """The elements of an array of integers."""
