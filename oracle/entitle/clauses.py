@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..model import Grade, Source
-from ..truth_model import PAGE, PRIVATE, READWRITE, ContextTruth, ProcessTruth
+from ..truth_model import PRIVATE, READWRITE, ContextTruth, ProcessTruth
+from . import process_data
 from .flags import Format, ignores_inaccessible, stack
 
 _TOP = 1 << 64
@@ -181,6 +182,16 @@ def _indirect(truth: ProcessTruth, flags: Format) -> Iterator[Piece]:
             yield Piece(here[0], here[0] + len(here[1]), f"window of the stack word {word:#x}")
 
 
+def _process_data(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    for start, end, subject in process_data.required(truth):
+        yield Piece(start, end, subject)
+
+
+def _around_process_data(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    for start, end, subject in process_data.allowed(truth):
+        yield Piece(start, end, subject)
+
+
 _SPEC_SMALL = Source("spec user-mode 2.3: 34 flag-0 minidumps by dbghelp 5.1 to dbgcore 10.0", Grade.OBSERVED)
 
 
@@ -224,9 +235,18 @@ CLAUSES: tuple[Clause, ...] = (
         _private_execute_read_write,
         _flag_source(Grade.INFERRED),
     ),
+    Clause(
+        "process and thread data",
+        Duty.MUST,
+        Format.PROCESS_THREAD_DATA,
+        _process_data,
+        _flag_source(Grade.DOCUMENTED),
+    ),
+    Clause(
+        "what process and thread data point to",
+        Duty.MAY,
+        Format.PROCESS_THREAD_DATA,
+        _around_process_data,
+        _flag_source(Grade.OBSERVED),
+    ),
 )
-
-
-def pages_of(start: int, end: int) -> int:
-    """How many pages ``[start, end)`` touches."""
-    return (end + PAGE - 1) // PAGE - start // PAGE if end > start else 0

@@ -110,6 +110,7 @@ _BY_FLAG = (
     "code segments",
     "module headers",
     "private read-write memory",
+    "process and thread data",
 )
 
 
@@ -122,7 +123,7 @@ _BY_FLAG = (
     applies=lambda case: asked(case) and any(_entitlement(case).grant(clause) for clause in _BY_FLAG),
 )
 def memory_by_flag(case: Case) -> Checks:
-    """Indirectly referenced memory, data and code segments, image headers, private pages: each by its flag."""
+    """Indirectly referenced memory, segments, image headers, private pages, PEB and TEBs: each by its flag."""
     for clause in _BY_FLAG:
         yield from _required(case, clause)
 

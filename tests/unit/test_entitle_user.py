@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from dumptruth.oracle.entitle.clauses import Duty
 from dumptruth.oracle.entitle.flags import (
@@ -217,6 +219,31 @@ def test_indirect_memory_is_a_window_around_each_word_that_points_at_memory_outs
         (HEAP, HEAP + 0x310),
         (HEAP + 0xF04, HEAP + 0x1304),
     ]
+
+
+def test_process_and_thread_data_are_the_structures_and_what_they_point_to() -> None:
+    """PEB at HEAP, the TEB at HEAP + 0x2000, process parameters at HEAP + 0x8000, a command line at HEAP + 0x9000."""
+    words = {
+        HEAP + 0x20: HEAP + 0x8000,
+        HEAP + 0x8070: 0x0012_0010,
+        HEAP + 0x8078: HEAP + 0x9000,
+        HEAP + 0x8080: HEAP + 0xC000,
+        HEAP + 0x2058: HEAP + 0x20000,
+    }
+    truth = target(words=words)
+    truth = replace(
+        truth,
+        process=replace(truth.process, peb=HEAP),
+        threads=tuple(replace(thread, teb=HEAP + 0x2000) for thread in truth.threads),
+    )
+    object.__setattr__(truth, "contents", target(words=words).contents)
+    entitled = Entitlement(truth, request(SMALL, Format.PROCESS_THREAD_DATA))
+    grant = entitled.grant("process and thread data")
+    assert grant is not None
+    assert grant.union == ((HEAP, HEAP + 0x7C8), (HEAP + 0x2000, HEAP + 0x3838))
+    allowed = (0x7C8, 0xFFF, 0x3FFF, 0x8000, 0x843F, 0x9000, 0x900F, 0xC000, 0xDFFF, 0x20000)
+    assert {entitled.byte(HEAP + at)[0] for at in allowed} == {Duty.MAY}
+    assert {entitled.byte(HEAP + at)[0] for at in (0x1000, 0x4000, 0x8440, 0x9030, 0xE000)} == {Duty.NEVER}
 
 
 def test_no_optional_data_cancels_the_four_flags_that_it_names() -> None:
