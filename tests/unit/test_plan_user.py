@@ -1,0 +1,249 @@
+"""The plan of a user-mode dump: which streams, which memory, why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from dumptruth.emu.constants import FormatFlag, MinidumpType, StreamType
+from dumptruth.emu.plan.flags import FLAG_ROWS
+from dumptruth.emu.plan.request import DumpRefused, Request
+from dumptruth.emu.plan.user import Plan, plan_user
+from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.snapshot.synthetic import Pages, amd64_context, synthetic_process
+
+SMALL, DEFAULT = 1024, 1025
+CRASHED = synthetic_process()
+
+ALWAYS = {
+    StreamType.ThreadListStream, StreamType.ModuleListStream, StreamType.SystemInfoStream, StreamType.MiscInfoStream,
+    StreamType.SystemMemoryInfoStream, StreamType.ProcessVmCountersStream,
+}  # fmt: skip
+
+
+def streams(plan: Plan) -> set[StreamType]:
+    return {planned.type for planned in plan.streams}
+
+
+def ranges(plan: Plan) -> list[tuple[int, int]]:
+    return [(planned.start, planned.end) for planned in plan.ranges]
+
+
+def with_context(snapshot: ProcessSnapshot, index: int, **registers: int) -> ProcessSnapshot:
+    """The snapshot, where one thread (and the exception, when it is that thread's) has other registers."""
+    threads = list(snapshot.threads)
+    old = threads[index].context
+    context = amd64_context(**{**{"Rsp": old["Rsp"], "Rip": old["Rip"]}, **registers})
+    threads[index] = replace(threads[index], context=context)
+    event = snapshot.exception
+    if event and event.thread_id == threads[index].thread_id:
+        event = replace(event, context=context)
+    return replace(snapshot, threads=tuple(threads), exception=event)
+
+
+def test_small_holds_exactly_the_streams_of_the_specification() -> None:
+    plan = plan_user(CRASHED, Request(SMALL))
+    assert streams(plan) == ALWAYS | {
+        StreamType.MemoryListStream, StreamType.ExceptionStream, StreamType.ThreadNamesStream,
+    }  # fmt: skip
+    assert plan.flags == 0
+
+
+def test_what_is_not_there_has_no_stream() -> None:
+    bare = synthetic_process(thread_names=[], exception=False, unloaded=0)
+    assert streams(plan_user(bare, Request(SMALL))) == ALWAYS | {StreamType.MemoryListStream}
+    assert StreamType.UnloadedModuleListStream not in streams(plan_user(bare, Request(DEFAULT)))
+
+
+def test_an_empty_name_is_a_name() -> None:
+    plan = plan_user(synthetic_process(thread_names=[None, ""]), Request(SMALL))
+    assert StreamType.ThreadNamesStream in streams(plan)
+
+
+def test_default_is_the_minidump_of_slash_ma() -> None:
+    plan = plan_user(CRASHED, Request(DEFAULT))
+    assert plan.flags == 0x1826
+    assert streams(plan) == ALWAYS | {
+        StreamType.Memory64ListStream, StreamType.ExceptionStream, StreamType.ThreadNamesStream,
+        StreamType.HandleDataStream, StreamType.UnloadedModuleListStream, StreamType.MemoryInfoListStream,
+        StreamType.ThreadInfoListStream,
+    }  # fmt: skip
+
+
+def test_default_without_handles_has_an_empty_handle_stream() -> None:
+    plan = plan_user(synthetic_process(handles=0), Request(DEFAULT))
+    assert StreamType.HandleDataStream in streams(plan)
+
+
+@pytest.mark.parametrize(
+    ("flags", "header", "stream"),
+    [(0x1, 0x2, 9), (0x2, 0x4, 12), (0x4, 0x20, 14), (0x400, 0x800, 16), (0x800, 0x1000, 17)],
+)
+def test_each_flag_that_is_built_adds_its_bit_and_its_stream(flags: int, header: int, stream: int) -> None:
+    plain = streams(plan_user(CRASHED, Request(SMALL)))
+    plan = plan_user(CRASHED, Request(SMALL, flags))
+    assert plan.flags == header
+    assert stream in streams(plan) - plain
+    assert plain - streams(plan) <= {StreamType.MemoryListStream}
+
+
+def test_the_flag_table_is_the_one_of_the_specification() -> None:
+    # spec user-mode 2.1, "Python form", typed off
+    expected = {
+        0x1: 0x2, 0x2: 0x4, 0x4: 0x20, 0x8: 0x40, 0x10: 0x1, 0x20: 0x8, 0x40: 0x80, 0x80: 0x100, 0x100: 0x200,
+        0x200: 0x400, 0x400: 0x800, 0x800: 0x1000, 0x1000: 0x2000, 0x2000: 0x4000, 0x4000: 0x8000, 0x8000: 0x80000,
+        0x10000: 0x100000, 0x20000: 0x200000, 0x40000: 0x400000, 0x4000000: 0x2000000, 0x8000000: 0x20000,
+        0x10000000: 0x800000,
+    }  # fmt: skip
+    assert {int(row.flag): int(row.minidump_type) for row in FLAG_ROWS} == expected
+
+
+@pytest.mark.parametrize("row", [row for row in FLAG_ROWS if not row.built], ids=lambda row: row.flag.name)
+def test_a_flag_that_is_not_built_is_refused_by_its_name(row: object) -> None:
+    flag = row.flag  # type: ignore[attr-defined]
+    with pytest.raises(DumpRefused, match=flag.name) as caught:
+        plan_user(CRASHED, Request(SMALL, flag | FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY))
+    assert caught.value.hresult == 0x80004001
+
+
+def test_default_ignores_small_flags_and_says_so() -> None:
+    plan = plan_user(CRASHED, Request(DEFAULT, FormatFlag.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS))
+    assert plan.flags == 0x1826
+    assert plan.warnings == ("DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS: no effect with DEBUG_DUMP_DEFAULT",)
+
+
+def test_secondary_files_without_a_cab_are_ignored_and_said_so() -> None:
+    plan = plan_user(CRASHED, Request(SMALL, FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES))
+    assert plan.flags == 0
+    assert len(plan.warnings) == 1
+
+
+def test_small_memory_is_stacks_and_instruction_windows_each_with_its_reason() -> None:
+    plan = plan_user(CRASHED, Request(SMALL))
+    one, two = CRASHED.threads
+    assert ranges(plan) == [
+        (one.context["Rsp"], one.stack_base),
+        (two.context["Rsp"], two.stack_base),
+        (one.context["Rip"] - 0x80, one.context["Rip"] + 0x80),
+        (two.context["Rip"] - 0x80, two.context["Rip"] + 0x80),
+    ]
+    assert [stack.listed for stack in plan.stacks] == [True, True]
+    assert plan.ranges[2].reasons == (
+        "spec 2.3: instruction window of thread 0x1238", "spec 2.3: instruction window of the exception",
+    )  # fmt: skip
+
+
+def test_the_exception_context_has_a_window_of_its_own() -> None:
+    assert CRASHED.exception is not None
+    rip = CRASHED.modules[1].base + 0x2000
+    elsewhere = replace(CRASHED.exception, context=amd64_context(Rip=rip), address=0)
+    plan = plan_user(replace(CRASHED, exception=elsewhere), Request(SMALL))
+    assert (rip - 0x80, rip + 0x80) in ranges(plan)
+
+
+def test_windows_that_overlap_or_touch_are_one_range() -> None:
+    base = CRASHED.modules[0].base + 0x1000
+    made = with_context(with_context(CRASHED, 0, Rip=base + 0x400), 1, Rip=base + 0x500)
+    assert (base + 0x380, base + 0x580) in ranges(plan_user(made, Request(SMALL)))
+
+
+@pytest.mark.parametrize(
+    ("rip", "expected"),
+    [
+        (0x1000, [(0x1000, 0x1080)]),  # the page below cannot be read
+        (0x3000 - 1, [(0x3000 - 0x81, 0x3000)]),  # nor the one above
+        (0x0, []),
+        (0x1000 - 0x80, []),  # the window ends where the page starts
+        (0x1000 - 0x7F, [(0x1000, 0x1001)]),
+        (0x3000 + 0x7F, [(0x2FFF, 0x3000)]),
+    ],
+)
+def test_a_window_is_cut_down_to_what_can_be_read(rip: int, expected: list[tuple[int, int]]) -> None:
+    base = 0x300_0000_0000
+    made = synthetic_process(threads=1, extra=[Pages(base + 0x1000, 0x2000)])
+    plan = plan_user(with_context(made, 0, Rip=base + rip), Request(SMALL))
+    assert [(low - base, high - base) for low, high in ranges(plan)[1:]] == expected
+
+
+@pytest.mark.parametrize("rip", [0, 0x7F, 0xFFFFFFFFFFFFFFFF, 0xDEAD_BEEF_0000_0000, 0x8000_0000_0000])
+def test_a_wild_instruction_pointer_has_no_window(rip: int) -> None:
+    made = synthetic_process(threads=1)
+    plan = plan_user(with_context(made, 0, Rip=rip), Request(SMALL))
+    assert len(plan.ranges) == 1
+
+
+def test_a_window_inside_a_stack_adds_nothing() -> None:
+    thread = CRASHED.threads[0]
+    made = with_context(CRASHED, 0, Rip=thread.stack_base - 0x90)
+    plan = plan_user(made, Request(SMALL))
+    assert ranges(plan)[0] == (thread.context["Rsp"], thread.stack_base)
+    assert plan.stacks[0].listed
+    assert len(plan.ranges) == 3
+    assert "spec 2.3: instruction window of the exception" in plan.ranges[0].reasons
+
+
+def test_of_a_window_that_reaches_into_a_stack_only_the_rest_is_a_range() -> None:
+    thread = CRASHED.threads[0]
+    rsp = thread.context["Rsp"]
+    plan = plan_user(with_context(CRASHED, 0, Rip=rsp + 0x10), Request(SMALL))
+    assert ranges(plan)[:2] == [(rsp - 0x70, rsp), (rsp, thread.stack_base)]
+    assert plan.stacks[0].listed
+    assert plan.ranges[0].reasons == plan.ranges[1].reasons[1:]
+
+
+@pytest.mark.parametrize("rsp", [0x10, 0xFFFF_8000_0000_0000, 0x7FFE0000])
+def test_a_stack_pointer_outside_the_stack_gives_the_whole_committed_stack(rsp: int) -> None:
+    thread = CRASHED.threads[0]
+    plan = plan_user(with_context(CRASHED, 0, Rsp=rsp), Request(SMALL))
+    assert (plan.stacks[0].start, plan.stacks[0].end) == (thread.stack_limit, thread.stack_base)
+
+
+def test_an_empty_stack_has_no_range() -> None:
+    thread = CRASHED.threads[0]
+    plan = plan_user(with_context(CRASHED, 0, Rsp=thread.stack_base), Request(SMALL))
+    assert (plan.stacks[0].start, plan.stacks[0].size, plan.stacks[0].listed) == (thread.stack_base, 0, False)
+    assert len(plan.ranges) == 3
+
+
+def test_threads_that_share_a_stack_share_its_range() -> None:
+    one, two = CRASHED.threads
+    shared = replace(two, stack_base=one.stack_base, stack_limit=one.stack_limit)
+    same = with_context(replace(CRASHED, threads=(one, shared)), 1, Rsp=one.context["Rsp"])
+    plan = plan_user(same, Request(SMALL))
+    assert [stack.listed for stack in plan.stacks] == [True, True]
+    lower = with_context(replace(CRASHED, threads=(one, shared)), 1, Rsp=one.context["Rsp"] - 0x40)
+    plan = plan_user(lower, Request(SMALL))
+    assert [stack.listed for stack in plan.stacks] == [False, True]
+    assert ranges(plan)[0] == (one.context["Rsp"] - 0x40, one.stack_base)
+
+
+def test_a_stack_that_cannot_be_read_fails_the_dump() -> None:
+    thread = CRASHED.threads[1]
+    broken = replace(CRASHED, memory=tuple(run for run in CRASHED.memory if run.end != thread.stack_base))
+    for qualifier in (SMALL, DEFAULT):
+        with pytest.raises(DumpRefused, match="thread 0x123c: not all of its stack") as caught:
+            plan_user(broken, Request(qualifier))
+        assert caught.value.hresult == 0x8007012B
+
+
+def test_full_memory_is_every_accessible_region_and_starts_where_regions_start() -> None:
+    plan = plan_user(CRASHED, Request(SMALL, FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY))
+    assert plan.flags == MinidumpType.MiniDumpWithFullMemory
+    assert sum(planned.size for planned in plan.ranges) == sum(len(run.data) for run in CRASHED.memory)
+    bases = {region.base for region in CRASHED.regions}
+    assert all(planned.start in bases for planned in plan.ranges)
+    assert not any(stack.listed for stack in plan.stacks)
+
+
+def test_another_architecture_is_refused_by_name() -> None:
+    other = replace(CRASHED, system=replace(CRASHED.system, architecture="arm64"))
+    with pytest.raises(DumpRefused, match="arm64"):
+        plan_user(other, Request(SMALL))
+
+
+@pytest.mark.parametrize(("comment", "there"), [(None, False), ("", False), ("x", True)])
+def test_only_a_comment_that_says_something_has_a_stream(comment: str | None, there: bool) -> None:
+    plan = plan_user(CRASHED, Request(SMALL, 0, comment))
+    assert (StreamType.CommentStreamW in streams(plan)) is there
+    with pytest.raises(DumpRefused, match="NUL"):
+        plan_user(CRASHED, Request(SMALL, 0, "a\0b"))
