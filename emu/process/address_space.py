@@ -122,6 +122,7 @@ class AddressSpace:
     def __init__(self, pages: Pages, *, bottom_up: int = LOWEST_USER_ADDRESS) -> None:
         self._pages = pages
         self._bottom_up = bottom_up
+        self._secured: set[int] = set()  # allocation bases
         self._runs: list[_Run] = []  # sorted by start, never overlapping, equal neighbours of one allocation merged
         self._starts: list[int] = []
 
@@ -321,6 +322,16 @@ class AddressSpace:
         return start, end - start, runs[0].protect
 
     # --- what the kernel itself does
+
+    def secure(self, allocation_base: int) -> None:
+        """The program may not free or protect this allocation (MmSecureVirtualMemory: PEB, TEBs, KUSER_SHARED_DATA)."""
+        self._secured.add(allocation_base)
+
+    def refuse_secured(self, base: int) -> None:
+        """What a service that frees, commits or protects at ``base`` checks first: INVALID_PAGE_PROTECTION."""
+        allocation = self.allocation_at(page_floor(base))
+        if allocation is not None and allocation.base in self._secured:
+            raise StatusError(Status.INVALID_PAGE_PROTECTION)
 
     def find_free(self, size: int, low: int | None = None) -> int:
         """The lowest free place for ``size`` bytes from ``low`` (default: the bottom-up start) on, else NO_MEMORY."""

@@ -27,6 +27,7 @@ class _Room:
         self._memory = memory
         self._base, _ = memory.space.allocate(0, _RESERVE, MEM_RESERVE, PAGE_READWRITE)
         self._next = self._committed = self._base
+        memory.space.secure(self._base)
         self._free: dict[int, list[int]] = {}
 
     def take(self, size: int) -> int:

@@ -15,9 +15,9 @@ from ..constants import (
     PAGE_EXECUTE_READWRITE,
     PAGE_EXECUTE_WRITECOPY,
     PAGE_GUARD,
-    PAGE_NOACCESS,
     PAGE_READWRITE,
     PAGE_WRITECOPY,
+    readable_protection,
 )
 from ..machine.paging import PageTables
 from ..machine.ram import Ram, RamExhausted
@@ -29,11 +29,6 @@ COPY_ON_WRITE = PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY
 EXECUTABLE = PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY
 
 _PRIVATE_COPY = {PAGE_WRITECOPY: PAGE_READWRITE, PAGE_EXECUTE_WRITECOPY: PAGE_EXECUTE_READWRITE}
-
-
-def readable(protect: int) -> bool:
-    """Whether a debugger and user code can read a page; 0 stands for a page that is not committed."""
-    return bool(protect) and not protect & (PAGE_NOACCESS | PAGE_GUARD)
 
 
 class GuestMemory:
@@ -56,7 +51,12 @@ class GuestMemory:
     # --- Pages
 
     def commit(self, start: int, count: int, protect: int) -> None:
-        self._map(start, self.new_pages(count), count, protect)
+        physical = self.new_pages(count)
+        try:
+            self._map(start, physical, count, protect)
+        except StatusError:
+            self._free(physical, count)
+            raise
 
     def decommit(self, start: int, count: int) -> None:
         self._release(start, count)
@@ -77,6 +77,15 @@ class GuestMemory:
         """Those pages belong to a section: unmapping a view does not free them."""
         self._shared.update(range(physical, physical + count * PAGE_SIZE, PAGE_SIZE))
 
+    def unshare(self, physical: int, count: int) -> None:
+        """The section is gone, and its last view: free its pages."""
+        self._shared.difference_update(range(physical, physical + count * PAGE_SIZE, PAGE_SIZE))
+        self._free(physical, count)
+
+    def _free(self, physical: int, count: int) -> None:
+        for page in range(physical, physical + count * PAGE_SIZE, PAGE_SIZE):
+            self._ram.free_page(page)
+
     def fill(self, physical: int, data: bytes) -> None:
         """Write physical pages that no view shows yet."""
         self._ram.write(physical, data)
@@ -86,12 +95,19 @@ class GuestMemory:
 
     def map_view(self, base: int, size: int, physical: int, protect: int, view_type: int) -> None:
         """A view of contiguous physical pages. CONFLICTING_ADDRESSES when the place is taken."""
-        self.space.insert_view(base, size, protect, view_type)
+        if not self.space.is_free(base, size):
+            raise StatusError(Status.CONFLICTING_ADDRESSES)
         self._map(base, physical, size // PAGE_SIZE, protect)
+        self.space.insert_view(base, size, protect, view_type)
 
     def map_private(self, base: int, size: int, protect: int, view_type: int) -> None:
         """A view with zeroed pages of its own: images, KUSER_SHARED_DATA."""
-        self.map_view(base, size, self.new_pages(size // PAGE_SIZE), protect, view_type)
+        physical = self.new_pages(size // PAGE_SIZE)
+        try:
+            self.map_view(base, size, physical, protect, view_type)
+        except StatusError:
+            self._free(physical, size // PAGE_SIZE)
+            raise
 
     def unmap_view(self, address: int) -> tuple[int, int]:
         """(base, size) of the view that is gone. NOT_MAPPED_VIEW when there is none."""
@@ -102,7 +118,8 @@ class GuestMemory:
     def _map(self, start: int, physical: int, count: int, protect: int) -> None:
         try:
             self._tables.map(start, physical, count, **_rights(protect))
-        except RamExhausted:
+        except RamExhausted:  # no room for a page table
+            self._tables.unmap(start, count)
             raise StatusError(Status.COMMITMENT_LIMIT) from None
         self.pages_given += count
         self.pages_mapped += count
@@ -134,7 +151,7 @@ class GuestMemory:
         if address < 0 or address + size > USER_END:
             return None
         for page in range(page_floor(address), address + size, PAGE_SIZE):
-            if not readable(self.space.protection(page)):
+            if not readable_protection(self.space.protection(page)):
                 return None
         return self.peek(address, size)
 
@@ -161,7 +178,7 @@ class GuestMemory:
             protect = self.space.protection(page)
             if protect & PAGE_GUARD and self.on_guard(max(page, address)):
                 protect = self.space.protection(page)
-            if not readable(protect):
+            if not readable_protection(protect):
                 raise StatusError(Status.ACCESS_VIOLATION)
             if write and not protect & WRITABLE and not self.copy_on_write(page):
                 raise StatusError(Status.ACCESS_VIOLATION)
@@ -211,6 +228,6 @@ def _rights(protect: int) -> dict[str, bool]:
     """A page that user code may not touch stays in the tables as the system's own: its bytes are kept."""
     return {
         "write": bool(protect & WRITABLE),
-        "user": readable(protect),
+        "user": readable_protection(protect),
         "execute": bool(protect & EXECUTABLE),
     }

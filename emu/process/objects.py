@@ -194,6 +194,9 @@ class Section(KernelObject):
     size: int = 0
     protect: int = 0
     physical: int = 0
+    pages: int = 0
+    views: set[int] = field(default_factory=set)
+    """Bases of the views that show its own pages."""
 
 
 @dataclass(eq=False)

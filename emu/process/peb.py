@@ -130,6 +130,7 @@ class SharedUserData:
 
     def __init__(self, memory: GuestMemory, system: SystemInformation) -> None:
         memory.map_private(KUSER_SHARED_DATA_ADDRESS, PAGE_SIZE, PAGE_READONLY, MEM_PRIVATE)
+        memory.space.secure(KUSER_SHARED_DATA_ADDRESS)
         self._data = data = Structure(memory, KUSER_SHARED_DATA_ADDRESS, KUSER_SHARED_DATA)
         data["TickCountMultiplier"] = 0x0FA00000  # 15.625 ms in 1/2**24 ms
         data.set_bytes("TimeZoneBias", _system_time(system.time_zone_bias * 600_000_000))

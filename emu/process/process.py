@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_GUARD, PAGE_READWRITE
-from ..machine.cpu import Cpu, UnsupportedInstructionError
-from ..machine.paging import PageTables
+from ..machine.cpu import Cpu, RunawayError, UnsupportedInstructionError
+from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.traps import PAGE_FAULT, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.model import SystemInformation
@@ -35,7 +35,7 @@ from .ldr_list import LoaderLists
 from .library import ImageLibrary, load_program
 from .loader import Loader
 from .memory import GuestMemory
-from .objects import Directory, FileObject, Key, ProcessObject
+from .objects import Directory, FileObject, Key, ProcessObject, Section
 from .objects import Event as EventObject
 from .outcome import Crashed, Deadlock, Exited, Outcome, RunError
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
@@ -104,6 +104,7 @@ class Process:
         self.scheduler = Scheduler(CREATE_TIME)
         self.handles = HandleTable()
         self.names = Namespace()
+        self.views: dict[int, Section] = {}
         self.object = ProcessObject()
         self.files = FileSystem(_DIRECTORIES)
         self.files.add(File(found.path, read_only=True, data=bytearray(program.read_bytes())))
@@ -113,6 +114,7 @@ class Process:
         space = self.memory.space
         space.allocate(PEB_AREA, PEB_AREA_SIZE, MEM_RESERVE, PAGE_READWRITE)
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
+        space.secure(PEB_AREA)
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories))
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
@@ -229,8 +231,15 @@ class Process:
     def close_handle(self, handle: int) -> None:
         target = self.handles.close(handle)
         self.names.dropped(target)
+        if isinstance(target, Section):
+            self.drop_section(target)
         if isinstance(target, FileObject) and target.delete_on_close and not target.handle_count and target.node:
             self.files.delete(target.node)
+
+    def drop_section(self, section: Section) -> None:
+        """Its pages go with the last handle and the last view."""
+        if not section.handle_count and not section.views:
+            self.memory.unshare(section.physical, section.pages)
 
     def give_way(self) -> None:
         """The running thread goes to the back of the queue once its service has returned."""
@@ -273,7 +282,7 @@ class Process:
         for _ in range(SERVICES_PER_TURN):
             try:
                 event = self.cpu.run()
-            except UnsupportedInstructionError as error:
+            except (UnsupportedInstructionError, RunawayError) as error:
                 raise RunError(f"{self.main_module.name}: {error}") from error
             if isinstance(event, Preempted):
                 self.scheduler.charge_quantum(thread)
@@ -311,6 +320,9 @@ class Process:
             result = handler(Call(self, thread, self._arguments(row.arguments)))
         except StatusError as error:
             result = int(error.status)
+        except PageNotPresent:
+            # The program took away memory in which the system keeps a structure.
+            result = int(Status.ACCESS_VIOLATION)
         if isinstance(result, Control):
             if result is Control.BLOCKED:
                 # RAX keeps the service number while the thread waits, as in dumps of Windows.

@@ -47,6 +47,7 @@ def NtAllocateVirtualMemory(call: Call) -> int:
     base, size = memory.u64(base_at), memory.u64(size_at)
     memory.probe_write(base_at, 8)
     memory.probe_write(size_at, 8)
+    memory.space.refuse_secured(base)
     base, size = memory.space.allocate(base, size, u32(kind), u32(protect))
     memory.put_u64(base_at, base)
     memory.put_u64(size_at, size)
@@ -61,6 +62,7 @@ def NtFreeVirtualMemory(call: Call) -> int:
     base, size = memory.u64(base_at), memory.u64(size_at)
     memory.probe_write(base_at, 8)
     memory.probe_write(size_at, 8)
+    memory.space.refuse_secured(base)
     base, size = memory.space.free(base, size, u32(kind))
     memory.put_u64(base_at, base)
     memory.put_u64(size_at, size)
@@ -75,6 +77,7 @@ def NtProtectVirtualMemory(call: Call) -> int:
     base, size = memory.u64(base_at), memory.u64(size_at)
     for address, length in ((base_at, 8), (size_at, 8), (old_at, 4)):
         memory.probe_write(address, length)
+    memory.space.refuse_secured(base)
     base, size, old = memory.space.protect(base, size, u32(protect))
     memory.put_u64(base_at, base)
     memory.put_u64(size_at, size)
@@ -155,7 +158,7 @@ def NtCreateSection(call: Call) -> int:
     pages = page_ceiling(size) // PAGE_SIZE
     physical = memory.new_pages(pages)
     memory.share(physical, pages)
-    section = Section(size=size, protect=protect, physical=physical)
+    section = Section(size=size, protect=protect, physical=physical, pages=pages)
     memory.fill(physical, contents)
     if path is not None:
         process.names.add(path, section)
@@ -207,6 +210,8 @@ def NtMapViewOfSection(call: Call) -> int:
         memory.poke(base, memory.physical(section.physical + offset, size))
     else:
         memory.map_view(base, size, section.physical + offset, protect, MEM_MAPPED)
+        section.views.add(base)
+        call.process.views[base] = section
     memory.put_u64(base_at, base)
     memory.put_u64(size_at, size)
     return Status.SUCCESS
@@ -218,5 +223,9 @@ def NtUnmapViewOfSection(call: Call) -> int:
     own_process(call, process_handle)
     if call.process.loader.covering(base) is not None:
         raise StatusError(Status.NOT_MAPPED_VIEW)  # an image goes by NtxUnmapDll, which keeps the lists true
-    call.process.memory.unmap_view(base)
+    start, _ = call.process.memory.unmap_view(base)
+    section = call.process.views.pop(start, None)
+    if section is not None:
+        section.views.remove(start)
+        call.process.drop_section(section)
     return Status.SUCCESS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_GUARD, PAGE_READWRITE
@@ -101,7 +102,9 @@ def write_teb(
 
 
 def free_stack(memory: GuestMemory, stack: Stack) -> None:
-    memory.space.free(stack.allocation, 0, MEM_RELEASE)
+    """Nothing happens when the program itself has freed it."""
+    with contextlib.suppress(StatusError):
+        memory.space.free(stack.allocation, 0, MEM_RELEASE)
 
 
 def free_teb(memory: GuestMemory, address: int) -> None:

@@ -10,10 +10,11 @@ from ..constants import (
     MEM_MAPPED,
     MEM_PRIVATE,
     NORMAL_PRIORITY_CLASS,
+    readable_protection,
 )
 from ..process.context import context_of
 from ..process.loader import LoadedModule
-from ..process.memory import WRITABLE, readable
+from ..process.memory import WRITABLE
 from ..process.outcome import Crashed, Deadlock, Outcome
 from ..process.process import Process
 from ..process.system import PROGRAM_DIRECTORY
@@ -158,7 +159,7 @@ def _memory(process: Process, regions: tuple[Region, ...]) -> tuple[MemoryRun, .
     """Neighbouring readable regions become one run, whatever allocation they belong to."""
     spans: list[tuple[int, int]] = []
     for region in regions:
-        if region.state != MEM_COMMIT or not readable(region.protect):
+        if region.state != MEM_COMMIT or not readable_protection(region.protect):
             continue
         if spans and spans[-1][1] == region.base:
             spans[-1] = spans[-1][0], region.end

@@ -174,6 +174,73 @@ def test_a_read_only_section_cannot_be_mapped_writable(kernel: Kernel) -> None:
     assert kernel("NtMapViewOfSection", *arguments, PAGE_READONLY) == Status.INVALID_VIEW_SIZE
 
 
+def test_the_pages_of_a_section_go_with_its_last_handle_and_view(kernel: Kernel) -> None:
+    ram = kernel.process.memory._ram
+    size = kernel.put(0x20, 0x5000)
+    before = None
+    for last_is_the_view in (True, False):
+        section = kernel.made("NtCreateSection", 0xF001F, 0, size, PAGE_READWRITE, 0x8000000, 0)
+        base, view = kernel.put(0x28, 0), kernel.put(0x30, 0)
+        arguments = section, CURRENT_PROCESS, base, 0, 0, 0, view, 2, 0, PAGE_READWRITE
+        assert kernel("NtMapViewOfSection", *arguments) == 0
+        ends = [("NtClose", section), ("NtUnmapViewOfSection", CURRENT_PROCESS, kernel.get(0x28))]
+        first, last = ends if last_is_the_view else reversed(ends)
+        held = ram.free_pages
+        assert kernel(*first) == 0
+        assert ram.free_pages == held
+        assert kernel(*last) == 0
+        assert ram.free_pages == held + 5
+        assert before in (None, ram.free_pages)
+        before = ram.free_pages
+
+
+def test_the_system_s_own_pages_cannot_be_freed_or_protected(kernel: Kernel) -> None:
+    old = kernel.put(16, 0)
+    for address in (kernel.process.peb.address, kernel.main.teb, 0x7FFE0000, kernel.process.peb["Ldr"]):
+        base, size = kernel.put(0, address), kernel.put(8, 0x1000)
+        assert kernel("NtFreeVirtualMemory", CURRENT_PROCESS, base, size, 0x4000) == Status.INVALID_PAGE_PROTECTION
+        status = kernel("NtProtectVirtualMemory", CURRENT_PROCESS, base, size, PAGE_READONLY, old)
+        assert status == Status.INVALID_PAGE_PROTECTION
+        kernel.put(8, 0)
+        assert kernel("NtFreeVirtualMemory", CURRENT_PROCESS, base, size, 0x8000) == Status.INVALID_PAGE_PROTECTION
+
+
+def test_memory_ends_with_a_status_and_comes_back_when_freed(kernel: Kernel) -> None:
+    free = kernel.process.memory._ram.free_pages
+    base, size = kernel.scratch, kernel.scratch + 8
+    blocks = []
+    while True:
+        kernel.put(0, 0, 64 << 20)
+        status = kernel("NtAllocateVirtualMemory", CURRENT_PROCESS, base, 0, size, 0x3000, PAGE_READWRITE)
+        if status:
+            break
+        blocks.append(kernel.get(0))
+    assert status == Status.COMMITMENT_LIMIT
+    assert 2 <= len(blocks) <= 4
+    for block in blocks:
+        kernel.put(0, block, 0)
+        assert kernel("NtFreeVirtualMemory", CURRENT_PROCESS, base, size, 0x8000) == 0
+    tables = 4 * 32 + 8  # page tables are kept
+    assert free - tables <= kernel.process.memory._ram.free_pages <= free
+
+
+def test_an_unknown_service_number_is_refused_and_the_thread_goes_on(kernel: Kernel) -> None:
+    cpu = kernel.process.cpu
+    cpu.restore(kernel.main.state)
+    cpu.set("Rax", 0xFFF)
+    rip = cpu.get("Rip")
+    assert kernel.process._serve(kernel.main)
+    assert (cpu.get("Rax"), cpu.get("Rip"), cpu.get("Rcx")) == (Status.INVALID_SYSTEM_SERVICE, rip + 2, rip + 2)
+
+
+def test_arguments_on_a_stack_that_is_not_there_are_an_access_violation(kernel: Kernel) -> None:
+    cpu = kernel.process.cpu
+    cpu.restore(kernel.main.state)
+    cpu.load({"Rax": number_of("NtCreateFile"), "Rsp": 0x10})
+    assert kernel.process._serve(kernel.main)
+    assert cpu.get("Rax") == Status.ACCESS_VIOLATION
+
+
 # --- objects
 
 
@@ -358,6 +425,14 @@ def test_a_thread_that_ends_gives_its_memory_back(kernel: Kernel) -> None:
     assert kernel("NtTerminateThread", 0, 3, thread=thread) is Control.ENDED
     assert list(kernel.process.memory.space.walk()) == before
     assert (thread.exit_status, thread.exited) == (3, True)
+
+
+def test_a_thread_whose_stack_the_program_freed_still_ends(kernel: Kernel) -> None:
+    thread = kernel.thread()
+    base, size = kernel.put(0, thread.stack.allocation), kernel.put(8, 0)
+    assert kernel("NtFreeVirtualMemory", CURRENT_PROCESS, base, size, 0x8000) == 0
+    assert kernel("NtTerminateThread", 0, 3, thread=thread) is Control.ENDED
+    assert thread not in kernel.process.scheduler.threads
 
 
 def test_suspending_a_waiting_thread_keeps_it_off_the_processor_until_resumed(kernel: Kernel) -> None:
