@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_GUARD, PAGE_READWRITE
+from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
 from ..machine.cpu import Cpu, RunawayError, UnsupportedInstructionError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
@@ -25,12 +25,11 @@ from . import (  # noqa: F401
     service_sync,
     service_thread,
 )
-from .address_space import USER_END, page_floor
 from .context import context_of
 from .exceptions import exception_from_fault
 from .files import File, FileSystem
 from .handles import HandleTable, Namespace
-from .layouts import TEB, TEB_SIZE, Structure
+from .layouts import TEB_SIZE
 from .ldr_list import LoaderLists
 from .library import ImageLibrary, load_program
 from .loader import Loader
@@ -38,6 +37,7 @@ from .memory import GuestMemory
 from .objects import Directory, FileObject, Key, ProcessObject, Section
 from .objects import Event as EventObject
 from .outcome import Crashed, Deadlock, Exited, Outcome, RunError
+from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .services import Call, Control, ServiceTable, number_of
@@ -344,7 +344,7 @@ class Process:
     def _fault(self, thread: Thread, fault: Fault) -> bool:
         status = Status.ACCESS_VIOLATION
         if fault.vector == PAGE_FAULT and fault.address is not None:
-            answer = self._page_fault(thread, fault.address, write=fault.access is Access.WRITE)
+            answer = page_fault(self.memory, thread, fault.address, write=fault.access is Access.WRITE)
             if answer is None:
                 return True
             status = answer
@@ -362,38 +362,9 @@ class Process:
         self.end(Crashed(thread, record, context))
         return False
 
-    def _page_fault(self, thread: Thread, address: int, *, write: bool) -> Status | None:
-        """None when the instruction can be tried again, else what the exception is."""
-        if address >= USER_END:
-            return Status.ACCESS_VIOLATION
-        if self.memory.space.protection(address) & PAGE_GUARD:
-            return self._guard_page(thread, address)
-        if write and self.memory.copy_on_write(address):
-            return None
-        return Status.ACCESS_VIOLATION
-
-    def _guard_page(self, thread: Thread, address: int) -> Status | None:
-        """A guard page is one-shot: the bit goes, then the stack grows or the exception is raised (winnt.h PAGE_GUARD;
-        WRK MiCheckForUserStackOverflow)."""
-        space = self.memory.space
-        page = page_floor(address)
-        space.set_protection(page, page + PAGE_SIZE, space.protection(page) & ~PAGE_GUARD)
-        if not thread.stack.allocation <= page < thread.stack.base:
-            return Status.GUARD_PAGE_VIOLATION
-        Structure(self.memory, thread.teb, TEB)["NtTib.StackLimit"] = thread.stack_limit = page
-        below = page - PAGE_SIZE
-        if below <= thread.stack.allocation:
-            # The lowest page of a stack is never committed; here the last guard page is used up.
-            return Status.STACK_OVERFLOW
-        try:
-            space.allocate(below, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD)
-        except StatusError:
-            return Status.STACK_OVERFLOW
-        return None
-
     def _service_touched_guard_page(self, address: int) -> bool:
         """A service follows a pointer of the caller's into its stack's guard page: the stack grows all the same."""
-        return self._current is not None and self._guard_page(self._current, address) is None
+        return self._current is not None and guard_page(self.memory, self._current, address) is None
 
 
 _DIRECTORIES = (
