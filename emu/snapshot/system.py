@@ -44,8 +44,8 @@ class Processor:
     context: Context
     """What KPRCB.Context points at: for the crashing processor, the context of the bug check."""
     special_registers: tuple[tuple[str, int], ...]
-    """KSPECIAL_REGISTERS by its field names: Cr0 Cr2 Cr3 Cr4 Cr8, KernelDr0 .., Gdtr.Base, Gdtr.Limit, Idtr.., Tr, MxCsr,
-    Msr...."""
+    """KSPECIAL_REGISTERS by its field names: Cr0 Cr2 Cr3 Cr4 Cr8, KernelDr0 .., Gdtr.Base, Gdtr.Limit, Idtr.., Tr,
+    MxCsr, Msr...."""
     stack_limit: int
     stack_base: int
     """Bounds of the stack it runs on."""
