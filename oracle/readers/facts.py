@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +9,8 @@ from enum import StrEnum
 from ..decode import Record
 from ..model import Fault, Span
 from ..source import ByteSource
+from .architectures import architecture_of
+from .lookup import Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,14 +302,12 @@ class Dump:
     """How many more records may be decoded: the ceiling on the memory that a hostile file can cost."""
     string_bytes_left: int = 64 << 20
     """The same for the strings that it names, in bytes."""
-    _lookup: _Lookup | None = field(default=None, repr=False)
+    _lookup: Lookup | None = field(default=None, repr=False)
     _exhausted: bool = False
 
     @property
     def architecture(self) -> str | None:
         """``x86``, ``amd64``, ``arm``, ``arm64``; None when SystemInfo is absent or names another."""
-        from .contexts import architecture_of  # noqa: PLC0415 - contexts needs the facts above
-
         return None if self.system_info is None else architecture_of(self.system_info["ProcessorArchitecture"])
 
     @property
@@ -380,47 +379,7 @@ class Dump:
         """The union of the captured ranges: sorted ``[start, end)`` pairs that neither overlap nor touch."""
         return self._ranges().union
 
-    def _ranges(self) -> _Lookup:
+    def _ranges(self) -> Lookup:
         if self._lookup is None:
-            self._lookup = _Lookup(self.memory)
+            self._lookup = Lookup(self.memory)
         return self._lookup
-
-
-class _Lookup:
-    """Address -> file offset over ranges that may come unsorted and overlapping: one sweep, then bisection."""
-
-    def __init__(self, ranges: list[MemoryRange]) -> None:
-        self.pieces: list[tuple[int, int, int]] = []
-        """Sorted, disjoint ``(start, end, offset)``; where ranges overlap, the one that starts lower owns the bytes."""
-        self.union: list[tuple[int, int]] = []
-        top = 0
-        for item in sorted(ranges, key=lambda item: (item.start, -item.size)):
-            start = max(item.start, top)
-            if item.end <= start:
-                continue
-            self.pieces.append((start, item.end, item.offset + start - item.start))
-            if self.union and self.union[-1][1] >= start:
-                self.union[-1] = (self.union[-1][0], item.end)
-            else:
-                self.union.append((start, item.end))
-            top = item.end
-        self._starts = [piece[0] for piece in self.pieces]
-        self._union_starts = [piece[0] for piece in self.union]
-
-    def covered(self, start: int, end: int) -> bool:
-        index = bisect_right(self._union_starts, start) - 1
-        return end <= start or (index >= 0 and end <= self.union[index][1])
-
-    def read(self, source: ByteSource, address: int, size: int) -> bytes | None:
-        if size <= 0 or not self.covered(address, address + size):
-            return None
-        index = bisect_right(self._starts, address) - 1
-        parts = []
-        while size:
-            start, end, offset = self.pieces[index]
-            length = min(end - address, size)
-            parts.append(source.view(offset + address - start, length))
-            address += length
-            size -= length
-            index += 1
-        return b"".join(parts)

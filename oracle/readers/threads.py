@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..decode import Record, decode, structure
 from ..model import Span
+from .architectures import ARCHITECTURES
 from .container import STREAM, STREAM_FACTS, read_counted, read_headed, read_string, settle
-from .contexts import ARCHITECTURES, read_context
+from .contexts import read_context
 from .facts import ContextFact, Dump, ExceptionFact, ThreadFact, ThreadNameFact
 
 

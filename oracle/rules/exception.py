@@ -6,7 +6,7 @@ from typing import Final
 
 from ..case import Case
 from ..model import Grade, Level, Source
-from ..readers.contexts import ARCHITECTURES
+from ..readers.architectures import ARCHITECTURES
 from ..rule import Checks, bad, ok, rule
 from .threads import CONTEXT_SOURCE, exact_size, machine
 

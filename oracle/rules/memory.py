@@ -209,11 +209,10 @@ def memory64_last(case: Case) -> Checks:
     "the ranges of the 64-bit memory list ascend and do not overlap",
     Level.MUST,
     Source("spec user-mode 3.8, 4 V16", Grade.INFERRED),
-    needs=("stream.9",),
-    reports=("memory64.range",),
+    needs=("memory.9",),
 )
 def memory64_sorted(case: Case) -> Checks:
-    """They are the committed regions in address order: each has bytes, and starts at or behind the end of the one
+    """They are the committed regions in address order: each starts at or behind the end of the one
     before.
     """
     last = None
@@ -225,6 +224,23 @@ def memory64_sorted(case: Case) -> Checks:
         else:
             yield ok(f"memory {item.start:#x}")
         last = item
+
+
+@rule(
+    "MDMP-MEMORY64-005",
+    "every range of the 64-bit memory list has bytes, in the address space",
+    Level.MUST,
+    Source(
+        "rust-minidump and llvm/lib/Object/Minidump.cpp fail the stream; spec user-mode 4 V13, 5", Grade.IMPLEMENTED
+    ),
+    needs=("stream.9",),
+    reports=("memory64.range",),
+)
+def memory64_ranges(case: Case) -> Checks:
+    """A range of no bytes and one that wraps say nothing true about the target."""
+    count = len(_ranges(case, 9))
+    if count:
+        yield ok("memory ranges", count)
 
 
 @rule(

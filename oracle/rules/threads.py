@@ -8,7 +8,7 @@ from typing import Final
 from ..case import Case
 from ..decode import structure
 from ..model import Fault, Grade, Level, Source
-from ..readers.contexts import ARCHITECTURES
+from ..readers.architectures import ARCHITECTURES
 from ..readers.facts import ContextFact, Stream
 from ..rule import Check, Checks, bad, ok, rule
 

@@ -6,12 +6,17 @@ import random
 from typing import Any
 
 import pytest
-from dumptruth.oracle import ByteSource, Outcome, Report, check
+from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_minidump
 
 
 def judged(data: bytes, made: Any, own: bool) -> Report:
     report = check(ByteSource(data), made.truth, made.request) if own else check(ByteSource(data))
     assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
+    failed = {result.rule for result in report.results if result.verdict is Verdict.FAIL and result.counts}
+    # What is blocked names a rule that failed, so nothing goes unjudged in a file that is called conformant.
+    assert {result.blocked_by for result in report.results if result.verdict is Verdict.BLOCKED} <= failed
+    if report.kind == "minidump" and read_minidump(ByteSource(data)).defects:
+        assert failed
     return report
 
 

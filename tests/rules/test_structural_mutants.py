@@ -116,7 +116,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "64-bit range count": ("full", (("stream 9", 0, u64(5)),), {"MDMP-MEMORY64-001"}),
     "64-bit base": ("full", (("stream 9", 8, EIGHT),), {"MDMP-MEMORY64-002"}),
     "64-bit range size": ("full", (("stream 9", 16 + 8, u64(0x3000)),), {"MDMP-MEMORY64-002"}),
-    "64-bit range that wraps": ("full", (("stream 9", 16, u64((1 << 64) - 8)),), {"MDMP-MEMORY64-004"}),
+    "64-bit range that wraps": ("full", (("stream 9", 16, u64((1 << 64) - 8)),), {"MDMP-MEMORY64-005"}),
     "64-bit ranges overlap": (
         "full",
         (("stream 9", 16 + 16 * 3, u64(0x400000)),),
