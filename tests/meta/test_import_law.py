@@ -49,7 +49,7 @@ def _is_import_call(node: ast.AST) -> bool:
         return False
     called = node.func
     name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-    return name in {"import_module", "__import__", "find_spec"}
+    return name in {"import_module", "__import__"}
 
 
 def imports(path: Path, source: str | None = None) -> list[Import]:
