@@ -270,7 +270,7 @@ def _exports(pe: lief.PE.Binary, mapped: bytearray, directories: tuple[tuple[int
     start, size = directories[IMAGE_DIRECTORY_ENTRY_EXPORT]
     found = []
     for entry in export.entries:
-        rva = entry.address
+        rva = entry.function_rva  # LIEF's `address` is 0 for a forwarder
         forwarder = None
         if start <= rva < start + size:
             forwarder = mapped[rva : mapped.index(0, rva)].decode("ascii", "replace")
