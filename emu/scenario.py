@@ -213,11 +213,12 @@ def run_scenario(name: str) -> ProcessSnapshot:
 
 
 def run_program(path: Path, arguments: Sequence[str] = (), *, dlls: Sequence[Path] = ()) -> ProcessSnapshot:
-    """Run a PE file of the user's to its crash. ``dlls`` are folders with its DLLs, besides its own folder.
+    """Run a PE file of the user's to its crash. ``dlls`` are folders with its DLLs, besides its own folder; behind
+    them alpha.dll and beta.dll are there for every program, so that there is a DLL to load and to unload.
 
     Raises ExitedNormally; ImageError (no PE, wrong machine, a DLL); RunError (missing import, endless); OSError.
     """
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), tuple(dlls))
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*dlls, SYSTEM_IMAGES))
 
 
 def _run(path: Path, command_line: str, dlls: tuple[Path, ...]) -> ProcessSnapshot:

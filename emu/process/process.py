@@ -370,7 +370,9 @@ class Process:
 _DIRECTORIES = (
     "C:",
     PROGRAM_DIRECTORY,
+    r"C:\Temp",
     r"C:\Windows",
+    r"C:\Windows\Temp",
     SYSTEM_DIRECTORY,
     r"C:\Users",
     r"C:\Users\dumptruth",
