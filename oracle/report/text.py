@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from textwrap import wrap
 
 from ..model import Finding, Report, RuleResult, Verdict
 
@@ -22,6 +23,7 @@ def _lines(report: Report) -> Iterator[str]:
         return
     for result in report.results:
         yield from _result_lines(result)
+    yield from _blocked_lines(report.results)
     verdicts = Counter(result.verdict for result in report.results)
     ran = sum(verdicts[verdict] for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.VACUOUS))
     others = ", ".join(
@@ -47,15 +49,24 @@ def _lines(report: Report) -> Iterator[str]:
 def _result_lines(result: RuleResult) -> Iterator[str]:
     if result.verdict is Verdict.ERROR:
         yield f"ERROR {result.rule} {result.title}: {result.note}"
-    if result.verdict is Verdict.BLOCKED:
-        yield f"BLOCKED {result.rule} {result.title}: {result.note}, see {result.blocked_by}"
     if result.verdict is not Verdict.FAIL:
         return
     word = "FAIL" if result.counts else "note"
+    yield f"{word} {result.rule} [{result.level}, {result.grade}] {result.title}"
     for finding in result.findings[:MAX_SHOWN]:
-        yield f"{word} {result.rule} [{result.level}, {result.grade}] {result.title}: {_finding(finding)}"
+        yield f"  {_finding(finding)}"
     if result.failures > MAX_SHOWN:
-        yield f"{word} {result.rule} ... {result.failures} failures of {result.checks} checks"
+        yield f"  ... {result.failures} failures of {result.checks} checks"
+
+
+def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
+    """One line for each rule that blocked others: one broken pointer must not look like forty failures."""
+    blocked: dict[str | None, list[str]] = {}
+    for result in results:
+        if result.verdict is Verdict.BLOCKED:
+            blocked.setdefault(result.blocked_by, []).append(result.rule)
+    for by, rules in blocked.items():
+        yield from wrap(f"not judged because of {by}: {', '.join(rules)}", 116, subsequent_indent="  ")
 
 
 def _finding(finding: Finding) -> str:

@@ -23,7 +23,7 @@ _RESERVED: Final = frozenset(
 
 @rule(
     "MDMP-HEADER-001",
-    "the file holds a whole header",
+    "The file holds a whole header",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_HEADER; spec user-mode 4 V01", Grade.DOCUMENTED),
     reports=("header.size",),
@@ -38,7 +38,7 @@ def whole_header(case: Case) -> Checks:
 
 @rule(
     "MDMP-HEADER-002",
-    "the low word of Version is 0xA793",
+    "The low word of Version is 0xA793",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_VERSION; spec user-mode 3.1", Grade.DOCUMENTED),
     needs=("header",),
@@ -94,7 +94,7 @@ def known_flags(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-001",
-    "the directory has an entry and lies inside the file",
+    "The directory has an entry and lies inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_HEADER; spec user-mode 4 V02", Grade.DOCUMENTED),
     Source("llvm/lib/Object/Minidump.cpp; google/breakpad src/processor/minidump.cc", Grade.IMPLEMENTED),
@@ -109,7 +109,7 @@ def directory_inside(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-002",
-    "an unused directory entry has size 0 and RVA 0",
+    "An unused directory entry has size 0 and RVA 0",
     Level.MUST,
     Source("minidumpapiset.h UnusedStream; spec user-mode 3.2, 4 V03", Grade.OBSERVED),
     reports=("directory.unused",),
@@ -126,7 +126,7 @@ def unused_entries(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-003",
-    "every stream lies inside the file and below 4 GiB",
+    "Every stream lies inside the file and below 4 GiB",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_LOCATION_DESCRIPTOR; spec user-mode 4 V03, V49", Grade.DOCUMENTED),
     reports=("directory.stream-bounds",),
@@ -141,7 +141,7 @@ def streams_inside(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-004",
-    "no stream type occurs twice",
+    "No stream type occurs twice",
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc; 0vercl0k/udmp-parser udmp-parser.h; spec user-mode 4 V04",
            Grade.IMPLEMENTED),
@@ -157,7 +157,7 @@ def unique_streams(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-005",
-    "no reserved or Windows CE stream type is used",
+    "No reserved or Windows CE stream type is used",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_STREAM_TYPE: reserved, do not use; spec user-mode 3.2, 4 V48", Grade.DOCUMENTED),
     needs=("directory",),
@@ -177,7 +177,7 @@ def reserved_streams(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-006",
-    "there is a SystemInfo stream",
+    "There is a SystemInfo stream",
     Level.MUST,
     Source("microsoft/WinDbg-Feedback issue 325; spec user-mode 1.9, 2.3: 90 of 90 files", Grade.OBSERVED),
     needs=("directory",),
@@ -195,7 +195,7 @@ def system_info_present(case: Case) -> Checks:
 
 @rule(
     "MDMP-LAYOUT-001",
-    "no two things of the file want the same bytes",
+    "No two things of the file want the same bytes",
     Level.MUST,
     Source("spec user-mode 4 V17: 90 of 90 files", Grade.OBSERVED),
     needs=("accounting",),
@@ -215,7 +215,7 @@ def no_overlap(case: Case) -> Checks:
 
 @rule(
     "MDMP-LAYOUT-002",
-    "every byte of the file belongs to something",
+    "Every byte of the file belongs to something",
     Level.MUST,
     Source("spec user-mode 3.2, 4 V18: gaps of up to 16 zero bytes in 44 of 44 Microsoft files", Grade.OBSERVED),
     needs=("accounting",),
@@ -236,7 +236,7 @@ def no_gap(case: Case) -> Checks:
 
 @rule(
     "MDMP-LAYOUT-003",
-    "the file names no more than the judge can examine",
+    "The file names no more than the judge can examine",
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc and rust-minidump have ceilings of their own", Grade.IMPLEMENTED),
     reports=("ceiling",),
@@ -250,22 +250,27 @@ def within_ceiling(case: Case) -> Checks:
 
 
 def _strings(case: Case) -> Iterator[tuple[str, StringFact | None]]:
+    """The strings of every list that can be relied on; of a list read from the wrong place they are anything."""
     dump = case.dump
     yield "CSDVersion", dump.csd_version
-    for module in dump.modules:
-        yield f"name of {module.record.path}", module.name
-    for unloaded in dump.unloaded_modules:
-        yield f"name of {unloaded.record.path}", unloaded.name
-    for thread in dump.thread_names:
-        yield f"name of thread {thread.record['ThreadId']:#x}", thread.name
-    for handle in dump.handles:
-        yield f"type name of handle {handle.record['Handle']:#x}", handle.type_name
-        yield f"object name of handle {handle.record['Handle']:#x}", handle.object_name
+    if "modules" in dump.facts:
+        for module in dump.modules:
+            yield f"name of {module.record.path}", module.name
+    if "unloaded_modules" in dump.facts:
+        for unloaded in dump.unloaded_modules:
+            yield f"name of {unloaded.record.path}", unloaded.name
+    if "thread_names" in dump.facts:
+        for thread in dump.thread_names:
+            yield f"name of thread {thread.record['ThreadId']:#x}", thread.name
+    if "handles" in dump.facts:
+        for handle in dump.handles:
+            yield f"type name of handle {handle.record['Handle']:#x}", handle.type_name
+            yield f"object name of handle {handle.record['Handle']:#x}", handle.object_name
 
 
 @rule(
     "MDMP-STRING-001",
-    "every string has a NUL behind it",
+    "Every string has a NUL behind it",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_STRING; spec user-mode 3.3: every Microsoft file", Grade.OBSERVED),
     foreign_level=Level.SHOULD,

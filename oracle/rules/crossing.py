@@ -37,7 +37,7 @@ _NO_TEB_UNLESS: Final = (
 
 @rule(
     "XCUT-FLAGS-001",
-    "the header's flags and the streams agree",
+    "The header's flags and the streams agree",
     Level.MUST,
     Source("spec user-mode 4 V07, V48: 44 of 44 Microsoft files", Grade.OBSERVED),
     needs=("header", "directory"),
@@ -66,7 +66,7 @@ def flags_and_streams(case: Case) -> Checks:
 
 @rule(
     "XCUT-STACK-001",
-    "every thread's stack is a range of the memory list",
+    "Every thread's stack is a range of the memory list",
     Level.MUST,
     Source("spec user-mode 4 V21: 44 of 44 Microsoft files", Grade.OBSERVED),
     Source("llvm lldb/source/Plugins/Process/minidump reads stacks only from the memory list", Grade.IMPLEMENTED),
@@ -95,7 +95,7 @@ def stack_is_a_range(case: Case) -> Checks:
 
 @rule(
     "XCUT-STACK-002",
-    "with full memory every stack is found by address",
+    "With full memory every stack is found by address",
     Level.MUST,
     Source("spec user-mode 3.5, 4 V22; rust-minidump, udmp-parser look the stack up", Grade.IMPLEMENTED),
     needs=("threads", "memory.9"),
@@ -125,7 +125,7 @@ def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
 
 @rule(
     "XCUT-STACK-003",
-    "every thread's stack pointer lies in its stack",
+    "Every thread's stack pointer lies in its stack",
     Level.MUST,
     Source("spec user-mode 4 V23: 461 of 461 threads of Microsoft files", Grade.OBSERVED),
     needs=("threads", "contexts"),
@@ -148,7 +148,7 @@ def stack_pointer_inside(case: Case) -> Checks:
 
 @rule(
     "XCUT-STACK-004",
-    "every stack ends at a page boundary",
+    "Every stack ends at a page boundary",
     Level.MUST,
     Source("spec user-mode 4 V24: 89 of 89 files", Grade.OBSERVED),
     needs=("threads",),
@@ -168,7 +168,7 @@ def stack_end_aligned(case: Case) -> Checks:
 
 @rule(
     "XCUT-TEB-001",
-    "a captured TEB is that of its thread",
+    "A captured TEB is that of its thread",
     Level.MUST,
     Source("winternl.h TEB; spec user-mode 2.5, 4 V24: 31 of 31 TEBs", Grade.OBSERVED),
     needs=("threads", "memory"),
@@ -197,7 +197,7 @@ def teb_of_thread(case: Case) -> Checks:
 
 @rule(
     "XCUT-TEB-002",
-    "no TEB is captured that no flag asked for",
+    "No TEB is captured that no flag asked for",
     Level.MUST,
     Source("spec user-mode 2.3, 4 V52: 37 of 37 files", Grade.OBSERVED),
     needs=("header", "threads", "memory"),
@@ -219,7 +219,7 @@ def no_teb(case: Case) -> Checks:
 
 @rule(
     "XCUT-EXCEPTION-001",
-    "the exception's thread is in the thread list",
+    "The exception's thread is in the thread list",
     Level.MUST,
     Source("0vercl0k/udmp-parser, chromium/crashpad; spec user-mode 4 V25: 87 of 87 files", Grade.OBSERVED),
     needs=("exception", "threads", "thread.ids"),
@@ -236,7 +236,7 @@ def exception_thread(case: Case) -> Checks:
 
 @rule(
     "XCUT-EXCEPTION-002",
-    "the exception's stack pointer lies in the stack of its thread",
+    "The exception's stack pointer lies in the stack of its thread",
     Level.MUST,
     Source("spec user-mode 4 V26: 41 of 43 Microsoft files", Grade.OBSERVED),
     needs=("exception", "exception.context", "threads", "thread.ids"),
@@ -261,7 +261,7 @@ def exception_stack(case: Case) -> Checks:
 
 @rule(
     "XCUT-EXCEPTION-003",
-    "the exception's address is 0, the instruction pointer, or in a module",
+    "The exception's address is 0, the instruction pointer, or in a module",
     Level.SHOULD,
     Source("spec user-mode 4 V27: 43 of 43 Microsoft files", Grade.OBSERVED),
     needs=("exception", "exception.context", "modules"),

@@ -60,7 +60,7 @@ def _minus(runs: Runs, others: Runs) -> Runs:
 
 @rule(
     "XCUT-MEMORYINFO-001",
-    "every captured byte lies in a committed region",
+    "Every captured byte lies in a committed region",
     Level.MUST,
     Source("spec user-mode 4 V37: 3 of 3 files", Grade.OBSERVED),
     needs=("memory", "memory_info"),
@@ -81,7 +81,7 @@ def captured_is_committed(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-002",
-    "each range of full memory starts where a region starts",
+    "Each range of full memory starts where a region starts",
     Level.MUST,
     Source("0vercl0k/udmp-parser src/lib/udmp-parser.h; spec user-mode 4 V38", Grade.INFERRED),
     needs=("memory.9", "memory_info"),
@@ -102,7 +102,7 @@ def ranges_start_with_regions(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-003",
-    "full memory is every readable page that the regions name, and no other",
+    "Full memory is every readable page that the regions name, and no other",
     Level.MUST,
     Source("MiniDumpWithFullMemory: all accessible memory; spec user-mode 2.4, 4 V39", Grade.DOCUMENTED),
     needs=("header", "memory.9", "memory_info"),
@@ -128,7 +128,7 @@ def full_memory_is_full(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-004",
-    "every module lies in image regions of its own allocation",
+    "Every module lies in image regions of its own allocation",
     Level.SHOULD,
     Source("spec user-mode 4 V41: 3 of 3 files", Grade.OBSERVED),
     needs=("modules", "memory_info"),
@@ -150,7 +150,7 @@ def modules_are_images(case: Case) -> Checks:
 
 @rule(
     "XCUT-THREADINFO-001",
-    "the thread infos are of the listed threads, all of them, in their order",
+    "The thread infos are of the listed threads, all of them, in their order",
     Level.MUST,
     Source("spec user-mode 2.4, 4 V42: 2 of 2 files", Grade.OBSERVED),
     needs=("threads", "thread.ids", "thread_info"),
@@ -175,7 +175,7 @@ def thread_infos(case: Case) -> Checks:
 
 @rule(
     "XCUT-THREADNAMES-001",
-    "every name is of a listed thread",
+    "Every name is of a listed thread",
     Level.MUST,
     Source("spec user-mode 4 V43: 6 of 6 files", Grade.OBSERVED),
     needs=("threads", "thread.ids", "thread_names"),
@@ -195,7 +195,7 @@ def named_threads(case: Case) -> Checks:
 
 @rule(
     "XCUT-XSTATE-001",
-    "the contexts have the size that XStateData announces",
+    "The contexts have the size that XStateData announces",
     Level.MUST,
     Source(
         "chromium/crashpad minidump/minidump_misc_info_writer.cc; spec user-mode 4 V35: 2 of 2 files", Grade.OBSERVED
@@ -219,7 +219,7 @@ def xstate_size(case: Case) -> Checks:
 
 @rule(
     "XCUT-SYSTEM-001",
-    "both streams that count processors agree",
+    "Both streams that count processors agree",
     Level.SHOULD,
     Source("spec user-mode 3.13: 17 of 17 files", Grade.OBSERVED),
     needs=("system_info", "system_memory_info"),
@@ -239,7 +239,7 @@ def processor_counts(case: Case) -> Checks:
 
 @rule(
     "XCUT-TIME-001",
-    "the process was created before the dump",
+    "The process was created before the dump",
     Level.SHOULD,
     Source("spec user-mode 8: 44 of 44 Microsoft files", Grade.OBSERVED),
     needs=("header", "misc_info"),

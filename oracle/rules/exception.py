@@ -16,7 +16,7 @@ _MAX_PARAMETERS: Final = 15
 
 @rule(
     "MDMP-EXCEPTION-001",
-    "the exception stream has 168 bytes",
+    "The exception stream has 168 bytes",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 3.7", Grade.DOCUMENTED),
     needs=("stream.6",),
@@ -30,7 +30,7 @@ def exception_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-EXCEPTION-002",
-    "the exception's context lies inside the file",
+    "The exception's context lies inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 4 V26", Grade.DOCUMENTED),
     needs=("exception",),
@@ -44,7 +44,7 @@ def exception_context_inside(case: Case) -> Checks:
 
 @rule(
     "MDMP-EXCEPTION-003",
-    "the exception's context has the size of the architecture's CONTEXT",
+    "The exception's context has the size of the architecture's CONTEXT",
     Level.MUST,
     CONTEXT_SOURCE,
     needs=("exception",),
@@ -59,7 +59,7 @@ def exception_context_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-EXCEPTION-004",
-    "the exception's context is of the machine that SystemInfo names",
+    "The exception's context is of the machine that SystemInfo names",
     Level.MUST,
     CONTEXT_SOURCE,
     needs=("exception.context",),
@@ -92,7 +92,7 @@ def parameter_count(case: Case) -> Checks:
 
 @rule(
     "MDMP-EXCEPTION-006",
-    "the parameters of a 32-bit target are zero-extended",
+    "The parameters of a 32-bit target are zero-extended",
     Level.MUST,
     Source("spec user-mode 4 V28: 28 of 29 x86 files", Grade.OBSERVED),
     needs=("exception",),

@@ -10,7 +10,7 @@ from .threads import unpadded
 
 @rule(
     "MDMP-THREADINFO-001",
-    "the thread info list is as long as its header says",
+    "The thread info list is as long as its header says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_THREAD_INFO_LIST; spec user-mode 3.5, 4 V10", Grade.DOCUMENTED),
     needs=("stream.17",),
@@ -24,7 +24,7 @@ def thread_info_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREADNAMES-001",
-    "the list of thread names is as long as its count says",
+    "The list of thread names is as long as its count says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_THREAD_NAME_LIST; spec user-mode 3.5, 4 V09", Grade.DOCUMENTED),
     needs=("stream.24",),
@@ -38,7 +38,7 @@ def thread_names_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREADNAMES-002",
-    "every thread name is a string inside the file",
+    "Every thread name is a string inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_THREAD_NAME, MINIDUMP_STRING; spec user-mode 3.5", Grade.DOCUMENTED),
     needs=("thread_names",),
@@ -53,7 +53,7 @@ def thread_names(case: Case) -> Checks:
 
 @rule(
     "MDMP-HANDLE-001",
-    "the handle list is as long as its header says",
+    "The handle list is as long as its header says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_HANDLE_DATA_STREAM; spec user-mode 3.12, 4 V10", Grade.DOCUMENTED),
     needs=("stream.12",),
@@ -67,7 +67,7 @@ def handle_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-HANDLE-002",
-    "every name of a handle is a string inside the file, or absent",
+    "Every name of a handle is a string inside the file, or absent",
     Level.MUST,
     Source(
         "minidumpapiset.h MINIDUMP_HANDLE_DESCRIPTOR, MINIDUMP_STRING; spec user-mode 3.12, 4 V44", Grade.DOCUMENTED
@@ -84,7 +84,7 @@ def handle_names(case: Case) -> Checks:
 
 @rule(
     "MDMP-HANDLE-003",
-    "handle values are unique, not 0 and multiples of 4",
+    "Handle values are unique, not 0 and multiples of 4",
     Level.MUST,
     Source("spec user-mode 3.12, 4 V44: 3 of 3 files", Grade.OBSERVED),
     needs=("handles",),
@@ -105,7 +105,7 @@ def handle_values(case: Case) -> Checks:
 
 @rule(
     "MDMP-HANDLE-004",
-    "the object informations of a handle are a chain inside the file",
+    "The object informations of a handle are a chain inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_HANDLE_OBJECT_INFORMATION; spec user-mode 3.12", Grade.DOCUMENTED),
     needs=("handles",),
@@ -120,7 +120,7 @@ def handle_infos(case: Case) -> Checks:
 
 @rule(
     "MDMP-HANDLEOPERATION-001",
-    "the handle operation list is as long as its header says",
+    "The handle operation list is as long as its header says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_HANDLE_OPERATION_LIST; avrfsdk.h; spec user-mode 3.12, 4 V10", Grade.DOCUMENTED),
     needs=("stream.18",),
@@ -134,7 +134,7 @@ def handle_operations(case: Case) -> Checks:
 
 @rule(
     "MDMP-TOKEN-001",
-    "the tokens fill their stream",
+    "The tokens fill their stream",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_TOKEN_INFO_LIST; spec user-mode 3.15", Grade.OBSERVED),
     needs=("stream.19",),
@@ -148,7 +148,7 @@ def tokens(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREADINFO-002",
-    "no two thread infos are of the same thread",
+    "No two thread infos are of the same thread",
     Level.MUST,
     Source("spec user-mode 3.5, 4 V42: 2 of 2 files", Grade.OBSERVED),
     needs=("thread_info",),

@@ -23,7 +23,7 @@ def _ranges(case: Case, stream: int) -> list[MemoryRange]:
 
 @rule(
     "MDMP-MEMORY-001",
-    "the memory list is as long as its count says",
+    "The memory list is as long as its count says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_MEMORY_LIST; spec user-mode 3.8, 4 V09", Grade.DOCUMENTED),
     needs=("stream.5",),
@@ -38,7 +38,7 @@ def memory_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY-002",
-    "every memory range has bytes, in the file and in the address space",
+    "Every memory range has bytes, in the file and in the address space",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_MEMORY_DESCRIPTOR; spec user-mode 4 V13", Grade.DOCUMENTED),
     Source("google/breakpad src/processor/minidump.cc drops the list otherwise", Grade.IMPLEMENTED),
@@ -54,7 +54,7 @@ def memory_ranges(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY-003",
-    "the bytes of the ranges follow the memory list without a gap, in its order",
+    "The bytes of the ranges follow the memory list without a gap, in its order",
     Level.SHOULD,
     Source("spec user-mode 3.8, 4 V14: 44 of 44 Microsoft files", Grade.OBSERVED),
     needs=("memory.5",),
@@ -100,7 +100,7 @@ def _overlaps(ranges: list[MemoryRange]) -> Iterator[tuple[MemoryRange, MemoryRa
 
 @rule(
     "MDMP-MEMORY-004",
-    "where ranges of the memory list overlap, they hold the same bytes",
+    "Where ranges of the memory list overlap, they hold the same bytes",
     Level.MUST,
     Source("spec user-mode 3.8, 4 V15: an instruction window inside a stack, 1 file", Grade.OBSERVED),
     needs=("memory.5",),
@@ -130,7 +130,7 @@ def overlapping_bytes(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY-005",
-    "no two ranges of the memory list touch",
+    "No two ranges of the memory list touch",
     Level.MUST,
     Source("spec user-mode 3.8, 4 V51: neighbours are merged in 44 of 44 Microsoft files", Grade.OBSERVED),
     needs=("memory.5",),
@@ -150,7 +150,7 @@ def merged_neighbours(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-001",
-    "the 64-bit memory list is as long as its count says",
+    "The 64-bit memory list is as long as its count says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_MEMORY64_LIST; spec user-mode 3.8, 4 V11", Grade.DOCUMENTED),
     needs=("stream.9",),
@@ -164,7 +164,7 @@ def memory64_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-002",
-    "the bytes of the 64-bit memory list end with the file",
+    "The bytes of the 64-bit memory list end with the file",
     Level.MUST,
     Source("MINIDUMP_MEMORY64_LIST page: raw memory at the end; spec user-mode 4 V12", Grade.DOCUMENTED),
     needs=("stream.9",),
@@ -185,7 +185,7 @@ def memory64_end(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-003",
-    "everything else lies in front of the 64-bit memory list's bytes",
+    "Everything else lies in front of the 64-bit memory list's bytes",
     Level.MUST,
     Source("MINIDUMP_MEMORY64_LIST page: raw memory at the end; spec user-mode 4 V12", Grade.DOCUMENTED),
     needs=("memory.9", "accounting"),
@@ -206,7 +206,7 @@ def memory64_last(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-004",
-    "the ranges of the 64-bit memory list ascend and do not overlap",
+    "The ranges of the 64-bit memory list ascend and do not overlap",
     Level.MUST,
     Source("spec user-mode 3.8, 4 V16", Grade.INFERRED),
     needs=("memory.9",),
@@ -228,7 +228,7 @@ def memory64_sorted(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-005",
-    "every range of the 64-bit memory list has bytes, in the address space",
+    "Every range of the 64-bit memory list has bytes, in the address space",
     Level.MUST,
     Source(
         "rust-minidump and llvm/lib/Object/Minidump.cpp fail the stream; spec user-mode 4 V13, 5", Grade.IMPLEMENTED
@@ -245,7 +245,7 @@ def memory64_ranges(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORYINFO-001",
-    "the memory info list is as long as its header says",
+    "The memory info list is as long as its header says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_MEMORY_INFO_LIST; spec user-mode 3.9, 4 V10", Grade.DOCUMENTED),
     needs=("stream.16",),
@@ -259,7 +259,7 @@ def memory_info_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORYINFO-002",
-    "the regions are a VirtualQuery walk: from 0, gapless, in whole pages",
+    "The regions are a VirtualQuery walk: from 0, gapless, in whole pages",
     Level.MUST,
     Source("spec user-mode 3.9, 4 V36: 3 of 3 files", Grade.OBSERVED),
     needs=("memory_info",),
@@ -280,7 +280,7 @@ def gapless_regions(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORYINFO-003",
-    "every region is committed, reserved or free, and typed to match",
+    "Every region is committed, reserved or free, and typed to match",
     Level.MUST,
     Source("winnt.h MEM_*, PAGE_*; spec user-mode 3.9, 4 V36, V40", Grade.DOCUMENTED),
     needs=("memory_info",),

@@ -18,7 +18,7 @@ _MAX_CODE_VIEW: Final = 32768
 
 @rule(
     "MDMP-MODULE-001",
-    "the module list is as long as its count says",
+    "The module list is as long as its count says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_MODULE_LIST; spec user-mode 3.6, 4 V09", Grade.DOCUMENTED),
     needs=("stream.4",),
@@ -32,7 +32,7 @@ def module_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-002",
-    "modules do not overlap",
+    "Modules do not overlap",
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
     needs=("modules",),
@@ -52,7 +52,7 @@ def modules_disjoint(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-003",
-    "every module has a size and lies inside the address space",
+    "Every module has a size and lies inside the address space",
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
     needs=("modules",),
@@ -69,7 +69,7 @@ def module_sizes(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-004",
-    "every module's name is a string inside the file",
+    "Every module's name is a string inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_MODULE, MINIDUMP_STRING; spec user-mode 3.3, 4 V29", Grade.DOCUMENTED),
     needs=("modules",),
@@ -84,7 +84,7 @@ def module_names(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-005",
-    "module bases are multiples of 64 KiB",
+    "Module bases are multiples of 64 KiB",
     Level.SHOULD,
     Source("spec user-mode 3.6, 4 V30: 46 of 46 Windows files", Grade.OBSERVED),
     needs=("modules", "system_info"),
@@ -133,7 +133,7 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
 
 @rule(
     "MDMP-MODULE-007",
-    "a CodeView record has a known signature and ends at its path's NUL",
+    "A CodeView record has a known signature and ends at its path's NUL",
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 3.6, 4 V31", Grade.IMPLEMENTED),
     needs=("module.records",),
@@ -178,7 +178,7 @@ def version_info(case: Case) -> Checks:
 
 @rule(
     "MDMP-UNLOADED-001",
-    "the list of unloaded modules is as long as its header says",
+    "The list of unloaded modules is as long as its header says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE_LIST; spec user-mode 3.6, 4 V10", Grade.DOCUMENTED),
     needs=("stream.14",),
@@ -192,7 +192,7 @@ def unloaded_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-UNLOADED-002",
-    "every unloaded module's name is a string inside the file",
+    "Every unloaded module's name is a string inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE, MINIDUMP_STRING; spec user-mode 3.6", Grade.DOCUMENTED),
     needs=("unloaded_modules",),
@@ -207,7 +207,7 @@ def unloaded_names(case: Case) -> Checks:
 
 @rule(
     "MDMP-FUNCTIONTABLE-001",
-    "the function tables fill their stream",
+    "The function tables fill their stream",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_STREAM; spec user-mode 3.14, 4 V10", Grade.OBSERVED),
     needs=("stream.13",),

@@ -164,7 +164,7 @@ def vm_counters_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-COMMENT-001",
-    "the comment is text with one NUL, at its end",
+    "The comment is text with one NUL, at its end",
     Level.MUST,
     Source("minidumpapiset.h CommentStreamA, CommentStreamW; spec user-mode 3.2, 4 V46", Grade.DOCUMENTED),
     needs=("comment",),

@@ -48,7 +48,7 @@ def exact_size(case: Case, context: ContextFact, subject: str) -> Check:
 
 @rule(
     "MDMP-THREAD-001",
-    "the thread list is as long as its count says",
+    "The thread list is as long as its count says",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_THREAD_LIST; spec user-mode 3.5, 4 V09", Grade.DOCUMENTED),
     needs=("stream.3",),
@@ -64,7 +64,7 @@ def thread_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREAD-002",
-    "thread ids are unique and not 0",
+    "Thread ids are unique and not 0",
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc refuses duplicates; spec user-mode 4 V19", Grade.OBSERVED),
     needs=("threads",),
@@ -81,7 +81,7 @@ def thread_ids(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREAD-003",
-    "every thread's context lies inside the file",
+    "Every thread's context lies inside the file",
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_THREAD; spec user-mode 4 V20", Grade.DOCUMENTED),
     needs=("threads",),
@@ -96,7 +96,7 @@ def context_inside(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREAD-004",
-    "every thread's context has the size of the architecture's CONTEXT",
+    "Every thread's context has the size of the architecture's CONTEXT",
     Level.MUST,
     CONTEXT_SOURCE,
     Source("google/breakpad src/processor/minidump.cc; spec user-mode 4 V20", Grade.IMPLEMENTED),
@@ -112,7 +112,7 @@ def context_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREAD-005",
-    "every thread's context is of the machine that SystemInfo names",
+    "Every thread's context is of the machine that SystemInfo names",
     Level.MUST,
     CONTEXT_SOURCE,
     needs=("contexts",),
