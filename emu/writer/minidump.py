@@ -45,12 +45,15 @@ class WriteResult:
 class Minidump:
     """A dump, decided and laid out: every value is known and every byte of memory is read, none is written yet.
 
-    The same snapshot and request always give the same bytes. Raises DumpRefused when the request cannot be met, and
-    LayoutError when a value does not fit its field.
+    The same snapshot and request always give the same bytes. ``plan`` is written in place of what the request asks
+    for: so a mutant writes a wrong one. Raises DumpRefused when the request cannot be met, and LayoutError when a value
+    does not fit its field.
     """
 
-    def __init__(self, snapshot: ProcessSnapshot, request: Request, *, faults: Faults | None = None) -> None:
-        self.plan = plan_user(snapshot, request)
+    def __init__(
+        self, snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None, faults: Faults | None = None
+    ) -> None:
+        self.plan = plan_user(snapshot, request) if plan is None else plan
         self._layout = _lay_out(snapshot, self.plan, faults or Faults())
         self.layout = self._layout.freeze()
 
@@ -67,10 +70,12 @@ def write_minidump(
     return Minidump(snapshot, request, faults=faults).emit(sink)
 
 
-def dump_bytes(snapshot: ProcessSnapshot, request: Request) -> tuple[bytes, WriteResult]:
+def dump_bytes(
+    snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None
+) -> tuple[bytes, WriteResult]:
     """The dump in memory. Raises as ``Minidump``."""
     sink = BytesSink()
-    result = write_minidump(snapshot, request, sink)
+    result = Minidump(snapshot, request, plan=plan).emit(sink)
     return sink.getvalue(), result
 
 

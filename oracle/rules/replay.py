@@ -24,7 +24,7 @@ def _can_replay(case: Case) -> bool:
     "Run from the dump alone, the target meets the same exception",
     Level.MUST,
     Source("Intel SDM volume 3, faults restart at the faulting instruction; spec user-mode 3.7", Grade.DOCUMENTED),
-    needs=("memory", "exception", "exception.context"),
+    needs=("memory", "memory_info", "exception", "exception.context"),
     applies=_can_replay,
 )
 def replay(case: Case) -> Checks:
