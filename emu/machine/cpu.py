@@ -146,7 +146,8 @@ class Cpu(RegisterFile):
         uc.ctl_set_cpu_model(CPU_MODEL)  # before anything else touches the processor
         uc.ctl_set_tlb_mode(UC_TLB_CPU)
         uc.ctl_exits_enabled(True)  # with none set: else address 0, or `until`, ends a run silently (U5, K3)
-        uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.address)
+        for pa, size in ram.windows():
+            uc.mem_map_ptr(pa, size, UC_PROT_ALL, ram.address + pa)
         uc.msr_write(_EFER, _EFER_VALUE)
         uc.reg_write(x86.UC_X86_REG_CR4, _CR4_VALUE)
         uc.reg_write(x86.UC_X86_REG_CR3, root)
@@ -334,7 +335,7 @@ class Cpu(RegisterFile):
     # --- hooks -----------------------------------------------------------------------------------------------------
 
     def _install_hooks(self) -> None:
-        uc, signals = self._uc, self._signals
+        uc, signals, ram = self._uc, self._signals, self._ram
 
         def on_interrupt(_uc: Uc, vector: int, _data: object) -> None:
             signals.vector = vector
@@ -349,7 +350,11 @@ class Cpu(RegisterFile):
             signals.syscall = True
             signals.stop()
 
-        def on_bad_memory(_uc: Uc, _access: int, address: int, _size: int, _value: int, _data: object) -> bool:
+        def on_bad_memory(uc_: Uc, _access: int, address: int, _size: int, _value: int, _data: object) -> bool:
+            window = ram.open_window(address)
+            if window is not None:  # the instruction goes on as if it had been there (measured: reads, writes, fetches)
+                uc_.mem_map_ptr(window[0], window[1], UC_PROT_ALL, ram.address + window[0])
+                return True
             signals.bad_physical_address = address
             return False
 

@@ -6,8 +6,15 @@ The buffer is given to Unicorn by `mem_map_ptr`, so nobody ever copies memory in
 import ctypes
 import mmap
 import struct
+import sys
+from collections.abc import Iterable
 
 PAGE_SIZE = 0x1000  # amd64 small page; AMD64 Architecture Programmer's Manual vol. 2, 5.3
+
+
+# A machine may have more RAM than the host: only what is touched counts. Linux mman.h MAP_NORESERVE, which Python's
+# mmap names from 3.13 on; elsewhere untouched memory is not accounted for anyway, or cannot be had.
+_MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 class RamExhausted(MemoryError):  # noqa: N818 - says what happened
@@ -27,7 +34,7 @@ class Ram:
         # Linux maps anonymous memory MAP_SHARED by default, where a scan allocates every page it reads:
         # spec unicorn-and-lief 3. Windows has neither flag nor problem.
         if hasattr(mmap, "MAP_PRIVATE"):
-            self._mmap = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._mmap = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
         else:
             self._mmap = mmap.mmap(-1, size)
         self._pin = (ctypes.c_char * size).from_buffer(self._mmap)
@@ -104,6 +111,14 @@ class Ram:
     def free_pages(self) -> int:
         """Number of pages that are not allocated."""
         return self._used.count(0)
+
+    def windows(self) -> Iterable[tuple[int, int]]:
+        """(physical address, bytes) of what a new processor sees."""
+        return ((0, self._size),)
+
+    def open_window(self, pa: int) -> tuple[int, int] | None:  # noqa: ARG002 - for memory that has more
+        """(physical address, bytes) of RAM around `pa` that a processor did not see yet; None: there is no RAM."""
+        return None
 
     def _checked(self, pa: int, size: int) -> slice:
         if pa < 0 or size < 0 or pa + size > self._size:

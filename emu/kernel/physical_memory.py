@@ -1,0 +1,180 @@
+"""Physical memory of a whole machine: RAM in several runs with holes between them, where only what is used costs.
+
+The host buffer spans all of it, but the processors get it in windows of 2 MiB that are opened when a page of them is
+handed out, or when guest code first goes there. A page outside every open window is known to be zero, so that finding
+the touched pages of a machine of 64 GiB takes time in proportion to what is touched.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+
+from ..machine.ram import PAGE_SIZE, Ram, RamExhausted
+
+WINDOW_PAGES = 512
+"""A window is what one large page covers."""
+
+_KIB, _MIB, _GIB = 10, 20, 30
+_ZERO_WINDOW = bytes(WINDOW_PAGES * PAGE_SIZE)
+_ZERO_PAGE = bytes(PAGE_SIZE)
+
+# Where a PC's firmware keeps addresses for itself, by PFN. The first page and the 384 KiB below 1 MiB are as old as the
+# PC; the two reserved stretches stand for ACPI tables; from 3 to 4 GiB are devices (spec kernel-mode 2.4 shows the
+# same shape in real descriptors).
+_HOLES = (
+    (0x0, 0x1),
+    (0xA0, 0x100),
+    (0x1A00, 0x1A10),
+    (0xBFF00, 0x100000),
+)
+SMALLEST_RAM, LARGEST_RAM = 1 << _MIB, 512 << _GIB
+
+
+class RamSizeError(Exception):
+    """A RAM size that no machine can have; the message is one line."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``16M``, ``512K``, ``8G``, ``4096`` or ``0x100000``. Raises RamSizeError."""
+    match = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18})([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise RamSizeError(f"size {text[:40]!r}: expected a number with K, M or G behind it, such as 16M")
+    shift = {"": 0, "K": _KIB, "M": _MIB, "G": _GIB}[match[2].upper()]
+    return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) << shift
+
+
+def memory_map(size: int) -> tuple[tuple[int, int], ...]:
+    """Runs of RAM, (first PFN, count), that add up to ``size`` bytes; what does not fit below 3 GiB lies above 4 GiB.
+
+    Raises RamSizeError unless ``size`` is a whole number of pages from 1 MiB to 512 GiB.
+    """
+    if not SMALLEST_RAM <= size <= LARGEST_RAM or size % PAGE_SIZE:
+        raise RamSizeError(
+            f"RAM of {size:#x} bytes: expected a multiple of {PAGE_SIZE:#x} from {SMALLEST_RAM:#x} to {LARGEST_RAM:#x}"
+        )
+    left = size // PAGE_SIZE
+    runs = []
+    for (_, first), (end, _) in itertools.pairwise((*_HOLES, (1 << 40, 1 << 40))):
+        count = min(left, end - first)
+        if count:
+            runs.append((first, count))
+            left -= count
+    return tuple(runs)
+
+
+class PhysicalMemory(Ram):
+    """RAM at the PFNs of ``runs``, sorted and disjoint; physical address = offset in ``view``.
+
+    Raises RamSizeError when the host cannot give that much address space.
+    """
+
+    def __init__(self, runs: Iterable[tuple[int, int]]) -> None:
+        self.runs = tuple(runs)
+        end = self.runs[-1][0] + self.runs[-1][1]
+        try:
+            super().__init__(end * PAGE_SIZE)
+        except (OSError, OverflowError, MemoryError) as error:
+            raise RamSizeError(f"RAM up to {end * PAGE_SIZE:#x}: the host has no room for it ({error})") from error
+        self._open: set[int] = set()
+        hole = 0
+        for first, count in self.runs:
+            self._used[hole:first] = b"\1" * (first - hole)
+            hole = first + count
+        self._search_from = self.runs[0][0]
+
+    def is_ram(self, page: int) -> bool:
+        """Whether there is RAM at that PFN."""
+        return any(first <= page < first + count for first, count in self.runs)
+
+    def allocate_pages(self, count: int) -> int:
+        """Physical address of the lowest run of ``count`` free contiguous pages, zeroed. Raises RamExhausted."""
+        return self.allocate_within(count, first=self._search_from, end=len(self._used))
+
+    def allocate_within(self, count: int, *, first: int, end: int, alignment: int = 1) -> int:
+        """Physical address of ``count`` free contiguous pages of the PFNs from ``first`` up to ``end``, zeroed.
+
+        ``alignment`` is in pages. Raises RamExhausted.
+        """
+        page = self._find_free(count, first, min(end, len(self._used)), alignment)
+        self._used[page : page + count] = b"\1" * count
+        if page == self._search_from:
+            self._search_from = page + count
+        windows = range(page // WINDOW_PAGES, (page + count - 1) // WINDOW_PAGES + 1)
+        for number in windows:
+            if number in self._open:  # else nobody was ever there
+                low, high = max(page, number * WINDOW_PAGES), min(page + count, (number + 1) * WINDOW_PAGES)
+                self._view[low * PAGE_SIZE : high * PAGE_SIZE] = bytes((high - low) * PAGE_SIZE)
+        self._open.update(windows)
+        return page * PAGE_SIZE
+
+    def _find_free(self, count: int, first: int, end: int, alignment: int) -> int:
+        if count < 1:
+            raise ValueError(f"page count {count}: expected at least 1")
+        page, free = first, bytes(count)
+        while (page := self._used.find(free, page, end)) >= 0:
+            if page % alignment == 0:
+                return page
+            page += alignment - page % alignment
+        raise RamExhausted(f"no {count} contiguous free pages among the PFNs {first:#x} to {end:#x}")
+
+    def free_runs(self) -> tuple[tuple[int, int], ...]:
+        """(first PFN, count) of RAM that is not allocated."""
+        found = []
+        for first, count in self.runs:
+            page, end = first, first + count
+            while (page := self._used.find(0, page, end)) >= 0:
+                taken = self._used.find(1, page, end)
+                stop = end if taken < 0 else taken
+                found.append((page, stop - page))
+                page = stop
+        return tuple(found)
+
+    # --- windows ---------------------------------------------------------------------------------------------------
+
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """What is open, as (physical address, bytes), ascending and never adjacent."""
+        start = end = 0
+        for number in sorted(self._open):
+            for at, size in self._window(number):
+                if at != end:
+                    if end > start:
+                        yield start, end - start
+                    start = at
+                end = at + size
+        if end > start:
+            yield start, end - start
+
+    def open_window(self, pa: int) -> tuple[int, int] | None:
+        """Opens the window around physical address ``pa``; None where there is no RAM."""
+        if not self.is_ram(pa // PAGE_SIZE):
+            return None
+        number = pa // PAGE_SIZE // WINDOW_PAGES
+        self._open.add(number)
+        return next((at, size) for at, size in self._window(number) if at <= pa < at + size)
+
+    def touched(self) -> tuple[tuple[int, int], ...]:
+        """(first PFN, count) of the pages that are not all zero; sorted runs that never touch."""
+        found: list[tuple[int, int]] = []
+        for number in sorted(self._open):
+            for at, size in self._window(number):
+                if self._mmap[at : at + size] == _ZERO_WINDOW[:size]:
+                    continue
+                for pa in range(at, at + size, PAGE_SIZE):
+                    if self._mmap[pa : pa + PAGE_SIZE] == _ZERO_PAGE:
+                        continue
+                    page = pa // PAGE_SIZE
+                    if found and sum(found[-1]) == page:
+                        found[-1] = (found[-1][0], found[-1][1] + 1)
+                    else:
+                        found.append((page, 1))
+        return tuple(found)
+
+    def _window(self, number: int) -> Iterator[tuple[int, int]]:
+        """The RAM in one window: one piece, or several where a hole lies in it."""
+        low, high = number * WINDOW_PAGES, (number + 1) * WINDOW_PAGES
+        for first, count in self.runs:
+            start, end = max(low, first), min(high, first + count)
+            if start < end:
+                yield start * PAGE_SIZE, (end - start) * PAGE_SIZE
