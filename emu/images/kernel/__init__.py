@@ -1,0 +1,1 @@
+"""The synthetic kernel, HAL and drivers: C sources, and what they build to."""
