@@ -1,0 +1,303 @@
+"""The commands do what they say: their output, their JSON, their exit statuses, the files they make."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dumptruth.emu.images.services import FOLDER as IMAGES
+from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.commands import failure
+
+# C programs of our own need the compiler: the optional extra `images`.
+ZIGLANG = "ziglang"
+CRASHING = """
+#include <windows.h>
+static int deep(volatile int *place, int calls) { return calls ? deep(place, calls - 1) + 1 : (*place = 7); }
+void mainCRTStartup(void) {
+    DWORD written;
+    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), "hello\\r\\n", 7, &written, NULL);
+    OutputDebugStringA("first\\nsecond\\n");
+    ExitProcess(deep(NULL, 3));
+}
+"""
+
+
+class Done:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def dumptruth(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command line in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: object) -> Done:
+        status = run_command([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Done(status, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The truth of a scenario, without a request."""
+    folder = tmp_path_factory.mktemp("held") / "truth"
+    assert run_command(["run", "dll-after-unload", "--truth", str(folder)]) == 0
+    return folder
+
+
+def test_help_names_every_command(dumptruth: Any) -> None:
+    done = dumptruth("--help")
+    assert done.status == 0
+    for command in ("demo", "scenarios", "run", "dump", "check", "identify", "rules", "explain"):
+        assert f"\n  {command} " in done.out
+        assert dumptruth(command, "-h").status == 0
+
+
+def test_no_command_at_all_is_wrong_usage_and_shows_the_help(dumptruth: Any) -> None:
+    done = dumptruth()
+    assert done.status == 2
+    assert done.out == dumptruth("--help").out
+
+
+def test_version(dumptruth: Any) -> None:
+    assert dumptruth("--version").out == "dumptruth 0.1.0\n"
+
+
+def test_scenarios_lists_name_and_event(dumptruth: Any) -> None:
+    lines = dumptruth("scenarios").out.splitlines()
+    assert len(lines) == 2 + 17
+    assert any(line.startswith("wild-call ") and "ACCESS_VIOLATION" in line for line in lines)
+
+
+def test_scenarios_as_json_give_the_expected_event(dumptruth: Any) -> None:
+    listed = {item["name"]: item for item in dumptruth("scenarios", "--json").json()}
+    assert len(listed) == 17
+    wild = listed["wild-call"]
+    assert (wild["mode"], wild["arch"]) == ("user", "amd64")
+    assert wild["expected"] == {"code": 0xC0000005, "address": "0xbad00000ba0", "information": ["0x8", "0xbad00000ba0"]}
+    assert listed["deadlock"]["expected"] is None
+
+
+def test_run_prints_event_threads_and_modules_and_saves_the_truth(dumptruth: Any) -> None:
+    done = dumptruth("run", "null-write", "--truth", "made/truth")
+    assert done.status == 0
+    assert "ACCESS_VIOLATION" in done.out.splitlines()[0]
+    assert "write of 00000000`00000018" in done.out.splitlines()[0]
+    assert "waits for mutex" in done.out
+    assert "beta.dll (unloaded)" in done.out
+    assert sorted(path.name for path in Path("made/truth").iterdir()) == ["memory.bin", "truth.json"]
+
+
+def test_run_as_json_is_one_object(dumptruth: Any) -> None:
+    document = dumptruth("run", "execute-nx", "--json").json()
+    assert document["event"]["code"] == 0xC0000005
+    assert document["event"]["information"] == ["0x8", "0x20000010040"]
+    assert any(thread["name"] == "main" for thread in document["threads"])
+    assert [module["unloaded"] for module in document["modules"]].count(True) == 1
+    assert document["truth"] is None
+
+
+def test_a_deadlock_is_run_and_dumped_without_an_exception(dumptruth: Any) -> None:
+    assert dumptruth("run", "deadlock", "--json").json()["event"] is None
+    assert "without an exception" in dumptruth("run", "deadlock").out
+    assert dumptruth("dump", "deadlock", "-o", "d.dmp", "--truth", "t").status == 0
+    assert dumptruth("check", "d.dmp", "--truth", "t").status == 0
+
+
+def test_dump_records_the_request_that_check_then_takes(dumptruth: Any) -> None:
+    done = dumptruth("dump", "null-read", "-q", "small", "-f", "handle-data", "-f", "THREAD_INFO",
+                     "-f", "DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO", "--comment", "Größe", "-o", "a.dmp",
+                     "--truth", "t")  # fmt: skip
+    assert done.status == 0
+    request = json.loads(Path("t/request.json").read_text(encoding="utf-8"))
+    assert request["format_flags_value"] == 0x2 | 0x800 | 0x400
+    assert (request["qualifier"], request["comment"], request["file"]) == ("DEBUG_DUMP_SMALL", "Größe", "a.dmp")
+    checked = dumptruth("check", "a.dmp", "--truth", "t")
+    assert checked.status == 0
+    assert checked.out.splitlines()[-1] == "a.dmp: CONFORMANT"
+    assert ", 0 unclaimed" in checked.out
+
+
+def test_options_of_check_override_what_was_recorded(dumptruth: Any) -> None:
+    dumptruth("dump", "null-read", "-f", "handle-data", "--comment", "one", "-o", "a.dmp", "--truth", "t")
+    assert dumptruth("check", "a.dmp", "--truth", "t").status == 0
+    for override, rule in (
+        (("--comment", "two"), "TRUE-COMMENT-001"),
+        (("-f", "thread-info"), "TRUE-FLAGS-001"),
+        (("-q", "default"), "TRUE-FLAGS-001"),
+        (("-q", "small", "--comment", "one"), "TRUE-FLAGS-001"),
+    ):
+        done = dumptruth("check", "a.dmp", "--truth", "t", *override)
+        assert done.status == 1, override
+        assert rule in done.out
+    assert dumptruth("check", "a.dmp", "--truth", "t", "-q", 1024, "-f", "handle_data", "--comment", "one").status == 0
+
+
+@pytest.mark.parametrize("spelling", ["default", "DEFAULT", "DEBUG_DUMP_DEFAULT", "debug_user_windows_dump", "0x401"])
+def test_a_qualifier_may_be_spelt_in_several_ways(dumptruth: Any, held: Path, spelling: str) -> None:
+    assert dumptruth("dump", held, "-q", spelling, "-o", "a.dmp", "--json").json()["qualifier"] == "DEBUG_DUMP_DEFAULT"
+
+
+def test_a_dump_from_a_truth_is_the_dump_from_its_scenario(dumptruth: Any, held: Path) -> None:
+    for qualifier in ("small", "default"):
+        assert dumptruth("dump", held, "-q", qualifier, "-o", "one.dmp").status == 0
+        assert dumptruth("dump", "dll-after-unload", "-q", qualifier, "-o", "two.dmp").status == 0
+        assert Path("one.dmp").read_bytes() == Path("two.dmp").read_bytes()
+        assert dumptruth("check", "one.dmp", "--truth", held, "-q", qualifier).status == 0
+
+
+def test_a_truth_can_be_saved_over_the_one_it_came_from(dumptruth: Any, held: Path) -> None:
+    assert dumptruth("dump", held, "-o", "a.dmp", "--truth", "t").status == 0
+    assert dumptruth("dump", "t", "-q", "default", "-o", "b.dmp", "--truth", "t").status == 0
+    assert dumptruth("check", "b.dmp", "--truth", "t").status == 0
+    assert dumptruth("run", "t", "--truth", "t").status == 0
+    assert not Path("t/request.json").exists()
+    assert sorted(path.name for path in Path().iterdir()) == ["a.dmp", "b.dmp", "t"]
+
+
+def test_dump_as_json_says_which_streams_and_why(dumptruth: Any, held: Path) -> None:
+    document = dumptruth("dump", held, "-q", "default", "-f", "filter-paths", "-o", "a.dmp", "--json").json()
+    assert (document["hresult"], document["hresult_name"]) == ("0x00000000", "S_OK")
+    assert document["size"] == Path("a.dmp").stat().st_size
+    assert {stream["type"] for stream in document["streams"]} == {3, 4, 6, 7, 9, 12, 14, 15, 16, 17, 21, 22, 24}
+    assert all(stream["reason"] for stream in document["streams"])
+    assert "FILTER_PATHS" in document["warnings"][0]
+
+
+def test_check_without_truth_judges_the_structure(dumptruth: Any, held: Path) -> None:
+    dumptruth("dump", held, "-o", "a.dmp")
+    done = dumptruth("check", "a.dmp")
+    assert done.status == 0
+    assert "no truth given: only structural rules ran" in done.out
+    assert dumptruth("check", "a.dmp", "--strict").status == 0
+
+
+def test_check_finds_a_changed_byte_of_memory(dumptruth: Any, held: Path) -> None:
+    dumptruth("dump", held, "-q", "default", "-o", "a.dmp")
+    data = bytearray(Path("a.dmp").read_bytes())
+    data[-1] ^= 1
+    Path("a.dmp").write_bytes(data)
+    done = dumptruth("check", "a.dmp", "--truth", held, "-q", "default", "--json", "-")
+    assert done.status == 1
+    report = done.json()
+    assert (report["outcome"], report["exit_status"]) == ("NON_CONFORMANT", 1)
+    assert {item["rule"] for item in report["rules"] if item["verdict"] == "FAIL"} == {"PAGE-BYTES-001"}
+
+
+def test_check_writes_its_json_to_a_file_and_its_text_to_the_screen(dumptruth: Any, held: Path) -> None:
+    dumptruth("dump", held, "-o", "a.dmp")
+    done = dumptruth("check", "a.dmp", "--truth", held, "-q", "small", "--json", "report.json")
+    assert done.out.endswith("a.dmp: CONFORMANT\n")
+    assert json.loads(Path("report.json").read_text(encoding="utf-8"))["outcome"] == "CONFORMANT"
+
+
+def test_a_default_dump_is_replayed_by_check(dumptruth: Any, held: Path) -> None:
+    dumptruth("dump", held, "-q", "default", "-o", "a.dmp")
+    report = dumptruth("check", "a.dmp", "--truth", held, "-q", "default", "--json", "-").json()
+    assert [item["verdict"] for item in report["rules"] if item["rule"] == "XCUT-REPLAY-001"] == ["PASS"]
+
+
+def test_identify_names_dumps_and_what_is_none(dumptruth: Any, held: Path) -> None:
+    dumptruth("dump", held, "-o", "a.dmp")
+    done = dumptruth("identify", "a.dmp")
+    assert done.status == 0
+    assert "minidump" in done.out
+    document = dumptruth("identify", "a.dmp", "--json").json()
+    assert (document["file"], document["kind"]) == ("a.dmp", "minidump")
+    for file, kind in ((held / "truth.json", "text"), (IMAGES / "crash.exe", "pe")):
+        assert dumptruth("identify", file).status == 3
+        assert dumptruth("identify", file, "--json").json()["kind"] == kind
+
+
+def test_rules_are_listed_and_each_of_them_is_explained(dumptruth: Any) -> None:
+    listed = dumptruth("rules", "--json").json()
+    assert len(listed) > 100
+    text = dumptruth("rules").out
+    for rule in listed:
+        assert rule["rule"] in text
+        assert rule["sources"]
+        assert rule["rationale"]
+        done = dumptruth("explain", rule["rule"])
+        assert done.status == 0
+        assert rule["title"] in done.out
+
+
+def test_explain_takes_any_case_and_has_json(dumptruth: Any) -> None:
+    document = dumptruth("explain", "xcut-replay-001", "--json").json()
+    assert document["rule"] == "XCUT-REPLAY-001"
+    assert "fresh machine" in document["rationale"]
+
+
+def test_a_c_file_runs_shows_what_it_prints_and_its_dumps_conform(dumptruth: Any) -> None:
+    pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
+    Path("own.c").write_text(CRASHING, encoding="utf-8")
+    done = dumptruth("run", "own.c")
+    assert done.status == 0
+    assert done.out.splitlines()[:3] == ["console> hello", "debug> first", "debug> second"]
+    assert "own.exe: ACCESS_VIOLATION" in done.out
+    for qualifier in ("small", "default"):
+        done = dumptruth("dump", "own.c", "-q", qualifier, "-o", "own.dmp", "--truth", "t", "--json")
+        assert done.json()["hresult_name"] == "S_OK"
+        assert "console> hello" in done.err
+        assert dumptruth("check", "own.dmp", "--truth", "t").status == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["own.c", "own.dmp", "t"]
+
+
+def test_a_program_gets_its_arguments_and_the_dlls_beside_it(dumptruth: Any) -> None:
+    folder = Path("programs")
+    folder.mkdir()
+    for name in ("crash.exe", "alpha.dll", "beta.dll"):
+        (folder / name).write_bytes((IMAGES / name).read_bytes())
+    event = dumptruth("run", folder / "crash.exe", "--arg", "wild-call", "--json").json()["event"]
+    assert event["address"] == "0xbad00000ba0"
+
+
+def test_demo_runs_every_scenario_under_both_qualifiers(dumptruth: Any) -> None:
+    done = dumptruth("demo", "--out", "kept", "--json")
+    document = done.json()
+    assert done.status == 0
+    assert document["passed"]
+    assert len(document["rows"]) == 34
+    for row in document["rows"]:
+        assert row["outcome"] == "CONFORMANT", row
+        assert row["unclaimed"] == 0
+        assert row["checks"] > 1000
+        assert row["replay"] is (True if row["qualifier"] == "default" and row["event"] is not None else None)
+    assert dumptruth("check", "kept/guard-page/default.dmp", "--truth", "kept/guard-page", "-q", "default").status == 0
+
+
+def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_path: Path) -> None:
+    """A real process, as users start it; a Windows code page gets only characters that it has."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR")}
+    for arguments in (["run", str(held)], ["scenarios"], ["rules"]):
+        code = "from dumptruth.fixtures.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+            env={**environment, "PYTHONIOENCODING": "cp1252"},
+        )
+        assert b"\x1b" not in done.stdout
+        assert done.stdout.decode("cp1252").isascii()
+        assert done.stderr == b""
+
+
+def test_every_error_that_is_expected_exists() -> None:
+    for name in failure.EXPECTED | failure.COMPILER:
+        module, _, kind = name.rpartition(".")
+        found = getattr(__import__(module, fromlist=[kind]), kind)
+        assert issubclass(found, Exception)
+        assert f"{found.__module__}.{found.__qualname__}" == name
