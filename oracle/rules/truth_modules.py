@@ -218,7 +218,7 @@ def unloaded_modules(case: Case) -> Checks:
     applies=own,
 )
 def unloaded_names(case: Case) -> Checks:
-    """The base name, as Windows keeps it."""
+    """The base name, as Windows keeps it: a debugger shows it for an address in a module that is gone."""
     assert case.truth is not None
     names: dict[tuple[int, ...], list[str]] = {}
     for item in case.truth.unloaded_modules:
