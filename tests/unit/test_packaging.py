@@ -1,0 +1,86 @@
+"""The wheel holds everything: the package list and the data patterns are compared with the folders."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = ("emu", "oracle", "fixtures")
+
+
+def _pyproject() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def _folder(package: str) -> Path:
+    """The folder that the mapping gives to ``dumptruth.emu.writer`` and its like."""
+    return ROOT.joinpath(*package.split(".")[1:])
+
+
+def _files(top: str) -> list[Path]:
+    return [path for path in (ROOT / top).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+
+
+def _covered(setuptools: dict[str, Any]) -> set[Path]:
+    return {
+        path
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for path in _folder(package).glob(pattern)
+    }
+
+
+def test_the_package_list_names_exactly_the_folders_that_hold_python() -> None:
+    folders = {path.parent for top in TOP for path in _files(top) if path.suffix == ".py"}
+    expected = {"dumptruth." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    listed = _pyproject()["tool"]["setuptools"]["packages"]
+    assert len(listed) == len(set(listed)), "a package is listed twice"
+    assert set(listed) == expected
+
+
+def test_every_package_is_a_regular_package() -> None:
+    for package in _pyproject()["tool"]["setuptools"]["packages"]:
+        assert (_folder(package) / "__init__.py").is_file(), f"{package} has no __init__.py"
+
+
+def test_every_package_lies_below_a_mapped_folder() -> None:
+    setuptools = _pyproject()["tool"]["setuptools"]
+    assert setuptools["package-dir"] == {f"dumptruth.{top}": top for top in TOP}
+
+
+@pytest.mark.parametrize("top", TOP)
+def test_every_file_that_is_not_python_is_package_data(top: str) -> None:
+    covered = _covered(_pyproject()["tool"]["setuptools"])
+    data = [path for path in _files(top) if path.suffix != ".py"]
+    assert [str(path.relative_to(ROOT)) for path in data if path not in covered] == [], "not in the wheel"
+
+
+def test_every_data_pattern_matches_a_file() -> None:
+    dead = [
+        f"{package}: {pattern}"
+        for package, patterns in _pyproject()["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        if not any(_folder(package).glob(pattern))
+    ]
+    assert dead == []
+
+
+@pytest.mark.parametrize("top", TOP)
+def test_each_top_package_says_that_it_is_typed(top: str) -> None:
+    assert (ROOT / top / "py.typed").is_file()
+    assert "py.typed" in _pyproject()["tool"]["setuptools"]["package-data"][f"dumptruth.{top}"]
+
+
+def test_the_command_is_installed() -> None:
+    assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.cli:main"}
+
+
+def test_the_changelog_describes_the_version_that_is_packaged() -> None:
+    version = _pyproject()["project"]["version"]
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{version}]" in text or "## [Unreleased]" in text
