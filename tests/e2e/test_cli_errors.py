@@ -283,3 +283,26 @@ def test_demo_fails_when_a_scenario_does(tmp_path: Path, monkeypatch: pytest.Mon
 def test_demo_into_a_place_that_is_no_folder_is_refused(refused: Any) -> None:
     Path("file").touch()
     assert "file" in refused(2, "demo", "--out", "file/deep")
+
+
+def test_names_that_would_move_the_cursor_are_escaped(
+    capsys: pytest.CaptureFixture[str], made: Path, tmp_path: Path
+) -> None:
+    truth = tmp_path / "hostile"
+    truth.mkdir()
+    (truth / "memory.bin").write_bytes((made / "truth" / "memory.bin").read_bytes())
+    document = json.loads((made / "truth" / "truth.json").read_text(encoding="utf-8"))
+    document["threads"][0]["name"] = "\x1b[2Jcleared"
+    document["modules"][0]["name"] = "C:\\\ud800\x07.exe"
+    (truth / "truth.json").write_text(json.dumps(document), encoding="utf-8")
+    assert run_command(["run", str(truth)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert r"\x1b[2Jcleared" in out
+    assert r"C:\\ud800\x07.exe" in out
+    assert run_command(["dump", str(truth), "-o", str(tmp_path / "a.dmp")]) == 0
+    capsys.readouterr()
+    assert run_command(["check", str(tmp_path / "a.dmp"), "--truth", str(made / "truth"), "-q", "small"]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\x07" not in out
