@@ -208,13 +208,15 @@ def xstate_size(case: Case) -> Checks:
     misc = case.dump.misc_info
     assert misc is not None
     size = misc["XStateData.ContextSize"]
-    for thread in case.dump.threads:
-        actual = thread.record["ThreadContext.DataSize"]
+    contexts = [(f"context of thread {thread.id:#x}", thread.record) for thread in case.dump.threads]
+    if case.truth is not None and case.dump.exception is not None:  # Crashpad's may be longer than its threads'
+        contexts.append(("context of the exception", case.dump.exception.record))
+    for subject, record in contexts:
+        actual = record["ThreadContext.DataSize"]
         if actual == size:
-            yield ok(f"context of thread {thread.id:#x}")
+            yield ok(subject)
         else:
-            span = thread.record.span_of("ThreadContext.DataSize")
-            yield bad(f"context of thread {thread.id:#x}", f"{size} bytes", str(actual), span)
+            yield bad(subject, f"{size} bytes", str(actual), record.span_of("ThreadContext.DataSize"))
 
 
 @rule(

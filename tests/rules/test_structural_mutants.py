@@ -229,9 +229,3 @@ def test_one_s_own_memory_may_not_overlap_even_with_equal_bytes(small: Any) -> N
     data[at : at + 16] = data[at + 16 : at + 32]
     assert "MDMP-MEMORY-004" not in failing(check(ByteSource(bytes(data))))
     assert "MDMP-MEMORY-004" in failing(check(ByteSource(bytes(data)), small.truth, small.request))
-
-
-def test_one_s_own_context_has_the_exact_size(small: Any) -> None:
-    data = patched(small, (("stream 3", 4 + 0x28, u32(1240)),))
-    assert "MDMP-THREAD-004" not in failing(check(ByteSource(data)))
-    assert "MDMP-THREAD-004" in failing(check(ByteSource(data), small.truth, small.request))

@@ -1,0 +1,161 @@
+"""The laws about rules and mutants (design 10): every rule has its source and its proof, every fault its one rule.
+
+A rule *fails* a dump when its verdict is FAIL, whether or not its level makes the dump non-conformant; so collateral is
+exact. A mutant is judged as its rule asks: a SHOULD rule, and without truth an inferred one, only counts under
+``strict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import pytest
+from dumptruth.fixtures.mutants import all_mutants, mutants_of
+from dumptruth.fixtures.mutants.pristine import pristine
+from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector, mutant
+from dumptruth.fixtures.replayer import replay_dump
+from dumptruth.oracle import ByteSource, Grade, Level, Outcome, Report, Verdict, all_rules, check
+
+RULES = all_rules()
+MUTANTS = all_mutants()
+
+DECORATIVE = {
+    "PAGE-REQUIRED-001": "XCUT-STACK-001 and TRUE-THREAD-003 together imply it; it says so page by page",
+}
+"""Rules that another rule would always have spoken for, and why they stay."""
+
+
+@cache
+def spoilt(name: str) -> Spoilt:
+    made = MUTANTS[name].make(pristine(MUTANTS[name].vector))
+    return made if isinstance(made, Spoilt) else Spoilt(made)
+
+
+def strict_for(subject: Mutant) -> bool:
+    rule = RULES[subject.rule]
+    level = rule.foreign_level if subject.foreign else rule.level
+    return level is not Level.MUST or (subject.foreign and rule.grade is Grade.INFERRED)
+
+
+def judge(subject: Mutant, *, skip: tuple[str, ...] = ()) -> Report:
+    case, made = pristine(subject.vector), spoilt(subject.id)
+    own = not subject.foreign
+    return check(
+        ByteSource(made.data, subject.id),
+        case.truth if own else None,
+        (made.asked or case.asked) if own else None,
+        strict=strict_for(subject),
+        replay=made.replay,
+        skip=skip,
+    )
+
+
+def judge_pristine(vector: Vector, *, own: bool) -> Report:
+    case = pristine(vector)
+    return check(
+        ByteSource(case.data, vector),
+        case.truth if own else None,
+        case.asked if own else None,
+        strict=True,
+        replay=replay_dump,
+    )
+
+
+def failing(report: Report) -> set[str]:
+    return {result.rule for result in report.results if result.verdict is Verdict.FAIL}
+
+
+def ways(vectors: Iterable[Vector]) -> list[tuple[Vector, bool]]:
+    """Every vector with truth, where it has one, and without."""
+    return [(vector, own) for vector in vectors for own in (True, False) if not (own and vector.foreign)]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_says_what_it_asks_why_and_who_says_so(name: str) -> None:
+    rule = RULES[name]
+    assert rule.title
+    assert rule.rationale, "explain prints the docstring"
+    assert rule.sources
+    assert all(source.where and source.grade in Grade for source in rule.sources)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_has_a_mutant(name: str) -> None:
+    assert mutants_of(name), f"nothing trips {name}: it proves nothing"
+
+
+def test_every_mutant_names_rules_that_exist() -> None:
+    named = {rule for subject in MUTANTS.values() for rule in (subject.rule, *subject.collateral)}
+    assert named <= set(RULES)
+    assert not [subject.id for subject in MUTANTS.values() if subject.rule in subject.collateral]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_mutant_fails_its_rule_and_its_declared_collateral_alone(name: str) -> None:
+    subject = MUTANTS[name]
+    assert subject.note, "a mutant's docstring says what goes wrong"
+    report = judge(subject)
+    assert failing(report) == {subject.rule} | subject.collateral
+    assert report.outcome is Outcome.NON_CONFORMANT, report.reason
+    (result,) = (result for result in report.results if result.rule == subject.rule)
+    assert result.counts
+    assert result.findings
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_mutant_is_another_case_than_the_pristine_one(name: str) -> None:
+    made, case = spoilt(name), pristine(MUTANTS[name].vector)
+    assert made.data != case.data or made.asked not in {None, case.asked} or made.replay is not None
+
+
+def test_no_two_mutants_are_the_same_fault() -> None:
+    seen: dict[tuple[Vector, bool, bytes, int], str] = {}
+    for name, subject in MUTANTS.items():
+        made = spoilt(name)
+        key = (subject.vector, subject.foreign, made.data, id(made.asked))
+        assert seen.setdefault(key, name) == name, f"{name} is {seen[key]} again"
+
+
+@pytest.mark.parametrize(("vector", "own"), ways(Vector), ids=str)
+def test_every_pristine_dump_is_conformant_also_under_strict(vector: Vector, own: bool) -> None:
+    report = judge_pristine(vector, own=own)
+    assert failing(report) == set()
+    assert report.outcome is Outcome.CONFORMANT, report.reason
+    assert report.unclaimed == 0
+    assert not [result.rule for result in report.results if result.verdict is Verdict.BLOCKED]
+
+
+def test_every_rule_finds_something_to_check_in_a_pristine_dump() -> None:
+    passing = {
+        result.rule
+        for vector, own in ways(Vector)
+        for result in judge_pristine(vector, own=own).results
+        if result.verdict is Verdict.PASS and result.checks > 0
+    }
+    assert set(RULES) - passing == set(), "no pristine dump has what these rules are about"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_with_any_rule_off_a_mutant_of_it_survives(name: str) -> None:
+    survives = any(
+        judge(subject, skip=(name,)).outcome is Outcome.CONFORMANT
+        for subject in sorted(mutants_of(name), key=lambda subject: len(subject.collateral))
+    )
+    assert survives != (name in DECORATIVE), f"{name}: other rules catch all that it catches"
+
+
+def test_the_order_of_the_rules_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = [mutants_of(name)[0] for name in RULES]
+    before = [sorted(judge(subject).results, key=lambda result: result.rule) for subject in subjects]
+    monkeypatch.setattr("dumptruth.oracle.judge.all_rules", lambda: dict(reversed(RULES.items())))
+    backwards = [judge(subject).results for subject in subjects]
+    assert [result.rule for result in backwards[0]] == list(reversed(RULES))
+    assert [sorted(results, key=lambda result: result.rule) for results in backwards] == before
+
+
+def test_a_mutant_needs_a_proper_name_and_a_vector_that_has_a_truth() -> None:
+    with pytest.raises(ValueError, match="lower-case words"):
+        mutant("MDMP-HEADER-001", "No Name", Vector.SMALL, MUTANTS["MDMP-HEADER-001/cut-inside-the-header"].bug)
+    with pytest.raises(ValueError, match="no truth"):
+        mutant("MDMP-HEADER-001", "name", Vector.X86, MUTANTS["MDMP-HEADER-001/cut-inside-the-header"].bug)
