@@ -66,7 +66,8 @@ def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
         if result.verdict is Verdict.BLOCKED:
             blocked.setdefault(result.blocked_by, []).append(result.rule)
     for by, rules in blocked.items():
-        yield from wrap(f"not judged because of {by}: {', '.join(rules)}", 116, subsequent_indent="  ", break_on_hyphens=False)
+        line = f"not judged because of {by}: {', '.join(rules)}"
+        yield from wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _finding(finding: Finding) -> str:
