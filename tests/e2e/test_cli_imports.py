@@ -1,0 +1,71 @@
+"""What a command imports: help starts at once, and judging needs neither the machine nor the image loader."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dumptruth.fixtures.cli import run_command
+
+HEAVY = ("lief", "unicorn", "rich", "dumptruth.oracle", "dumptruth.emu", "concurrent.futures.process", "numpy")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    for name in ("small", "default"):
+        arguments = ["dump", "null-read", "-q", name, "-o", f"{folder / name}.dmp", "--truth", str(folder / name)]
+        assert run_command(arguments) == 0
+    return folder
+
+
+def _imported(command: list[str], *, absent: tuple[str, ...] = ()) -> tuple[int, set[str]]:
+    """Exit status, and those of HEAVY that a process imports for ``command``; ``absent`` cannot be imported."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "from dumptruth.fixtures.cli import run_command\n"
+        f"status = run_command({command!r})\n"
+        f"print('\\n', status, *(name for name in {HEAVY!r} if sys.modules.get(name)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    status, *names = done.stdout.splitlines()[-1].split()
+    return int(status), set(names)
+
+
+@pytest.mark.parametrize(
+    "command", [["--help"], ["demo", "--help"], ["dump", "--help"], ["check", "-h"], ["--version"]]
+)
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
+    assert _imported(command) == (0, set())
+
+
+def test_identifying_and_judging_import_neither_machine_nor_loader(made: Path) -> None:
+    for command in (["identify", f"{made / 'small.dmp'}"], ["check", f"{made / 'small.dmp'}"], ["rules"]):
+        status, names = _imported(command)
+        assert status == 0
+        assert not names & {"lief", "unicorn"}, command
+
+
+@pytest.mark.parametrize("name", ["small", "default"])
+def test_judging_works_where_neither_is_installed(made: Path, name: str) -> None:
+    command = ["check", f"{made / name}.dmp", "--truth", str(made / name)]
+    assert _imported(command, absent=("lief", "unicorn"))[0] == 0
+    assert _imported(["explain", "XCUT-REPLAY-001"], absent=("lief", "unicorn"))[0] == 0
+
+
+def test_a_target_that_needs_what_is_not_installed_says_so_in_one_line(made: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['unicorn'] = None\n"
+        "from dumptruth.fixtures.cli import run_command\n"
+        "sys.exit(run_command(['run', 'null-read']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "unicorn" in done.stderr
+    assert "not installed" in done.stderr
