@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from .constants import FormatFlag, Hresult, hresult_from_win32
-from .plan.request import DumpRefused, Profile, Request
+from .constants import FormatFlag, Hresult, SessionClass, hresult_from_win32
+from .plan.kernel import KernelPlan
+from .plan.request import DumpRefused, KernelProfile, Profile, Request
 from .plan.user import Plan
 from .snapshot.model import ProcessSnapshot
+from .snapshot.system import SystemSnapshot
 from .writer.faults import Faults
+from .writer.kernel_dump import KernelDump, KernelWriteResult
 from .writer.layout import LayoutError, LayoutMap
 from .writer.minidump import Minidump, WriteResult
 from .writer.sinks import FileHandle, FileSink, HandleSink
@@ -57,11 +60,25 @@ class DumpResult:
     """A dump that was written: the plan with its reasons, the map of every byte, and what people should know."""
 
     hresult: int
-    plan: Plan
+    planned: Plan | KernelPlan
     layout: LayoutMap
     warnings: tuple[str, ...]
     path: Path | None
     """None when a file handle was given."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of a user-mode dump. Raises TypeError when the dump is a kernel's."""
+        if not isinstance(self.planned, Plan):
+            raise TypeError("a kernel-mode dump has a kernel_plan")
+        return self.planned
+
+    @property
+    def kernel_plan(self) -> KernelPlan:
+        """The plan of a kernel-mode dump. Raises TypeError when the dump is a process's."""
+        if not isinstance(self.planned, KernelPlan):
+            raise TypeError("a user-mode dump has a plan")
+        return self.planned
 
     @property
     def size(self) -> int:
@@ -73,20 +90,25 @@ class DebugClient:
 
     ``start_directory`` is the host folder that relative file names are relative to; None: the current one, now. It
     stands for the directory where the debugger was started, so a later change of the current folder does not move it.
-    ``profile`` decides what the documents leave open. ``faults`` makes named steps fail, for tests.
+    The snapshot decides the class of the session: a SystemSnapshot is a kernel-mode target. ``profile`` decides what
+    the documents leave open; None: ``modern`` of a user-mode, ``portable`` of a kernel-mode target. ``faults`` makes
+    named steps fail, for tests.
     """
 
     def __init__(
         self,
-        snapshot: ProcessSnapshot,
+        snapshot: ProcessSnapshot | SystemSnapshot,
         *,
         start_directory: Path | None = None,
-        profile: str = Profile.MODERN,
+        profile: str | None = None,
         faults: Faults | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._start_directory = (Path.cwd() if start_directory is None else Path(start_directory)).absolute()
-        self._profile = profile
+        kernel = isinstance(snapshot, SystemSnapshot)
+        self.session_class = SessionClass.KERNEL if kernel else SessionClass.USER_WINDOWS
+        """What IDebugControl::GetDebuggeeType would call the target's class."""
+        self._profile = profile if profile is not None else KernelProfile.PORTABLE if kernel else Profile.MODERN
         self._faults = faults or Faults()
         self.last_error: str | None = None
         """Why the last WriteDumpFile* failed, in one line; None when it did not."""
@@ -148,9 +170,7 @@ class DebugClient:
         warnings: tuple[str, ...] = ()
         try:
             # Refusals and unreadable memory come before the first touch of any file.
-            dump = Minidump(
-                self._snapshot, Request(qualifier, format_flags, comment, self._profile), faults=self._faults
-            )
+            dump = self._dump(Request(qualifier, format_flags, comment, self._profile))
             if path is not None:
                 written = _emit(dump, FileSink(path, no_overwrite=no_overwrite, faults=self._faults))
             else:
@@ -168,6 +188,11 @@ class DebugClient:
             raise DumpWriteError(hresult_of(error), f"{where}: {error.strerror or error}") from error
         return DumpResult(Hresult.S_OK, written.plan, written.layout, written.warnings + warnings, path)
 
+    def _dump(self, request: Request) -> Minidump | KernelDump:
+        if isinstance(self._snapshot, SystemSnapshot):
+            return KernelDump(self._snapshot, request, faults=self._faults)
+        return Minidump(self._snapshot, request, faults=self._faults)
+
     def _path(self, name: Name | None) -> Path:
         """The host path of a dump's name (spec 1.2). Raises DumpWriteError with E_INVALIDARG."""
         text = os.fsdecode(name) if name is not None else ""
@@ -181,7 +206,7 @@ class DebugClient:
         return self._start_directory / path
 
 
-def _emit(dump: Minidump, sink: FileSink | HandleSink) -> WriteResult:
+def _emit(dump: Minidump | KernelDump, sink: FileSink | HandleSink) -> WriteResult | KernelWriteResult:
     """Write and commit, or leave no trace."""
     try:
         result = dump.emit(sink)

@@ -1,4 +1,4 @@
-"""Sets of addresses as sorted, disjoint, half-open ranges."""
+"""Sets of addresses or page frame numbers as sorted, disjoint, half-open ranges."""
 
 from __future__ import annotations
 
@@ -39,3 +39,34 @@ def subtract(ranges: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
         if at < end:
             left.append((at, end))
     return left
+
+
+def intersect(left: Iterable[Range], right: Iterable[Range]) -> list[Range]:
+    """What lies in both. Both are merged first; the result is sorted and disjoint."""
+    found: list[Range] = []
+    first, second = merge(left), merge(right)
+    one = two = 0
+    while one < len(first) and two < len(second):
+        start, end = max(first[one][0], second[two][0]), min(first[one][1], second[two][1])
+        if start < end:
+            found.append((start, end))
+        if first[one][1] < second[two][1]:
+            one += 1
+        else:
+            two += 1
+    return found
+
+
+def runs_of(numbers: Iterable[int]) -> list[Range]:
+    """The numbers, in any order and with repetitions, as ranges."""
+    found: list[Range] = []
+    start = end = -1
+    for number in sorted(set(numbers)):
+        if number != end:
+            if end > start:
+                found.append((start, end))
+            start = number
+        end = number + 1
+    if end > start:
+        found.append((start, end))
+    return found

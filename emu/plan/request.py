@@ -19,6 +19,21 @@ class Profile(StrEnum):
     """DEFAULT in user mode is refused with E_NOTIMPL, as current debuggers refuse ``.dump /f``."""
 
 
+class KernelProfile(StrEnum):
+    """The on-disk types of a kernel-mode target's dumps: FULL / DEFAULT / ACTIVE, SMALL is 4 (design 11)."""
+
+    PORTABLE = "portable"
+    """1 / 6 / 6: what most readers open (spec kernel 7.1)."""
+    CLASSIC = "classic"
+    """1 / 2 / 6: what Windows 7 writes; it had no active dump, which is a bitmap dump here too."""
+    BITMAP = "bitmap"
+    """5 / 6 / 6: what Windows writes since version 8."""
+    RANGES = "ranges"
+    """10 / 8 / 9: what recent debugger engines write."""
+    HEADER = "header"
+    """Type 3 for every qualifier: the main header alone. No qualifier of DbgEng asks for it."""
+
+
 class DumpRefused(Exception):  # noqa: N818 - it is a refusal, and its HRESULT says which
     """The request cannot be met. ``hresult`` is what the DbgEng method returns, the text says why in one line."""
 
@@ -38,6 +53,7 @@ class Request:
     format_flags: int = 0
     comment: str | None = None
     profile: str = Profile.MODERN
+    """A ``Profile`` for a user-mode target, a ``KernelProfile`` for a kernel-mode one."""
 
     @property
     def qualifier_name(self) -> str:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..plan.request import Request, format_flag_names
-from .model import MemoryRun, ProcessSnapshot
-from .truth_members import NUMBER, SNAPSHOT, TEXT, TruthError, Where, members_of, optional
+from .model import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from .system import PhysicalRun, SystemSnapshot
+from .truth_members import NUMBER, SNAPSHOT, TEXT, Kind, TruthError, Where, members_of, optional
+from .truth_system import SYSTEM_SNAPSHOT
 
-__all__ = ["TruthError", "load", "load_request", "save", "save_request", "source_of"]
+__all__ = [
+    "Snapshot", "TruthError", "load", "load_request", "load_snapshot", "load_system", "save", "save_request",
+    "source_of",
+]  # fmt: skip
+
+Snapshot = ProcessSnapshot | SystemSnapshot
 
 TRUTH_FILE = "truth.json"
 MEMORY_FILE = "memory.bin"
 REQUEST_FILE = "request.json"
 
 _HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
+_KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
+_HOLE = bytes(1 << 16)
+"""Zeros of at least this length become a hole in ``memory.bin``."""
 
 
 def save(
-    snapshot: ProcessSnapshot, directory: Path, *, source: str = "", request: Request | None = None, file: str = ""
+    snapshot: Snapshot, directory: Path, *, source: str = "", request: Request | None = None, file: str = ""
 ) -> None:
     """Write ``truth.json`` and ``memory.bin`` into ``directory``, which is made when it is not there.
 
@@ -30,14 +41,7 @@ def save(
     of the dump, for people. All or nothing: the files are written beside the directory and moved in when they are
     complete. Raises TruthError when the directory cannot be written.
     """
-    offset = 0
-    index = []
-    for run in snapshot.memory:
-        index.append({"start": hex(run.start), "size": hex(len(run.data)), "offset": hex(offset)})
-        offset += len(run.data)
-    document: dict[str, Any] = {**_HEAD, "source": source}
-    for name, kind in SNAPSHOT.items():
-        document[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
+    document = _document(snapshot, source)
     directory = directory.absolute()
     staging = directory.parent / f".{directory.name}.saving"
     try:
@@ -46,7 +50,7 @@ def save(
         try:
             with (staging / MEMORY_FILE).open("wb") as memory:
                 for run in snapshot.memory:
-                    memory.write(run.data)
+                    _write_sparse(memory, memoryview(run.data))
             _write_json(staging / TRUTH_FILE, document)
             if request is not None:
                 _write_json(staging / REQUEST_FILE, _request_document(request, file))
@@ -55,6 +59,36 @@ def save(
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise TruthError(f"{directory}: cannot save the truth: {error.strerror or error}") from error
+
+
+def _document(snapshot: Snapshot, source: str) -> dict[str, Any]:
+    kernel = isinstance(snapshot, SystemSnapshot)
+    offset = 0
+    index: list[dict[str, str]] = []
+    for run in snapshot.memory:
+        if isinstance(run, PhysicalRun):
+            place = {"base_page": hex(run.base_page), "page_count": hex(run.page_count)}
+        else:
+            place = {"start": hex(run.start), "size": hex(len(run.data))}
+        index.append({**place, "offset": hex(offset)})
+        offset += len(run.data)
+    document: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
+    for name, kind in (SYSTEM_SNAPSHOT if kernel else SNAPSHOT).items():
+        document[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
+    return document
+
+
+def _write_sparse(file: BinaryIO, data: memoryview) -> None:
+    """The bytes; long stretches of zeros as holes, where the file system has them."""
+    start = at = 0
+    while at < len(data):
+        end = at + len(_HOLE)
+        if end < len(data) and data[at:end] == _HOLE:  # the last bytes are always written: they set the length
+            file.write(data[start:at])
+            file.seek(len(_HOLE), os.SEEK_CUR)
+            start = end
+        at = end
+    file.write(data[start:])
 
 
 def _move_in(staging: Path, directory: Path) -> None:
@@ -68,16 +102,43 @@ def _move_in(staging: Path, directory: Path) -> None:
 
 
 def load(directory: Path) -> ProcessSnapshot:
-    """The snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    """The user-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    values, where = _load(directory, SNAPSHOT, _HEAD)
+    index = [(row["start"], row["size"], row["offset"]) for row in values["memory"]]
+    values["memory"] = tuple(
+        MemoryRun(start, data) for start, data in _read_memory(directory / MEMORY_FILE, index, where, "start")
+    )
+    return ProcessSnapshot(**values)
+
+
+def load_system(directory: Path) -> SystemSnapshot:
+    """The kernel-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    values, where = _load(directory, SYSTEM_SNAPSHOT, _KERNEL_HEAD)
+    index = [(row["base_page"] * PAGE_SIZE, row["page_count"] * PAGE_SIZE, row["offset"]) for row in values["memory"]]
+    values["memory"] = tuple(
+        PhysicalRun(start // PAGE_SIZE, data)
+        for start, data in _read_memory(directory / MEMORY_FILE, index, where, "base_page")
+    )
+    if not 0 <= values["crashing_processor"] < len(values["processors"]):
+        raise (where / "crashing_processor").error("expected the index of a processor")
+    return SystemSnapshot(**values)
+
+
+def load_snapshot(directory: Path) -> Snapshot:
+    """The snapshot that ``directory`` holds, of whichever mode. Raises TruthError."""
+    document = _read_json(directory / TRUTH_FILE)
+    kernel = isinstance(document, dict) and document.get("mode") == _KERNEL_HEAD["mode"]
+    return load_system(directory) if kernel else load(directory)
+
+
+def _load(directory: Path, members: Mapping[str, Kind], head: Mapping[str, Any]) -> tuple[dict[str, Any], Where]:
     path = directory / TRUTH_FILE
     where = Where(path, "")
-    document = members_of(_read_json(path), where, [*_HEAD, "source", *SNAPSHOT])
-    for name, value in _HEAD.items():
+    document = members_of(_read_json(path), where, [*head, "source", *members])
+    for name, value in head.items():
         if document[name] != value:
             raise (where / name).error(f"expected {json.dumps(value)}, found {json.dumps(document[name])[:40]}")
-    values = {name: kind.read(document[name], where / name) for name, kind in SNAPSHOT.items()}
-    values["memory"] = _read_memory(directory / MEMORY_FILE, values["memory"], where / "memory")
-    return ProcessSnapshot(**values)
+    return {name: kind.read(document[name], where / name) for name, kind in members.items()}, where
 
 
 def source_of(directory: Path) -> str:
@@ -89,21 +150,25 @@ def source_of(directory: Path) -> str:
     return str(TEXT.read(document["source"], Where(path, "source")))
 
 
-def _read_memory(path: Path, index: Sequence[Mapping[str, int]], where: Where) -> tuple[MemoryRun, ...]:
-    offset, end = 0, -1
-    for number, row in enumerate(index):
-        if row["offset"] != offset:
-            raise (where / number / "offset").error(f"expected {offset:#x}, where the run before it ends")
-        if row["size"] == 0 or row["start"] <= end:
-            raise (where / number / "start").error("runs are not empty, sorted, and never touch")
-        offset += row["size"]
-        end = row["start"] + row["size"]
+def _read_memory(
+    path: Path, index: Sequence[tuple[int, int, int]], top: Where, start_name: str
+) -> list[tuple[int, bytes]]:
+    """The runs' bytes. ``index``: (start, size, offset) of each."""
+    where = top / "memory"
+    expected, end = 0, -1
+    for number, (start, size, offset) in enumerate(index):
+        if offset != expected:
+            raise (where / number / "offset").error(f"expected {expected:#x}, where the run before it ends")
+        if size == 0 or start <= end:
+            raise (where / number / start_name).error("runs are not empty, sorted, and never touch")
+        expected += size
+        end = start + size
     try:
-        size = path.stat().st_size
-        if size != offset:
-            raise TruthError(f"{path}: {size} bytes, but {TRUTH_FILE} lists {offset} bytes of memory")
+        length = path.stat().st_size
+        if length != expected:
+            raise TruthError(f"{path}: {length} bytes, but {TRUTH_FILE} lists {expected} bytes of memory")
         with path.open("rb") as memory:
-            return tuple(MemoryRun(row["start"], memory.read(row["size"])) for row in index)
+            return [(start, memory.read(size)) for start, size, _ in index]
     except OSError as error:
         raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
 

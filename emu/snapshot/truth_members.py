@@ -99,7 +99,9 @@ def optional(kind: Kind) -> Kind:
     )
 
 
-def _list(kind: Kind, length: int | None = None) -> Kind:
+def list_of(kind: Kind, length: int | None = None) -> Kind:
+    """An array, a tuple in the snapshot; of exactly ``length`` items where one is given."""
+
     def read(value: Any, where: Where) -> tuple[Any, ...]:
         if not isinstance(value, list) or (length is not None and len(value) != length):
             raise where.error(f"expected an array{f' of {length}' if length is not None else ''}")
@@ -108,7 +110,9 @@ def _list(kind: Kind, length: int | None = None) -> Kind:
     return Kind(lambda value: [kind.write(item) for item in value], read)
 
 
-def _object(make: Callable[..., Any], members: Mapping[str, Kind]) -> Kind:
+def object_of(make: Callable[..., Any], members: Mapping[str, Kind]) -> Kind:
+    """An object with exactly these members, which ``make`` takes by name."""
+
     def write(value: Any) -> dict[str, Any]:
         return {name: kind.write(getattr(value, name)) for name, kind in members.items()}
 
@@ -138,15 +142,16 @@ def _registers_read(value: Any, where: Where) -> tuple[tuple[str, int], ...]:
     return tuple((name, _read_hex(number, where / name)) for name, number in value.items())
 
 
-_CONTEXT = _object(
+REGISTERS = Kind(lambda pairs: {name: hex(value) for name, value in pairs}, _registers_read)
+CONTEXT = object_of(
     Context,
     {
         "context_flags": NUMBER,
-        "registers": Kind(lambda pairs: {name: hex(value) for name, value in pairs}, _registers_read),
+        "registers": REGISTERS,
         "fxsave": BYTES,
     },
 )
-_SYSTEM = _object(
+_SYSTEM = object_of(
     SystemInformation,
     {
         "architecture": TEXT,
@@ -159,7 +164,7 @@ _SYSTEM = _object(
         "build_number": NUMBER,
         "csd_version": TEXT,
         "suite_mask": NUMBER,
-        "processor_features": _list(HEX, 2),
+        "processor_features": list_of(HEX, 2),
         "build_string": TEXT,
         "time_zone_id": NUMBER,
         "time_zone_bias": NUMBER,
@@ -180,7 +185,7 @@ _SYSTEM = _object(
         "peak_commitment": HEX,
     },
 )
-_VM = _object(
+_VM = object_of(
     VmCounters,
     {
         "page_fault_count": NUMBER,
@@ -199,7 +204,7 @@ _VM = _object(
         "shared_commit_usage": HEX,
     },
 )
-_PROCESS = _object(
+_PROCESS = object_of(
     ProcessInformation,
     {
         "process_id": NUMBER,
@@ -215,7 +220,7 @@ _PROCESS = _object(
         "vm": _VM,
     },
 )
-_THREAD = _object(
+_THREAD = object_of(
     Thread,
     {
         "thread_id": NUMBER,
@@ -234,14 +239,14 @@ _THREAD = _object(
         "start_address": HEX,
         "affinity": HEX,
         "state": TEXT,
-        "context": _CONTEXT,
+        "context": CONTEXT,
     },
 )
-_SECTION = _object(
+_SECTION = object_of(
     Section, {"name": TEXT, "virtual_address": NUMBER, "virtual_size": NUMBER, "characteristics": NUMBER}
 )
 _CODE_VIEW = Kind(lambda value: value.record.hex(), lambda value, where: CodeView(_read_bytes(value, where)))
-_MODULE = _object(
+_MODULE = object_of(
     Module,
     {
         "base": HEX,
@@ -249,18 +254,18 @@ _MODULE = _object(
         "checksum": NUMBER,
         "time_date_stamp": NUMBER,
         "name": TEXT,
-        "version_info": optional(_list(NUMBER, 13)),
+        "version_info": optional(list_of(NUMBER, 13)),
         "code_view": optional(_CODE_VIEW),
         "dll_characteristics": NUMBER,
         "size_of_headers": NUMBER,
-        "sections": _list(_SECTION),
+        "sections": list_of(_SECTION),
     },
 )
-_UNLOADED = _object(
+_UNLOADED = object_of(
     UnloadedModule,
     {"base": HEX, "size": NUMBER, "checksum": NUMBER, "time_date_stamp": NUMBER, "name": TEXT},
 )
-_REGION = _object(
+_REGION = object_of(
     Region,
     {
         "base": HEX,
@@ -272,7 +277,7 @@ _REGION = _object(
         "type": NUMBER,
     },
 )
-_HANDLE = _object(
+_HANDLE = object_of(
     Handle,
     {
         "value": NUMBER,
@@ -284,7 +289,7 @@ _HANDLE = _object(
         "pointer_count": NUMBER,
     },
 )
-_EXCEPTION = _object(
+_EXCEPTION = object_of(
     ExceptionEvent,
     {
         "thread_id": NUMBER,
@@ -292,28 +297,34 @@ _EXCEPTION = _object(
         "flags": NUMBER,
         "record": HEX,
         "address": HEX,
-        "information": _list(HEX),
+        "information": list_of(HEX),
         "first_chance": BOOL,
-        "context": _CONTEXT,
+        "context": CONTEXT,
     },
 )
-_SPAN = Kind(
-    lambda pair: {"start": hex(pair[0]), "size": hex(pair[1])},
-    lambda value, where: tuple(
-        _read_hex(members_of(value, where, ("start", "size"))[name], where / name) for name in ("start", "size")
-    ),
-)
+
+
+def pair_of(*names: str) -> Kind:
+    """An object of hexadecimal members; a tuple of their numbers in the snapshot."""
+
+    def read(value: Any, where: Where) -> tuple[int, ...]:
+        found = members_of(value, where, names)
+        return tuple(_read_hex(found[name], where / name) for name in names)
+
+    return Kind(lambda numbers: {name: hex(number) for name, number in zip(names, numbers, strict=True)}, read)
+
+
 SNAPSHOT = {
     "system": _SYSTEM,
     "process": _PROCESS,
     "time": HEX,
     "start_directory": TEXT,
-    "threads": _list(_THREAD),
-    "modules": _list(_MODULE),
-    "unloaded_modules": _list(_UNLOADED),
-    "regions": _list(_REGION),
-    "memory": _list(_object(dict, {"start": HEX, "size": HEX, "offset": HEX})),
-    "unreadable": _list(_SPAN),
-    "handles": _list(_HANDLE),
+    "threads": list_of(_THREAD),
+    "modules": list_of(_MODULE),
+    "unloaded_modules": list_of(_UNLOADED),
+    "regions": list_of(_REGION),
+    "memory": list_of(object_of(dict, {"start": HEX, "size": HEX, "offset": HEX})),
+    "unreadable": list_of(pair_of("start", "size")),
+    "handles": list_of(_HANDLE),
     "exception": optional(_EXCEPTION),
 }

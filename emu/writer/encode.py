@@ -11,6 +11,8 @@ from typing import Any
 from .layout import Cite, FieldMap, Label, LayoutOverflow, Section
 from .structs import MINIDUMP_STRING, Packed, StructType
 
+UNSET = object()
+"""The value of a field that is not stored: the background shows."""
 NO_LOCATION = {"DataSize": 0, "Rva": 0}
 
 
@@ -59,15 +61,23 @@ def _nested(found: dict[str, tuple[int, int]], name: str, at: int, ctype: Any) -
 
 
 def add_struct(
-    section: Section, path: str, struct: type[Packed], values: Mapping[str, Any], *, zero: Collection[str] = ()
+    section: Section,
+    path: str,
+    struct: type[Packed],
+    values: Mapping[str, Any],
+    *,
+    zero: Collection[str] = (),
+    background: bytes = b"\0",
 ) -> Label:
     """Append one structure to a section and return the label of its start.
 
     ``values`` gives every field: a number, a Label to be cited, bytes or a sequence for an array, a mapping for a
-    nested structure. A field may be left out only when ``zero`` names it. Raises TypeError for a field that is missing
-    or unknown, LayoutOverflow for a number that does not fit.
+    nested structure, UNSET. A field may be left out only when ``zero`` names it. Fields with the value UNSET, and
+    elements that an array leaves out, hold ``background``, repeated from the start of the structure on. Raises
+    TypeError for a field that is missing or unknown, LayoutOverflow for a number that does not fit.
     """
-    encoder = _Encoder(path, ctypes.sizeof(struct))
+    size = ctypes.sizeof(struct)
+    encoder = _Encoder(path, (background * (-(-size // len(background))))[:size])
     encoder.structure("", 0, struct, {**dict.fromkeys(zero, 0), **values})
     return section.add(path, struct.__name__, encoder.data, fields=fields_of(struct), cites=encoder.cites)
 
@@ -75,9 +85,9 @@ def add_struct(
 class _Encoder:
     """The bytes of one structure, and the cites that are still open in it. ``path`` is for errors."""
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, background: bytes) -> None:
         self.path = path
-        self.data = bytearray(size)
+        self.data = bytearray(background)
         self.cites: list[Cite] = []
 
     def structure(self, prefix: str, at: int, struct: Any, values: Mapping[str, Any]) -> None:
@@ -92,6 +102,8 @@ class _Encoder:
 
     def value(self, field: str, at: int, ctype: Any, value: Any) -> None:
         size = ctypes.sizeof(ctype)
+        if value is UNSET:
+            return
         if isinstance(value, Label):
             self.cites.append(Cite(field, at, size, value))
         elif isinstance(value, (bytes, bytearray)):

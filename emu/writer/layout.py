@@ -100,10 +100,15 @@ class Entry:
 class _Part:
     path: str
     kind: str
-    data: memoryview
+    data: memoryview | int
+    """The bytes; a number: so many zeros."""
     fields: FieldMap
     cites: Sequence[Cite]
     start: Label
+
+    @property
+    def size(self) -> int:
+        return self.data if isinstance(self.data, int) else self.data.nbytes
 
 
 class Section:
@@ -133,6 +138,15 @@ class Section:
         start = Label(path)
         self._parts.append(_Part(path, kind, view, fields, cites, start))
         self.size += view.nbytes
+        return start
+
+    def add_zeros(self, path: str, kind: str, size: int) -> Label:
+        """Append ``size`` zero bytes, which take no memory, and in a file that can have holes no disk either."""
+        if self._frozen:
+            raise LayoutError(f"{self.path}: {path} comes after the freeze")
+        start = Label(path)
+        self._parts.append(_Part(path, kind, size, NO_FIELDS, (), start))
+        self.size += size
         return start
 
     def freeze(self) -> Iterable[_Part]:
@@ -190,6 +204,8 @@ class Sink(Protocol):
 
     def write(self, data: Buffer) -> None: ...
 
+    def write_zeros(self, size: int) -> None: ...
+
     def patch(self, offset: int, data: bytes) -> None: ...
 
 
@@ -198,7 +214,7 @@ class Layout:
 
     def __init__(self) -> None:
         self._placed: list[tuple[int, int | None, int, Section]] = []
-        self._parts: list[memoryview] = []
+        self._parts: list[memoryview | int] = []
         self._map: LayoutMap | None = None
 
     def place(self, section: Section, *, at: int | None = None, align: int = 1, phase: int = 0) -> None:
@@ -224,15 +240,15 @@ class Layout:
                 raise Overlap(f"{section.path} is to start at {start:#x}, but {sections[-1].path} ends at {end:#x}")
             if start > end:
                 entries.append(Entry(f"Padding[{end:#x}]", "padding", end, start - end))
-                self._parts.append(memoryview(bytes(start - end)))
+                self._parts.append(start - end)
             section.start.resolve(start)
             end = start
             for part in section.freeze():
                 part.start.resolve(end)
-                entries.append(Entry(part.path, part.kind, end, part.data.nbytes, part.fields))
+                entries.append(Entry(part.path, part.kind, end, part.size, part.fields))
                 self._parts.append(part.data)
                 parts.append(part)
-                end += part.data.nbytes
+                end += part.size
             section.length.resolve(end - start)
             sections.append(Entry(section.path, "section", start, end - start))
         for part in parts:
@@ -252,10 +268,19 @@ class Layout:
         written = 0
         kept = b""
         for entry, data in zip(self._map.entries, self._parts, strict=True):
-            if data.nbytes != entry.size or entry.offset != written:
-                raise LayoutError(f"{entry.path}: reserved {entry.size:#x} bytes, writes {data.nbytes:#x}")
-            written += data.nbytes
-            if held and entry.offset <= held[0] < entry.end:
+            size = data if isinstance(data, int) else data.nbytes
+            if size != entry.size or entry.offset != written:
+                raise LayoutError(f"{entry.path}: reserved {entry.size:#x} bytes, writes {size:#x}")
+            written += size
+            if isinstance(data, int):
+                if size < _CHUNK:
+                    chunk += bytes(size)
+                else:
+                    if chunk:
+                        sink.write(chunk)
+                        chunk = bytearray()
+                    sink.write_zeros(size)
+            elif held and entry.offset <= held[0] < entry.end:
                 at = held[0] - entry.offset
                 kept = bytes(data[at : at + held[1]])
                 content = bytearray(data)
@@ -278,6 +303,8 @@ class Layout:
 
 
 def _fill(part: _Part) -> None:
+    if isinstance(part.data, int):
+        return
     for cite in part.cites:
         try:
             value = cite.label.value

@@ -30,6 +30,9 @@ class BytesSink:
     def write(self, data: Buffer) -> None:
         self._data += data
 
+    def write_zeros(self, size: int) -> None:
+        self._data += bytes(size)
+
     def patch(self, offset: int, data: bytes) -> None:
         self._data[offset : offset + len(data)] = data
 
@@ -66,6 +69,12 @@ class FileSink:
     def write(self, data: Buffer) -> None:
         self._faults.reach(FaultPoint.WRITE)
         _write_all(self._file, data)
+
+    def write_zeros(self, size: int) -> None:
+        """A hole, where the file system has them: only its last byte is written."""
+        self._faults.reach(FaultPoint.SEEK)
+        self._file.seek(size - 1, os.SEEK_CUR)
+        self.write(b"\0")
 
     def patch(self, offset: int, data: bytes) -> None:
         self._faults.reach(FaultPoint.SEEK)
@@ -130,6 +139,12 @@ class HandleSink:
     def write(self, data: Buffer) -> None:
         self._faults.reach(FaultPoint.WRITE)
         _write_all(self._file, data)
+
+    def write_zeros(self, size: int) -> None:
+        """A hole, where the file system has them: only its last byte is written."""
+        self._faults.reach(FaultPoint.SEEK)
+        self._file.seek(size - 1, os.SEEK_CUR)
+        self.write(b"\0")
 
     def patch(self, offset: int, data: bytes) -> None:
         self._faults.reach(FaultPoint.SEEK)

@@ -138,14 +138,14 @@ def test_the_snapshot_model_imports_only_the_standard_library() -> None:
     ] == []
 
 
+SNAPSHOTS = ("dumptruth.emu.snapshot.model", "dumptruth.emu.snapshot.system")
+
+
 @pytest.mark.parametrize(
     ("part", "allowed"),
     [
-        ("emu/plan", ("dumptruth.emu.plan", "dumptruth.emu.snapshot.model", "dumptruth.emu.constants")),
-        (
-            "emu/writer",
-            ("dumptruth.emu.writer", "dumptruth.emu.plan", "dumptruth.emu.snapshot.model", "dumptruth.emu.constants"),
-        ),
+        ("emu/plan", ("dumptruth.emu.plan", *SNAPSHOTS, "dumptruth.emu.constants")),
+        ("emu/writer", ("dumptruth.emu.writer", "dumptruth.emu.plan", *SNAPSHOTS, "dumptruth.emu.constants")),
     ],
 )
 def test_plan_and_writer_know_a_snapshot_and_nothing_of_how_it_came_to_be(part: str, allowed: tuple[str, ...]) -> None:

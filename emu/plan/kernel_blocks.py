@@ -1,0 +1,186 @@
+"""The data blocks of a small kernel dump: which memory real ones were measured to have (spec kernel 3.5)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..snapshot.model import PAGE_SIZE
+from ..snapshot.system import SystemSnapshot
+from .kernel_constants import KERNEL_HALF, PAGE_SHIFT
+from .kernel_debugger_data import KDDEBUGGER_DATA64
+from .kernel_memory import VirtualMemory
+from .ranges import Range, merge, subtract
+
+_TABLE_ENTRY = 0x10
+_VERIFIER_DATA = 0x9C
+_BUILD_LAB = 0x100
+_CONTEXT = 0x4D0
+_POINTED = 0x100
+_STACK_CAP = 0x2000
+_MAXIMUM_POINTED = 256
+"""Blocks that a word on the stack points at: real dumps hold hundreds."""
+_MAXIMUM_TRIAGE_ARRAY = 0x100
+_REGISTERS = (
+    "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPlan:
+    """[address, address + size) of virtual memory, and why it is there."""
+
+    address: int
+    size: int
+    reason: str
+
+
+def reserved(blocks: Sequence[BlockPlan]) -> int:
+    """Bytes that the table and the blocks take up, each block counted as padded to 8 (spec kernel 3.8 step 7)."""
+    return sum(_TABLE_ENTRY + -(-block.size // 8) * 8 for block in blocks)
+
+
+def data_blocks(
+    snapshot: SystemSnapshot,
+    memory: VirtualMemory,
+    kdbg: KDDEBUGGER_DATA64,
+    stack: BlockPlan,
+    *,
+    rich: bool,
+    layout_b: bool,
+    room: int | None,
+) -> tuple[list[BlockPlan], int]:
+    """The blocks in the order of collection, and how many did not fit into ``room`` bytes (None: no limit).
+
+    ``rich``: what builds from 19041 on collect; layout B collects less again, as measured.
+    """
+    found = _Collection(memory, room)
+    if layout_b:
+        _callback_ranges(found, snapshot)
+        _addresses(found, snapshot)
+        rip = snapshot.processors[snapshot.crashing_processor].context["Rip"]
+        found.add(rip - 0x100, 0x200, "code around the instruction pointer", again=True)
+        return found.blocks, found.dropped
+    found.add(kdbg.MmVerifierData, _VERIFIER_DATA, "MmVerifierData")
+    if not rich:
+        found.add(kdbg.MmBadPagesDetected, 4, "MmBadPagesDetected")
+        found.add(kdbg.MmZeroedPageSingleBitErrorsDetected, 4, "MmZeroedPageSingleBitErrorsDetected")
+    found.add(kdbg.NtBuildLab, _BUILD_LAB, "NtBuildLab")
+    found.add(stack.address, min(stack.size, _STACK_CAP), "the crashing stack at its address")
+    if rich:
+        _processors(found, snapshot, kdbg)
+    _registered_ranges(found, memory, kdbg)
+    _callback_ranges(found, snapshot)
+    _addresses(found, snapshot)
+    if rich:
+        _pointed(found, snapshot, stack)
+    return found.blocks, found.dropped
+
+
+class _Collection:
+    """Blocks that do not overlap, unless asked to, and whose every byte can be read."""
+
+    def __init__(self, memory: VirtualMemory, room: int | None) -> None:
+        self.memory = memory
+        self.blocks: list[BlockPlan] = []
+        self.dropped = 0
+        self._room = room
+        self._covered: list[Range] = []
+
+    def add(self, address: int, size: int, reason: str, *, again: bool = False) -> int:
+        """Add what of the range can be read and is not there yet; return the bytes that were added."""
+        if address <= 0 or size <= 0 or address >= 1 << 64:
+            return 0
+        parts = self.memory.readable(address, size)
+        added = 0
+        for start, end in parts if again else subtract(parts, self._covered):
+            block = BlockPlan(start, end - start, f"spec 3.5: {reason}")
+            cost = reserved([block])
+            if self._room is not None and cost > self._room:
+                self.dropped += 1
+                continue
+            if self._room is not None:
+                self._room -= cost
+            self.blocks.append(block)
+            added += end - start
+        self._covered = merge([*self._covered, *parts])
+        return added
+
+
+def _processors(found: _Collection, snapshot: SystemSnapshot, kdbg: KDDEBUGGER_DATA64) -> None:
+    found.add(kdbg.KiProcessorBlock, 8 * len(snapshot.processors), "KiProcessorBlock")
+    for processor in snapshot.processors:
+        name = f"processor {processor.number}"
+        found.add(processor.kprcb, kdbg.SizePrcb, f"KPRCB of {name}")
+        context = found.memory.pointer(processor.kprcb + kdbg.OffsetPrcbContext) if kdbg.OffsetPrcbContext else None
+        found.add(context or 0, _CONTEXT, f"CONTEXT of {name}")
+        pointer = processor.context["Rsp"]
+        if processor.stack_limit <= pointer < processor.stack_base:
+            found.add(pointer, min(processor.stack_base - pointer, _STACK_CAP), f"stack of {name}")
+
+
+def _registered_ranges(found: _Collection, memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64) -> None:
+    """IopTriageDumpDataBlocks: the kernel's own table of ranges, {start, end} each."""
+    data = memory.read(kdbg.IopNumTriageDumpDataBlocks, 4) if kdbg.IopNumTriageDumpDataBlocks else None
+    if data is None:
+        return
+    found.add(kdbg.IopNumTriageDumpDataBlocks, 4, "IopNumTriageDumpDataBlocks")
+    count = min(int.from_bytes(data, "little"), _MAXIMUM_TRIAGE_ARRAY)
+    found.add(kdbg.IopTriageDumpDataBlocks, 16 * count, "IopTriageDumpDataBlocks")
+    rows = memory.read(kdbg.IopTriageDumpDataBlocks, 16 * count) or b""
+    for start, end in struct.iter_unpack("<QQ", rows):
+        found.add(start, min(end - start, 0x10_0000), "range of IopTriageDumpDataBlocks")
+
+
+def _callback_ranges(found: _Collection, snapshot: SystemSnapshot) -> None:
+    for address, size in snapshot.triage_data:
+        found.add(address, size, "asked for by a KbCallbackTriageDumpData callback")
+
+
+def _addresses(found: _Collection, snapshot: SystemSnapshot) -> None:
+    """The page-table entries of addresses of interest, and the pages around registers and instruction pointer."""
+    processor = snapshot.processors[snapshot.crashing_processor]
+    context = processor.context.as_mapping()
+    registers = [(name, context[name]) for name in _REGISTERS]
+    fault = [("Cr2", dict(processor.special_registers).get("Cr2", 0))]
+    parameters = [(f"bug check parameter {n}", value) for n, value in enumerate(snapshot.bug_check.parameters, 1)]
+    for name, value in [("Rip", context["Rip"]), *registers, *fault, *parameters]:
+        for address in _entries(found.memory, value):
+            found.add(address, 8, f"page-table entry of {name}")
+    found.add(context["Rip"] & -PAGE_SIZE, PAGE_SIZE, "page of the instruction pointer")
+    for name, value in registers:
+        if value >= KERNEL_HALF:
+            found.add(value & -PAGE_SIZE, PAGE_SIZE, f"page around {name}")
+
+
+def _entries(memory: VirtualMemory, address: int) -> Iterator[int]:
+    """Where the self-map shows the entries of an address, from the root's down to where the walk ends."""
+    index = memory.self_map()
+    if index is None or address < PAGE_SIZE:
+        return
+    base = 0xFFFF_0000_0000_0000 | index << 39
+    places = []
+    at = address
+    for _ in range(4):
+        at = base + (at >> 9 & 0x7F_FFFF_FFF8)
+        places.append(at)
+    for place in reversed(places):
+        entry = memory.pointer(place)
+        if entry is None:
+            return
+        yield place
+        if not entry & 1 or (entry & 0x80 and place != places[3]):
+            return
+
+
+def _pointed(found: _Collection, snapshot: SystemSnapshot, stack: BlockPlan) -> None:
+    """Memory that words in registers and on the stack point at, starting at the pointer."""
+    context = snapshot.processors[snapshot.crashing_processor].context.as_mapping()
+    words = [context[name] for name in _REGISTERS]
+    data = found.memory.read(stack.address, stack.size) or b""
+    words += [word for (word,) in struct.iter_unpack("<Q", data)]
+    left = _MAXIMUM_POINTED
+    for word in dict.fromkeys(words):
+        if word >= KERNEL_HALF and left and word >> PAGE_SHIFT != (1 << 52) - 1:
+            left -= bool(found.add(word, _POINTED, "memory that a register or the stack points at"))

@@ -1,0 +1,193 @@
+"""The memory of a stopped machine as the plan reads it: by page frame, and by virtual address through the page tables.
+
+The page tables are walked here by a reader of our own, over the snapshot's physical memory (spec kernel 4.8).
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from ..snapshot.model import PAGE_SIZE
+from ..snapshot.system import SystemSnapshot
+from .kernel_constants import PAGE_SHIFT
+from .ranges import Range, intersect, merge, runs_of
+
+_PRESENT = 1 << 0  # AMD64 Architecture Programmer's Manual vol. 2, 5.4
+_LARGE = 1 << 7
+_FRAME = 0x000F_FFFF_FFFF_F000
+_TABLE = struct.Struct("<512Q")
+_ENTRY = struct.Struct("<Q")
+_ZERO_PAGE = memoryview(bytes(PAGE_SIZE))
+KERNEL_ENTRIES = (256, 512)
+USER_ENTRIES = (0, 256)
+
+
+def pages(runs: Iterable[tuple[int, int]]) -> list[Range]:
+    """Runs of (first PFN, count) as ranges of PFNs."""
+    return merge((base, base + count) for base, count in runs)
+
+
+class PhysicalMemory:
+    """RAM by page frame number: every question costs a binary search."""
+
+    def __init__(self, snapshot: SystemSnapshot) -> None:
+        self.ram = pages(snapshot.physical_runs)
+        self.unreadable = pages(snapshot.unreadable_pages)
+        self._ram_starts = [start for start, _ in self.ram]
+        self._runs = snapshot.memory
+        self._starts = [run.base_page for run in snapshot.memory]
+
+    def is_ram(self, pfn: int) -> bool:
+        index = bisect_right(self._ram_starts, pfn) - 1
+        return index >= 0 and pfn < self.ram[index][1]
+
+    def _touched(self, pfn: int) -> tuple[memoryview, int] | None:
+        """The run's bytes and the page's place in them; None for a page that nobody ever touched."""
+        index = bisect_right(self._starts, pfn) - 1
+        if index < 0 or pfn >= self._runs[index].end_page:
+            return None
+        return memoryview(self._runs[index].data), (pfn - self._runs[index].base_page) * PAGE_SIZE
+
+    def page(self, pfn: int) -> memoryview | None:
+        """The 4096 bytes of a page of RAM; None for what is no RAM or cannot be read."""
+        if not self.is_ram(pfn) or intersect(self.unreadable, [(pfn, pfn + 1)]):
+            return None
+        touched = self._touched(pfn)
+        return _ZERO_PAGE if touched is None else touched[0][touched[1] : touched[1] + PAGE_SIZE]
+
+    def table(self, pfn: int) -> tuple[int, ...]:
+        """The 512 entries of a page table; none when the page is no RAM, or was never touched."""
+        touched = self._touched(pfn) if self.is_ram(pfn) else None
+        return () if touched is None else _TABLE.unpack_from(*touched)
+
+    def entry(self, address: int) -> int:
+        """The page-table entry at a physical address, 0 where there is none."""
+        pfn = address >> PAGE_SHIFT
+        touched = self._touched(pfn) if self.is_ram(pfn) else None
+        if touched is None:
+            return 0
+        value: int = _ENTRY.unpack_from(touched[0], touched[1] + address % PAGE_SIZE)[0]
+        return value
+
+
+class PageWalk:
+    """Which frames page tables take and which they map, gathered over any number of roots.
+
+    The self-map, an entry of a root that leads back to a root, is not followed: what it shows are the tables
+    themselves. Tables that several roots share are walked once.
+    """
+
+    def __init__(self, physical: PhysicalMemory, roots: Iterable[int]) -> None:
+        self._physical = physical
+        self._roots = frozenset(root >> PAGE_SHIFT for root in roots)
+        self._seen: set[tuple[int, int]] = set()
+        self._tables: set[int] = set()
+        self._frames: list[int] = []
+        self._large: list[Range] = []
+
+    def add(self, root: int, entries: tuple[int, int]) -> None:
+        """Walk the root table at a physical address from its first to before its last entry."""
+        pfn = root >> PAGE_SHIFT
+        self._tables.add(pfn)
+        self._walk(self._physical.table(pfn)[slice(*entries)], 4)
+
+    def _walk(self, entries: Iterable[int], level: int) -> None:
+        for entry in entries:
+            if not entry & _PRESENT:
+                continue
+            pfn = (entry & _FRAME) >> PAGE_SHIFT
+            if entry & _LARGE and level in (2, 3):
+                count = 1 << 9 * (level - 1)
+                first = pfn & -count
+                self._large.append((first, first + count))
+                continue
+            if pfn in self._roots or (pfn, level) in self._seen or not self._physical.is_ram(pfn):
+                continue
+            self._seen.add((pfn, level))
+            self._tables.add(pfn)
+            table = self._physical.table(pfn)
+            if level == 2:
+                self._frames += [(leaf & _FRAME) >> PAGE_SHIFT for leaf in table if leaf & _PRESENT]
+            else:
+                self._walk(table, level - 1)
+
+    @property
+    def tables(self) -> list[Range]:
+        """The frames of page tables, roots included; all of them RAM."""
+        return intersect(runs_of(self._tables), self._physical.ram)
+
+    @property
+    def leaves(self) -> list[Range]:
+        """The frames that valid leaf entries map, large pages in full, as far as they are RAM."""
+        return intersect(merge([*runs_of(self._frames), *self._large]), self._physical.ram)
+
+
+class VirtualMemory:
+    """Virtual memory under one root page table."""
+
+    def __init__(self, physical: PhysicalMemory, root: int) -> None:
+        self._physical = physical
+        self._root = root & _FRAME
+
+    def translate(self, address: int) -> int | None:
+        """The physical address, None where nothing is mapped."""
+        table = self._root
+        for level in (4, 3, 2, 1):
+            shift = PAGE_SHIFT + 9 * (level - 1)
+            entry = self._physical.entry(table + 8 * (address >> shift & 0x1FF))
+            if not entry & _PRESENT:
+                return None
+            if level == 1 or (entry & _LARGE and level in (2, 3)):
+                low = (1 << shift) - 1
+                return (entry & _FRAME & ~low) | (address & low)
+            table = entry & _FRAME
+        return None
+
+    def self_map(self) -> int | None:
+        """The index of the root's entry that leads back to it, None when it has none."""
+        for index, entry in enumerate(self._physical.table(self._root >> PAGE_SHIFT)):
+            if entry & _PRESENT and entry & _FRAME == self._root:
+                return index
+        return None
+
+    def _page(self, address: int) -> memoryview | None:
+        if address != _canonical(address):
+            return None
+        physical = self.translate(address)
+        return None if physical is None else self._physical.page(physical >> PAGE_SHIFT)
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """The bytes, None when any of them cannot be read."""
+        found = bytearray()
+        while len(found) < size:
+            at = address + len(found)
+            page = self._page(at)
+            if page is None:
+                return None
+            start = at % PAGE_SIZE
+            found += page[start : start + size - len(found)]
+        return bytes(found)
+
+    def pointer(self, address: int) -> int | None:
+        """The 64-bit value at an address, None when it cannot be read."""
+        data = self.read(address, 8)
+        return None if data is None else int.from_bytes(data, "little")
+
+    def readable(self, address: int, size: int) -> list[Range]:
+        """The parts of [address, address + size) that can be read."""
+        end = min(address + size, 1 << 64)
+        found = []
+        at = address
+        while at < end:
+            step = min((at & -PAGE_SIZE) + PAGE_SIZE, end)
+            if self._page(at) is not None:
+                found.append((at, step))
+            at = step
+        return merge(found)
+
+
+def _canonical(address: int) -> int:
+    low = address & 0xFFFF_FFFF_FFFF
+    return low | 0xFFFF_0000_0000_0000 if low >> 47 else low

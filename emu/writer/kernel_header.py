@@ -1,0 +1,161 @@
+"""The main header of a kernel dump (spec kernel 2.2 to 2.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plan.kernel import KernelPlan
+from ..plan.kernel_constants import (
+    COMMENT_SIZE,
+    DUMP_SIGNATURE,
+    DUMP_VALID_DUMP64,
+    EXCEPTION_NONCONTINUABLE,
+    FILL,
+    IMAGE_FILE_MACHINE_AMD64,
+    KD_SECONDARY_VERSION_AMD64_CONTEXT,
+    MAXIMUM_HEADER_RUNS,
+    STATUS_BREAKPOINT,
+    DumpAttribute,
+    DumpType,
+    TriageField,
+)
+from ..plan.kernel_small import SmallLayout
+from ..snapshot.model import Context
+from ..snapshot.system import SystemSnapshot
+from .encode import UNSET, add_struct, utf16_array
+from .kernel_structs import CONTEXT_FIELD_SIZE, DUMP_HEADER64
+from .layout import Label, LayoutError, Section
+from .structs import CONTEXT
+
+_FIRST_BUILD_WITH_DIAGNOSTICS = 26100
+_DIAGNOSTICS_SIZE = 0x298  # what that build stores, twice
+_LAST_LINE = b"Dump completed successfully."
+_UNUSED_26100 = b"\x04\x45"  # meaning unknown; in every dump of that build
+_MXCSR_IN_FXSAVE = 24
+
+_TRIAGE_FIELDS = (  # layout A; B has MMINFO too (spec kernel 3.3)
+    TriageField.CONTEXT | TriageField.EXCEPTION | TriageField.PRCB | TriageField.PROCESS | TriageField.THREAD
+    | TriageField.STACK | TriageField.DRIVER_LIST | TriageField.BROKEN_DRIVER | TriageField.DEBUGGER_DATA
+    | TriageField.DATA_BLOCKS
+)  # fmt: skip
+
+
+def add_header(section: Section, snapshot: SystemSnapshot, plan: KernelPlan, required_space: Label) -> None:
+    """Append DUMP_HEADER64. ``required_space``: what RequiredDumpSpace shall be.
+
+    As the kernel does, fields are stored over a header full of ``PAGE``. A small dump stores the fields that Windows
+    stores in its layout, with two exceptions: Attributes, whose fill would read as an encrypted live dump, and Comment,
+    which ends with a NUL (spec kernel 2.2, 6.1 A13, A15). Every other dump stores all fields.
+    """
+    processor = snapshot.processors[snapshot.crashing_processor]
+    rip = processor.context["Rip"]
+    code, flags, address = snapshot.exception or (STATUS_BREAKPOINT, EXCEPTION_NONCONTINUABLE, rip)
+    values: dict[str, Any] = {
+        "Signature": DUMP_SIGNATURE,
+        "ValidDump": DUMP_VALID_DUMP64,
+        "MajorVersion": snapshot.system.major_version,
+        "MinorVersion": snapshot.system.build_number,
+        "DirectoryTableBase": snapshot.directory_table_base & -0x1000,  # without PCID (A11)
+        "PfnDataBase": snapshot.symbols.mm_pfn_database if plan.small is None else plan.small.pfn_data_base,
+        "PsLoadedModuleList": snapshot.symbols.ps_loaded_module_list,
+        "PsActiveProcessHead": snapshot.symbols.ps_active_process_head,
+        "MachineImageType": IMAGE_FILE_MACHINE_AMD64,
+        "NumberProcessors": len(snapshot.processors),
+        "BugCheckCode": snapshot.bug_check.code,
+        "BugCheckParameter": snapshot.bug_check.parameters,
+        "KdDebuggerDataBlock": snapshot.symbols.kd_debugger_data_block,
+        "PhysicalMemoryBlock": _physical_memory(snapshot, plan),
+        "ContextRecord": _context(processor.context),
+        "Exception": {
+            "ExceptionCode": code,
+            "ExceptionFlags": flags,
+            "ExceptionRecord": 0,
+            "ExceptionAddress": address,
+            "NumberParameters": 0,
+            "Padding": UNSET,
+            "ExceptionInformation": UNSET,
+        },
+        "DumpType": plan.dump_type,
+        "RequiredDumpSpace": required_space,
+        "SystemTime": snapshot.time,
+        "Comment": plan.comment.ljust(COMMENT_SIZE, b"\0"),
+        "SystemUpTime": snapshot.up_time,
+        "ProductType": snapshot.system.product_type,
+        "SuiteMask": snapshot.system.suite_mask,
+        **_by_layout(snapshot, plan),
+    }
+    names = [name for name, *_ in DUMP_HEADER64._fields_]
+    unset = dict.fromkeys(names, UNSET)
+    add_struct(section, "Header", DUMP_HEADER64, {**unset, **values}, background=FILL)
+
+
+def _by_layout(snapshot: SystemSnapshot, plan: KernelPlan) -> dict[str, Any]:
+    """The fields that depend on who writes (spec kernel 2.2, 3.7)."""
+    if plan.small is None:
+        return {
+            "VersionUser": bytes(32),
+            "MiniDumpFields": 0,
+            "SecondaryDataState": 0,
+            "WriterStatus": 0,
+            "KdSecondaryVersion": KD_SECONDARY_VERSION_AMD64_CONTEXT,
+            "Attributes": 0,
+            "BootId": 0,
+        }
+    if plan.small.layout is SmallLayout.A:
+        return {
+            "ContextRest": bytes(CONTEXT_FIELD_SIZE - 0x4D0),
+            "MiniDumpFields": _TRIAGE_FIELDS,
+            "WriterStatus": 0,
+            "KdSecondaryVersion": 0,
+            "Attributes": DumpAttribute.KERNEL_GENERATED_TRIAGE_DUMP,
+        }
+    values: dict[str, Any] = {
+        "VersionUser": bytes(32),
+        "MiniDumpFields": _TRIAGE_FIELDS | TriageField.MMINFO,
+        "SecondaryDataState": 0,
+        "Attributes": DumpAttribute.KERNEL_GENERATED_TRIAGE_DUMP,
+        "BootId": plan.small.boot_id,
+    }
+    if snapshot.system.build_number >= _FIRST_BUILD_WITH_DIAGNOSTICS:
+        revision = snapshot.system.nt_build_lab.split(".")[1:2]
+        values |= {
+            "Unused": _UNUSED_26100,
+            "DiagnosticsSize": (_DIAGNOSTICS_SIZE, _DIAGNOSTICS_SIZE),
+            "Diagnostics": bytes(0x190),
+            "LastLine": _LAST_LINE.ljust(0x100, b"\0"),
+            "BuildNumberText": utf16_array("Header.BuildNumberText", str(snapshot.system.build_number), 6),
+            "UpdateBuildRevision": int(revision[0]) if revision and revision[0].isdecimal() else 0,
+            "MajorOsVersion": 10,
+            "MinorOsVersion": 0,
+        }
+    return values
+
+
+def _physical_memory(snapshot: SystemSnapshot, plan: KernelPlan) -> object:
+    """The runs of a type 1 dump; else the machine's memory map, where it fits and the layout has it."""
+    if plan.small is not None and plan.small.layout is SmallLayout.A:
+        return UNSET
+    if plan.dump_type is DumpType.FULL:
+        runs = [(planned.start, planned.count) for planned in plan.pages]
+    else:
+        runs = list(snapshot.physical_runs)
+    if len(runs) > MAXIMUM_HEADER_RUNS and plan.dump_type is not DumpType.FULL:
+        return UNSET
+    return {
+        "NumberOfRuns": len(runs),
+        "Padding": 0,
+        "NumberOfPages": sum(count for _, count in runs),
+        "Run": [{"BasePage": base, "PageCount": count} for base, count in runs],
+        "Rest": UNSET,
+    }
+
+
+def _context(context: Context) -> dict[str, Any]:
+    """CONTEXT by its fields. Both copies of MxCsr are equal, which kdmp-parser demands (spec kernel 7.2)."""
+    if len(context.fxsave) != 512:
+        raise LayoutError(f"Header.ContextRecord: FXSAVE image of {len(context.fxsave)} bytes, expected 512")
+    registers = context.as_mapping()
+    area = bytearray(context.fxsave)
+    area[_MXCSR_IN_FXSAVE : _MXCSR_IN_FXSAVE + 4] = registers["MxCsr"].to_bytes(4, "little")
+    others = dict.fromkeys((name for name, *_ in CONTEXT._fields_), 0)
+    return {**others, **registers, "ContextFlags": context.context_flags, "FltSave": bytes(area)}

@@ -1,0 +1,38 @@
+"""The page data of a kernel dump: bulk memory without a copy, untouched memory as holes."""
+
+from __future__ import annotations
+
+from ..constants import Hresult
+from ..plan.kernel import KernelPlan
+from ..plan.request import DumpRefused
+from ..snapshot.model import PAGE_SIZE
+from ..snapshot.system import SystemSnapshot
+from .faults import FaultPoint, Faults
+from .layout import Section
+
+
+def page_data(snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults) -> Section:
+    """Every planned page, by frame number. ``Pages[0x100]`` is where the run of frame 0x100 starts.
+
+    Costs what is touched, not what is planned. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be read.
+    """
+    section = Section("Pages")
+    for planned in plan.pages:
+        try:
+            faults.reach(FaultPoint.READ_MEMORY)
+        except OSError as error:
+            raise DumpRefused(
+                Hresult.ERROR_PARTIAL_COPY, f"page frames {planned.start:#x}..{planned.end:#x} cannot be read"
+            ) from error
+        at = planned.start
+        for first, data in snapshot.touched(planned.start, planned.count):
+            _zeros(section, at, first)
+            section.add(f"Pages[{first:#x}]", "pages", data)
+            at = first + len(data) // PAGE_SIZE
+        _zeros(section, at, planned.end)
+    return section
+
+
+def _zeros(section: Section, start: int, end: int) -> None:
+    if start < end:
+        section.add_zeros(f"Pages[{start:#x}]", "zero pages", (end - start) * PAGE_SIZE)

@@ -1,0 +1,130 @@
+"""A small kernel dump behind its main header: the triage header, the blocks, the data blocks (spec kernel 3)."""
+
+from __future__ import annotations
+
+import struct
+
+from ..constants import Hresult
+from ..plan.kernel_blocks import BlockPlan
+from ..plan.kernel_constants import TRIAGE_DUMP_VALID
+from ..plan.kernel_memory import PhysicalMemory, VirtualMemory
+from ..plan.kernel_small import SmallLayout, SmallPlan
+from ..plan.request import DumpRefused
+from ..snapshot.system import SystemSnapshot
+from .encode import add_struct
+from .faults import FaultPoint, Faults
+from .kernel_structs import DUMP_HEADER64, TRIAGE_DATA_BLOCK, TRIAGE_DUMP64
+from .layout import Label, LayoutError, Section
+from .triage_lists import driver_list, mm_storage, unloaded_drivers
+
+_TRIAGE_OPTIONS = {SmallLayout.A: 0xFFFFFFFF, SmallLayout.B: 0x41}
+_MARKER = struct.pack("<I", TRIAGE_DUMP_VALID)
+_SECTOR = 512
+_MAIN_HEADER = 0x2000
+
+
+def triage_sections(
+    snapshot: SystemSnapshot, plan: SmallPlan, faults: Faults, size_of_dump: Label
+) -> list[Section]:
+    """Everything from offset 0x2000 to the end marker, in the order of the plan's layout, without a gap.
+
+    ``size_of_dump``: where what follows will start. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be
+    read.
+    """
+    memory = VirtualMemory(PhysicalMemory(snapshot), snapshot.directory_table_base)
+    raw = {
+        name: _raw(name, block, memory, faults)
+        for name, block in (
+            ("Prcb", plan.prcb), ("Process", plan.process), ("Thread", plan.thread), ("CallStack", plan.stack),
+            ("DebuggerData", plan.debugger_data),
+        )
+    }  # fmt: skip
+    header = Section("TriageHeader")
+    mm, unloaded = mm_storage(snapshot, plan), unloaded_drivers(snapshot, plan, memory)
+    drivers, pool = driver_list(snapshot, plan, memory)
+    table, blocks = _data_blocks(plan, memory, faults)
+    end, valid = Section("TriageEnd"), Label("TriageEnd (valid)")
+    if plan.layout is SmallLayout.A:
+        body = [mm, unloaded, *raw.values(), drivers, pool, table, blocks]
+    else:
+        body = [mm, *raw.values(), unloaded, drivers, pool, table, blocks]
+    add_struct(header, "TriageHeader", TRIAGE_DUMP64, {
+        "SizeOfDump": size_of_dump,
+        "ValidOffset": valid,
+        "ContextOffset": DUMP_HEADER64.ContextRecord.offset,
+        "ExceptionOffset": DUMP_HEADER64.Exception.offset,
+        "MmOffset": mm.start,
+        "UnloadedDriversOffset": unloaded.start,
+        "PrcbOffset": raw["Prcb"].start,
+        "ProcessOffset": raw["Process"].start,
+        "ThreadOffset": raw["Thread"].start,
+        "CallStackOffset": raw["CallStack"].start,
+        "SizeOfCallStack": raw["CallStack"].length,
+        "DriverListOffset": drivers.start,
+        "DriverCount": len(snapshot.drivers),
+        "StringPoolOffset": pool.start,
+        "StringPoolSize": pool.length,
+        "TriageOptions": _TRIAGE_OPTIONS[plan.layout],
+        "TopOfStack": plan.stack.address,
+        "DebuggerDataOffset": raw["DebuggerData"].start,
+        "DebuggerDataSize": raw["DebuggerData"].length,
+        "DataBlocksOffset": table.start,
+        "DataBlocksCount": len(plan.blocks),
+    }, zero=["ServicePackBuild", "BrokenDriverOffset", "BStoreOffset", "SizeOfBStore", "LimitOfBStore",
+             "DataPageAddress", "DataPageOffset", "DataPageSize"])  # fmt: skip
+    sections = [header, *body, end]
+    at = _MAIN_HEADER + sum(section.size for section in sections)
+    _add_end(end, plan, at, valid)
+    return sections
+
+
+def _raw(name: str, block: BlockPlan, memory: VirtualMemory, faults: Faults) -> Section:
+    section = Section(name)
+    section.add(name, "memory", _read(block, memory, faults))
+    return section
+
+
+def _read(block: BlockPlan, memory: VirtualMemory, faults: Faults) -> bytes:
+    try:
+        faults.reach(FaultPoint.READ_MEMORY)
+        data = memory.read(block.address, block.size)
+    except OSError:
+        data = None
+    if data is None:
+        raise DumpRefused(
+            Hresult.ERROR_PARTIAL_COPY,
+            f"{block.reason}: {block.address:#x}..{block.address + block.size:#x} cannot be read",
+        )
+    return data
+
+
+def _data_blocks(plan: SmallPlan, memory: VirtualMemory, faults: Faults) -> tuple[Section, Section]:
+    """The table, and behind it the bytes, packed in its order (spec kernel 3.8 step 6)."""
+    table, blocks = Section("DataBlockTable"), Section("DataBlocks")
+    for index, block in enumerate(plan.blocks):
+        place = blocks.add(f"DataBlocks[{index}].Data", "memory", _read(block, memory, faults))
+        add_struct(table, f"DataBlocks[{index}]", TRIAGE_DATA_BLOCK, {
+            "Address": block.address, "Offset": place, "Size": block.size
+        })  # fmt: skip
+    return table, blocks
+
+
+def _add_end(end: Section, plan: SmallPlan, at: int, valid: Label) -> None:
+    """What follows the blocks at offset ``at`` up to the marker at ValidOffset (spec kernel 3.8 steps 7 and 8)."""
+    reserve = sum(-block.size % 8 for block in plan.blocks)
+    if plan.fixed_size is not None:
+        reserve = plan.fixed_size - len(_MARKER) - at
+        if reserve < 0:
+            raise LayoutError(f"TriageEnd: {-reserve:#x} bytes more than the fixed size {plan.fixed_size:#x}")
+    if reserve:
+        end.add("TriageEnd.Reserve", "padding", bytes(reserve))
+    offset = at + reserve
+    if plan.layout is SmallLayout.B:
+        end.add("TriageEnd.First", "marker", _MARKER)
+        whole = -(-(offset + len(_MARKER)) // _SECTOR) * _SECTOR
+        rest = whole - offset - 2 * len(_MARKER)
+        if rest:
+            end.add("TriageEnd.Rest", "padding", bytes(rest))
+        offset = whole - len(_MARKER)
+    end.add("TriageEnd", "marker", _MARKER, fields={"Signature": (0, len(_MARKER))})
+    valid.resolve(offset)
