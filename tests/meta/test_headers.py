@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from dumptruth.fixtures.assertions import (
@@ -70,11 +69,6 @@ def test_processor_contexts_are_proven_whole_on_their_own_architecture(
     rows = [finding for finding in findings if (finding.claim.side, finding.claim.subject) == (side, structure)]
     assert rows
     assert {(finding.verdict, finding.architectures) for finding in rows} == {(Verdict.PROVEN, (architecture,))}
-
-
-def test_the_readme_has_the_numbers(findings: list[Finding]) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    assert [line for line in headers.summary(findings).split("\n") if line not in readme] == []
 
 
 def test_the_list_of_undeclared_rows_is_current(findings: list[Finding]) -> None:
