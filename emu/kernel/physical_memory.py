@@ -67,10 +67,11 @@ def memory_map(size: int) -> tuple[tuple[int, int], ...]:
 class PhysicalMemory(Ram):
     """RAM at the PFNs of ``runs``, sorted and disjoint; physical address = offset in ``view``.
 
-    Raises RamSizeError when the host cannot give that much address space.
+    Pages are handed out from PFN ``first`` on, and from the lower ones when those are used up. Raises RamSizeError when
+    the host cannot give that much address space.
     """
 
-    def __init__(self, runs: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, runs: Iterable[tuple[int, int]], *, first: int = 0) -> None:
         self.runs = tuple(runs)
         end = self.runs[-1][0] + self.runs[-1][1]
         try:
@@ -79,18 +80,21 @@ class PhysicalMemory(Ram):
             raise RamSizeError(f"RAM up to {end * PAGE_SIZE:#x}: the host has no room for it ({error})") from error
         self._open: set[int] = set()
         hole = 0
-        for first, count in self.runs:
-            self._used[hole:first] = b"\1" * (first - hole)
-            hole = first + count
-        self._search_from = self.runs[0][0]
+        for base, count in self.runs:
+            self._used[hole:base] = b"\1" * (base - hole)
+            hole = base + count
+        self._search_from = self._first = max(first, self.runs[0][0])
 
     def is_ram(self, page: int) -> bool:
         """Whether there is RAM at that PFN."""
         return any(first <= page < first + count for first, count in self.runs)
 
     def allocate_pages(self, count: int) -> int:
-        """Physical address of the lowest run of ``count`` free contiguous pages, zeroed. Raises RamExhausted."""
-        return self.allocate_within(count, first=self._search_from, end=len(self._used))
+        """Physical address of the first run of ``count`` free contiguous pages, zeroed. Raises RamExhausted."""
+        try:
+            return self.allocate_within(count, first=self._search_from, end=len(self._used))
+        except RamExhausted:
+            return self.allocate_within(count, first=0, end=self._first)
 
     def allocate_within(self, count: int, *, first: int, end: int, alignment: int = 1) -> int:
         """Physical address of ``count`` free contiguous pages of the PFNs from ``first`` up to ``end``, zeroed.

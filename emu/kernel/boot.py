@@ -1,0 +1,289 @@
+"""The boot loader: builds the memory of a machine and the boot block, up to the kernel's first instruction."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..image import Image, ImageError
+from ..machine.paging import LARGE_PAGE_SIZE
+from ..machine.ram import PAGE_SIZE, RamExhausted
+from ..process.library import load_file
+from . import boot_block as block
+from .configuration import BUILDS, KERNEL_FOLDER, PRODUCT_TYPE, SUITE_MASK, Configuration, ConfigurationError
+from .images import LoadedImage, bind_image, map_image
+from .page_states import Frames, database_pages, frames_in_use
+from .physical_memory import PhysicalMemory, memory_map
+from .system_space import (
+    BOOT_BLOCK,
+    DRIVER_IMAGES,
+    KERNEL_IMAGE,
+    KERNEL_STACKS,
+    NON_PAGED_POOL_SEAM,
+    PAGED_POOL,
+    PFN_DATABASE,
+    ProcessorArea,
+    SystemSpace,
+    pages_of,
+)
+from .user_space import PEB_ADDRESS, PROGRAM_IMAGE, ProcessPlan, ProgramImage, UserProcess, create_process
+
+_MIB = 1 << 20
+_SPARE_STACKS = 6
+"""Kernel stacks for threads that the system and drivers start."""
+_STACK_PIECE = PAGE_SIZE + block.KERNEL_STACK_SIZE
+_IMAGE_GAP = 0x10000
+_FREE_PAGES = 4
+"""Pages that somebody had and gave back: on the free list, not zeroed yet."""
+
+
+@dataclass
+class Boot:
+    """A machine that is ready to enter its kernel.
+
+    Raises ConfigurationError when RAM is too small, ImageError and OSError for a driver that cannot be loaded.
+    """
+
+    configuration: Configuration
+    images: list[LoadedImage] = field(default_factory=list)
+    """Kernel, HAL, drivers in load order."""
+    unloaded: list[LoadedImage] = field(default_factory=list)
+    processors: list[ProcessorArea] = field(default_factory=list)
+    processes: list[UserProcess] = field(default_factory=list)
+    frames: list[Frames] = field(default_factory=list)
+    """The BOOT_PAGES descriptors: every frame whose entry the PFN database holds."""
+    stack_count: int = 0
+
+    def __post_init__(self) -> None:
+        runs = memory_map(self.configuration.ram)
+        # Firmware leaves pages below 1 MiB alone while there is enough elsewhere.
+        self.memory = PhysicalMemory(runs, first=0x100 if self.configuration.ram >= 4 * _MIB else 0)
+        try:
+            self._build()
+        except RamExhausted as error:
+            raise ConfigurationError(
+                f"{self.configuration.ram // 1024} KiB of RAM are too small for this machine: {error}"
+            ) from error
+
+    @property
+    def kernel(self) -> LoadedImage:
+        return self.images[0]
+
+    @property
+    def program(self) -> LoadedImage:
+        return self._program
+
+    @cached_property
+    def stacks(self) -> tuple[tuple[int, int], ...]:
+        """(limit, base) of every kernel stack there is, in use or not."""
+        ends = (KERNEL_STACKS + (number + 1) * _STACK_PIECE for number in range(self.stack_count))
+        threads = tuple((end - block.KERNEL_STACK_SIZE, end) for end in ends)
+        return tuple(stack for area in self.processors for stack in area.stacks()) + threads
+
+    # --- building --------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        configuration = self.configuration
+        self.space = SystemSpace(self.memory)
+        self._load_images()
+        for number in range(configuration.processors):
+            self.processors.append(ProcessorArea(self.space, number))
+        self._map_pools()
+        self._create_processes()
+        self.stack_count = sum(len(process.threads) for process in self.processes) + _SPARE_STACKS
+        for number in range(self.stack_count):
+            self.space.map_stack(KERNEL_STACKS + number * _STACK_PIECE, block.KERNEL_STACK_SIZE)
+        free = [self._leave_free_pages()]
+        self._write_boot_block(free)
+        self.space.close()
+        for process in self.processes:
+            self.space.share_with(process.root)
+
+    def _load_images(self) -> None:
+        kernel = LoadedImage(
+            load_file(KERNEL_FOLDER / "ntoskrnl.exe"), KERNEL_IMAGE, r"\SystemRoot\system32\ntoskrnl.exe"
+        )
+        hal = LoadedImage(
+            load_file(KERNEL_FOLDER / "hal.dll"), _next_base(kernel.end), r"\SystemRoot\system32\hal.dll"
+        )
+        self.images = [kernel, hal]
+        base = DRIVER_IMAGES
+        for path in (*self.configuration.drivers, KERNEL_FOLDER / "gone.sys"):
+            driver = LoadedImage(_driver(path), base, rf"\SystemRoot\System32\drivers\{path.name}")
+            self.images.append(driver)
+            base = _next_base(driver.end)
+        for loaded in self.images:
+            map_image(self.memory, self.space.tables, loaded)
+        for loaded in self.images:
+            bind_image(self.space.tables, loaded, self.images)
+        self.unloaded = self.images[-1:]
+
+    def _map_pools(self) -> None:
+        """Nonpaged pool, with a 2 MiB page behind its small ones where RAM has room for one, and paged pool."""
+        ram = self.configuration.ram
+        small, paged, large = (64, 32, 1) if ram >= 16 * _MIB else (32, 16, 0) if ram >= 4 * _MIB else (16, 4, 0)
+        self.non_paged_pool = NON_PAGED_POOL_SEAM - small * PAGE_SIZE, small * PAGE_SIZE + large * LARGE_PAGE_SIZE
+        self.space.map_new(self.non_paged_pool[0], small)
+        self.space.map_new_large(NON_PAGED_POOL_SEAM, large)
+        self.space.map_new(PAGED_POOL, paged)
+        self.paged_pool = PAGED_POOL, paged * PAGE_SIZE
+
+    def _create_processes(self) -> None:
+        image = load_file(KERNEL_FOLDER / "app.exe")
+        self._program = LoadedImage(image, PROGRAM_IMAGE, r"\Device\HarddiskVolume3\dumptruth\app.exe")
+        program = ProgramImage(self.space, self._program)
+        task, touched = self.configuration.task, self.configuration.touched
+        plans = [
+            ProcessPlan("csrss.exe", 0x1A4, 4, (task.critical_program,), critical=True),
+            ProcessPlan("app.exe", 0x9D8, 0x1A4, (task.program, block.Program.IDLE)),
+        ]
+        if self.configuration.ram >= 4 * _MIB or touched:
+            pages = max(24, pages_of(touched))
+            plans.insert(1, ProcessPlan("explorer.exe", 0x74C, 0x1A4, (block.Program.IDLE,), private_pages=pages))
+        self.processes = [create_process(self.space, plan, program) for plan in plans]
+
+    def _leave_free_pages(self) -> Frames:
+        pa = self.memory.allocate_pages(_FREE_PAGES)
+        text = b"left over in a free page. "
+        for page in range(_FREE_PAGES):
+            self.memory.write(pa + page * PAGE_SIZE, (text * PAGE_SIZE)[:PAGE_SIZE])
+        return Frames(pa // PAGE_SIZE, _FREE_PAGES, 0, block.PageState.FREE)
+
+    # --- the boot block --------------------------------------------------------------------------------------------
+
+    def _write_boot_block(self, free: list[Frames]) -> None:
+        """Maps the PFN database and the block itself, both of which describe themselves too, and fills the block."""
+        extra = [*free, *(frames for process in self.processes for frames in process.transition)]
+        mapped: set[int] = set()
+        room = 0
+        while True:
+            frames = self._frames(extra)
+            missing = [page for page in database_pages(frames) if page not in mapped]
+            needed = pages_of(self._block_size(len(frames)))
+            if not missing and needed <= room:
+                break
+            for page in missing:
+                self.space.map_new(PFN_DATABASE + page * PAGE_SIZE, 1)
+                mapped.add(page)
+            if needed > room:
+                self.space.map_new(BOOT_BLOCK + room * PAGE_SIZE, needed - room)
+                room = needed
+        self.frames = frames
+        self._fill(_Arena(self.space, BOOT_BLOCK, room * PAGE_SIZE))
+
+    def _frames(self, extra: list[Frames]) -> list[Frames]:
+        roots = [self.space.tables.root, *(process.root for process in self.processes)]
+        return frames_in_use(self.memory, roots) + extra
+
+    def _block_size(self, descriptors: int) -> int:
+        threads = sum(len(process.threads) for process in self.processes)
+        parts = (
+            (block.BOOT_PARAMETERS, 1),
+            (block.BOOT_MEMORY_RUN, len(self.memory.runs)),
+            (block.BOOT_PAGES, descriptors),
+            (block.BOOT_IMAGE, len(self.images)),
+            (block.BOOT_PROCESSOR, len(self.processors)),
+            (block.BOOT_PROCESS, len(self.processes)),
+            (block.BOOT_THREAD, threads),
+        )
+        return sum(ctypes.sizeof(kind) * count + 16 for kind, count in parts) + 16 * len(self.processes)
+
+    def _fill(self, arena: _Arena) -> None:
+        configuration, task = self.configuration, self.configuration.task
+        build = BUILDS[configuration.build]
+        parameters = block.BOOT_PARAMETERS()
+        self.parameters_address = arena.reserve(parameters)
+        parameters.Version, parameters.Size = block.BOOT_VERSION, ctypes.sizeof(parameters)
+        parameters.SystemDirectoryTableBase = self.space.tables.root
+        runs = [block.BOOT_MEMORY_RUN(base, count) for base, count in self.memory.runs]
+        pages = [block.BOOT_PAGES(part.base, part.count, part.pte, part.state) for part in self.frames]
+        parameters.MemoryRuns, parameters.MemoryRunCount = arena.place(runs), len(runs)
+        parameters.Pages, parameters.PagesCount = arena.place(pages), len(pages)
+        parameters.PfnDatabase = PFN_DATABASE
+        parameters.NonPagedPool, parameters.NonPagedPoolSize = self.non_paged_pool
+        parameters.PagedPool, parameters.PagedPoolSize = self.paged_pool
+        parameters.KernelStacks, parameters.KernelStackCount = KERNEL_STACKS, self.stack_count
+        images = [self._image(loaded) for loaded in self.images]
+        parameters.Images, parameters.ImageCount = arena.place(images), len(images)
+        processors = [
+            block.BOOT_PROCESSOR(area.area, area.idle_stack, area.dpc_stack, area.double_fault_stack, area.nmi_stack)
+            for area in self.processors
+        ]
+        parameters.Processors, parameters.ProcessorCount = arena.place(processors), len(processors)
+        processes = [self._process(process, arena) for process in self.processes]
+        parameters.Processes, parameters.ProcessCount = arena.place(processes), len(processes)
+        parameters.BuildNumber, parameters.NtBuildLab = build.number, build.lab.encode("ascii")
+        parameters.NtMajorVersion, parameters.NtMinorVersion = build.major, build.minor
+        parameters.ProductType, parameters.SuiteMask, parameters.PagingLevels = PRODUCT_TYPE, SUITE_MASK, 4
+        parameters.BootTime, parameters.InterruptTime = configuration.boot_time, configuration.interrupt_time
+        parameters.Scenario, parameters.Callbacks = task.scenario, task.callbacks
+        parameters.ScenarioCode, parameters.ScenarioTicks = task.code, task.ticks
+        parameters.ScenarioArguments[:] = task.arguments
+        arena.write(self.parameters_address, parameters)
+
+    def _image(self, loaded: LoadedImage) -> block.BOOT_IMAGE:
+        image = block.BOOT_IMAGE(loaded.base, loaded.entry_point, loaded.image.size_of_image)
+        image.CheckSum, image.TimeDateStamp = loaded.image.checksum, loaded.image.time_date_stamp
+        if loaded in self.images[2:]:
+            image.Flags = block.BOOT_IMAGE_START | (loaded in self.unloaded) * block.BOOT_IMAGE_UNLOAD
+        for array, text in ((image.FullName, loaded.full_name), (image.BaseName, loaded.name)):
+            for index, unit in enumerate(text):
+                array[index] = ord(unit)
+        return image
+
+    def _process(self, process: UserProcess, arena: _Arena) -> block.BOOT_PROCESS:
+        entry = self._program.entry_point
+        threads = [block.BOOT_THREAD(t.teb, entry, t.rsp, t.program) for t in process.threads]
+        plan = process.plan
+        return block.BOOT_PROCESS(
+            plan.process_id,
+            plan.parent_id,
+            process.root,
+            PEB_ADDRESS,
+            self._program.base,
+            arena.place(threads),
+            len(threads),
+            block.BOOT_PROCESS_CRITICAL * plan.critical,
+            plan.name.encode("ascii"),
+        )
+
+
+class _Arena:
+    """Mapped kernel memory that the boot block's arrays are laid out in, 16-byte aligned."""
+
+    def __init__(self, space: SystemSpace, start: int, size: int) -> None:
+        self._space, self._at, self._end = space, start, start + size
+
+    def reserve(self, *items: ctypes.LittleEndianStructure) -> int:
+        address = self._at
+        self._at = (address + sum(map(ctypes.sizeof, items)) + 15) & ~15
+        if self._at > self._end:
+            raise AssertionError("the boot block is larger than was reckoned")
+        return address
+
+    def place(self, items: Sequence[ctypes.LittleEndianStructure]) -> int:
+        """Writes ``items`` as an array; returns its address."""
+        address = self.reserve(*items)
+        self.write(address, *items)
+        return address
+
+    def write(self, address: int, *items: ctypes.LittleEndianStructure) -> None:
+        self._space.tables.write(address, b"".join(map(bytes, items)))
+
+
+def _next_base(end: int) -> int:
+    """Where the next image goes: behind a gap, on a boundary of 64 KiB."""
+    return -(-(end + _IMAGE_GAP) // _IMAGE_GAP) * _IMAGE_GAP
+
+
+def _driver(path: Path) -> Image:
+    """Raises ImageError for a file that cannot be a driver, OSError as reading does."""
+    image = load_file(path)
+    if not image.entry_point:
+        raise ImageError(f"{path.name}: has no entry point, expected a driver's DriverEntry")
+    if not image.relocations and image.image_base >> 47 != 0x1FFFF:
+        raise ImageError(f"{path.name}: no relocations, so it cannot be loaded into kernel memory")
+    return image

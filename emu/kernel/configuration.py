@@ -1,0 +1,80 @@
+"""What a machine is made of: the parameters of a run, and what follows from the Windows build it poses as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..images import kernel as kernel_images
+from ..process.system import BOOT_TIME
+from .boot_block import MAXIMUM_BOOT_PROCESSORS, GuestScenario, Program
+
+KERNEL_FOLDER = Path(kernel_images.__file__).parent
+UP_TIME = 9 * 36_000_000_000 + 26 * 600_000_000 + 53 * 10_000_000
+"""The scenario begins 09:26:53 after boot."""
+
+
+class ConfigurationError(Exception):
+    """A machine that cannot be; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A Windows build; the texts are what NtBuildLabEx holds in public dumps of it."""
+
+    number: int
+    major: int
+    minor: int
+    lab: str
+
+
+BUILDS = {
+    build.number: build
+    for build in (
+        Build(9600, 6, 3, "9600.17415.amd64fre.winblue_r4.141028-1500"),
+        Build(19041, 10, 0, "19041.1.amd64fre.vb_release.191206-1406"),
+        Build(26100, 10, 0, "26100.1.amd64fre.ge_release.240331-1435"),
+    )
+}
+PRODUCT_TYPE = 1  # winnt.h VER_NT_WORKSTATION
+SUITE_MASK = 0x110  # winnt.h VER_SUITE_TERMINAL | VER_SUITE_SINGLEUSERTS: what real headers hold (spec kernel-mode 2.2)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestTask:
+    """What crashdrv.sys and app.exe shall do: the last part of the boot block."""
+
+    scenario: GuestScenario = GuestScenario.NONE
+    arguments: tuple[int, int, int, int] = (0, 0, 0, 0)
+    code: int = 0
+    callbacks: int = 0
+    ticks: int = 0
+    program: Program = Program.IDLE
+    """Of the first thread of app.exe."""
+    critical_program: Program = Program.IDLE
+    """Of the critical process's thread."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """``ram`` in bytes, ``touched`` bytes of it that a user process fills besides what a machine needs anyway.
+
+    ``drivers`` replaces crashdrv.sys by other images. Raises ConfigurationError.
+    """
+
+    ram: int
+    processors: int = 1
+    build: int = 26100
+    touched: int = 0
+    task: GuestTask = field(default_factory=GuestTask)
+    drivers: tuple[Path, ...] = (KERNEL_FOLDER / "crashdrv.sys",)
+    boot_time: int = BOOT_TIME
+    interrupt_time: int = UP_TIME
+
+    def __post_init__(self) -> None:
+        if self.build not in BUILDS:
+            raise ConfigurationError(f"build {self.build}: expected one of {', '.join(map(str, BUILDS))}")
+        if not 1 <= self.processors <= MAXIMUM_BOOT_PROCESSORS:
+            raise ConfigurationError(f"{self.processors} processors: expected 1 to {MAXIMUM_BOOT_PROCESSORS}")
+        if not 0 <= self.touched <= self.ram:
+            raise ConfigurationError(f"{self.touched:#x} bytes to touch: expected at most RAM, {self.ram:#x}")

@@ -1,0 +1,227 @@
+"""The machine: processors on one memory, run in turns; it delivers what the hardware would and answers hypercalls.
+
+Deterministic: processors take turns in the order of their numbers, a turn ends when the processor yields or has run its
+quantum of basic blocks, and the clock ticks when all have yielded, or after a fixed number of rounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..machine.cpu import Cpu, RunawayError, UnsupportedInstructionError
+from ..machine.paging import PageNotPresent, PageTables
+from ..machine.traps import (
+    DOUBLE_FAULT,
+    RFLAGS_IF,
+    BadMemory,
+    DeliveryError,
+    Fault,
+    Halted,
+    Preempted,
+    Syscall,
+    deliver_fault,
+    deliver_interrupt,
+    enter_syscall,
+)
+from .boot import Boot
+from .boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
+
+QUANTUM = 20_000
+"""Basic blocks that a processor may run before the next one has its turn."""
+ROUNDS_PER_TICK = 8
+"""Rounds of busy processors until the clock ticks all the same."""
+BUSY_LIMIT = 2_000
+"""Rounds in which some processor used up its quantum, after which a run is called endless."""
+TICK_LIMIT = 20_000
+"""Clock ticks after which a run is called endless: five virtual minutes."""
+TIME_STAMPS_PER_TICK = 45_375_000
+"""What 15.625 ms are on a processor of 2904 MHz."""
+_TEXT_LIMIT = 0x1000
+
+
+class MachineError(Exception):
+    """The machine cannot go on, and that is no bug check; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A bug check has ended, or a live dump is asked for (``live``: the machine could go on)."""
+
+    processor: int
+    code: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What the machine was to do is done, without a bug check."""
+
+
+Outcome = Stopped | Finished
+
+
+@dataclass(slots=True)
+class _Processor:
+    number: int
+    cpu: Cpu
+    started: bool = False
+    pending: list[int] = field(default_factory=list)
+
+    @property
+    def interruptible(self) -> bool:
+        return bool(self.cpu.get("EFlags") & RFLAGS_IF)
+
+
+class Machine:
+    """Everything that runs; ``run`` goes on until something comes to a stop. Processor 0 enters the kernel first."""
+
+    def __init__(self, boot: Boot) -> None:
+        self.boot = boot
+        self.output = bytearray()
+        """What DbgPrint wrote."""
+        self.ticks = 0
+        self._rounds_since_tick = 0
+        root = boot.space.tables.root
+        self._processors = [_Processor(number, Cpu(boot.memory, root)) for number in range(len(boot.processors))]
+        self._start(0)
+
+    @property
+    def cpus(self) -> list[Cpu]:
+        """By number."""
+        return [processor.cpu for processor in self._processors]
+
+    def run(self) -> Outcome:
+        """Runs to the next bug check, live dump or end. Raises MachineError."""
+        busy_rounds = 0
+        while busy_rounds < BUSY_LIMIT and self.ticks < TICK_LIMIT:
+            busy = False
+            for processor in self._processors:
+                if processor.started:
+                    outcome, yielded = self._turn(processor)
+                    if outcome is not None:
+                        return outcome
+                    busy |= not yielded
+            busy_rounds += busy
+            self._rounds_since_tick += 1
+            pending = any(processor.pending for processor in self._processors)
+            if (not busy and not pending) or self._rounds_since_tick >= ROUNDS_PER_TICK:
+                self._tick()
+        raise MachineError(f"the machine was still running after {self.ticks} clock ticks")
+
+    # --- one processor's turn --------------------------------------------------------------------------------------
+
+    def _turn(self, processor: _Processor) -> tuple[Outcome | None, bool]:
+        """(what came to a stop, whether the processor yielded)."""
+        cpu = processor.cpu
+        cpu.flush_tlb()  # another processor may have changed mappings
+        cpu.quantum = QUANTUM
+        while True:
+            self._deliver_pending(processor)
+            try:
+                event = cpu.run()
+            except (RunawayError, UnsupportedInstructionError) as error:
+                raise MachineError(f"processor {processor.number}: {error}") from error
+            match event:
+                case Preempted():
+                    return None, False
+                case Syscall():
+                    enter_syscall(cpu, event)
+                case Fault():
+                    self._fault(processor, event)
+                case Halted():
+                    if cpu.get("Rax") & 0xFFFFFFFF == Hypercall.YIELD:
+                        return None, True
+                    outcome = self._hypercall(processor, event)
+                    if outcome is not None:
+                        return outcome, False
+                case BadMemory():
+                    where = f"processor {processor.number} at {event.rip:#x}"
+                    raise MachineError(f"{where}: no memory at physical address {event.physical_address:#x}")
+                case _:
+                    raise MachineError(f"processor {processor.number}: stopped from outside at {event.rip:#x}")
+
+    def _deliver_pending(self, processor: _Processor) -> None:
+        """Interrupts that the processor takes now: NMIs always, others while RFLAGS.IF is 1."""
+        for vector in list(processor.pending):
+            if vector == NMI_VECTOR or processor.interruptible:
+                processor.pending.remove(vector)
+                self._interrupt(processor, vector)
+
+    def _interrupt(self, processor: _Processor, vector: int, error_code: int | None = None) -> None:
+        cpu = processor.cpu
+        try:
+            deliver_interrupt(cpu, self._tables(cpu), vector, error_code, return_rip=cpu.get("Rip"))
+        except DeliveryError as error:
+            raise MachineError(f"processor {processor.number} at {cpu.get('Rip'):#x}: {error}") from error
+
+    def _fault(self, processor: _Processor, fault: Fault) -> None:
+        """Into the guest's handler; a fault that cannot be delivered is a double fault, and after that all is over."""
+        cpu = processor.cpu
+        try:
+            deliver_fault(cpu, self._tables(cpu), fault)
+        except DeliveryError:
+            self._interrupt(processor, DOUBLE_FAULT, 0)
+
+    def _tables(self, cpu: Cpu) -> PageTables:
+        """The page tables that the processor uses now."""
+        return PageTables(self.boot.memory, cpu.get("Cr3"))
+
+    # --- hypercalls ------------------------------------------------------------------------------------------------
+
+    def _hypercall(self, processor: _Processor, event: Halted) -> Outcome | None:
+        cpu = processor.cpu
+        code, first, second = cpu.get("Rax") & 0xFFFFFFFF, cpu.get("Rcx"), cpu.get("Rdx")
+        where = f"processor {processor.number} at {event.rip:#x}"
+        match code:
+            case Hypercall.STOPPED | Hypercall.LIVE_DUMP:
+                return Stopped(processor.number, first & 0xFFFFFFFF, code == Hypercall.LIVE_DUMP)
+            case Hypercall.FINISHED:
+                return Finished()
+            case Hypercall.FATAL:
+                raise MachineError(f"{where}: the kernel cannot go on: {self._text(cpu, first, None)}")
+            case Hypercall.PRINT:
+                self.output += self._text(cpu, first, second).encode("latin-1")
+            case Hypercall.INTERRUPT if second in (NMI_VECTOR, CLOCK_VECTOR):
+                for target in self._processors:
+                    if first >> target.number & 1 and target.started:
+                        target.pending.append(second)
+            case Hypercall.START_PROCESSOR if first & 0xFFFFFFFF < len(self._processors):
+                self._start(first & 0xFFFFFFFF)
+            case _:
+                raise MachineError(f"{where}: hypercall {code:#x} ({first:#x}, {second:#x}) is none")
+        return None
+
+    def _text(self, cpu: Cpu, address: int, length: int | None) -> str:
+        """ANSI text of the guest, at most a page of it; up to a NUL without a ``length``."""
+        try:
+            data = self._tables(cpu).read(address, min(_TEXT_LIMIT, length if length is not None else 256))
+        except PageNotPresent as missing:
+            return f"(no text: {missing})"
+        return (data if length is not None else data.partition(b"\0")[0]).decode("latin-1")
+
+    def _start(self, number: int) -> None:
+        """Entry of a processor into the kernel (ntos_boot.h)."""
+        processor, area = self._processors[number], self.boot.processors[number]
+        if processor.started:
+            raise MachineError(f"processor {number}: started twice")
+        processor.started = True
+        processor.cpu.set_privilege(0)
+        processor.cpu.load(
+            {
+                "Rip": self.boot.kernel.entry_point,
+                "Rsp": area.idle_stack - 0x28,
+                "Rcx": self.boot.parameters_address,
+                "Rdx": number,
+                "EFlags": 2,
+            }
+        )
+
+    def _tick(self) -> None:
+        """One clock interrupt for every processor that takes it."""
+        self.ticks += 1
+        self._rounds_since_tick = 0
+        for processor in self._processors:
+            if processor.started:
+                processor.cpu.time_stamp += TIME_STAMPS_PER_TICK
+                if processor.interruptible and CLOCK_VECTOR not in processor.pending:
+                    processor.pending.append(CLOCK_VECTOR)
