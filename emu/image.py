@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lief
+if TYPE_CHECKING:
+    import lief
 
 IMAGE_FILE_MACHINE_AMD64 = 0x8664  # winnt.h, as the three below
 IMAGE_FILE_MACHINE_I386 = 0x014C
@@ -24,7 +26,6 @@ _MACHINES = {
     IMAGE_FILE_MACHINE_ARM64: "arm64",
 }
 
-
 IMAGE_DIRECTORY_ENTRY_EXPORT = 0
 IMAGE_DIRECTORY_ENTRY_RESOURCE = 2
 
@@ -34,9 +35,6 @@ IMAGE_REL_BASED_DIR64 = 10
 
 VS_FFI_SIGNATURE = 0xFEEF04BD  # verrsrc.h
 _PAGE = 0x1000
-
-
-lief.logging.disable()  # what is wrong with an image is said by ImageError
 
 
 class ImageError(Exception):
@@ -184,6 +182,9 @@ def load_image(source: Path | bytes, *, name: str | None = None, architecture: s
         raise ImageError(f"{label}: wrong machine: the image is for {found}, expected {architecture}")
     if not characteristics & IMAGE_FILE_EXECUTABLE_IMAGE:
         raise ImageError(f"{label}: not an executable image: IMAGE_FILE_EXECUTABLE_IMAGE is not set")
+    import lief  # noqa: PLC0415 - it takes most of a second, and much is done without an image
+
+    lief.logging.disable()  # what is wrong with an image is said by ImageError
     pe = lief.PE.parse(data)
     if pe is None:
         raise ImageError(f"{label}: not a PE file that can be read")
