@@ -229,3 +229,9 @@ def test_one_s_own_memory_may_not_overlap_even_with_equal_bytes(small: Any) -> N
     data[at : at + 16] = data[at + 16 : at + 32]
     assert "MDMP-MEMORY-004" not in failing(check(ByteSource(bytes(data))))
     assert "MDMP-MEMORY-004" in failing(check(ByteSource(bytes(data)), small.truth, small.request))
+
+
+def test_zeros_behind_full_memory_are_padding_in_a_foreign_file_and_a_fault_in_one_s_own(full: Any) -> None:
+    data = full.data + bytes(8)
+    assert failing(check(ByteSource(data))) == set()
+    assert failing(check(ByteSource(data), full.truth, full.request)) == {"MDMP-MEMORY64-002"}
