@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from ..constants import Hresult
 from ..plan.kernel import KernelPlan
 from ..plan.request import DumpRefused
@@ -17,6 +19,7 @@ def page_data(snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults) -> Sec
     Costs what is touched, not what is planned. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be read.
     """
     section = Section("Pages")
+    starts = [run.base_page for run in snapshot.memory]
     for planned in plan.pages:
         try:
             faults.reach(FaultPoint.READ_MEMORY)
@@ -25,10 +28,16 @@ def page_data(snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults) -> Sec
                 Hresult.ERROR_PARTIAL_COPY, f"page frames {planned.start:#x}..{planned.end:#x} cannot be read"
             ) from error
         at = planned.start
-        for first, data in snapshot.touched(planned.start, planned.count):
-            _zeros(section, at, first)
-            section.add(f"Pages[{first:#x}]", "pages", data)
-            at = first + len(data) // PAGE_SIZE
+        index = max(bisect_right(starts, at) - 1, 0)
+        while index < len(starts) and starts[index] < planned.end:
+            run = snapshot.memory[index]
+            first, end = max(at, run.base_page), min(planned.end, run.end_page)
+            if first < end:
+                _zeros(section, at, first)
+                data = memoryview(run.data)[(first - run.base_page) * PAGE_SIZE : (end - run.base_page) * PAGE_SIZE]
+                section.add(f"Pages[{first:#x}]", "pages", data)
+                at = end
+            index += 1
         _zeros(section, at, planned.end)
     return section
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import sys
 from itertools import count
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ from typing import IO
 from .faults import FaultPoint, Faults
 from .layout import Buffer
 
+_FSCTL_SET_SPARSE = 0x900C4  # winioctl.h
 FileHandle = int | IO[bytes]
 """A descriptor, or an open binary file object."""
 
@@ -59,6 +61,7 @@ class FileSink:
                 self._reserved = True
         elif self._path.exists() and not os.access(self._path, os.W_OK):
             raise PermissionError(errno.EACCES, "is read-only", str(path))
+        self._holes = False
         try:
             self._faults.reach(FaultPoint.CREATE)
             self._file, self._temporary = _temporary_neighbour(self._path)
@@ -73,6 +76,9 @@ class FileSink:
     def write_zeros(self, size: int) -> None:
         """A hole, where the file system has them: only its last byte is written."""
         self._faults.reach(FaultPoint.SEEK)
+        if not self._holes:
+            self._holes = True
+            _allow_holes(self._file)
         self._file.seek(size - 1, os.SEEK_CUR)
         self.write(b"\0")
 
@@ -160,6 +166,17 @@ class HandleSink:
         with contextlib.suppress(OSError):
             self._file.seek(0)
             self._file.truncate()
+
+
+def _allow_holes(file: io.FileIO) -> None:
+    """On Windows a file has holes only when it is told to; where it cannot, the zeros take room, and nothing else."""
+    if sys.platform == "win32":
+        import ctypes  # noqa: PLC0415 - only there
+        import msvcrt  # noqa: PLC0415
+
+        handle = ctypes.c_void_p(msvcrt.get_osfhandle(file.fileno()))
+        returned = ctypes.byref(ctypes.c_ulong())
+        ctypes.windll.kernel32.DeviceIoControl(handle, _FSCTL_SET_SPARSE, None, 0, None, 0, returned, None)
 
 
 def _write_all(file: IO[bytes] | io.FileIO, data: Buffer) -> None:
