@@ -4,14 +4,15 @@
 to. Imports nothing of ``dumptruth.emu``; needs neither unicorn nor lief.
 """
 
-from .case import Case, Replayed, Replayer
+from .case import Case, KernelCase, KernelReplayer, Replayed, Replayer
 from .judge import SelectionError, all_rules, check
 from .model import Fault, Finding, Grade, Level, Outcome, Report, RuleResult, Source, Span, Verdict
 from .readers.facts import Dump
 from .readers.identify import Identity, identify
+from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
 from .source import ByteSource
-from .truth import ProcessTruth, RequestTruth, TruthError, load_request, load_truth
+from .truth import KernelTruth, ProcessTruth, RequestTruth, Truth, TruthError, load_any_truth, load_request, load_truth
 
 __all__ = [
     "ByteSource",
@@ -21,6 +22,10 @@ __all__ = [
     "Finding",
     "Grade",
     "Identity",
+    "KernelCase",
+    "KernelDump",
+    "KernelReplayer",
+    "KernelTruth",
     "Level",
     "Outcome",
     "ProcessTruth",
@@ -32,12 +37,15 @@ __all__ = [
     "SelectionError",
     "Source",
     "Span",
+    "Truth",
     "TruthError",
     "Verdict",
     "all_rules",
     "check",
     "identify",
+    "load_any_truth",
     "load_request",
     "load_truth",
+    "read_kernel",
     "read_minidump",
 ]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .readers.facts import Dump
+from .readers.kernel_dump import KernelDump
 
 if TYPE_CHECKING:
     from .truth import ProcessTruth, RequestTruth
+    from .truth_kernel_model import KernelTruth
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class Replayed:
 Replayer = Callable[[Dump], Replayed]
 """Given by the caller, because the judge owns no machine."""
 
+KernelReplayer = Callable[[KernelDump], Replayed]
+"""The same for a complete kernel dump: ``code`` is then the vector of the processor exception met, ``address`` the
+instruction pointer, ``information`` what the processor said with it: error code and, for a page fault, Cr2."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -36,3 +42,13 @@ class Case:
     request: RequestTruth | None = None
     replay: Replayer | None = None
     profile: str = "modern"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCase:
+    dump: KernelDump
+    truth: KernelTruth | None = None
+    """None: a foreign dump. Only structural rules run."""
+    request: RequestTruth | None = None
+    replay: KernelReplayer | None = None
+    profile: str = "portable"

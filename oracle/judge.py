@@ -6,15 +6,18 @@ import importlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, cast
 
-from .case import Case, Replayer
+from .case import Case, KernelCase, KernelReplayer, Replayer
 from .model import Finding, Grade, Level, Outcome, Report, RuleResult, Verdict
-from .readers.identify import MINIDUMP, identify
+from .readers.facts import Dump
+from .readers.identify import KERNEL_DUMP, MINIDUMP, identify
+from .readers.kernel import read_kernel
+from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
 from .rule import RULES, Check, Rule
 from .source import ByteSource
-from .truth import ProcessTruth, RequestTruth
+from .truth import KernelTruth, ProcessTruth, RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """Findings kept of one rule; ``RuleResult.failures`` has the total."""
@@ -36,19 +39,21 @@ def all_rules() -> dict[str, Rule]:
 
 def check(
     source: ByteSource,
-    truth: ProcessTruth | None = None,
+    truth: Truth | None = None,
     request: RequestTruth | None = None,
     *,
     profile: str = "modern",
     select: Collection[str] = (),
     skip: Collection[str] = (),
     strict: bool = False,
-    replay: Replayer | None = None,
+    replay: Replayer | KernelReplayer | None = None,
 ) -> Report:
     """Judge ``source``: against ``truth`` and ``request`` when given, otherwise by the structural rules alone.
 
     ``select`` and ``skip`` are rule ids or patterns of them (``MDMP-*``). ``strict`` lets SHOULD rules, and without
-    truth rules that are only inferred, fail the dump too. ``replay`` runs the dump in a machine of the caller's.
+    truth rules that are only inferred, fail the dump too. ``replay`` runs the dump in a machine of the caller's: a
+    Replayer for a minidump, a KernelReplayer for a kernel dump. A dump of one mode cannot be judged against a truth of
+    the other: outcome NOT_A_DUMP, with the reason.
     Never raises on content; a rule that does so itself ends as verdict ERROR. Raises SelectionError for arguments.
     """
     if (truth is None) != (request is None):
@@ -71,11 +76,20 @@ def check(
         dont_care=0,
         reason=identity.description,
     )
-    if identity.kind != MINIDUMP:
+    case: Case | KernelCase
+    if identity.kind == MINIDUMP:
+        if isinstance(truth, KernelTruth):
+            return replace(report, reason=f"{identity.description}; the truth is that of a whole machine")
+        case = Case(read_minidump(source), truth, request, cast("Replayer | None", replay), profile)
+    elif identity.kind == KERNEL_DUMP:
+        if isinstance(truth, ProcessTruth):
+            return replace(report, reason=f"{identity.description}; the truth is that of a process")
+        kernel_replay = cast("KernelReplayer | None", replay)
+        case = KernelCase(read_kernel(source), truth, request, kernel_replay, profile)
+    else:
         return report
-    dump = read_minidump(source)
-    case = Case(dump, truth, request, replay, profile)
-    results = tuple(_run(rule, case, strict) for rule in rules)
+    dump = case.dump
+    results = tuple(_run(rule, case, strict) for rule in rules if rule.kind == dump.kind)
     outcome, reason = _outcome(results)
     return replace(
         report,
@@ -83,10 +97,17 @@ def check(
         results=results,
         claimed=dump.accounting.claimed,
         unclaimed=dump.accounting.unclaimed,
-        pages=sum(-(-end // PAGE) - start // PAGE for start, end in dump.captured()),
+        pages=_pages(dump),
         dont_care=sum(len(item.span) for item in dump.dont_cares),
         reason=reason,
     )
+
+
+def _pages(dump: Dump | KernelDump) -> int:
+    """Pages of the target that the file has bytes of."""
+    if isinstance(dump, KernelDump) and dump.paged:
+        return min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE)
+    return sum(-(-end // PAGE) - start // PAGE for start, end in dump.captured())
 
 
 def _selected(select: Collection[str], skip: Collection[str]) -> list[Rule]:
@@ -108,7 +129,7 @@ def _counts(rule: Rule, level: Level, own: bool, strict: bool) -> bool:
     return level is Level.MUST and (own or rule.grade in _BEYOND_PAPER)
 
 
-def _run(rule: Rule, case: Case, strict: bool) -> RuleResult:
+def _run(rule: Rule, case: Case | KernelCase, strict: bool) -> RuleResult:
     own = case.truth is not None
     level = rule.level if own else rule.foreign_level
     counts = _counts(rule, level, own, strict)
@@ -135,14 +156,14 @@ def _speaker(topic: str) -> str | None:
     return next((rule.id for rule in RULES.values() if topic in rule.reports), None)
 
 
-def _checks(rule: Rule, case: Case) -> Iterator[Check]:
+def _checks(rule: Rule, case: Case | KernelCase) -> Iterator[Check]:
     for defect in case.dump.defects:
         if defect.topic in rule.reports:
             yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
     yield from rule.check(case)
 
 
-def _tally(rule: Rule, case: Case, level: Level, counts: bool) -> RuleResult:
+def _tally(rule: Rule, case: Case | KernelCase, level: Level, counts: bool) -> RuleResult:
     checks = failures = 0
     findings: list[Finding] = []
     for item in _checks(rule, case):

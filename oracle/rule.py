@@ -1,8 +1,10 @@
 """The rule registry: ``@rule`` and the id grammar.
 
 An id is ``AREA-TOPIC-NNN``: assigned once, never positional, never used again. A retired id stays in ``RETIRED``.
-Areas: MDMP (minidump container and streams), XCUT (across streams), PAGE (memory against truth), TRUE (streams
-against truth).
+Areas of minidumps: MDMP (container and streams), XCUT (across streams), PAGE (memory against truth), TRUE (streams
+against truth). Areas of kernel dumps: KHDR (main header), KFIL (the file as a whole, secondary data), KFUL, KBMP, KRNG
+(where the pages are: runs in the header, bitmap, ranges), KPAG (which pages, and their bytes), KTRI (small dumps), KXCT
+(across structures).
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .model import Fault, Grade, Level, Source, Span
 
 if TYPE_CHECKING:
-    from .case import Case
+    from .case import Case, KernelCase
 
 ID = re.compile(r"[A-Z]{4}-[A-Z0-9]+(?:-[A-Z0-9]+)*-[0-9]{3}")
 
@@ -44,19 +46,20 @@ def bad(subject: str, expected: str | tuple[str, ...], actual: str, *spans: Span
 
 
 Checks = Iterator[Check]
+T = TypeVar("T")
 Applies = Callable[["Case"], bool]
 
 
-def always(_case: Case) -> bool:
+def always(_case: Case | KernelCase) -> bool:
     return True
 
 
-def own(case: Case) -> bool:
+def own(case: Case | KernelCase) -> bool:
     """Only a dump that is judged against its truth."""
     return case.truth is not None
 
 
-def foreign(case: Case) -> bool:
+def foreign(case: Case | KernelCase) -> bool:
     return case.truth is None
 
 
@@ -68,12 +71,15 @@ class Rule:
     foreign_level: Level
     """The level for a dump that is judged without truth; the spec grades some rules twice."""
     sources: tuple[Source, ...]
-    check: Callable[[Case], Checks] = field(repr=False)
+    check: Callable[[Any], Checks] = field(repr=False)
+    """Takes a Case or a KernelCase, by ``kind``."""
     needs: tuple[str, ...]
-    """Facts without which the rule cannot run: keys of ``Dump.facts``."""
+    """Facts without which the rule cannot run: keys of ``Reading.facts``."""
     reports: tuple[str, ...]
     """Topics of reader defects that this rule speaks for."""
-    applies: Applies = field(repr=False)
+    applies: Callable[[Any], bool] = field(repr=False)
+    kind: str = "minidump"
+    """The files that it judges: ``Reading.kind``."""
 
     @property
     def grade(self) -> Grade:
@@ -102,6 +108,41 @@ def rule(
 
     Raises ValueError at import for a malformed, repeated or retired id, and for a rule without a source.
     """
+    return _registration(
+        "minidump", id, title, level, sources,
+        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
+    )  # fmt: skip
+
+
+def kernel_rule(
+    id: str,  # noqa: A002
+    title: str,
+    level: Level,
+    *sources: Source,
+    needs: tuple[str, ...] = (),
+    reports: tuple[str, ...] = (),
+    applies: Callable[[KernelCase], bool] = always,
+    foreign_level: Level | None = None,
+) -> Callable[[Callable[[KernelCase], Checks]], Callable[[KernelCase], Checks]]:
+    """Like ``rule``, for the rules of kernel dumps."""
+    return _registration(
+        "kernel-dump", id, title, level, sources,
+        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
+    )  # fmt: skip
+
+
+def _registration(
+    kind: str,
+    id: str,  # noqa: A002
+    title: str,
+    level: Level,
+    sources: tuple[Source, ...],
+    *,
+    needs: tuple[str, ...],
+    reports: tuple[str, ...],
+    applies: Callable[[Any], bool],
+    foreign_level: Level | None,
+) -> Callable[[Callable[[T], Checks]], Callable[[T], Checks]]:
     if not ID.fullmatch(id):
         raise ValueError(f"rule id {id!r} is not AREA-TOPIC-NNN")
     if id in RULES or id in RETIRED:
@@ -109,8 +150,8 @@ def rule(
     if not sources:
         raise ValueError(f"rule {id} names no source")
 
-    def register(check: Callable[[Case], Checks]) -> Callable[[Case], Checks]:
-        RULES[id] = Rule(id, title, level, foreign_level or level, sources, check, needs, reports, applies)
+    def register(check: Callable[[T], Checks]) -> Callable[[T], Checks]:
+        RULES[id] = Rule(id, title, level, foreign_level or level, sources, check, needs, reports, applies, kind)
         return check
 
     return register

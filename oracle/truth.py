@@ -1,8 +1,8 @@
 """The judge's own loader of the truth format (truth-format.md).
 
-A loaded truth is consistent: the regions leave no gap, and the runs of memory.bin are exactly the pages that the
-regions say a debugger can read. Whatever is not so raises ``TruthError``, one line that names the file, the member and
-what was expected.
+A loaded truth is consistent. Of a process: the regions leave no gap, and the runs of memory.bin are exactly the pages
+that the regions say a debugger can read. Whatever is not so raises ``TruthError``, one line that names the file, the
+member and what was expected.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .members import TruthError, build, exact_members, fail, shown
+from .truth_kernel import parse_kernel_truth
+from .truth_kernel_model import KernelTruth
 from .truth_model import (
     FREE,
     NOACCESS,
@@ -35,25 +37,42 @@ __all__ = [
     "ContextTruth",
     "ExceptionTruth",
     "HandleTruth",
+    "KernelTruth",
     "ModuleTruth",
     "ProcessTruth",
     "RegionTruth",
     "RequestTruth",
     "ThreadTruth",
+    "Truth",
     "TruthError",
     "UnloadedModuleTruth",
+    "load_any_truth",
     "load_request",
     "load_truth",
+    "parse_kernel",
     "parse_request",
     "parse_truth",
 ]
+
+Truth = ProcessTruth | KernelTruth
 
 TRUTH, MEMORY, REQUEST = "truth.json", "memory.bin", "request.json"
 _FREE_AS_REPORTED = (NOACCESS, 0, 0, 0)
 
 
 def load_truth(directory: Path) -> ProcessTruth:
-    """The truth in ``directory``. Raises TruthError."""
+    """The truth of a process in ``directory``. Raises TruthError, for one of another mode too."""
+    return parse_truth(*_load(directory))
+
+
+def load_any_truth(directory: Path) -> Truth:
+    """The truth in ``directory``, of the mode that it has. Raises TruthError."""
+    document, memory = _load(directory)
+    kernel = isinstance(document, dict) and document.get("mode") == "kernel"
+    return parse_kernel(document, memory) if kernel else parse_truth(document, memory)
+
+
+def _load(directory: Path) -> tuple[Any, bytes | mmap.mmap]:
     document = _load_json(directory, TRUTH)
     try:
         with (directory / MEMORY).open("rb") as file:
@@ -61,7 +80,7 @@ def load_truth(directory: Path) -> ProcessTruth:
             memory = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise TruthError(f"{MEMORY}: cannot be read: {error.strerror}") from error
-    return parse_truth(document, memory)
+    return document, memory
 
 
 def load_request(directory: Path) -> RequestTruth | None:
@@ -74,8 +93,14 @@ def parse_request(document: Any) -> RequestTruth:
     return build(RequestTruth, _body(document, REQUEST, {"format": "dumptruth-request", "version": 1}), REQUEST)
 
 
+def parse_kernel(document: Any, memory: bytes | mmap.mmap) -> KernelTruth:
+    """The truth of a machine, from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
+    head = {"format": "dumptruth-truth", "version": 1, "mode": "kernel"}
+    return parse_kernel_truth(_body(document, TRUTH, head), memory, TRUTH)
+
+
 def parse_truth(document: Any, memory: bytes | mmap.mmap) -> ProcessTruth:
-    """A truth from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
+    """The truth of a process, from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
     head = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
     truth = build(ProcessTruth, _body(document, TRUTH, head), TRUTH)
     object.__setattr__(truth, "contents", memoryview(memory))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..model import Span
-from .facts import Accounting, Claim, Dump, Owner
+from .reading import Accounting, Claim, Owner, Reading
 
 MAX_PADDING = 16
 """Bytes. A run of zeros up to this long between two claims is padding (spec user-mode 4, V18 [O])."""
 SHOWN = 20
 
 
-def account(dump: Dump) -> Accounting:
+def account(dump: Reading, max_padding: int = MAX_PADDING) -> Accounting:
     """One sweep over the claims in file order. Padding that is found is claimed, so that it has an owner too."""
     regions = 0
     covered = 0
@@ -23,7 +23,7 @@ def account(dump: Dump) -> Accounting:
     def gap(start: int, end: int) -> None:
         nonlocal gap_total, unclaimed
         span = Span(start, end)
-        if end - start <= MAX_PADDING and not any(dump.source.view(start, end - start)):
+        if end - start <= max_padding and not any(dump.source.view(start, end - start)):
             padding.append(Claim(span, "padding", Owner.PADDING))
             return
         gap_total += 1

@@ -9,6 +9,7 @@ from ..decode import enumeration
 from ..source import ByteSource
 
 MINIDUMP: Final = "minidump"
+KERNEL_DUMP: Final = "kernel-dump"
 
 # Offsets of DumpType in the kernel's DUMP_HEADER and DUMP_HEADER64, and the names of its values.
 # Source: wdm / ntoskrnl public headers as collected in spec kernel-mode 2.1, 2.2, 2.3 [R, eight readers agree].
@@ -91,7 +92,7 @@ def _kernel(source: ByteSource, signature: bytes) -> Identity:
     number = int.from_bytes(raw, "little")
     name = _DUMP_TYPES.get(number, f"type {number:#x}") if len(raw) == 4 else "cut short"
     description = f"a kernel-mode dump of a {bits}-bit target: {name}"
-    return Identity("kernel-dump", description, {"DumpType": str(number), "bits": str(bits)})
+    return Identity(KERNEL_DUMP, description, {"DumpType": str(number), "bits": str(bits)})
 
 
 def _is_text(head: bytes) -> bool:

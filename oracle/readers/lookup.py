@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Protocol
 
 from ..source import ByteSource
 
-if TYPE_CHECKING:
-    from .facts import MemoryRange
+
+class Extent(Protocol):
+    """``[start, end)`` of the target's addresses, in the file from ``offset`` on."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 class Lookup:
     """Address -> file offset over ranges that may come unsorted and overlapping: one sweep, then bisection."""
 
-    def __init__(self, ranges: list[MemoryRange]) -> None:
+    def __init__(self, ranges: Iterable[Extent]) -> None:
         self.pieces: list[tuple[int, int, int]] = []
         """Sorted, disjoint ``(start, end, offset)``; where ranges overlap, the one that starts lower owns the bytes."""
         self.union: list[tuple[int, int]] = []
         top = 0
-        for item in sorted(ranges, key=lambda item: (item.start, -item.size)):
+        for item in sorted(ranges, key=lambda item: (item.start, -item.end)):
             start = max(item.start, top)
             if item.end <= start:
                 continue

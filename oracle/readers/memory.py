@@ -7,7 +7,8 @@ from bisect import bisect_right
 from ..decode import decode, structure
 from ..model import Span
 from .container import STREAM, STREAM_FACTS, read_counted, read_headed, settle
-from .facts import Dump, MemoryRange, Owner
+from .facts import Dump, MemoryRange
+from .reading import Owner
 
 ADDRESS_SPACE = 1 << 64
 """Bytes: a range may end here, not beyond."""

@@ -116,8 +116,8 @@ def test_a_kernel_dump_is_named_with_its_kind(signature: bytes, at: int, number:
     assert "cut short" in identify(ByteSource(signature)).description
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\n", b"MZ", b"MDM", b"PAGEDU64"])
-def test_what_is_no_minidump_has_an_outcome_of_its_own(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"hello\n", b"MZ", b"MDM", b"PAGEDU6"])
+def test_what_is_no_dump_has_an_outcome_of_its_own(data: bytes) -> None:
     report = check(ByteSource(data, "x"))
     assert report.outcome is Outcome.NOT_A_DUMP
     assert report.outcome.exit_status == 3

@@ -1,0 +1,228 @@
+"""The reader of kernel dumps: from bytes to a ``KernelDump``, for every kind, 64-bit and 32-bit."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from ..decode import decode, structure
+from ..model import Span
+from ..source import ByteSource
+from .accounting import account
+from .architectures import ARCHITECTURES
+from .kernel_blobs import read_blobs
+from .kernel_dump import BITMAPS, FILL, FULL, HEADER, MAX_RUNS, RANGES, READABLE, SUMMARY, TRIAGE, KernelDump
+from .kernel_pages import PageBitmap, PageRuns
+from .kernel_triage import read_triage
+from .reading import Owner
+
+__all__ = ["KernelDump", "read_kernel"]
+
+_FILL: Final = int.from_bytes(FILL, "little")
+_HEADER_RUNS: Final = {64: 42, 32: 86}
+"""Runs that the 700 bytes of the header's descriptor hold (spec kernel-mode 2.4)."""
+
+
+def read_kernel(source: ByteSource) -> KernelDump:
+    """Everything that a kernel dump says, with the defects met. Never raises on content."""
+    dump = KernelDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
+    _read_header(dump)
+    if dump.header is not None and "kind" in dump.facts:
+        if dump.type == FULL:
+            _read_full(dump)
+        elif dump.type in BITMAPS:
+            _read_bitmap(dump)
+        elif dump.type in RANGES:
+            _read_ranges(dump)
+        elif dump.type == TRIAGE:
+            read_triage(dump)
+        elif dump.type == HEADER:
+            dump.primary_end = dump.header_size
+        if dump.primary_end is not None:
+            read_blobs(dump)
+    dump.accounting = account(dump, max_padding=0)
+    dump.found("accounting")
+    return dump
+
+
+def _read_header(dump: KernelDump) -> None:
+    header = decode(dump.source, 0, f"DUMP_HEADER{dump.bits}", "header")
+    if not header.complete:
+        dump.defect(
+            "kernel.header.size",
+            "header",
+            f"{header.structure.size:#x} bytes",
+            f"{dump.source.size:#x} bytes",
+            Span(0, dump.source.size),
+            loses=("header", "kind"),
+        )
+        dump.claim(Span(0, dump.source.size), "header")
+        return
+    dump.header = header
+    dump.claim(header.span, "header")
+    dump.found("header")
+    dump.dont_care(header.span_of("BootId"), "BootId: nothing else of the target tells it (spec kernel-mode 2.2)")
+    low = header.span_of("Attributes").start
+    dump.dont_care(Span(low, low + 1), "Attributes, bits 0 to 7: which of them a writer sets is open (spec 2.2)")
+    at = header.span_of("Exception").start
+    dump.exception = decode(dump.source, at, f"EXCEPTION_RECORD{dump.bits}", "exception record")
+    if dump.architecture is not None:
+        layout = ARCHITECTURES[dump.architecture]
+        if layout.pointer_size == dump.pointer:
+            at = header.span_of("ContextRecord").start
+            dump.context = decode(dump.source, at, layout.structure, "context record")
+            dump.found("context")
+    if header["DumpType"] not in READABLE:
+        dump.defect(
+            "kernel.type",
+            "header, DumpType",
+            "1, 2, 3, 4, 5, 6, 8, 9 or 10",
+            f"{header['DumpType']:#x}",
+            header.span_of("DumpType"),
+            loses=("kind",),
+        )
+    dump.found("kind")
+    if dump.type != FULL:
+        _read_header_runs(dump)
+
+
+def _read_header_runs(dump: KernelDump) -> None:
+    """The machine's memory map in the header of a kind that finds its pages elsewhere: a fact when it is one."""
+    assert dump.header is not None
+    block = dump.header.span_of("PhysicalMemoryBlock")
+    record = decode(dump.source, block.start, f"PHYSICAL_MEMORY_DESCRIPTOR{dump.bits}", "memory map in the header")
+    if 0 < record["NumberOfRuns"] <= _HEADER_RUNS[dump.bits]:
+        dump.descriptor = record
+        _read_runs(dump, block.start + record.structure.size, record["NumberOfRuns"])
+
+
+def _read_runs(dump: KernelDump, at: int, count: int) -> None:
+    dump.runs_at = at
+    if count > MAX_RUNS:
+        dump.exhausted()
+        for fact in ("runs", "pages"):
+            dump.breaks(fact, dump.ceiling_topic)
+        count = MAX_RUNS
+    size = 2 * dump.pointer
+    view = dump.source.view(at, count * size)
+    dump.runs = list(struct.iter_unpack("<QQ" if dump.bits == 64 else "<II", view[: len(view) // size * size]))
+
+
+def _read_full(dump: KernelDump) -> None:
+    """Type 1: runs in the header, pages from the end of the header on. Spec kernel-mode 2.4, 2.8."""
+    assert dump.header is not None
+    block = dump.header.span_of("PhysicalMemoryBlock")
+    record = decode(dump.source, block.start, f"PHYSICAL_MEMORY_DESCRIPTOR{dump.bits}", "PhysicalMemoryBlock")
+    dump.descriptor = record
+    most = _HEADER_RUNS[dump.bits]
+    count = record["NumberOfRuns"]
+    # A 43rd run ends in the padding behind the block; two writers use it.
+    if not 1 <= count <= most + (dump.bits == 64):
+        dump.defect(
+            "kernel.runs.count",
+            "PhysicalMemoryBlock, NumberOfRuns",
+            f"1 to {most}",
+            "PAGE: never stored" if count == _FILL else f"{count}",
+            record.span_of("NumberOfRuns"),
+            loses=("runs", "pages"),
+        )
+        return
+    _read_runs(dump, block.start + record.structure.size, count)
+    _place(dump, PageRuns(dump.runs, dump.header_size))
+
+
+def _place(dump: KernelDump, pages: PageRuns | PageBitmap) -> None:
+    """Claim the pages; a file that ends before they do is cut."""
+    dump.pages = pages
+    dump.found("runs")
+    dump.found("pages")
+    end = pages.end
+    if end > dump.source.size:
+        dump.defect(
+            "kernel.pages.cut",
+            "pages",
+            f"{pages.total} pages from {pages.first:#x} to {end:#x}",
+            f"the file ends at {dump.source.size:#x}",
+            Span(min(pages.first, dump.source.size), dump.source.size),
+        )
+    dump.claim(Span(pages.first, min(end, dump.source.size)), "pages", Owner.MEMORY)
+    dump.primary_end = min(end, dump.source.size)
+
+
+def _read_bitmap(dump: KernelDump) -> None:
+    """Types 2, 5 and 6: a header, a bitmap, pages from HeaderSize on. Spec kernel-mode 2.5, 2.6."""
+    at = dump.header_size
+    name = f"SUMMARY_DUMP{dump.bits}" if dump.type == SUMMARY else "BITMAP_DUMP"
+    record = decode(dump.source, at, name, "bitmap header")
+    signatures = (b"SDMP",) if dump.type == SUMMARY else (b"SDMP", b"FDMP")
+    dump.page_header = record
+    if not record.complete or record.raw("Signature") not in signatures or record.raw("ValidDump") != b"DUMP":
+        dump.defect(
+            "kernel.bitmap.header",
+            "bitmap header",
+            f"{' or '.join(item.decode() for item in signatures)}, then DUMP",
+            repr(record.raw("Signature") + record.raw("ValidDump"))[1:],
+            record.span,
+            loses=("bitmap", "pages"),
+        )
+        return
+    start, bits = record.span.end, record["BitmapSize"]
+    size = -(-bits // 8)
+    first = record["HeaderSize"]
+    dump.claim(record.span, "bitmap header")
+    if not bits or start + size > first or first > dump.source.size:
+        dump.defect(
+            "kernel.bitmap.size",
+            "bitmap",
+            f"a bitmap that ends at HeaderSize or before, HeaderSize in a file of {dump.source.size:#x} bytes",
+            f"{bits} bits from {start:#x} to {start + size:#x}, HeaderSize {first:#x}",
+            record.span_of("HeaderSize"),
+            record.span_of("BitmapSize"),
+            loses=("bitmap", "pages"),
+        )
+        return
+    dump.bitmap = Span(start, start + size)
+    dump.found("bitmap")
+    dump.claim(dump.bitmap, "bitmap")
+    dump.claim(Span(start + size, first), "room behind the bitmap", Owner.PADDING)
+    _place(dump, PageBitmap(dump.source, start, bits, first))
+
+
+def _read_ranges(dump: KernelDump) -> None:
+    """Types 8, 9 and 10: a header, a descriptor like that of type 1, pages. Spec kernel-mode 2.7."""
+    head = decode(dump.source, dump.header_size, "RDMP_HEADER", "RDMP header")
+    dump.page_header = head
+    table = structure("PHYSICAL_MEMORY_DESCRIPTOR64")
+    record = decode(dump.source, head.span.end, table.name, "RDMP descriptor")
+    size, first, count = head["MetadataSize"], head["FirstPageOffset"], record["NumberOfRuns"]
+    signed = head.raw("Signature") == b"RDMP" and head.raw("ValidDump") == b"DUMP"
+    if not signed or not record.complete or head["Marker"] != 0x40:
+        dump.defect(
+            "kernel.rdmp.header",
+            "RDMP header",
+            "0x40, RDMP, DUMP",
+            f"{head['Marker']:#x}, {repr(head.raw('Signature') + head.raw('ValidDump'))[1:]}",
+            head.span,
+            loses=("runs", "pages"),
+        )
+        return
+    dump.claim(head.span, "RDMP header")
+    sound = size % 16 == 0 and first == head.span.end + size and first <= dump.source.size
+    if not sound or not count or table.size + 16 * count > size or dump.bits != 64:
+        dump.defect(
+            "kernel.rdmp.size",
+            "RDMP header",
+            "MetadataSize a multiple of 16 with room for the runs, FirstPageOffset = 0x2020 + MetadataSize, 64 bits",
+            f"MetadataSize {size:#x}, FirstPageOffset {first:#x}, NumberOfRuns {count}, {dump.bits} bits",
+            head.span_of("MetadataSize"),
+            head.span_of("FirstPageOffset"),
+            record.span_of("NumberOfRuns"),
+            loses=("runs", "pages"),
+        )
+        return
+    dump.descriptor = record
+    dump.claim(Span(record.span.start, first), "runs")
+    _read_runs(dump, record.span.end, count)
+    _place(dump, PageRuns(dump.runs, first))
+
+

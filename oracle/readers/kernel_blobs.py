@@ -1,0 +1,63 @@
+"""Secondary data: the chain of tagged blobs behind the dump proper (spec kernel-mode 5)."""
+
+from __future__ import annotations
+
+from ..decode import decode, structure
+from ..model import Span
+from .kernel_dump import BlobFact, KernelDump
+
+SIGNATURE = b"DumpBlob"
+
+
+def read_blobs(dump: KernelDump) -> None:
+    """The blob region, where there is one, and the tail behind everything."""
+    assert dump.primary_end is not None
+    at, end = dump.primary_end, dump.source.size
+    if dump.source.read(at, len(SIGNATURE)) == SIGNATURE:
+        at = _read_chain(dump, at)
+    dump.tail = Span(at, end)
+
+
+def _read_chain(dump: KernelDump, at: int) -> int:
+    """Follow the chain; the offset behind it. It has neither count nor terminator: it ends where no header follows."""
+    head = decode(dump.source, at, "DUMP_BLOB_FILE_HEADER", "secondary data")
+    if not head.complete or head["HeaderSize"] != head.structure.size:
+        dump.defect(
+            "kernel.blob.header",
+            "secondary data",
+            f"a header of {head.structure.size:#x} bytes that says so",
+            f"HeaderSize {head['HeaderSize']:#x}",
+            head.span,
+            loses=("blobs",),
+        )
+        return at
+    dump.blob_header = head
+    dump.claim(head.span, "secondary data")
+    at = head.span.end
+    size = structure("DUMP_BLOB_HEADER").size
+    while True:
+        record = decode(dump.source, at, "DUMP_BLOB_HEADER", f"blob {len(dump.blobs)}")
+        if not record.complete or record["HeaderSize"] != size:
+            break
+        start = record.span.end + record["PrePad"]
+        stop = start + record["DataSize"]
+        end = stop + record["PostPad"]
+        if end > dump.source.size:
+            dump.defect(
+                "kernel.blob.bounds",
+                record.path,
+                f"an end at most {dump.source.size:#x}",
+                f"{end:#x}",
+                record.span,
+                loses=("blobs",),
+            )
+            break
+        if not dump.grant(1):
+            dump.breaks("blobs", dump.ceiling_topic)
+            break
+        pads = (Span(record.span.end, start), Span(stop, end))
+        dump.blobs.append(BlobFact(record, Span(start, stop), pads))
+        dump.claim(Span(record.span.start, end), record.path)
+        at = end
+    dump.found("blobs")
+    return at

@@ -1,0 +1,322 @@
+"""What a kernel dump says: facts with the bytes they came from, and the target's memory as the dump has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Final
+
+from ..decode import Record, structure
+from ..model import Span
+from ..walk import AddressSpace
+from .kernel_pages import PAGE, NoPages, PageBitmap, PageRuns
+from .lookup import Lookup
+from .reading import Reading
+
+# DUMP_TYPE_*: tables/kernel_header.toml
+FULL, SUMMARY, HEADER, TRIAGE, BITMAP_FULL, BITMAP_KERNEL, AUTOMATIC, KERNEL, ACTIVE, COMPLETE = range(1, 11)
+BITMAPS: Final = frozenset({SUMMARY, BITMAP_FULL, BITMAP_KERNEL})
+RANGES: Final = frozenset({KERNEL, ACTIVE, COMPLETE})
+PAGED: Final = frozenset({FULL}) | BITMAPS | RANGES
+"""The kinds that hold physical pages."""
+READABLE: Final = PAGED | {HEADER, TRIAGE}
+"""The kinds whose form is known."""
+
+FILL: Final = b"PAGE"
+"""What the kernel fills a header with before it stores fields (spec kernel-mode 2.2)."""
+
+
+MAX_RUNS: Final = 131_072
+"""Runs that are looked at: those of a machine of 4 TiB whose every other 16 MiB are RAM."""
+MAX_MODULES: Final = 4096
+"""Entries of a module list that are followed. Real ones have up to 245 (spec kernel-mode 3.2)."""
+
+
+def fill(start: int, size: int) -> bytes:
+    """What the fill looks like at file offset ``start``."""
+    return (FILL * (size // 4 + 2))[start % 4 : start % 4 + size]
+
+
+@dataclass(frozen=True, slots=True)
+class DataBlock:
+    """A TRIAGE_DATA_BLOCK whose bytes lie in the file."""
+
+    record: Record
+
+    @property
+    def start(self) -> int:
+        return self.record["Address"]
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+    @property
+    def offset(self) -> int:
+        return self.record["Offset"]
+
+    @property
+    def size(self) -> int:
+        return self.record["Size"]
+
+    @property
+    def span(self) -> Span:
+        return Span(self.offset, self.offset + self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Memory of the target by virtual address."""
+
+    start: int
+    end: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolString:
+    """A DUMP_STRING of the string pool."""
+
+    offset: int
+    length: int
+    """UTF-16 units, without the NUL."""
+    text: str
+    terminated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFact:
+    record: Record
+    """DUMP_BLOB_HEADER."""
+    data: Span
+    pads: tuple[Span, Span]
+    """Before and behind the data."""
+
+
+@dataclass
+class TriageFacts:
+    """A small dump: TRIAGE_DUMP and what its offsets lead to."""
+
+    header: Record
+    blocks: dict[str, Span] = field(default_factory=dict)
+    """``mm``, ``unloaded``, ``prcb``, ``process``, ``thread``, ``stack``, ``debugger data``, ``drivers``, ``pool``,
+    ``block table``, ``data page``: those that lie in the file."""
+    mm: Record | None = None
+    unloaded: list[Record] = field(default_factory=list)
+    unloaded_count: int = 0
+    drivers: list[Record] = field(default_factory=list)
+    strings: dict[int, PoolString] = field(default_factory=dict)
+    """By file offset."""
+    data_blocks: list[DataBlock] = field(default_factory=list)
+    data_end: int = 0
+    """File offset behind the bytes of the data blocks."""
+    layout: str = "A"
+    """A or B: spec kernel-mode 3.6."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleEntry:
+    """An entry of the loaded module list."""
+
+    record: Record
+    """KLDR_DATA_TABLE_ENTRY, or DUMP_DRIVER_ENTRY in a small dump."""
+    address: int | None
+    """Where the entry is in the target; None in a small dump."""
+
+    @property
+    def base(self) -> int:
+        return self.record["DllBase"]
+
+    @property
+    def size(self) -> int:
+        return self.record["SizeOfImage"]
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+
+@dataclass
+class KernelDump(Reading):
+    """A kernel dump as read."""
+
+    kind: ClassVar[str] = "kernel-dump"
+    ceiling: ClassVar[str] = "at most 131072 runs, and 100000 drivers, blocks and blobs in all"
+    ceiling_topic: ClassVar[str] = "kernel.ceiling"
+
+    records_left: int = 100_000
+    bits: int = 64
+    """32 or 64: the width of the target's pointers."""
+    header: Record | None = None
+    """DUMP_HEADER64 or DUMP_HEADER32."""
+    context: Record | None = None
+    """CONTEXT of the crashing processor, for a machine that is known."""
+    exception: Record | None = None
+    descriptor: Record | None = None
+    """PHYSICAL_MEMORY_DESCRIPTOR of the main header, or behind an RDMP header."""
+    runs: list[tuple[int, int]] = field(default_factory=list)
+    """(BasePage, PageCount) of that descriptor, in file order."""
+    runs_at: int = 0
+    """File offset of the first run."""
+    page_header: Record | None = None
+    """SUMMARY_DUMP, BITMAP_DUMP or RDMP_HEADER."""
+    bitmap: Span | None = None
+    pages: PageRuns | PageBitmap | NoPages = field(default_factory=NoPages)
+    triage: TriageFacts | None = None
+    blob_header: Record | None = None
+    blobs: list[BlobFact] = field(default_factory=list)
+    primary_end: int | None = None
+    """File offset behind header and pages, or behind the small dump: where secondary data begins."""
+    tail: Span | None = None
+    """What follows all that is known."""
+
+    @property
+    def header_size(self) -> int:
+        """0x2000 or 0x1000 bytes."""
+        return 0x2000 if self.bits == 64 else 0x1000
+
+    @property
+    def type(self) -> int:
+        return 0 if self.header is None else self.header["DumpType"]
+
+    @property
+    def paged(self) -> bool:
+        return self.type in PAGED
+
+    @property
+    def build(self) -> int:
+        return 0 if self.header is None else self.header["MinorVersion"]
+
+    @property
+    def architecture(self) -> str | None:
+        machine = 0 if self.header is None else self.header["MachineImageType"]
+        return {0x8664: "amd64", 0xAA64: "arm64", 0x14C: "x86"}.get(machine)
+
+    @property
+    def pointer(self) -> int:
+        """Bytes of a pointer."""
+        return self.bits // 8
+
+    def run_span(self, index: int) -> Span:
+        """Where a run's descriptor is in the file."""
+        size = 2 * self.pointer
+        return Span(self.runs_at + index * size, self.runs_at + (index + 1) * size)
+
+    def address(self, value: int) -> int:
+        """An address of KDDEBUGGER_DATA64, whose pointers are sign-extended on a 32-bit target."""
+        return value if self.bits == 64 else value & 0xFFFF_FFFF
+
+    def page(self, pfn: int) -> memoryview | None:
+        """The bytes of a physical page; None when the dump does not hold all of them."""
+        offset = self.pages.offset_of(pfn)
+        view = None if offset is None else self.source.view(offset, PAGE)
+        return view if view is not None and len(view) == PAGE else None
+
+    @cached_property
+    def space(self) -> AddressSpace | None:
+        """The address space under DirectoryTableBase; None for a kind without pages or an unknown machine."""
+        if self.header is None or not self.paged or self.architecture is None:
+            return None
+        mode = self.architecture
+        if mode == "x86" and self.header["PaeEnabled"] & 1:
+            mode = "x86-pae"
+        return AddressSpace(self, self.header["DirectoryTableBase"], mode)
+
+    @cached_property
+    def _ranges(self) -> Lookup:
+        """The virtual memory of a small dump. What is where in the target is told for the stack, the debugger data and
+        the data blocks only.
+        """
+        extents: list[Extent | DataBlock] = []
+        if self.triage is not None and self.header is not None:
+            extents.extend(self.triage.data_blocks)
+            for name, address in (
+                ("stack", self.triage.header["TopOfStack"]),
+                ("debugger data", self.header["KdDebuggerDataBlock"]),
+            ):
+                span = self.triage.blocks.get(name)
+                if span is not None:
+                    extents.append(Extent(address, address + len(span), span.start))
+        return Lookup(extents)
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """``size`` bytes of the target's virtual memory; None unless the dump holds all of them."""
+        if self.paged:
+            return None if self.space is None else self.space.read(address, size)
+        return self._ranges.read(self.source, address, size)
+
+    def captured(self) -> list[tuple[int, int]]:
+        """The virtual memory of a small dump: sorted ``[start, end)`` pairs that neither overlap nor touch."""
+        return self._ranges.union
+
+    def where(self, address: int) -> int:
+        """The file offset of the byte at a virtual address; 0 when the dump does not hold it."""
+        if self.paged:
+            physical = None if self.space is None else self.space.translate(address)
+            offset = None if physical is None else self.pages.offset_of(physical // PAGE)
+            return 0 if offset is None or physical is None else offset + physical % PAGE
+        for start, end, offset in self._ranges.pieces:
+            if start <= address < end:
+                return offset + address - start
+        return 0
+
+    def structure(self, name: str, address: int, path: str, size: int | None = None) -> Record | None:
+        """A structure of the target at a virtual address. ``size``: how much of it there is, where that varies."""
+        table = structure(name)
+        data = self.read(address, min(table.size if size is None else size, table.size))
+        return None if data is None else Record(table, path, self.where(address), memoryview(data))
+
+    def pointer_at(self, address: int) -> int | None:
+        data = self.read(address, self.pointer)
+        return None if data is None else int.from_bytes(data, "little")
+
+    @cached_property
+    def debugger_data(self) -> Record | None:
+        """KDDEBUGGER_DATA64: the copy of a small dump, else from the target's memory."""
+        if self.header is None:
+            return None
+        table = structure("KDDEBUGGER_DATA64")
+        if self.triage is not None:
+            span = self.triage.blocks.get("debugger data")
+            if span is None:
+                return None
+            data = self.source.view(span.start, min(len(span), table.size))
+            return Record(table, "debugger data", span.start, data)
+        address = self.header["KdDebuggerDataBlock"]
+        head = self.structure("KDDEBUGGER_DATA64", address, "debugger data", 0x18)
+        if head is None:
+            return None
+        size = head["Header.Size"] if 0x18 <= head["Header.Size"] <= table.size else table.size
+        return self.structure("KDDEBUGGER_DATA64", address, "debugger data", size) or head
+
+    @cached_property
+    def modules(self) -> list[ModuleEntry]:
+        """The loaded module list as far as it can be followed."""
+        if self.triage is not None:
+            return [ModuleEntry(record, None) for record in self.triage.drivers]
+        found: list[ModuleEntry] = []
+        if self.header is None:
+            return found
+        head = self.header["PsLoadedModuleList"]
+        seen = {head}
+        at = self.pointer_at(head)
+        name = f"KLDR_DATA_TABLE_ENTRY{self.bits}"
+        while at is not None and at not in seen and len(found) < MAX_MODULES:
+            seen.add(at)
+            record = self.structure(name, at, f"module {len(found)}")
+            if record is None:
+                break
+            found.append(ModuleEntry(record, at))
+            at = record["InLoadOrderLinks.Flink"]
+        return found
+
+    def processor_block(self, index: int) -> int | None:
+        """KiProcessorBlock[index], where it is in the dump."""
+        debugger = self.debugger_data
+        if debugger is None or not debugger["KiProcessorBlock"]:
+            return None
+        return self.pointer_at(self.address(debugger["KiProcessorBlock"]) + index * self.pointer)
+
+    def integer(self, address: int, size: int) -> int | None:
+        data = self.read(address, size)
+        return None if data is None else int.from_bytes(data, "little")

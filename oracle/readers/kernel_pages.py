@@ -1,0 +1,180 @@
+"""Which physical pages a kernel dump holds, and where: runs of PFNs, or a bitmap.
+
+Both answer in time that does not depend on how many pages there are: a hostile file may name 2^60 of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+from ..source import ByteSource
+
+PAGE: Final = 0x1000
+_BLOCK: Final = 0x400
+"""Bytes of bitmap that one entry of the rank directory counts."""
+
+
+class PageMap(Protocol):
+    """PFN -> file offset."""
+
+    total: int
+    """Pages that the dump says it holds."""
+    first: int
+    """File offset of the first page."""
+
+    def offset_of(self, pfn: int) -> int | None:
+        """Where the page begins in the file; None when the dump does not name it."""
+        ...
+
+    def count(self, start: int, end: int) -> int:
+        """How many of the PFNs ``[start, end)`` the dump names."""
+        ...
+
+    def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:
+        """The PFNs of ``[start, end)`` that the dump names, ascending, as (first PFN, pages, file offset)."""
+        ...
+
+
+class PageRuns:
+    """Runs whose pages follow each other in the file in the order of the runs: types 1, 8, 9 and 10."""
+
+    def __init__(self, runs: Iterable[tuple[int, int]], first: int) -> None:
+        self.first = first
+        offset, pieces = first, []
+        for base, count in runs:
+            pieces.append((base, base + count, offset))
+            offset += count * PAGE
+        self.end = offset
+        """File offset behind the last page."""
+        self.total = (offset - first) // PAGE
+        self._pieces: list[tuple[int, int, int]] = []
+        self._before: list[int] = []
+        top = pages = 0
+        # Of runs that overlap, which no sound file has, the one that starts lower owns the common pages.
+        for base, end, at in sorted(pieces):
+            low = max(base, top)
+            if end > low:
+                self._pieces.append((low, end, at + (low - base) * PAGE))
+                self._before.append(pages)
+                pages += end - low
+                top = end
+        self._starts = [piece[0] for piece in self._pieces]
+        self.distinct = pages
+
+    def offset_of(self, pfn: int) -> int | None:
+        index = bisect_right(self._starts, pfn) - 1
+        if index < 0 or pfn >= self._pieces[index][1]:
+            return None
+        low, _, at = self._pieces[index]
+        return at + (pfn - low) * PAGE
+
+    def count(self, start: int, end: int) -> int:
+        return max(self._below(end) - self._below(start), 0)
+
+    def _below(self, pfn: int) -> int:
+        index = bisect_right(self._starts, pfn) - 1
+        if index < 0:
+            return 0
+        low, end, _ = self._pieces[index]
+        return self._before[index] + min(pfn, end) - low
+
+    def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:
+        index = max(bisect_right(self._starts, start) - 1, 0)
+        while index < len(self._pieces) and self._pieces[index][0] < end:
+            base, stop, at = self._pieces[index]
+            low, high = max(base, start), min(stop, end)
+            if low < high:
+                yield low, high - low, at + (low - base) * PAGE
+            index += 1
+
+
+class PageBitmap:
+    """Bit n stands for PFN n, and the pages of set bits follow each other: types 2, 5 and 6."""
+
+    def __init__(self, source: ByteSource, offset: int, bits: int, first: int) -> None:
+        """``bits`` of bitmap at file offset ``offset``; what of it the file does not hold is clear."""
+        self.first = first
+        self.bits = min(bits, 8 * max(source.size - offset, 0))
+        self._view = source.view(offset, -(-self.bits // 8))
+        self._ranks = [0]
+        for at in range(0, len(self._view), _BLOCK):
+            self._ranks.append(self._ranks[-1] + self._word(at, at + _BLOCK).bit_count())
+        self.total = self._ranks[-1]
+        self.end = first + self.total * PAGE
+
+    def _word(self, start: int, end: int) -> int:
+        """Bytes ``[start, end)`` of the bitmap as a number, without the bits behind the last."""
+        word = int.from_bytes(self._view[start:end], "little")
+        beyond = self.bits - 8 * start
+        return word & ((1 << beyond) - 1) if beyond < 8 * (end - start) else word
+
+    def _below(self, pfn: int) -> int:
+        """How many bits below ``pfn`` are set."""
+        pfn = min(max(pfn, 0), self.bits)
+        block, bit = divmod(pfn, 8 * _BLOCK)
+        if not bit:
+            return self._ranks[block]
+        word = self._word(block * _BLOCK, (block + 1) * _BLOCK)
+        return self._ranks[block] + (word & ((1 << bit) - 1)).bit_count()
+
+    def offset_of(self, pfn: int) -> int | None:
+        if not 0 <= pfn < self.bits or not self._view[pfn // 8] >> pfn % 8 & 1:
+            return None
+        return self.first + self._below(pfn) * PAGE
+
+    def count(self, start: int, end: int) -> int:
+        return max(self._below(end) - self._below(start), 0)
+
+    def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:
+        offset = self.first + self._below(start) * PAGE
+        run = None
+        for low, high in self._set_bits(start, min(end, self.bits)):
+            if run is not None and run[1] == low:
+                run = (run[0], high)
+                continue
+            if run is not None:
+                yield run[0], run[1] - run[0], offset
+                offset += (run[1] - run[0]) * PAGE
+            run = (low, high)
+        if run is not None:
+            yield run[0], run[1] - run[0], offset
+
+    def _set_bits(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Set bits as ``[low, high)``, block by block."""
+        size = 8 * _BLOCK
+        for block in range(start // size, -(-end // size)):
+            if self._ranks[block] == self._ranks[block + 1]:
+                continue
+            word = self._word(block * _BLOCK, (block + 1) * _BLOCK)
+            at = block * size
+            if start > at:
+                word = word >> (start - at) << (start - at)
+            if end < at + size:
+                word &= (1 << (end - at)) - 1
+            while word:
+                skip = (word & -word).bit_length() - 1
+                word >>= skip
+                at += skip
+                length = (~word & (word + 1)).bit_length() - 1
+                yield at, at + length
+                word >>= length
+                at += length
+
+
+class NoPages:
+    """Of kinds that hold none: header-only and small dumps."""
+
+    total = 0
+    first = 0
+    end = 0
+
+    def offset_of(self, pfn: int) -> int | None:  # noqa: ARG002
+        return None
+
+    def count(self, start: int, end: int) -> int:  # noqa: ARG002
+        return 0
+
+    def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:  # noqa: ARG002
+        return iter(())

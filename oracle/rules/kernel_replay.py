@@ -1,0 +1,93 @@
+"""A complete dump can be brought back to life, and meets the same fault."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ..case import KernelCase
+from ..entitle.kernel import Kind
+from ..model import Grade, Level, Source
+from ..readers.kernel_dump import COMPLETE, FULL
+from ..rule import Checks, bad, kernel_rule, ok
+from .kernel_fields import asked_kind, header_of
+
+
+class Expected(NamedTuple):
+    """The processor's exception behind a bug check."""
+
+    vector: int
+    address: int | None
+    """Of the faulting instruction."""
+    referenced: int | None
+    """What Cr2 has to be."""
+
+
+_PAGE_FAULT: Final = 14
+# ntstatus.h -> vector: STATUS_ACCESS_VIOLATION, INTEGER_DIVIDE_BY_ZERO, ILLEGAL_INSTRUCTION, PRIVILEGED_INSTRUCTION,
+# BREAKPOINT, SINGLE_STEP
+_VECTORS: Final = {0xC0000005: 14, 0xC0000094: 0, 0xC000001D: 6, 0xC0000096: 13, 0x80000003: 3, 0x80000004: 1}
+
+
+def expected_fault(code: int, parameters: tuple[int, int, int, int]) -> Expected | None:
+    """What a bug check's parameters tell of the fault behind it; None for a bug check that has none.
+
+    Source: learn.microsoft.com, Bug Check Code Reference, each code's page.
+    """
+    first, second, third, fourth = parameters
+    match code & 0x0FFF_FFFF:
+        case 0x0A | 0xD1:
+            return Expected(_PAGE_FAULT, fourth, first)
+        case 0x50:
+            return Expected(_PAGE_FAULT, third or None, first)
+        case 0xFC:
+            return Expected(_PAGE_FAULT, None, first)
+        case 0x1E | 0x3B | 0x7E:
+            vector = _VECTORS.get(first & 0xFFFF_FFFF)
+            return None if vector is None else Expected(vector, second, None)
+        case 0x7F:
+            return Expected(first, None, None)
+    return None
+
+
+def _fault(case: KernelCase) -> Expected | None:
+    header = header_of(case.dump)
+    first, second, third, fourth = (header[f"BugCheckParameter{index}"] for index in range(1, 5))
+    return expected_fault(header["BugCheckCode"], (first, second, third, fourth))
+
+
+def _can_replay(case: KernelCase) -> bool:
+    complete = case.dump.type in (FULL, COMPLETE) or (case.dump.paged and asked_kind(case) is Kind.COMPLETE)
+    return case.replay is not None and case.dump.header is not None and complete and _fault(case) is not None
+
+
+@kernel_rule(
+    "KXCT-REPLAY-001",
+    "Run from the dump alone, the machine meets the same fault",
+    Level.MUST,
+    Source("Intel SDM volume 3, faults restart at the faulting instruction; spec kernel-mode 4", Grade.DOCUMENTED),
+    needs=("header", "context", "pages"),
+    applies=_can_replay,
+)
+def replay(case: KernelCase) -> Checks:
+    """Physical memory, root and the context of the fault, loaded from the dump into a fresh machine and executed, must
+    meet the exception that the bug check's parameters tell of, at the same instruction and, for a page fault, with the
+    same address referenced. It proves that registers, page tables and pages belong together.
+    """
+    expected, replayer, header = _fault(case), case.replay, header_of(case.dump)
+    assert expected is not None
+    assert replayer is not None
+    outcome = replayer(case.dump)
+    span = header.span_of("BugCheckCode")
+    if outcome.error is not None:
+        yield bad("replay", "a run from the dump alone", outcome.error, span)
+        return
+    referenced = outcome.information[-1] if outcome.information and outcome.code == _PAGE_FAULT else None
+    for name, wanted, met in (
+        ("vector", expected.vector, outcome.code),
+        ("instruction", expected.address, outcome.address),
+        ("address referenced", expected.referenced, referenced),
+    ):
+        if wanted is None or wanted == met:
+            yield ok(f"replay, {name}")
+        else:
+            yield bad(f"replay, {name}", f"{wanted:#x}", "none" if met is None else f"{met:#x}", span)
