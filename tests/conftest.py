@@ -25,6 +25,9 @@ assert _is_ours(Path(str(dumptruth.fixtures.__file__))), (
     f"dumptruth.fixtures comes from {dumptruth.fixtures.__file__}, neither this checkout nor the dumptruth distribution"
 )
 
+# The workers of a parallel run are told a terminal width that is not there: tables would fold.
+os.environ.pop("COLUMNS", None)
+
 # No deadline: the machines that run this share their cores, and a slow example is not a wrong one.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # In CI the same examples are tried on every run, so that a red build is a change and never a lucky draw.
