@@ -67,9 +67,9 @@ def test_lists_of_random_entries_are_judged(shape: tuple[int, int, int], count: 
 def test_a_count_of_four_billion_costs_nothing(number: int) -> None:
     body = b"\xff" * 64 + bytes(1 << 20)
     data = pack("<4sIIIIIQ", b"MDMP", 0xA793, 1, 32, 0, 0, 2) + pack("<III", number, len(body), 44) + body
-    start = time.perf_counter()
+    start = time.process_time()
     judged(data)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_directory_of_many_entries_is_refused_as_beyond_the_ceiling() -> None:
