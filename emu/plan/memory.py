@@ -68,11 +68,11 @@ def stack_ranges(snapshot: ProcessSnapshot, reading: Reading) -> list[Range]:
 def _windows(snapshot: ProcessSnapshot, reading: Reading) -> Iterator[tuple[Range, str]]:
     """The instruction windows, cut down to what can be read."""
     pointers = [
-        (thread.context["Rip"], f"spec 2.3: instruction window of thread {thread.thread_id:#x}")
+        (thread.context["Rip"], f"instruction window of thread {thread.thread_id:#x}")
         for thread in snapshot.threads
     ]
     if snapshot.exception:  # its context's pointer, not ExceptionAddress, which may be 0 (spec 2.3)
-        pointers.append((snapshot.exception.context["Rip"], "spec 2.3: instruction window of the exception"))
+        pointers.append((snapshot.exception.context["Rip"], "instruction window of the exception"))
     for pointer, reason in pointers:
         for part in reading.parts(max(pointer - WINDOW_BEFORE, 0), pointer + WINDOW_AFTER):
             yield part, reason
@@ -90,7 +90,7 @@ def small_memory(
     otherwise, they become one range, and the descriptors that are not that range carry no RVA (V21, second form).
     """
     wanted = [
-        (stack, f"spec 2.3: stack of thread {thread.thread_id:#x}")
+        (stack, f"stack of thread {thread.thread_id:#x}")
         for thread, stack in zip(snapshot.threads, stacks, strict=True)
     ]
     windows = list(_windows(snapshot, reading))
@@ -128,4 +128,4 @@ def all_memory(snapshot: ProcessSnapshot, reading: Reading) -> Iterator[RangePla
                     Hresult.ERROR_PARTIAL_COPY,
                     f"region {region.base:#x}..{region.end:#x}: accessible, but not all of it can be read",
                 )
-            yield RangePlan(region.base, region.end, ("spec 2.4: FULL_MEMORY, committed and accessible",))
+            yield RangePlan(region.base, region.end, ("FULL_MEMORY: committed and accessible",))

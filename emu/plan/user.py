@@ -1,6 +1,7 @@
 """What a user-mode dump holds: from a request to streams and memory, each with the reason it is there.
 
-``STREAM_ROWS`` says which stream is written when. "spec 2.3" and the like are sections of the user-mode specification.
+``STREAM_ROWS`` says which stream is written when; its sources are 2.3 (always) and 2.4 (asked for) of the user-mode
+specification.
 """
 
 from __future__ import annotations
@@ -60,31 +61,31 @@ class StreamRow:
 _S, _T = StreamType, MinidumpType
 
 STREAM_ROWS = (  # in the directory order of spec 3.2
-    StreamRow(_S.ThreadListStream, "spec 2.3: one entry per thread"),
-    StreamRow(_S.ThreadInfoListStream, "spec 2.4: THREAD_INFO", with_=_T.MiniDumpWithThreadInfo),
-    StreamRow(_S.ModuleListStream, "spec 2.3: one entry per module"),
+    StreamRow(_S.ThreadListStream, "always: one entry per thread"),
+    StreamRow(_S.ThreadInfoListStream, "asked for: THREAD_INFO", with_=_T.MiniDumpWithThreadInfo),
+    StreamRow(_S.ModuleListStream, "always: one entry per module"),
     StreamRow(
         _S.UnloadedModuleListStream,
-        "spec 2.4: UNLOADED_MODULES and the list is not empty",
+        "asked for: UNLOADED_MODULES, and there are some",
         with_=_T.MiniDumpWithUnloadedModules,
         there_is=lambda snapshot: snapshot.unloaded_modules,
     ),
-    StreamRow(_S.MemoryListStream, "spec 2.3: stacks and instruction windows", without=_T.MiniDumpWithFullMemory),
-    StreamRow(_S.Memory64ListStream, "spec 2.4: FULL_MEMORY", with_=_T.MiniDumpWithFullMemory),
-    StreamRow(_S.MemoryInfoListStream, "spec 2.4: FULL_MEMORY_INFO", with_=_T.MiniDumpWithFullMemoryInfo),
+    StreamRow(_S.MemoryListStream, "stacks and instruction windows", without=_T.MiniDumpWithFullMemory),
+    StreamRow(_S.Memory64ListStream, "asked for: FULL_MEMORY", with_=_T.MiniDumpWithFullMemory),
+    StreamRow(_S.MemoryInfoListStream, "asked for: FULL_MEMORY_INFO", with_=_T.MiniDumpWithFullMemoryInfo),
     StreamRow(
         _S.ExceptionStream,
-        "spec 2.3: the last event is an exception",
+        "the last event is an exception",
         there_is=lambda snapshot: snapshot.exception is not None,
     ),
-    StreamRow(_S.SystemInfoStream, "spec 2.3: readers refuse a dump without"),
-    StreamRow(_S.MiscInfoStream, "spec 2.3"),
-    StreamRow(_S.HandleDataStream, "spec 2.4: HANDLE_DATA, also with no handle", with_=_T.MiniDumpWithHandleData),
-    StreamRow(_S.SystemMemoryInfoStream, "spec 2.3: every writer of 10.0"),
-    StreamRow(_S.ProcessVmCountersStream, "spec 2.3: every writer of 10.0"),
+    StreamRow(_S.SystemInfoStream, "always: readers refuse a dump without"),
+    StreamRow(_S.MiscInfoStream, "always: process id and times"),
+    StreamRow(_S.HandleDataStream, "asked for: HANDLE_DATA, also with no handle", with_=_T.MiniDumpWithHandleData),
+    StreamRow(_S.SystemMemoryInfoStream, "as every writer of 10.0 does"),
+    StreamRow(_S.ProcessVmCountersStream, "as every writer of 10.0 does"),
     StreamRow(
         _S.ThreadNamesStream,
-        "spec 2.3: a thread has a description",
+        "a thread has a description",
         there_is=lambda snapshot: any(thread.name is not None for thread in snapshot.threads),
     ),
 )
@@ -107,5 +108,5 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
         ranges, stacks = small_memory(snapshot, reading, stack_list)
     streams = [StreamPlan(row.type, row.reason) for row in STREAM_ROWS if row.wanted(snapshot, flags)]
     if comment:  # a user stream, so behind the writer's own (spec 1.2, 3.2)
-        streams.append(StreamPlan(StreamType.CommentStreamW, "spec 1.2: a comment was given"))
+        streams.append(StreamPlan(StreamType.CommentStreamW, "a comment was given"))
     return Plan(flags, tuple(streams), stacks, ranges, comment, tuple(warnings))
