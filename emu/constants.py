@@ -255,22 +255,6 @@ def hresult_from_win32(code: int) -> int:
     return 0x80070000 | (code & 0xFFFF) if code else Hresult.S_OK
 
 
-class NtStatus(IntEnum):
-    """The exception codes and the status that a snapshot's events carry (ntstatus.h)."""
-
-    STATUS_PENDING = 0x00000103
-    STATUS_GUARD_PAGE_VIOLATION = 0x80000001
-    STATUS_BREAKPOINT = 0x80000003
-    STATUS_SINGLE_STEP = 0x80000004
-    STATUS_ACCESS_VIOLATION = 0xC0000005
-    STATUS_IN_PAGE_ERROR = 0xC0000006
-    STATUS_ILLEGAL_INSTRUCTION = 0xC000001D
-    STATUS_INTEGER_DIVIDE_BY_ZERO = 0xC0000094
-    STATUS_PRIVILEGED_INSTRUCTION = 0xC0000096
-    STATUS_STACK_OVERFLOW = 0xC00000FD
-    STATUS_STACK_BUFFER_OVERRUN = 0xC0000409  # also the code of every fast fail
-
-
 # winnt.h, memory protection constants
 PAGE_NOACCESS = 0x001
 PAGE_READONLY = 0x002

@@ -18,8 +18,8 @@ from ..constants import (
     PAGE_GUARD,
     PAGE_READONLY,
     PAGE_READWRITE,
-    NtStatus,
 )
+from ..process.winnt import Status
 from .model import (
     PAGE_SIZE,
     Context,
@@ -132,7 +132,7 @@ def synthetic_process(
     extra: Sequence[Pages] = (),
     exception: bool = True,
     exception_thread: int = 0,
-    exception_code: int = NtStatus.STATUS_ACCESS_VIOLATION,
+    exception_code: int = Status.ACCESS_VIOLATION,
     exception_information: Sequence[int] = (0, 0x10),
     exception_flags: int = 0,
     exception_record: int = 0,
@@ -248,7 +248,7 @@ def _thread(index: int, name: str | None, committed: int, used: int, modules: Se
         name=name,
         create_time=TIME - (70 - index % 60) * SECOND,
         exit_time=0,
-        exit_status=NtStatus.STATUS_PENDING,
+        exit_status=Status.PENDING,
         kernel_time=10_000 * index,
         user_time=20_000 * (index + 1),
         start_address=entry,
