@@ -54,7 +54,7 @@ def _read_header(dump: KernelDump) -> None:
             f"{header.structure.size:#x} bytes",
             f"{dump.source.size:#x} bytes",
             Span(0, dump.source.size),
-            loses=("header", "kind"),
+            loses=("header", "kind", "memory"),
         )
         dump.claim(Span(0, dump.source.size), "header")
         return
@@ -68,10 +68,9 @@ def _read_header(dump: KernelDump) -> None:
     dump.exception = decode(dump.source, at, f"EXCEPTION_RECORD{dump.bits}", "exception record")
     if dump.architecture is not None:
         layout = ARCHITECTURES[dump.architecture]
-        if layout.pointer_size == dump.pointer:
-            at = header.span_of("ContextRecord").start
-            dump.context = decode(dump.source, at, layout.structure, "context record")
-            dump.found("context")
+        at = header.span_of("ContextRecord").start
+        dump.context = decode(dump.source, at, layout.structure, "context record")
+        dump.found("context")
     if header["DumpType"] not in READABLE:
         dump.defect(
             "kernel.type",
@@ -79,7 +78,7 @@ def _read_header(dump: KernelDump) -> None:
             "1, 2, 3, 4, 5, 6, 8, 9 or 10",
             f"{header['DumpType']:#x}",
             header.span_of("DumpType"),
-            loses=("kind",),
+            loses=("kind", "memory"),
         )
     dump.found("kind")
     if dump.type != FULL:
@@ -124,7 +123,7 @@ def _read_full(dump: KernelDump) -> None:
             f"1 to {most}",
             "PAGE: never stored" if count == _FILL else f"{count}",
             record.span_of("NumberOfRuns"),
-            loses=("runs", "pages"),
+            loses=("runs", "pages", "memory"),
         )
         return
     _read_runs(dump, block.start + record.structure.size, count)
@@ -136,6 +135,8 @@ def _place(dump: KernelDump, pages: PageRuns | PageBitmap) -> None:
     dump.pages = pages
     dump.found("runs")
     dump.found("pages")
+    if dump.architecture is not None:
+        dump.found("memory")
     end = pages.end
     if end > dump.source.size:
         dump.defect(
@@ -163,7 +164,7 @@ def _read_bitmap(dump: KernelDump) -> None:
             f"{' or '.join(item.decode() for item in signatures)}, then DUMP",
             repr(record.raw("Signature") + record.raw("ValidDump"))[1:],
             record.span,
-            loses=("bitmap", "pages"),
+            loses=("bitmap", "pages", "memory"),
         )
         return
     start, bits = record.span.end, record["BitmapSize"]
@@ -178,7 +179,7 @@ def _read_bitmap(dump: KernelDump) -> None:
             f"{bits} bits from {start:#x} to {start + size:#x}, HeaderSize {first:#x}",
             record.span_of("HeaderSize"),
             record.span_of("BitmapSize"),
-            loses=("bitmap", "pages"),
+            loses=("bitmap", "pages", "memory"),
         )
         return
     dump.bitmap = Span(start, start + size)
@@ -203,7 +204,7 @@ def _read_ranges(dump: KernelDump) -> None:
             "0x40, RDMP, DUMP",
             f"{head['Marker']:#x}, {repr(head.raw('Signature') + head.raw('ValidDump'))[1:]}",
             head.span,
-            loses=("runs", "pages"),
+            loses=("runs", "pages", "memory"),
         )
         return
     dump.claim(head.span, "RDMP header")
@@ -217,7 +218,7 @@ def _read_ranges(dump: KernelDump) -> None:
             head.span_of("MetadataSize"),
             head.span_of("FirstPageOffset"),
             record.span_of("NumberOfRuns"),
-            loses=("runs", "pages"),
+            loses=("runs", "pages", "memory"),
         )
         return
     dump.descriptor = record

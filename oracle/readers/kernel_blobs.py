@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..decode import decode, structure
 from ..model import Span
 from .kernel_dump import BlobFact, KernelDump
+from .reading import Owner
 
 SIGNATURE = b"DumpBlob"
 
@@ -16,6 +17,9 @@ def read_blobs(dump: KernelDump) -> None:
     if dump.source.read(at, len(SIGNATURE)) == SIGNATURE:
         at = _read_chain(dump, at)
     dump.tail = Span(at, end)
+    if dump.triage is not None and dump.blob_header is not None:
+        # The file was extended first and written then (spec kernel-mode 3.7); a rule judges what is left over.
+        dump.claim(dump.tail, "room behind the last blob", Owner.PADDING)
 
 
 def _read_chain(dump: KernelDump, at: int) -> int:

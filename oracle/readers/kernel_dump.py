@@ -189,8 +189,9 @@ class KernelDump(Reading):
 
     @property
     def architecture(self) -> str | None:
+        """``amd64``, ``arm64`` or ``x86``; None for another machine, or one that the header cannot be of."""
         machine = 0 if self.header is None else self.header["MachineImageType"]
-        return {0x8664: "amd64", 0xAA64: "arm64", 0x14C: "x86"}.get(machine)
+        return {(0x8664, 64): "amd64", (0xAA64, 64): "arm64", (0x14C, 32): "x86"}.get((machine, self.bits))
 
     @property
     def pointer(self) -> int:

@@ -42,11 +42,12 @@ def read_triage(dump: KernelDump) -> None:
             f"SizeOfDump {size:#x}, ValidOffset {valid:#x}",
             header.span_of("SizeOfDump"),
             header.span_of("ValidOffset"),
-            loses=("triage", *FACTS),
+            loses=("triage", "memory", *FACTS),
         )
         return
     triage = dump.triage = TriageFacts(header)
     dump.found("triage")
+    dump.found("memory")
     dump.claim(header.span, "triage header")
     dump.claim(Span(valid, size), "end marker")
     dump.primary_end = size

@@ -28,8 +28,8 @@ _PRODUCT_TYPE, _SUITE_MASK = 0x264, 0x2D0
 
 
 def _memory(case: KernelCase) -> bool:
-    """A dump that holds memory of the target."""
-    return case.dump.header is not None and (case.dump.paged or case.dump.triage is not None)
+    """A dump of a kind that holds memory of the target."""
+    return case.dump.paged or case.dump.type == TRIAGE
 
 
 def _paged(case: KernelCase) -> bool:
@@ -37,7 +37,7 @@ def _paged(case: KernelCase) -> bool:
 
 
 def _with_debugger_data(case: KernelCase) -> bool:
-    return _memory(case) and case.dump.debugger_data is not None
+    return case.dump.debugger_data is not None
 
 
 def debugger_data(case: KernelCase) -> Record:
@@ -51,7 +51,7 @@ def debugger_data(case: KernelCase) -> Record:
     "The debugger data block is there, and plain",
     Level.MUST,
     spec("4.1, 4.4, 6.4 X1 [S 72/72]; QEMU, MemProcFS", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=_memory,
 )
 def debugger_block(case: KernelCase) -> Checks:
@@ -79,7 +79,7 @@ def debugger_block(case: KernelCase) -> Checks:
     "Debugger data and header name the same list heads",
     Level.MUST,
     spec("6.4 X2 [S 72/72]; QEMU", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=_with_debugger_data,
 )
 def list_heads(case: KernelCase) -> Checks:
@@ -99,7 +99,7 @@ def list_heads(case: KernelCase) -> Checks:
     "Debugger data and header name the same PFN database",
     Level.SHOULD,
     spec("2.2, 6.4 X2 [S: equal 62, a value 10]", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=_with_debugger_data,
 )
 def pfn_database(case: KernelCase) -> Checks:
@@ -119,7 +119,7 @@ def pfn_database(case: KernelCase) -> Checks:
     "KernBase is the first module's base, and an image begins there",
     Level.MUST,
     spec("4.5, 6.4 X3 [S 72/72]", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=lambda case: _with_debugger_data(case) and bool(case.dump.modules),
 )
 def kernel_base(case: KernelCase) -> Checks:
@@ -143,7 +143,7 @@ def kernel_base(case: KernelCase) -> Checks:
     "Modules are images of some size that do not overlap",
     Level.MUST,
     spec("4.5, 6.4 X4 [S 72/72]", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=_memory,
 )
 def sound_modules(case: KernelCase) -> Checks:
@@ -169,7 +169,7 @@ def sound_modules(case: KernelCase) -> Checks:
     "The module list is a ring",
     Level.MUST,
     spec("4.5, 6.4 X4: kdmp-parser-rs", Grade.IMPLEMENTED),
-    needs=("header", "pages"),
+    needs=("header", "memory"),
     applies=_paged,
     foreign_level=Level.SHOULD,
 )
@@ -210,7 +210,7 @@ def _ring(entries: list[ModuleEntry], addresses: list[int]) -> Checks:
     "Debugger data and module list lie in the kernel image",
     Level.SHOULD,
     spec("6.4 X5 [S 72/72; one other file not]", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=lambda case: _memory(case) and bool(case.dump.modules),
 )
 def inside_kernel(case: KernelCase) -> Checks:
@@ -236,7 +236,7 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
     "Each processor's KPRCB is in KiProcessorBlock under its number",
     Level.MUST,
     spec("4.6, 6.1 A5, 6.4 X6 [S 22/22, 276 processors]", Grade.OBSERVED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=_with_debugger_data,
 )
 def processor_numbers(case: KernelCase) -> Checks:
@@ -288,7 +288,7 @@ def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[i
     "KPRCB.Context of the crashing processor is the header's context",
     Level.MUST,
     spec("4.6, 6.1 A8 [S 22/22: same stack pointer 18, exception contexts 4]; QEMU, kdmp-parser-rs", Grade.OBSERVED),
-    needs=("header", "context"),
+    needs=("header", "memory", "context"),
     applies=_with_debugger_data,
     foreign_level=Level.SHOULD,
 )
@@ -335,7 +335,7 @@ def _live_contexts(case: KernelCase) -> list[Record]:
     "KiBugCheckData holds the header's code and parameters",
     Level.MUST,
     spec("4.2, 6.1 A6 [S 1/1]; QEMU copies them from there", Grade.IMPLEMENTED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=lambda case: _with_debugger_data(case) and case.dump.paged,
     foreign_level=Level.SHOULD,
 )
@@ -363,7 +363,7 @@ def bug_check_data(case: KernelCase) -> Checks:
     "PaeEnabled is the paging mode of the tables",
     Level.MUST,
     spec("2.11, 4.1, 6.4 X7: LeechCore, volatility 2", Grade.IMPLEMENTED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=lambda case: case.dump.bits == 32 and _with_debugger_data(case),
 )
 def pae(case: KernelCase) -> Checks:
@@ -383,7 +383,7 @@ def pae(case: KernelCase) -> Checks:
     "ProductType and SuiteMask are those of KUSER_SHARED_DATA",
     Level.SHOULD,
     spec("2.2, 4.9, 6.4 X8 [S 1/1]; QEMU, volatility3", Grade.IMPLEMENTED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=lambda case: _memory(case) and case.dump.architecture is not None,
 )
 def shared_data(case: KernelCase) -> Checks:
@@ -433,7 +433,7 @@ def saved_roots(case: KernelCase) -> Checks:
     "KdVersionBlock, where it is known, tells the header's version and lists",
     Level.SHOULD,
     spec("4.3, 6.1 A4, 6.4 X3 [D M19]", Grade.DOCUMENTED),
-    needs=("header",),
+    needs=("header", "memory"),
     applies=lambda case: _with_debugger_data(case) and case.truth is not None and case.dump.paged,
 )
 def version_block(case: KernelCase) -> Checks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..case import KernelCase
 from ..model import Fault, Grade, Level, Source, Span
-from ..readers.kernel_dump import TRIAGE, KernelDump
+from ..readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
 from ..rule import Check, Checks, bad, kernel_rule, ok
 from .kernel_fields import blank, blank_area, header_of, own, spec, truth_of
 from .truth_fields import same_bytes
@@ -180,7 +180,9 @@ def blobs_present(case: KernelCase) -> Checks:
     "Secondary data is what the bug-check callbacks gave",
     Level.MUST,
     Source("learn.microsoft.com KBUGCHECK_SECONDARY_DUMP_DATA; spec kernel-mode 5", Grade.DOCUMENTED),
-    applies=lambda case: own(case) and case.dump.primary_end is not None,
+    applies=lambda case: own(case)
+    and case.dump.primary_end is not None
+    and (case.dump.type != HEADER or case.dump.blob_header is not None),  # a header alone has none
 )
 def blob_contents(case: KernelCase) -> Checks:
     """Each blob in order, its tag and its bytes; no PrePad; behind each, zeros up to a multiple of 8 in layout A and in
@@ -200,10 +202,13 @@ def blob_contents(case: KernelCase) -> Checks:
     span = dump.blob_header.span_of("BuildNumber")
     actual = dump.blob_header["BuildNumber"]
     yield ok("BuildNumber") if actual == build else bad("BuildNumber", f"{build:#x}", f"{actual:#x}", span)
-    if len(dump.blobs) != len(truth.blobs):
+    blobs = dump.blobs
+    if len(blobs) == len(truth.blobs) + 1 and dump.triage is not None and dump.build <= 9600 and _is_last(blobs[-1]):
+        blobs = blobs[:-1]
+    if len(blobs) != len(truth.blobs):
         span = dump.blob_header.span
-        yield bad("secondary data", f"{len(truth.blobs)} blobs", f"{len(dump.blobs)}", span)
-    for blob, held in zip(dump.blobs, truth.blobs, strict=False):
+        yield bad("secondary data", f"{len(truth.blobs)} blobs", f"{len(blobs)}", span)
+    for blob, held in zip(blobs, truth.blobs, strict=False):
         path, record = blob.record.path, blob.record
         yield from same_bytes(f"{path}, Tag", held.tag, record.raw("Tag"), record.span_of("Tag"))
         data = dump.source.read(blob.data.start, len(blob.data))
@@ -218,3 +223,8 @@ def blob_contents(case: KernelCase) -> Checks:
             yield bad(f"{path}, PostPad", shown, f"{len(behind)}", record.span_of("PostPad"))
         elif len(behind):
             yield from blank_area(dump, f"{path}, PostPad", behind, only_zero=True)
+
+
+def _is_last(blob: BlobFact) -> bool:
+    """The blob that ends every chain of build 9600: no tag, no data (spec kernel-mode 3.7, 5 [S 40/40])."""
+    return not any(blob.record.raw("Tag")) and not len(blob.data) and not any(map(len, blob.pads))

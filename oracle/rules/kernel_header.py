@@ -254,11 +254,12 @@ def kd_secondary_version(case: KernelCase) -> Checks:
     dump, header = case.dump, header_of(case.dump)
     actual = header["KdSecondaryVersion"]
     accepted: tuple[int, ...] = (0, 2, 0x41)
-    if own(case):
+    if own(case) and dump.architecture is not None:
         if dump.architecture != "amd64":
             accepted = (0,)
-        elif dump.type == TRIAGE and dump.triage is not None:
-            accepted = (0x41,) if dump.triage.layout == "B" else (0,)
+        elif dump.type == TRIAGE:
+            layout = None if dump.triage is None else dump.triage.layout
+            accepted = {"A": (0,), "B": (0x41,)}.get(layout or "", (0, 0x41))
         else:
             accepted = (2,)
     if actual in accepted:

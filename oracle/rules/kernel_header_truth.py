@@ -359,12 +359,12 @@ def _diagnostics(case: KernelCase, area: Span) -> Checks:
     Level.MUST,
     spec("1.2, 2.1: type 3, H bytes", Grade.IMPLEMENTED),
     needs=("header",),
-    applies=lambda case: case.dump.type == HEADER,
+    applies=lambda case: own(case) and case.dump.type == HEADER,
 )
 def header_alone(case: KernelCase) -> Checks:
-    """Type 3 holds bug check, registers and addresses, and no byte of memory."""
+    """Type 3 holds bug check, registers and addresses, and no byte of memory: neither pages nor what callbacks gave."""
     size, extra = case.dump.header_size, case.dump.source.size
-    if extra == size or case.dump.blob_header is not None or not own(case):
+    if extra == size:
         yield ok("file")
     else:
         yield bad("file", f"{size:#x} bytes", f"{extra:#x}", Span(size, extra), fault=Fault.FORBIDDEN)

@@ -201,7 +201,7 @@ def stack_begins_at_pointer(case: KernelCase) -> Checks:
     "The saved blocks have the sizes that the debugger data tells",
     Level.MUST,
     spec("3.1, 6.5 T7, T11 [S 72/72]", Grade.OBSERVED),
-    needs=("triage",),
+    needs=("triage", "triage.blocks"),
     applies=lambda case: case.dump.debugger_data is not None,
 )
 def block_sizes(case: KernelCase) -> Checks:

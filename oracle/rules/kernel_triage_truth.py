@@ -11,7 +11,7 @@ from ..model import Fault, Grade, Level, Source, Span
 from ..readers.kernel_dump import TriageFacts
 from ..rule import Checks, bad, kernel_rule, ok
 from ..truth_kernel_model import DriverTruth, KernelTruth
-from .kernel_fields import header_of, own, spec, truth_of
+from .kernel_fields import blank_area, header_of, own, spec, truth_of
 from .kernel_header_truth import TRUTH
 from .kernel_triage import triage_of
 from .truth_fields import one_of, same, same_bytes, zero
@@ -158,6 +158,22 @@ def drivers(case: KernelCase) -> Checks:
             actual = "none" if string is None else repr(string.text)
             span = where if string is None else Span(string.offset, string.offset + 4 + 2 * string.length)
             yield bad(f"{record.path}, name", repr(name), actual, span)
+
+
+@kernel_rule(
+    "KTRI-POOL-003",
+    "Padding in the string pool is zero",
+    Level.MUST,
+    spec("3.2, 3.8 step 5 [S 69/72: three files hold stale bytes]", Grade.OBSERVED),
+    needs=("triage", "triage.strings"),
+    applies=_own,
+)
+def pool_padding(case: KernelCase) -> Checks:
+    """Behind each NUL, up to a multiple of 8."""
+    for string in triage_of(case).strings.values():
+        start = string.offset + 4 + 2 * string.length + 2
+        rest = Span(start, -(-start // 8) * 8)
+        yield from blank_area(case.dump, f"name {string.text!r}, padding", rest, only_zero=True)
 
 
 _LIVE: Final = (
