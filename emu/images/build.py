@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from .kernel.build import FOLDER as KERNEL_FOLDER
+from .kernel.build import build_kernel
 from .services import FOLDER, amd64_stubs, services
 from .toolchain import ImageBuildError, Toolchain
 from .version_resource import version_resource
@@ -151,10 +153,13 @@ def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
 def check(arch: str = "amd64") -> list[str]:
     """Build elsewhere and compare with the committed files; returns the names that differ or are missing."""
     with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+        made = [(FOLDER, path) for path in build(arch, out)]
+        made += [(KERNEL_FOLDER, path) for path in build_kernel(out / "kernel")]
         return [
-            made.name
-            for made in build(arch, Path(name))
-            if not (FOLDER / made.name).exists() or (FOLDER / made.name).read_bytes() != made.read_bytes()
+            path.name
+            for folder, path in made
+            if not (folder / path.name).exists() or (folder / path.name).read_bytes() != path.read_bytes()
         ]
 
 
@@ -215,7 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if not options.check:
-            for path in build("amd64", FOLDER):
+            for path in [*build("amd64", FOLDER), *build_kernel(KERNEL_FOLDER)]:
                 print(f"{path.name}: {path.stat().st_size} bytes")
             return 0
         different = check()

@@ -46,6 +46,11 @@ class Toolchain:
         if not self.program.exists():
             raise ImageBuildError(f"the ziglang package has no {self.program.name}: install 'dumptruth[images]' again")
 
+    @property
+    def driver_headers(self) -> str:
+        """The folder of <ntddk.h> and <ntifs.h>, for a `-isystem` option."""
+        return f"{self.root.as_posix()}/lib/libc/include/any-windows-any/ddk"
+
     def compile(self, source: str, output: Path, folder: Path, options: Sequence[str]) -> None:
         """Compile the C file `source` of `folder` into the object `output`."""
         zig, name = self.root.as_posix(), self.target.headers

@@ -150,7 +150,7 @@ typedef enum _SCENARIO {
     SCENARIO_NONE = 0,          /* nothing; when all drivers have started and ScenarioTicks clock ticks passed: HYPERCALL_FINISHED */
     SCENARIO_D1 = 1,            /* 0xD1: reads ScenarioArguments[0] (null + offset) at DISPATCH_LEVEL; CrashReadSite */
     SCENARIO_A = 2,             /* 0x0A: a kernel routine follows ScenarioArguments[0] at DISPATCH_LEVEL;
-                                   ntoskrnl!ExpInterlockedPopEntrySListFault */
+                                   ntoskrnl!ExpInterlockedPopEntrySListFault (a multiple of 16) */
     SCENARIO_50 = 3,            /* 0x50: writes to ScenarioArguments[0], an unmapped kernel address; CrashWriteSite */
     SCENARIO_7E = 4,            /* 0x7E: an illegal instruction (C000001D) in a system thread; CrashIllegalSite */
     SCENARIO_7E_DIVIDE = 5,     /* 0x7E: division by zero (C0000094) in a system thread; CrashDivideSite */
@@ -161,7 +161,7 @@ typedef enum _SCENARIO {
     SCENARIO_BUGCHECK = 10,     /* code ScenarioCode with ScenarioArguments[0..3]; returns to CrashBugCheckSite */
     SCENARIO_EF = 11,           /* 0xEF: a critical process's program ends (PROGRAM_EXIT) */
     SCENARIO_D1_SECOND = 12,    /* as SCENARIO_D1, in a thread on processor 1 */
-    SCENARIO_USER_CRASH = 13,   /* a program crashes (PROGRAM_CRASH), the kernel lives on; then a live dump 0x161 */
+    SCENARIO_USER_CRASH = 13,   /* a program crashes (PROGRAM_CRASH), the kernel lives on; then as SCENARIO_LIVE */
     SCENARIO_LIVE = 14,         /* a live dump 0x161 with ScenarioArguments[0..3], then HYPERCALL_FINISHED */
     SCENARIO_7E_BREAKPOINT = 15 /* 0x7E: int 3 without a debugger (80000003) in a system thread; CrashBreakpointSite */
 } SCENARIO;

@@ -1,0 +1,229 @@
+"""The committed kernel-mode images: what they export, what loaders and debuggers need, that sources build them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import struct
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import lief
+import pytest
+from dumptruth.emu.images.build import ImageBuildError
+from dumptruth.emu.images.kernel.build import FOLDER, KERNEL_IMAGES, KernelImage, build_kernel, compile_driver
+
+# Issue 3, "The kernel image": what the kernel exports at least for drivers.
+REQUIRED = """
+    KeBugCheckEx DbgPrint ExAllocatePool2 ExAllocatePoolWithTag ExFreePoolWithTag KfRaiseIrql KeLowerIrql
+    KeGetCurrentIrql KeRegisterBugCheckReasonCallback MmGetPhysicalAddress PsGetCurrentProcess PsCreateSystemThread
+    KeDelayExecutionThread
+"""
+NAMES = [image.name for image in KERNEL_IMAGES]
+needs_ziglang = pytest.mark.skipif(
+    importlib.util.find_spec("ziglang") is None, reason="rebuilding needs the extra `images`"
+)
+
+
+@cache  # LIEF's objects live no longer than their image
+def parse(name: str) -> lief.PE.Binary:
+    image = lief.PE.parse(str(FOLDER / name))
+    assert isinstance(image, lief.PE.Binary)
+    return image
+
+
+def exports(name: str) -> dict[str, int]:
+    table = parse(name).get_export()
+    assert isinstance(table, lief.PE.Export)
+    return {str(entry.name): entry.address for entry in table.entries}
+
+
+def code(name: str, export: str, size: int) -> str:
+    image = parse(name)
+    address = image.imagebase + exports(name)[export]
+    return bytes(image.get_content_from_virtual_address(address, size)).hex()
+
+
+def data(name: str, export: str, size: int) -> bytes:
+    return bytes.fromhex(code(name, export, size))
+
+
+def section_of(image: lief.PE.Binary, rva: int) -> str:
+    return next(str(s.name) for s in image.sections if s.virtual_address <= rva < s.virtual_address + s.virtual_size)
+
+
+def test_the_kernel_exports_what_the_issue_lists() -> None:
+    assert sorted(set(REQUIRED.split()) - exports("ntoskrnl.exe").keys()) == []
+
+
+def test_the_kernel_exports_what_the_boot_contract_says() -> None:
+    text = (FOLDER / "ntos_boot.h").read_text(encoding="utf-8")
+    listed = text[text.index("where things are") : text.index("The results of the callbacks")]
+    names = set(re.findall(r"\b(?:K[di]|Ke|Mm|Ps)[A-Z]\w+", listed))
+    assert len(names) >= 15
+    assert sorted(names - exports("ntoskrnl.exe").keys()) == []
+
+
+def test_every_import_is_exported_by_the_image_that_it_names() -> None:
+    for name in NAMES:
+        for imported in parse(name).imports:
+            missing = {str(entry.name) for entry in imported.entries} - exports(str(imported.name).lower()).keys()
+            assert not missing, f"{name} imports {missing} of {imported.name}"
+    assert [name for name in NAMES if not parse(name).imports] == ["app.exe"]
+
+
+@pytest.mark.parametrize("image", KERNEL_IMAGES, ids=lambda image: image.name)
+def test_each_image_has_what_loaders_and_debuggers_need(image: KernelImage) -> None:
+    name, pdb_name = image.files
+    binary = parse(name)
+    assert {str(s.name) for s in binary.sections} >= {".text", ".rdata", ".data", ".pdata", ".reloc"}
+    assert sum(len(list(block.entries)) for block in binary.relocations) > 0
+    codeview = binary.codeview_pdb
+    assert codeview is not None
+    assert codeview.filename == pdb_name
+    pdb = (FOLDER / pdb_name).read_bytes()
+    assert pdb.startswith(b"Microsoft C/C++ MSF 7.00\r\n\x1aDS")
+    assert bytes(codeview.signature) in pdb
+    assert binary.optional_header.subsystem == lief.PE.OptionalHeader.SUBSYSTEM.NATIVE
+    assert binary.optional_header.checksum
+    assert (FOLDER / name).stat().st_size < 48_000
+
+
+def test_the_kernel_is_the_one_that_tools_look_for_and_lies_high() -> None:
+    kernel = next(image for image in KERNEL_IMAGES if image.name == "ntoskrnl.exe")
+    assert kernel.files == ("ntoskrnl.exe", "ntkrnlmp.pdb")
+    for name in NAMES:
+        assert (parse(name).imagebase >> 47 == 0x1FFFF) == (name != "app.exe"), name
+
+
+def test_crash_sites_are_the_instructions_that_their_names_say() -> None:
+    expected = {
+        "CrashReadSite": "8b01",  # mov eax, [rcx]
+        "CrashWriteSite": "8901",  # mov [rcx], eax
+        "CrashIllegalSite": "0f0b",  # ud2
+        "CrashBreakpointSite": "cc",  # int3
+        "CrashDivideSite": "41f7f0",  # div r8d
+        "CrashStackSite": "51",  # push rcx
+        "CrashOverflowSite": "e8f4ffffff",  # call CrashRecurse, 7 bytes before
+    }
+    assert exports("crashdrv.sys").keys() - expected.keys() == {"CrashBugCheckSite"}
+    for site, instruction in expected.items():
+        assert code("crashdrv.sys", site, len(instruction) // 2) == instruction, site
+    assert code("app.exe", "AppCrashSite", 3) == "488909"  # mov [rcx], rcx
+    assert code("ntoskrnl.exe", "ExpInterlockedPopEntrySListFault", 3) == "498b09"  # mov rcx, [r9]
+
+
+def test_the_debugger_data_block_is_plain_of_size_380_and_its_addresses_lie_in_the_kernel() -> None:
+    kernel, table = parse("ntoskrnl.exe"), exports("ntoskrnl.exe")
+    block = data("ntoskrnl.exe", "KdDebuggerDataBlock", 0x380)
+    base, end = kernel.imagebase, kernel.imagebase + kernel.optional_header.sizeof_image
+    assert struct.unpack_from("<4sI", block, 0x10) == (b"KDBG", 0x380)
+    pointers = struct.unpack_from("<45Q", block, 0x48) + struct.unpack_from("<21Q", block, 0x1B0)
+    values = {0x1000}  # MmPageSize
+    assert all(base <= pointer < end for pointer in pointers if pointer and pointer not in values)
+    named = {0x48: "PsLoadedModuleList", 0x50: "PsActiveProcessHead", 0x58: "PspCidTable", 0x88: "KiBugCheckData"} | {
+        0xC0: "MmPfnDatabase",
+        0x208: "NtBuildLab",
+        0x218: "KiProcessorBlock",
+        0x220: "MmUnloadedDrivers",
+        0x270: "MmPhysicalMemoryBlock",
+    }
+    for offset, name in named.items():
+        assert struct.unpack_from("<Q", block, offset)[0] == base + table[name], name
+    assert struct.unpack_from("<Q", block, 0x18)[0] == base, "KernBase"
+    sizes = [struct.unpack_from("<H", block, offset)[0] for offset in (0x2A8, 0x2B0, 0x2C0)]
+    assert all(size and size % 8 == 0 for size in sizes), "a small dump stores EPROCESS, KPRCB and ETHREAD whole"
+    assert table["KdVersionBlock"] >> 12 == table["KdDebuggerDataBlock"] >> 12, "searchers look within one page"
+
+
+def test_functions_with_frames_can_be_unwound() -> None:
+    """Every function entry of .pdata lies in .text, in order, without overlap."""
+    for name in NAMES:
+        image = parse(name)
+        pdata = bytes(next(s for s in image.sections if s.name == ".pdata").content)
+        rows = [row for row in struct.iter_unpack("<III", pdata[: len(pdata) // 12 * 12]) if row[0]]
+        assert rows, name
+        assert all(section_of(image, begin) == ".text" and begin < end for begin, end, _ in rows)
+        assert all(a[1] <= b[0] for a, b in pairwise(rows))
+
+
+def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
+    markers = ["site-packages", "/tmp", "\\tmp", "/work", "/root", "/home", "\\users\\", str(Path.home()), str(FOLDER)]
+    for name in (file for image in KERNEL_IMAGES for file in image.files):
+        raw = (FOLDER / name).read_bytes()
+        text = raw.decode("latin-1").lower() + raw.decode("utf-16-le", "replace").lower()
+        assert [m for m in markers if len(m) > 3 and m.lower() in text] == [], name
+
+
+@needs_ziglang
+def test_the_sources_build_the_committed_bytes_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "a folder with a long name"
+    work.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    made = build_kernel(tmp_path / "built")
+    assert sorted(path.name for path in made) == sorted(file for image in KERNEL_IMAGES for file in image.files)
+    assert [path.name for path in made if path.read_bytes() != (FOLDER / path.name).read_bytes()] == []
+
+
+# --- a user's own driver ---------------------------------------------------------------------------------------------
+
+PLAIN = """
+#include <ntddk.h>
+#include "mine.h"
+
+static VOID Unload(PDRIVER_OBJECT driver) { UNREFERENCED_PARAMETER(driver); }
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
+{
+    char big[20000];
+    KIRQL irql;
+    KeRaiseIrql(DISPATCH_LEVEL, &irql);
+    RtlZeroMemory(big, sizeof big);
+    KeLowerIrql(irql);
+    DbgPrint("%wZ %p %d\\n", path, ExAllocatePool2(POOL_FLAG_NON_PAGED, MINE, 'enim'), KeGetCurrentIrql());
+    driver->DriverUnload = Unload;
+    return STATUS_SUCCESS;
+}
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+@needs_ziglang
+def test_a_plain_driver_links_against_the_kernel_alone_and_can_be_loaded_anywhere(tmp_path: Path) -> None:
+    sources = tmp_path / "my sources"
+    sources.mkdir()
+    write(sources, "mine.h", "#define MINE 7\n")
+    made = compile_driver(write(sources, "plain.c", PLAIN), tmp_path / "out")
+    assert sorted(path.name for path in made.parent.iterdir()) == ["plain.pdb", "plain.sys"]
+    driver = lief.PE.parse(str(made))
+    assert isinstance(driver, lief.PE.Binary)
+    assert [str(imported.name) for imported in driver.imports] == ["ntoskrnl.exe"]
+    assert driver.relocations
+    names = {str(entry.name) for imported in driver.imports for entry in imported.entries}
+    assert {"KfRaiseIrql", "KeLowerIrql", "KeGetCurrentIrql"} <= names, "no inline use of CR8"
+    again = compile_driver(sources / "plain.c", tmp_path / "again")
+    assert again.read_bytes() == made.read_bytes()
+
+
+@needs_ziglang
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("#include <ntddk.h>\nint other;\n", r"^bad\.c does not define DriverEntry, the entry point of a driver$"),
+        ("#include <ntddk.h>\nint DriverEntry(void) { return nothing; }\n", "undeclared identifier 'nothing'"),
+        ("int NoSuchRoutine(void);\nint DriverEntry(void) { return NoSuchRoutine(); }\n", "NoSuchRoutine"),
+    ],
+)
+def test_what_is_wrong_with_a_driver_is_said(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ImageBuildError, match=message):
+        compile_driver(write(tmp_path, "bad.c", text), tmp_path / "out")
+    with pytest.raises(ImageBuildError, match=r"^no such C file: none\.c$"):
+        compile_driver(tmp_path / "none.c", tmp_path / "out")
