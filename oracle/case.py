@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .entitle.user import Entitlement
 from .readers.facts import Dump
 from .readers.kernel_dump import KernelDump
 
@@ -34,7 +36,7 @@ KernelReplayer = Callable[[KernelDump], Replayed]
 instruction pointer, ``information`` what the processor said with it: error code and, for a page fault, Cr2."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     dump: Dump
     truth: ProcessTruth | None = None
@@ -42,6 +44,13 @@ class Case:
     request: RequestTruth | None = None
     replay: Replayer | None = None
     profile: str = "modern"
+
+    @cached_property
+    def entitlement(self) -> Entitlement:
+        """What the request entitles the dump to. Only of a case that has a truth and a request."""
+        assert self.truth is not None
+        assert self.request is not None
+        return Entitlement(self.truth, self.request)
 
 
 @dataclass(frozen=True, slots=True)

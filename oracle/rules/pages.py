@@ -26,15 +26,9 @@ def _pages(start: int, end: int) -> int:
     return (end + PAGE - 1) // PAGE - start // PAGE
 
 
-def _entitlement(case: Case) -> Entitlement:
-    assert case.truth is not None
-    assert case.request is not None
-    return Entitlement(case.truth, case.request)
-
-
 def _required(case: Case, clause: str) -> Checks:
     """Every byte that the clause demands is in the dump."""
-    grant = _entitlement(case).grant(clause)
+    grant = case.entitlement.grant(clause)
     captured = case.dump.captured()
     for piece in grant.pieces if grant else ():
         holes = list(_outside(captured, piece.start, piece.end))
@@ -120,7 +114,7 @@ _BY_FLAG = (
     Level.MUST,
     Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.4", Grade.DOCUMENTED),
     needs=("memory",),
-    applies=lambda case: asked(case) and any(_entitlement(case).grant(clause) for clause in _BY_FLAG),
+    applies=lambda case: asked(case) and any(case.entitlement.grant(clause) for clause in _BY_FLAG),
 )
 def memory_by_flag(case: Case) -> Checks:
     """Indirectly referenced memory, segments, image headers, private pages, PEB and TEBs: each by its flag."""
@@ -141,7 +135,7 @@ def forbidden_memory(case: Case) -> Checks:
     windows are named to the byte, so a range rounded to pages is too much.
     """
     assert case.truth is not None
-    entitlement = _entitlement(case)
+    entitlement = case.entitlement
     for item in case.dump.memory:
         yield from _forbidden(case.truth, entitlement, item)
 

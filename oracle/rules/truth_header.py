@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..case import Case
 from ..entitle.clauses import Duty
 from ..entitle.flags import TOKEN_INFORMATION, acceptable_header_flags, refusal
-from ..entitle.user import Entitlement
 from ..model import Fault, Grade, Level, Source
 from ..readers.container import stream_name
 from ..rule import Checks, bad, ok, rule
@@ -141,9 +140,7 @@ def forbidden_streams(case: Case) -> Checks:
 )
 def customary_streams(case: Case) -> Checks:
     """System memory information, process counters and, where a thread has a description, thread names."""
-    assert case.truth is not None
-    assert case.request is not None
-    entitlement = Entitlement(case.truth, case.request)
+    entitlement = case.entitlement
     for number in (21, 22, 24):
         if entitlement.stream(number)[0] is Duty.NEVER:
             continue
@@ -153,9 +150,7 @@ def customary_streams(case: Case) -> Checks:
 
 def _presence(case: Case, duty: Duty) -> Checks:
     """Each stream type that has ``duty`` is there (MUST), or is not (NEVER)."""
-    assert case.truth is not None
-    assert case.request is not None
-    entitlement = Entitlement(case.truth, case.request)
+    entitlement = case.entitlement
     found = case.dump.streams
     for number in sorted((_NUMBERS | found.keys()) - _NEVER_ANYWHERE):
         actual, why = entitlement.stream(number)
