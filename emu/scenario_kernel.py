@@ -54,7 +54,7 @@ _UNMAPPED = 0xFFFFB58012345678
 _BAD_STACK = 0xFFFFB5801234F000
 
 # What UNEXPECTED_KERNEL_MODE_TRAP shows of CR0 and CR4: the values that emu.machine.cpu starts a processor with.
-_CR0, _CR4 = 0x80050031, 0x6F8
+_CR0, _CR4 = 0x80050031, 0x406F8
 _DOUBLE_FAULT = 8
 
 

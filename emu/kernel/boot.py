@@ -19,23 +19,24 @@ from .page_states import Frames, database_pages, frames_in_use
 from .physical_memory import PhysicalMemory, memory_map
 from .system_space import (
     BOOT_BLOCK,
-    DRIVER_IMAGES,
-    KERNEL_IMAGE,
+    KERNEL_IMAGES,
     KERNEL_STACKS,
     NON_PAGED_POOL_SEAM,
     PAGED_POOL,
     PFN_DATABASE,
+    PROCESSOR_AREAS,
+    ROOT_AREA,
     ProcessorArea,
     SystemSpace,
     pages_of,
 )
-from .user_space import PEB_ADDRESS, PROGRAM_IMAGE, ProcessPlan, ProgramImage, UserProcess, create_process
+from .user_space import PEB_ADDRESS, ProcessPlan, ProgramImage, UserProcess, create_process
 
 _MIB = 1 << 20
 _SPARE_STACKS = 6
 """Kernel stacks for threads that the system and drivers start."""
 _STACK_PIECE = PAGE_SIZE + block.KERNEL_STACK_SIZE
-_IMAGE_GAP = 0x10000
+_IMAGE_ALIGNMENT = 0x10000
 _FREE_PAGES = 4
 """Pages that somebody had and gave back: on the free list, not zeroed yet."""
 
@@ -59,8 +60,8 @@ class Boot:
 
     def __post_init__(self) -> None:
         runs = memory_map(self.configuration.ram)
-        # Firmware leaves pages below 1 MiB alone while there is enough elsewhere.
-        self.memory = PhysicalMemory(runs, first=0x100 if self.configuration.ram >= 4 * _MIB else 0)
+        # Pages below 1 MiB, and those that roots shall lie in, are left alone while there is enough elsewhere.
+        self.memory = PhysicalMemory(runs, first=ROOT_AREA[1] if self.configuration.ram >= 4 * _MIB else 0x100)
         try:
             self._build()
         except RamExhausted as error:
@@ -103,28 +104,31 @@ class Boot:
             self.space.share_with(process.root)
 
     def _load_images(self) -> None:
-        kernel = LoadedImage(
-            load_file(KERNEL_FOLDER / "ntoskrnl.exe"), KERNEL_IMAGE, r"\SystemRoot\system32\ntoskrnl.exe"
-        )
-        hal = LoadedImage(
-            load_file(KERNEL_FOLDER / "hal.dll"), _next_base(kernel.end), r"\SystemRoot\system32\hal.dll"
-        )
-        self.images = [kernel, hal]
-        base = DRIVER_IMAGES
+        for name in ("ntoskrnl.exe", "hal.dll"):
+            self._place(load_file(KERNEL_FOLDER / name), rf"\SystemRoot\system32\{name}")
         for path in (*self.configuration.drivers, KERNEL_FOLDER / "gone.sys"):
-            driver = LoadedImage(_driver(path), base, rf"\SystemRoot\System32\drivers\{path.name}")
-            self.images.append(driver)
-            base = _next_base(driver.end)
+            self._place(_driver(path), rf"\SystemRoot\System32\drivers\{path.name}")
         for loaded in self.images:
             map_image(self.memory, self.space.tables, loaded)
         for loaded in self.images:
             bind_image(self.space.tables, loaded, self.images)
         self.unloaded = self.images[-1:]
 
+    def _place(self, image: Image, full_name: str) -> None:
+        """At the base that the image prefers, or behind all others where that is not free or not in the area."""
+        base, end = image.image_base, image.image_base + image.size_of_image
+        taken = any(base < other.end and other.base < end for other in self.images)
+        if taken or not KERNEL_IMAGES <= base < end <= PROCESSOR_AREAS:
+            last = max((other.end for other in self.images), default=KERNEL_IMAGES)
+            base = -(-last // _IMAGE_ALIGNMENT) * _IMAGE_ALIGNMENT
+        if base + image.size_of_image > PROCESSOR_AREAS:
+            raise ImageError(f"{image.name}: no room for {image.size_of_image:#x} bytes among the kernel's images")
+        self.images.append(LoadedImage(image, base, full_name))
+
     def _map_pools(self) -> None:
         """Nonpaged pool, with a 2 MiB page behind its small ones where RAM has room for one, and paged pool."""
         ram = self.configuration.ram
-        small, paged, large = (64, 32, 1) if ram >= 16 * _MIB else (32, 16, 0) if ram >= 4 * _MIB else (16, 4, 0)
+        small, paged, large = (64, 32, 1) if ram >= 16 * _MIB else (48, 16, 0) if ram >= 4 * _MIB else (32, 4, 0)
         self.non_paged_pool = NON_PAGED_POOL_SEAM - small * PAGE_SIZE, small * PAGE_SIZE + large * LARGE_PAGE_SIZE
         self.space.map_new(self.non_paged_pool[0], small)
         self.space.map_new_large(NON_PAGED_POOL_SEAM, large)
@@ -133,7 +137,7 @@ class Boot:
 
     def _create_processes(self) -> None:
         image = load_file(KERNEL_FOLDER / "app.exe")
-        self._program = LoadedImage(image, PROGRAM_IMAGE, r"\Device\HarddiskVolume3\dumptruth\app.exe")
+        self._program = LoadedImage(image, image.image_base, r"\Device\HarddiskVolume3\dumptruth\app.exe")
         program = ProgramImage(self.space, self._program)
         task, touched = self.configuration.task, self.configuration.touched
         plans = [
@@ -230,8 +234,8 @@ class Boot:
         if loaded in self.images[2:]:
             image.Flags = block.BOOT_IMAGE_START | (loaded in self.unloaded) * block.BOOT_IMAGE_UNLOAD
         for array, text in ((image.FullName, loaded.full_name), (image.BaseName, loaded.name)):
-            for index, unit in enumerate(text):
-                array[index] = ord(unit)
+            units = memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H")
+            array[: len(units)] = units.tolist()
         return image
 
     def _process(self, process: UserProcess, arena: _Arena) -> block.BOOT_PROCESS:
@@ -274,16 +278,12 @@ class _Arena:
         self._space.tables.write(address, b"".join(map(bytes, items)))
 
 
-def _next_base(end: int) -> int:
-    """Where the next image goes: behind a gap, on a boundary of 64 KiB."""
-    return -(-(end + _IMAGE_GAP) // _IMAGE_GAP) * _IMAGE_GAP
-
-
 def _driver(path: Path) -> Image:
     """Raises ImageError for a file that cannot be a driver, OSError as reading does."""
+    longest = block.BOOT_IMAGE.BaseName.size // 2 - 1
+    if len(path.name.encode("utf-16-le", "surrogatepass")) > 2 * longest:
+        raise ImageError(f"{path.name}: a driver's name has at most {longest} characters")
     image = load_file(path)
     if not image.entry_point:
         raise ImageError(f"{path.name}: has no entry point, expected a driver's DriverEntry")
-    if not image.relocations and image.image_base >> 47 != 0x1FFFF:
-        raise ImageError(f"{path.name}: no relocations, so it cannot be loaded into kernel memory")
     return image

@@ -28,6 +28,10 @@ from .boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
 
 QUANTUM = 20_000
 """Basic blocks that a processor may run before the next one has its turn."""
+EVENTS_PER_TURN = 1000
+"""System calls and hypercalls that end a turn as well."""
+FAULT_LIMIT = 1000
+"""Faults of one processor with nothing else between them: a handler that itself faults."""
 ROUNDS_PER_TICK = 8
 """Rounds of busy processors until the clock ticks all the same."""
 BUSY_LIMIT = 2_000
@@ -65,6 +69,8 @@ class _Processor:
     number: int
     cpu: Cpu
     started: bool = False
+    faults: int = 0
+    """In a row."""
     pending: list[int] = field(default_factory=list)
 
     @property
@@ -115,12 +121,13 @@ class Machine:
         cpu = processor.cpu
         cpu.flush_tlb()  # another processor may have changed mappings
         cpu.quantum = QUANTUM
-        while True:
+        for _ in range(EVENTS_PER_TURN):
             self._deliver_pending(processor)
             try:
                 event = cpu.run()
             except (RunawayError, UnsupportedInstructionError) as error:
                 raise MachineError(f"processor {processor.number}: {error}") from error
+            processor.faults = processor.faults + 1 if isinstance(event, Fault) else 0
             match event:
                 case Preempted():
                     return None, False
@@ -139,6 +146,7 @@ class Machine:
                     raise MachineError(f"{where}: no memory at physical address {event.physical_address:#x}")
                 case _:
                     raise MachineError(f"processor {processor.number}: stopped from outside at {event.rip:#x}")
+        return None, False
 
     def _deliver_pending(self, processor: _Processor) -> None:
         """Interrupts that the processor takes now: NMIs always, others while RFLAGS.IF is 1."""
@@ -157,6 +165,8 @@ class Machine:
     def _fault(self, processor: _Processor, fault: Fault) -> None:
         """Into the guest's handler; a fault that cannot be delivered is a double fault, and after that all is over."""
         cpu = processor.cpu
+        if processor.faults > FAULT_LIMIT:
+            raise MachineError(f"processor {processor.number} at {fault.rip:#x}: faults without end, now {fault}")
         try:
             deliver_fault(cpu, self._tables(cpu), fault)
         except DeliveryError:

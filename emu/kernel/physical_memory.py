@@ -73,6 +73,7 @@ class PhysicalMemory(Ram):
 
     def __init__(self, runs: Iterable[tuple[int, int]], *, first: int = 0) -> None:
         self.runs = tuple(runs)
+        self.first = max(first, self.runs[0][0])
         end = self.runs[-1][0] + self.runs[-1][1]
         try:
             super().__init__(end * PAGE_SIZE)
@@ -83,7 +84,7 @@ class PhysicalMemory(Ram):
         for base, count in self.runs:
             self._used[hole:base] = b"\1" * (base - hole)
             hole = base + count
-        self._search_from = self._first = max(first, self.runs[0][0])
+        self._search_from = self.first
 
     def is_ram(self, page: int) -> bool:
         """Whether there is RAM at that PFN."""
@@ -94,7 +95,7 @@ class PhysicalMemory(Ram):
         try:
             return self.allocate_within(count, first=self._search_from, end=len(self._used))
         except RamExhausted:
-            return self.allocate_within(count, first=0, end=self._first)
+            return self.allocate_within(count, first=0, end=self.first)
 
     def allocate_within(self, count: int, *, first: int, end: int, alignment: int = 1) -> int:
         """Physical address of ``count`` free contiguous pages of the PFNs from ``first`` up to ``end``, zeroed.

@@ -11,11 +11,11 @@ from ..machine.ram import PAGE_SIZE
 from .boot_block import IST_STACK_SIZE, KERNEL_STACK_SIZE, KPROCESSOR_PAGES, KUSER_KERNEL, SELF_MAP_INDEX
 from .physical_memory import PhysicalMemory
 
-KERNEL_IMAGE = 0xFFFFF80643A00000
-DRIVER_IMAGES = 0xFFFFF80645000000
-PROCESSOR_AREAS = 0xFFFFF80646000000
-KERNEL_STACKS = 0xFFFFF80647000000
-BOOT_BLOCK = 0xFFFFF80648000000
+KERNEL_IMAGES = 0xFFFFF80140000000
+"""From here to the processors' areas: kernel, HAL and drivers, at the bases that they prefer where that can be."""
+PROCESSOR_AREAS = 0xFFFFF80178000000
+KERNEL_STACKS = 0xFFFFF80179000000
+BOOT_BLOCK = 0xFFFFF8017A000000
 NON_PAGED_POOL_SEAM = 0xFFFF9C0E40000000
 """Below it nonpaged pool is mapped by 4 KiB pages, from it on by 2 MiB pages."""
 PAGED_POOL = 0xFFFFD38F20000000
@@ -23,8 +23,9 @@ PFN_DATABASE = 0xFFFFFA8000000000
 
 PTE_BASE = 0xFFFF << 48 | SELF_MAP_INDEX << 39
 _KERNEL_HALF = ENTRIES // 2
-_ROOT_AREAS = ((0x1AA, 0x29F), (0x30, 0xA0))
-"""PFNs for page table roots: where a scan for a self map looks first (spec kernel-mode 7.2, volatility3)."""
+ROOT_AREA, SMALL_ROOT_AREA = (0x1AA, 0x2A0), (0x30, 0xA0)
+"""PFNs for page table roots: where a scan for a self map looks first (spec kernel-mode 7.2, volatility3). The second is
+for memory that hands out pages within the first."""
 
 
 def pte_address(va: int) -> int:
@@ -47,9 +48,8 @@ class SystemSpace:
 
     def new_root(self) -> PageTables:
         """An empty root page table with its own self map."""
-        size = self.memory.size // PAGE_SIZE
-        low, high = next((low, min(high, size)) for low, high in _ROOT_AREAS if low < size)
-        tables = PageTables(self.memory, self.memory.allocate_within(1, first=low, end=high))
+        first, end = ROOT_AREA if self.memory.first >= ROOT_AREA[1] else SMALL_ROOT_AREA
+        tables = PageTables(self.memory, self.memory.allocate_within(1, first=first, end=end))
         tables.set_self_map(SELF_MAP_INDEX)
         return tables
 

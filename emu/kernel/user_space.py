@@ -14,7 +14,6 @@ from .images import LoadedImage
 from .page_states import Frames
 from .system_space import SystemSpace, pages_of, pte_address
 
-PROGRAM_IMAGE = 0x7FF6_5A20_0000
 PEB_ADDRESS = 0x6B_5F20_0000
 TEBS = PEB_ADDRESS + 0x1000
 TEB_PAGES = 2

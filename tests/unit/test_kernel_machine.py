@@ -147,6 +147,12 @@ def test_a_fault_without_a_stack_is_a_double_fault_and_without_a_handler_for_tha
         guest.machine.run()
 
 
+def test_a_handler_that_faults_itself_is_an_error() -> None:
+    guest = Guest(b"\x0f\x0b", handlers={6: bytes.fromhex("4883c4280f0b")})  # add rsp, 0x28; ud2
+    with pytest.raises(MachineError, match=r"processor 0 at 0x\w+: faults without end, now Fault\(vector=6"):
+        guest.machine.run()
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

@@ -11,7 +11,7 @@ from dumptruth.emu.kernel.images import LoadedImage, bind_image, map_image
 from dumptruth.emu.kernel.page_states import Frames, database_pages, frames_in_use
 from dumptruth.emu.kernel.physical_memory import PhysicalMemory, memory_map
 from dumptruth.emu.kernel.system_space import (
-    DRIVER_IMAGES,
+    KERNEL_IMAGES,
     NON_PAGED_POOL_SEAM,
     PAGED_POOL,
     ProcessorArea,
@@ -20,7 +20,6 @@ from dumptruth.emu.kernel.system_space import (
 )
 from dumptruth.emu.kernel.user_space import (
     PRIVATE_MEMORY,
-    PROGRAM_IMAGE,
     STACKS,
     TEBS,
     ProcessPlan,
@@ -32,10 +31,11 @@ from dumptruth.emu.machine.paging import PageTables
 from dumptruth.emu.process.library import SYSTEM_IMAGES, load_file
 
 GIB = 1 << 30
+PROGRAM_IMAGE = 0x140000000
 
 
 def new_space(ram: int = 16 << 20) -> SystemSpace:
-    return SystemSpace(PhysicalMemory(memory_map(ram), first=0x100))
+    return SystemSpace(PhysicalMemory(memory_map(ram), first=0x100 if ram < 4 << 20 else 0x2A0))
 
 
 def image(name: str, base: int) -> LoadedImage:
@@ -57,7 +57,7 @@ def two_processes(space: SystemSpace) -> tuple[PageTables, PageTables]:
 
 def test_the_self_map_shows_every_entry_at_its_address() -> None:
     space = new_space()
-    for va in (KUSER_KERNEL, PAGED_POOL, DRIVER_IMAGES):
+    for va in (KUSER_KERNEL, PAGED_POOL, KERNEL_IMAGES):
         if va != KUSER_KERNEL:
             space.map_new(va, 1)
         page, entry = space.tables.translate(va), space.tables.translate(pte_address(va))
@@ -192,7 +192,7 @@ def test_the_pages_of_the_pfn_database_that_hold_an_entry_are_known() -> None:
 
 def test_imports_are_bound_to_the_exports_of_the_images_there_are() -> None:
     space = new_space()
-    kernel32, ntdll = image("kernel32.dll", DRIVER_IMAGES), image("ntdll.dll", DRIVER_IMAGES + 0x100000)
+    kernel32, ntdll = image("kernel32.dll", KERNEL_IMAGES), image("ntdll.dll", KERNEL_IMAGES + 0x100000)
     for loaded in (kernel32, ntdll):
         map_image(space.memory, space.tables, loaded)
     bind_image(space.tables, kernel32, [kernel32, ntdll])
@@ -205,7 +205,7 @@ def test_imports_are_bound_to_the_exports_of_the_images_there_are() -> None:
 
 def test_sections_have_the_rights_of_their_headers() -> None:
     space = new_space()
-    loaded = image("ntdll.dll", DRIVER_IMAGES)
+    loaded = image("ntdll.dll", KERNEL_IMAGES)
     map_image(space.memory, space.tables, loaded)
     for section in loaded.image.sections:
         page = space.tables.translate(loaded.base + section.virtual_address)
