@@ -118,7 +118,10 @@ def test_unknown_qualifiers_flags_and_profiles_list_the_known_ones(refused: Any,
     assert "unknown flag 'handle-dat'; do you mean handle-data?" in line
     assert "full-memory" in line
     line = refused(2, command[0], source, *more, "--profile", "vista")
-    assert line == "dumptruth: unknown profile 'vista'; there are modern, legacy, refuse"
+    assert line == (
+        "dumptruth: unknown profile 'vista'; there are, user mode: modern, legacy, refuse; "
+        "kernel mode: portable, classic, bitmap, ranges, header"
+    )
 
 
 def test_a_program_for_another_machine_is_named(refused: Any) -> None:

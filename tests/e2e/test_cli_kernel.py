@@ -1,0 +1,158 @@
+"""The commands on machines: kernel dumps of every kind and profile, from a truth that a saved machine left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dumptruth.emu.snapshot import store
+from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
+from dumptruth.fixtures.cli import run_command
+
+TYPES = {
+    "portable": {"small": 4, "default": 6, "full": 1, "active": 6},
+    "classic": {"small": 4, "default": 2, "full": 1, "active": 6},
+    "bitmap": {"small": 4, "default": 6, "full": 5, "active": 6},
+    "ranges": {"small": 4, "default": 8, "full": 10, "active": 9},
+    "header": {"small": 3, "default": 3, "full": 3, "active": 3},
+}
+"""The type on disk, by profile and qualifier (design 11; the names of the profiles are the issue's)."""
+KINDS = [(profile, qualifier) for profile, types in TYPES.items() for qualifier in types]
+
+
+class Done:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def dumptruth(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a command line in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: object) -> Done:
+        status = run_command([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Done(status, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The truth of a machine, without a request."""
+    folder = tmp_path_factory.mktemp("held") / "machine"
+    store.save(synthetic_machine(), folder, source="synthetic")
+    return folder
+
+
+@pytest.mark.parametrize(("profile", "qualifier"), KINDS)
+def test_every_kind_is_written_named_and_judged(dumptruth: Any, held: Path, profile: str, qualifier: str) -> None:
+    made = dumptruth("dump", held, "-q", qualifier, "--profile", profile, "-o", "a.dmp", "--truth", "t", "--json")
+    assert made.status == 0
+    assert made.json()["dump_type"] == TYPES[profile][qualifier]
+    assert made.json()["size"] == Path("a.dmp").stat().st_size
+    identity = dumptruth("identify", "a.dmp", "--json")
+    assert identity.status == 0
+    assert identity.json()["kind"] == "kernel-dump"
+    assert identity.json()["facts"]["DumpType"] == str(TYPES[profile][qualifier])
+    checked = dumptruth("check", "a.dmp", "--truth", "t")
+    assert checked.status == 0, checked.out
+    assert f"profile {profile}" in checked.out
+    assert ", 0 unclaimed" in checked.out
+    foreign = dumptruth("check", "a.dmp")
+    assert foreign.status == 0, foreign.out
+    assert "no truth given: only structural rules ran" in foreign.out
+
+
+def test_the_default_profile_is_portable_and_the_request_is_recorded(dumptruth: Any, held: Path) -> None:
+    assert dumptruth("dump", held, "-q", "full", "--comment", "one", "-o", "a.dmp", "--truth", "t").status == 0
+    request = json.loads(Path("t/request.json").read_text(encoding="utf-8"))
+    assert (request["profile"], request["qualifier"], request["comment"]) == ("portable", "DEBUG_DUMP_FULL", "one")
+    assert dumptruth("check", "a.dmp", "--truth", held, "-q", "full", "--comment", "one").status == 0
+    assert dumptruth("check", "a.dmp", "--truth", "t", "--profile", "bitmap").status == 1
+    assert dumptruth("check", "a.dmp", "--truth", "t", "-q", "small").status == 1
+
+
+def test_the_plan_says_how_much_and_why(dumptruth: Any, held: Path) -> None:
+    full = dumptruth("dump", held, "-q", "full", "-o", "a.dmp").out
+    assert "type 1 (FULL), 1423 pages in 3 runs" in full
+    assert "RAM" in full
+    small = dumptruth("dump", held, "-q", "small", "-o", "a.dmp").out
+    assert "type 4 (TRIAGE), layout B" in small
+    assert "KPRCB of the crashing processor" in small
+    assert "the main header alone" in dumptruth("dump", held, "--profile", "header", "-o", "a.dmp").out
+    planned = dumptruth("dump", held, "-q", "default", "-o", "a.dmp", "--json").json()
+    assert sum(int(run["page_count"], 16) for run in planned["pages"]) == planned["page_count"]
+    assert all(run["reasons"] for run in planned["pages"])
+
+
+def test_run_shows_bug_check_processors_drivers_and_processes(dumptruth: Any, held: Path) -> None:
+    done = dumptruth("run", held)
+    assert done.status == 0
+    head = "synthetic: bug check 0xD1 (0x10, 0x2, 0x0, 0xfffff80000201234) at fffff800`00201234 (ntoskrnl.exe+0x1234)"
+    assert done.out.splitlines()[0] == head
+    for text in ("0 *  ", "driver1.sys", "gone.sys (unloaded)", "program0.exe", "5.6 MiB of RAM in 3 runs"):
+        assert text in done.out
+    document = dumptruth("run", held, "--json").json()
+    assert document["bug_check"] == {"code": 0xD1, "parameters": ["0x10", "0x2", "0x0", "0xfffff80000201234"]}
+    assert len(document["processors"]) == 2
+    assert [process["image"] for process in document["processes"]] == ["System", "program0.exe", "program1.exe"]
+
+
+def test_a_changed_byte_of_a_page_is_found(dumptruth: Any, held: Path) -> None:
+    assert dumptruth("dump", held, "-q", "default", "-o", "a.dmp", "--truth", "t").status == 0
+    data = bytearray(Path("a.dmp").read_bytes())
+    data[-1] ^= 1
+    Path("a.dmp").write_bytes(data)
+    report = dumptruth("check", "a.dmp", "--truth", "t", "--json", "-")
+    assert report.status == 1
+    failed = {item["rule"] for item in report.json()["rules"] if item["verdict"] == "FAIL"}
+    assert failed
+    assert all(rule.startswith("K") for rule in failed), failed
+
+
+def test_user_format_flags_and_cabinets_are_refused(dumptruth: Any, held: Path) -> None:
+    for flag, name in (("full-memory", "E_INVALIDARG"), ("handle-data", "E_INVALIDARG"), ("write-cab", "E_NOTIMPL")):
+        done = dumptruth("dump", held, "-f", flag, "-o", "a.dmp", "--truth", "t")
+        assert done.status == 1
+        assert name in done.err
+        assert done.err.count("\n") == 1
+    assert not Path("a.dmp").exists()
+    assert not Path("t").exists()
+
+
+def test_a_profile_of_the_other_mode_is_refused_in_one_line(dumptruth: Any, held: Path) -> None:
+    done = dumptruth("dump", held, "--profile", "modern", "-o", "a.dmp")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == (
+        "dumptruth: profile 'modern' is not for a kernel-mode target; there are portable, classic, bitmap, ranges, "
+        "header\n"
+    )
+    done = dumptruth("dump", "null-read", "--profile", "bitmap", "-o", "a.dmp")
+    assert (done.status, done.out) == (2, "")
+    assert "is not for a user-mode target; there are modern, legacy, refuse" in done.err
+
+
+def test_a_dump_and_a_truth_of_different_modes_do_not_meet(dumptruth: Any, held: Path) -> None:
+    assert dumptruth("dump", "null-read", "-o", "user.dmp", "--truth", "user").status == 0
+    assert dumptruth("dump", held, "-o", "kernel.dmp").status == 0
+    done = dumptruth("check", "user.dmp", "--truth", held, "-q", "small")
+    assert done.status == 3
+    assert "the truth is that of a whole machine" in done.out
+    done = dumptruth("check", "kernel.dmp", "--truth", "user")
+    assert done.status == 3
+    assert "the truth is that of a process" in done.out
+
+
+def test_a_machine_that_fits_no_header_is_refused(dumptruth: Any) -> None:
+    store.save(bare_machine([(1 + 2 * index, 1) for index in range(43)]), Path("m"), source="scattered")
+    done = dumptruth("dump", "m", "-q", "full", "-o", "a.dmp")
+    assert done.status == 1
+    assert "43 runs of RAM: type 1 holds 42" in done.err
+    assert dumptruth("dump", "m", "-q", "full", "--profile", "ranges", "-o", "a.dmp").status == 0
