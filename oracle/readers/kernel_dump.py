@@ -141,10 +141,10 @@ class KernelDump(Reading):
     """A kernel dump as read."""
 
     kind: ClassVar[str] = "kernel-dump"
-    ceiling: ClassVar[str] = "at most 131072 runs, and 100000 drivers, blocks and blobs in all"
+    ceiling: ClassVar[str] = "at most 131072 runs, and 32768 drivers, blocks and blobs in all"
     ceiling_topic: ClassVar[str] = "kernel.ceiling"
 
-    records_left: int = 100_000
+    records_left: int = 32_768
     bits: int = 64
     """32 or 64: the width of the target's pointers."""
     header: Record | None = None

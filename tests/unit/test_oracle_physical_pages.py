@@ -1,0 +1,215 @@
+"""Sets of pages, the page maps of a dump and the page walker, each against the naive form of itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from struct import pack_into
+
+import pytest
+from dumptruth.oracle import ByteSource
+from dumptruth.oracle.page_compare import differing_pages, nonzero_pages
+from dumptruth.oracle.page_set import PageSet
+from dumptruth.oracle.readers.kernel_pages import PageBitmap, PageRuns
+from dumptruth.oracle.walk import AddressSpace, mapped
+from hypothesis import given
+from hypothesis import strategies as st
+
+P = 0x1000
+runs = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda run: (run[0], sum(run))), max_size=8)
+
+
+def members(of: PageSet) -> set[int]:
+    return {pfn for start, end in of.runs for pfn in range(start, end)}
+
+
+@given(runs, runs)
+def test_page_sets_are_sets(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> None:
+    one, two = PageSet(first), PageSet(second)
+    naive = [{pfn for start, end in part for pfn in range(start, end)} for part in (first, second)]
+    assert members(one) == naive[0]
+    assert members(one | two) == naive[0] | naive[1]
+    assert members(one & two) == naive[0] & naive[1]
+    assert members(one - two) == naive[0] - naive[1]
+    assert one.total == len(naive[0])
+    assert [pfn in one for pfn in range(80)] == [pfn in naive[0] for pfn in range(80)]
+    for found in (one, one | two, one & two, one - two):
+        assert all(a[1] < b[0] for a, b in zip(found.runs, found.runs[1:], strict=False))
+
+
+@given(st.sets(st.integers(0, 20_000), max_size=300), st.integers(0, 20_050), st.integers(0, 9_000))
+def test_a_bitmap_maps_each_set_bit_to_the_next_page(pfns: set[int], start: int, length: int) -> None:
+    bits = 20_001
+    field = bytearray(b"\xff" * 8 + bytes(-(-bits // 8)))
+    for pfn in pfns:
+        field[8 + pfn // 8] |= 1 << pfn % 8
+    field[-1] |= 0x80  # behind the last bit
+    pages = PageBitmap(ByteSource(bytes(field)), 8, bits, 0x7000)
+    order = sorted(pfns)
+    assert pages.total == len(order)
+    for index, pfn in enumerate(order):
+        assert pages.offset_of(pfn) == 0x7000 + index * P
+    assert pages.offset_of(next(pfn for pfn in range(bits) if pfn not in pfns)) is None
+    inside = [pfn for pfn in order if start <= pfn < start + length]
+    assert pages.count(start, start + length) == len(inside)
+    found = list(pages.runs(start, start + length))
+    assert [pfn for base, count, _ in found for pfn in range(base, base + count)] == inside
+    assert all(offset == pages.offset_of(base) for base, _, offset in found)
+
+
+lists = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 20)), max_size=10)
+
+
+@given(lists, st.integers(0, 200), st.integers(0, 99))
+def test_runs_map_each_page_to_its_place_in_the_order_of_the_runs(
+    listed: list[tuple[int, int]], start: int, length: int
+) -> None:
+    pages = PageRuns(listed, 0x2000)
+    offsets: dict[int, set[int]] = {}
+    at = 0x2000
+    for base, count in listed:
+        for pfn in range(base, base + count):
+            offsets.setdefault(pfn, set()).add(at)
+            at += P
+    assert pages.end == at
+    assert pages.distinct == len(offsets)
+    for pfn in range(230):
+        assert pages.offset_of(pfn) in offsets.get(pfn, {None})
+    inside = sorted(pfn for pfn in offsets if start <= pfn < start + length)
+    assert pages.count(start, start + length) == len(inside)
+    found = [pfn for base, count, _ in pages.runs(start, start + length) for pfn in range(base, base + count)]
+    assert found == inside
+
+
+def test_a_bitmap_that_the_file_cuts_has_no_bits_behind_the_end() -> None:
+    pages = PageBitmap(ByteSource(b"\xff" * 4), 2, 1 << 40, 0x1000)
+    assert (pages.bits, pages.total, pages.offset_of(1 << 30)) == (16, 16, None)
+
+
+class Tables:
+    """Physical memory of an amd64 machine, by hand."""
+
+    def __init__(self) -> None:
+        self.pages: dict[int, bytearray] = {}
+
+    def page(self, pfn: int) -> memoryview | None:
+        return memoryview(self.pages[pfn]) if pfn in self.pages else None
+
+    def put(self, pfn: int, index: int, value: int, size: int = 8) -> None:
+        pack_into("<Q" if size == 8 else "<I", self.pages.setdefault(pfn, bytearray(P)), index * size, value)
+
+
+def test_pages_of_4_kib_2_mib_and_1_gib_translate() -> None:
+    memory = Tables()
+    memory.put(1, 256, 2 << 12 | 1)
+    memory.put(2, 0, 3 << 12 | 1)
+    memory.put(2, 1, (5 << 30) | 0x81)
+    memory.put(3, 0, 4 << 12 | 1)
+    memory.put(3, 1, (7 << 21) | 0x81 | 1 << 63)
+    memory.put(4, 5, 0x1234 << 12 | 1)
+    space = AddressSpace(memory, 0x1000 | 0x2)
+    base = 0xFFFF_8000_0000_0000
+    assert space.translate(base + 0x5678) == 0x1234678
+    assert space.translate(base + (1 << 21) + 0x12345) == (7 << 21) + 0x12345
+    assert space.translate(base + (1 << 30) + 0x1234567) == (5 << 30) + 0x1234567
+    assert space.translate(base + 0x6000) is None
+    assert space.translate(base - 1) is None
+    assert space.translate(0x0000_8000_0000_5678) is None
+    found = mapped(memory, (0x1000,), kernel=True)
+    assert found.tables == {2, 3, 4}
+    assert set(found.leaves) == {(0x1234, 0x1235), (7 << 9, 8 << 9), (5 << 18, 6 << 18)}
+    assert mapped(memory, (0x1000,), kernel=False) == mapped(memory, (), kernel=True)
+
+
+def test_tables_that_point_at_each_other_end() -> None:
+    memory = Tables()
+    for pfn in (1, 2, 3):
+        for index in range(512):
+            memory.put(pfn, index, (pfn % 3 + 1) << 12 | 7)
+    found = mapped(memory, (0x1000,), kernel=True)
+    assert found.tables <= {1, 2, 3}
+    assert {pfn for start, end in found.leaves for pfn in range(start, end)} <= {1, 2, 3}
+
+
+def test_the_entry_that_maps_the_tables_themselves_is_left_out() -> None:
+    memory = Tables()
+    memory.put(1, 0x1ED, 1 << 12 | 3)
+    memory.put(1, 0, 9 << 12 | 7)
+    assert mapped(memory, (0x1000,), kernel=True).tables == frozenset()
+    assert AddressSpace(memory, 0x1000).translate(0xFFFF_F6FB_7DBE_D000) == 0x1000
+
+
+def test_the_two_paging_modes_of_x86_translate() -> None:
+    memory = Tables()
+    memory.put(1, 0x200, 2 << 12 | 1, 4)
+    memory.put(2, 3, 0x77 << 12 | 1, 4)
+    memory.put(1, 0x201, (9 << 22) | 0x81, 4)
+    flat = AddressSpace(memory, 0x1000, "x86")
+    assert flat.translate(0x8000_3123) == 0x77123
+    assert flat.translate(0x8040_1234) == (9 << 22) + 0x1234
+    assert flat.translate(1 << 32) is None
+    memory.put(5, 4 + 2, 6 << 12 | 1)  # the table of four entries stands at 0x5020
+    memory.put(6, 0, 7 << 12 | 1)
+    memory.put(7, 3, 0x88 << 12 | 1)
+    memory.put(6, 1, (3 << 21) | 0x81)
+    pae = AddressSpace(memory, 0x5020, "x86-pae")
+    assert pae.translate(0x8000_3123) == 0x88123
+    assert pae.translate(0x8020_0456) == (3 << 21) + 0x456
+
+
+def test_reads_cross_pages_and_want_every_byte() -> None:
+    memory = Tables()
+    memory.put(1, 256, 2 << 12 | 1)
+    memory.put(2, 0, 3 << 12 | 1)
+    memory.put(3, 0, 4 << 12 | 1)
+    memory.put(4, 0, 9 << 12 | 1)
+    memory.put(4, 1, 8 << 12 | 1)
+    memory.pages[9] = bytearray(b"a" * P)
+    memory.pages[8] = bytearray(b"b" * P)
+    space = AddressSpace(memory, 0x1000)
+    base = 0xFFFF_8000_0000_0000
+    assert space.read(base + P - 2, 4) == b"aabb"
+    assert space.read(base + 2 * P - 1, 2) is None
+    assert space.read((1 << 64) - 1, 2) is None
+    assert space.read(base, 1 << 40) is None
+
+
+@given(st.binary(min_size=1, max_size=40), st.sets(st.integers(0, 39)), st.integers(0, 3))
+def test_differing_and_nonzero_pages_are_found(kinds: bytes, spoilt: set[int], before: int) -> None:
+    expected = b"".join(bytes([kind & 1]) * P for kind in kinds)
+    actual = bytearray(bytes(before) + expected)
+    wrong = {index for index in spoilt if index < len(kinds)}
+    for index in wrong:
+        actual[before + index * P + 17] ^= 0xFF
+    source = ByteSource(bytes(actual))
+    assert set(differing_pages(source, before, memoryview(expected))) == wrong
+    nonzero = {index for index, kind in enumerate(kinds) if kind & 1} | wrong
+    assert set(nonzero_pages(source, before, len(kinds))) == nonzero
+
+
+def test_large_areas_are_compared_in_chunks() -> None:
+    size = 3 << 20
+    expected = bytes(size)
+    actual = bytearray(expected)
+    for at in (0, (1 << 18) - 1, 1 << 20, size - 1):
+        actual[at] = 1
+    source = ByteSource(bytes(actual))
+    pages = [0, 63, 256, size // P - 1]
+    assert list(differing_pages(source, 0, memoryview(expected))) == pages
+    assert list(nonzero_pages(source, 0, size // P)) == pages
+
+
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="the system does not tell holes")
+def test_holes_of_a_sparse_file_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(1 << 36)
+        for at in (5 << 30, 40 << 30):
+            file.seek(at)
+            file.write(b"x")
+    with ByteSource.open(path) as source:
+        found = list(nonzero_pages(source, 0, (1 << 36) // P))
+        read = sum(end - start for start, end in source.data(0, 1 << 36))
+    if read > 1 << 24:
+        pytest.skip("the file system of the test's folder has no holes")
+    assert found == [(5 << 30) // P, (40 << 30) // P]
