@@ -272,7 +272,9 @@ def comment(case: KernelCase) -> Checks:
         yield ok("header, Comment")
     else:
         yield bad("header, Comment", repr(wanted), repr(stored.decode("latin-1")), span)
-    yield from blank_area(case.dump, "header, Comment, behind the NUL", Span(span.start + len(stored) + 1, span.end))
+    if nul:
+        rest = Span(span.start + len(stored) + 1, span.end)
+        yield from blank_area(case.dump, "header, Comment, behind the NUL", rest)
 
 
 @kernel_rule(
