@@ -114,6 +114,11 @@ class KernelEntitlement:
         roots = PageSet((root // PAGE, root // PAGE + 1) for root in self.process_roots)
         return (PageSet((pfn, pfn + 1) for pfn in self._user_half.tables) | roots) & self._truth.ram
 
+    def tables_of(self, root: int) -> PageSet:
+        """The page tables of one user half, without its root."""
+        found = mapped(self._truth, (root,), kernel=False).tables
+        return PageSet((pfn, pfn + 1) for pfn in found) & self._truth.ram
+
     @cached_property
     def shared(self) -> PageSet:
         """Mapped by both halves, such as KUSER_SHARED_DATA: counted as the kernel's (spec kernel-mode 6.3 C9)."""

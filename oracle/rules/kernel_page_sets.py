@@ -231,24 +231,26 @@ def no_unallocated_pages(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KPAG-TABLES-001",
-    "Page tables of user halves are in a kernel dump all together, or not at all",
+    "The page tables of a user half are in a kernel dump all together, or not at all",
     Level.SHOULD,
     spec("6.3 C7: allowed, not required; real type 6 dumps contain them", Grade.OBSERVED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
 )
 def user_tables(case: KernelCase) -> Checks:
-    """Either is a policy. Some without the others make an address space that half translates. Roots aside: they hold
-    the kernel half too.
+    """Either is a policy, and so are those of the current process alone: its root maps them to the kernel. Some without
+    the others make an address space that half translates. Roots aside: they hold the kernel half too.
     """
     rights = entitlement(case)
-    roots = PageSet((pfn // PAGE, pfn // PAGE + 1) for pfn in rights.process_roots)
-    tables = rights.user_tables - rights.kernel_tables - rights.kernel_pages - roots - truth_of(case).added
-    there = _present(case.dump, tables)
-    if there in (0, tables.total):
-        yield ok("page tables of user halves", max(tables.total, 1))
-    else:
-        yield bad("page tables of user halves", ("all", "none"), f"{there} of {tables.total}")
+    others = rights.kernel_tables | rights.kernel_pages | truth_of(case).added
+    for root in rights.process_roots:
+        tables = rights.tables_of(root) - others
+        there = _present(case.dump, tables)
+        subject = f"user page tables below root {root:#x}"
+        if there in (0, tables.total):
+            yield ok(subject, max(tables.total, 1))
+        else:
+            yield bad(subject, ("all", "none"), f"{there} of {tables.total}")
 
 
 @kernel_rule(

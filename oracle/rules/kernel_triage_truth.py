@@ -356,13 +356,13 @@ def no_images(case: KernelCase) -> Checks:
     "KTRI-DATA-007",
     "The memory that a reader of the small dump asks for is in it",
     Level.SHOULD,
-    spec("3.5: what a writer of its own should supply, after real files of build 19041", Grade.INFERRED),
+    spec("3.5: in all real files of layout A from build 19041 on [S 22/22]", Grade.OBSERVED),
     needs=("triage", "triage.data"),
     applies=lambda case: _own(case) and case.dump.build > 9600 and triage_of(case).layout == "A",
 )
 def customary_data(case: KernelCase) -> Checks:
-    """KiProcessorBlock, every KPRCB and context, the crashing thread's ETHREAD and EPROCESS at their addresses, the
-    code at the instruction pointer. Real files of layout B and of build 9600 do without.
+    """KiProcessorBlock, every KPRCB and context, the code at the instruction pointer. Real files of layout B and of
+    build 9600 do without.
     """
     truth, triage = truth_of(case), triage_of(case)
     sizes = truth.debugger_data
@@ -375,7 +375,6 @@ def customary_data(case: KernelCase) -> Checks:
         if pointer is not None and any(pointer):
             size = structure("CONTEXT_AMD64").size
             wanted.append((f"context of processor {processor.number}", int.from_bytes(pointer, "little"), size))
-    wanted += [(f"{name} at its address", address, size) for name, address, size in _saved(case) if name in _THREAD]
     wanted.append(("code at the instruction pointer", truth.crashed.context.ip, 1))
     for subject, address, size in wanted:
         if truth.read(address, size) is None or case.dump.read(address, size) is not None:
@@ -384,5 +383,3 @@ def customary_data(case: KernelCase) -> Checks:
             expected = f"{size:#x} bytes of {address:#x}"
             yield bad(subject, expected, "not in the dump", triage.header.span, fault=Fault.MISSING)
 
-
-_THREAD: Final = ("thread", "process")
