@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.emu.images.kernel.build import FOLDER as IMAGES
 from dumptruth.emu.snapshot import store
 from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
 from dumptruth.fixtures.cli import run_command
@@ -20,6 +21,18 @@ TYPES = {
 }
 """The type on disk, by profile and qualifier (design 11; the names of the profiles are the issue's)."""
 KINDS = [(profile, qualifier) for profile, types in TYPES.items() for qualifier in types]
+
+# C drivers of our own need the compiler: the optional extra `images`.
+ZIGLANG = "ziglang"
+DRIVER = """
+#include <ntddk.h>
+NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
+    (void)driver; (void)path;
+    DbgPrint("from the driver\\n");
+    CRASH
+    return STATUS_SUCCESS;
+}
+"""
 
 
 class Done:
@@ -156,3 +169,95 @@ def test_a_machine_that_fits_no_header_is_refused(dumptruth: Any) -> None:
     assert done.status == 1
     assert "43 runs of RAM: type 1 holds 42" in done.err
     assert dumptruth("dump", "m", "-q", "full", "--profile", "ranges", "-o", "a.dmp").status == 0
+
+
+def test_scenarios_tell_the_bug_check_and_its_parameters(dumptruth: Any) -> None:
+    assert any(
+        line.split()[:4] == ["bugcheck-d1", "bug", "check", "0xD1"] for line in dumptruth("scenarios").out.splitlines()
+    )
+    listed = {item["name"]: item for item in dumptruth("scenarios", "--json").json()}
+    assert listed["bugcheck-d1"]["mode"] == "kernel"
+    assert listed["bugcheck-d1"]["expected"] == {
+        "bug_check": 0xD1, "parameters": ["0x28", "0x2", "0x0", "crashdrv.sys!CrashReadSite"],
+    }  # fmt: skip
+    assert listed["bugcheck-7e"]["expected"]["parameters"][3] == "the CONTEXT of the exception"
+
+
+@pytest.mark.parametrize("name", ["bugcheck-d1", "second-processor", "user-crash"])
+def test_a_scenario_is_run_dumped_and_judged(dumptruth: Any, name: str) -> None:
+    document = dumptruth("run", name, "--truth", "t", "--json").json()
+    assert document["source"] == name
+    assert document["truth"] == "t"
+    for qualifier in ("small", "default", "full", "active"):
+        assert dumptruth("dump", "t", "-q", qualifier, "-o", "a.dmp").status == 0
+        done = dumptruth("check", "a.dmp", "--truth", "t", "-q", qualifier)
+        assert done.status == 0, done.out
+
+
+def test_ram_build_and_processors_are_the_users(dumptruth: Any) -> None:
+    document = dumptruth("run", "bugcheck-d1", "--ram", "6G", "--build", 9600, "--processors", 3, "--json").json()
+    assert document["build"] == 9600
+    assert len(document["processors"]) == 3
+    assert sum(int(run["page_count"], 16) for run in document["physical_runs"]) == 6 << 18
+    done = dumptruth("dump", "bugcheck-d1", "--build", 9600, "-o", "a.dmp", "--truth", "t", "--json")
+    assert done.json()["layout"] == "A"
+    assert dumptruth("check", "a.dmp", "--truth", "t").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bugcheck-d1", "--ram", "16X"), "16X"),
+        (("bugcheck-d1", "--ram", "4K"), "0x1000 bytes"),
+        (("bugcheck-d1", "--build", 7601), "build 7601: expected one of 9600, 19041, 26100"),
+        (("bugcheck-d1", "--processors", 0), "0 processors: expected 1 to 32"),
+        (("second-processor", "--processors", 1), "expected more than 1"),
+        (("null-read", "--ram", "16M", "--build", 9600), "only a machine that is run takes --ram, --build"),
+        (("null-read", "--mode", "kernel"), "null-read: its mode is user, --mode kernel was given"),
+        (("bugcheck-d1", "--mode", "user"), "bugcheck-d1: its mode is kernel, --mode user was given"),
+        (("bugcheck-d1", "--mode", "hyper"), "unknown mode 'hyper'; there are user, kernel"),
+        (("bugcheck-d1", "--arg", "x"), "only a program takes arguments"),
+        (("bugchek-d1",), "do you mean bugcheck-d1?"),
+    ],
+)
+def test_what_a_target_cannot_have_is_refused_in_one_line(dumptruth: Any, arguments: Any, message: str) -> None:
+    done = dumptruth("run", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert message in done.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_loaded_truth_takes_no_machine_options(dumptruth: Any, held: Path) -> None:
+    done = dumptruth("run", held, "--ram", "8G")
+    assert done.status == 2
+    assert "only a machine that is run takes --ram" in done.err
+
+
+def test_a_driver_that_crashes_nothing_says_so(dumptruth: Any) -> None:
+    done = dumptruth("run", IMAGES / "crashdrv.sys")
+    assert done.status == 1
+    assert "did not crash: nothing to dump" in done.err
+    done = dumptruth("run", IMAGES / "crashdrv.sys", "--mode", "user")
+    assert done.status == 2
+    assert "its mode is kernel" in done.err
+
+
+def test_a_c_driver_is_compiled_run_and_its_dumps_conform(dumptruth: Any) -> None:
+    pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
+    Path("own.c").write_text(DRIVER.replace("CRASH", "KeBugCheckEx(0xE2, 1, 2, 3, 4);"), encoding="utf-8")
+    Path("quiet.c").write_text(DRIVER.replace("CRASH", ""), encoding="utf-8")
+    Path("no.c").write_text("int other(void) { return 0; }\n", encoding="utf-8")
+    done = dumptruth("run", "own.c", "--mode", "kernel", "--truth", "t", "--json")
+    assert done.status == 0, done.err
+    assert done.json()["bug_check"] == {"code": 0xE2, "parameters": ["0x1", "0x2", "0x3", "0x4"]}
+    assert "own.sys" in [driver["name"] for driver in done.json()["drivers"]]
+    for qualifier in ("small", "full"):
+        assert dumptruth("dump", "t", "-q", qualifier, "-o", "own.dmp").status == 0
+        assert dumptruth("check", "own.dmp", "--truth", "t", "-q", qualifier).status == 0
+    done = dumptruth("run", "quiet.c", "--mode", "kernel")
+    assert done.status == 1
+    assert "debug> from the driver" in done.out
+    done = dumptruth("run", "no.c", "--mode", "kernel")
+    assert done.status == 2
+    assert "no.c does not define DriverEntry" in done.err
