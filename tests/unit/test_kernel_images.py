@@ -13,6 +13,7 @@ import lief
 import pytest
 from dumptruth.emu.images.build import ImageBuildError
 from dumptruth.emu.images.kernel.build import FOLDER, KERNEL_IMAGES, KernelImage, build_kernel, compile_driver
+from dumptruth.emu.images.kernel.codeview import drop_unnamed_nested_types
 
 # Issue 3, "The kernel image": what the kernel exports at least for drivers.
 REQUIRED = """
@@ -227,3 +228,51 @@ def test_what_is_wrong_with_a_driver_is_said(tmp_path: Path, text: str, message:
         compile_driver(write(tmp_path, "bad.c", text), tmp_path / "out")
     with pytest.raises(ImageBuildError, match=r"^no such C file: none\.c$"):
         compile_driver(tmp_path / "none.c", tmp_path / "out")
+
+
+# --- type records -----------------------------------------------------------------------------------------------------
+
+
+def coff_object(*records: bytes) -> bytes:
+    """A COFF object with one section `.debug$T` that ends 8 bytes before the file does."""
+    section = b"\x04\0\0\0" + b"".join(struct.pack("<H", len(record)) + record for record in records)
+    header = struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 0, 0)
+    header += struct.pack("<8sIIIIIIHHI", b".debug$T", 0, 0, len(section), 60, 0, 0, 0, 0, 0)
+    return header + section + b"the rest"
+
+
+MEMBER = struct.pack("<HHIH", 0x150D, 3, 0x74, 0) + b"u\0"
+UNNAMED = struct.pack("<HHI", 0x1510, 0, 0x1000) + b"\0\xf3\xf2\xf1"
+NAMED = struct.pack("<HHI", 0x1510, 0, 0x1000) + b"In\0\xf1"
+
+
+def structure(count: int, options: int, fields: int) -> bytes:
+    return struct.pack("<HHHIIIH", 0x1505, count, options, fields, 0, 0, 8) + b"_S\0"
+
+
+def test_unnamed_nested_types_leave_a_field_list_and_its_structure_counts_one_less_each() -> None:
+    lists = [struct.pack("<H", 0x1203) + MEMBER + tail for tail in (UNNAMED * 2, NAMED, b"")]
+    structures = [structure(3, 0x210, 0x1000), structure(2, 0x210, 0x1001), structure(1, 0x200, 0x1002)]
+    before = coff_object(*lists, *structures)
+    after = drop_unnamed_nested_types(before)
+    wanted = coff_object(struct.pack("<H", 0x1203) + MEMBER, *lists[1:], structure(1, 0x200, 0x1000), *structures[1:])
+    assert after[:36] == wanted[:36] == before[:36]
+    size = struct.unpack_from("<I", after, 36)[0]
+    assert size == len(before) - 24 - 60 - len(b"the rest")
+    assert after[60 : 60 + size] == wanted[60 : 60 + size]
+    assert after[-8:] == b"the rest"
+    assert len(after) == len(before)
+
+
+def test_a_type_section_of_another_kind_is_refused() -> None:
+    data = bytearray(coff_object())
+    data[60] = 2
+    with pytest.raises(ValueError, match="without the signature CV_SIGNATURE_C13"):
+        drop_unnamed_nested_types(bytes(data))
+
+
+def test_the_pdb_of_the_kernel_holds_no_unnamed_nested_type() -> None:
+    """volatility3's converter stops at one (issue 3, "It must show" 4)."""
+    pdb = (FOLDER / "ntkrnlmp.pdb").read_bytes()
+    assert not re.findall(rb"\x10\x15\0\0.{4}\0\xf3\xf2\xf1", pdb, re.DOTALL)
+    assert b"_EPROCESS\0" in pdb

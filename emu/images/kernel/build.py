@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..toolchain import ImageBuildError, Toolchain
+from .codeview import drop_unnamed_nested_types
 
 __all__ = ["FOLDER", "KERNEL_IMAGES", "KernelImage", "build_kernel", "compile_driver"]
 
@@ -45,8 +46,8 @@ KERNEL_IMAGES = (
     KernelImage(
         "ntoskrnl.exe",
         (
-            *("ke_init.c", "ke_thread.c", "ke_dispatch.c", "ke_bugcheck.c", "ke_trap.s", "kd_data.c", "rtl.c"),
-            *("mm_init.c", "mm_pool.c", "ps_process.c", "ps_load.c", "io_device.c"),
+            *("ke_init.c", "ke_thread.c", "ke_dispatch.c", "ke_bugcheck.c", "ke_trap.s", "kd_data.c", "kd_types.c"),
+            *("rtl.c", "mm_init.c", "mm_pool.c", "ps_process.c", "ps_load.c", "io_device.c"),
         ),
         ("hal.dll",),
         "KiSystemStartup",
@@ -102,6 +103,8 @@ def _object(tools: Toolchain, work: Path, source: str, definitions: tuple[str, .
     if source.endswith(".c"):
         options = ("-isystem", tools.driver_headers, *_OWN_OPTIONS, *definitions)
         tools.compile(source, Path(f"{source}.obj"), work, options)
+        made = work / f"{source}.obj"
+        made.write_bytes(drop_unnamed_nested_types(made.read_bytes()))
     else:
         tools.assemble(source, Path(f"{source}.obj"), work)
 

@@ -15,7 +15,7 @@ static struct {
 static PUCHAR KeptPages; /* in nonpaged pool: what CALLBACK_ADD_PAGES asks for */
 static ULONG Alive = 1;  /* changed by every step: data that a dump shows to be this run's */
 
-/* --- callbacks -------------------------------------------------------------------------------------------------------*/
+/* --- callbacks -----------------------------------------------------------------------------------------------------*/
 
 static VOID NTAPI AddSecondary(
     KBUGCHECK_CALLBACK_REASON Reason, KBUGCHECK_REASON_CALLBACK_RECORD *Record, PVOID Data, ULONG Length)
@@ -72,7 +72,7 @@ static VOID RegisterCallbacks(ULONG Callbacks)
         KeRegisterBugCheckReasonCallback(&TriageRecord, AddTriage, KbCallbackTriageDumpData, component);
 }
 
-/* --- scenarios -------------------------------------------------------------------------------------------------------*/
+/* --- scenarios -----------------------------------------------------------------------------------------------------*/
 
 static VOID Sleep(LONG Milliseconds)
 {
@@ -91,7 +91,8 @@ static VOID FollowBadList(ULONG64 Address)
 
 static VOID LiveDump(const ULONG64 *Arguments)
 {
-    DbgkWerCaptureLiveKernelDump(L"crashdrv", 0x161, Arguments[0], Arguments[1], Arguments[2], Arguments[3], NULL, NULL, 0);
+    DbgkWerCaptureLiveKernelDump(
+        L"crashdrv", 0x161, Arguments[0], Arguments[1], Arguments[2], Arguments[3], NULL, NULL, 0);
 }
 
 static VOID Crash(ULONG Scenario, const ULONG64 *Arguments)
@@ -160,7 +161,7 @@ static VOID NTAPI Worker(PVOID Context)
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-/* --- the driver ------------------------------------------------------------------------------------------------------*/
+/* --- the driver ----------------------------------------------------------------------------------------------------*/
 
 static NTSTATUS NTAPI DeviceControl(PDEVICE_OBJECT Device, PIRP Irp)
 {

@@ -60,11 +60,12 @@ VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost)
     Irp->PendingReturned = FALSE;
 }
 
-/* --- services --------------------------------------------------------------------------------------------------------*/
+/* --- services ------------------------------------------------------------------------------------------------------*/
 
 static BOOLEAN IopIsUserRange(const VOID *Address, SIZE_T Size)
 {
-    return (ULONG64)Address < (ULONG64)MmHighestUserAddress && Size <= (ULONG64)MmHighestUserAddress - (ULONG64)Address &&
+    ULONG64 start = (ULONG64)Address, limit = (ULONG64)MmHighestUserAddress;
+    return start < limit && Size <= limit - start &&
            MmIsAddressValid((PVOID)Address) && (!Size || MmIsAddressValid((PUCHAR)Address + Size - 1));
 }
 
@@ -114,7 +115,8 @@ static NTSTATUS ServiceDeviceIoControlFile(HANDLE FileHandle, const ULONG64 *Sta
     PDRIVER_DISPATCH dispatch = device->DriverObject->MajorFunction[IRP_MJ_DEVICE_CONTROL];
     if (!dispatch)
         return STATUS_INVALID_DEVICE_REQUEST;
-    PIRP irp = ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(IRP) + sizeof(IO_STACK_LOCATION) + DEVICE_CONTROL_BUFFER, ' prI');
+    SIZE_T size = sizeof(IRP) + sizeof(IO_STACK_LOCATION) + DEVICE_CONTROL_BUFFER;
+    PIRP irp = ExAllocatePool2(POOL_FLAG_NON_PAGED, size, ' prI');
     if (!irp)
         return STATUS_INSUFFICIENT_RESOURCES;
     PIO_STACK_LOCATION location = (PIO_STACK_LOCATION)(irp + 1);

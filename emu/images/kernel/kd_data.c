@@ -41,7 +41,9 @@ VOID DbgBreakPointWithStatus(ULONG Status)
 
 /* One section for the two blocks: searchers look for the version block in the page of the other. */
 __attribute__((section("KDDATA"))) KDDEBUGGER_DATA64 KdDebuggerDataBlock = {
-    .Header = { { (ULONG64)&KdpDebuggerDataListHead, (ULONG64)&KdpDebuggerDataListHead }, 0x4742444B, sizeof(KDDEBUGGER_DATA64) },
+    .Header.List = { (ULONG64)&KdpDebuggerDataListHead, (ULONG64)&KdpDebuggerDataListHead },
+    .Header.OwnerTag = 0x4742444B, /* KDBG */
+    .Header.Size = sizeof(KDDEBUGGER_DATA64),
     .KernBase = (ULONG64)&__ImageBase,
     .BreakpointWithStatus = (ULONG64)DbgBreakPointWithStatus,
     .PaeEnabled = 1,

@@ -77,7 +77,7 @@ static void KiClaimFreeze(void)
         KiHypercall(HYPERCALL_YIELD, 0, 0, 0);
 }
 
-/* --- callbacks -------------------------------------------------------------------------------------------------------*/
+/* --- callbacks -----------------------------------------------------------------------------------------------------*/
 
 static void KiAddRange(BUGCHECK_RANGES *Ranges, ULONG64 Start, ULONG64 Count)
 {
@@ -117,7 +117,8 @@ static void KiCallAddPages(KBUGCHECK_REASON_CALLBACK_RECORD *Record, ULONG Code)
     }
 }
 
-/* KbCallbackSecondaryDumpData. Each callback gets what is left of the buffer; it may answer with a buffer of its own. */
+/* KbCallbackSecondaryDumpData. Each callback gets what is left of the buffer; it may answer with a buffer of its own.
+   */
 static ULONG KiCallSecondaryData(KBUGCHECK_REASON_CALLBACK_RECORD *Record, ULONG Used)
 {
     KBUGCHECK_SECONDARY_DUMP_DATA data;
@@ -180,8 +181,8 @@ static void KiRunCallbacks(void)
 }
 
 BOOLEAN KeRegisterBugCheckReasonCallback(
-    PKBUGCHECK_REASON_CALLBACK_RECORD Record, PKBUGCHECK_REASON_CALLBACK_ROUTINE Routine, KBUGCHECK_CALLBACK_REASON Reason,
-    PUCHAR Component)
+    PKBUGCHECK_REASON_CALLBACK_RECORD Record, PKBUGCHECK_REASON_CALLBACK_ROUTINE Routine,
+    KBUGCHECK_CALLBACK_REASON Reason, PUCHAR Component)
 {
     if (Record->State != BufferEmpty || !Routine || !Component)
         return FALSE;
@@ -226,7 +227,7 @@ NTSTATUS KeAddTriageDumpDataBlock(PKTRIAGE_DUMP_DATA_ARRAY Array, PVOID Address,
     return STATUS_SUCCESS;
 }
 
-/* --- bug checks and live dumps ---------------------------------------------------------------------------------------*/
+/* --- bug checks and live dumps -------------------------------------------------------------------------------------*/
 
 /* 0xA becomes 0xD1 when the instruction is a driver's (documented with 0xD1). */
 DECLSPEC_NORETURN VOID KeBugCheck2(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4)
@@ -251,8 +252,8 @@ DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) { KeBugCheckEx(Code, 0, 0, 0, 0); 
 
 /* A live dump: the same state, and then everything goes on. */
 NTSTATUS DbgkWerCaptureLiveKernelDump(
-    PCWSTR ComponentName, ULONG BugCheckCode, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4, PVOID DumpSelection,
-    PVOID Callback, ULONG Flags)
+    PCWSTR ComponentName, ULONG BugCheckCode, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
+    PVOID DumpSelection, PVOID Callback, ULONG Flags)
 {
     (void)ComponentName, (void)DumpSelection, (void)Callback, (void)Flags;
     ULONG64 eflags = __readeflags();

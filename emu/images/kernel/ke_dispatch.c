@@ -110,8 +110,8 @@ static void KiHandlePageFault(KEXCEPTION_FRAME *Exception, KTRAP_FRAME *Frame, U
     if (write && code & PF_PRESENT)
         KeBugCheckEx(
             ATTEMPTED_WRITE_TO_READONLY_MEMORY, Address, MiFindLeafPte(address)->u.Long, (ULONG_PTR)Frame, 0xA);
-    /* Parameter 2 since Windows 10: the error code's bits; before: 0 or 1. Parameter 4: 0 = the PTE is free, 2 = there is no
-       page table (bug check 0x50's documentation). */
+    /* Parameter 2 since Windows 10: the error code's bits; before: 0 or 1. Parameter 4: 0 = the PTE is free, 2 = there
+       is no page table (bug check 0x50's documentation). */
     ULONG64 operation = KiBootParameters->BuildNumber >= 10240 ? (fetch ? 0x10u : write ? 2u : 0u) : write;
     KeBugCheckEx(PAGE_FAULT_IN_NONPAGED_AREA, Address, operation, Frame->Rip, MiTablesPresent(address) ? 0 : 2);
 }

@@ -8,7 +8,8 @@ KPRCB *KiProcessorBlock[MAXIMUM_BOOT_PROCESSORS];
 volatile KUSER_SHARED_DATA *const KiUserSharedData = (volatile KUSER_SHARED_DATA *)KUSER_KERNEL;
 ULONG KeTimeIncrement = 156250; /* 100 ns units in a clock tick */
 
-/* Descriptors of the 64-bit system, their high words as winnt.h's KGDT64_* selectors want them: AMD64 manual vol. 2, 4.8. */
+/* Descriptors of the 64-bit system, their high words as winnt.h's KGDT64_* selectors want them: AMD64 manual vol. 2,
+   4.8. */
 #define CODE64(dpl) (0x00209B0000000000ull | (ULONG64)(dpl) << 45)
 #define CODE32(dpl) (0x00CF9B000000FFFFull | (ULONG64)(dpl) << 45)
 #define DATA32(dpl) (0x00CF93000000FFFFull | (ULONG64)(dpl) << 45)

@@ -1,4 +1,5 @@
-/* The scheduler: a ready list for each processor, a list of waiting threads, clock ticks. A thread stays on its processor. */
+/* The scheduler: a ready list for each processor, a list of waiting threads, clock ticks. A thread stays on its
+   processor. */
 #include "ntos.h"
 
 volatile ULONG64 KiDispatcherLock;
@@ -55,7 +56,7 @@ VOID KeReleaseSpinLock(PKSPIN_LOCK Lock, KIRQL OldIrql)
     KeLowerIrql(OldIrql);
 }
 
-/* --- threads ---------------------------------------------------------------------------------------------------------*/
+/* --- threads -------------------------------------------------------------------------------------------------------*/
 
 VOID KiInitializeThread(
     KTHREAD *Thread, KPROCESS *Process, PVOID StackBase, PKSTART_ROUTINE Routine, PVOID Context, ULONG Processor)
@@ -78,7 +79,8 @@ VOID KiInitializeThread(
     KiListInsertTail(&Process->ThreadListHead, &Thread->ThreadListEntry);
 }
 
-/* What KiSwapContext finds on the stack of a thread that has not run. An idle thread has run: its processor began on it. */
+/* What KiSwapContext finds on the stack of a thread that has not run. An idle thread has run: its processor began on
+   it. */
 VOID KiInitializeStack(KTHREAD *Thread)
 {
     PUCHAR top = (PUCHAR)Thread->StackBase - STATE_SAVE_SIZE;
@@ -152,7 +154,8 @@ VOID KiCheckQuantumEnd(VOID)
     KPRCB *prcb = KiPrcb();
     prcb->QuantumEnd = FALSE;
     KiAcquireLock(&KiDispatcherLock);
-    if (prcb->CurrentThread != prcb->IdleThread && prcb->DispatcherReadyListHead.Flink != &prcb->DispatcherReadyListHead) {
+    LIST_ENTRY *ready = &prcb->DispatcherReadyListHead;
+    if (prcb->CurrentThread != prcb->IdleThread && ready->Flink != ready) {
         KiReadyThread(prcb->CurrentThread);
         KiSwitchAway();
     } else {
@@ -176,7 +179,7 @@ DECLSPEC_NORETURN VOID KiIdleLoop(VOID)
     }
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------------*/
+/* --- time ----------------------------------------------------------------------------------------------------------*/
 
 static void KiWriteTime(volatile KSYSTEM_TIME *Time, ULONG64 Value)
 {
@@ -247,7 +250,7 @@ VOID KeQuerySystemTimePrecise(PLARGE_INTEGER Time)
     Time->QuadPart = (LONGLONG)(KiBootParameters->BootTime + KiInterruptTime());
 }
 
-/* --- waiting ---------------------------------------------------------------------------------------------------------*/
+/* --- waiting -------------------------------------------------------------------------------------------------------*/
 
 static BOOLEAN KiTakeSignal(DISPATCHER_HEADER *Object)
 {
@@ -359,7 +362,7 @@ DECLSPEC_NORETURN VOID KiTerminateThread(VOID)
     KiFatal("a terminated thread ran");
 }
 
-/* --- processors ------------------------------------------------------------------------------------------------------*/
+/* --- processors ----------------------------------------------------------------------------------------------------*/
 
 KAFFINITY KeSetSystemAffinityThreadEx(KAFFINITY Affinity)
 {

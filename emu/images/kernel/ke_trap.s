@@ -28,7 +28,8 @@
     .set    F_RIP, 0x168 - 0x80
     .set    F_CS, 0x170 - 0x80
 
-# An entry of the interrupt descriptor table. `coded`: the processor pushes an error code. `active`: 0 interrupt, 1 exception.
+# An entry of the interrupt descriptor table. `coded`: the processor pushes an error code. `active`: 0 interrupt, 1
+# exception.
 .macro  TRAP name, vector, coded=0, active=1
 FUNCTION \name
 .seh_proc \name
@@ -263,8 +264,8 @@ FUNCTION KiHypercall
     hlt
     ret
 
-# KiLoadSegments(const KDESCRIPTOR *Gdtr, const KDESCRIPTOR *Idtr, USHORT Tr). CS and SS are the right ones already; GS is
-# not touched, its base would be lost.
+# KiLoadSegments(const KDESCRIPTOR *Gdtr, const KDESCRIPTOR *Idtr, USHORT Tr). CS and SS are the right ones already; GS
+# is not touched, its base would be lost.
 FUNCTION KiLoadSegments
     lgdt    6(%rcx)
     lidt    6(%rdx)
@@ -390,8 +391,8 @@ FUNCTION KiSaveSpecialRegisters
     stmxcsr 0x74(%rcx)
     ret
 
-# ExpInterlockedPopEntrySList(SLIST_HEADER *): the instruction at ...Fault follows the first entry's link, whatever it is.
-# The header (winnt.h SLIST_HEADER, HeaderX64): depth in 16 bits, sequence in 48; next entry with 4 bits of its own.
+# ExpInterlockedPopEntrySList(SLIST_HEADER *): the instruction at ...Fault follows the first entry's link, whatever it
+# is. The header (winnt.h SLIST_HEADER, HeaderX64): depth in 16 bits, sequence in 48; next entry with 4 bits of its own.
 FUNCTION ExpInterlockedPopEntrySList
 .seh_proc ExpInterlockedPopEntrySList
     pushq   %rbx
@@ -448,6 +449,6 @@ FUNCTION ExpInterlockedPushEntrySList
     .p2align 3
 KiTrapTable:
     .quad   KiDivideErrorFault, KiDebugTrapOrFault, KiNmiInterrupt, KiBreakpointTrap, KiOverflowTrap, KiBoundFault
-    .quad   KiInvalidOpcodeFault, KiNpxNotAvailableFault, KiDoubleFaultAbort, KiNpxSegmentOverrunAbort, KiInvalidTssFault
-    .quad   KiSegmentNotPresentFault, KiStackFault, KiGeneralProtectionFault, KiPageFault, 0, KiFloatingErrorFault
-    .quad   KiAlignmentFault, KiMcheckAbort, KiXmmException, 0, KiControlProtectionFault
+    .quad   KiInvalidOpcodeFault, KiNpxNotAvailableFault, KiDoubleFaultAbort, KiNpxSegmentOverrunAbort
+    .quad   KiInvalidTssFault, KiSegmentNotPresentFault, KiStackFault, KiGeneralProtectionFault, KiPageFault, 0
+    .quad   KiFloatingErrorFault, KiAlignmentFault, KiMcheckAbort, KiXmmException, 0, KiControlProtectionFault

@@ -1,9 +1,11 @@
-/* Physical memory: the memory block, the PFN database, the page lists, and the self map that reaches the page tables. */
+/* Physical memory: the memory block, the PFN database, the page lists, and the self map that reaches the page tables.
+   */
 #include "ntos.h"
 
 MMPFN *MmPfnDatabase;
 PHYSICAL_MEMORY_DESCRIPTOR *MmPhysicalMemoryBlock;
-ULONG64 MmLowestPhysicalPage, MmHighestPhysicalPage, MmNumberOfPhysicalPages, MmAvailablePages, MmResidentAvailablePages;
+ULONG64 MmLowestPhysicalPage, MmHighestPhysicalPage, MmNumberOfPhysicalPages;
+ULONG64 MmAvailablePages, MmResidentAvailablePages;
 MMPFNLIST MmZeroedPageListHead = { 0, ZeroedPageList, MM_EMPTY_LIST, MM_EMPTY_LIST };
 MMPFNLIST MmFreePageListHead = { 0, FreePageList, MM_EMPTY_LIST, MM_EMPTY_LIST };
 MMPFNLIST MmStandbyPageListHead = { 0, StandbyPageList, MM_EMPTY_LIST, MM_EMPTY_LIST };
@@ -16,7 +18,7 @@ ULONG64 MmUserProbeAddress = 0x00007FFFFFFF0000;
 static volatile ULONG64 MiPfnLock;
 static ULONG MiNextKernelStack;
 
-/* --- the self map ----------------------------------------------------------------------------------------------------*/
+/* --- the self map --------------------------------------------------------------------------------------------------*/
 
 /* The entry of `Level` (0: last, 3: root) that an address leads through. */
 static MMPTE *MiEntryOf(ULONG64 Address, ULONG Level)
@@ -75,7 +77,7 @@ PHYSICAL_ADDRESS MmGetPhysicalAddress(PVOID Address)
     return physical;
 }
 
-/* --- page frames -----------------------------------------------------------------------------------------------------*/
+/* --- page frames ---------------------------------------------------------------------------------------------------*/
 
 static MMPFNLIST *MiPageList(ULONG State)
 {
@@ -155,7 +157,7 @@ PVOID MmCreateKernelStack(VOID)
     return (PVOID)(boot->KernelStacks + (ULONG64)(number + 1) * (PAGE_SIZE + KERNEL_STACK_SIZE));
 }
 
-/* --- initialization --------------------------------------------------------------------------------------------------*/
+/* --- initialization ------------------------------------------------------------------------------------------------*/
 
 static void MiBuildMemoryBlock(const BOOT_PARAMETERS *Boot)
 {

@@ -1,4 +1,5 @@
-/* The two pools. Small allocations are blocks with a POOL_HEADER in a page of their own kind; larger ones whole pages. */
+/* The two pools. Small allocations are blocks with a POOL_HEADER in a page of their own kind; larger ones whole pages.
+   */
 #include "ntos.h"
 
 POOL_DESCRIPTOR NonPagedPoolDescriptor, PagedPoolDescriptor;
@@ -127,7 +128,8 @@ static PVOID MiAllocatePool(POOL_DESCRIPTOR *Pool, SIZE_T Size, ULONG Tag)
         return NULL;
     irql = KeRaiseIrqlToDpcLevel();
     KiAcquireLock(&Pool->PoolLock);
-    PVOID memory = Size > (UNITS_OF_PAGE - 2) * UNIT ? MiAllocateBig(Pool, Size, Tag) : MiAllocateBlock(Pool, Size, Tag);
+    BOOLEAN big = Size > (UNITS_OF_PAGE - 2) * UNIT;
+    PVOID memory = big ? MiAllocateBig(Pool, Size, Tag) : MiAllocateBlock(Pool, Size, Tag);
     if (memory) {
         Pool->RunningAllocs++;
         Pool->TotalBytes += Size;
@@ -206,6 +208,9 @@ VOID ExFreePoolWithTag(PVOID Memory, ULONG Tag)
 
 #undef ExAllocatePool
 #undef ExFreePool
-PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) { return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN'); }
+PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
+{
+    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
+}
 
 VOID ExFreePool(PVOID Memory) { ExFreePoolWithTag(Memory, 0); }

@@ -4,30 +4,31 @@
    The loader mirrors these structures; every field is naturally aligned, little-endian, and every pointer is a kernel
    virtual address that stays mapped for good. Nothing here describes Windows' own loader block.
 
-   Entry.  Each processor enters KiSystemStartup(BOOT_PARAMETERS *Boot, ULONG Number) (the entry point of ntoskrnl.exe) in
-   ring 0 with: CR3 = Boot->SystemDirectoryTableBase, RCX = Boot, EDX = Number, RSP = Processors[Number].IdleStack - 0x28
-   (home space and a return address of 0), IF = 0, GsBase anything. Processor 0 enters first; the kernel asks for each of
-   the others by HYPERCALL_START_PROCESSOR. The loader has to do nothing to GDTR, IDTR, TR or MSRs: the kernel loads them
-   (LTR included).
+   Entry. Each processor enters KiSystemStartup(BOOT_PARAMETERS *Boot, ULONG Number) (the entry point of ntoskrnl.exe)
+   in ring 0 with: CR3 = Boot->SystemDirectoryTableBase, RCX = Boot, EDX = Number, RSP = Processors[Number].IdleStack
+   - 0x28 (home space and a return address of 0), IF = 0, GsBase anything. Processor 0 enters first; the kernel asks
+   for each of the others by HYPERCALL_START_PROCESSOR. The loader has to do nothing to GDTR, IDTR, TR or MSRs: the
+   kernel loads them (LTR included).
 
-   Memory.  The loader has mapped, in the page tables at SystemDirectoryTableBase and shared by every process root (root
-   entries 256 to 511, the self map excepted, which each root has of its own at index SELF_MAP_INDEX):
+   Memory. The loader has mapped, in the page tables at SystemDirectoryTableBase and shared by every process root
+   (root entries 256 to 511, the self map excepted, which each root has of its own at index SELF_MAP_INDEX):
      - the images, relocated, imports bound, each section with its own rights,
      - KUSER_SHARED_DATA: KUSER_KERNEL (write, no execute) and, in every process that has user pages, KUSER_USER (read
        only, user) on one zeroed page,
      - per processor the KPROCESSOR_PAGES zeroed pages at Processors[n].Area,
-     - the idle and IST stacks, the KernelStacks array, both pools, the PFN database (below), this block and its arrays.
-   All data pages are no-execute.
+     - the idle and IST stacks, the KernelStacks array, both pools, the PFN database (below), this block and its
+       arrays. All data pages are no-execute.
 
-   PFN database.  One MMPFN (MMPFN_SIZE bytes) a page frame at PfnDatabase + MMPFN_SIZE * PFN. An entry of zeros is a page
-   on the zeroed list (PageLocation 0), so only those pages of the array need to be mapped that hold an entry of some
-   BOOT_PAGES descriptor; the kernel writes no other entry. The kernel keeps it true afterwards: at capture, the state of
-   every page of a descriptor is its entry's.
+   PFN database. One MMPFN (MMPFN_SIZE bytes) a page frame at PfnDatabase + MMPFN_SIZE * PFN. An entry of zeros is a
+   page on the zeroed list (PageLocation 0), so only those pages of the array need to be mapped that hold an entry of
+   some BOOT_PAGES descriptor; the kernel writes no other entry. The kernel keeps it true afterwards: at capture, the
+   state of every page of a descriptor is its entry's.
 
-   Interrupts.  The loader delivers through the IDT (emu.machine.traps): faults as they come; a fault that cannot be
-   delivered (no stack) becomes DOUBLE_FAULT with error code 0; CLOCK_VECTOR when every processor has yielded, or when it
-   likes, to any processor whose RFLAGS.IF is 1; NMI_VECTOR as asked for, whatever IF says. Each clock interrupt on processor
-   0 is one KeTimeIncrement of system time. CR8 does not exist here (Unicorn does not keep it): KPCR.Irql is the IRQL. */
+   Interrupts. The loader delivers through the IDT (emu.machine.traps): faults as they come; a fault that cannot be
+   delivered (no stack) becomes DOUBLE_FAULT with error code 0; CLOCK_VECTOR when every processor has yielded, or when
+   it likes, to any processor whose RFLAGS.IF is 1; NMI_VECTOR as asked for, whatever IF says. Each clock interrupt on
+   processor 0 is one KeTimeIncrement of system time. CR8 does not exist here (Unicorn does not keep it): KPCR.Irql is
+   the IRQL. */
 #pragma once
 
 #define BOOT_VERSION 1
@@ -54,8 +55,8 @@
 /* Nothing to do here until an interrupt comes or another processor gets on: run the others; when all have yielded and
    nothing is pending, deliver CLOCK_VECTOR to each processor with IF = 1. */
 #define HYPERCALL_YIELD 1
-/* A bug check has ended: every other processor is frozen, contexts and callback results are in place. RCX: the bug check
-   code. Take the snapshot; this processor never goes on. */
+/* A bug check has ended: every other processor is frozen, contexts and callback results are in place. RCX: the bug
+   check code. Take the snapshot; this processor never goes on. */
 #define HYPERCALL_STOPPED 2
 /* The kernel cannot go on for a reason that is no bug check of the scenario (a bad boot block, no memory at boot).
    RCX: message, ANSI, NUL terminated. */
@@ -64,14 +65,14 @@
 #define HYPERCALL_PRINT 4
 /* Deliver vector RDX (NMI_VECTOR or CLOCK_VECTOR) to each processor whose bit is set in RCX, before it next runs. */
 #define HYPERCALL_INTERRUPT 5
-/* A live dump: everything is as for HYPERCALL_STOPPED, but after the snapshot the machine goes on. RCX: code (0x161). */
+/* A live dump: all is as for HYPERCALL_STOPPED, but after the snapshot the machine goes on. RCX: code (0x161). */
 #define HYPERCALL_LIVE_DUMP 6
 /* Start processor ECX; see Entry. */
 #define HYPERCALL_START_PROCESSOR 7
 /* The machine has come to its end without a bug check: what the scenario asked for is done. */
 #define HYPERCALL_FINISHED 8
 
-/* --- memory ----------------------------------------------------------------------------------------------------------*/
+/* --- memory --------------------------------------------------------------------------------------------------------*/
 
 /* A run of RAM, ascending, disjoint, not adjacent: these become MmPhysicalMemoryBlock. */
 typedef struct _BOOT_MEMORY_RUN {
@@ -83,12 +84,12 @@ typedef struct _BOOT_MEMORY_RUN {
 typedef struct _BOOT_PAGES {
     unsigned long long BasePage;  /* PFN */
     unsigned long long PageCount;
-    unsigned long long PteAddress; /* self-map address of the first frame's PTE, the others' follow; 0: none (free pages) */
-    unsigned int State;           /* MMLISTS: 1 free, 2 standby, 3 modified, 4 modified no-write, 5 bad, 6 active and valid */
+    unsigned long long PteAddress; /* self-map address of the first frame's PTE, the others' follow; 0: none */
+    unsigned int State;           /* MMLISTS: 1 free, 2 standby, 3 modified, 4 same, no write, 5 bad, 6 active */
     unsigned int Reserved;
 } BOOT_PAGES;
 
-/* --- images ----------------------------------------------------------------------------------------------------------*/
+/* --- images --------------------------------------------------------------------------------------------------------*/
 
 /* A driver whose DriverEntry the kernel calls; without, the image is only listed (kernel, HAL). */
 #define BOOT_IMAGE_START 1
@@ -107,9 +108,9 @@ typedef struct _BOOT_IMAGE {
     unsigned short BaseName[24];   /* ntoskrnl.exe */
 } BOOT_IMAGE;
 
-/* --- processors, processes -------------------------------------------------------------------------------------------*/
+/* --- processors, processes -----------------------------------------------------------------------------------------*/
 
-/* A stack is named by its end: the address just above its highest byte. Page-aligned; leave the page below each unmapped. */
+/* A stack is named by its end, the address just above its highest byte. Page-aligned; the page below it is unmapped. */
 typedef struct _BOOT_PROCESSOR {
     unsigned long long Area;             /* KPROCESSOR_PAGES zeroed pages */
     unsigned long long IdleStack;        /* KERNEL_STACK_SIZE bytes: idle thread, boot */
@@ -131,7 +132,7 @@ typedef struct _BOOT_THREAD {
 
 /* A process besides System (id 4, made by the kernel). Its root and user pages exist. */
 typedef struct _BOOT_PROCESS {
-    unsigned long long ProcessId;        /* a multiple of 4, at least 8, unique; thread ids start above the largest one */
+    unsigned long long ProcessId;        /* a multiple of 4, at least 8; thread ids start above the largest one */
     unsigned long long ParentProcessId;
     unsigned long long DirectoryTableBase;
     unsigned long long Peb;              /* user address; 0: none */
@@ -142,19 +143,20 @@ typedef struct _BOOT_PROCESS {
     char ImageFileName[16];              /* at most 14 characters and a NUL */
 } BOOT_PROCESS;
 
-/* --- what the run is about -------------------------------------------------------------------------------------------*/
+/* --- what the run is about -----------------------------------------------------------------------------------------*/
 
 /* BOOT_PARAMETERS.Scenario: crashdrv.sys reads it in its DriverEntry. In the comments: the bug check, and the exported
    symbol of the faulting instruction or caller. */
 typedef enum _SCENARIO {
-    SCENARIO_NONE = 0,          /* nothing; when all drivers have started and ScenarioTicks clock ticks passed: HYPERCALL_FINISHED */
+    SCENARIO_NONE = 0,          /* nothing; HYPERCALL_FINISHED when ScenarioTicks clock ticks have passed */
     SCENARIO_D1 = 1,            /* 0xD1: reads ScenarioArguments[0] (null + offset) at DISPATCH_LEVEL; CrashReadSite */
     SCENARIO_A = 2,             /* 0x0A: a kernel routine follows ScenarioArguments[0] at DISPATCH_LEVEL;
                                    ntoskrnl!ExpInterlockedPopEntrySListFault (a multiple of 16) */
     SCENARIO_50 = 3,            /* 0x50: writes to ScenarioArguments[0], an unmapped kernel address; CrashWriteSite */
     SCENARIO_7E = 4,            /* 0x7E: an illegal instruction (C000001D) in a system thread; CrashIllegalSite */
     SCENARIO_7E_DIVIDE = 5,     /* 0x7E: division by zero (C0000094) in a system thread; CrashDivideSite */
-    SCENARIO_3B = 6,            /* 0x3B: reads a null pointer when app.exe (PROGRAM_CALL_DRIVER) calls the driver; CrashReadSite */
+    SCENARIO_3B = 6,            /* 0x3B: reads ScenarioArguments[0] (null + offset) when app.exe
+                                   (PROGRAM_CALL_DRIVER) calls the driver; CrashReadSite */
     SCENARIO_7F = 7,            /* 0x7F (8): pushes on the bad stack ScenarioArguments[0]; CrashStackSite */
     SCENARIO_7F_OVERFLOW = 8,   /* 0x7F (8): endless recursion runs off the kernel stack; CrashOverflowSite */
     SCENARIO_FC = 9,            /* 0xFC: jumps into nonpaged pool; the faulting address is the target itself */
@@ -194,7 +196,7 @@ typedef struct _BOOT_PARAMETERS {
     unsigned long long NonPagedPoolSize; /* bytes, a multiple of a page, at least 16 pages */
     unsigned long long PagedPool;
     unsigned long long PagedPoolSize;    /* bytes, a multiple of a page, at least 4 pages */
-    unsigned long long KernelStacks;     /* KernelStackCount pieces of one unmapped page + KERNEL_STACK_SIZE mapped bytes */
+    unsigned long long KernelStacks;     /* KernelStackCount times one unmapped page + KERNEL_STACK_SIZE bytes */
     unsigned int KernelStackCount;       /* at least: user threads + 4 */
 
     unsigned int ImageCount;             /* at least 2: the kernel, the HAL, then drivers in load order */

@@ -1,7 +1,8 @@
 /* <ntifs.h> for the kernel itself, and for a user's driver before it includes <ntddk.h>.
 
-   The mingw headers define the IRQL routines inline on CR8 and a partial KPCR. CR8 is not kept by the emulated processor, so
-   these routines are the kernel's exports here; the KPCR is ours. Some documented names are too new for these headers. */
+   The mingw headers define the IRQL routines inline on CR8, and a partial KPCR. The emulated processor does not keep
+   CR8, so these routines are the kernel's exports here; the KPCR is ours. Some documented names are too new for the
+   headers. */
 #pragma once
 
 #define KeGetCurrentIrql DdkInlineGetCurrentIrql
@@ -74,5 +75,5 @@ NTKERNELAPI NTSTATUS KeAddTriageDumpDataBlock(PKTRIAGE_DUMP_DATA_ARRAY Array, PV
 NTKERNELAPI VOID KeQuerySystemTimePrecise(PLARGE_INTEGER Time);
 NTKERNELAPI HANDLE PsGetProcessId(PEPROCESS Process);
 NTKERNELAPI NTSTATUS DbgkWerCaptureLiveKernelDump(
-    PCWSTR ComponentName, ULONG BugCheckCode, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4, PVOID DumpSelection,
-    PVOID Callback, ULONG Flags);
+    PCWSTR ComponentName, ULONG BugCheckCode, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
+    PVOID DumpSelection, PVOID Callback, ULONG Flags);

@@ -9,8 +9,8 @@ typedef struct _DBGKD_DEBUG_DATA_HEADER64 {
     ULONG Size;
 } DBGKD_DEBUG_DATA_HEADER64;
 
-/* A name of this kernel's own is stored as its address; KernBase, MmPageSize, PteBase, Offset..., Size... and Gdt... are
-   values. The block of Windows 10 (Size 0x380). */
+/* A name of this kernel's own is stored as its address; KernBase, MmPageSize, PteBase, Offset..., Size... and Gdt...
+   are values. The block of Windows 10 (Size 0x380). */
 typedef struct _KDDEBUGGER_DATA64 {
     DBGKD_DEBUG_DATA_HEADER64 Header;
     ULONG64 KernBase, BreakpointWithStatus, SavedContext;

@@ -1,10 +1,10 @@
-/* The processor's and the scheduler's structures. Names and layouts are those of Windows' public symbols (spec kernel-mode
-   4.6: build 19041 where builds differ); what this kernel has no use for is left as padding. */
+/* The processor's and the scheduler's structures. Names and layouts are those of Windows' public symbols (spec
+   kernel-mode 4.6: build 19041 where builds differ); what this kernel has no use for is left as padding. */
 #pragma once
 
 #include "ntos_ddk.h"
 
-/* --- descriptor tables: AMD64 manual vol. 2, 4.8 and 12.2.5 ---------------------------------------------------------*/
+/* --- descriptor tables: AMD64 manual vol. 2, 4.8 and 12.2.5 --------------------------------------------------------*/
 
 #define KGDT64_R0_CODE 0x10
 #define KGDT64_R0_DATA 0x18
@@ -76,7 +76,7 @@ typedef struct _KPROCESSOR_STATE {
     CONTEXT ContextFrame;
 } KPROCESSOR_STATE;
 
-/* --- traps -----------------------------------------------------------------------------------------------------------*/
+/* --- traps ---------------------------------------------------------------------------------------------------------*/
 
 /* What a trap or system call leaves on the kernel stack; built by ke_trap.s, which knows these offsets. */
 typedef struct _KTRAP_FRAME {
@@ -116,7 +116,7 @@ typedef struct _KEXCEPTION_FRAME {
     ULONG64 Return;
 } KEXCEPTION_FRAME;
 
-/* --- threads and processes -------------------------------------------------------------------------------------------*/
+/* --- threads and processes -----------------------------------------------------------------------------------------*/
 
 typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting } KTHREAD_STATE;
 
@@ -179,7 +179,7 @@ typedef struct _KPROCESS {
     UCHAR Padding1[0xA8];
 } KPROCESS;
 
-/* --- processors ------------------------------------------------------------------------------------------------------*/
+/* --- processors ----------------------------------------------------------------------------------------------------*/
 
 /* SizePrcb is what this is long, far less than Windows': the fields that debuggers reach by KDBG offsets, and what the
    scheduler needs. */

@@ -31,8 +31,8 @@ typedef struct _MMPTE {
 } MMPTE;
 
 typedef enum _MMLISTS {
-    ZeroedPageList, FreePageList, StandbyPageList, ModifiedPageList, ModifiedNoWritePageList, BadPageList, ActiveAndValid,
-    TransitionPage
+    ZeroedPageList, FreePageList, StandbyPageList, ModifiedPageList, ModifiedNoWritePageList, BadPageList,
+    ActiveAndValid, TransitionPage
 } MMLISTS;
 
 typedef struct _MMPFNENTRY {
@@ -140,7 +140,7 @@ extern POOL_DESCRIPTOR NonPagedPoolDescriptor, PagedPoolDescriptor;
 
 VOID MmInitSystem(const BOOT_PARAMETERS *Boot);
 MMPTE *MiGetPteAddress(PVOID Address);  /* of the last level of the self map, mapped or not */
-MMPTE *MiFindLeafPte(PVOID Address);    /* the entry that maps Address: last level or a large page; NULL: nothing is mapped */
+MMPTE *MiFindLeafPte(PVOID Address);    /* the entry that maps Address, of a large page too; NULL: none */
 BOOLEAN MiTablesPresent(PVOID Address); /* whether the last-level table exists */
 VOID MiFreeSystemPages(PVOID Address, SIZE_T Size); /* unmaps, and puts the pages on the free list */
 PVOID MmCreateKernelStack(VOID);        /* its base, the highest address; NULL: none left */

@@ -71,7 +71,7 @@ BOOLEAN PsIsKernelImage(ULONG64 Address)
     return FALSE;
 }
 
-/* --- drivers ---------------------------------------------------------------------------------------------------------*/
+/* --- drivers -------------------------------------------------------------------------------------------------------*/
 
 static PDRIVER_OBJECT IopCreateDriver(const BOOT_IMAGE *Image, KLDR_DATA_TABLE_ENTRY *Entry)
 {

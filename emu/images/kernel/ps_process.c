@@ -1,4 +1,5 @@
-/* Processes and threads: the System process, the idle threads, user processes that the loader prepared, system threads. */
+/* Processes and threads: the System process, the idle threads, user processes that the loader prepared, system threads.
+   */
 #include "ntos.h"
 
 LIST_ENTRY PsActiveProcessHead = { &PsActiveProcessHead, &PsActiveProcessHead };
@@ -89,7 +90,8 @@ static void PspReady(ETHREAD *Thread)
 VOID PsInitializeIdleThread(ULONG Number, const BOOT_PROCESSOR *Processor)
 {
     KPCR *pcr = KiPcr();
-    ETHREAD *thread = PspCreateThread(PsIdleProcess, (PVOID)Processor->IdleStack, (PKSTART_ROUTINE)KiIdleLoop, NULL, Number);
+    PVOID stack = (PVOID)Processor->IdleStack;
+    ETHREAD *thread = PspCreateThread(PsIdleProcess, stack, (PKSTART_ROUTINE)KiIdleLoop, NULL, Number);
     thread->Tcb.State = Running;
     thread->Tcb.InitialStack = (PVOID)Processor->IdleStack;
     thread->Tcb.StateSaveArea = PspAllocate(0x200, 'tSeK');
@@ -112,7 +114,7 @@ VOID PsInitSystem(const BOOT_PARAMETERS *Boot)
     KiReadyThread(&phase1->Tcb);
 }
 
-/* --- ring 3 ----------------------------------------------------------------------------------------------------------*/
+/* --- ring 3 --------------------------------------------------------------------------------------------------------*/
 
 /* The kernel's part of a user thread: a trap frame at the top of its stack, left by KiTrapExit. */
 static void PspUserThreadStart(PVOID Context)
@@ -141,7 +143,8 @@ VOID PspStartUserThreads(const BOOT_PARAMETERS *Boot)
         EPROCESS *process = CONTAINING_RECORD(entry, EPROCESS, ActiveProcessLinks);
         for (ULONG n = 0; n < Boot->Processes[i].ThreadCount; n++) {
             const BOOT_THREAD *boot = &Boot->Processes[i].Threads[n];
-            ETHREAD *thread = PspCreateStackedThread(process, PspUserThreadStart, NULL, processor++ % Boot->ProcessorCount);
+            ULONG number = processor++ % Boot->ProcessorCount;
+            ETHREAD *thread = PspCreateStackedThread(process, PspUserThreadStart, NULL, number);
             if (!thread)
                 KiFatal("fewer kernel stacks than threads");
             thread->Tcb.Teb = (PVOID)boot->Teb;
@@ -153,7 +156,7 @@ VOID PspStartUserThreads(const BOOT_PARAMETERS *Boot)
     }
 }
 
-/* --- the end ---------------------------------------------------------------------------------------------------------*/
+/* --- the end -------------------------------------------------------------------------------------------------------*/
 
 DECLSPEC_NORETURN VOID KiTerminateThread(VOID);
 
@@ -204,7 +207,7 @@ DECLSPEC_NORETURN VOID PspExitProcess(NTSTATUS Status)
     PspExitThread(Status);
 }
 
-/* --- what drivers call -----------------------------------------------------------------------------------------------*/
+/* --- what drivers call ---------------------------------------------------------------------------------------------*/
 
 NTSTATUS PsCreateSystemThread(
     PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes, HANDLE ProcessHandle,

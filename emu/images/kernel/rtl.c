@@ -65,7 +65,10 @@ VOID RtlInitUnicodeString(PUNICODE_STRING String, PCWSTR Text)
     String->Buffer = (PWSTR)Text;
 }
 
-static WCHAR RtlpUpcase(WCHAR Character) { return Character >= 'a' && Character <= 'z' ? (WCHAR)(Character - 32) : Character; }
+static WCHAR RtlpUpcase(WCHAR Character)
+{
+    return Character >= 'a' && Character <= 'z' ? (WCHAR)(Character - 32) : Character;
+}
 
 BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING Left, PCUNICODE_STRING Right, BOOLEAN IgnoreCase)
 {
@@ -79,7 +82,7 @@ BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING Left, PCUNICODE_STRING Right, BOO
     return TRUE;
 }
 
-/* --- DbgPrint --------------------------------------------------------------------------------------------------------*/
+/* --- DbgPrint ------------------------------------------------------------------------------------------------------*/
 
 #define KD_PRINT_SIZE 0x400
 CHAR KdPrintCircularBuffer[KD_PRINT_SIZE];
@@ -114,7 +117,8 @@ static void RtlpPutWide(OUTPUT *Out, PCWSTR Text, SIZE_T Length)
         RtlpPut(Out, Text[i] < 0x80 ? (CHAR)Text[i] : '?');
 }
 
-static void RtlpPutNumber(OUTPUT *Out, ULONG64 Value, ULONG Base, BOOLEAN Upper, CHAR Sign, SIZE_T Width, BOOLEAN Left, CHAR Fill)
+static void RtlpPutNumber(
+    OUTPUT *Out, ULONG64 Value, ULONG Base, BOOLEAN Upper, CHAR Sign, SIZE_T Width, BOOLEAN Left, CHAR Fill)
 {
     CHAR digits[24];
     SIZE_T at = sizeof digits;
@@ -158,7 +162,8 @@ SIZE_T RtlpFormat(PSTR Buffer, SIZE_T Size, PCSTR Format, __builtin_ms_va_list A
         case 'd':
         case 'i': {
             LONG64 value = large ? __builtin_va_arg(Arguments, LONG64) : __builtin_va_arg(Arguments, LONG);
-            RtlpPutNumber(&out, value < 0 ? 0 - (ULONG64)value : (ULONG64)value, 10, FALSE, value < 0 ? '-' : 0, width, left, fill);
+            ULONG64 magnitude = value < 0 ? 0 - (ULONG64)value : (ULONG64)value;
+            RtlpPutNumber(&out, magnitude, 10, FALSE, value < 0 ? '-' : 0, width, left, fill);
             break;
         }
         case 'u':
