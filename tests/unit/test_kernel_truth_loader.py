@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from dumptruth.oracle import KernelTruth, TruthError, load_any_truth, load_truth
+from dumptruth.oracle import KernelTruth, TruthError, load_any_truth, load_truth, truth_kernel_model
 from dumptruth.oracle.truth import parse_kernel
 
 P = 0x1000
@@ -98,3 +101,34 @@ def test_a_truth_that_contradicts_itself_is_refused_in_one_line(path: tuple[Any,
         parse_kernel(document, MEMORY)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def schema() -> dict[str, Any]:
+    text = (files("dumptruth.oracle") / "schemas" / "truth-kernel-1.json").read_text(encoding="utf-8")
+    result: dict[str, Any] = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(result)
+    return result
+
+
+@pytest.mark.parametrize("change", [{"time": 1}, {"surplus": 1}, {"processors": []}, {"blobs": [{"tag": "00"}]}])
+def test_the_schema_accepts_what_the_loader_accepts_and_no_other_shape(change: dict[str, Any]) -> None:
+    jsonschema.validate(DOCUMENT, schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(DOCUMENT | change, schema())
+
+
+_DEFINED = {
+    "KernelSystemTruth": "system", "ProcessorTruth": "processor", "BugCheckTruth": "bug_check",
+    "KernelExceptionTruth": "exception", "SymbolsTruth": "symbols", "KernelThreadTruth": "thread",
+    "KernelProcessTruth": "process", "ExtentTruth": "extent", "DriverTruth": "driver",
+    "UnloadedDriverTruth": "unloaded_driver", "PageRunTruth": "page_run", "TouchedRunTruth": "touched_run",
+    "BlobTruth": "blob",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _DEFINED)
+def test_the_schema_and_the_loader_know_the_same_members(name: str) -> None:
+    body = schema()["$defs"][_DEFINED[name]]
+    members = [entry.name for entry in fields(getattr(truth_kernel_model, name)) if entry.init]
+    assert list(body["properties"]) == members
+    assert body["required"] == members
