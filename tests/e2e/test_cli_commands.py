@@ -264,18 +264,22 @@ def test_a_program_gets_its_arguments_and_the_dlls_beside_it(dumptruth: Any) -> 
     assert event["address"] == "0xbad00000ba0"
 
 
-def test_demo_runs_every_scenario_under_both_qualifiers(dumptruth: Any) -> None:
+def test_demo_runs_every_program_under_both_qualifiers_and_a_sample_of_machines_under_four(dumptruth: Any) -> None:
     done = dumptruth("demo", "--out", "kept", "--json")
     document = done.json()
     assert done.status == 0
     assert document["passed"]
-    assert len(document["rows"]) == 34
+    modes = [row["mode"] for row in document["rows"]]
+    assert modes == ["user"] * 34 + ["kernel"] * 20
     for row in document["rows"]:
         assert row["outcome"] == "CONFORMANT", row
         assert row["unclaimed"] == 0
-        assert row["checks"] > 1000
-        assert row["replay"] is (True if row["qualifier"] == "default" and row["event"] is not None else None)
+        assert row["checks"] > 400
+        replayed = row["mode"] == "user" and row["qualifier"] == "default" and row["event"] is not None
+        assert row["replay"] is (True if replayed else None)
+        assert (row["streams"] is None) == (row["mode"] == "kernel")
     assert dumptruth("check", "kept/guard-page/default.dmp", "--truth", "kept/guard-page", "-q", "default").status == 0
+    assert dumptruth("check", "kept/bugcheck-3b/full.dmp", "--truth", "kept/bugcheck-3b", "-q", "full").status == 0
 
 
 def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_a_c_file_without_the_compiler_says_what_to_install(refused: Any, monkey
 
 def test_demo_fails_when_a_scenario_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo cannot pass by accident: a wrong dump, a wrong event and a missing replay each fail their row."""
-    monkeypatch.setattr(demonstration, "scenario_names", lambda: ["null-read", "null-write"])
+    monkeypatch.setattr(demonstration, "scenario_names", lambda **_: ["null-read", "null-write"])
     honest, runs = demonstration.judge, demonstration.run_scenario
 
     def spoilt(file: Path, *case: Any) -> Any:
