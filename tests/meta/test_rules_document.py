@@ -1,0 +1,14 @@
+"""The generated list of rules is what the registry says."""
+
+from __future__ import annotations
+
+from dumptruth.fixtures.rules_document import AREAS, DOCUMENT, document
+from dumptruth.oracle import all_rules
+
+
+def test_rules_md_equals_its_regenerated_form() -> None:
+    assert DOCUMENT.read_text("utf-8") == document(), "run: python -m dumptruth.fixtures.rules_document --write"
+
+
+def test_every_area_has_a_section() -> None:
+    assert {rule.partition("-")[0] for rule in all_rules()} == set(AREAS)
