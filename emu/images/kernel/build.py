@@ -46,8 +46,8 @@ KERNEL_IMAGES = (
     KernelImage(
         "ntoskrnl.exe",
         (
-            *("ke_init.c", "ke_thread.c", "ke_dispatch.c", "ke_bugcheck.c", "ke_trap.s", "kd_data.c", "kd_types.c"),
-            *("rtl.c", "mm_init.c", "mm_pool.c", "ps_process.c", "ps_load.c", "io_device.c"),
+            *("ke_init.c", "ke_thread.c", "ke_dispatch.c", "ke_bugcheck.c", "ke_trap.s", "ke_context.s"),
+            *("kd_data.c", "kd_types.c", "rtl.c", "mm_init.c", "mm_pool.c", "ps_process.c", "ps_load.c", "io_device.c"),
         ),
         ("hal.dll",),
         "KiSystemStartup",

@@ -43,17 +43,19 @@ static inline void KiListRemove(LIST_ENTRY *entry)
 }
 
 /* ke_trap.s */
-VOID KiHypercall(ULONG Code, ULONG64 Argument1, ULONG64 Argument2, ULONG64 Argument3);
-VOID KiSwapContext(KTHREAD *Old, KTHREAD *New);
 DECLSPEC_NORETURN VOID KiUserStart(KTRAP_FRAME *Frame);
-VOID KiThreadEntry(VOID);
-VOID KiLoadSegments(const KDESCRIPTOR *Gdtr, const KDESCRIPTOR *Idtr, USHORT Tr);
 VOID KiSystemCall64(VOID);
-VOID RtlCaptureContext(CONTEXT *Context);
-VOID KiSaveSpecialRegisters(KSPECIAL_REGISTERS *Registers);
 extern const PVOID KiTrapTable[22]; /* entries of the exceptions 0 to 21, NULL: none */
 VOID KiClockInterrupt(VOID);
 VOID KiRaiseSecurityCheckFailure(VOID);
+
+/* ke_context.s */
+VOID KiHypercall(ULONG Code, ULONG64 Argument1, ULONG64 Argument2, ULONG64 Argument3);
+VOID KiSwapContext(KTHREAD *Old, KTHREAD *New);
+VOID KiThreadEntry(VOID);
+VOID KiLoadSegments(const KDESCRIPTOR *Gdtr, const KDESCRIPTOR *Idtr, USHORT Tr);
+VOID RtlCaptureContext(CONTEXT *Context);
+VOID KiSaveSpecialRegisters(KSPECIAL_REGISTERS *Registers);
 
 /* ke_init.c, ke_thread.c */
 VOID KiInitializeProcessor(const BOOT_PARAMETERS *Boot, ULONG Number);
