@@ -266,8 +266,8 @@ def unloaded(case: KernelCase) -> Checks:
     applies=_own,
 )
 def memory_information(case: KernelCase) -> Checks:
-    """Version 1, 0x50 bytes, four words of zero. The counters are zero in layout A; in layout B two hold 0x100000000 or
-    nothing, and the others are the kernel's own counts, which no truth has.
+    """Version 1, 0x50 bytes, four words of zero. The counters are zero in layout A; in layout B two hold 0x100000000,
+    and the others are the kernel's own counts, which no truth has.
     """
     triage = triage_of(case)
     if triage.mm is None:
@@ -281,7 +281,7 @@ def memory_information(case: KernelCase) -> Checks:
         yield from zero(triage.mm, "MM storage", counters, "layout A has no counts")
         return
     for name in ("MmMaximumNonPagedPool", "PagedPoolMaximum"):
-        yield from one_of(triage.mm, "MM storage", name, (0, 0x1_0000_0000))
+        yield from one_of(triage.mm, "MM storage", name, (0x1_0000_0000,))
         counters.remove(name)
     for name in counters:
         case.dump.dont_care(triage.mm.span_of(name), f"{name}: the kernel's own count (spec kernel-mode 3.2)")

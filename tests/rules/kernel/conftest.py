@@ -142,7 +142,7 @@ def _machine() -> Memory:
     memory.write(kernel, 0x2020, pack("<Q", PFN_DATABASE))
     memory.write(kernel, 0x2040, pack("<5Q", 0xD1, 0x10, 2, 0, RIP))
     memory.write(kernel, 0x2080, pack("<2Q", *PRCBS))
-    memory.write(kernel, 0x4000, bytes(value * 7 & 0xFF for value in range(P)))
+    memory.write(kernel, 0x4000, bytes((value * 7 + (value >> 8) * 3) & 0xFF for value in range(P)))
     for number in (0, 1):
         prcb = bytearray(SIZES["prcb"])
         pack_into("<Q", prcb, 8, THREADS[number])
@@ -151,7 +151,7 @@ def _machine() -> Memory:
         pack_into("<Q", prcb, 0x200, CONTEXTS[number])
         memory.write(pool + number, 0, bytes(prcb))
         memory.write(pool + number, 0x800, context_record(CRASH if number == 0 else OTHER))
-        thread = bytearray(b"\x5a" * SIZES["thread"])
+        thread = bytearray(bytes([0x5A + number]) * SIZES["thread"])
         pack_into("<Q", thread, 0xB8, SYSTEM)
         memory.write(pool + 2, 0x200 + 0x100 * number, bytes(thread))
         process = bytearray(b"\x3c" * SIZES["process"])
