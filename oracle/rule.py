@@ -93,16 +93,6 @@ class Rule:
 
 RULES: dict[str, Rule] = {}
 
-_SPEC_ID = re.compile(r"\b(?:[A-CT]|X)[0-9]{1,2}b?\b")
-
-
-def spec_ids(rule: Rule) -> tuple[str, ...]:
-    """The rules of spec kernel-mode 6 that a rule for kernel dumps stands for: ``A7b``, ``X4``. A table of them is what
-    ``RULES.md`` maps by.
-    """
-    named = (re.split(r"\[|: ", source.where)[0] for source in rule.sources if "spec kernel" in source.where)
-    return tuple(dict.fromkeys(found for where in named for found in _SPEC_ID.findall(where)))
-
 
 def rule(
     id: str,  # noqa: A002

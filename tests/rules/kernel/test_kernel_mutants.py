@@ -4,6 +4,7 @@ here. Faults are placed by where the tests put the parts, never by what the judg
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from struct import pack
 from typing import Any
@@ -288,6 +289,14 @@ APART = {
 def test_every_rule_has_a_mutant() -> None:
     tripped = set().union(*(rules for *_, rules in (*MUTANTS.values(), *SETS.values(), *LISTS.values())))
     assert set(OURS) - tripped - APART == set()
+
+
+def test_every_rule_of_the_specification_has_one_here() -> None:
+    """Sections 6.1 to 6.5 of spec kernel-mode: the sources of a rule name those that it stands for."""
+    sections = {"A": 17, "B": 11, "C": 11, "X": 8, "T": 16}
+    wanted = {f"{letter}{number}" for letter, most in sections.items() for number in range(1, most + 1)} | {"A7b"}
+    cited = " ".join(source.where for id_ in OURS for source in all_rules()[id_].sources)
+    assert wanted - set(re.findall(r"\b[ABCXT][0-9]+b?\b", cited)) == set()
 
 
 def test_every_rule_makes_checks_on_a_conformant_dump(dumps: dict[str, Any]) -> None:
