@@ -5,14 +5,13 @@ A small dump has the debugger data and the driver list of its own; other rules a
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 from ..case import KernelCase
 from ..decode import Record
 from ..model import Fault, Grade, Level, Span
 from ..readers.architectures import ARCHITECTURES
-from ..readers.kernel_dump import FILL, TRIAGE, KernelDump, ModuleEntry
+from ..readers.kernel_dump import FILL, TRIAGE, KernelDump
 from ..rule import Checks, bad, kernel_rule, ok
 from .kernel_fields import EXCEPTION_CONTEXT, header_of, own, spec
 from .truth_fields import same
@@ -27,16 +26,12 @@ KUSER_SHARED_DATA: Final = {"amd64": 0xFFFF_F780_0000_0000, "arm64": 0xFFFF_F780
 _PRODUCT_TYPE, _SUITE_MASK = 0x264, 0x2D0
 
 
-def _memory(case: KernelCase) -> bool:
+def holds_memory(case: KernelCase) -> bool:
     """A dump of a kind that holds memory of the target."""
     return case.dump.paged or case.dump.type == TRIAGE
 
 
-def _paged(case: KernelCase) -> bool:
-    return case.dump.header is not None and case.dump.paged
-
-
-def _with_debugger_data(case: KernelCase) -> bool:
+def with_debugger_data(case: KernelCase) -> bool:
     return case.dump.debugger_data is not None
 
 
@@ -52,7 +47,7 @@ def debugger_data(case: KernelCase) -> Record:
     Level.MUST,
     spec("4.1, 4.4, 6.4 X1 [S 72/72]; QEMU, MemProcFS", Grade.OBSERVED),
     needs=("header", "memory"),
-    applies=_memory,
+    applies=holds_memory,
 )
 def debugger_block(case: KernelCase) -> Checks:
     """Everything but pages and registers is found through it. The running kernel keeps it encoded; a dump has to hold
@@ -80,7 +75,7 @@ def debugger_block(case: KernelCase) -> Checks:
     Level.MUST,
     spec("6.4 X2 [S 72/72]; QEMU", Grade.OBSERVED),
     needs=("header", "memory"),
-    applies=_with_debugger_data,
+    applies=with_debugger_data,
 )
 def list_heads(case: KernelCase) -> Checks:
     """Some tools start from the one, some from the other."""
@@ -100,7 +95,7 @@ def list_heads(case: KernelCase) -> Checks:
     Level.SHOULD,
     spec("2.2, 6.4 X2 [S: equal 62, a value 10]", Grade.OBSERVED),
     needs=("header", "memory"),
-    applies=_with_debugger_data,
+    applies=with_debugger_data,
 )
 def pfn_database(case: KernelCase) -> Checks:
     """The variable's address in both, or in the header what the variable holds: a page outside the kernel image."""
@@ -112,117 +107,6 @@ def pfn_database(case: KernelCase) -> Checks:
         yield ok("header, PfnDataBase")
     else:
         yield bad("header, PfnDataBase", f"{variable:#x}", f"{stored:#x}", header.span_of("PfnDataBase"))
-
-
-@kernel_rule(
-    "KXCT-KERNEL-001",
-    "KernBase is the first module's base, and an image begins there",
-    Level.MUST,
-    spec("4.5, 6.4 X3 [S 72/72]", Grade.OBSERVED),
-    needs=("header", "memory"),
-    applies=lambda case: _with_debugger_data(case) and bool(case.dump.modules),
-)
-def kernel_base(case: KernelCase) -> Checks:
-    """The kernel is the first entry of its own module list. Symbols of the kernel are found from that base."""
-    dump, record, kernel = case.dump, debugger_data(case), case.dump.modules[0]
-    base = dump.address(record["KernBase"])
-    if base == kernel.base:
-        yield ok("module 0, DllBase")
-    else:
-        expected = f"{base:#x}, KernBase"
-        yield bad("module 0, DllBase", expected, f"{kernel.base:#x}", kernel.record.span_of("DllBase"))
-    start = dump.read(kernel.base, 2)
-    if start is None:
-        return
-    at = dump.where(kernel.base)
-    yield ok("kernel image") if start == b"MZ" else bad("kernel image", "MZ", start.hex(), Span(at, at + 2))
-
-
-@kernel_rule(
-    "KXCT-MODULES-001",
-    "Modules are images of some size that do not overlap",
-    Level.MUST,
-    spec("4.5, 6.4 X4 [S 72/72]", Grade.OBSERVED),
-    needs=("header", "memory"),
-    applies=_memory,
-)
-def sound_modules(case: KernelCase) -> Checks:
-    """DllBase begins a page, SizeOfImage is not 0 and need not be a multiple of a page."""
-    modules = case.dump.modules
-    for module in modules:
-        if module.base and module.base % 0x1000 == 0 and module.size:
-            yield ok(module.record.path)
-        else:
-            actual = f"DllBase {module.base:#x}, SizeOfImage {module.size:#x}"
-            yield bad(module.record.path, "a page-aligned base, a size", actual, module.record.span)
-    ordered = sorted(modules, key=lambda module: module.base)
-    for first, second in pairwise(ordered):
-        if first.end <= second.base:
-            yield ok(second.record.path)
-        else:
-            expected = f"a base from {first.end:#x} on: {first.record.path} ends there"
-            yield bad(second.record.path, expected, f"{second.base:#x}", second.record.span_of("DllBase"))
-
-
-@kernel_rule(
-    "KXCT-MODULES-002",
-    "The module list is a ring",
-    Level.MUST,
-    spec("4.5, 6.4 X4: kdmp-parser-rs", Grade.IMPLEMENTED),
-    needs=("header", "memory"),
-    applies=_paged,
-    foreign_level=Level.SHOULD,
-)
-def module_ring(case: KernelCase) -> Checks:
-    """Each entry's Blink is the entry before, the last Flink the head. A debugger follows Flink until it is back."""
-    dump, header = case.dump, header_of(case.dump)
-    head = header["PsLoadedModuleList"]
-    span = header.span_of("PsLoadedModuleList")
-    entries = dump.modules
-    if not entries:
-        yield bad("PsLoadedModuleList", "a list of modules", "none can be read", span, fault=Fault.MISSING)
-        return
-    yield from _ring(entries, [head, *(entry.address or 0 for entry in entries)])
-    back = dump.pointer_at(head + dump.pointer)
-    if back == entries[-1].address:
-        yield ok("PsLoadedModuleList, Blink")
-    else:
-        actual = "not in the dump" if back is None else f"{back:#x}"
-        yield bad("PsLoadedModuleList, Blink", f"{entries[-1].address:#x}", actual, span)
-
-
-def _ring(entries: list[ModuleEntry], addresses: list[int]) -> Checks:
-    """``addresses``: of the head, then of the entries."""
-    for index, entry in enumerate(entries):
-        record = entry.record
-        following = addresses[index + 2] if index + 2 < len(addresses) else addresses[0]
-        for name, expected in (("Flink", following), ("Blink", addresses[index])):
-            actual = record[f"InLoadOrderLinks.{name}"]
-            if actual == expected:
-                yield ok(f"{record.path}, {name}")
-            else:
-                where = record.span_of(f"InLoadOrderLinks.{name}")
-                yield bad(f"{record.path}, {name}", f"{expected:#x}", f"{actual:#x}", where)
-
-
-@kernel_rule(
-    "KXCT-MODULES-003",
-    "Debugger data and module list lie in the kernel image",
-    Level.SHOULD,
-    spec("6.4 X5 [S 72/72; one other file not]", Grade.OBSERVED),
-    needs=("header", "memory"),
-    applies=lambda case: _memory(case) and bool(case.dump.modules),
-)
-def inside_kernel(case: KernelCase) -> Checks:
-    """Both are variables of the kernel, so their addresses are those of its image."""
-    header, kernel = header_of(case.dump), case.dump.modules[0]
-    for name in ("KdDebuggerDataBlock", "PsLoadedModuleList"):
-        value = header[name]
-        if kernel.base <= value < kernel.end:
-            yield ok(f"header, {name}")
-        else:
-            expected = f"{kernel.base:#x} to {kernel.end:#x}, the kernel"
-            yield bad(f"header, {name}", expected, f"{value:#x}", header.span_of(name))
 
 
 def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
@@ -237,7 +121,7 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
     Level.MUST,
     spec("4.6, 6.1 A5, 6.4 X6 [S 22/22, 276 processors]", Grade.OBSERVED),
     needs=("header", "memory"),
-    applies=_with_debugger_data,
+    applies=with_debugger_data,
 )
 def processor_numbers(case: KernelCase) -> Checks:
     """Debuggers read the registers of processor n through KiProcessorBlock[n]. The entry behind the last processor is
@@ -289,7 +173,7 @@ def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[i
     Level.MUST,
     spec("4.6, 6.1 A8 [S 22/22: same stack pointer 18, exception contexts 4]; QEMU, kdmp-parser-rs", Grade.OBSERVED),
     needs=("header", "memory", "context"),
-    applies=_with_debugger_data,
+    applies=with_debugger_data,
     foreign_level=Level.SHOULD,
 )
 def same_context(case: KernelCase) -> Checks:
@@ -336,7 +220,7 @@ def _live_contexts(case: KernelCase) -> list[Record]:
     Level.MUST,
     spec("4.2, 6.1 A6 [S 1/1]; QEMU copies them from there", Grade.IMPLEMENTED),
     needs=("header", "memory"),
-    applies=lambda case: _with_debugger_data(case) and case.dump.paged,
+    applies=lambda case: with_debugger_data(case) and case.dump.paged,
     foreign_level=Level.SHOULD,
 )
 def bug_check_data(case: KernelCase) -> Checks:
@@ -364,7 +248,7 @@ def bug_check_data(case: KernelCase) -> Checks:
     Level.MUST,
     spec("2.11, 4.1, 6.4 X7: LeechCore, volatility 2", Grade.IMPLEMENTED),
     needs=("header", "memory"),
-    applies=lambda case: case.dump.bits == 32 and _with_debugger_data(case),
+    applies=lambda case: case.dump.bits == 32 and with_debugger_data(case),
 )
 def pae(case: KernelCase) -> Checks:
     """With the wrong mode every translation of a 32-bit target leads elsewhere. That the block could be read through
@@ -384,7 +268,7 @@ def pae(case: KernelCase) -> Checks:
     Level.SHOULD,
     spec("2.2, 4.9, 6.4 X8 [S 1/1]; QEMU, volatility3", Grade.IMPLEMENTED),
     needs=("header", "memory"),
-    applies=lambda case: _memory(case) and case.dump.architecture is not None,
+    applies=lambda case: holds_memory(case) and case.dump.architecture is not None,
 )
 def shared_data(case: KernelCase) -> Checks:
     """The page stands at a fixed address of every address space, and some readers judge a root by it."""
@@ -409,7 +293,7 @@ def shared_data(case: KernelCase) -> Checks:
     Level.MUST,
     spec("2.2, 4.6, 6.1 A11 [S 72/72, Cr3 71/71]", Grade.OBSERVED),
     needs=("header", "triage.blocks"),
-    applies=lambda case: case.dump.type == TRIAGE and _with_debugger_data(case),
+    applies=lambda case: case.dump.type == TRIAGE and with_debugger_data(case),
 )
 def saved_roots(case: KernelCase) -> Checks:
     """DirectoryTableBase of the saved EPROCESS, and Cr3 of the saved KPRCB on amd64."""
@@ -434,7 +318,7 @@ def saved_roots(case: KernelCase) -> Checks:
     Level.SHOULD,
     spec("4.3, 6.1 A4, 6.4 X3 [D M19]", Grade.DOCUMENTED),
     needs=("header", "memory"),
-    applies=lambda case: _with_debugger_data(case) and case.truth is not None and case.dump.paged,
+    applies=lambda case: with_debugger_data(case) and case.truth is not None and case.dump.paged,
 )
 def version_block(case: KernelCase) -> Checks:
     """MajorVersion and MinorVersion come from there, and KernBase and PsLoadedModuleList are the debugger data's."""
