@@ -18,7 +18,8 @@ import zipfile
 from pathlib import Path
 
 TOP = ("emu", "oracle", "fixtures")
-OPTIONAL = {"minidump", "udmp_parser", "ziglang", "hypothesis", "pytest"}  # of the extras: not installed with the wheel
+# Of the extras: not installed with the wheel.
+OPTIONAL = {"hypothesis", "kdmp_parser", "minidump", "pytest", "udmp_parser", "volatility3", "ziglang"}
 
 
 def compare_with_checkout(checkout: Path, wheel: Path) -> int:
