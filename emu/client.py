@@ -169,6 +169,8 @@ class DebugClient:
         no_overwrite = bool(format_flags & FormatFlag.DEBUG_FORMAT_NO_OVERWRITE)
         warnings: tuple[str, ...] = ()
         try:
+            if format_flags & FormatFlag.DEBUG_FORMAT_WRITE_CAB:
+                raise DumpRefused(Hresult.E_NOTIMPL, "FormatFlags: DEBUG_FORMAT_WRITE_CAB is not built yet")
             # Refusals and unreadable memory come before the first touch of any file.
             dump = self._dump(Request(qualifier, format_flags, comment, self._profile))
             if path is not None:

@@ -61,8 +61,12 @@ _CAB_FLAGS = (
 )
 
 
-def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
-    """The dump's MINIDUMP_TYPE and what to tell people about it (spec 1.3 to 1.6, 2.1)."""
+def checked_flags(request: Request) -> tuple[int, list[str]]:
+    """The DEBUG_FORMAT_USER_SMALL_* flags of a request that a user-mode target can meet, and what to tell people.
+
+    Those of every kind of dump (spec 1.5) are left out: they say where it goes, not what is in it. Raises DumpRefused
+    (spec 1.3 to 1.6).
+    """
     warnings: list[str] = []
     flags = request.format_flags
     known = _CAB_FLAGS | _F.DEBUG_FORMAT_NO_OVERWRITE
@@ -78,18 +82,26 @@ def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
             f"Qualifier {request.qualifier_name}: a user-mode target writes DEBUG_DUMP_SMALL and DEBUG_DUMP_DEFAULT",
         )
     if flags & _F.DEBUG_FORMAT_WRITE_CAB:
-        raise DumpRefused(Hresult.E_NOTIMPL, "FormatFlags: DEBUG_FORMAT_WRITE_CAB is not built yet")
-    if flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES:
+        flags &= ~_CAB_FLAGS  # 0x10000000 is CAB_SECONDARY_ALL_IMAGES then (spec 1.5)
+    elif flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES:
         warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")  # spec 1.5
         flags &= ~_F.DEBUG_FORMAT_CAB_SECONDARY_FILES
-    flags &= ~_F.DEBUG_FORMAT_NO_OVERWRITE  # the client's business
+    flags &= ~_F.DEBUG_FORMAT_NO_OVERWRITE
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
         if request.profile == Profile.REFUSE:
             raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT in user mode is refused by profile refuse")
-        if request.profile == Profile.LEGACY:
-            raise DumpRefused(Hresult.E_NOTIMPL, "profile legacy: the USERDUMP format is not built yet")
         if flags:  # spec 1.4: these flags are documented for SMALL only
             warnings.append(f"{', '.join(format_flag_names(flags))}: no effect with DEBUG_DUMP_DEFAULT")
+        flags = 0
+    return flags, warnings
+
+
+def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
+    """The dump's MINIDUMP_TYPE and what to tell people about it (spec 2.1). Raises DumpRefused."""
+    flags, warnings = checked_flags(request)
+    if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
+        if request.profile == Profile.LEGACY:
+            raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT under profile legacy is no minidump")
         flags = int(MODERN_DEFAULT)
     result = _T.MiniDumpNormal
     for row in FLAG_ROWS:

@@ -103,9 +103,7 @@ def _dump_type(request: Request, warnings: list[str]) -> DumpType:
             f"Qualifier {request.qualifier_name}: a kernel-mode target writes DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT, "
             "DEBUG_DUMP_FULL and DEBUG_DUMP_ACTIVE",
         )
-    if flags & _F.DEBUG_FORMAT_WRITE_CAB:
-        raise DumpRefused(Hresult.E_NOTIMPL, "FormatFlags: DEBUG_FORMAT_WRITE_CAB is not built yet")
-    if flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES:
+    if flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES and not flags & _F.DEBUG_FORMAT_WRITE_CAB:
         warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")
     return DumpType(found)
 

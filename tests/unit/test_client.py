@@ -120,7 +120,7 @@ def test_flags_that_are_unknown_or_not_built_are_refused_by_name(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize(("profile", "hresult"), [("refuse", E_NOTIMPL), ("legacy", E_NOTIMPL), ("odd", E_INVALIDARG)])
+@pytest.mark.parametrize(("profile", "hresult"), [("refuse", E_NOTIMPL), ("odd", E_INVALIDARG)])
 def test_other_profiles_refuse_default_and_write_small(tmp_path: Path, profile: str, hresult: int) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path, profile=profile)
     assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT) == hresult
