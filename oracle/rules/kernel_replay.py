@@ -21,9 +21,20 @@ class Expected(NamedTuple):
     """Of the faulting instruction."""
     referenced: int | None
     """What Cr2 has to be."""
+    operation: int | None = None
+    """What W/R (bit 1) and I/D (bit 4) of a page fault's error code have to be; None: the bug check does not tell."""
 
 
 _PAGE_FAULT: Final = 14
+_FAST_FAIL: Final = 0x29
+"""int 29h: learn.microsoft.com __fastfail."""
+_WRITE: Final = 0x2
+_FETCH: Final = 0x10
+"""Bits of a page fault's error code (Intel SDM volume 3, 4.7)."""
+# Of 0x0A and 0xD1 the third parameter: bit 0 a write, bit 3 (0xD1: also the value 2) an execution.
+_OPERATION: Final = {0: 0, 1: _WRITE, 2: _FETCH, 8: _FETCH}
+# Of 0x50 the second: 2 a write and 0x10 an execution from version 1507 on, 1 a write before.
+_OPERATION_50: Final = {0: 0, 1: _WRITE, 2: _WRITE, 0x10: _FETCH}
 _VECTORS: Final = {  # ntstatus.h -> vectors of the Intel SDM, volume 3, 6.3.1
     0xC0000005: (14, 13),  # STATUS_ACCESS_VIOLATION: a non-canonical address is a general protection fault
     0xC0000094: (0,),  # STATUS_INTEGER_DIVIDE_BY_ZERO
@@ -43,16 +54,20 @@ def expected_fault(code: int, parameters: tuple[int, int, int, int]) -> Expected
     first, second, third, fourth = parameters
     match code & 0x0FFF_FFFF:
         case 0x0A | 0xD1:
-            return Expected((_PAGE_FAULT,), fourth, first)
+            return Expected((_PAGE_FAULT,), fourth, first, _OPERATION.get(third))
         case 0x50:
-            return Expected((_PAGE_FAULT,), third or None, first)
+            return Expected((_PAGE_FAULT,), third or None, first, _OPERATION_50.get(second))
+        case 0xBE:
+            return Expected((_PAGE_FAULT,), None, first, _WRITE)
         case 0xFC:
-            return Expected((_PAGE_FAULT,), None, first)
+            return Expected((_PAGE_FAULT,), None, first, _FETCH)
         case 0x1E | 0x3B | 0x7E:
             vectors = _VECTORS.get(first & 0xFFFF_FFFF)
             return None if vectors is None else Expected(vectors, second, None)
         case 0x7F:
             return Expected((first,), None, None)
+        case 0x139:
+            return Expected((_FAST_FAIL,), None, None)
     return None
 
 
@@ -78,7 +93,7 @@ def _can_replay(case: KernelCase) -> bool:
 def replay(case: KernelCase) -> Checks:
     """Physical memory, root and the context of the fault, loaded from the dump into a fresh machine and executed, must
     meet the exception that the bug check's parameters tell of, at the same instruction and, for a page fault, with the
-    same address referenced. It proves that registers, page tables and pages belong together.
+    same address referenced by the same operation. It proves that registers, page tables and pages belong together.
     """
     expected, replayer, header = _fault(case), case.replay, header_of(case.dump)
     assert expected is not None
@@ -88,11 +103,15 @@ def replay(case: KernelCase) -> Checks:
     if outcome.error is not None:
         yield bad("replay", "a run from the dump alone", outcome.error, span)
         return
-    referenced = outcome.information[-1] if outcome.information and outcome.code == _PAGE_FAULT else None
+    referenced = operation = None
+    if outcome.code == _PAGE_FAULT and len(outcome.information) == 2:
+        error_code, referenced = outcome.information
+        operation = error_code & (_WRITE | _FETCH)
     for name, wanted, met in (
         ("vector", expected.vectors, outcome.code),
         ("instruction", (expected.address,), outcome.address),
         ("address referenced", (expected.referenced,), referenced),
+        ("operation", (expected.operation,), operation),
     ):
         if None in wanted or met in wanted:
             yield ok(f"replay, {name}")
