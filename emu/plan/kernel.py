@@ -64,7 +64,7 @@ def plan_kernel(snapshot: SystemSnapshot, request: Request) -> KernelPlan:
     dump_type = _dump_type(request, warnings)
     if snapshot.system.architecture != "amd64":
         raise DumpRefused(Hresult.E_NOTIMPL, f"architecture {snapshot.system.architecture}: only amd64 is built")
-    comment = _comment(request.comment, warnings)
+    comment = _comment(request.comment_text, warnings)
     physical = PhysicalMemory(snapshot)
     if dump_type is DumpType.TRIAGE:
         small = plan_small(snapshot, physical, warnings)

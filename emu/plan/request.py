@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..constants import FormatFlag, Hresult, Qualifier
@@ -43,6 +43,14 @@ class DumpRefused(Exception):  # noqa: N818 - it is a refusal, and its HRESULT s
 
 
 @dataclass(frozen=True, slots=True)
+class UserStream:
+    """A stream that the caller adds to a user minidump (MINIDUMP_USER_STREAM): types above 0xFFFF are the caller's."""
+
+    type: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """The arguments of WriteDumpFile2, and the profile under which they are read.
 
@@ -51,9 +59,17 @@ class Request:
 
     qualifier: int
     format_flags: int = 0
-    comment: str | None = None
+    comment: str | bytes | None = None
+    """Bytes: an ANSI text, as WriteDumpFile2 takes it."""
     profile: str = Profile.MODERN
     """A ``Profile`` for a user-mode target, a ``KernelProfile`` for a kernel-mode one."""
+    user_streams: tuple[UserStream, ...] = ()
+    """Of a user minidump, in the order of the directory."""
+
+    @property
+    def comment_text(self) -> str | None:
+        """The comment as text; of an ANSI comment its text in code page 1252."""
+        return ansi_text(self.comment) if isinstance(self.comment, bytes) else self.comment
 
     @property
     def qualifier_name(self) -> str:
@@ -65,6 +81,11 @@ class Request:
 
     def has(self, flag: FormatFlag) -> bool:
         return bool(self.format_flags & flag)
+
+
+def ansi_text(data: bytes) -> str:
+    """Code page 1252 as Windows decodes it: the five bytes without a character become the control of their number."""
+    return "".join(bytes((byte,)).decode("cp1252", "ignore") or chr(byte) for byte in data)
 
 
 def format_flag_names(format_flags: int) -> list[str]:

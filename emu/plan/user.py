@@ -31,7 +31,8 @@ class Plan:
     streams: tuple[StreamPlan, ...]
     stacks: tuple[StackPlan, ...]
     ranges: tuple[RangePlan, ...]
-    comment: str | None
+    comment: str | bytes | None
+    """Text of CommentStreamW; bytes: of CommentStreamA."""
     warnings: tuple[str, ...]
 
     def has(self, stream: StreamType) -> bool:
@@ -97,7 +98,7 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     if snapshot.system.architecture != "amd64":
         raise DumpRefused(Hresult.E_NOTIMPL, f"architecture {snapshot.system.architecture}: only amd64 is built")
     comment = request.comment or None  # spec 1.2: an empty comment is none
-    if comment and "\0" in comment:
+    if "\0" in (request.comment_text or ""):
         raise DumpRefused(Hresult.E_INVALIDARG, "Comment: a NUL ends the string, none may lie inside")
     reading = Reading(snapshot)
     stack_list = stack_ranges(snapshot, reading)
@@ -108,5 +109,7 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
         ranges, stacks = small_memory(snapshot, reading, stack_list)
     streams = [StreamPlan(row.type, row.reason) for row in STREAM_ROWS if row.wanted(snapshot, flags)]
     if comment:  # a user stream, so behind the writer's own (spec 1.2, 3.2)
-        streams.append(StreamPlan(StreamType.CommentStreamW, "a comment was given"))
+        ansi = isinstance(comment, bytes)
+        type_ = StreamType.CommentStreamA if ansi else StreamType.CommentStreamW
+        streams.append(StreamPlan(type_, "a comment was given"))
     return Plan(flags, tuple(streams), stacks, ranges, comment, tuple(warnings))

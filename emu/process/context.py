@@ -10,14 +10,13 @@ import struct
 from ..constants import CONTEXT_AMD64_ALL
 from ..machine.cpu import Cpu
 from ..snapshot.model import Context
+from ..snapshot.processor_state import AMD64_REGISTERS
 
 CONTEXT_SIZE = 0x4D0
 
 _SEGMENTS = ("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs")
 _DEBUG = ("Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7")
 _GENERAL = ("Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", *(f"R{n}" for n in range(8, 16)))
-AMD64_REGISTERS = (*_SEGMENTS, "EFlags", *_DEBUG, *_GENERAL, "Rip", "MxCsr")
-"""In the order of a snapshot's contexts."""
 
 
 def context_of(cpu: Cpu) -> Context:

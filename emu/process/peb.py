@@ -142,7 +142,7 @@ class SharedUserData:
         data["ProductTypeIsValid"] = 1
         data["NativeProcessorArchitecture"] = 9  # PROCESSOR_ARCHITECTURE_AMD64
         data["NtMajorVersion"], data["NtMinorVersion"] = system.major_version, system.minor_version
-        words = system.processor_features
+        words = system.processor_features or (0, 0)
         features = bytes(words[n // 64] >> n % 64 & 1 for n in range(64))
         data.set_bytes("ProcessorFeatures", features)
         data["SuiteMask"] = system.suite_mask

@@ -28,6 +28,8 @@ from .system import (
 )
 
 Runs = tuple[tuple[int, int], ...]
+_ENTRIES_AT_ONCE = 1 << 14
+"""Of the PFN database, which is 1.2 % of all memory in use."""
 
 
 def capture_system(machine: Machine, stopped: Stopped) -> SystemSnapshot:
@@ -219,12 +221,14 @@ class _Capture:
 
     def _frames_in(self, *states: PageState) -> Runs:
         """RAM that is in one of ``states`` by the PFN database; frames that nobody described are on the zeroed list."""
+        wanted = bytes(location & 7 in states for location in range(256))
         found = []
         for part in self._boot.frames:
-            entries = self._memory.read(PFN_DATABASE + part.base * MMPFN_SIZE, part.count * MMPFN_SIZE)
-            for number, location in enumerate(entries[layout.MMPFN_PAGE_LOCATION::MMPFN_SIZE]):
-                if location & 7 in states:
-                    found.append((part.base + number, 1))
+            for base in range(part.base, part.base + part.count, _ENTRIES_AT_ONCE):
+                count = min(_ENTRIES_AT_ONCE, part.base + part.count - base)
+                entries = self._memory.read(PFN_DATABASE + base * MMPFN_SIZE, count * MMPFN_SIZE)
+                inside = entries[layout.MMPFN_PAGE_LOCATION :: MMPFN_SIZE].translate(wanted)
+                found += [(base + first, length) for first, length in _runs_of_ones(inside)]
         return _merged(found)
 
     # --- what callbacks gave ---------------------------------------------------------------------------------------
@@ -238,6 +242,16 @@ class _Capture:
         blobs = BUGCHECK_BLOBS.from_buffer_copy(data)
         for blob in blobs.Blobs[: blobs.Count]:
             yield DataBlob(bytes(blob.Guid), self._memory.read(blob.Address, blob.Length))
+
+
+def _runs_of_ones(flags: bytes) -> Iterator[tuple[int, int]]:
+    """(index, count) of every stretch of bytes 1 among bytes 0."""
+    end = 0
+    while (start := flags.find(1, end)) >= 0:
+        end = flags.find(0, start)
+        if end < 0:
+            end = len(flags)
+        yield start, end - start
 
 
 def _merged(parts: Runs | list[tuple[int, int]]) -> Runs:

@@ -10,11 +10,22 @@ UTC) and durations are 100 ns units, as Windows keeps them.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from .processor_state import Context, X86CpuInformation, XstateConfiguration, XstateFeature
+
+__all__ = [
+    "PAGE_SIZE", "POINTER_SIZE", "CodeView", "Context", "ExceptionEvent", "FunctionEntry", "FunctionTable",
+    "Handle", "HandleOperation", "LuidAndAttributes", "MemoryRun", "Module", "ProcessInformation", "ProcessSnapshot",
+    "Region", "Section", "SidAndAttributes", "SystemInformation", "Thread", "Token", "UnloadedModule", "VmCounters",
+    "X86CpuInformation", "XstateConfiguration", "XstateFeature",
+]  # fmt: skip
+
 PAGE_SIZE = 0x1000
+POINTER_SIZE = {"x86": 4, "amd64": 8, "arm64": 8}
+"""Bytes of a pointer in a process of the architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +45,8 @@ class SystemInformation:
     csd_version: str
     """Service pack text, empty when there is none."""
     suite_mask: int
-    processor_features: tuple[int, int]
-    """Bit n says what IsProcessorFeaturePresent(n) returns (two 64-bit words)."""
+    processor_features: tuple[int, int] | None
+    """Bit n says what IsProcessorFeaturePresent(n) returns (two 64-bit words). None on x86, which has ``x86_cpu``."""
     build_string: str
     """MiscInfo BuildString, at most 259 UTF-16 units."""
     time_zone_id: int
@@ -51,7 +62,7 @@ class SystemInformation:
     allocation_granularity: int
     minimum_user_mode_address: int
     maximum_user_mode_address: int
-    """Last byte that user code may use: 0x7FFFFFFEFFFF on amd64."""
+    """Last byte that user code may use: 0x7FFFFFFEFFFF on amd64 and arm64, 0x7FFEFFFF on x86."""
     timer_resolution: int
     """100 ns units."""
     available_pages: int
@@ -59,6 +70,15 @@ class SystemInformation:
     commit_limit: int
     peak_commitment: int
     """System-wide commit figures, in pages."""
+    xstate: XstateConfiguration | None = None
+    """None: the system saves no extended processor state."""
+    x86_cpu: X86CpuInformation | None = None
+    """Of an x86 target."""
+
+    @property
+    def pointer_size(self) -> int:
+        """Bytes of a pointer in the target process: 4 or 8."""
+        return POINTER_SIZE[self.architecture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +116,6 @@ class ProcessInformation:
     cookie: int
     command_line: str
     vm: VmCounters
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """A processor context: CONTEXT by its field names, without its flags.
-
-    ``registers`` holds every integer, control, segment and debug register under the CONTEXT field name (amd64: Rax ..
-    R15, Rip, EFlags, SegCs .., Dr0 .. Dr3, Dr6, Dr7, MxCsr), in a fixed order. ``fxsave`` is the 512-byte FXSAVE image
-    (FltSave). ``context_flags`` is what the record says it holds.
-    """
-
-    registers: tuple[tuple[str, int], ...]
-    fxsave: bytes
-    context_flags: int
-
-    def __getitem__(self, name: str) -> int:
-        """The register's value. Raises KeyError for a name that this architecture does not have."""
-        return dict(self.registers)[name]
-
-    def as_mapping(self) -> Mapping[str, int]:
-        return dict(self.registers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +237,74 @@ class Handle:
 
 
 @dataclass(frozen=True, slots=True)
+class HandleOperation:
+    """One step of handle tracing (AVRF_HANDLE_OPERATION, avrfsdk.h)."""
+
+    handle: int
+    process_id: int
+    thread_id: int
+    operation_type: int
+    """1 open, 2 close, 3 bad reference."""
+    index: int
+    return_addresses: tuple[int, ...]
+    """Innermost first, at most 32."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionEntry:
+    """RUNTIME_FUNCTION of amd64 (winnt.h): RVAs from the table's BaseAddress."""
+
+    begin_address: int
+    end_address: int
+    unwind_data: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTable:
+    """A dynamic function table: what RtlAddFunctionTable told the system about generated code."""
+
+    minimum_address: int
+    maximum_address: int
+    base_address: int
+    native: bytes = field(repr=False)
+    """The operating system's own descriptor (DYNAMIC_FUNCTION_TABLE), as it lies in memory; all of a process are of one
+    size."""
+    entries: tuple[FunctionEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SidAndAttributes:
+    sid: bytes
+    """The SID as it lies in memory (winnt.h SID): revision, count, authority, sub-authorities."""
+    attributes: int
+    """SE_GROUP_* of a group, 0 of the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class LuidAndAttributes:
+    luid: int
+    """LowPart and HighPart as one number."""
+    attributes: int
+    """SE_PRIVILEGE_*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token that the process or one of its threads runs under."""
+
+    token_id: int
+    """Process id of the process's primary token, thread id of a thread's impersonation token."""
+    handle: int
+    token_type: int
+    """TokenPrimary 1, TokenImpersonation 2."""
+    user: SidAndAttributes
+    groups: tuple[SidAndAttributes, ...]
+    privileges: tuple[LuidAndAttributes, ...]
+    statistics: bytes
+    """TOKEN_STATISTICS, 56 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExceptionEvent:
     """The last event, when it is an exception (EXCEPTION_RECORD64 and the context it happened in)."""
 
@@ -279,6 +346,12 @@ class ProcessSnapshot:
     """Ascending by value."""
     exception: ExceptionEvent | None
     """None: the target was stopped without an exception, which is legal."""
+    function_tables: tuple[FunctionTable, ...] = ()
+    """In the order that the operating system lists them."""
+    handle_operations: tuple[HandleOperation, ...] = ()
+    """Oldest first; none when handle tracing is off."""
+    tokens: tuple[Token, ...] = ()
+    """What the writer is told of tokens."""
 
     @cached_property
     def _starts(self) -> list[int]:

@@ -9,10 +9,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..plan.request import Request, format_flag_names
+from ..plan.request import Request, UserStream, format_flag_names
 from .model import PAGE_SIZE, MemoryRun, ProcessSnapshot
 from .system import PhysicalRun, SystemSnapshot
-from .truth_members import NUMBER, SNAPSHOT, TEXT, Kind, TruthError, Where, members_of, optional
+from .truth_members import (
+    BYTES,
+    NOTHING,
+    NUMBER,
+    TEXT,
+    Kind,
+    Later,
+    TruthError,
+    Where,
+    list_of,
+    members_of,
+    object_of,
+    optional,
+    read_members,
+    write_members,
+)
+from .truth_process import SNAPSHOT, SNAPSHOT_LATER
 from .truth_system import SYSTEM_SNAPSHOT
 
 __all__ = [
@@ -28,6 +44,7 @@ REQUEST_FILE = "request.json"
 
 _HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
 _KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
+_USER_STREAMS = list_of(object_of(UserStream, {"type": NUMBER, "data": BYTES}))
 _HOLE = bytes(1 << 16)
 """Zeros of at least this length become a hole in ``memory.bin``."""
 
@@ -75,6 +92,8 @@ def _document(snapshot: Snapshot, source: str) -> dict[str, Any]:
     document: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
     for name, kind in (SYSTEM_SNAPSHOT if kernel else SNAPSHOT).items():
         document[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
+    if not kernel:
+        document |= write_members(snapshot, {}, SNAPSHOT_LATER)
     return document
 
 
@@ -103,7 +122,7 @@ def _move_in(staging: Path, directory: Path) -> None:
 
 def load(directory: Path) -> ProcessSnapshot:
     """The user-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
-    values, where = _load(directory, SNAPSHOT, _HEAD)
+    values, where = _load(directory, SNAPSHOT, _HEAD, SNAPSHOT_LATER)
     index = [(row["start"], row["size"], row["offset"]) for row in values["memory"]]
     values["memory"] = tuple(
         MemoryRun(start, data) for start, data in _read_memory(directory / MEMORY_FILE, index, where, "start")
@@ -131,14 +150,16 @@ def load_snapshot(directory: Path) -> Snapshot:
     return load_system(directory) if kernel else load(directory)
 
 
-def _load(directory: Path, members: Mapping[str, Kind], head: Mapping[str, Any]) -> tuple[dict[str, Any], Where]:
+def _load(
+    directory: Path, members: Mapping[str, Kind], head: Mapping[str, Any], later: Mapping[str, Later] = NOTHING
+) -> tuple[dict[str, Any], Where]:
     path = directory / TRUTH_FILE
     where = Where(path, "")
-    document = members_of(_read_json(path), where, [*head, "source", *members])
+    document = members_of(_read_json(path), where, [*head, "source", *members], later)
     for name, value in head.items():
         if document[name] != value:
             raise (where / name).error(f"expected {json.dumps(value)}, found {json.dumps(document[name])[:40]}")
-    return {name: kind.read(document[name], where / name) for name, kind in members.items()}, where
+    return read_members(document, where, members, later), where
 
 
 def source_of(directory: Path) -> str:
@@ -196,7 +217,7 @@ def load_request(directory: Path) -> Request | None:
         "format", "version", "qualifier", "qualifier_value", "format_flags", "format_flags_value", "comment",
         "profile", "file",
     )  # fmt: skip
-    document = members_of(_read_json(path), where, members)
+    document = members_of(_read_json(path), where, members, ("user_streams",))
     if document["format"] != "dumptruth-request" or document["version"] != 1:
         raise (where / "format").error('expected "dumptruth-request", version 1')
     return Request(
@@ -204,21 +225,25 @@ def load_request(directory: Path) -> Request | None:
         format_flags=NUMBER.read(document["format_flags_value"], where / "format_flags_value"),
         comment=optional(TEXT).read(document["comment"], where / "comment"),
         profile=TEXT.read(document["profile"], where / "profile"),
+        user_streams=_USER_STREAMS.read(document.get("user_streams", []), where / "user_streams"),
     )
 
 
 def _request_document(request: Request, file: str) -> dict[str, Any]:
-    return {
+    document = {
         "format": "dumptruth-request",
         "version": 1,
         "qualifier": request.qualifier_name,
         "qualifier_value": int(request.qualifier),
         "format_flags": format_flag_names(request.format_flags),
         "format_flags_value": int(request.format_flags),
-        "comment": request.comment,
+        "comment": request.comment_text,
         "profile": str(request.profile),
         "file": file,
     }
+    if request.user_streams:
+        document["user_streams"] = _USER_STREAMS.write(request.user_streams)
+    return document
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

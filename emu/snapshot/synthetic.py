@@ -24,15 +24,19 @@ from .model import (
     PAGE_SIZE,
     Context,
     ExceptionEvent,
+    FunctionTable,
     Handle,
+    HandleOperation,
     Module,
     ProcessInformation,
     ProcessSnapshot,
     SystemInformation,
     Thread,
+    Token,
     UnloadedModule,
     VmCounters,
 )
+from .processor_state import AMD64_REGISTERS
 from .synthetic_image import FIRST_DLL, IMAGE_STRIDE, TEXT, image_pages, synthetic_module
 from .synthetic_pages import MAXIMUM_USER_ADDRESS, Pages, address_space, pattern
 
@@ -51,14 +55,6 @@ EXTRA = 0x300_0000_0000
 
 TIME = 133_500_000_000_000_000  # 2024-01-17 in FILETIME
 SECOND = 10_000_000
-
-AMD64_REGISTERS = (
-    "SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags", "Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7",
-    "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
-    "Rip", "MxCsr",
-)  # fmt: skip
-"""In the order of oracle/truth-format.md."""
-
 
 def amd64_context(**registers: int) -> Context:
     """A full amd64 context: the named registers, and what Windows gives a fresh user-mode thread in the others.
@@ -136,6 +132,9 @@ def synthetic_process(
     exception_information: Sequence[int] = (0, 0x10),
     exception_flags: int = 0,
     exception_record: int = 0,
+    function_tables: Sequence[FunctionTable] = (),
+    handle_operations: Sequence[HandleOperation] = (),
+    tokens: Sequence[Token] = (),
     system: SystemInformation | None = None,
     time: int = TIME,
 ) -> ProcessSnapshot:
@@ -193,6 +192,9 @@ def synthetic_process(
         unreadable=unreadable,
         handles=tuple((_handle(i) for i in range(handles)) if handle_list is None else handle_list),
         exception=event,
+        function_tables=tuple(function_tables),
+        handle_operations=tuple(handle_operations),
+        tokens=tuple(tokens),
     )
 
 

@@ -17,10 +17,8 @@ from .system import (
 )
 from .truth_members import (
     BYTES,
-    CONTEXT,
     HEX,
     NUMBER,
-    REGISTERS,
     TEXT,
     Kind,
     Where,
@@ -30,6 +28,7 @@ from .truth_members import (
     optional,
     pair_of,
 )
+from .truth_process import CONTEXT, REGISTERS
 
 _SYSTEM = object_of(
     KernelSystem,

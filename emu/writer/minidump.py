@@ -108,8 +108,9 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
         streams[_S.ThreadNamesStream] = names
     in_front = [*streams.values(), strings, exception_context, contexts, code_views]
     if plan.comment is not None:
-        streams[_S.CommentStreamW] = _comment(plan.comment)
-        in_front.append(streams[_S.CommentStreamW])
+        kind, section = _comment(plan.comment)
+        streams[kind] = section
+        in_front.append(section)
 
     behind: list[Section] = []
     if plan.has(_S.HandleDataStream):
@@ -149,10 +150,13 @@ def _add_header(section: Section, snapshot: ProcessSnapshot, plan: Plan, directo
     }, zero=["CheckSum"])  # fmt: skip
 
 
-def _comment(text: str) -> Section:
-    """CommentStreamW: raw UTF-16LE with a NUL at its end, no length (spec 3.2)."""
-    data = utf16(text)
-    section = Section("CommentW")
-    fields = {"Text": (0, len(data)), "Terminator": (len(data), 2)}
-    section.add("CommentW", "CommentStreamW", data + b"\0\0", fields=fields)
-    return section
+def _comment(comment: str | bytes) -> tuple[StreamType, Section]:
+    """CommentStreamW, raw UTF-16LE, or CommentStreamA, raw ANSI: a NUL at its end, no length (spec 3.2)."""
+    kind, name, end = (_S.CommentStreamA, "CommentA", b"\0") if isinstance(comment, bytes) else (
+        _S.CommentStreamW, "CommentW", b"\0\0"
+    )  # fmt: skip
+    data = comment if isinstance(comment, bytes) else utf16(comment)
+    section = Section(name)
+    fields = {"Text": (0, len(data)), "Terminator": (len(data), len(end))}
+    section.add(name, kind.name, data + end, fields=fields)
+    return kind, section

@@ -9,17 +9,54 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.plan.request import Request, UserStream
+from dumptruth.emu.snapshot.model import (
+    FunctionEntry,
+    FunctionTable,
+    HandleOperation,
+    LuidAndAttributes,
+    ProcessSnapshot,
+    SidAndAttributes,
+    Token,
+    X86CpuInformation,
+    XstateConfiguration,
+    XstateFeature,
+)
 from dumptruth.emu.snapshot.store import TruthError, load, load_request, save, save_request, source_of
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process, synthetic_system
 
 CRASHED = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
+SID = bytes.fromhex("010100000000000512000000")
+XSTATE = XstateConfiguration(7, (XstateFeature(0, 160), XstateFeature(160, 256), XstateFeature(576, 256)))
+LATER = synthetic_process(
+    function_tables=[FunctionTable(0x1000, 0x2000, 0, bytes(range(136)), (FunctionEntry(0x1000, 0x1010, 0x1800),))],
+    handle_operations=[HandleOperation(4, 0x1234, 0x1238, 1, 7, (0x7FF600001000, 0x7FF600001100))],
+    tokens=[
+        Token(0x1234, 0x60, 1, SidAndAttributes(SID, 0), (SidAndAttributes(SID, 7),), (LuidAndAttributes(19, 2),),
+              bytes(56)),
+    ],
+    system=synthetic_system(
+        xstate=XSTATE, processor_features=None, x86_cpu=X86CpuInformation("GenuineIntel", 0x506E3, 0xBFEBFBFF, 0)
+    ),
+)  # fmt: skip
+CONTEXTS = [
+    {"xstate": ()},
+    {"xstate": ((2, bytes(range(256))), (9, b"\1" + bytes(7)))},
+    {"float_save": bytes(range(112))},
+    {"fxsave": b"", "v": bytes(512)},
+]
 SNAPSHOTS = {
     "crashed": CRASHED,
     "stopped": synthetic_process(exception=False),
     "empty": synthetic_process(threads=0, modules=0, unloaded=0, handles=0, exception=False),
     "bare modules": synthetic_process(version_info=False, code_view=False),
+    "later members": LATER,
+    **{
+        f"context {index}": replace(CRASHED, threads=tuple(
+            replace(thread, context=replace(thread.context, **parts)) for thread in CRASHED.threads  # type: ignore[arg-type]
+        ))
+        for index, parts in enumerate(CONTEXTS)
+    },
     "odd names": synthetic_process(module_names=["C:\\a\u00e9\U0001f600\ud800.exe"], thread_names=["", "\u4e2d\0x"]),
 }
 
@@ -74,6 +111,7 @@ REQUESTS = [
     Request(DEBUG_DUMP_DEFAULT, 0x80000000, "caf\u00e9", "refuse"),
     Request(DEBUG_DUMP_SMALL, 0x30000C07),
     Request(77, 0x00200000),
+    Request(DEBUG_DUMP_SMALL, user_streams=(UserStream(0x10000, b"\0\xff"), UserStream(0xFFFFFFFF, b""))),
 ]
 
 
@@ -92,6 +130,37 @@ def test_a_request_names_its_flags_and_the_number_with_two_names_by_context(tmp_
     assert names(0x10000000) == ["DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES"]
     assert names(0x30000000) == ["DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES", "DEBUG_FORMAT_WRITE_CAB"]
     assert names(0x00200000) == ["0x00200000"]
+
+
+def test_an_ansi_comment_is_kept_as_its_text(tmp_path: Path) -> None:
+    save_request(Request(DEBUG_DUMP_SMALL, comment=b"caf\xe9 \x80\x81"), tmp_path)
+    assert load_request(tmp_path) == Request(DEBUG_DUMP_SMALL, comment="caf\u00e9 \u20ac\x81")
+
+
+def test_a_truth_without_anything_new_is_written_as_before(tmp_path: Path) -> None:
+    save(CRASHED, tmp_path / "t", request=Request(DEBUG_DUMP_SMALL))
+    document = json.loads((tmp_path / "t" / "truth.json").read_text(encoding="utf-8"))
+    assert {"function_tables", "handle_operations", "tokens"}.isdisjoint(document)
+    assert set(document["threads"][0]["context"]) == {"context_flags", "registers", "fxsave"}
+    assert "user_streams" not in json.loads((tmp_path / "t" / "request.json").read_text(encoding="utf-8"))
+
+
+def test_the_new_members_have_the_form_that_the_format_describes(tmp_path: Path) -> None:
+    save(LATER, tmp_path / "t", request=REQUESTS[-1])
+    document = json.loads((tmp_path / "t" / "truth.json").read_text(encoding="utf-8"))
+    assert document["function_tables"][0]["native"].startswith("000102")
+    assert document["function_tables"][0]["entries"] == [
+        {"begin_address": 4096, "end_address": 4112, "unwind_data": 6144}
+    ]
+    assert document["handle_operations"] == [
+        {"handle": "0x4", "process_id": 4660, "thread_id": 4664, "operation_type": 1, "index": 7,
+         "return_addresses": ["0x7ff600001000", "0x7ff600001100"]}
+    ]  # fmt: skip
+    assert document["tokens"][0]["privileges"] == [{"luid": "0x13", "attributes": 2}]
+    assert document["system"]["xstate"]["enabled_features"] == "0x7"
+    assert document["system"]["processor_features"] is None
+    request = json.loads((tmp_path / "t" / "request.json").read_text(encoding="utf-8"))
+    assert request["user_streams"] == [{"type": 65536, "data": "00ff"}, {"type": 4294967295, "data": ""}]
 
 
 def edit(tmp_path: Path, change: Any) -> Path:
