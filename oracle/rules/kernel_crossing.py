@@ -287,6 +287,10 @@ def shared_data(case: KernelCase) -> Checks:
             yield bad(f"header, {name}", f"{value:#x}", f"{header[name]:#x}", header.span_of(name))
 
 
+_PCIDS: Final = 0x1000
+"""Low bits of Cr3 that are a process-context identifier (Intel SDM volume 3, 2.5; spec kernel-mode 6.1 A11)."""
+
+
 @kernel_rule(
     "KXCT-DTB-001",
     "A small dump's root is that of its process, and of its processor",
@@ -296,7 +300,9 @@ def shared_data(case: KernelCase) -> Checks:
     applies=lambda case: case.dump.type == TRIAGE and with_debugger_data(case),
 )
 def saved_roots(case: KernelCase) -> Checks:
-    """DirectoryTableBase of the saved EPROCESS, and Cr3 of the saved KPRCB on amd64."""
+    """DirectoryTableBase of the saved EPROCESS, and Cr3 of the saved KPRCB on amd64. Low bits that hold a PCID are
+    another writer's to store or to clear.
+    """
     dump, header, record = case.dump, header_of(case.dump), debugger_data(case)
     root, span = header["DirectoryTableBase"], header.span_of("DirectoryTableBase")
     places = [("process", record["OffsetEprocessDirectoryTableBase"], "DirectoryTableBase of the saved EPROCESS")]
@@ -306,7 +312,8 @@ def saved_roots(case: KernelCase) -> Checks:
         held = saved_field(case, block, offset, dump.pointer)
         if held is None:
             continue
-        if held[0] == root:
+        differing = held[0] ^ root
+        if not differing or (not own(case) and dump.architecture == "amd64" and differing < _PCIDS):
             yield ok(f"header, DirectoryTableBase: {name}")
         else:
             yield bad("header, DirectoryTableBase", f"{held[0]:#x}, {name}", f"{root:#x}", span, held[1])

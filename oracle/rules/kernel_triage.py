@@ -245,13 +245,19 @@ def small(case: KernelCase) -> Checks:
         yield bad("SizeOfDump", f"at most {_SMALL:#x}", f"{size:#x}", _header(case).span_of("SizeOfDump"))
 
 
+_FIRST_MEASURED: Final = 19041
+"""The oldest build whose room was measured and follows the recipe: 9600 fills a file of fixed size, and what the builds
+between the two do is not known (spec kernel-mode 3.7).
+"""
+
+
 @kernel_rule(
     "KTRI-ROOM-001",
     "The room before the end marker is what alignment was reserved for, and empty",
     Level.MUST,
     spec("3.8 steps 7 and 8, 6.1 A17 [S 72/72]", Grade.OBSERVED),
     needs=("triage", "triage.data"),
-    applies=lambda case: case.dump.bits == 64 and (own(case) or case.dump.build > 9600),
+    applies=lambda case: case.dump.bits == 64 and (own(case) or case.dump.build >= _FIRST_MEASURED),
 )
 def room(case: KernelCase) -> Checks:
     """The first marker stands where the blocks would have ended, had each been padded to 8. Layout B goes on with zeros
