@@ -15,6 +15,7 @@ from typing import IO
 
 from .constants import FormatFlag, Hresult, SessionClass, hresult_from_win32
 from .plan.kernel import KernelPlan
+from .plan.legacy import LegacyPlan, is_legacy
 from .plan.request import DumpRefused, KernelProfile, Profile, Request
 from .plan.user import Plan
 from .snapshot.model import ProcessSnapshot
@@ -24,8 +25,11 @@ from .writer.kernel_dump import KernelDump, KernelWriteResult
 from .writer.layout import LayoutError, LayoutMap
 from .writer.minidump import Minidump, WriteResult
 from .writer.sinks import FileHandle, FileSink, HandleSink
+from .writer.userdump import UserDump, UserDumpResult
 
 Name = str | bytes | os.PathLike[str]
+Dump = Minidump | UserDump | KernelDump
+Written = WriteResult | UserDumpResult | KernelWriteResult
 
 _HRESULTS = {  # the system codes that Windows' own file calls give in these cases (winerror.h)
     errno.ENOENT: Hresult.ERROR_PATH_NOT_FOUND,  # a file is created: what is missing is its folder
@@ -60,7 +64,7 @@ class DumpResult:
     """A dump that was written: the plan with its reasons, the map of every byte, and what people should know."""
 
     hresult: int
-    planned: Plan | KernelPlan
+    planned: Plan | LegacyPlan | KernelPlan
     layout: LayoutMap
     warnings: tuple[str, ...]
     path: Path | None
@@ -68,16 +72,23 @@ class DumpResult:
 
     @property
     def plan(self) -> Plan:
-        """The plan of a user-mode dump. Raises TypeError when the dump is a kernel's."""
+        """The plan of a user minidump. Raises TypeError when the dump is another."""
         if not isinstance(self.planned, Plan):
-            raise TypeError("a kernel-mode dump has a kernel_plan")
+            raise TypeError("only a user minidump has a plan")
+        return self.planned
+
+    @property
+    def legacy_plan(self) -> LegacyPlan:
+        """The plan of a legacy full user dump. Raises TypeError when the dump is another."""
+        if not isinstance(self.planned, LegacyPlan):
+            raise TypeError("only a legacy full user dump has a legacy_plan")
         return self.planned
 
     @property
     def kernel_plan(self) -> KernelPlan:
         """The plan of a kernel-mode dump. Raises TypeError when the dump is a process's."""
         if not isinstance(self.planned, KernelPlan):
-            raise TypeError("a user-mode dump has a plan")
+            raise TypeError("only a kernel-mode dump has a kernel_plan")
         return self.planned
 
     @property
@@ -190,9 +201,11 @@ class DebugClient:
             raise DumpWriteError(hresult_of(error), f"{where}: {error.strerror or error}") from error
         return DumpResult(Hresult.S_OK, written.plan, written.layout, written.warnings + warnings, path)
 
-    def _dump(self, request: Request) -> Minidump | KernelDump:
+    def _dump(self, request: Request) -> Dump:
         if isinstance(self._snapshot, SystemSnapshot):
             return KernelDump(self._snapshot, request, faults=self._faults)
+        if is_legacy(request):
+            return UserDump(self._snapshot, request, faults=self._faults)
         return Minidump(self._snapshot, request, faults=self._faults)
 
     def _path(self, name: Name | None) -> Path:
@@ -208,7 +221,7 @@ class DebugClient:
         return self._start_directory / path
 
 
-def _emit(dump: Minidump | KernelDump, sink: FileSink | HandleSink) -> WriteResult | KernelWriteResult:
+def _emit(dump: Dump, sink: FileSink | HandleSink) -> Written:
     """Write and commit, or leave no trace."""
     try:
         result = dump.emit(sink)

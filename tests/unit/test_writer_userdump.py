@@ -1,0 +1,183 @@
+"""The legacy full user-mode dump, byte by byte, by a decoder of its own (spec user-mode 2.6)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dumptruth.emu.client import DebugClient
+from dumptruth.emu.constants import (
+    DEBUG_DUMP_DEFAULT,
+    DEBUG_DUMP_SMALL,
+    DEBUG_FORMAT_USER_SMALL_HANDLE_DATA,
+    MEM_COMMIT,
+    PAGE_GUARD,
+    PAGE_READWRITE,
+    Hresult,
+)
+from dumptruth.emu.plan.request import DumpRefused, Profile, Request
+from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.writer.layout import LayoutError
+from dumptruth.emu.writer.minidump import dump_bytes
+from dumptruth.emu.writer.userdump import user_dump_bytes
+
+SNAPSHOT = synthetic_process(threads=3, modules=3, module_names=["C:\\Größe\\näh.exe", "C:\\a.dll"])
+NAMES = (
+    "Signature", "ValidDump", "MajorVersion", "MinorVersion", "MachineImageType", "ThreadCount", "ModuleCount",
+    "MemoryRegionCount", "ThreadOffset", "ModuleOffset", "DataOffset", "MemoryRegionOffset", "DebugEventOffset",
+    "ThreadStateOffset", "VersionInfoOffset", "Spare1",
+)  # fmt: skip
+
+
+def request(**members: Any) -> Request:
+    return Request(DEBUG_DUMP_DEFAULT, profile=Profile.LEGACY, **members)
+
+
+def dumped(snapshot: ProcessSnapshot = SNAPSHOT) -> tuple[bytes, dict[str, int]]:
+    data, _ = user_dump_bytes(snapshot, request())
+    return data, dict(zip(NAMES, struct.unpack_from("<8I8Q", data), strict=True))
+
+
+def test_the_header_is_that_of_a_64_bit_process() -> None:
+    data, header = dumped()
+    assert data[:8] == b"USERDU64"
+    assert (header["MajorVersion"], header["MinorVersion"]) == (10, 0)
+    assert header["MachineImageType"] == 0x8664
+    assert (header["ThreadCount"], header["ModuleCount"], header["Spare1"]) == (3, 3, 0)
+    assert struct.unpack_from("<iI", data, header["VersionInfoOffset"]) == (1, 64)
+
+
+def test_sections_follow_each_other_without_a_gap() -> None:
+    data, header = dumped()
+    version, threads, contexts = header["VersionInfoOffset"], header["ThreadStateOffset"], header["ThreadOffset"]
+    assert version == 96
+    assert threads == version + 8
+    assert contexts == threads + 3 * 80
+    assert header["ModuleOffset"] == contexts + 3 * 1232
+    assert header["DebugEventOffset"] == header["MemoryRegionOffset"] + 48 * header["MemoryRegionCount"]
+    assert header["DataOffset"] == header["DebugEventOffset"] + 176
+    assert len(data) == header["DataOffset"] + sum(
+        region.size for region in SNAPSHOT.regions if SNAPSHOT.read(region.base, 1) is not None
+    )
+
+
+def test_threads_and_contexts_are_in_one_order() -> None:
+    data, header = dumped()
+    for index, thread in enumerate(SNAPSHOT.threads):
+        at = header["ThreadStateOffset"] + 80 * index
+        assert struct.unpack_from("<4I8Q", data, at) == (
+            thread.thread_id, thread.suspend_count, thread.priority_class, thread.priority & 0xFFFFFFFF, thread.teb,
+            *[0] * 7,
+        )  # fmt: skip
+        context = header["ThreadOffset"] + 1232 * index
+        assert struct.unpack_from("<I", data, context + 0x30) == (thread.context.context_flags,)
+        assert struct.unpack_from("<Q", data, context + 0xF8) == (thread.context["Rip"],)
+
+
+def test_module_names_are_ansi_and_as_long_as_they_say() -> None:
+    data, header = dumped()
+    at = header["ModuleOffset"]
+    for module in SNAPSHOT.modules:
+        base, size, length = struct.unpack_from("<QII", data, at)
+        assert (base, size) == (module.base, module.size)
+        assert data[at + 16 : at + 16 + length].decode("cp1252") == module.name
+        at += 16 + length
+    assert at == header["MemoryRegionOffset"]
+
+
+def test_the_regions_are_all_that_is_accessible_and_their_bytes_follow_each_other() -> None:
+    data, header = dumped()
+    at, place, found = header["DataOffset"], header["MemoryRegionOffset"], []
+    for index in range(header["MemoryRegionCount"]):
+        row = struct.unpack_from("<QQIIQIIII", data, place + 48 * index)
+        region = SNAPSHOT.region_at(row[0])
+        assert region is not None
+        assert row == (
+            region.base, region.allocation_base, region.allocation_protect, 0, region.size, region.state,
+            region.protect, region.type, 0,
+        )  # fmt: skip
+        assert data[at : at + region.size] == SNAPSHOT.read(region.base, region.size)
+        at += region.size
+        found.append(region)
+    assert at == len(data)
+    assert found == [
+        region
+        for region in SNAPSHOT.regions
+        if region.state == MEM_COMMIT and not region.protect & PAGE_GUARD and region.protect & 0xFF != 1
+    ]
+    assert any(region.protect == PAGE_READWRITE | PAGE_GUARD for region in SNAPSHOT.regions)
+
+
+def test_the_event_is_the_exception() -> None:
+    data, header = dumped()
+    event = SNAPSHOT.exception
+    assert event is not None
+    words = struct.unpack_from("<IIII IIQQII 15Q II", data, header["DebugEventOffset"])
+    assert words[:4] == (1, SNAPSHOT.process.process_id, event.thread_id, 0)
+    assert words[4:10] == (event.code, event.flags, event.record, event.address, 2, 0)
+    assert words[10:25] == (*event.information, *[0] * 13)
+    assert words[25:] == (int(event.first_chance), 0)
+
+
+def test_without_an_exception_there_is_no_event() -> None:
+    data, header = dumped(synthetic_process(exception=False, threads=0, modules=0))
+    assert header["DebugEventOffset"] == 0
+    assert header["ThreadCount"] == header["ModuleCount"] == 0
+    assert header["DataOffset"] == header["MemoryRegionOffset"] + 48 * header["MemoryRegionCount"] < len(data)
+
+
+def test_every_byte_is_on_the_map_and_the_same_snapshot_gives_the_same_bytes() -> None:
+    data, result = user_dump_bytes(SNAPSHOT, request())
+    assert result.size == len(data)
+    assert sum(entry.size for entry in result.layout.entries) == len(data)
+    assert user_dump_bytes(SNAPSHOT, request())[0] == data
+    offset, size = result.layout.field("MemoryRegions[0]", "RegionSize")
+    assert int.from_bytes(data[offset : offset + size], "little") == result.plan.regions[0].size
+
+
+def test_comment_and_flags_have_no_place_and_that_is_said() -> None:
+    plain, _ = user_dump_bytes(SNAPSHOT, request())
+    asked = request(comment="why", format_flags=int(DEBUG_FORMAT_USER_SMALL_HANDLE_DATA))
+    data, result = user_dump_bytes(SNAPSHOT, asked)
+    assert data == plain
+    assert result.warnings == (
+        "DEBUG_FORMAT_USER_SMALL_HANDLE_DATA: no effect with DEBUG_DUMP_DEFAULT",
+        "the USERDUMP format has no place for a comment; it is left out",
+    )
+
+
+def test_unreadable_memory_refuses_the_dump() -> None:
+    snapshot = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
+    with pytest.raises(DumpRefused, match="0x30000000000") as refused:
+        user_dump_bytes(snapshot, request())
+    assert refused.value.hresult == Hresult.ERROR_PARTIAL_COPY
+
+
+def test_what_the_format_cannot_hold_is_an_error() -> None:
+    assert SNAPSHOT.exception is not None
+    broken = replace(SNAPSHOT, exception=replace(SNAPSHOT.exception, information=(0,) * 16))
+    with pytest.raises(LayoutError, match="16 parameters"):
+        user_dump_bytes(broken, request())
+    odd = replace(SNAPSHOT, system=replace(SNAPSHOT.system, architecture="alpha"))
+    with pytest.raises(DumpRefused, match="architecture alpha") as refused:
+        user_dump_bytes(odd, request())
+    assert refused.value.hresult == Hresult.E_NOTIMPL
+
+
+def test_the_client_writes_it_under_profile_legacy_and_minidumps_otherwise(tmp_path: Path) -> None:
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path, profile=Profile.LEGACY)
+    result = client.write("full.dmp", DEBUG_DUMP_DEFAULT)
+    assert (tmp_path / "full.dmp").read_bytes() == user_dump_bytes(SNAPSHOT, request())[0]
+    assert result.legacy_plan.regions
+    with pytest.raises(TypeError):
+        _ = result.plan
+    small = client.write("small.dmp", DEBUG_DUMP_SMALL)
+    assert (tmp_path / "small.dmp").read_bytes() == dump_bytes(SNAPSHOT, Request(DEBUG_DUMP_SMALL))[0]
+    with pytest.raises(TypeError):
+        _ = small.legacy_plan
+    with pytest.raises(DumpRefused, match="no minidump"):
+        dump_bytes(SNAPSHOT, request())
