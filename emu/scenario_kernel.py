@@ -261,7 +261,13 @@ def run_kernel_scenario(
 
 
 def run_driver(
-    path: Path, ram: str | int = "16M", build: int = 26100, processors: int = 2, *, others: Sequence[Path] = ()
+    path: Path,
+    ram: str | int = "16M",
+    build: int = 26100,
+    processors: int = 2,
+    touched: str | int = 0,
+    *,
+    others: Sequence[Path] = (),
 ) -> SystemSnapshot:
     """Load a driver (.sys) of the user's, after ``others``, and run the system until it crashes.
 
@@ -271,6 +277,7 @@ def run_driver(
         ram=_size(ram),
         processors=processors,
         build=build,
+        touched=_size(touched),
         task=GuestTask(ticks=DRIVER_TICKS),
         drivers=(*others, path),
     )

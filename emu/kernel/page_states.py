@@ -26,21 +26,28 @@ class Frames:
 
 def frames_in_use(memory: PhysicalMemory, roots: list[int]) -> list[Frames]:
     """Every frame that the tables at ``roots`` map or consist of, each once: the first mapping met tells its PTE."""
-    seen: set[int] = set()
+    met = bytearray(memory.size // PAGE_SIZE)
     found: list[Frames] = []
     for root in roots:
-        for frame, count, pte in _walk(memory, root):
-            for number in range(count):
-                page = frame + number
-                if page in seen:
-                    continue
-                seen.add(page)
+        for first, count, pte in _walk(memory, root):
+            for base, length in _unmet(met, first, first + count):
+                at = pte + 8 * (base - first)
                 last = found[-1] if found else None
-                if last and last.base + last.count == page and last.pte + 8 * last.count == pte + 8 * number:
-                    last.count += 1
+                if last and last.base + last.count == base and last.pte + 8 * last.count == at:
+                    last.count += length
                 else:
-                    found.append(Frames(page, 1, pte + 8 * number, PageState.ACTIVE))
+                    found.append(Frames(base, length, at, PageState.ACTIVE))
     return found
+
+
+def _unmet(met: bytearray, base: int, end: int) -> Iterator[tuple[int, int]]:
+    """The runs of ``[base, end)`` that no mapping was met of; from now on there was one."""
+    while (first := met.find(0, base, end)) >= 0:
+        base = met.find(1, first, end)
+        if base < 0:
+            base = end
+        met[first:base] = b"\1" * (base - first)
+        yield first, base - first
 
 
 def database_pages(frames: list[Frames]) -> list[int]:
@@ -62,6 +69,9 @@ def _walk(memory: PhysicalMemory, root: int) -> Iterator[tuple[int, int, int]]:
 
 def _walk_table(memory: PhysicalMemory, table: int, va: int, shift: int) -> Iterator[tuple[int, int, int]]:
     entries = memory.view[table : table + PAGE_SIZE].cast("Q").tolist()
+    if shift == 12:
+        yield from _rows(entries, pte_address(va))
+        return
     for index in range(ENTRIES):
         entry = entries[index]
         if not entry & PRESENT or (shift == 39 and index == SELF_MAP_INDEX):
@@ -69,9 +79,7 @@ def _walk_table(memory: PhysicalMemory, table: int, va: int, shift: int) -> Iter
         at = va | index << shift
         if shift == 39 and index >= ENTRIES // 2:
             at |= _SIGN
-        if shift == 12:
-            yield (entry & FRAME) // PAGE_SIZE, 1, pte_address(at)
-        elif shift < 39 and entry & LARGE:
+        if shift < 39 and entry & LARGE:
             size = 1 << shift
             yield (entry & FRAME & ~(size - 1)) // PAGE_SIZE, size // PAGE_SIZE, pte_address(at)
         else:
@@ -80,3 +88,17 @@ def _walk_table(memory: PhysicalMemory, table: int, va: int, shift: int) -> Iter
                 mapped_by = pte_address(mapped_by)
             yield (entry & FRAME) // PAGE_SIZE, 1, mapped_by
             yield from _walk_table(memory, entry & FRAME, at, shift - 9)
+
+
+def _rows(entries: list[int], pte: int) -> Iterator[tuple[int, int, int]]:
+    """What a table of 4 KiB pages maps, its first entry at ``pte``; frames that follow each other as one run."""
+    first = count = 0
+    for index, entry in enumerate(entries):
+        frame = (entry & FRAME) // PAGE_SIZE
+        if count and (not entry & PRESENT or frame != first + count):
+            yield first, count, pte + 8 * (index - count)
+            count = 0
+        if entry & PRESENT:
+            first, count = (first, count + 1) if count else (frame, 1)
+    if count:
+        yield first, count, pte + 8 * (ENTRIES - count)

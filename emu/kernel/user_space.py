@@ -12,6 +12,7 @@ from ..process.layouts import PEB, TEB, Layout
 from .boot_block import KUSER_USER, PageState, Program
 from .images import LoadedImage
 from .page_states import Frames
+from .physical_memory import PhysicalMemory
 from .system_space import SystemSpace, pages_of, pte_address
 
 PEB_ADDRESS = 0x6B_5F20_0000
@@ -96,9 +97,13 @@ def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage)
     for number, what in enumerate(plan.programs):
         process.threads.append(_create_thread(space, tables, number, what))
     if plan.private_pages:
-        pa = _map_high(space, tables, PRIVATE_MEMORY, plan.private_pages)
-        for page in range(plan.private_pages):
-            space.memory.write(pa + page * PAGE_SIZE, private_page(plan.process_id, page))
+        number = 0
+        for pa, count in _allocate_high(space.memory, plan.private_pages):
+            va = PRIVATE_MEMORY + number * PAGE_SIZE
+            tables.map(va, pa, count, write=True, user=True, execute=False)
+            for page in range(count):
+                space.memory.write(pa + page * PAGE_SIZE, private_page(plan.process_id, number + page))
+            number += count
     if plan.transition_pages:
         process.transition.append(_trim(space, tables, plan))
     return process
@@ -150,15 +155,19 @@ def _map_new(space: SystemSpace, tables: PageTables, va: int, count: int) -> int
     return pa
 
 
-def _map_high(space: SystemSpace, tables: PageTables, va: int, count: int) -> int:
-    """As _map_new, from above 4 GiB where there is such memory."""
-    memory = space.memory
-    try:
-        pa = memory.allocate_within(count, first=_FOUR_GIB, end=memory.size // PAGE_SIZE)
-    except RamExhausted:
-        return _map_new(space, tables, va, count)
-    tables.map(va, pa, count, write=True, user=True, execute=False)
-    return pa
+def _allocate_high(memory: PhysicalMemory, count: int) -> list[tuple[int, int]]:
+    """(physical address, pages) of ``count`` pages in all: from above 4 GiB first, where there is such memory, and
+    those that the machine keeps for when all others are used up last. Raises RamExhausted.
+    """
+    found = []
+    for first, size in sorted(memory.free_runs(), key=lambda run: (run[0] < _FOUR_GIB, run[0] < memory.first, run[0])):
+        taken = min(size, count)
+        if taken:
+            found.append((memory.allocate_within(taken, first=first, end=first + taken), taken))
+            count -= taken
+    if count:
+        raise RamExhausted(f"no {count} free pages more")
+    return found
 
 
 def _set(tables: PageTables, address: int, layout: Layout, values: dict[str, int]) -> None:

@@ -204,10 +204,21 @@ def test_ram_build_and_processors_are_the_users(dumptruth: Any) -> None:
     assert dumptruth("check", "a.dmp", "--truth", "t").status == 0
 
 
+def test_the_user_says_how_much_of_the_ram_is_filled(dumptruth: Any) -> None:
+    assert dumptruth("run", "bugcheck-d1", "--ram", "64M", "--truth", "little").status == 0
+    assert dumptruth("run", "bugcheck-d1", "--ram", "64M", "--touched", "40M", "--truth", "much").status == 0
+    little, much = (Path(name, "memory.bin").stat().st_size for name in ("little", "much"))
+    assert little < 2 << 20
+    assert 40 << 20 < much < 44 << 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("bugcheck-d1", "--ram", "16X"), "16X"),
+        (("bugcheck-d1", "--ram", "16M", "--touched", "17M"), "0x1100000 bytes to touch: expected at most RAM"),
+        (("bugcheck-d1", "--ram", "16M", "--touched", "16M"), "16384 KiB of RAM are too small for this machine"),
+        (("null-read", "--touched", "16M"), "only a machine that is run takes --touched"),
         (("bugcheck-d1", "--ram", "4K"), "0x1000 bytes"),
         (("bugcheck-d1", "--build", 7601), "build 7601: expected one of 9600, 19041, 26100"),
         (("bugcheck-d1", "--processors", 0), "0 processors: expected 1 to 32"),
