@@ -137,9 +137,12 @@ class UserDump:
         self._layout = _lay_out(snapshot, self.plan, faults or Faults())
         self.layout = self._layout.freeze()
 
-    def emit(self, sink: Sink) -> UserDumpResult:
-        """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises."""
-        self._layout.emit(sink, last=("Header", "Signature"))
+    def emit(self, sink: Sink, *, in_order: bool = False) -> UserDumpResult:
+        """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises.
+
+        ``in_order``: without going back, to a sink that takes no patch and sees to it itself that a part is no whole.
+        """
+        self._layout.emit(sink, last=None if in_order else ("Header", "Signature"))
         return UserDumpResult(self.plan, self.layout, self.plan.warnings)
 
 
