@@ -2,14 +2,14 @@
 
 ``U32``, ``Wide``, ``str | None``, ``tuple[Thread, ...]``: the annotation of a member says how it is read. Nothing is
 guessed: an absent, unknown or mistyped member is an error that names the file and the member, because a judge that
-fills the gaps of a truth judges by its own invention.
+fills the gaps of a truth judges by its own invention. Only a member with a default may be absent.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -69,6 +69,12 @@ def byte_string(size: int | None = None) -> Reader:
     return read
 
 
+def nullable_byte_string(size: int) -> Reader:
+    """Exactly ``size`` bytes as ``byte_string`` reads them, or null, which reads as no bytes."""
+    inner = byte_string(size)
+    return lambda value, where: b"" if value is None else inner(value, where)
+
+
 def choice(*among: str) -> Reader:
     def read(value: Any, where: str) -> str:
         if value not in among:
@@ -111,30 +117,36 @@ Wide = Annotated[int, wide]
 Bytes = Annotated[bytes, byte_string()]
 
 
-def exact_members(value: Any, where: str, names: tuple[str, ...]) -> Mapping[str, Any]:
-    """A JSON object with the members ``names``, all of them and no other."""
+def exact_members(
+    value: Any, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Mapping[str, Any]:
+    """A JSON object with the members ``names``, all of them, perhaps some ``optional`` ones, and no other."""
     if not isinstance(value, dict):
         fail(where, "an object", shown(value))
     for name in names:
         if name not in value:
             fail(f"{where}.{name}", "a value", "none")
     for name in value:
-        if name not in names:
+        if name not in names and name not in optional:
             fail(f"{where}.{name}", "no such member", shown(value[name]))
     return value
 
 
 def build(cls: type[T], value: Any, where: str) -> T:
     """Read a JSON object as ``cls``. Raises TruthError."""
-    readers: dict[str, Reader] = _readers(cls)  # type: ignore[arg-type]  # a class is hashable
-    members = exact_members(value, where, tuple(readers))
-    return cls(**{name: read(members[name], f"{where}.{name}") for name, read in readers.items()})
+    readers, required = _readers(cls)  # type: ignore[arg-type]  # a class is hashable
+    members = exact_members(value, where, required, tuple(readers))
+    present = {name: read for name, read in readers.items() if name in members}
+    return cls(**{name: read(members[name], f"{where}.{name}") for name, read in present.items()})
 
 
 @cache
-def _readers(cls: type[Any]) -> dict[str, Reader]:
+def _readers(cls: type[Any]) -> tuple[dict[str, Reader], tuple[str, ...]]:
+    """A reader for each member of a class, and which of the members must be there."""
     hints = get_type_hints(cls, include_extras=True)
-    return {entry.name: _reader(hints[entry.name]) for entry in fields(cls) if entry.init}
+    members = [entry for entry in fields(cls) if entry.init]
+    required = tuple(entry.name for entry in members if entry.default is MISSING)
+    return {entry.name: _reader(hints[entry.name]) for entry in members}, required
 
 
 def _reader(hint: Any) -> Reader:

@@ -13,25 +13,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .members import TruthError, build, exact_members, fail, shown
+from .members import TruthError, build, fail, shown
+from .truth_context import ContextTruth
 from .truth_kernel import parse_kernel_truth
 from .truth_kernel_model import KernelTruth
 from .truth_model import (
     FREE,
     NOACCESS,
     PAGE,
-    REGISTERS,
     RESERVE,
-    ContextTruth,
     ExceptionTruth,
     HandleTruth,
     ModuleTruth,
     ProcessTruth,
     RegionTruth,
     RequestTruth,
+    SystemTruth,
     ThreadTruth,
     UnloadedModuleTruth,
 )
+from .truth_objects import check_function_tables, check_tokens
 
 __all__ = [
     "ContextTruth",
@@ -218,9 +219,14 @@ def _check_lists(truth: ProcessTruth) -> None:
         contexts.append(("exception", truth.exception.context))
         if truth.thread(truth.exception.thread_id) is None:
             fail(f"{TRUTH}.exception.thread_id", "a thread of the process", str(truth.exception.thread_id))
+    system = truth.system
+    if system.xstate is not None:
+        system.xstate.check(f"{TRUTH}.system.xstate")
     for where, context in contexts:
-        names = REGISTERS[truth.system.architecture]
-        exact_members(context.registers, f"{TRUTH}.{where}.context.registers", names)
+        context.check(system.architecture, system.xstate, f"{TRUTH}.{where}.context")
+    _check_processor(system)
+    check_function_tables(truth.function_tables or (), system.architecture, f"{TRUTH}.function_tables")
+    check_tokens(truth.tokens or (), f"{TRUTH}.tokens")
     _check_unique([thread.thread_id for thread in truth.threads], "threads", "thread_id")
     _check_unique([module.base for module in truth.modules], "modules", "base")
     for index, thread in enumerate(truth.threads):
@@ -230,6 +236,19 @@ def _check_lists(truth: ProcessTruth) -> None:
         before, value = truth.handles[index - 1].value, truth.handles[index].value
         if value <= before:
             fail(f"{TRUTH}.handles[{index}].value", f"more than {before}, the value before", str(value))
+
+
+def _check_processor(system: SystemTruth) -> None:
+    """An x86 target describes its processor by CPUID, the others by the features that Windows tells of."""
+    x86 = system.architecture == "x86"
+    for name, due in (("processor_features", not x86), ("x86_cpu", x86)):
+        there = getattr(system, name) is not None
+        if there != due:
+            expected = f"{'a value' if due else 'null'} on {system.architecture}"
+            fail(f"{TRUTH}.system.{name}", expected, "a value" if there else "null")
+    vendor = None if system.x86_cpu is None else system.x86_cpu.vendor_id
+    if vendor is not None and (len(vendor) != 12 or not vendor.isascii()):
+        fail(f"{TRUTH}.system.x86_cpu.vendor_id", "12 ASCII characters", shown(vendor))
 
 
 def _check_unique(values: list[int], member: str, key: str) -> None:

@@ -15,7 +15,8 @@ from typing import Annotated
 from .decode import Record, structure
 from .members import U16, U32, Bytes, Wide, array, byte_string, choice, mapping, wide
 from .page_set import PageSet
-from .truth_model import PAGE, REGISTERS, ContextTruth
+from .truth_context import ContextTruth
+from .truth_model import PAGE, REGISTERS
 from .walk import AddressSpace
 
 ZERO_PAGE = bytes(PAGE)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
 
-from .members import I32, U8, U16, U32, Bytes, Wide, array, byte_string, choice, mapping, number, wide
+from .members import I32, U8, U16, U32, Bytes, Wide, array, choice, number, wide
+from .truth_context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStateTruth
+from .truth_objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserStreamTruth
 
 PAGE = 0x1000
 
@@ -22,21 +24,23 @@ PRIVATE, MAPPED, IMAGE = 0x20000, 0x40000, 0x1000000
 # winnt.h PAGE_NOACCESS, PAGE_READWRITE, PAGE_GUARD
 NOACCESS, READWRITE, GUARD = 0x01, 0x04, 0x100
 
-# winnt.h CONTEXT (_M_AMD64), the fields that truth-format.md lists
-REGISTERS = {
-    "amd64": (
-        *("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags"),
-        *("Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7"),
-        *("Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi"),
-        *("R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15", "Rip", "MxCsr"),
-    ),
-}
-"""The registers of a context, by architecture: the architectures that a truth can have."""
+REGISTERS = {"amd64": CONTEXT_REGISTERS["amd64"]}
+"""The registers of a processor's context, by architecture: the architectures that the truth of a machine can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class X86CpuTruth:
+    """The processor as SystemInfo of an x86 target describes it: what CPUID says."""
+
+    vendor_id: str
+    version_information: U32
+    feature_information: U32
+    amd_extended_cpu_features: U32
 
 
 @dataclass(frozen=True, slots=True)
 class SystemTruth:
-    architecture: Annotated[str, choice(*REGISTERS)]
+    architecture: Annotated[str, choice(*CONTEXT_REGISTERS)]
     processor_level: U16
     processor_revision: U16
     number_of_processors: U32
@@ -46,7 +50,8 @@ class SystemTruth:
     build_number: U32
     csd_version: str
     suite_mask: U16
-    processor_features: Annotated[tuple[int, ...], array(wide, least=2, most=2)]
+    processor_features: Annotated[tuple[int, ...], array(wide, least=2, most=2)] | None
+    """None on x86, which has ``x86_cpu`` instead."""
     build_string: str
     time_zone_id: U32
     time_zone_bias: I32
@@ -66,6 +71,13 @@ class SystemTruth:
     committed_pages: Wide
     commit_limit: Wide
     peak_commitment: Wide
+    xstate: XStateTruth | None = None
+    x86_cpu: X86CpuTruth | None = None
+
+    @property
+    def pointer_size(self) -> int:
+        """In bytes."""
+        return POINTER_SIZES[self.architecture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +114,6 @@ class ProcessFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ContextTruth:
-    context_flags: U32
-    registers: Annotated[dict[str, int], mapping(wide)]
-    fxsave: Annotated[bytes, byte_string(512)]
-
-    @property
-    def ip(self) -> int:
-        return self.registers["Rip"]
-
-    @property
-    def sp(self) -> int:
-        return self.registers["Rsp"]
-
-
-@dataclass(frozen=True, slots=True)
 class ThreadTruth:
     thread_id: U32
     suspend_count: U32
@@ -134,7 +131,7 @@ class ThreadTruth:
     start_address: Wide
     affinity: Wide
     state: str
-    context: ContextTruth
+    context: ThreadContextTruth
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +230,7 @@ class ExceptionTruth:
     # winnt.h EXCEPTION_MAXIMUM_PARAMETERS = 15
     information: Annotated[tuple[int, ...], array(wide, most=15)]
     first_chance: bool
-    context: ContextTruth
+    context: ThreadContextTruth
 
 
 @dataclass(frozen=True)
@@ -251,6 +248,12 @@ class ProcessTruth:
     unreadable: tuple[UnreadableTruth, ...]
     handles: tuple[HandleTruth, ...]
     exception: ExceptionTruth | None
+    function_tables: tuple[FunctionTableTruth, ...] | None = None
+    """Dynamic function tables in the order in which the system lists them. None: not known."""
+    handle_operations: tuple[HandleOperationTruth, ...] | None = None
+    """Oldest first. None or empty: handle tracing is off."""
+    tokens: tuple[TokenTruth, ...] | None = None
+    """None or empty: the writer was told of none."""
     contents: memoryview = field(init=False, repr=False, compare=False, default_factory=lambda: memoryview(b""))
     """memory.bin."""
 
@@ -297,3 +300,5 @@ class RequestTruth:
     comment: str | None
     profile: str
     file: str
+    user_streams: tuple[UserStreamTruth, ...] = ()
+    """In the caller's order."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..model import Grade, Source
-from ..truth_model import PRIVATE, READWRITE, ContextTruth, ProcessTruth
+from ..truth_context import ThreadContextTruth
+from ..truth_model import PRIVATE, READWRITE, ProcessTruth
 from . import process_data
 from .flags import Format, ignores_inaccessible, stack
 
@@ -51,7 +52,7 @@ def _stacks(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
         yield Piece(start, end, f"stack of thread {thread.thread_id:#x}")
 
 
-def _window(context: ContextTruth, whose: str) -> Piece:
+def _window(context: ThreadContextTruth, whose: str) -> Piece:
     return Piece(max(context.ip - 0x80, 0), min(context.ip + 0x80, _TOP), f"instruction window of {whose}")
 
 

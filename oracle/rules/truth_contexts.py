@@ -9,7 +9,7 @@ from ..entitle.flags import Format, effective
 from ..model import Fault, Grade, Level, Source
 from ..readers.facts import ContextFact
 from ..rule import Checks, bad, ok, own, rule
-from ..truth_model import ContextTruth
+from ..truth_context import ThreadContextTruth
 from .truth_fields import TRUTH, same, same_bytes, zero
 from .truth_threads import known_threads
 
@@ -22,7 +22,7 @@ _NO_TRUTH = (
 )
 
 
-def _contexts(case: Case) -> Iterator[tuple[str, ContextFact, ContextTruth]]:
+def _contexts(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth]]:
     """Each context of the dump whose owner the truth knows."""
     assert case.truth is not None
     for fact, thread in known_threads(case):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..case import Case
 from ..model import Fault, Grade, Level, Source
 from ..rule import Checks, bad, ok, own, rule
+from ..truth_model import SystemTruth
 from .truth_fields import TRUTH, one_of, same, same_bytes, same_text, zero
 
-# winnt.h PROCESSOR_ARCHITECTURE_AMD64
-_ARCHITECTURES = {"amd64": 9}
+# winnt.h PROCESSOR_ARCHITECTURE_INTEL, _AMD64, _ARM64
+_ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
 
 
 @rule(
@@ -21,9 +22,9 @@ _ARCHITECTURES = {"amd64": 9}
     applies=own,
 )
 def processors(case: Case) -> Checks:
-    """The architecture decides how every context is read, so a wrong one ruins the whole dump. Of the 24 bytes of
-    the processor union the amd64 form uses 16; real writers leave garbage in the other 8, a writer of one's own
-    zeros.
+    """The architecture decides how every context is read, so a wrong one ruins the whole dump. The processor union is
+    what CPUID says on x86: the vendor in the order EBX, EDX, ECX, then three words of features. Elsewhere it has 16
+    bytes of features; real writers leave garbage in the other 8, a writer of one's own zeros.
     """
     truth, record = case.truth, case.dump.system_info
     assert truth is not None
@@ -45,8 +46,16 @@ def processors(case: Case) -> Checks:
         "NumberOfProcessors",
         {min(system.number_of_processors, 255), system.number_of_processors & 255},
     )
-    features = b"".join(value.to_bytes(8, "little") for value in system.processor_features)
-    yield from same_bytes("SystemInfo, Cpu", features.ljust(24, b"\0"), record.raw("Cpu"), record.span_of("Cpu"))
+    yield from same_bytes("SystemInfo, Cpu", _cpu(system), record.raw("Cpu"), record.span_of("Cpu"))
+
+
+def _cpu(system: SystemTruth) -> bytes:
+    """CPU_INFORMATION, 24 bytes."""
+    if system.x86_cpu is not None:
+        cpu = system.x86_cpu
+        words = (cpu.version_information, cpu.feature_information, cpu.amd_extended_cpu_features)
+        return cpu.vendor_id.encode("ascii") + b"".join(word.to_bytes(4, "little") for word in words)
+    return b"".join(value.to_bytes(8, "little") for value in system.processor_features or ()).ljust(24, b"\0")
 
 
 @rule(

@@ -16,13 +16,13 @@ from dumptruth.oracle.entitle.flags import (
     stack,
 )
 from dumptruth.oracle.entitle.user import Entitlement
+from dumptruth.oracle.truth_context import ThreadContextTruth
 from dumptruth.oracle.truth_model import (
     COMMIT,
     FREE,
     IMAGE,
     PRIVATE,
     RESERVE,
-    ContextTruth,
     ExceptionTruth,
     HandleTruth,
     ModuleTruth,
@@ -49,8 +49,8 @@ def request(
     return RequestTruth("", qualifier, (), flags, comment, profile, "a.dmp")
 
 
-def context(ip: int, sp: int) -> ContextTruth:
-    return ContextTruth(0x10001F, {"Rip": ip, "Rsp": sp}, bytes(512))
+def context(ip: int, sp: int) -> ThreadContextTruth:
+    return ThreadContextTruth(0x10001F, {"Rip": ip, "Rsp": sp}, bytes(512))
 
 
 def thread(number: int, ip: int, sp: int, name: str | None = None) -> ThreadTruth:

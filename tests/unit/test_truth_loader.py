@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from dumptruth.oracle import truth_model
+from dumptruth.oracle import truth_context, truth_model, truth_objects
 from dumptruth.oracle.truth import TruthError, load_request, load_truth, parse_request, parse_truth
 
 REGISTERS = (
@@ -232,7 +232,7 @@ BAD: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (_set("version", 2), "truth.json.version: expected 1, found 2"),
     (_set("version", True), "truth.json.version: expected 1, found True"),
     (_set("mode", "kernel"), "truth.json.mode: expected 'user', found 'kernel'"),
-    (_set("system/architecture", "vax"), "truth.json.system.architecture: expected one of amd64, found 'vax'"),
+    (_set("system/architecture", "vax"), "system.architecture: expected one of amd64, x86, arm64, found 'vax'"),
     (
         _set("system/product_type", 256),
         "truth.json.system.product_type: expected an integer from 0 to 255, found 256",
@@ -362,7 +362,7 @@ def test_the_schema_refuses_what_has_the_wrong_shape(change: Callable[[dict[str,
         ("system", truth_model.SystemTruth),
         ("vm", truth_model.VmTruth),
         ("process", truth_model.ProcessFacts),
-        ("context", truth_model.ContextTruth),
+        ("context", truth_context.ThreadContextTruth),
         ("thread", truth_model.ThreadTruth),
         ("section", truth_model.SectionTruth),
         ("module", truth_model.ModuleTruth),
@@ -372,10 +372,37 @@ def test_the_schema_refuses_what_has_the_wrong_shape(change: Callable[[dict[str,
         ("unreadable_run", truth_model.UnreadableTruth),
         ("handle", truth_model.HandleTruth),
         ("exception", truth_model.ExceptionTruth),
+        ("xstate", truth_context.XStateTruth),
+        ("xstate_feature", truth_context.XStateFeature),
+        ("x86_cpu", truth_model.X86CpuTruth),
+        ("function_table", truth_objects.FunctionTableTruth),
+        ("function_entry", truth_objects.FunctionEntryTruth),
+        ("handle_operation", truth_objects.HandleOperationTruth),
+        ("token", truth_objects.TokenTruth),
+        ("sid", truth_objects.SidTruth),
+        ("privilege", truth_objects.PrivilegeTruth),
     ],
 )
 def test_schema_and_loader_have_the_same_members(definition: str, cls: type[Any]) -> None:
-    names = [entry.name for entry in fields(cls)]
     body = schema("truth-1.json")["$defs"][definition]
-    assert list(body["properties"]) == names
-    assert body["required"] == names
+    assert list(body["properties"]) == [entry.name for entry in fields(cls)]
+    assert body["required"] == [entry.name for entry in fields(cls) if entry.default is MISSING]
+
+
+def test_schema_and_loader_have_the_same_top_level_members() -> None:
+    own = [entry for entry in fields(truth_model.ProcessTruth) if entry.init]
+    head = {"format", "version", "mode"}
+    body = schema("truth-1.json")
+    assert set(body["properties"]) - head == {entry.name for entry in own}
+    assert set(body["required"]) - head == {entry.name for entry in own if entry.default is MISSING}
+    body = schema("request-1.json")
+    assert set(body["properties"]) - head == {entry.name for entry in fields(truth_model.RequestTruth)}
+    assert list(body["$defs"]["user_stream"]["properties"]) == [
+        entry.name for entry in fields(truth_objects.UserStreamTruth)
+    ]
+
+
+@pytest.mark.parametrize("architecture", truth_context.CONTEXT_REGISTERS)
+def test_schema_and_loader_have_the_same_registers(architecture: str) -> None:
+    body = schema("truth-1.json")["$defs"][f"registers_{architecture}"]
+    assert tuple(body["properties"]) == tuple(body["required"]) == truth_context.CONTEXT_REGISTERS[architecture]

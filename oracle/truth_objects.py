@@ -1,0 +1,109 @@
+"""What a truth says of function tables, handle operations and access tokens, and a request of user streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+from .members import U32, Bytes, Wide, array, byte_string, fail, number, wide
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionEntryTruth:
+    """winnt.h RUNTIME_FUNCTION of amd64: addresses relative to the table's base."""
+
+    begin_address: U32
+    end_address: U32
+    unwind_data: U32
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTableTruth:
+    """A table of functions that a program generated and told the system of."""
+
+    minimum_address: Wide
+    maximum_address: Wide
+    base_address: Wide
+    native: Bytes
+    """The system's own descriptor, DYNAMIC_FUNCTION_TABLE of ntdll."""
+    entries: tuple[FunctionEntryTruth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandleOperationTruth:
+    """avrfsdk.h AVRF_HANDLE_OPERATION."""
+
+    handle: Wide
+    process_id: U32
+    thread_id: U32
+    # avrfsdk.h eHANDLE_TRACE_OPERATIONS: OperationDbOPEN 1, OperationDbCLOSE 2, OperationDbBADREF 3
+    operation_type: Annotated[int, number(32, among=(1, 2, 3))]
+    index: U32
+    # avrfsdk.h AVRF_MAX_TRACES
+    return_addresses: Annotated[tuple[int, ...], array(wide, most=32)]
+
+
+@dataclass(frozen=True, slots=True)
+class SidTruth:
+    """winnt.h SID_AND_ATTRIBUTES."""
+
+    sid: Bytes
+    attributes: U32
+
+
+@dataclass(frozen=True, slots=True)
+class PrivilegeTruth:
+    """winnt.h LUID_AND_ATTRIBUTES."""
+
+    luid: Wide
+    attributes: U32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTruth:
+    token_id: U32
+    """Of the process for a primary token, of the thread for an impersonation token."""
+    handle: Wide
+    token_type: Annotated[int, number(32, among=(1, 2))]
+    """winnt.h TOKEN_TYPE: TokenPrimary 1, TokenImpersonation 2."""
+    user: SidTruth
+    groups: tuple[SidTruth, ...]
+    privileges: tuple[PrivilegeTruth, ...]
+    # winnt.h TOKEN_STATISTICS
+    statistics: Annotated[bytes, byte_string(56)]
+
+
+@dataclass(frozen=True, slots=True)
+class UserStreamTruth:
+    """minidumpapiset.h MINIDUMP_USER_STREAM: a stream that the caller passed."""
+
+    type: U32
+    data: Bytes
+
+
+def check_function_tables(tables: tuple[FunctionTableTruth, ...], architecture: str, where: str) -> None:
+    """Raises TruthError for tables that no process has."""
+    if tables and architecture != "amd64":
+        fail(where, f"none on {architecture}: the entries have the layout of amd64", str(len(tables)))
+    for index, table in enumerate(tables):
+        if table.maximum_address < table.minimum_address:
+            expected = f"at least minimum_address, {table.minimum_address:#x}"
+            fail(f"{where}[{index}].maximum_address", expected, f"{table.maximum_address:#x}")
+    for index, (before, table) in enumerate(pairwise(tables), 1):
+        if len(table.native) != len(before.native):
+            fail(f"{where}[{index}].native", f"{len(before.native)} bytes, as in all tables", str(len(table.native)))
+
+
+def check_tokens(tokens: tuple[TokenTruth, ...], where: str) -> None:
+    """Raises TruthError for a SID that is none."""
+    for index, token in enumerate(tokens):
+        check_sid(token.user.sid, f"{where}[{index}].user.sid")
+        for at, group in enumerate(token.groups):
+            check_sid(group.sid, f"{where}[{index}].groups[{at}].sid")
+
+
+def check_sid(sid: bytes, where: str) -> None:
+    """winnt.h SID: Revision 1, SubAuthorityCount up to 15, IdentifierAuthority[6], then the sub-authorities."""
+    if len(sid) < 8 or sid[0] != 1 or sid[1] > 15 or len(sid) != 8 + 4 * sid[1]:
+        fail(where, "a SID: revision 1, and as many sub-authorities as it counts", sid.hex() or "no bytes")
