@@ -1,4 +1,4 @@
-"""The stream about handles."""
+"""The streams about handles: those that are open, and what was done to handles while that was traced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import ctypes
 from ..snapshot.model import ProcessSnapshot
 from .encode import add_string, add_struct
 from .layout import Section
-from .structs import MINIDUMP_HANDLE_DATA_STREAM, MINIDUMP_HANDLE_DESCRIPTOR_2
+from .structs import (
+    AVRF_HANDLE_OPERATION,
+    MINIDUMP_HANDLE_DATA_STREAM,
+    MINIDUMP_HANDLE_DESCRIPTOR_2,
+    MINIDUMP_HANDLE_OPERATION_LIST,
+)
 
 
 def add_handle_data(snapshot: ProcessSnapshot, strings: Section) -> Section:
@@ -34,4 +39,27 @@ def add_handle_data(snapshot: ProcessSnapshot, strings: Section) -> Section:
             "HandleCount": handle.handle_count,
             "PointerCount": handle.pointer_count,
         }, zero=["ObjectInfoRva", "Reserved0"])  # fmt: skip
+    return section
+
+
+def add_handle_operations(snapshot: ProcessSnapshot) -> Section:
+    """HandleOperationList, oldest first (spec 3.12). Raises LayoutOverflow for more than 32 return addresses."""
+    section = Section("HandleOperationList")
+    add_struct(section, "HandleOperationList", MINIDUMP_HANDLE_OPERATION_LIST, {
+        "SizeOfHeader": ctypes.sizeof(MINIDUMP_HANDLE_OPERATION_LIST),
+        "SizeOfEntry": ctypes.sizeof(AVRF_HANDLE_OPERATION),
+        "NumberOfEntries": len(snapshot.handle_operations),
+    }, zero=["Reserved"])  # fmt: skip
+    for index, operation in enumerate(snapshot.handle_operations):
+        add_struct(section, f"HandleOperationList.Entries[{index}]", AVRF_HANDLE_OPERATION, {
+            "Handle": operation.handle,
+            "ProcessId": operation.process_id,
+            "ThreadId": operation.thread_id,
+            "OperationType": operation.operation_type,
+            "BackTraceInformation": {
+                "Depth": len(operation.return_addresses),
+                "Index": operation.index,
+                "ReturnAddresses": operation.return_addresses,
+            },
+        }, zero=["Spare0"])  # fmt: skip
     return section

@@ -22,10 +22,10 @@ from ..plan.kernel_constants import (
 from ..plan.kernel_small import SmallLayout
 from ..snapshot.model import Context
 from ..snapshot.system import SystemSnapshot
+from .context_structs import CONTEXT
 from .encode import UNSET, add_struct, utf16_array
 from .kernel_structs import CONTEXT_FIELD_SIZE, DUMP_HEADER64
 from .layout import Label, LayoutError, Section
-from .structs import CONTEXT
 
 _FIRST_BUILD_WITH_DIAGNOSTICS = 26100
 _DIAGNOSTICS_SIZE = 0x298  # what that build stores, twice

@@ -10,7 +10,8 @@ from __future__ import annotations
 from ctypes import c_uint8, c_uint16, c_uint32, c_uint64
 
 from ..plan.kernel_constants import COMMENT_SIZE, MAXIMUM_HEADER_RUNS
-from .structs import CONTEXT, Packed
+from .context_structs import CONTEXT
+from .structs import Packed
 
 CONTEXT_FIELD_SIZE = 3000  # DUMP_HEADER64.ContextRecord
 _CONTEXT_SIZE = 0x4D0

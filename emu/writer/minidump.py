@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 
 from ..constants import MINIDUMP_SIGNATURE, StreamType
@@ -10,7 +11,8 @@ from ..plan.user import Plan, plan_user
 from ..snapshot.model import ProcessSnapshot
 from .encode import add_struct, location, utf16
 from .faults import Faults
-from .handle_streams import add_handle_data
+from .function_table_stream import add_function_tables
+from .handle_streams import add_handle_data, add_handle_operations
 from .layout import Layout, LayoutMap, Section, Sink
 from .memory_streams import add_memory, add_memory64_list, add_memory_info_list, add_memory_list
 from .module_streams import add_module_list, add_unloaded_module_list
@@ -25,6 +27,7 @@ from .system_streams import (
     time_t,
 )
 from .thread_streams import add_exception, add_thread_info_list, add_thread_list, add_thread_names
+from .token_stream import add_tokens
 
 _S = StreamType
 
@@ -95,16 +98,24 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     memory, places = add_memory(snapshot, plan, faults)
 
     # The order of these calls is the order of the string area: CSD version, thread names, module names.
-    streams = {_S.SystemInfoStream: add_system_info(snapshot, strings), _S.MiscInfoStream: add_misc_info(snapshot)}
+    streams: dict[int, Section] = {
+        _S.SystemInfoStream: add_system_info(snapshot, strings),
+        _S.MiscInfoStream: add_misc_info(snapshot, plan),
+    }
     if plan.has(_S.ExceptionStream):
-        streams[_S.ExceptionStream] = add_exception(snapshot, exception_context)
+        streams[_S.ExceptionStream] = add_exception(snapshot, plan, exception_context)
     streams[_S.ThreadListStream] = add_thread_list(snapshot, plan, contexts, places)
     if plan.has(_S.ThreadInfoListStream):
         streams[_S.ThreadInfoListStream] = add_thread_info_list(snapshot)
     names = add_thread_names(snapshot, strings) if plan.has(_S.ThreadNamesStream) else None
-    streams[_S.ModuleListStream] = add_module_list(snapshot, strings, code_views)
+    streams[_S.ModuleListStream] = add_module_list(snapshot, plan, strings, code_views)
     if plan.has(_S.UnloadedModuleListStream):
-        streams[_S.UnloadedModuleListStream] = add_unloaded_module_list(snapshot, strings)
+        streams[_S.UnloadedModuleListStream] = add_unloaded_module_list(snapshot, plan, strings)
+    if plan.has(_S.TokenStream):
+        streams[_S.TokenStream] = add_tokens(snapshot)
+    if plan.has(_S.FunctionTableStream):
+        rva = _front_size(plan) + sum(section.size for section in streams.values())
+        streams[_S.FunctionTableStream] = add_function_tables(snapshot, rva)
     streams[_S.SystemMemoryInfoStream] = add_system_memory_info(snapshot)
     streams[_S.ProcessVmCountersStream] = add_process_vm_counters(snapshot)
     if names is not None:
@@ -114,11 +125,18 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
         kind, section = _comment(plan.comment)
         streams[kind] = section
         in_front.append(section)
+    for stream in plan.user_streams:
+        streams[stream.type] = Section(f"UserStream[{stream.type:#x}]")
+        streams[stream.type].add(f"UserStream[{stream.type:#x}]", "user stream", stream.data)
+        in_front.append(streams[stream.type])
 
     behind: list[Section] = []
     if plan.has(_S.HandleDataStream):
         streams[_S.HandleDataStream] = add_handle_data(snapshot, handle_strings)
         behind += [handle_strings, streams[_S.HandleDataStream]]
+    if plan.has(_S.HandleOperationListStream):
+        streams[_S.HandleOperationListStream] = add_handle_operations(snapshot)
+        behind.append(streams[_S.HandleOperationListStream])
     if plan.has(_S.MemoryInfoListStream):
         streams[_S.MemoryInfoListStream] = add_memory_info_list(snapshot)
         behind.append(streams[_S.MemoryInfoListStream])
@@ -141,6 +159,11 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     return layout
 
 
+def _front_size(plan: Plan) -> int:
+    """Bytes of the header and the directory."""
+    return ctypes.sizeof(MINIDUMP_HEADER) + len(plan.streams) * ctypes.sizeof(MINIDUMP_DIRECTORY)
+
+
 def _add_header(section: Section, snapshot: ProcessSnapshot, plan: Plan, directory: Section) -> None:
     """MINIDUMP_HEADER (spec 3.1)."""
     add_struct(section, "Header", MINIDUMP_HEADER, {
@@ -155,11 +178,10 @@ def _add_header(section: Section, snapshot: ProcessSnapshot, plan: Plan, directo
 
 def _comment(comment: str | bytes) -> tuple[StreamType, Section]:
     """CommentStreamW, raw UTF-16LE, or CommentStreamA, raw ANSI: a NUL at its end, no length (spec 3.2)."""
-    kind, name, end = (_S.CommentStreamA, "CommentA", b"\0") if isinstance(comment, bytes) else (
-        _S.CommentStreamW, "CommentW", b"\0\0"
-    )  # fmt: skip
-    data = comment if isinstance(comment, bytes) else utf16(comment)
-    section = Section(name)
+    if isinstance(comment, bytes):
+        kind, section, data, end = _S.CommentStreamA, Section("CommentA"), comment, b"\0"
+    else:
+        kind, section, data, end = _S.CommentStreamW, Section("CommentW"), utf16(comment), b"\0\0"
     fields = {"Text": (0, len(data)), "Terminator": (len(data), len(end))}
-    section.add(name, kind.name, data + end, fields=fields)
+    section.add(section.path, kind.name, data + end, fields=fields)
     return kind, section

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from ..constants import (
     MINIDUMP_VERSION,
@@ -13,10 +15,12 @@ from ..constants import (
     ProcessVmCountersFlag,
     SystemMemoryFlag,
 )
-from ..snapshot.model import PAGE_SIZE, ProcessSnapshot, VmCounters
+from ..plan.user import Plan
+from ..snapshot.model import PAGE_SIZE, ProcessSnapshot, SystemInformation, VmCounters
+from .contexts import context_size
 from .encode import add_string, add_struct, utf16_array
-from .layout import Section
-from .structs import (
+from .layout import LayoutError, Section
+from .system_structs import (
     MINIDUMP_MISC_INFO_5,
     MINIDUMP_PROCESS_VM_COUNTERS_2,
     MINIDUMP_SYSTEM_INFO,
@@ -28,13 +32,18 @@ from .structs import (
 WRITER_VERSION = (10, 0, 14321)
 """The writing library that the dump takes its form from: the engine of the one real dump by DbgEng (spec 2.3)."""
 DEBUG_BUILD_STRING = "dumptruth.amd64,10.0.14321.1024"
-"""DbgBldStr, ``library.architecture,version`` (spec 3.10): the form of that engine's, under this writer's own name."""
+"""DbgBldStr, ``library.architecture,version`` (spec 3.10): the form of that engine's, under this writer's own name.
+The architecture is the writing library's, whatever the target's is."""
 HEADER_VERSION = MINIDUMP_VERSION | (
     (WRITER_VERSION[0] << 12) + (WRITER_VERSION[1] << 8) + (WRITER_VERSION[2] & 0xFF)
 ) << 16
 """High word: (major << 12) + (minor << 8) + (build & 0xFF) of the writing library (spec 3.1, 18 of 19 files)."""
 
-_ARCHITECTURE = {"amd64": ProcessorArchitecture.AMD64}
+_ARCHITECTURE = {
+    "amd64": ProcessorArchitecture.AMD64,
+    "x86": ProcessorArchitecture.INTEL,
+    "arm64": ProcessorArchitecture.ARM64,
+}
 
 _FILETIME_PER_SECOND = 10_000_000
 _UNIX_EPOCH = 116_444_736_000_000_000  # 1970-01-01 as FILETIME ([MS-DTYP] 2.3.3)
@@ -67,13 +76,31 @@ def add_system_info(snapshot: ProcessSnapshot, strings: Section) -> Section:
         "PlatformId": VER_PLATFORM_WIN32_NT,
         "CSDVersionRva": csd_version,
         "SuiteMask": system.suite_mask,
-        "Cpu": {"OtherCpuInfo": {"ProcessorFeatures": system.processor_features}},
+        "Cpu": _cpu(system),
     }, zero=["Reserved2"])  # fmt: skip
     return section
 
 
-def add_misc_info(snapshot: ProcessSnapshot) -> Section:
-    """MiscInfo, the 1364-byte form of the writers of 10.0 (spec 3.10). No XSTATE contexts: XStateData is zero."""
+def _cpu(system: SystemInformation) -> dict[str, Any]:
+    """The member of CPU_INFORMATION for the target's architecture. Raises LayoutError when the snapshot lacks it."""
+    if system.architecture == "x86":
+        cpu = system.x86_cpu
+        vendor = cpu.vendor_id.encode("ascii", "replace") if cpu else b""
+        if cpu is None or len(vendor) != 12:
+            raise LayoutError("SystemInfo.Cpu: an x86 system has x86_cpu with a vendor_id of 12 characters")
+        return {"X86CpuInfo": {
+            "VendorId": vendor,
+            "VersionInformation": cpu.version_information,
+            "FeatureInformation": cpu.feature_information,
+            "AMDExtendedCpuFeatures": cpu.amd_extended_cpu_features,
+        }}  # fmt: skip
+    if system.processor_features is None:
+        raise LayoutError(f"SystemInfo.Cpu: an {system.architecture} system has processor_features")
+    return {"OtherCpuInfo": {"ProcessorFeatures": system.processor_features}}
+
+
+def add_misc_info(snapshot: ProcessSnapshot, plan: Plan) -> Section:
+    """MiscInfo, the 1364-byte form of the writers of 10.0 (spec 3.10). XStateData is zero without XSTATE contexts."""
     system, process = snapshot.system, snapshot.process
     flag = MiscInfoFlag
     no_date = dict.fromkeys((name for name, *_ in SYSTEMTIME._fields_), 0)
@@ -106,10 +133,23 @@ def add_misc_info(snapshot: ProcessSnapshot) -> Section:
         },
         "BuildString": utf16_array("MiscInfo.BuildString", system.build_string, 260),
         "DbgBldStr": utf16_array("MiscInfo.DbgBldStr", DEBUG_BUILD_STRING, 40),
-        "XStateData": bytes(ctypes.sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO)),
+        "XStateData": _xstate_data(snapshot, plan),
         "ProcessCookie": process.cookie,
     }, zero=["ProcessorMaxIdleState", "ProcessorCurrentIdleState"])  # fmt: skip
     return section
+
+
+def _xstate_data(snapshot: ProcessSnapshot, plan: Plan) -> Mapping[str, Any] | bytes:
+    """XSTATE_CONFIG_FEATURE_MSC_INFO; ContextSize is the size of every context record (V35)."""
+    size = ctypes.sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO)
+    if plan.xstate is None:
+        return bytes(size)
+    return {
+        "SizeOfInfo": size,
+        "ContextSize": context_size(snapshot.system.architecture, plan.xstate),
+        "EnabledFeatures": plan.xstate.enabled_features,
+        "Features": [{"Offset": feature.offset, "Size": feature.size} for feature in plan.xstate.features],
+    }
 
 
 def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:

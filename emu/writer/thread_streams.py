@@ -6,11 +6,11 @@ import ctypes
 from collections.abc import Mapping
 
 from ..plan.user import Plan
-from ..snapshot.model import Context, ProcessSnapshot
+from ..snapshot.model import ProcessSnapshot
+from .contexts import add_context, context_size
 from .encode import add_string, add_struct, location
 from .layout import Label, LayoutError, Section
 from .structs import (
-    CONTEXT,
     MINIDUMP_EXCEPTION_STREAM,
     MINIDUMP_THREAD,
     MINIDUMP_THREAD_INFO,
@@ -23,28 +23,6 @@ from .structs import (
 MAXIMUM_PARAMETERS = 15  # winnt.h EXCEPTION_MAXIMUM_PARAMETERS
 
 
-def add_context(section: Section, path: str, context: Context) -> Label:
-    """An amd64 CONTEXT of 1232 bytes (spec 3.11). Raises LayoutError when a register is missing or unknown.
-
-    What a snapshot does not hold is zero: home slots, vector registers, debug control and last-branch fields.
-    """
-    if len(context.fxsave) != 512:
-        raise LayoutError(f"{path}: FXSAVE image of {len(context.fxsave)} bytes, expected 512")
-    names = [name for name, *_ in CONTEXT._fields_]
-    home = [name for name in names if name.endswith("Home")]
-    after = names[names.index("FltSave") + 1 :]
-    try:
-        return add_struct(
-            section,
-            path,
-            CONTEXT,
-            {**context.as_mapping(), "ContextFlags": context.context_flags, "FltSave": context.fxsave},
-            zero=[*home, *after],
-        )
-    except TypeError as error:
-        raise LayoutError(str(error)) from error
-
-
 def add_thread_list(
     snapshot: ProcessSnapshot, plan: Plan, contexts: Section, memory: Mapping[tuple[int, int], Label]
 ) -> Section:
@@ -53,6 +31,7 @@ def add_thread_list(
     ``memory`` gives the place of each MemoryList range. With Memory64List no descriptor carries an RVA (V22).
     """
     section = Section("ThreadList")
+    form = snapshot.system.architecture, plan.xstate
     add_struct(section, "ThreadList", MINIDUMP_THREAD_LIST, {"NumberOfThreads": len(snapshot.threads)})
     for index, (thread, stack) in enumerate(zip(snapshot.threads, plan.stacks, strict=True)):
         path = f"ThreadList.Threads[{index}]"
@@ -70,8 +49,8 @@ def add_thread_list(
                 },
             },
             "ThreadContext": {
-                "DataSize": ctypes.sizeof(CONTEXT),
-                "Rva": add_context(contexts, f"{path}.Context", thread.context),
+                "DataSize": context_size(*form),
+                "Rva": add_context(contexts, f"{path}.Context", thread.context, *form),
             },
         })  # fmt: skip
     return section
@@ -111,14 +90,14 @@ def add_thread_names(snapshot: ProcessSnapshot, strings: Section) -> Section:
     return section
 
 
-def add_exception(snapshot: ProcessSnapshot, context: Section) -> Section:
+def add_exception(snapshot: ProcessSnapshot, plan: Plan, context: Section) -> Section:
     """Exception (spec 3.7). Its context is a record of its own in ``context``, never the thread's (43 of 43 files)."""
     event = snapshot.exception
     if event is None:
         raise LayoutError("Exception: the snapshot has none")
     if len(event.information) > MAXIMUM_PARAMETERS:
         raise LayoutError(f"Exception: {len(event.information)} parameters, at most {MAXIMUM_PARAMETERS}")
-    add_context(context, "Exception.Context", event.context)
+    add_context(context, "Exception.Context", event.context, snapshot.system.architecture, plan.xstate)
     section = Section("Exception")
     add_struct(section, "Exception", MINIDUMP_EXCEPTION_STREAM, {
         "ThreadId": event.thread_id,

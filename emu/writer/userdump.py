@@ -15,12 +15,13 @@ from ..plan.legacy import LegacyPlan, plan_legacy
 from ..plan.reading import Reading
 from ..plan.request import DumpRefused, Request
 from ..snapshot.model import ExceptionEvent, ProcessSnapshot, Region
+from .contexts import add_context
 from .encode import add_struct
 from .faults import FaultPoint, Faults
 from .layout import Layout, LayoutError, LayoutMap, Section, Sink
 from .sinks import BytesSink
 from .structs import Packed
-from .thread_streams import MAXIMUM_PARAMETERS, add_context
+from .thread_streams import MAXIMUM_PARAMETERS
 
 _SIGNATURE = int.from_bytes(b"USER", "little")
 _EXCEPTION_DEBUG_EVENT = 1  # minwinbase.h
@@ -210,7 +211,7 @@ def _threads(snapshot: ProcessSnapshot, form: _Format) -> tuple[Section, Section
             "Priority": thread.priority & 0xFFFFFFFF,  # signed, in a ULONG
             "Teb": thread.teb,
         }, zero=spares)  # fmt: skip
-        add_context(contexts, f"{path}.Context", thread.context)
+        add_context(contexts, f"{path}.Context", thread.context, snapshot.system.architecture)
     return threads, contexts
 
 

@@ -1,0 +1,136 @@
+"""Context records of the three architectures, with the extended state behind them when it is asked for (spec 3.11)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import Any
+
+from ..snapshot.model import Context, XstateConfiguration
+from .context_structs import CONTEXT, CONTEXT_ARM64, CONTEXT_EX, CONTEXT_X86, XSAVE_AREA_HEADER
+from .encode import add_struct
+from .layout import Label, LayoutError, Section
+from .structs import Packed
+
+CONTEXTS: Mapping[str, type[Packed]] = {"amd64": CONTEXT, "x86": CONTEXT_X86, "arm64": CONTEXT_ARM64}
+_CONTEXT_XSTATE = 0x40
+"""winnt.h: the part bit of amd64 and x86 for extended state (spec 3.11)."""
+_FIRST_EXTENDED = 2
+"""Components 0 (x87) and 1 (SSE) are in the legacy region."""
+_LEGACY_REGION = 512
+"""The XSAVE area's first part (Intel SDM vol. 1, 13.4.1), which the XState chunk leaves out: the CONTEXT holds it."""
+_XSAVE_ALIGNMENT = 64
+_NOT_HELD = (
+    *(f"P{index}Home" for index in range(1, 7)), "VectorRegister", "VectorControl", "DebugControl", "LastBranchToRip",
+    "LastBranchFromRip", "LastExceptionToRip", "LastExceptionFromRip",
+)  # fmt: skip
+"""What a snapshot does not hold of amd64 is zero."""
+
+
+def context_size(architecture: str, xstate: XstateConfiguration | None = None) -> int:
+    """ThreadContext.DataSize of every record of a dump. ``xstate`` None: contexts without extended state."""
+    size = ctypes.sizeof(CONTEXTS[architecture])
+    return size if xstate is None else _chunk_start(size) + _chunk_length(xstate)
+
+
+def add_context(
+    section: Section, path: str, context: Context, architecture: str, xstate: XstateConfiguration | None = None
+) -> Label:
+    """Append one context record of ``context_size`` bytes and return the label of its start.
+
+    With ``xstate`` the fixed CONTEXT is followed by a CONTEXT_EX and by an XState chunk in the standard format. In
+    memory the chunk's address is a multiple of 64; here its distance from the record's start is, as it would be in a
+    buffer that is itself so aligned. Raises LayoutError when the context is not one of this architecture, or when its
+    extended state does not fit the configuration.
+    """
+    struct = CONTEXTS[architecture]
+    values = _VALUES[architecture](path, context)
+    if xstate is not None:
+        values["ContextFlags"] |= _CONTEXT_XSTATE
+    zero = [name for name, *_ in struct._fields_ if name in _NOT_HELD]
+    try:
+        start = add_struct(section, path, struct, values, zero=zero)
+    except TypeError as error:
+        raise LayoutError(str(error)) from error
+    if xstate is not None:
+        _add_extended(section, path, context, ctypes.sizeof(struct), xstate)
+    return start
+
+
+def _amd64(path: str, context: Context) -> dict[str, Any]:
+    return {
+        **context.as_mapping(),
+        "ContextFlags": context.context_flags,
+        "FltSave": _sized(path, "FXSAVE image", context.fxsave, 512),
+    }
+
+
+def _x86(path: str, context: Context) -> dict[str, Any]:
+    return {
+        **context.as_mapping(),
+        "ContextFlags": context.context_flags,
+        "FloatSave": _sized(path, "FLOATING_SAVE_AREA", context.float_save, 112),
+        "ExtendedRegisters": _sized(path, "FXSAVE image", context.fxsave, 512),
+    }
+
+
+def _arm64(path: str, context: Context) -> dict[str, Any]:
+    values: dict[str, Any] = {"ContextFlags": context.context_flags, "V": _sized(path, "V", context.v, 512)}
+    for name, value in context.registers:
+        array = name[:3]
+        if array in ("Bcr", "Bvr", "Wcr", "Wvr"):  # Bcr0 to Bcr7 are elements of Bcr, in this order
+            values.setdefault(array, []).append(value)
+        else:
+            values[name] = value
+    return values
+
+
+_VALUES = {"amd64": _amd64, "x86": _x86, "arm64": _arm64}
+
+
+def _sized(path: str, name: str, data: bytes, size: int) -> bytes:
+    if len(data) != size:
+        raise LayoutError(f"{path}: {name} of {len(data)} bytes, expected {size}")
+    return data
+
+
+# --- extended state --------------------------------------------------------------------------------------------------
+
+
+def _chunk_start(legacy_size: int) -> int:
+    end = legacy_size + ctypes.sizeof(CONTEXT_EX)
+    return -(-end // _XSAVE_ALIGNMENT) * _XSAVE_ALIGNMENT
+
+
+def _chunk_length(xstate: XstateConfiguration) -> int:
+    """The chunk has room for every enabled component, so that all records of a dump are of one size (V35)."""
+    ends = [_LEGACY_REGION + ctypes.sizeof(XSAVE_AREA_HEADER)]
+    ends += [feature.offset + feature.size for feature in xstate.features[_FIRST_EXTENDED:]]
+    return max(ends) - _LEGACY_REGION
+
+
+def _add_extended(section: Section, path: str, context: Context, size: int, xstate: XstateConfiguration) -> None:
+    start, length = _chunk_start(size), _chunk_length(xstate)
+    gap = start - size - ctypes.sizeof(CONTEXT_EX)
+    add_struct(section, f"{path}.ContextEx", CONTEXT_EX, {
+        "All": {"Offset": -size, "Length": start + length},
+        "Legacy": {"Offset": -size, "Length": size},
+        "XState": {"Offset": start - size, "Length": length},
+    })  # fmt: skip
+    if gap:
+        section.add(f"{path}.ContextExPadding", "padding", bytes(gap))
+    states = context.xstate or ()
+    add_struct(section, f"{path}.XState", XSAVE_AREA_HEADER, {
+        "Mask": sum(1 << number for number, _ in states),
+    }, zero=["CompactionMask", "Reserved2"])  # fmt: skip
+    header = ctypes.sizeof(XSAVE_AREA_HEADER)
+    components = bytearray(length - header)
+    fields = {}
+    for number, data in states:
+        feature = xstate.features[number] if _FIRST_EXTENDED <= number < len(xstate.features) else None
+        if feature is None or not xstate.enabled_features >> number & 1:
+            raise LayoutError(f"{path}: XSAVE component {number} is not one of the enabled extended features")
+        at = feature.offset - _LEGACY_REGION - header
+        components[at : at + feature.size] = _sized(path, f"XSAVE component {number}", data, feature.size)
+        fields[f"Component[{number}]"] = (at, feature.size)
+    section.add(f"{path}.XStateComponents", "XSAVE_AREA", components, fields=fields)

@@ -1,0 +1,75 @@
+"""The stream about function tables of code that was generated at run time."""
+
+from __future__ import annotations
+
+import ctypes
+
+from ..snapshot.model import ProcessSnapshot
+from .encode import add_struct
+from .layout import LayoutError, Section
+from .structs import MINIDUMP_FUNCTION_TABLE_DESCRIPTOR, MINIDUMP_FUNCTION_TABLE_STREAM, RUNTIME_FUNCTION
+
+_ALIGNMENT = 8
+"""Descriptors and entries start at file offsets that are multiples of it (spec 3.14, 50 tables)."""
+_RESERVED_PER_TABLE = 8
+"""Bytes that real writers reserve for pads; what no pad uses is zeros at the stream's end (spec 3.14, 3 files)."""
+
+
+def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
+    """FunctionTable (spec 3.14). ``rva``: where the stream will start, a multiple of 4: the pads depend on it.
+
+    Raises LayoutError when the native descriptors are not all of one size that is a multiple of 8, or when the pads do
+    not fit into what is reserved for them.
+    """
+    tables = snapshot.function_tables
+    native_size = len(tables[0].native) if tables else 0
+    if any(len(table.native) != native_size for table in tables) or native_size % _ALIGNMENT:
+        raise LayoutError(f"FunctionTable: native descriptors are not all of one size that {_ALIGNMENT} divides")
+    section = Section("FunctionTable")
+    reserved = _RESERVED_PER_TABLE * len(tables)
+
+    def pad_to_alignment(extra: int) -> int:
+        return -(rva + section.size + extra) % _ALIGNMENT
+
+    def add_pad(path: str, size: int) -> None:
+        nonlocal reserved
+        reserved -= size
+        if size:
+            section.add(path, "padding", bytes(size))
+
+    pad = pad_to_alignment(ctypes.sizeof(MINIDUMP_FUNCTION_TABLE_STREAM))
+    add_struct(section, "FunctionTable", MINIDUMP_FUNCTION_TABLE_STREAM, {
+        "SizeOfHeader": ctypes.sizeof(MINIDUMP_FUNCTION_TABLE_STREAM),
+        "SizeOfDescriptor": ctypes.sizeof(MINIDUMP_FUNCTION_TABLE_DESCRIPTOR),
+        "SizeOfNativeDescriptor": native_size,
+        "SizeOfFunctionEntry": ctypes.sizeof(RUNTIME_FUNCTION),
+        "NumberOfDescriptors": len(tables),
+        "SizeOfAlignPad": pad,
+    })  # fmt: skip
+    add_pad("FunctionTable.AlignPad", pad)
+    for index, table in enumerate(tables):
+        path = f"FunctionTable.Tables[{index}]"
+        entries = len(table.entries) * ctypes.sizeof(RUNTIME_FUNCTION)
+        descriptor = ctypes.sizeof(MINIDUMP_FUNCTION_TABLE_DESCRIPTOR)
+        pad = pad_to_alignment(descriptor + native_size + entries)
+        add_struct(section, path, MINIDUMP_FUNCTION_TABLE_DESCRIPTOR, {
+            "MinimumAddress": table.minimum_address,
+            "MaximumAddress": table.maximum_address,
+            "BaseAddress": table.base_address,
+            "EntryCount": len(table.entries),
+            "SizeOfAlignPad": pad,
+        })  # fmt: skip
+        section.add(f"{path}.Native", "DYNAMIC_FUNCTION_TABLE", table.native)
+        for number, entry in enumerate(table.entries):
+            add_struct(section, f"{path}.Entries[{number}]", RUNTIME_FUNCTION, {
+                "BeginAddress": entry.begin_address,
+                "EndAddress": entry.end_address,
+                "UnwindData": entry.unwind_data,
+            })  # fmt: skip
+        add_pad(f"{path}.AlignPad", pad)
+    if reserved < 0:
+        raise LayoutError(f"FunctionTable: starts at {rva:#x}, where the pads need more than {_RESERVED_PER_TABLE} "
+                          "bytes a table")
+    if reserved:
+        section.add("FunctionTable.Unused", "padding", bytes(reserved))
+    return section
