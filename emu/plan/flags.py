@@ -23,19 +23,18 @@ MODERN_DEFAULT = (
 
 @dataclass(frozen=True, slots=True)
 class FlagRow:
-    """One flag of user minidumps. ``built`` False: known, and refused until it is."""
+    """One flag of user minidumps."""
 
     flag: FormatFlag
     minidump_type: MinidumpType
-    built: bool = False
 
 
 _F, _T = FormatFlag, MinidumpType
 
 FLAG_ROWS = (  # spec 2.1
-    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY, _T.MiniDumpWithFullMemory, built=True),
-    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA, _T.MiniDumpWithHandleData, built=True),
-    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES, _T.MiniDumpWithUnloadedModules, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY, _T.MiniDumpWithFullMemory),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA, _T.MiniDumpWithHandleData),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES, _T.MiniDumpWithUnloadedModules),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_INDIRECT_MEMORY, _T.MiniDumpWithIndirectlyReferencedMemory),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS, _T.MiniDumpWithDataSegs),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY, _T.MiniDumpFilterMemory),
@@ -43,8 +42,8 @@ FLAG_ROWS = (  # spec 2.1
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA, _T.MiniDumpWithProcessThreadData),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY, _T.MiniDumpWithPrivateReadWriteMemory),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_NO_OPTIONAL_DATA, _T.MiniDumpWithoutOptionalData),
-    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO, _T.MiniDumpWithFullMemoryInfo, built=True),
-    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO, _T.MiniDumpWithThreadInfo, built=True),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO, _T.MiniDumpWithFullMemoryInfo),
+    FlagRow(_F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO, _T.MiniDumpWithThreadInfo),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS, _T.MiniDumpWithCodeSegs),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_NO_AUXILIARY_STATE, _T.MiniDumpWithoutAuxiliaryState),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_AUXILIARY_STATE, _T.MiniDumpWithFullAuxiliaryState),
@@ -56,6 +55,13 @@ FLAG_ROWS = (  # spec 2.1
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM, _T.MiniDumpIgnoreInaccessibleMemory),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES, _T.MiniDumpScanInaccessiblePartialPages),
 )
+OPTIONAL_DATA = (
+    _T.MiniDumpWithProcessThreadData
+    | _T.MiniDumpWithFullMemory
+    | _T.MiniDumpWithIndirectlyReferencedMemory
+    | _T.MiniDumpWithPrivateReadWriteMemory
+)
+"""What MiniDumpWithoutOptionalData cancels (spec 2.4)."""
 _CAB_FLAGS = (
     _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 )
@@ -106,7 +112,10 @@ def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
     result = _T.MiniDumpNormal
     for row in FLAG_ROWS:
         if flags & row.flag:
-            if not row.built:
-                raise DumpRefused(Hresult.E_NOTIMPL, f"FormatFlags: {row.flag.name} is not built yet")
             result |= row.minidump_type
     return result, warnings
+
+
+def effective(asked: MinidumpType) -> MinidumpType:
+    """The flags that have an effect: the header keeps those that NO_OPTIONAL_DATA cancels (spec 6 row 7)."""
+    return asked & ~OPTIONAL_DATA if asked & _T.MiniDumpWithoutOptionalData else asked

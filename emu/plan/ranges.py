@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 Range = tuple[int, int]
 """[start, end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSet:
+    """A set of addresses that is asked many questions: each costs a binary search. ``ranges``: sorted and disjoint."""
+
+    ranges: tuple[Range, ...]
+    _starts: list[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_starts", [start for start, _ in self.ranges])
+
+    @classmethod
+    def of(cls, ranges: Iterable[Range]) -> RangeSet:
+        """The union of the ranges."""
+        return cls(tuple(merge(ranges)))
+
+    def __contains__(self, address: int) -> bool:
+        index = bisect_right(self._starts, address) - 1
+        return index >= 0 and address < self.ranges[index][1]
+
+    def parts(self, start: int, end: int) -> Iterator[Range]:
+        """What of [start, end) is in the set, in order."""
+        index = max(bisect_right(self._starts, start) - 1, 0)
+        while index < len(self.ranges) and self.ranges[index][0] < end:
+            low, high = max(start, self.ranges[index][0]), min(end, self.ranges[index][1])
+            if low < high:
+                yield low, high
+            index += 1
 
 
 def merge(ranges: Iterable[Range]) -> list[Range]:
@@ -54,6 +85,18 @@ def intersect(left: Iterable[Range], right: Iterable[Range]) -> list[Range]:
             one += 1
         else:
             two += 1
+    return found
+
+
+def split(ranges: Iterable[Range], cuts: Sequence[int]) -> list[Range]:
+    """The same addresses, no range reaching across a cut. ``ranges`` and ``cuts`` are sorted."""
+    found: list[Range] = []
+    for start, end in ranges:
+        at = start
+        for cut in cuts[bisect_right(cuts, start) : bisect_right(cuts, end - 1)]:
+            found.append((at, cut))
+            at = cut
+        found.append((at, end))
     return found
 
 

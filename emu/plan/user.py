@@ -6,20 +6,31 @@ specification.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..constants import Hresult, MinidumpType, StreamType
-from ..snapshot.model import ProcessSnapshot
-from .flags import minidump_type
-from .memory import RangePlan, StackPlan, all_memory, small_memory, stack_ranges
+from ..snapshot.model import POINTER_SIZE, ProcessSnapshot, XstateConfiguration
+from .caller_streams import comment_of, user_streams_of
+from .extended_state import extended_state
+from .filters import WordFilter, word_filters
+from .flags import effective, minidump_type
+from .indirect import indirect_memory
+from .memory import RangePlan, StackPlan, apart_from_stacks, by_region, range_plans, with_stacks
+from .process_data import process_thread_data
+from .ranges import RangeSet
 from .reading import Reading
-from .request import DumpRefused, Request
+from .regions import all_memory, private_read_write_memory
+from .request import DumpRefused, Request, UserStream
+from .segments import code_segments, data_segments, module_headers
+from .stacks import instruction_windows, stack_ranges, stacks, unwind_data
+from .target import Target, Wish
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    type: StreamType
+    type: int
+    """A StreamType; of a caller's stream any number above 0xFFFF."""
     reason: str
 
 
@@ -34,6 +45,13 @@ class Plan:
     comment: str | bytes | None
     """Text of CommentStreamW; bytes: of CommentStreamA."""
     warnings: tuple[str, ...]
+    user_streams: tuple[UserStream, ...] = ()
+    xstate: XstateConfiguration | None = None
+    """Of what extended state every context record has; None: it is plain."""
+    filters: tuple[WordFilter, ...] = ()
+    """What is taken out of the ranges' bytes."""
+    base_names: bool = False
+    """Modules are named without directory."""
 
     def has(self, stream: StreamType) -> bool:
         return any(planned.type == stream for planned in self.streams)
@@ -71,7 +89,15 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
         with_=_T.MiniDumpWithUnloadedModules,
         there_is=lambda snapshot: snapshot.unloaded_modules,
     ),
-    StreamRow(_S.MemoryListStream, "stacks and instruction windows", without=_T.MiniDumpWithFullMemory),
+    StreamRow(
+        _S.TokenStream, "the debugger knows the target's tokens", there_is=lambda snapshot: snapshot.tokens
+    ),
+    StreamRow(
+        _S.FunctionTableStream,
+        "there are dynamic function tables",
+        there_is=lambda snapshot: snapshot.function_tables,
+    ),
+    StreamRow(_S.MemoryListStream, "the memory that was asked for", without=_T.MiniDumpWithFullMemory),
     StreamRow(_S.Memory64ListStream, "asked for: FULL_MEMORY", with_=_T.MiniDumpWithFullMemory),
     StreamRow(_S.MemoryInfoListStream, "asked for: FULL_MEMORY_INFO", with_=_T.MiniDumpWithFullMemoryInfo),
     StreamRow(
@@ -82,6 +108,12 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
     StreamRow(_S.SystemInfoStream, "always: readers refuse a dump without"),
     StreamRow(_S.MiscInfoStream, "always: process id and times"),
     StreamRow(_S.HandleDataStream, "asked for: HANDLE_DATA, also with no handle", with_=_T.MiniDumpWithHandleData),
+    StreamRow(
+        _S.HandleOperationListStream,
+        "asked for: HANDLE_DATA, and handles were traced",
+        with_=_T.MiniDumpWithHandleData,
+        there_is=lambda snapshot: snapshot.handle_operations,
+    ),
     StreamRow(_S.SystemMemoryInfoStream, "as every writer of 10.0 does"),
     StreamRow(_S.ProcessVmCountersStream, "as every writer of 10.0 does"),
     StreamRow(
@@ -92,24 +124,76 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
 )
 
 
+MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[Target], Iterable[Wish]]], ...] = (
+    # (the flag that asks for it, 0: always; which memory it is)
+    (_T.MiniDumpNormal, stacks),
+    (_T.MiniDumpNormal, instruction_windows),
+    (_T.MiniDumpWithDataSegs, data_segments),
+    (_T.MiniDumpWithFullMemory, all_memory),
+    (_T.MiniDumpWithIndirectlyReferencedMemory, indirect_memory),
+    (_T.MiniDumpWithProcessThreadData, process_thread_data),
+    (_T.MiniDumpWithPrivateReadWriteMemory, private_read_write_memory),
+    (_T.MiniDumpWithCodeSegs, code_segments),
+    (_T.MiniDumpWithModuleHeaders, module_headers),
+)
+
+
 def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     """Decide the dump of a user-mode target. Raises DumpRefused, whose HRESULT says why it cannot be."""
-    flags, warnings = minidump_type(request)
-    if snapshot.system.architecture != "amd64":
-        raise DumpRefused(Hresult.E_NOTIMPL, f"architecture {snapshot.system.architecture}: only amd64 is built")
-    comment = request.comment or None  # spec 1.2: an empty comment is none
-    if "\0" in (request.comment_text or ""):
-        raise DumpRefused(Hresult.E_INVALIDARG, "Comment: a NUL ends the string, none may lie inside")
-    reading = Reading(snapshot)
-    stack_list = stack_ranges(snapshot, reading)
-    if flags & MinidumpType.MiniDumpWithFullMemory:
-        ranges = tuple(all_memory(snapshot, reading))
-        stacks = tuple(StackPlan(start, end, listed=False) for start, end in stack_list)
-    else:
-        ranges, stacks = small_memory(snapshot, reading, stack_list)
+    asked, warnings = minidump_type(request)
+    if snapshot.system.architecture not in POINTER_SIZE:
+        raise DumpRefused(
+            Hresult.E_NOTIMPL,
+            f"architecture {snapshot.system.architecture}: expected {', '.join(POINTER_SIZE)}",
+        )
+    comment, user_streams = comment_of(request), user_streams_of(request)
+    flags = effective(asked)
     streams = [StreamPlan(row.type, row.reason) for row in STREAM_ROWS if row.wanted(snapshot, flags)]
-    if comment:  # a user stream, so behind the writer's own (spec 1.2, 3.2)
-        ansi = isinstance(comment, bytes)
-        type_ = StreamType.CommentStreamA if ansi else StreamType.CommentStreamW
+    written = {planned.type for planned in streams}
+    if StreamType.TokenStream in written:
+        asked |= _T.MiniDumpWithTokenInformation  # the engine adds it by itself (spec 2.3)
+    if comment is not None:
+        type_ = StreamType.CommentStreamA if isinstance(comment, bytes) else StreamType.CommentStreamW
         streams.append(StreamPlan(type_, "a comment was given"))
-    return Plan(flags, tuple(streams), stacks, ranges, comment, tuple(warnings))
+    streams += [StreamPlan(stream.type, "the caller gave it") for stream in user_streams]
+    reading = Reading(snapshot)
+    images = RangeSet.of((module.base, module.base + module.size) for module in snapshot.modules)
+    target = Target(snapshot, reading, flags, stack_ranges(snapshot, reading), images)
+    ranges, stack_plans = _memory(target, unwound=StreamType.FunctionTableStream in written)
+    xstate = extended_state(snapshot, flags, warnings)
+    if flags & _T.MiniDumpWithIptTrace:
+        warnings.append("IPT_TRACE: the target is not traced; there is no trace to write")
+    return Plan(
+        asked,
+        tuple(streams),
+        stack_plans,
+        ranges,
+        comment,
+        tuple(warnings),
+        user_streams,
+        xstate,
+        filters=tuple(word_filters(target, [(planned.start, planned.end) for planned in ranges])),
+        base_names=bool(flags & _T.MiniDumpFilterModulePaths),
+    )
+
+
+def _memory(target: Target, *, unwound: bool) -> tuple[tuple[RangePlan, ...], tuple[StackPlan, ...]]:
+    """The ranges of the file, and the threads' stack descriptors. ``unwound``: function tables are in the file."""
+    wishes: list[Wish] = []
+    for flag, wished in MEMORY_ROWS:
+        if target.flags & flag == flag:
+            wishes += wished(target)
+    if unwound:
+        wishes += unwind_data(target)
+    full = bool(target.flags & _T.MiniDumpWithFullMemory)
+    if full:
+        ranges = by_region(wishes, [region.base for region in target.snapshot.regions])
+    elif target.flags & _T.MiniDumpWithIndirectlyReferencedMemory:
+        ranges = with_stacks(wishes)
+    else:
+        ranges = apart_from_stacks(wishes, target.stacks)
+    listed = set() if full else set(ranges)
+    return (
+        range_plans(ranges, wishes),
+        tuple(StackPlan(start, end, (start, end) in listed) for start, end in target.stacks),
+    )

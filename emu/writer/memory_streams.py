@@ -47,6 +47,8 @@ def _read(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Iterator[tup
             raise DumpRefused(
                 Hresult.ERROR_PARTIAL_COPY, f"memory {planned.start:#x}..{planned.end:#x} cannot be read"
             )
+        for filter_ in plan.filters:
+            data = filter_.apply(planned.start, data)
         yield planned.start, planned.end, data
 
 

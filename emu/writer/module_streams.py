@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from ..plan.filters import base_name
+from ..plan.user import Plan
 from ..snapshot.model import Module, ProcessSnapshot
 from .encode import NO_LOCATION, add_string, add_struct
 from .layout import FieldMap, Section
@@ -21,8 +23,8 @@ _NO_VERSION = (0,) * 13
 _VERSION_FIELDS = tuple(name for name, *_ in VS_FIXEDFILEINFO._fields_)
 
 
-def add_module_list(snapshot: ProcessSnapshot, strings: Section, code_views: Section) -> Section:
-    """ModuleList in load order (spec 3.6); full paths go to ``strings``, CodeView records, raw, to ``code_views``."""
+def add_module_list(snapshot: ProcessSnapshot, plan: Plan, strings: Section, code_views: Section) -> Section:
+    """ModuleList in load order (spec 3.6); names go to ``strings``, CodeView records, raw, to ``code_views``."""
     section = Section("ModuleList")
     add_struct(section, "ModuleList", MINIDUMP_MODULE_LIST, {"NumberOfModules": len(snapshot.modules)})
     for index, module in enumerate(snapshot.modules):
@@ -32,7 +34,7 @@ def add_module_list(snapshot: ProcessSnapshot, strings: Section, code_views: Sec
             "SizeOfImage": module.size,
             "CheckSum": module.checksum,
             "TimeDateStamp": module.time_date_stamp,
-            "ModuleNameRva": add_string(strings, f"{path}.Name", module.name),
+            "ModuleNameRva": add_string(strings, f"{path}.Name", _name(plan, module.name)),
             "VersionInfo": dict(zip(_VERSION_FIELDS, module.version_info or _NO_VERSION, strict=True)),
             "CvRecord": _code_view(code_views, path, module),
             "MiscRecord": NO_LOCATION,
@@ -40,6 +42,10 @@ def add_module_list(snapshot: ProcessSnapshot, strings: Section, code_views: Sec
             "Reserved0": module.dll_characteristics,
         }, zero=["Reserved1"])  # fmt: skip
     return section
+
+
+def _name(plan: Plan, name: str) -> str:
+    return base_name(name) if plan.base_names else name
 
 
 def _code_view(section: Section, path: str, module: Module) -> Any:
@@ -65,8 +71,8 @@ def _code_view_fields(record: bytes) -> tuple[str, FieldMap]:
     return "CodeView", {}
 
 
-def add_unloaded_module_list(snapshot: ProcessSnapshot, strings: Section) -> Section:
-    """UnloadedModuleList, oldest first (spec 3.6); base names go to ``strings``."""
+def add_unloaded_module_list(snapshot: ProcessSnapshot, plan: Plan, strings: Section) -> Section:
+    """UnloadedModuleList, oldest first (spec 3.6); names go to ``strings``."""
     section = Section("UnloadedModuleList")
     add_struct(section, "UnloadedModuleList", MINIDUMP_UNLOADED_MODULE_LIST, {
         "SizeOfHeader": ctypes.sizeof(MINIDUMP_UNLOADED_MODULE_LIST),
@@ -80,6 +86,6 @@ def add_unloaded_module_list(snapshot: ProcessSnapshot, strings: Section) -> Sec
             "SizeOfImage": module.size,
             "CheckSum": module.checksum,
             "TimeDateStamp": module.time_date_stamp,
-            "ModuleNameRva": add_string(strings, f"{path}.Name", module.name),
+            "ModuleNameRva": add_string(strings, f"{path}.Name", _name(plan, module.name)),
         })  # fmt: skip
     return section

@@ -98,14 +98,6 @@ def test_the_flag_table_is_the_one_of_the_specification() -> None:
     assert {int(row.flag): int(row.minidump_type) for row in FLAG_ROWS} == expected
 
 
-@pytest.mark.parametrize("row", [row for row in FLAG_ROWS if not row.built], ids=lambda row: row.flag.name)
-def test_a_flag_that_is_not_built_is_refused_by_its_name(row: object) -> None:
-    flag = row.flag  # type: ignore[attr-defined]
-    with pytest.raises(DumpRefused, match=flag.name) as caught:
-        plan_user(CRASHED, Request(SMALL, flag | FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY))
-    assert caught.value.hresult == 0x80004001
-
-
 def test_default_ignores_small_flags_and_says_so() -> None:
     plan = plan_user(CRASHED, Request(DEFAULT, FormatFlag.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS))
     assert plan.flags == 0x1826
@@ -235,9 +227,9 @@ def test_full_memory_is_every_accessible_region_and_starts_where_regions_start()
     assert not any(stack.listed for stack in plan.stacks)
 
 
-def test_another_architecture_is_refused_by_name() -> None:
-    other = replace(CRASHED, system=replace(CRASHED.system, architecture="arm64"))
-    with pytest.raises(DumpRefused, match="arm64"):
+def test_an_unknown_architecture_is_refused_by_name() -> None:
+    other = replace(CRASHED, system=replace(CRASHED.system, architecture="ia64"))
+    with pytest.raises(DumpRefused, match="ia64"):
         plan_user(other, Request(SMALL))
 
 

@@ -1,0 +1,78 @@
+"""What is taken out of captured memory before it is written: FILTER_MEMORY and FILTER_TRIAGE; and FILTER_PATHS.
+
+Spec user-mode 2.4 says of the first two that words become zero and sizes stay. What words are useful for a stack walk
+is not documented: here those that point into the image of a module or into a captured stack.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..constants import MinidumpType
+from .ranges import Range, RangeSet, subtract
+from .reading import words
+from .target import Target
+
+_CHUNK = 1 << 20
+"""Bytes that are filtered at once; a multiple of every pointer size."""
+_DRIVE = re.compile("[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class WordFilter:
+    """In ``where`` a pointer-aligned word becomes 0 unless it is an address in ``keeps``.
+
+    Words that lie only partly in a range of ``where``, or of the file, become 0 as far as they do.
+    """
+
+    flag: MinidumpType
+    where: RangeSet
+    keeps: RangeSet
+    pointer_size: int
+
+    def apply(self, start: int, data: memoryview) -> memoryview:
+        """The bytes that lie at address ``start``, filtered; ``data`` itself when there is nothing to filter."""
+        parts = list(self.where.parts(start, start + len(data)))
+        if not parts:
+            return data
+        filtered = memoryview(bytearray(data))
+        for low, high in parts:
+            first = min(-(-low // self.pointer_size) * self.pointer_size, high)
+            last = max(high // self.pointer_size * self.pointer_size, first)
+            filtered[low - start : first - start] = bytes(first - low)
+            filtered[last - start : high - start] = bytes(high - last)
+            for at in range(first - start, last - start, _CHUNK):
+                self._filter_words(filtered[at : min(at + _CHUNK, last - start)])
+        return filtered.toreadonly()
+
+    def _filter_words(self, data: memoryview) -> None:
+        found = words(data, self.pointer_size)
+        distinct = set(found)
+        kept = {word for word in distinct if word in self.keeps}
+        if len(kept) == len(distinct):
+            return
+        left = array(found.typecode, [word if word in kept else 0 for word in found])
+        if sys.byteorder == "big":
+            left.byteswap()
+        data[:] = left.tobytes()
+
+
+def word_filters(target: Target, captured: Sequence[Range]) -> Iterator[WordFilter]:
+    """The filters that the flags ask for. ``captured``: the ranges of the file."""
+    if target.flags & MinidumpType.MiniDumpFilterMemory:
+        stacks = RangeSet.of(target.stacks)
+        useful = RangeSet.of([*target.images.ranges, *stacks.ranges])
+        yield WordFilter(MinidumpType.MiniDumpFilterMemory, stacks, useful, target.pointer_size)
+    if target.flags & MinidumpType.MiniDumpFilterTriage:
+        data = RangeSet(tuple(subtract(captured, target.images.ranges)))
+        yield WordFilter(MinidumpType.MiniDumpFilterTriage, data, RangeSet.of(captured), target.pointer_size)
+
+
+def base_name(path: str) -> str:
+    """The path without directory and drive."""
+    name = path.replace("/", "\\").rpartition("\\")[2]
+    return name[2:] if _DRIVE.match(name) else name

@@ -1,0 +1,87 @@
+"""PROCESS_THREAD_DATA: PEB and TEBs with what they point to, as it was measured (spec user-mode 2.5).
+
+The loader's lists and the heap, to which the PEB also points, are not part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, pairwise
+
+from .image_headers import IMAGE_DIRECTORY_ENTRY_TLS, has_directory
+from .process_layouts import ENVIRONMENT_SIZE, LAYOUTS, TLS_EXPANSION_SLOTS, ProcessLayout, fls_slots
+from .ranges import Range
+from .target import Target, Wish
+
+_FLAG = "PROCESS_THREAD_DATA"
+_BRIDGED = 2
+"""Strings that only a NUL keeps apart are one range."""
+_LENGTH = 4
+"""Of Length in RTL_USER_PROCESS_PARAMETERS: the structure and the strings behind it."""
+
+
+def process_thread_data(target: Target) -> Iterator[Wish]:
+    layout = LAYOUTS[target.pointer_size]
+    return chain(_process_data(target, layout), _thread_data(target, layout))
+
+
+def _process_data(target: Target, layout: ProcessLayout) -> Iterator[Wish]:
+    """The PEB; the process parameters, their strings, the environment."""
+    peb = target.snapshot.process.peb
+    sizes = layout.sizes_of(target.snapshot.system.build_number)
+    yield from target.demanded(peb, peb + sizes.peb, f"{_FLAG}: PEB")
+    parameters = _pointer(target, peb + layout.process_parameters)
+    if not parameters:
+        return
+    length = target.reading.number(parameters + _LENGTH, 4)
+    end = parameters + min(sizes.parameters, length or sizes.parameters)
+    yield from target.readable(parameters, end, f"{_FLAG}: process parameters")
+    strings = []
+    for name, offset in layout.strings.items():
+        found = _unicode_string(target, parameters + offset)
+        if found:
+            strings.append(found)
+            yield from target.readable(*found, f"{_FLAG}: {name}")
+    for (_, low), (high, _) in pairwise(sorted(strings)):
+        if low < high <= low + _BRIDGED:
+            yield from target.readable(low, high, f"{_FLAG}: NUL between two strings")
+    environment = _pointer(target, parameters + layout.environment)
+    if environment:
+        yield from target.readable(environment, environment + ENVIRONMENT_SIZE, f"{_FLAG}: environment")
+
+
+def _thread_data(target: Target, layout: ProcessLayout) -> Iterator[Wish]:
+    """Each TEB; its TLS vector, TLS expansion slots and FLS data."""
+    size = target.pointer_size
+    blocks = (
+        ("TLS vector", layout.thread_local_storage, size * _tls_slots(target)),
+        ("TLS expansion slots", layout.tls_expansion_slots, size * TLS_EXPANSION_SLOTS),
+        ("FLS data", layout.fls_data, layout.list_entry + size * fls_slots(target.snapshot.system.build_number)),
+    )
+    for thread in target.snapshot.threads:
+        if not thread.teb:
+            continue
+        of = f"of thread {thread.thread_id:#x}"
+        yield from target.demanded(thread.teb, thread.teb + layout.teb_size, f"{_FLAG}: TEB {of}")
+        for name, offset, length in blocks:
+            start = _pointer(target, thread.teb + offset)
+            if start:
+                yield from target.readable(start, start + length, f"{_FLAG}: {name} {of}")
+
+
+def _tls_slots(target: Target) -> int:
+    """The slots in use: each module with a TLS directory has one (PE format, "The .tls Section")."""
+    modules = target.snapshot.modules
+    return sum(has_directory(target.reading, module, IMAGE_DIRECTORY_ENTRY_TLS) for module in modules)
+
+
+def _pointer(target: Target, address: int) -> int:
+    """The pointer at the address, 0 when it cannot be read."""
+    return target.reading.number(address, target.pointer_size) or 0
+
+
+def _unicode_string(target: Target, address: int) -> Range | None:
+    """The text of a UNICODE_STRING without its NUL; None of an empty one."""
+    length = target.reading.number(address, 2)
+    buffer = _pointer(target, address + target.pointer_size)  # behind two USHORTs, aligned
+    return (buffer, buffer + length) if buffer and length else None
