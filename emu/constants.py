@@ -14,6 +14,12 @@ class SessionClass(IntEnum):
     IMAGE_FILE = 3
 
 
+class EngineOption(IntFlag):
+    """An option of the engine that concerns dumps (DbgEng.h DEBUG_ENGOPT_*; spec user-mode 1.9)."""
+
+    DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA = 0x00400000
+
+
 class Qualifier(IntEnum):
     """What kind of dump is asked for (DbgEng.h DEBUG_DUMP_*; spec user-mode 1.3)."""
 

@@ -34,6 +34,8 @@ class LayoutOverflow(LayoutError):  # noqa: N818 - named after the fault
     def __init__(self, place: str, value: int, width: int) -> None:
         super().__init__(f"{place}: {value:#x} does not fit {width} bytes")
         self.place = place
+        self.beyond_4_gib = width == 4 and value >> 32 > 0
+        """Whether it is an offset or size that 32 bits cannot say."""
 
 
 class UnplacedLabel(LayoutError):  # noqa: N818 - named after the fault

@@ -20,7 +20,7 @@ from .layout import Buffer
 
 _FSCTL_SET_SPARSE = 0x900C4  # winioctl.h
 FileHandle = int | IO[bytes]
-"""A descriptor, or an open binary file object."""
+"""A HANDLE on Windows, a descriptor elsewhere; or an open binary file object."""
 
 
 class BytesSink:
@@ -53,8 +53,8 @@ class FileSink:
         self._path = Path(os.path.realpath(path))  # through links: the file they lead to is replaced
         self._faults = faults or Faults()
         self._reserved = False
-        if self._path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
+        if self._path.exists() and not self._path.is_file():
+            raise PermissionError(errno.EACCES, "is no file that can be replaced", str(path))
         if no_overwrite:
             self._faults.reach(FaultPoint.CREATE)
             with self._path.open("xb"):
@@ -128,18 +128,18 @@ class HandleSink:
 
     def __init__(self, handle: FileHandle, *, faults: Faults | None = None) -> None:
         self._faults = faults or Faults()
+        self._owned: io.FileIO | None = None
         self._file: IO[bytes] | io.FileIO
         if isinstance(handle, int):
-            self._file = io.FileIO(handle, "r+b", closefd=False)
+            self._file = self._owned = _opened(handle)
         else:
             self._file = handle
-        self._faults.reach(FaultPoint.SEEK)
-        self._file.seek(0)
         try:
-            self._file.truncate()
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.EBADF):  # what POSIX says of a handle opened to read
-                raise PermissionError(errno.EACCES, "is not open for writing") from error
+            self._faults.reach(FaultPoint.SEEK)
+            self._file.seek(0)
+            self._truncate()
+        except BaseException:
+            self._close()
             raise
 
     def write(self, data: Buffer) -> None:
@@ -154,18 +154,53 @@ class HandleSink:
 
     def patch(self, offset: int, data: bytes) -> None:
         self._faults.reach(FaultPoint.SEEK)
+        end = self._file.seek(0, os.SEEK_END)
         self._file.seek(offset)
         self.write(data)
+        if self._file.seek(0, os.SEEK_END) != end:  # it went behind the rest
+            raise PermissionError(errno.EACCES, "is open for appending only")
 
     def commit(self) -> None:
         self._faults.reach(FaultPoint.FLUSH)
         self._file.flush()
+        self._close()
 
     def abandon(self) -> None:
         """The file is the caller's: it stays, without contents."""
         with contextlib.suppress(OSError):
             self._file.seek(0)
             self._file.truncate()
+        self._close()
+
+    def _truncate(self) -> None:
+        try:
+            self._file.truncate()
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EBADF):  # what POSIX says of a handle opened to read
+                raise PermissionError(errno.EACCES, "is not open for writing") from error
+            raise
+
+    def _close(self) -> None:
+        if self._owned is not None:
+            with contextlib.suppress(OSError):
+                self._owned.close()
+
+
+def _opened(handle: int) -> io.FileIO:
+    """A file on the caller's handle; to close it does not close the handle."""
+    if sys.platform == "win32":
+        import _winapi  # noqa: PLC0415 - only there
+        import msvcrt  # noqa: PLC0415
+
+        process = _winapi.GetCurrentProcess()
+        duplicate = _winapi.DuplicateHandle(process, handle, process, 0, False, _winapi.DUPLICATE_SAME_ACCESS)
+        try:
+            descriptor = msvcrt.open_osfhandle(duplicate, os.O_RDWR | os.O_BINARY)
+        except OSError:
+            _winapi.CloseHandle(duplicate)
+            raise
+        return io.FileIO(descriptor, "r+b")
+    return io.FileIO(handle, "r+b", closefd=False)
 
 
 def _allow_holes(file: io.FileIO) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
-from dumptruth.emu.client import DebugClient, DumpWriteError, hresult_of
+from dumptruth.emu.client import DebugClient, DumpWriteError
 from dumptruth.emu.constants import (
     DEBUG_DUMP_ACTIVE,
     DEBUG_DUMP_DEFAULT,
     DEBUG_DUMP_FULL,
     DEBUG_DUMP_SMALL,
     DEBUG_FORMAT_NO_OVERWRITE,
-    DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS,
-    DEBUG_FORMAT_WRITE_CAB,
     DEBUG_USER_WINDOWS_DUMP,
     DEBUG_USER_WINDOWS_SMALL_DUMP,
 )
+from dumptruth.emu.host_errors import hresult_of
 from dumptruth.emu.plan.request import Request
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
 from dumptruth.emu.writer.faults import FaultPoint, Faults
@@ -108,11 +110,9 @@ def test_other_qualifiers_are_refused_in_user_mode_and_nothing_is_written(
     [
         (0x00200000, E_INVALIDARG, "0x200000 is no known flag"),
         (1 << 40, E_INVALIDARG, "is no known flag"),
-        (DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS, E_NOTIMPL, "DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS is not built yet"),
-        (DEBUG_FORMAT_WRITE_CAB, E_NOTIMPL, "DEBUG_FORMAT_WRITE_CAB is not built yet"),
     ],
 )
-def test_flags_that_are_unknown_or_not_built_are_refused_by_name(
+def test_flags_that_are_unknown_are_refused_by_their_bits(
     client: DebugClient, tmp_path: Path, flags: int, hresult: int, text: str
 ) -> None:
     assert client.WriteDumpFile2("x.dmp", DEBUG_DUMP_SMALL, flags) == hresult
@@ -186,8 +186,9 @@ def test_a_binary_file_wins_over_the_name_and_stays_open(client: DebugClient, tm
     assert names(tmp_path) == ["handle.bin"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a number is a HANDLE there")
 def test_a_descriptor_is_written_from_its_start_and_stays_open(client: DebugClient, tmp_path: Path) -> None:
-    descriptor = os.open(tmp_path / "d.bin", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(tmp_path / "d.bin", os.O_RDWR | os.O_CREAT)
     try:
         os.write(descriptor, b"before")
         assert client.WriteDumpFileWide(None, descriptor, DEBUG_DUMP_DEFAULT) == S_OK
@@ -195,6 +196,60 @@ def test_a_descriptor_is_written_from_its_start_and_stays_open(client: DebugClie
     finally:
         os.close(descriptor)
     assert (tmp_path / "d.bin").read_bytes() == DEFAULT
+
+
+def number(file: IO[bytes]) -> int:
+    """The number that stands for an open file in WriteDumpFileWide."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - only there
+
+        return msvcrt.get_osfhandle(file.fileno())
+    return file.fileno()
+
+
+def test_the_number_of_an_open_file_takes_dumps_and_stays_open(client: DebugClient, tmp_path: Path) -> None:
+    with (tmp_path / "n.bin").open("w+b") as file:
+        assert client.WriteDumpFileWide("x.dmp", number(file), DEBUG_DUMP_SMALL) == S_OK
+        assert client.WriteDumpFileWide("x.dmp", number(file), DEBUG_DUMP_DEFAULT) == S_OK
+        file.seek(0)
+        assert file.read() == DEFAULT
+
+
+def test_a_handle_of_windows_is_duplicated_before_it_is_opened(
+    client: DebugClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing the C runtime's descriptor closes its HANDLE: it must not be the caller's. Windows is played here."""
+    if sys.platform == "win32":
+        pytest.skip("the real thing is tested there")
+    path, calls = tmp_path / "h.bin", []
+
+    def duplicate(*arguments: Any) -> int:
+        calls.append(arguments)
+        return int(arguments[1]) + 4
+
+    def open_handle(handle: int, flags: int) -> int:
+        calls.append((handle, flags))
+        return os.open(path, os.O_RDWR | os.O_CREAT)
+
+    winapi = SimpleNamespace(
+        GetCurrentProcess=lambda: "this", DuplicateHandle=duplicate, DUPLICATE_SAME_ACCESS=2, CloseHandle=calls.append
+    )
+    monkeypatch.setitem(sys.modules, "_winapi", winapi)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(open_osfhandle=open_handle))
+    monkeypatch.setattr(os, "O_BINARY", 0x8000, raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert client.WriteDumpFileWide(None, 0x1_0000_01A4, DEBUG_DUMP_SMALL) == S_OK
+    monkeypatch.undo()
+    assert calls == [("this", 0x1_0000_01A4, "this", 0, False, 2), (0x1_0000_01A8, os.O_RDWR | 0x8000)]
+    assert path.read_bytes() == SMALL
+
+
+def test_a_file_that_only_appends_gets_no_dump_with_its_signature_at_the_end(
+    client: DebugClient, tmp_path: Path
+) -> None:
+    with (tmp_path / "a.bin").open("ab") as file:
+        assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL) == ACCESS_DENIED
+    assert (tmp_path / "a.bin").read_bytes() == b""
 
 
 def test_memory_files_take_dumps_too(client: DebugClient) -> None:
@@ -209,9 +264,9 @@ def test_handles_that_cannot_be_written_have_their_hresults(client: DebugClient,
     (tmp_path / "ro.bin").write_bytes(b"keep")
     with (tmp_path / "ro.bin").open("rb") as file:
         assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL) == ACCESS_DENIED
-        assert client.WriteDumpFileWide(None, file.fileno(), DEBUG_DUMP_SMALL) == ACCESS_DENIED
+        assert client.WriteDumpFileWide(None, number(file), DEBUG_DUMP_SMALL) == ACCESS_DENIED
     assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL) == INVALID_HANDLE
-    assert client.WriteDumpFileWide(None, 9999, DEBUG_DUMP_SMALL) == INVALID_HANDLE
+    assert client.WriteDumpFileWide(None, 99996, DEBUG_DUMP_SMALL) == INVALID_HANDLE
     assert client.WriteDumpFileWide(None, -1, DEBUG_DUMP_SMALL) == INVALID_HANDLE
     assert client.WriteDumpFileWide(None, io.StringIO(), DEBUG_DUMP_SMALL) == E_INVALIDARG  # type: ignore[arg-type]
     assert (tmp_path / "ro.bin").read_bytes() == b"keep"

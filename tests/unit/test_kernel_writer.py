@@ -63,10 +63,10 @@ def test_user_mode_flags_and_plans_are_not_a_kernels(machine: SystemSnapshot, tm
     assert "DEBUG_FORMAT_USER_SMALL_FULL_MEMORY" in client.last_error
     assert list(tmp_path.iterdir()) == []
     result = client.write("b.dmp", SMALL)
-    with pytest.raises(TypeError, match="kernel_plan"):
+    with pytest.raises(TypeError, match="only a user minidump"):
         _ = result.plan
     user = DebugClient(synthetic_process(), start_directory=tmp_path).write("c.dmp", 1024)
-    with pytest.raises(TypeError, match="has a plan"):
+    with pytest.raises(TypeError, match="only a kernel-mode dump"):
         _ = user.kernel_plan
 
 

@@ -1,0 +1,239 @@
+"""DEBUG_FORMAT_WRITE_CAB: the dump inside is the dump without the flag, and the right files lie beside it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import subprocess
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dumptruth.emu.client import DebugClient
+from dumptruth.emu.constants import (
+    DEBUG_DUMP_DEFAULT,
+    DEBUG_DUMP_FULL,
+    DEBUG_DUMP_SMALL,
+    DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES,
+    DEBUG_FORMAT_CAB_SECONDARY_FILES,
+    DEBUG_FORMAT_NO_OVERWRITE,
+    DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO,
+    DEBUG_FORMAT_WRITE_CAB,
+    Hresult,
+)
+from dumptruth.emu.images.services import FOLDER
+from dumptruth.emu.secondary_files import ImageFiles
+from dumptruth.emu.snapshot.model import CodeView, ProcessSnapshot
+from dumptruth.emu.snapshot.synthetic import synthetic_process
+from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
+from dumptruth.emu.snapshot.system import SystemSnapshot
+
+CAB = DEBUG_FORMAT_WRITE_CAB
+FILES = CAB | DEBUG_FORMAT_CAB_SECONDARY_FILES
+ALL = FILES | DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
+KINDS = {
+    "small": (DEBUG_DUMP_SMALL, None),
+    "default": (DEBUG_DUMP_DEFAULT, "modern"),
+    "legacy": (DEBUG_DUMP_DEFAULT, "legacy"),
+}
+SNAPSHOT = synthetic_process(modules=3, module_names=["C:\\w\\main.exe", "C:\\w\\guilty.dll", "C:\\w\\other.dll"])
+
+
+def blaming(snapshot: ProcessSnapshot, module: int) -> ProcessSnapshot:
+    """The same process, whose exception happened in the module of that index."""
+    assert snapshot.exception is not None
+    context = snapshot.exception.context
+    registers = tuple(
+        (name, snapshot.modules[module].base + 0x1300 if name == "Rip" else value) for name, value in context.registers
+    )
+    return replace(snapshot, exception=replace(snapshot.exception, context=replace(context, registers=registers)))
+
+
+def with_pdb(snapshot: ProcessSnapshot, module: int, path: str) -> ProcessSnapshot:
+    modules = list(snapshot.modules)
+    record = b"RSDS" + bytes(20) + path.encode() + b"\0"
+    modules[module] = replace(modules[module], code_view=CodeView(record))
+    return replace(snapshot, modules=tuple(modules))
+
+
+def members(cab: bytes) -> dict[str, bytes]:
+    """A quick reader; the thorough one is in test_writer_cab.py."""
+    count, blocks = struct.unpack_from("<H", cab, 28)[0], struct.unpack_from("<H", cab, 40)[0]
+    at, sizes = 44, []
+    for _ in range(count):
+        end = cab.index(b"\0", at + 16)
+        sizes.append((cab[at + 16 : end].decode(), *struct.unpack_from("<I", cab, at)))
+        at = end + 1
+    linear = b""
+    for _ in range(blocks):
+        (size,) = struct.unpack_from("<H", cab, at + 4)
+        linear += zlib.decompressobj(-15, zdict=linear[-0x8000:]).decompress(cab[at + 10 : at + 8 + size])
+        at += 8 + size
+    found, start = {}, 0
+    for name, size in sizes:
+        found[name] = linear[start : start + size]
+        start += size
+    return found
+
+
+def secondary(snapshot: ProcessSnapshot | SystemSnapshot, flags: int, files: ImageFiles | None) -> tuple[set[str], str]:
+    """The members beside the dump, and the warnings."""
+    file = io.BytesIO()
+    result = DebugClient(snapshot, image_files=files).write(file, DEBUG_DUMP_SMALL, flags)
+    return set(members(file.getvalue())) - {"dump.dmp"}, "; ".join(result.warnings)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_dump_inside_is_the_dump_without_the_flag(tmp_path: Path, kind: str) -> None:
+    qualifier, profile = KINDS[kind]
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path, profile=profile)
+    flags = DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO if kind == "small" else 0
+    plain = client.write("x.dmp", qualifier, flags, "why" if kind != "legacy" else None)
+    packed = client.write("x.cab", qualifier, flags | CAB, "why" if kind != "legacy" else None)
+    assert members((tmp_path / "x.cab").read_bytes()) == {"x.dmp": (tmp_path / "x.dmp").read_bytes()}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.cab", "x.dmp"]
+    assert packed.planned == plain.planned
+    assert packed.cabinet is not None
+    assert plain.cabinet is None
+    assert packed.size == packed.cabinet.size == (tmp_path / "x.cab").stat().st_size
+    assert packed.layout.size == plain.size
+
+
+@pytest.mark.parametrize("qualifier", [DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT, DEBUG_DUMP_FULL])
+@pytest.mark.parametrize("profile", ["portable", "classic", "bitmap", "ranges"])
+def test_kernel_dumps_of_every_kind_go_into_cabinets_too(tmp_path: Path, qualifier: int, profile: str) -> None:
+    machine = synthetic_machine()
+    client = DebugClient(machine, start_directory=tmp_path, profile=profile)
+    client.write("m.dmp", qualifier)
+    client.write("m.cab", qualifier, CAB)
+    assert members((tmp_path / "m.cab").read_bytes()) == {"m.dmp": (tmp_path / "m.dmp").read_bytes()}
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("a.cab", "a.dmp"), ("a.dmp", "a.dmp"), ("a.b.cab", "a.b.dmp"), ("a.CAB", "a.dmp"), ("ä.cab", "ä.dmp")],
+)
+def test_the_member_is_named_after_the_file(tmp_path: Path, name: str, member: str) -> None:
+    assert DebugClient(SNAPSHOT, start_directory=tmp_path).WriteDumpFile2(name, DEBUG_DUMP_SMALL, CAB) == 0
+    assert list(members((tmp_path / name).read_bytes())) == [member]
+
+
+def test_a_handle_gets_the_cabinet_and_a_name_beside_it_names_the_member(tmp_path: Path) -> None:
+    file = io.BytesIO(b"old contents" * 100_000)
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path)
+    assert client.WriteDumpFileWide("C:\\dumps\\said.cab", file, DEBUG_DUMP_SMALL, CAB) == 0
+    assert list(members(file.getvalue())) == ["said.dmp"]
+    assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL, CAB) == 0
+    assert list(members(file.getvalue())) == ["dump.dmp"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_overwrite_is_about_the_cabinet(tmp_path: Path) -> None:
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path)
+    (tmp_path / "x.dmp").write_bytes(b"a dump of that name is none of its business")
+    assert client.WriteDumpFile2("x.cab", DEBUG_DUMP_SMALL, CAB | DEBUG_FORMAT_NO_OVERWRITE) == 0
+    before = (tmp_path / "x.cab").read_bytes()
+    assert client.WriteDumpFile2("x.cab", DEBUG_DUMP_DEFAULT, CAB | DEBUG_FORMAT_NO_OVERWRITE) == 0x80070050
+    assert (tmp_path / "x.cab").read_bytes() == before
+    assert (tmp_path / "x.dmp").read_bytes().startswith(b"a dump")
+    assert client.WriteDumpFile2("x.cab", DEBUG_DUMP_DEFAULT, CAB) == 0
+    assert (tmp_path / "x.cab").read_bytes() != before
+
+
+def test_the_files_that_the_session_used_are_the_main_image_and_the_one_at_fault() -> None:
+    snapshot = with_pdb(with_pdb(blaming(SNAPSHOT, 1), 1, "D:\\build\\guilty.pdb"), 0, "main.pdb")
+    files = {"C:\\w\\main.exe": b"MZ main", "C:\\w\\guilty.dll": b"MZ guilty", "C:\\w\\other.dll": b"MZ other",
+             "D:\\build\\guilty.pdb": b"symbols", "main.pdb": b"more symbols"}  # fmt: skip
+    assert secondary(snapshot, FILES, files) == ({"main.exe", "main.pdb", "guilty.dll", "guilty.pdb"}, "")
+    found, warnings = secondary(snapshot, ALL, files)
+    assert found == {"main.exe", "main.pdb", "guilty.dll", "guilty.pdb", "other.dll"}
+    assert warnings == "not in the cabinet, since the target has no such file: other.pdb"
+    assert secondary(blaming(snapshot, 0), FILES, files)[0] == {"main.exe", "main.pdb"}
+    assert secondary(replace(snapshot, exception=None), FILES, files)[0] == {"main.exe", "main.pdb"}
+    assert secondary(snapshot, CAB, files) == (set(), "")
+
+
+def test_files_that_are_not_known_are_named_in_a_warning(tmp_path: Path) -> None:
+    snapshot = with_pdb(with_pdb(blaming(SNAPSHOT, 1), 1, "D:\\build\\guilty.pdb"), 0, "main.pdb")
+    expected = "not in the cabinet, since the target has no such file: main.exe, main.pdb, guilty.dll, guilty.pdb"
+    assert secondary(snapshot, FILES, None) == (set(), expected)
+    nowhere = tmp_path / "not there"
+    assert secondary(snapshot, FILES, lambda _: nowhere) == (set(), expected)
+    assert secondary(snapshot, FILES, lambda _: tmp_path) == (set(), expected)
+
+
+def test_the_provider_may_give_bytes_or_places_by_a_mapping_or_a_function(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"MZ from the host")
+    snapshot = with_pdb(SNAPSHOT, 0, "main.pdb")
+    file = io.BytesIO()
+    files: ImageFiles = {"C:\\w\\main.exe": tmp_path / "there", "main.pdb": b"symbols"}
+    for provider in (files, files.get):
+        DebugClient(snapshot, image_files=provider).write(file, DEBUG_DUMP_SMALL, FILES)
+        found = members(file.getvalue())
+        assert (found["main.exe"], found["main.pdb"]) == (b"MZ from the host", b"symbols")
+
+
+def test_of_two_images_with_one_name_the_first_is_in_the_cabinet() -> None:
+    names = ["C:\\a\\same.dll", "C:\\b\\SAME.dll"]
+    snapshot = synthetic_process(modules=2, module_names=names, code_view=False)
+    file = io.BytesIO()
+    DebugClient(snapshot, image_files={names[0]: b"first", names[1]: b"second"}).write(file, DEBUG_DUMP_SMALL, ALL)
+    assert members(file.getvalue())["same.dll"] == b"first"
+    assert "SAME.dll" not in members(file.getvalue())
+
+
+def test_a_process_without_modules_has_no_secondary_files() -> None:
+    assert secondary(synthetic_process(modules=0), ALL, None) == (set(), "")
+
+
+def test_the_kernels_pdb_is_found_through_its_image() -> None:
+    machine = synthetic_machine()
+    kernel = FOLDER / "kernel"
+    files = {
+        machine.drivers[0].full_name: kernel / "ntoskrnl.exe",
+        "ntkrnlmp.pdb": kernel / "ntkrnlmp.pdb",
+    }
+    found, warnings = secondary(machine, FILES, files)
+    assert {Path(machine.drivers[0].base_name).name, "ntkrnlmp.pdb"} <= found
+    assert secondary(machine, ALL, files)[0] == found
+    assert machine.drivers[-1].base_name in secondary(machine, ALL, files)[1]
+    assert "ntkrnlmp" not in warnings
+
+
+@pytest.mark.parametrize("image", [b"", b"MZ", b"MZ" + bytes(100), b"\xff" * 4096])
+def test_a_file_that_is_no_image_has_no_pdb_and_is_packed_all_the_same(image: bytes) -> None:
+    machine = synthetic_machine()
+    found, _ = secondary(machine, FILES, lambda _: image)
+    assert machine.drivers[0].base_name in found
+
+
+def test_flags_about_secondary_files_alone_are_said_to_do_nothing(tmp_path: Path) -> None:
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path)
+    assert client.write("a.dmp", DEBUG_DUMP_SMALL, DEBUG_FORMAT_CAB_SECONDARY_FILES).warnings == (
+        "DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB",
+    )
+    result = client.write("a.cab", DEBUG_DUMP_SMALL, CAB | DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES)
+    assert result.warnings == (
+        "DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES has no effect without DEBUG_FORMAT_CAB_SECONDARY_FILES",
+    )
+    assert result.plan.flags == 0  # the bit is not SCAN_PARTIAL_PAGES there
+
+
+def test_a_cabinet_that_would_be_too_long_is_refused_before_a_file_is_touched(tmp_path: Path) -> None:
+    machine = synthetic_machine(runs=((0x100, (3 << 30) // 0x1000),))
+    client = DebugClient(machine, start_directory=tmp_path)
+    assert client.WriteDumpFile2("m.cab", DEBUG_DUMP_FULL, CAB) == Hresult.ERROR_FILE_TOO_LARGE
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("cabextract") is None, reason="cabextract is not installed")
+def test_cabextract_finds_dump_and_files(tmp_path: Path) -> None:
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path, image_files={"C:\\w\\main.exe": b"MZ" + bytes(99_999)})
+    client.write("x.dmp", DEBUG_DUMP_DEFAULT)
+    client.write("x.cab", DEBUG_DUMP_DEFAULT, FILES)
+    command = ["cabextract", "-q", "-d", str(tmp_path / "out"), str(tmp_path / "x.cab")]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "out" / "x.dmp").read_bytes() == (tmp_path / "x.dmp").read_bytes()
+    assert (tmp_path / "out" / "main.exe").stat().st_size == 100_001
