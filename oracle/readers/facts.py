@@ -258,6 +258,10 @@ class Dump(Reading):
         """The union of the captured ranges: sorted ``[start, end)`` pairs that neither overlap nor touch."""
         return self._ranges().union
 
+    def pieces(self) -> list[tuple[int, int, int]]:
+        """The captured memory as sorted, disjoint ``(start, end, file offset)``."""
+        return self._ranges().pieces
+
     def _ranges(self) -> Lookup:
         if self._lookup is None:
             self._lookup = Lookup(self.memory)

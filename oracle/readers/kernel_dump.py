@@ -250,6 +250,10 @@ class KernelDump(Reading):
         """The virtual memory of a small dump: sorted ``[start, end)`` pairs that neither overlap nor touch."""
         return self._ranges.union
 
+    def pieces(self) -> list[tuple[int, int, int]]:
+        """The same as sorted, disjoint ``(start, end, file offset)``."""
+        return self._ranges.pieces
+
     def where(self, address: int) -> int:
         """The file offset of the byte at a virtual address; 0 when the dump does not hold it."""
         if self.paged:

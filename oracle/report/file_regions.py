@@ -1,0 +1,125 @@
+"""The file as a row of regions: whose bytes are whose, from the first to the last, each byte in exactly one region.
+
+For maps of the file. What a region is called is the reader's own name of it, as in findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..model import Span
+from ..readers.facts import Dump, StringFact
+from ..readers.reading import Claim, Owner, Reading
+
+
+class Part(StrEnum):
+    """What the bytes of a region are."""
+
+    HEADER = "header"
+    """What the file begins with, and the tables that say where everything else is."""
+    STREAM = "stream"
+    """A stream of a minidump."""
+    CONTEXT = "context"
+    """The registers of a thread."""
+    STRING = "string"
+    RECORD = "record"
+    """Any other structure."""
+    MEMORY = "memory"
+    """Bytes of the target."""
+    PADDING = "padding"
+    OVERLAP = "overlap"
+    """Bytes that two things want."""
+    UNCLAIMED = "unclaimed"
+    """Bytes that nothing wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRegion:
+    span: Span
+    part: Part
+    label: str
+    """The reader's name of it; empty for bytes that nothing wants."""
+
+
+def file_regions(dump: Reading) -> Iterator[FileRegion]:
+    """Every byte of the file once, ascending. Linear in the number of claims but for sorting them."""
+    parts = _parts(dump)
+    at = 0
+    active: dict[int, Claim] = {}
+    claims = _distinct(dump)
+    for boundary, index, begins in _events(claims, dump.source.size):
+        if boundary > at:
+            yield _region(Span(at, boundary), active, parts)
+            at = boundary
+        if begins:
+            active[index] = claims[index]
+        else:
+            del active[index]
+    if at < dump.source.size:
+        yield FileRegion(Span(at, dump.source.size), Part.UNCLAIMED, "")
+
+
+def _distinct(dump: Reading) -> list[Claim]:
+    """The claims in file order, identical shared ones taken together."""
+    found: list[Claim] = []
+    for claim in sorted(dump.claims, key=lambda claim: claim.span):
+        if found and claim.shared and found[-1].shared and claim.span == found[-1].span:
+            continue
+        found.append(claim)
+    return found
+
+
+def _events(claims: list[Claim], size: int) -> list[tuple[int, int, bool]]:
+    """(offset, claim, whether it begins there) in file order; at one offset ends come first."""
+    events = []
+    for index, claim in enumerate(claims):
+        start, end = min(claim.span.start, size), min(claim.span.end, size)
+        if start < end:
+            events += [(start, index, True), (end, index, False)]
+    return sorted(events, key=lambda event: (event[0], event[2], event[1]))
+
+
+def _region(span: Span, active: dict[int, Claim], parts: dict[Span, Part]) -> FileRegion:
+    if not active:
+        return FileRegion(span, Part.UNCLAIMED, "")
+    labels = iter(active.values())
+    first = next(labels)
+    if len(active) > 1:
+        more = f" and {len(active) - 2} more" if len(active) > 2 else ""
+        return FileRegion(span, Part.OVERLAP, f"{first.label}, {next(labels).label}{more}")
+    if first.owner is Owner.MEMORY:
+        part = Part.MEMORY
+    elif first.owner is Owner.PADDING:
+        part = Part.PADDING
+    else:
+        part = parts.get(first.span, Part.RECORD)
+    return FileRegion(span, part, first.label)
+
+
+_TABLES = frozenset({"header", "directory", "bitmap header", "bitmap", "RDMP header", "runs", "triage header"})
+"""What the readers call a file's header and the tables that lead to the rest."""
+
+
+def _parts(dump: Reading) -> dict[Span, Part]:
+    """What the claims are that own facts."""
+    parts = {claim.span: Part.HEADER for claim in dump.claims if claim.label in _TABLES}
+    if not isinstance(dump, Dump):
+        return parts
+    parts |= {stream.span: Part.STREAM for stream in (*dump.streams.values(), *dump.duplicates)}
+    contexts = [thread.context for thread in dump.threads]
+    if dump.exception is not None:
+        contexts.append(dump.exception.context)
+    parts |= {context.span: Part.CONTEXT for context in contexts if context is not None}
+    return parts | {string.span: Part.STRING for string in _strings(dump) if string is not None}
+
+
+def _strings(dump: Dump) -> Iterator[StringFact | None]:
+    yield dump.csd_version
+    yield from (thread.name for thread in dump.thread_names)
+    yield from (module.name for module in dump.modules)
+    yield from (module.name for module in dump.unloaded_modules)
+    for handle in dump.handles:
+        yield handle.type_name
+        yield handle.object_name

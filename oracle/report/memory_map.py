@@ -1,0 +1,333 @@
+"""The target's memory as a dump has it: what is there, what is missing, what should not be there, what is wrong.
+
+Of a kernel dump with pages by physical address, of every other dump by virtual address. For maps; the findings of a
+report say the same in words, but only the first few of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from itertools import islice, pairwise
+from typing import Final, NamedTuple
+
+from ..entitle import user
+from ..entitle.clauses import Duty
+from ..entitle.flags import Format, effective
+from ..entitle.flags import refusal as user_refusal
+from ..entitle.kernel import entitlement_of, kind_of
+from ..entitle.kernel import refusal as kernel_refusal
+from ..page_compare import differing_pages, nonzero_pages
+from ..readers.facts import Dump
+from ..readers.kernel_dump import KernelDump
+from ..readers.reading import Reading
+from ..truth import KernelTruth, ProcessTruth, RequestTruth, Truth
+
+PAGE: Final = 0x1000
+MAX_RUNS: Final = 200_000
+"""Runs of captured pages or ranges that are looked at, a ceiling for hostile files; ``MemoryMap.complete`` tells."""
+
+
+class State(StrEnum):
+    """What a stretch of the target's memory is in the dump."""
+
+    WRONG = "wrong"
+    """There, with other bytes than the target's."""
+    MISSING = "missing"
+    """Not there, though the request requires it, or the dump itself names it."""
+    FORBIDDEN = "forbidden"
+    """There, though the request does not entitle the dump to it."""
+    REQUIRED = "required"
+    """There, as the request requires."""
+    ALLOWED = "allowed"
+    """There; it may be."""
+    PRESENT = "present"
+    """There; no truth says whether it should be."""
+    ABSENT = "left out"
+    """The target has it, the dump rightly does not."""
+
+    @property
+    def faulty(self) -> bool:
+        return self in (State.WRONG, State.MISSING, State.FORBIDDEN)
+
+    @property
+    def there(self) -> bool:
+        """The dump holds bytes for it."""
+        return self not in (State.MISSING, State.ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRegion:
+    """``[start, end)`` of the target's memory, in bytes."""
+
+    start: int
+    end: int
+    state: State
+    why: str
+    """The clause that grants or forbids it; empty without truth."""
+    offset: int | None
+    """Where in the file its first byte is; None for what is not there."""
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+class Landmark(NamedTuple):
+    """Something with a name in the target's memory, as the dump tells."""
+
+    start: int
+    end: int
+    name: str
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    space: str
+    """``virtual`` or ``physical``."""
+    regions: tuple[MemoryRegion, ...]
+    """Ascending, disjoint; what the target does not have is in none."""
+    landmarks: tuple[Landmark, ...]
+    """Ascending; they may overlap."""
+    judged: bool
+    """Whether a truth and a request said what belongs into the dump."""
+    complete: bool = True
+    """False when the file holds more runs than are looked at."""
+
+    def total(self, state: State) -> int:
+        """Bytes in that state."""
+        return sum(region.size for region in self.regions if region.state is state)
+
+    @cached_property
+    def _in_file(self) -> list[tuple[int, MemoryRegion]]:
+        """The regions that are there, by file offset."""
+        return sorted(
+            ((region.offset, region) for region in self.regions if region.offset is not None), key=lambda item: item[0]
+        )
+
+    def at_offset(self, offset: int) -> int | None:
+        """The address whose byte is at ``offset`` of the file; None for a byte that is none of the target's."""
+        index = bisect_right(self._in_file, offset, key=lambda item: item[0]) - 1
+        if index < 0:
+            return None
+        start, region = self._in_file[index]
+        return region.start + offset - start if offset < start + region.size else None
+
+
+def memory_map(dump: Reading, truth: Truth | None = None, request: RequestTruth | None = None) -> MemoryMap:
+    """The map of ``dump``; judged where truth and request are given and the request makes a dump of that kind.
+
+    A dump whose memory no reader knows gives a map without regions.
+    """
+    if isinstance(dump, KernelDump) and dump.paged:
+        return _physical(dump, truth if isinstance(truth, KernelTruth) else None, request)
+    pieces = getattr(dump, "pieces", None)
+    if pieces is None:
+        return MemoryMap("virtual", (), (), False)
+    held = [_Layer(start, end, offset) for start, end, offset in islice(pieces(), MAX_RUNS + 1)]
+    complete = len(held) <= MAX_RUNS
+    landmarks = tuple(sorted(_landmarks(dump)))
+    asked = isinstance(truth, ProcessTruth) and request is not None and user_refusal(truth, request) is None
+    if asked and isinstance(dump, Dump):
+        assert isinstance(truth, ProcessTruth)
+        assert request is not None
+        return MemoryMap("virtual", tuple(_judged(dump, truth, request, held)), landmarks, True, complete)
+    regions = (_named(item.start, item.end, item) for item in held)
+    return MemoryMap("virtual", tuple(regions), landmarks, False, complete)
+
+
+class _Layer(NamedTuple):
+    """A stretch of one aspect of the memory: sorted and disjoint with its neighbours."""
+
+    start: int
+    end: int
+    value: object
+
+
+def _cut(layers: Sequence[Sequence[_Layer]]) -> Iterator[tuple[int, int, list[_Layer | None]]]:
+    """Cut the address space where any layer begins or ends: each piece with the stretch of every layer that covers
+    it. Pieces that no layer covers are left out.
+    """
+    edges = sorted({edge for layer in layers for item in layer for edge in (item.start, item.end)})
+    at = [0] * len(layers)
+    for start, end in pairwise(edges):
+        found: list[_Layer | None] = []
+        for index, layer in enumerate(layers):
+            while at[index] < len(layer) and layer[at[index]].end <= start:
+                at[index] += 1
+            covers = at[index] < len(layer) and layer[at[index]].start <= start
+            found.append(layer[at[index]] if covers else None)
+        if any(item is not None for item in found):
+            yield start, end, found
+
+
+def _joined(regions: Iterable[MemoryRegion]) -> Iterator[MemoryRegion]:
+    """Neighbours that say the same, as one."""
+    last: MemoryRegion | None = None
+    for region in regions:
+        if (
+            last is not None
+            and (last.end, last.state, last.why) == (region.start, region.state, region.why)
+            and (None if last.offset is None else last.offset + last.size) == region.offset
+        ):
+            last = MemoryRegion(last.start, region.end, last.state, last.why, last.offset)
+            continue
+        if last is not None:
+            yield last
+        last = region
+    if last is not None:
+        yield last
+
+
+def _state(duty: Duty, there: bool, wrong: bool) -> State:
+    if not there:
+        return State.MISSING if duty is Duty.MUST else State.ABSENT
+    if duty is Duty.NEVER:
+        return State.FORBIDDEN
+    if wrong:
+        return State.WRONG
+    return State.REQUIRED if duty is Duty.MUST else State.ALLOWED
+
+
+# -- user mode ---------------------------------------------------------------------------------------------------------
+
+
+def _judged(
+    dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]
+) -> Iterator[MemoryRegion]:
+    entitlement = user.Entitlement(truth, request)
+    readable = [_Layer(run.start, run.end, None) for run in truth.memory]
+    grants = [[_Layer(start, end, None) for start, end in grant.union] for grant in entitlement.grants]
+    layers = [held, readable, _wrong(dump, truth, request, held), *grants]
+
+    def regions() -> Iterator[MemoryRegion]:
+        for start, end, (there, target, wrong, *granted) in _cut(layers):
+            clauses = [
+                grant.clause for grant, item in zip(entitlement.grants, granted, strict=True) if item is not None
+            ]
+            duty, why = Duty.NEVER, "no clause names it" if target is not None else "nobody could have read it"
+            for wanted in (Duty.MUST, Duty.MAY):
+                names = [clause.name for clause in clauses if clause.duty is wanted]
+                if names:
+                    duty, why = wanted, ", ".join(names)
+                    break
+            offset = None if there is None else _offset(there, start)
+            yield MemoryRegion(start, end, _state(duty, offset is not None, wrong is not None), why, offset)
+
+    return _joined(regions())
+
+
+def _offset(there: _Layer, start: int) -> int:
+    assert isinstance(there.value, int)
+    return there.value + start - there.start
+
+
+def _wrong(dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]) -> list[_Layer]:
+    """The pages, as far as they are captured, whose bytes are not the target's. None with a filter, which changes them
+    on purpose.
+    """
+    if effective(request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE):
+        return []
+    found = []
+    for item in held:
+        for address, data in truth.readable(item.start, item.end):
+            expected, offset = memoryview(data), _offset(item, address)
+            # Whole pages at the speed of memory; what does not begin on a page is a piece of its own.
+            head = min(-address % PAGE, len(expected))
+            for part, base in ((expected[:head], address), (expected[head:], address + head)):
+                for index in differing_pages(dump.source, offset + base - address, part):
+                    start = base + index * PAGE
+                    found.append(_Layer(start, min(start + PAGE, base + len(part)), None))
+    return found
+
+
+def _landmarks(dump: Reading) -> Iterator[Landmark]:
+    if isinstance(dump, Dump):
+        for module in dump.modules:
+            name = "a module" if module.name is None else module.name.text.rpartition("\\")[2]
+            yield Landmark(module.base, module.end, name)
+        for thread in dump.threads:
+            if thread.stack_size:
+                yield Landmark(thread.stack_start, thread.stack_end, f"stack of thread {thread.id:#x}")
+            if thread.record["Teb"]:
+                yield Landmark(thread.record["Teb"], thread.record["Teb"] + 1, f"TEB of thread {thread.id:#x}")
+        yield Landmark(0x7FFE0000, 0x7FFE1000, "KUSER_SHARED_DATA")  # ntddk.h: its fixed user-mode address
+    elif isinstance(dump, KernelDump) and dump.triage is not None and dump.header is not None:
+        for driver, record in enumerate(dump.modules):
+            string = dump.triage.strings.get(record.record["DriverNameOffset"])
+            yield Landmark(record.base, record.end, f"driver {driver}" if string is None else string.text)
+        for name, address in (
+            ("stack", dump.triage.header["TopOfStack"]),
+            ("debugger data", dump.header["KdDebuggerDataBlock"]),
+        ):
+            if name in dump.triage.blocks:
+                yield Landmark(address, address + len(dump.triage.blocks[name]), name)
+
+
+# -- kernel mode -------------------------------------------------------------------------------------------------------
+
+
+def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth | None) -> MemoryMap:
+    held: list[_Layer] = []
+    cut: list[_Layer] = []
+    complete = True
+    for base, count, offset in islice(dump.pages.runs(), MAX_RUNS + 1):
+        complete = len(held) < MAX_RUNS
+        inside = min(count, max(dump.source.size - offset, 0) // PAGE)
+        if inside:
+            held.append(_Layer(base * PAGE, (base + inside) * PAGE, offset))
+        if inside < count:
+            cut.append(_Layer((base + inside) * PAGE, (base + count) * PAGE, None))
+    landmarks = []
+    if dump.header is not None and dump.architecture is not None:
+        root = dump.header["DirectoryTableBase"] // PAGE * PAGE
+        landmarks.append(Landmark(root, root + PAGE, "root page table"))
+    kind = None if request is None else kind_of(request.qualifier_value)
+    if truth is None or request is None or kind is None or kernel_refusal(truth, request) is not None:
+        found = _joined(_named(start, end, there) for start, end, (there, _) in _cut([held, cut]))
+        return MemoryMap("physical", tuple(found), tuple(landmarks), False, complete)
+    clauses = entitlement_of(truth, kind).decided()
+    duties = [[_Layer(low * PAGE, high * PAGE, None) for low, high in clause.pages.runs] for clause in clauses]
+
+    def regions() -> Iterator[MemoryRegion]:
+        for start, end, (there, _, wrong, *granted) in _cut([held, cut, _wrong_pages(dump, truth, held), *duties]):
+            clause = next((clause for clause, item in zip(clauses, granted, strict=True) if item is not None), None)
+            offset = None if there is None else _offset(there, start)
+            duty, why = (Duty.NEVER, "not memory of the machine") if clause is None else (clause.duty, clause.name)
+            yield MemoryRegion(start, end, _state(duty, offset is not None, wrong is not None), why, offset)
+
+    return MemoryMap("physical", tuple(_joined(regions())), tuple(landmarks), True, complete)
+
+
+def _named(start: int, end: int, there: _Layer | None) -> MemoryRegion:
+    """Pages of which nobody says whether they belong into the dump: it names them all."""
+    if there is None:
+        return MemoryRegion(start, end, State.MISSING, "named, but the file ends before it", None)
+    return MemoryRegion(start, end, State.PRESENT, "", _offset(there, start))
+
+
+def _wrong_pages(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> list[_Layer]:
+    """The captured pages whose bytes are not the machine's; those that could not be read are anybody's."""
+    readable = (truth.ram | truth.added) - truth.unreadable
+    found = []
+    for item in held:
+        for low, high in readable.overlapping(item.start // PAGE, item.end // PAGE):
+            first, last = max(low, item.start // PAGE), min(high, item.end // PAGE)
+            for pfn, pages, data in truth.pieces(first, last - first):
+                at = _offset(item, pfn * PAGE)
+                pages_at = (
+                    nonzero_pages(dump.source, at, pages) if data is None else differing_pages(dump.source, at, data)
+                )
+                found += [_Layer((pfn + index) * PAGE, (pfn + index + 1) * PAGE, None) for index in pages_at]
+    return sorted(found)
+
+
+def landmarks_in(landmarks: Sequence[Landmark], start: int, end: int) -> list[str]:
+    """The names of what lies in ``[start, end)``, in order, each once."""
+    stop = bisect_right(landmarks, start, key=lambda mark: mark.start)
+    while stop < len(landmarks) and landmarks[stop].start < end:
+        stop += 1
+    return list(dict.fromkeys(mark.name for mark in landmarks[:stop] if mark.end > start))

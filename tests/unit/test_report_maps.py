@@ -1,0 +1,148 @@
+"""What the maps of a report are drawn from: regions of the file, and the target's memory by state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
+from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
+from dumptruth.oracle import ByteSource, Dump, KernelDump, Span, read_kernel, read_minidump
+from dumptruth.oracle.readers.reading import Claim, Owner
+from dumptruth.oracle.report.file_regions import FileRegion, Part, file_regions
+from dumptruth.oracle.report.memory_map import MemoryMap, State, landmarks_in, memory_map
+from hypothesis import given
+from hypothesis import strategies as st
+
+USER = [vector for vector in Vector if not vector.kernel]
+KERNEL = [vector for vector in Vector if vector.kernel]
+
+
+def regions_of(claims: Iterable[Claim], size: int) -> list[FileRegion]:
+    dump = Dump(ByteSource(bytes(size)))
+    dump.claims.extend(claims)
+    return list(file_regions(dump))
+
+
+def read(vector: Vector, data: bytes) -> Dump | KernelDump:
+    return (read_kernel if vector.kernel else read_minidump)(ByteSource(data))
+
+
+def map_of(vector: Vector, spoilt: bytes | Spoilt | None = None) -> MemoryMap:
+    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+    fault = spoilt if isinstance(spoilt, Spoilt) else Spoilt(made.data if spoilt is None else spoilt)
+    dump = read(vector, fault.data)
+    if vector.foreign:
+        return memory_map(dump)
+    return memory_map(dump, fault.truth or made.truth, fault.asked or made.asked)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(1, 20), st.sampled_from(Owner), st.booleans(), st.sampled_from("ab")),
+        max_size=12,
+    ),
+    st.integers(0, 64),
+)
+def test_every_byte_is_in_one_region_and_what_is_claimed_twice_is_an_overlap(
+    drawn: list[tuple[int, int, Owner, bool, str]], size: int
+) -> None:
+    claims = [Claim(Span(start, start + length), label, owner, shared) for start, length, owner, shared, label in drawn]
+    regions = regions_of(claims, size)
+    assert [region.span.start for region in regions[:1]] == [0] * bool(size)
+    assert [region.span.end for region in regions[-1:]] == [size] * bool(size)
+    assert all(one.span.end == two.span.start for one, two in pairwise(regions))
+    distinct = {claim if not claim.shared else claim.span for claim in claims}
+    # Not a set where a claim that is not shared is made twice: that is an overlap.
+    spans = [claim.span for claim in claims if not claim.shared] + [span for span in distinct if isinstance(span, Span)]
+    for region in regions:
+        for byte in range(region.span.start, region.span.end):
+            owners = sum(span.start <= byte < span.end for span in spans)
+            wanted = {0: region.part is Part.UNCLAIMED, 1: region.part not in (Part.UNCLAIMED, Part.OVERLAP)}
+            assert wanted.get(owners, region.part is Part.OVERLAP), (byte, region)
+        assert bool(region.label) == (region.part is not Part.UNCLAIMED)
+
+
+@pytest.mark.parametrize("vector", [*USER, *KERNEL])
+def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(vector: Vector) -> None:
+    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+    dump = read(vector, made.data)
+    regions = list(file_regions(dump))
+    assert sum(len(region.span) for region in regions) == len(made.data)
+    assert not {region.part for region in regions} & {Part.UNCLAIMED, Part.OVERLAP}
+    assert regions[0].part is Part.HEADER
+    if isinstance(dump, Dump):
+        assert {Part.STREAM, Part.STRING, Part.CONTEXT, Part.MEMORY} <= {region.part for region in regions}
+
+
+@pytest.mark.parametrize("vector", [*USER, *KERNEL])
+def test_the_memory_of_a_pristine_dump_is_as_required_and_all_of_it_is_on_the_map(vector: Vector) -> None:
+    found = map_of(vector)
+    assert found.complete
+    unpaged = not vector.kernel or any(word in vector for word in ("small", "header", "special"))
+    assert found.space == ("virtual" if unpaged else "physical")
+    assert not any(region.state.faulty for region in found.regions)
+    assert all(one.end <= two.start for one, two in pairwise(found.regions))
+    assert all((region.offset is not None) == region.state.there for region in found.regions)
+    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+    dump = read(vector, made.data)
+    if isinstance(dump, KernelDump) and dump.paged:
+        held = dump.pages.total * 0x1000
+    else:
+        held = sum(end - start for start, end in dump.captured())
+    assert sum(region.size for region in found.regions if region.state.there) == held
+    physical = found.space == "physical"
+    assert found.judged == (not vector.foreign and (physical or not vector.kernel))
+
+
+FAULTS = {
+    "PAGE-REQUIRED": State.MISSING,
+    "PAGE-FORBIDDEN": State.FORBIDDEN,
+    "PAGE-BYTES": State.WRONG,
+    "KPAG-COMPLETE": State.MISSING,
+    "KPAG-KERNEL-001": State.MISSING,
+    "KPAG-KERNEL-002": State.FORBIDDEN,
+    "KPAG-KERNEL-003": State.FORBIDDEN,
+    "KPAG-ACTIVE-001": State.MISSING,
+    "KPAG-ACTIVE-002": State.FORBIDDEN,
+    "KPAG-RAM": State.FORBIDDEN,
+    "KPAG-BYTES": State.WRONG,
+}
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [mutant for mutant in all_mutants().values() if any(mutant.rule.startswith(prefix) for prefix in FAULTS)],
+    ids=lambda mutant: mutant.id,
+)
+def test_the_map_of_a_mutant_shows_the_fault_that_the_rule_finds(mutant: Mutant) -> None:
+    made = kernel_pristine.pristine(mutant.vector) if mutant.vector.kernel else pristine.pristine(mutant.vector)
+    found = map_of(mutant.vector, mutant.make(made))
+    state = next(state for prefix, state in FAULTS.items() if mutant.rule.startswith(prefix))
+    assert found.total(state), {region.state for region in found.regions}
+
+
+def test_a_byte_of_the_file_is_found_in_memory_and_names_lie_where_they_are() -> None:
+    made = pristine.pristine(Vector.DEFAULT)
+    dump = read_minidump(ByteSource(made.data))
+    found = memory_map(dump, made.truth, made.asked)
+    for item in dump.memory:
+        for offset in (item.offset, item.offset + item.size - 1):
+            address = found.at_offset(offset)
+            assert address is not None
+            assert dump.read_memory(address, 1) == made.data[offset : offset + 1]
+    assert found.at_offset(0) is None
+    module = dump.modules[0]
+    assert module.name is not None
+    assert landmarks_in(found.landmarks, module.base, module.base + 1) == [module.name.text.rpartition("\\")[2]]
+    assert landmarks_in(found.landmarks, 0x1000, 0x2000) == []
+
+
+def test_a_cut_kernel_dump_misses_the_pages_that_it_names() -> None:
+    made = kernel_pristine.pristine(Vector.KERNEL_DEFAULT)
+    found = memory_map(read_kernel(ByteSource(made.data[: len(made.data) // 2])))
+    whole = memory_map(read_kernel(ByteSource(made.data)))
+    assert not whole.total(State.MISSING)
+    assert found.total(State.MISSING) + found.total(State.PRESENT) == whole.total(State.PRESENT)
+    assert found.total(State.MISSING) > 0x1000
