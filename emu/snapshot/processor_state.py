@@ -46,6 +46,12 @@ class XstateConfiguration:
     """By component number, as many as the highest enabled one needs."""
 
 
+AVX_STATE = XstateConfiguration(
+    enabled_features=0x7, features=(XstateFeature(0, 160), XstateFeature(160, 256), XstateFeature(576, 256))
+)
+"""x87, SSE and AVX, as every processor with AVX has them (Intel SDM vol. 1, 13.4; spec user-mode 3.11)."""
+
+
 @dataclass(frozen=True, slots=True)
 class X86CpuInformation:
     """CPU_INFORMATION.X86CpuInfo (minidumpapiset.h; spec user-mode 3.4): what CPUID says of an x86 processor."""
