@@ -172,7 +172,9 @@ def _tally(rule: Rule, case: Case | KernelCase, level: Level, counts: bool) -> R
             continue
         failures += item.count
         if len(findings) < MAX_FINDINGS:
-            findings.append(Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans))
+            findings.append(
+                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory)
+            )
     verdict = Verdict.FAIL if failures else Verdict.PASS if checks else Verdict.VACUOUS
     return RuleResult(
         rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts

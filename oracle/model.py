@@ -97,6 +97,9 @@ class Finding:
     """Every acceptable outcome."""
     actual: str
     spans: tuple[Span, ...]
+    memory: tuple[Span, ...] = ()
+    """Bytes of the target at fault that the file does not hold, so that no span can name them: virtual addresses,
+    physical ones of a kernel dump with pages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,14 +35,24 @@ class Check:
     actual: str = ""
     spans: tuple[Span, ...] = ()
     count: int = 1
+    memory: tuple[Span, ...] = ()
+    """As in Finding."""
 
 
 def ok(subject: str, count: int = 1) -> Check:
     return Check(subject, True, count=count)
 
 
-def bad(subject: str, expected: str | tuple[str, ...], actual: str, *spans: Span, fault: Fault = Fault.WRONG) -> Check:
-    return Check(subject, False, fault, (expected,) if isinstance(expected, str) else expected, actual, spans)
+def bad(
+    subject: str,
+    expected: str | tuple[str, ...],
+    actual: str,
+    *spans: Span,
+    fault: Fault = Fault.WRONG,
+    memory: tuple[Span, ...] = (),
+) -> Check:
+    acceptable = (expected,) if isinstance(expected, str) else expected
+    return Check(subject, False, fault, acceptable, actual, spans, memory=memory)
 
 
 Checks = Iterator[Check]

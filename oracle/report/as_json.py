@@ -66,4 +66,5 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "expected": list(finding.expected),
         "actual": finding.actual,
         "spans": [{"start": hex(span.start), "end": hex(span.end)} for span in finding.spans],
+        "memory": [{"start": hex(part.start), "end": hex(part.end)} for part in finding.memory],
     }

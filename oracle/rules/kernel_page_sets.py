@@ -59,7 +59,8 @@ def _missing(dump: KernelDump, pages: PageSet, why: str) -> Checks:
         if index == _SHOWN:
             break
         left -= end - start
-        yield bad(_name(start, end), f"in the dump: {why}", "not there", fault=Fault.MISSING)
+        where = Span(start * PAGE, end * PAGE)
+        yield bad(_name(start, end), f"in the dump: {why}", "not there", fault=Fault.MISSING, memory=(where,))
     for _ in range(min(left, 1)):
         yield bad("further pages", f"in the dump: {why}", f"{left} are not there", fault=Fault.MISSING)
 

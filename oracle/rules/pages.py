@@ -35,7 +35,8 @@ def _required(case: Case, clause: str) -> Checks:
         if not holes:
             yield ok(piece.subject, count=_pages(piece.start, piece.end))
         for start, end in holes:
-            yield bad(piece.subject, f"the bytes {start:#x}..{end:#x}", "not in the dump", fault=Fault.MISSING)
+            where = Span(start, end)
+            yield bad(piece.subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
 
 
 def _outside(union: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
