@@ -54,7 +54,7 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
     word = "FAIL" if result.counts else "note"
     yield f"{word} {result.rule} [{result.level}, {result.grade}] {result.title}"
     for finding in result.findings[:MAX_SHOWN]:
-        yield f"  {_finding(finding)}"
+        yield f"  {finding_text(finding)}"
     if result.failures > MAX_SHOWN:
         yield f"  ... {result.failures} failures of {result.checks} checks"
 
@@ -70,7 +70,7 @@ def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
         yield from wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _finding(finding: Finding) -> str:
+def finding_text(finding: Finding) -> str:
     where = f" at {', '.join(str(span) for span in finding.spans)}" if finding.spans else ""
     expected = " or ".join(finding.expected)
     return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{where}"
