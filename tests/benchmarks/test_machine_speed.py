@@ -32,6 +32,7 @@ def seconds(work: Callable[[], object], rounds: int = 5) -> float:
     return median(times)
 
 
+@pytest.mark.benchmark
 def test_system_calls_per_second() -> None:
     cpu, tables = machine()
     tables.write(CODE, bytes.fromhex("0f05ebfc"))
@@ -47,6 +48,7 @@ def test_system_calls_per_second() -> None:
     assert rate > 1_500
 
 
+@pytest.mark.benchmark
 def test_a_quantum_costs_a_host_call_for_every_block() -> None:
     cpu, tables = machine()
     tables.write(CODE, bytes.fromhex("ffc9 75fc 0f05"))  # 1: dec ecx; jnz 1; syscall
@@ -63,6 +65,7 @@ def test_a_quantum_costs_a_host_call_for_every_block() -> None:
     assert counted > 200_000
 
 
+@pytest.mark.benchmark
 def test_mapping_and_listing_thousands_of_pages() -> None:
     _, tables = machine()
     count = 8192

@@ -1,0 +1,170 @@
+"""Complete dumps of large machines, against what the system itself takes to copy and to compare such files.
+
+Every bound is a ratio within one run. The two sides take turns and the fastest turn of each counts, so that what else
+the host does slows both. What is measured is the work on a machine that has stopped, and on files in the page cache:
+how long its guest ran and how long an interpreter takes to start are not the dump's. What was measured is printed.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from dumptruth.emu.client import DebugClient
+from dumptruth.emu.constants import Qualifier
+from dumptruth.emu.plan.request import KernelProfile, Request
+from dumptruth.emu.scenario_kernel import run_kernel_scenario
+from dumptruth.emu.snapshot import store
+from dumptruth.emu.snapshot.model import PAGE_SIZE
+from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.fixtures.judging import judge
+from dumptruth.oracle import Outcome, load_any_truth, load_request
+
+pytestmark = pytest.mark.benchmark
+
+GIB, TOUCHED = "1G", "960M"
+"""Nearly all of the RAM: what a machine needs for itself comes on top."""
+ROUNDS = 6
+FULL = Request(Qualifier.DEBUG_DUMP_FULL, profile=KernelProfile.PORTABLE)
+
+# The command as a child sees it, and its own peak: Linux hands ru_maxrss on across fork and exec, /proc does not.
+MEASURED_COMMAND = """
+import resource, sys
+from pathlib import Path
+from dumptruth.fixtures.cli import run_command
+status = run_command(sys.argv[1:])
+proc = Path("/proc/self/status")
+peaks = [line.split()[1] for line in proc.read_text().splitlines() if line.startswith("VmHWM")] if proc.exists() else []
+unit = 1 if sys.platform == "darwin" else 1024
+print(int(peaks[0]) * 1024 if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+sys.exit(status)
+"""
+
+
+def touched(snapshot: SystemSnapshot) -> int:
+    """Bytes."""
+    return sum(run.page_count for run in snapshot.memory) * PAGE_SIZE
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def fastest(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
+    """The fastest of several turns of each, in seconds."""
+    turns = [(seconds(first), seconds(second)) for _ in range(ROUNDS)]
+    return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
+
+
+def copy(source: Path, target: Path) -> None:
+    """``cp``, or what Python has where there is none."""
+    program = shutil.which("cp")
+    if program is None:
+        shutil.copyfile(source, target)
+    else:
+        subprocess.run([program, source, target], check=True)
+
+
+def compare(one: Path, other: Path) -> None:
+    """``cmp``, or what Python has where there is none."""
+    program = shutil.which("cmp")
+    if program is not None:
+        subprocess.run([program, one, other], check=True)
+        return
+    filecmp.clear_cache()
+    assert filecmp.cmp(one, other, shallow=False)
+
+
+def conformant(file: Path, truth: Path) -> None:
+    report = judge(file, load_any_truth(truth), load_request(truth))
+    assert (report.outcome, report.unclaimed) == (Outcome.CONFORMANT, 0)
+
+
+@pytest.fixture(scope="module")
+def machine() -> SystemSnapshot:
+    return run_kernel_scenario("bugcheck-d1", ram=GIB, touched=TOUCHED)
+
+
+@pytest.fixture(scope="module")
+def folder(machine: SystemSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """With full.dmp of the machine, and its truth."""
+    made = tmp_path_factory.mktemp("complete")
+    DebugClient(machine, start_directory=made).write("full.dmp", FULL.qualifier)
+    store.save(machine, made / "truth", source="bugcheck-d1", request=FULL, file="full.dmp")
+    yield made
+    shutil.rmtree(made)  # gigabytes, that pytest would keep
+
+
+def test_writing_a_complete_dump_against_copying_it(machine: SystemSnapshot, folder: Path) -> None:
+    client = DebugClient(machine, start_directory=folder)
+    written, copied = folder / "written.dmp", folder / "copied.dmp"
+
+    def write() -> None:
+        written.unlink(missing_ok=True)
+        client.write(written.name, FULL.qualifier)
+
+    def copy_it() -> None:
+        copied.unlink(missing_ok=True)
+        copy(folder / "full.dmp", copied)
+
+    ours, theirs = fastest(write, copy_it)
+    written.unlink()
+    copied.unlink()
+    print(f"write {touched(machine) >> 20} MiB: {ours:.2f} s, copy: {theirs:.2f} s, ratio {ours / theirs:.2f}")
+    assert ours < 1.3 * theirs
+
+
+def test_checking_every_page_against_comparing_two_files(machine: SystemSnapshot, folder: Path) -> None:
+    twin = folder / "twin.dmp"
+    copy(folder / "full.dmp", twin)
+    ours, theirs = fastest(
+        lambda: conformant(folder / "full.dmp", folder / "truth"), lambda: compare(folder / "full.dmp", twin)
+    )
+    twin.unlink()
+    command = [sys.executable, "-c", MEASURED_COMMAND, "check", folder / "full.dmp", "--truth", folder / "truth"]
+    whole = min(seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(ROUNDS))
+    print(f"the whole command, with the start of the interpreter: {whole:.2f} s, ratio {whole / theirs:.2f}")
+    print(f"check {touched(machine) >> 20} MiB: {ours:.2f} s, compare: {theirs:.2f} s, ratio {ours / theirs:.2f}")
+    assert ours < 2 * theirs
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of resource")
+def test_peak_memory_of_the_command_is_that_of_the_machine(machine: SystemSnapshot, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MEASURED_COMMAND, "dump", "bugcheck-d1", "--ram", GIB, "--touched", TOUCHED]
+    made = tmp_path / "peak.dmp"
+    done = subprocess.run([*command, "-q", "full", "-o", made], capture_output=True, text=True, check=True)
+    made.unlink()
+    over = int(done.stdout.splitlines()[-1]) - touched(machine)
+    print(f"peak memory over {touched(machine) >> 20} MiB of touched RAM: {over >> 20} MiB")
+    assert over < 128 << 20
+
+
+def test_a_machine_of_64_gib_costs_what_one_of_1_gib_does_that_has_touched_as_much(tmp_path: Path) -> None:
+    sides = {}
+    for ram in ("64G", GIB):
+        snapshot, made = run_kernel_scenario("bugcheck-d1", ram=ram, touched="100M"), tmp_path / ram
+        made.mkdir()
+        store.save(snapshot, made / "truth", source="bugcheck-d1", request=FULL, file="full.dmp")
+        sides[ram] = (snapshot, made)
+
+    def write(ram: str) -> None:
+        snapshot, made = sides[ram]
+        (made / "full.dmp").unlink(missing_ok=True)
+        DebugClient(snapshot, start_directory=made).write("full.dmp", FULL.qualifier)
+
+    def check(ram: str) -> None:
+        conformant(sides[ram][1] / "full.dmp", sides[ram][1] / "truth")
+
+    for verb, work in (("write", write), ("check", check)):
+        large, small = fastest(partial(work, "64G"), partial(work, GIB))
+        print(f"{verb} 64 GiB: {large:.3f} s, 1 GiB: {small:.3f} s, with 100 MiB touched; ratio {large / small:.2f}")
+        assert large < 2 * small
