@@ -11,6 +11,7 @@ from .readers.facts import Dump
 from .readers.identify import Identity, identify
 from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
+from .readers.summary import summary
 from .source import ByteSource
 from .truth import KernelTruth, ProcessTruth, RequestTruth, Truth, TruthError, load_any_truth, load_request, load_truth
 
@@ -48,4 +49,5 @@ __all__ = [
     "load_truth",
     "read_kernel",
     "read_minidump",
+    "summary",
 ]

@@ -60,7 +60,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_names_every_command(dumptruth: Any) -> None:
     done = dumptruth("--help")
     assert done.status == 0
-    for command in ("demo", "scenarios", "run", "dump", "check", "identify", "rules", "explain"):
+    for command in ("demo", "scenarios", "run", "dump", "check", "diff", "identify", "rules", "explain"):
         assert f"\n  {command} " in done.out
         assert dumptruth(command, "-h").status == 0
 
@@ -219,6 +219,21 @@ def test_identify_names_dumps_and_what_is_none(dumptruth: Any, held: Path) -> No
     for file, kind in ((held / "truth.json", "text"), (IMAGES / "crash.exe", "pe")):
         assert dumptruth("identify", file).status == 3
         assert dumptruth("identify", file, "--json").json()["kind"] == kind
+
+
+def test_diff_tells_what_two_dumps_say_differently(dumptruth: Any, held: Path) -> None:
+    for qualifier in ("small", "default"):
+        dumptruth("dump", held, "-o", f"{qualifier}.dmp", "-q", qualifier)
+    assert dumptruth("diff", "small.dmp", "small.dmp").status == 0
+    done = dumptruth("diff", "small.dmp", "default.dmp", "--limit", "5")
+    assert done.status == 1
+    assert "Memory64ListStream" in done.out or "Flags" in done.out
+    assert "more (--limit shows them)" in done.out
+    document = dumptruth("diff", "small.dmp", "default.dmp", "--json").json()
+    assert document["same"] is False
+    assert {"subject": "header", "name": "Flags", "first": "0x0", "second": "0x1826"} in document["differences"]
+    assert {item["where"] for item in document["memory"]} == {"only in the second"}
+    assert dumptruth("diff", "small.dmp", held / "truth.json").status == 3
 
 
 def test_rules_are_listed_and_each_of_them_is_explained(dumptruth: Any) -> None:

@@ -1,0 +1,137 @@
+"""Two dumps compared by what they say: by facts of the target, wherever in the file they stand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from dumptruth.emu.plan.request import Request
+from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
+from dumptruth.emu.writer.minidump import dump_bytes
+from dumptruth.fixtures.mutants.kernel_edits import poked
+from dumptruth.fixtures.mutants.kernel_pristine import REQUESTS, machine
+from dumptruth.fixtures.mutants.kernel_pristine import pristine as kernel_pristine
+from dumptruth.fixtures.mutants.pristine import pristine
+from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.surgery import Surgery
+from dumptruth.oracle import ByteSource
+from dumptruth.oracle.comparison import Comparison, NotComparableError, compare
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def compared(first: bytes, second: bytes) -> Comparison:
+    return compare(ByteSource(first, "a"), ByteSource(second, "b"))
+
+
+def written(snapshot: ProcessSnapshot, request: Request) -> bytes:
+    return dump_bytes(snapshot, request)[0]
+
+PAGE_NOACCESS = 1
+
+
+@pytest.mark.parametrize("vector", [Vector.SMALL, Vector.DEFAULT])
+def test_a_dump_says_the_same_as_itself(vector: Vector) -> None:
+    data = pristine(vector).data
+    found = compared(data, data)
+    assert found.same
+    assert found.facts > 100
+    assert found.compared == sum(item.size for item in pristine(vector).layout.entries if item.kind == "memory")
+
+
+def test_where_in_the_file_something_stands_makes_no_difference() -> None:
+    case = pristine(Vector.SMALL)
+    knife = Surgery(case)
+    moved = knife.insert(case.layout.section("Strings").offset, bytes(64), "gap").data
+    assert moved != case.data
+    assert compared(case.data, moved).same
+
+
+def test_a_changed_register_is_named_with_both_values() -> None:
+    case = pristine(Vector.SMALL)
+    thread = case.snapshot.threads[0]
+    changed = replace(thread.context, registers=tuple(
+        (name, 0x1234 if name == "Rbx" else value) for name, value in thread.context.registers
+    ))  # fmt: skip
+    other = replace(case.snapshot, threads=(replace(thread, context=changed), *case.snapshot.threads[1:]))
+    found = compared(case.data, written(other, case.request))
+    before = dict(thread.context.registers)["Rbx"]
+    assert [tuple(vars_of(item)) for item in found.differences] == [
+        (f"thread {thread.thread_id:#x}, context", "Rbx", f"{before:#x}", "0x1234")
+    ]
+    assert found.memory == ()
+
+
+def vars_of(item: object) -> list[object]:
+    return [getattr(item, name) for name in ("subject", "name", "first", "second")]
+
+
+def test_a_missing_module_is_told_by_its_base_and_the_rest_is_still_the_same() -> None:
+    case = pristine(Vector.DEFAULT)
+    gone = case.snapshot.modules[-1]
+    other = replace(case.snapshot, modules=case.snapshot.modules[:-1])
+    found = compared(case.data, written(other, case.request))
+    assert {item.subject for item in found.differences} == {f"module {gone.base:#x}"}
+    assert {item.second for item in found.differences} == {None}
+
+
+def test_changed_and_missing_memory_is_told_by_address() -> None:
+    case = pristine(Vector.DEFAULT)
+    runs = list(case.snapshot.memory)
+    first, last = runs[0], runs[-1]
+    changed = replace(first, data=bytes([first.data[0] ^ 1]) + bytes(first.data[1:]))
+    regions = tuple(
+        replace(region, protect=PAGE_NOACCESS) if last.start <= region.base < last.end else region
+        for region in case.snapshot.regions
+    )
+    other = replace(case.snapshot, memory=(changed, *runs[1:-1]), regions=regions)
+    found = compared(case.data, written(other, case.request))
+    assert [(item.start, item.end, item.where) for item in found.memory] == [
+        (first.start, first.start + 0x1000, "differs"),
+        (last.start, last.end, "only in the first"),
+    ]
+    assert [(item.where) for item in compared(written(other, case.request), case.data).memory] == [
+        "differs",
+        "only in the second",
+    ]
+
+
+def test_two_kinds_of_one_machine_have_the_pages_of_the_kernel_in_common() -> None:
+    full, default = kernel_pristine(Vector.KERNEL_FULL), kernel_pristine(Vector.KERNEL_DEFAULT)
+    found = compared(full.data, default.data)
+    assert {item.where for item in found.memory} == {"only in the first"}
+    assert found.compared == sum(item.count for item in default.plan.pages) * 0x1000
+    assert ("header", "DumpType", "0x1", "0x6") in [tuple(vars_of(item)) for item in found.differences]
+
+
+def test_a_changed_page_is_told_by_its_physical_address() -> None:
+    case = kernel_pristine(Vector.KERNEL_FULL)
+    found = compared(case.data, poked(case, case.snapshot.symbols.kernel_base + 0x40, b"changed"))
+    assert [(item.end - item.start, item.where) for item in found.memory] == [(0x1000, "differs")]
+    assert found.differences == ()
+
+
+def test_small_dumps_of_two_machines_differ_in_what_those_do() -> None:
+    case = kernel_pristine(Vector.KERNEL_SMALL_A)
+    other = replace(machine(), bug_check=replace(machine().bug_check, code=0xA))
+    found = compared(case.data, kernel_dump_bytes(other, REQUESTS[Vector.KERNEL_SMALL_A])[0])
+    assert ("header", "BugCheckCode", "0xd1", "0xa") in [tuple(vars_of(item)) for item in found.differences]
+
+
+@pytest.mark.parametrize("other", [b"MZ" + bytes(80), b"", kernel_pristine(Vector.KERNEL_SMALL_A).data])
+def test_what_is_no_dump_or_of_another_kind_is_refused(other: bytes) -> None:
+    with pytest.raises(NotComparableError, match=r"a is a minidump, b a kernel|b is "):
+        compared(pristine(Vector.SMALL).data, other)
+
+
+@given(st.data())
+def test_a_flipped_byte_of_memory_is_found_and_a_damaged_dump_is_compared_all_the_same(data: st.DataObject) -> None:
+    case = pristine(Vector.DEFAULT)
+    at = data.draw(st.integers(8, len(case.data) - 1))
+    damaged = bytearray(case.data)
+    damaged[at] ^= 0xFF
+    found = compared(case.data, bytes(damaged))
+    memory = case.layout.section("Memory")
+    if memory.offset <= at < memory.offset + memory.size:
+        assert [item.where for item in found.memory] == ["differs"]
