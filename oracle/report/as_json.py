@@ -16,8 +16,10 @@ VERSION: Final = 1
 
 
 def to_json(report: Report) -> str:
-    """One JSON object, two-space indent, keys in a fixed order, a line feed at the end."""
-    return json.dumps(as_object(report), indent=2, ensure_ascii=False) + "\n"
+    """One JSON object, two-space indent, keys in a fixed order, a line feed at the end; ASCII, so that it is right in
+    any code page.
+    """
+    return json.dumps(as_object(report), indent=2) + "\n"
 
 
 def as_object(report: Report) -> dict[str, Any]:
