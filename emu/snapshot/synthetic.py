@@ -35,23 +35,20 @@ from .model import (
     Token,
     UnloadedModule,
     VmCounters,
+    X86CpuInformation,
 )
 from .processor_state import AMD64_REGISTERS
-from .synthetic_image import FIRST_DLL, IMAGE_STRIDE, TEXT, image_pages, synthetic_module
-from .synthetic_pages import MAXIMUM_USER_ADDRESS, Pages, address_space, pattern
+from .synthetic_contexts import synthetic_context
+from .synthetic_forms import FORMS, Form
+from .synthetic_image import IMAGE_STRIDE, TEXT, image_pages, synthetic_module
+from .synthetic_pages import Pages, address_space, pattern
 
 __all__ = ["Pages", "address_space", "amd64_context", "synthetic_process", "synthetic_system"]
 
 KUSER_SHARED_DATA = 0x7FFE0000
-PEB = 0x11_0000_0000
-FIRST_TEB = PEB + PAGE_SIZE
-TEB_SIZE = 0x2000
-FIRST_STACK = 0x12_0000_0000
 STACK_RESERVE = 0x10_0000
-HEAP = 0x202_0000_0000
-PARAMETERS = HEAP + 0x2000
 COMMAND_LINE = "C:\\work\\crash.exe"
-EXTRA = 0x300_0000_0000
+PROCESS_ID = 0x1234
 
 TIME = 133_500_000_000_000_000  # 2024-01-17 in FILETIME
 SECOND = 10_000_000
@@ -75,10 +72,11 @@ def amd64_context(**registers: int) -> Context:
     return Context(tuple((name, values.get(name, 0)) for name in AMD64_REGISTERS), bytes(fxsave), CONTEXT_AMD64_ALL)
 
 
-def synthetic_system(**changes: object) -> SystemInformation:
-    """A four-processor amd64 workstation, build 19045; ``changes`` by field name."""
+def synthetic_system(architecture: str = "amd64", **changes: object) -> SystemInformation:
+    """A four-processor workstation, build 19045; ``changes`` by field name."""
+    form = FORMS[architecture]
     system = SystemInformation(
-        architecture="amd64",
+        architecture=architecture,
         processor_level=6,
         processor_revision=0x5E03,
         number_of_processors=4,
@@ -88,8 +86,8 @@ def synthetic_system(**changes: object) -> SystemInformation:
         build_number=19045,
         csd_version="",
         suite_mask=0x100,
-        processor_features=(0x11B7_FFF7_37FE, 0),
-        build_string="19041.1.amd64fre.vb_release.191206-1406",
+        processor_features=None if architecture == "x86" else (0x11B7_FFF7_37FE, 0),
+        build_string=f"19041.1.{architecture}fre.vb_release.191206-1406",
         time_zone_id=0,
         time_zone_bias=0,
         standard_name="UTC",
@@ -101,17 +99,19 @@ def synthetic_system(**changes: object) -> SystemInformation:
         highest_physical_page_number=0x23_FFFF,
         allocation_granularity=0x10000,
         minimum_user_mode_address=0x10000,
-        maximum_user_mode_address=MAXIMUM_USER_ADDRESS,
+        maximum_user_mode_address=form.maximum_user_address,
         timer_resolution=156_250,
         available_pages=0x10_0000,
         committed_pages=0xC_0000,
         commit_limit=0x28_0000,
         peak_commitment=0xD_0000,
+        x86_cpu=X86CpuInformation("GenuineIntel", 0x506E3, 0xBFEB_FBFF, 0) if architecture == "x86" else None,
     )
     return replace(system, **changes)  # type: ignore[arg-type]
 
 
 def synthetic_process(
+    architecture: str = "amd64",
     *,
     threads: int = 2,
     thread_names: Sequence[str | None] = ("main", None),
@@ -140,6 +140,9 @@ def synthetic_process(
 ) -> ProcessSnapshot:
     """A stopped process of the given make. Every default is a process that crashed by reading a null pointer.
 
+    ``architecture``: amd64, x86 or arm64; ``system``, where it is given, is of the same. A 32-bit address space has
+    room for 1,024 threads and 256 modules.
+
     ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts; a list of the same name, where there is one, says
     it all instead. ``thread_names`` and ``module_names`` are used from the first on; threads beyond are nameless,
     modules beyond get a name of their own. ``stack_committed`` (whole pages) lies below each stack base with a guard
@@ -148,22 +151,24 @@ def synthetic_process(
     """
     if exception and not 0 <= exception_thread < threads:
         raise ValueError(f"exception_thread {exception_thread}: there are {threads} threads")
+    form = FORMS[architecture]
     names = [module_names[i] if i < len(module_names) else _module_name(i) for i in range(modules)]
-    module_list = [synthetic_module(i, name, version_info, code_view) for i, name in enumerate(names)]
+    module_list = [synthetic_module(i, name, version_info, code_view, form) for i, name in enumerate(names)]
     thread_list = [
-        _thread(i, thread_names[i] if i < len(thread_names) else None, stack_committed, stack_used, module_list)
+        _thread(form, i, thread_names[i] if i < len(thread_names) else None, module_list,
+                committed=stack_committed, used=stack_used)
         for i in range(threads)
-    ]
+    ]  # fmt: skip
     pages = [
         Pages(KUSER_SHARED_DATA, PAGE_SIZE, protect=PAGE_READONLY),
-        *_process_blocks(thread_list, module_list),
-        Pages(HEAP, 0x3000, allocation_base=HEAP, data=_heap(module_list)),
-        Pages(HEAP + 0x3000, 0xD000, MEM_RESERVE, PAGE_READWRITE, allocation_base=HEAP),
-        *(item for thread in thread_list for item in _stack(thread, module_list)),
-        *(item for module in module_list for item in image_pages(module)),
+        *_process_blocks(form, thread_list, module_list),
+        Pages(form.heap, 0x3000, allocation_base=form.heap, data=_heap(form, module_list)),
+        Pages(form.heap + 0x3000, 0xD000, MEM_RESERVE, PAGE_READWRITE, allocation_base=form.heap),
+        *(item for thread in thread_list for item in _stack(form, thread, module_list)),
+        *(item for module in module_list for item in image_pages(module, form)),
         *extra,
     ]
-    regions, memory, unreadable = address_space(pages)
+    regions, memory, unreadable = address_space(pages, end=form.maximum_user_address + 1)
     event = None
     if exception:
         thread = thread_list[exception_thread]
@@ -172,20 +177,20 @@ def synthetic_process(
             code=int(exception_code),
             flags=exception_flags,
             record=exception_record,
-            address=thread.context["Rip"],
+            address=thread.context.instruction_pointer,
             information=tuple(exception_information),
             context=thread.context,
             first_chance=False,
         )
     return ProcessSnapshot(
-        system=system or synthetic_system(),
-        process=_process(time),
+        system=system or synthetic_system(architecture),
+        process=_process(form, time),
         time=time,
         start_directory="C:\\work",
         threads=tuple(thread_list),
         modules=tuple(module_list),
         unloaded_modules=tuple(
-            (_unloaded(i) for i in range(unloaded)) if unloaded_modules is None else unloaded_modules
+            (_unloaded(form, i) for i in range(unloaded)) if unloaded_modules is None else unloaded_modules
         ),
         regions=regions,
         memory=memory,
@@ -198,13 +203,14 @@ def synthetic_process(
     )
 
 
-def _process(time: int) -> ProcessInformation:
+def _process(form: Form, time: int) -> ProcessInformation:
+    virtual_size = 0x200_0000_0000 if form.pointer_size == 8 else 0x2000_0000
     return ProcessInformation(
-        process_id=0x1234,
+        process_id=PROCESS_ID,
         create_time=time - 75 * SECOND,
         user_time=3 * SECOND,
         kernel_time=SECOND,
-        peb=PEB,
+        peb=form.peb,
         integrity_level=0x2000,
         execute_flags=0xD,
         protected=0,
@@ -220,8 +226,8 @@ def _process(time: int) -> ProcessInformation:
             quota_non_paged_pool_usage=0x2800,
             pagefile_usage=0x10_0000,
             peak_pagefile_usage=0x11_0000,
-            peak_virtual_size=0x201_0000_0000,
-            virtual_size=0x200_0000_0000,
+            peak_virtual_size=virtual_size + virtual_size // 0x200,
+            virtual_size=virtual_size,
             private_usage=0x10_0000,
             private_working_set_size=0x8_0000,
             shared_commit_usage=0x4_0000,
@@ -229,24 +235,26 @@ def _process(time: int) -> ProcessInformation:
     )
 
 
-def _thread(index: int, name: str | None, committed: int, used: int, modules: Sequence[Module]) -> Thread:
-    base = FIRST_STACK + (index + 1) * STACK_RESERVE
+def _thread(
+    form: Form, index: int, name: str | None, modules: Sequence[Module], *, committed: int, used: int
+) -> Thread:
+    base = form.first_stack + (index + 1) * STACK_RESERVE
     if committed % PAGE_SIZE or not 0 <= committed <= STACK_RESERVE - PAGE_SIZE:
         raise ValueError(f"stack_committed {committed:#x}: not whole pages below {STACK_RESERVE - PAGE_SIZE:#x}")
     entry = modules[0].base + TEXT if modules else 0
-    rip = 0
+    instruction = 0
     if modules:  # spread over the images, so that some instruction windows meet and others stand alone
         round_, image = divmod(index, len(modules))
-        rip = modules[image].base + TEXT + 0x300 + 0xC0 * round_ % 0x1800
+        instruction = modules[image].base + TEXT + 0x300 + 0xC0 * round_ % 0x1800
     return Thread(
         thread_id=0x1238 + 4 * index,
         suspend_count=1,
         priority_class=NORMAL_PRIORITY_CLASS,
         priority=0 if index % 3 else -1 if index else 0,
-        teb=FIRST_TEB + index * TEB_SIZE,
+        teb=form.peb + PAGE_SIZE + index * form.teb_size,
         stack_base=base,
         stack_limit=base - committed,
-        context=amd64_context(Rsp=base - used, Rbp=base - used + 0x20, Rip=rip, Rcx=0x10, R10=index),
+        context=_context(form, index, base - used, instruction),
         name=name,
         create_time=TIME - (70 - index % 60) * SECOND,
         exit_time=0,
@@ -259,24 +267,35 @@ def _thread(index: int, name: str | None, committed: int, used: int, modules: Se
     )
 
 
-def _process_blocks(threads: Sequence[Thread], modules: Sequence[Module]) -> list[Pages]:
-    """PEB and TEBs in one allocation (offsets: spec user-mode 2.5)."""
-    peb = bytearray(PAGE_SIZE)
-    struct.pack_into("<Q", peb, 0x10, modules[0].base if modules else 0)  # ImageBaseAddress
-    struct.pack_into("<Q", peb, 0x20, PARAMETERS)  # ProcessParameters
-    struct.pack_into("<Q", peb, 0x30, HEAP)  # ProcessHeap
-    data = bytearray(peb)
+def _context(form: Form, index: int, stack: int, instruction: int) -> Context:
+    if form.architecture == "amd64":
+        return amd64_context(Rsp=stack, Rbp=stack + 0x20, Rip=instruction, Rcx=0x10, R10=index)
+    return synthetic_context(form.architecture, stack_pointer=stack, instruction_pointer=instruction)
+
+
+def _put(form: Form, data: bytearray, at: int, *values: int) -> None:
+    struct.pack_into(f"<{len(values)}{form.pointer}", data, at, *values)
+
+
+def _process_blocks(form: Form, threads: Sequence[Thread], modules: Sequence[Module]) -> list[Pages]:
+    """PEB and TEBs in one allocation."""
+    data = bytearray(PAGE_SIZE)
+    _put(form, data, form.peb_fields["ImageBaseAddress"], modules[0].base if modules else 0)
+    _put(form, data, form.peb_fields["ProcessParameters"], form.parameters)
+    _put(form, data, form.peb_fields["ProcessHeap"], form.heap)
+    fields = form.teb_fields
     for thread in threads:
-        teb = bytearray(TEB_SIZE)
-        struct.pack_into("<QQ", teb, 0x08, thread.stack_base, thread.stack_limit)
-        struct.pack_into("<Q", teb, 0x30, thread.teb)  # Self
-        struct.pack_into("<QQ", teb, 0x40, 0x1234, thread.thread_id)  # ClientId
-        struct.pack_into("<Q", teb, 0x60, PEB)
+        teb = bytearray(form.teb_size)
+        _put(form, teb, fields["StackBase"], thread.stack_base)
+        _put(form, teb, fields["StackLimit"], thread.stack_limit)
+        _put(form, teb, fields["Self"], thread.teb)
+        _put(form, teb, fields["ClientId"], PROCESS_ID, thread.thread_id)
+        _put(form, teb, fields["ProcessEnvironmentBlock"], form.peb)
         data += teb
-    return [Pages(PEB, len(data), allocation_base=PEB, data=bytes(data))]
+    return [Pages(form.peb, len(data), allocation_base=form.peb, data=bytes(data))]
 
 
-def _stack(thread: Thread, modules: Sequence[Module]) -> list[Pages]:
+def _stack(form: Form, thread: Thread, modules: Sequence[Module]) -> list[Pages]:
     """Reserve, guard page and committed part of one allocation; return addresses and pointers in the used part."""
     allocation = thread.stack_base - STACK_RESERVE
     committed = thread.stack_base - thread.stack_limit
@@ -286,30 +305,33 @@ def _stack(thread: Thread, modules: Sequence[Module]) -> list[Pages]:
     if guard > allocation:
         pages.append(Pages(allocation, guard - allocation, MEM_RESERVE, PAGE_READWRITE))
     if committed:
-        words = [HEAP + 0x100, thread.teb, *(module.base + TEXT + 0x40 for module in modules[:4]), 0x1234_5678]
+        words = [form.heap + 0x100, thread.teb, *(module.base + TEXT + 0x40 for module in modules[:4]), 0x1234_5678]
         data = bytearray(committed)
-        used = min(thread.stack_base - thread.context["Rsp"], committed) // 8
-        struct.pack_into(f"<{used}Q", data, committed - used * 8, *(words[i % len(words)] for i in range(used)))
+        size = form.pointer_size
+        used = min(thread.stack_base - thread.context.stack_pointer, committed) // size
+        _put(form, data, committed - used * size, *(words[i % len(words)] for i in range(used)))
         pages.append(Pages(thread.stack_limit, committed, allocation_base=allocation, data=bytes(data)))
     return pages
 
 
-def _heap(modules: Sequence[Module]) -> bytes:
-    """Module names, and RTL_USER_PROCESS_PARAMETERS with its strings (offsets: spec user-mode 2.5)."""
-    data = bytearray(pattern(HEAP, 0x3000))
+def _heap(form: Form, modules: Sequence[Module]) -> bytes:
+    """Module names, and RTL_USER_PROCESS_PARAMETERS with its strings."""
+    data = bytearray(pattern(form.heap, 0x3000))
     text = "\0".join(module.name for module in modules).encode("utf-16-le", "surrogatepass")[:0x1000]
     data[0x800 : 0x800 + len(text)] = text
-    at = PARAMETERS - HEAP
+    at, fields = form.parameters - form.heap, form.parameter_fields
     data[at:] = bytes(len(data) - at)
     struct.pack_into("<II", data, at, 0x440, 0x440)  # MaximumLength, Length
     buffer = at + 0x440
-    for offset, value in ((0x38, "C:\\work\\"), (0x60, COMMAND_LINE), (0x70, COMMAND_LINE)):
+    values = {"CurrentDirectory": "C:\\work\\", "ImagePathName": COMMAND_LINE, "CommandLine": COMMAND_LINE}
+    for name, value in values.items():
         encoded = value.encode("utf-16-le")
-        struct.pack_into("<HHIQ", data, at + offset, len(encoded), len(encoded) + 2, 0, HEAP + buffer)
+        struct.pack_into("<HH", data, at + fields[name], len(encoded), len(encoded) + 2)
+        _put(form, data, at + fields[name] + form.pointer_size, form.heap + buffer)
         data[buffer : buffer + len(encoded)] = encoded
         buffer += len(encoded) + 2
-    struct.pack_into("<Q", data, at + 0x80, HEAP + buffer)  # Environment: empty
-    struct.pack_into("<Q", data, at + 0x3F0, 4)  # EnvironmentSize
+    _put(form, data, at + fields["Environment"], form.heap + buffer)  # empty
+    _put(form, data, at + fields["EnvironmentSize"], 4)
     return bytes(data)
 
 
@@ -317,8 +339,8 @@ def _module_name(index: int) -> str:
     return "C:\\work\\crash.exe" if index == 0 else f"C:\\Windows\\System32\\synthetic{index:02d}.dll"
 
 
-def _unloaded(index: int) -> UnloadedModule:
-    base = FIRST_DLL + 0x1000_0000 + index * IMAGE_STRIDE
+def _unloaded(form: Form, index: int) -> UnloadedModule:
+    base = form.first_dll + 0x1000_0000 + index * IMAGE_STRIDE
     return UnloadedModule(base, 0x8000, 0xBAD00 + index, 0x65B00000 + index, f"gone{index:02d}.dll")
 
 

@@ -18,10 +18,9 @@ from ..constants import (
     PAGE_READWRITE,
 )
 from .model import PAGE_SIZE, CodeView, Module, Section
+from .synthetic_forms import AMD64, Form
 from .synthetic_pages import Pages, pattern
 
-FIRST_IMAGE = 0x7FF6_0000_0000
-FIRST_DLL = 0x7FFB_0000_0000
 IMAGE_STRIDE = 0x10_0000
 
 TEXT, _RDATA, _DATA = 0x1000, 0x3000, 0x4000
@@ -30,9 +29,9 @@ _IMAGE_SIZE = 0x6000
 _STACK_RESERVE = 0x10_0000
 
 
-def synthetic_module(index: int, name: str, version_info: bool, code_view: bool) -> Module:
+def synthetic_module(index: int, name: str, version_info: bool, code_view: bool, form: Form = AMD64) -> Module:
     """The module that is loaded ``index``-th; 0 is the program."""
-    base = FIRST_IMAGE if index == 0 else FIRST_DLL + (index - 1) * IMAGE_STRIDE
+    base = form.first_image if index == 0 else form.first_dll + (index - 1) * IMAGE_STRIDE
     stem = name.replace("/", "\\").rpartition("\\")[2].rpartition(".")[0]
     pdb = f"{stem}.pdb".encode("utf-8", "surrogatepass")
     guid = struct.pack("<IHH8s", 0xD0570000 + index, 0x7274, 0x7475, b"synthtic")
@@ -56,7 +55,7 @@ def synthetic_module(index: int, name: str, version_info: bool, code_view: bool)
     )
 
 
-def image_pages(module: Module) -> list[Pages]:
+def image_pages(module: Module, form: Form = AMD64) -> list[Pages]:
     """The mapped image: headers that name its numbers, then the sections, under one allocation."""
 
     def part(start: int, size: int, protect: int, data: bytes | None = None) -> Pages:
@@ -68,7 +67,7 @@ def image_pages(module: Module) -> list[Pages]:
     record = module.code_view.record if module.code_view else b""
     rdata[: 28 + len(record)] = _debug_directory(module, len(record)) + record
     return [
-        part(0, PAGE_SIZE, PAGE_READONLY, _headers(module)),
+        part(0, PAGE_SIZE, PAGE_READONLY, _headers(module, form)),
         part(TEXT, 0x2000, PAGE_EXECUTE_READ, b"\xcc" * 0x2000),
         part(_RDATA, PAGE_SIZE, PAGE_READONLY, bytes(rdata[:PAGE_SIZE])),
         part(_DATA, 0x2000, PAGE_READWRITE),
@@ -80,21 +79,27 @@ def _debug_directory(module: Module, size: int) -> bytes:
     return struct.pack("<IIHHIIII", 0, module.time_date_stamp, 0, 0, 2, size, _RDATA + 28, 0)
 
 
-def _headers(module: Module) -> bytes:
-    """IMAGE_DOS_HEADER, IMAGE_NT_HEADERS64 and section headers (winnt.h; PE format, learn.microsoft.com)."""
+def _headers(module: Module, form: Form) -> bytes:
+    """IMAGE_DOS_HEADER, IMAGE_NT_HEADERS and section headers (winnt.h; PE format, learn.microsoft.com)."""
     directories = [(0, 0)] * 16
     if module.code_view:
         directories[6] = (_RDATA, 28)  # IMAGE_DIRECTORY_ENTRY_DEBUG
+    wide = form.pointer_size == 8
     dos = struct.pack("<2s58xI", b"MZ", 0x80).ljust(0x80, b"\0")
-    kind = 0x22 if module.base == FIRST_IMAGE else 0x2022  # executable, large addresses; DLL
-    coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x8664, len(module.sections), module.time_date_stamp, 0, 0, 240, kind)
-    optional = struct.pack(
-        "<HBBIIIII" "QIIHHHHHHIIIIHH" "QQQQII",
-        0x20B, 14, 0, 0x2000, 0x3000, 0, TEXT, TEXT,
-        module.base, PAGE_SIZE, 0x200, 10, 0, 0, 0, 10, 0, 0, module.size, module.size_of_headers, module.checksum,
+    # executable, large addresses or a 32-bit machine; DLL
+    kind = (0x22 if wide else 0x102) | (0 if module.base == form.first_image else 0x2000)
+    size = 240 if wide else 224
+    coff = struct.pack(
+        "<4sHHIIIHH", b"PE\0\0", form.machine, len(module.sections), module.time_date_stamp, 0, 0, size, kind
+    )
+    optional = struct.pack("<HBBIIIII", 0x20B if wide else 0x10B, 14, 0, 0x2000, 0x3000, 0, TEXT, TEXT)
+    optional += struct.pack("<Q", module.base) if wide else struct.pack("<II", _RDATA, module.base)  # BaseOfData
+    optional += struct.pack(
+        "<IIHHHHHHIIIIHH",
+        PAGE_SIZE, 0x200, 10, 0, 0, 0, 10, 0, 0, module.size, module.size_of_headers, module.checksum,
         3, module.dll_characteristics,
-        _STACK_RESERVE, PAGE_SIZE, _STACK_RESERVE, PAGE_SIZE, 0, 16,
     )  # fmt: skip
+    optional += struct.pack(f"<4{form.pointer}II", _STACK_RESERVE, PAGE_SIZE, _STACK_RESERVE, PAGE_SIZE, 0, 16)
     tables = b"".join(struct.pack("<II", *directory) for directory in directories)
     sections = b"".join(
         struct.pack("<8sIIIIIIHHI", section.name.encode(), section.virtual_size, section.virtual_address,

@@ -24,9 +24,10 @@ from .model import (
     XstateConfiguration,
 )
 from .processor_state import AVX_STATE
-from .synthetic import EXTRA, Pages, synthetic_process, synthetic_system
+from .synthetic import Pages, synthetic_process, synthetic_system
+from .synthetic_forms import AMD64
 
-GENERATED_CODE = EXTRA
+GENERATED_CODE = AMD64.extra
 """Where the generated code begins; its function tables are 64 KiB further."""
 _TABLES = GENERATED_CODE + 0x10000
 _FUNCTION_SIZE = 0x40

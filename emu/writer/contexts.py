@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..snapshot.model import Context, XstateConfiguration
+from ..snapshot.processor_state import ARM64_REGISTERS
 from .context_structs import CONTEXT, CONTEXT_ARM64, CONTEXT_EX, CONTEXT_X86, XSAVE_AREA_HEADER
 from .encode import add_struct
 from .layout import Label, LayoutError, Section
@@ -75,6 +76,8 @@ def _x86(path: str, context: Context) -> dict[str, Any]:
 
 
 def _arm64(path: str, context: Context) -> dict[str, Any]:
+    if tuple(name for name, _ in context.registers) != ARM64_REGISTERS:
+        raise LayoutError(f"{path}: the registers are not those of arm64 in their order")
     values: dict[str, Any] = {"ContextFlags": context.context_flags, "V": _sized(path, "V", context.v, 512)}
     for name, value in context.registers:
         array = name[:3]
