@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .entitle.user import Entitlement
+from .readers.cab_facts import Cabinet
 from .readers.facts import Dump
 from .readers.kernel_dump import KernelDump
+from .readers.reading import Reading
+from .readers.userdump_facts import UserDump
 
 if TYPE_CHECKING:
-    from .truth import ProcessTruth, RequestTruth
+    from .truth import ProcessTruth, RequestTruth, Truth
     from .truth_kernel_model import KernelTruth
 
 
@@ -61,3 +64,35 @@ class KernelCase:
     request: RequestTruth | None = None
     replay: KernelReplayer | None = None
     profile: str = "portable"
+
+
+@dataclass(frozen=True, slots=True)
+class UserdumpCase:
+    """A legacy full user dump."""
+
+    dump: UserDump
+    truth: ProcessTruth | None = None
+    """None: a foreign dump. Only structural rules run."""
+    request: RequestTruth | None = None
+    profile: str = "modern"
+
+
+@dataclass(frozen=True, slots=True)
+class CabinetCase:
+    """A cabinet. The dump inside is a case of its own."""
+
+    dump: Cabinet
+    truth: Truth | None = None
+    request: RequestTruth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileCase:
+    """The file as it lies on the disk, of whatever kind."""
+
+    dump: Reading
+    truth: Truth | None = None
+    request: RequestTruth | None = None
+
+
+AnyCase = Case | KernelCase | UserdumpCase | CabinetCase | FileCase

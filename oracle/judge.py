@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, cast
 
-from .case import Case, KernelCase, KernelReplayer, Replayer
-from .model import Finding, Grade, Level, Outcome, Report, RuleResult, Verdict
-from .readers.facts import Dump
-from .readers.identify import KERNEL_DUMP, MINIDUMP, identify
+from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
+from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Verdict
+from .readers.cab import read_cabinet
+from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .readers.kernel import read_kernel
 from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
+from .readers.userdump import read_userdump
 from .rule import RULES, Check, Rule
 from .source import ByteSource
-from .truth import KernelTruth, ProcessTruth, RequestTruth, Truth
+from .truth import KernelTruth, RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """Findings kept of one rule; ``RuleResult.failures`` has the total."""
 PAGE: Final = 4096
+_FILE: Final = "file"
+"""The kind of rule that judges the file as such."""
+_DumpCase = Case | KernelCase | UserdumpCase
 
 _BEYOND_PAPER: Final = {Grade.DOCUMENTED, Grade.IMPLEMENTED, Grade.OBSERVED}
 """What may fail a file whose writer never heard of our profile: a rule that we only inferred may not."""
@@ -53,7 +57,8 @@ def check(
     ``select`` and ``skip`` are rule ids or patterns of them (``MDMP-*``). ``strict`` lets SHOULD rules, and without
     truth rules that are only inferred, fail the dump too. ``replay`` runs the dump in a machine of the caller's: a
     Replayer for a minidump, a KernelReplayer for a kernel dump. A dump of one mode cannot be judged against a truth of
-    the other: outcome NOT_A_DUMP, with the reason.
+    the other: outcome NOT_A_DUMP, with the reason. Of a cabinet the dump inside is judged too; ``RuleResult.inside``
+    tells its rules from the cabinet's.
     Never raises on content; a rule that does so itself ends as verdict ERROR. Raises SelectionError for arguments.
     """
     if (truth is None) != (request is None):
@@ -76,35 +81,106 @@ def check(
         dont_care=0,
         reason=identity.description,
     )
-    case: Case | KernelCase
-    if identity.kind == MINIDUMP:
-        if isinstance(truth, KernelTruth):
-            return replace(report, reason=f"{identity.description}; the truth is that of a whole machine")
-        case = Case(read_minidump(source), truth, request, cast("Replayer | None", replay), profile)
-    elif identity.kind == KERNEL_DUMP:
-        if isinstance(truth, ProcessTruth):
-            return replace(report, reason=f"{identity.description}; the truth is that of a process")
-        kernel_replay = cast("KernelReplayer | None", replay)
-        case = KernelCase(read_kernel(source), truth, request, kernel_replay, profile)
-    else:
-        return report
-    dump = case.dump
-    results = tuple(_run(rule, case, strict) for rule in rules if rule.kind == dump.kind)
+    judged = _Judged(truth, request, replay, profile)
+    if identity.kind == CABINET:
+        return _judge_cabinet(source, report, rules, judged)
+    case, why = judged.case(source, identity)
+    if case is None:
+        return replace(report, reason=why)
+    results = _results(rules, {identity.kind: case, _FILE: FileCase(case.dump, truth, request)}, strict)
+    return _concluded(report, case, results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a dump is judged against."""
+
+    truth: Truth | None
+    request: RequestTruth | None
+    replay: Replayer | KernelReplayer | None
+    profile: str
+
+    def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
+        """The case of a dump, or None, and why ``source`` cannot be judged."""
+        of_machine = isinstance(self.truth, KernelTruth)
+        process = None if isinstance(self.truth, KernelTruth) else self.truth
+        if identity.kind == KERNEL_DUMP:
+            if process is not None:
+                return None, f"{identity.description}; the truth is that of a process"
+            machine = self.truth if isinstance(self.truth, KernelTruth) else None
+            replay = cast("KernelReplayer | None", self.replay)
+            return KernelCase(read_kernel(source), machine, self.request, replay, self.profile), ""
+        if identity.kind in (MINIDUMP, USERDUMP) and of_machine:
+            return None, f"{identity.description}; the truth is that of a whole machine"
+        if identity.kind == MINIDUMP:
+            return Case(
+                read_minidump(source), process, self.request, cast("Replayer | None", self.replay), self.profile
+            ), ""
+        if identity.kind == USERDUMP:
+            return UserdumpCase(read_userdump(source), process, self.request, self.profile), ""
+        return None, identity.description
+
+
+def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged: _Judged) -> Report:
+    """The cabinet by its rules, and the dump inside, which is the first that there is, by all of its own."""
+    cabinet = read_cabinet(source)
+    cases: dict[str, AnyCase] = {
+        _FILE: FileCase(cabinet, judged.truth, judged.request),
+        CABINET: CabinetCase(cabinet, judged.truth, judged.request),
+    }
+    case, why = None, f"{report.reason}: no dump that can be read is"
+    member, kind = next(iter(cabinet.dumps()), (None, ""))
+    if member is not None:
+        assert member.source is not None
+        case, why = judged.case(member.source, identify(member.source))
+        if case is None:
+            return replace(report, reason=f"{member.name} in a cabinet: {why}")
+        cases[kind] = case
+        report = replace(report, member=MemberReport(
+            member.name, kind, member.source.size, case.dump.accounting.claimed, case.dump.accounting.unclaimed,
+            sum(len(item.span) for item in case.dump.dont_cares),
+        ))  # fmt: skip
+    results = _results(rules, cases, report.strict, None if member is None else member.name)
+    concluded = _concluded(report, cases[CABINET], results, case)
+    if case is None and concluded.outcome is Outcome.CONFORMANT:
+        return replace(concluded, outcome=Outcome.NOT_A_DUMP, reason=why)
+    return concluded
+
+
+def _results(
+    rules: list[Rule], cases: Mapping[str, AnyCase], strict: bool, member: str | None = None
+) -> tuple[RuleResult, ...]:
+    """``member``: where in the file the dump is whose rules are neither the file's nor the cabinet's."""
+    return tuple(
+        replace(_run(rule, cases[rule.kind], strict), inside=None if rule.kind in (_FILE, CABINET) else member)
+        for rule in rules
+        if rule.kind in cases
+    )
+
+
+def _concluded(
+    report: Report, case: AnyCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None
+) -> Report:
+    """The verdict, and the account of the file that ``case`` is; ``dump`` is the one inside, where there is one."""
     outcome, reason = _outcome(results)
+    reading, pages = case.dump, case if dump is None else dump
     return replace(
         report,
         outcome=outcome,
         results=results,
-        claimed=dump.accounting.claimed,
-        unclaimed=dump.accounting.unclaimed,
-        pages=_pages(dump),
-        dont_care=sum(len(item.span) for item in dump.dont_cares),
+        claimed=reading.accounting.claimed,
+        unclaimed=reading.accounting.unclaimed,
+        pages=_pages(pages),
+        dont_care=sum(len(item.span) for item in reading.dont_cares),
         reason=reason,
     )
 
 
-def _pages(dump: Dump | KernelDump) -> int:
+def _pages(case: AnyCase) -> int:
     """Pages of the target that the file has bytes of."""
+    if isinstance(case, CabinetCase | FileCase):
+        return 0
+    dump = case.dump
     if isinstance(dump, KernelDump) and dump.paged:
         return min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE)
     return sum(-(-end // PAGE) - start // PAGE for start, end in dump.captured())
@@ -129,7 +205,7 @@ def _counts(rule: Rule, level: Level, own: bool, strict: bool) -> bool:
     return level is Level.MUST and (own or rule.grade in _BEYOND_PAPER)
 
 
-def _run(rule: Rule, case: Case | KernelCase, strict: bool) -> RuleResult:
+def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
     own = case.truth is not None
     level = rule.level if own else rule.foreign_level
     counts = _counts(rule, level, own, strict)
@@ -156,14 +232,14 @@ def _speaker(topic: str) -> str | None:
     return next((rule.id for rule in RULES.values() if topic in rule.reports), None)
 
 
-def _checks(rule: Rule, case: Case | KernelCase) -> Iterator[Check]:
+def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
     for defect in case.dump.defects:
         if defect.topic in rule.reports:
             yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
     yield from rule.check(case)
 
 
-def _tally(rule: Rule, case: Case | KernelCase, level: Level, counts: bool) -> RuleResult:
+def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
     checks = failures = 0
     findings: list[Finding] = []
     for item in _checks(rule, case):

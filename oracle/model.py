@@ -118,6 +118,22 @@ class RuleResult:
     note: str | None = None
     counts: bool = True
     """Whether a failure of this rule fails the dump under the chosen profile and strictness."""
+    inside: str | None = None
+    """The member of the cabinet that the spans are offsets in; None: they are offsets in the file itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReport:
+    """The dump inside a cabinet."""
+
+    name: str
+    kind: str
+    """What ``identify`` says of it."""
+    size: int
+    """In bytes, uncompressed; like the following ones."""
+    claimed: int
+    unclaimed: int
+    dont_care: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,10 @@ class Report:
     """Bytes that no rule can judge, by declaration."""
     reason: str | None = None
     """Why the file is no dump, or what went wrong inside the judge."""
+    member: MemberReport | None = None
+    """The dump that was judged inside a cabinet; ``size`` to ``dont_care`` are then the cabinet's, ``pages`` the
+    dump's. None for a file that is a dump itself.
+    """
 
     def failing(self) -> Iterable[RuleResult]:
         return (result for result in self.results if result.verdict is Verdict.FAIL and result.counts)

@@ -2,7 +2,8 @@
 
 An id is ``AREA-TOPIC-NNN``: assigned once, never positional, never used again. A retired id stays in ``RETIRED``.
 Areas of minidumps: MDMP (container and streams), XCUT (across streams), PAGE (memory against truth), TRUE (streams
-against truth). Areas of kernel dumps: KHDR (main header), KFIL (the file as a whole, secondary data), KFUL, KBMP, KRNG
+against truth). Areas of full user dumps: UDMP, and against truth TRUE-UDMP. Of cabinets, whatever dump is inside: CAB.
+Areas of kernel dumps: KHDR (main header), KFIL (the file as a whole, secondary data), KFUL, KBMP, KRNG
 (where the pages are: runs in the header, bitmap, ranges), KPAG (which pages, and their bytes), KTRI (small dumps), KXCT
 (across structures).
 """
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .model import Fault, Grade, Level, Source, Span
 
 if TYPE_CHECKING:
-    from .case import Case, KernelCase
+    from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, UserdumpCase
 
-ID = re.compile(r"[A-Z]{4}-[A-Z0-9]+(?:-[A-Z0-9]+)*-[0-9]{3}")
+ID = re.compile(r"[A-Z]{3,4}-[A-Z0-9]+(?:-[A-Z0-9]+)*-[0-9]{3}")
 
 RETIRED: frozenset[str] = frozenset()
 
@@ -60,16 +61,16 @@ T = TypeVar("T")
 Applies = Callable[["Case"], bool]
 
 
-def always(_case: Case | KernelCase) -> bool:
+def always(_case: AnyCase) -> bool:
     return True
 
 
-def own(case: Case | KernelCase) -> bool:
+def own(case: AnyCase) -> bool:
     """Only a dump that is judged against its truth."""
     return case.truth is not None
 
 
-def foreign(case: Case | KernelCase) -> bool:
+def foreign(case: AnyCase) -> bool:
     return case.truth is None
 
 
@@ -82,14 +83,14 @@ class Rule:
     """The level for a dump that is judged without truth; the spec grades some rules twice."""
     sources: tuple[Source, ...]
     check: Callable[[Any], Checks] = field(repr=False)
-    """Takes a Case or a KernelCase, by ``kind``."""
+    """Takes the case of its ``kind``."""
     needs: tuple[str, ...]
     """Facts without which the rule cannot run: keys of ``Reading.facts``."""
     reports: tuple[str, ...]
     """Topics of reader defects that this rule speaks for."""
     applies: Callable[[Any], bool] = field(repr=False)
     kind: str = "minidump"
-    """The files that it judges: ``Reading.kind``."""
+    """The files that it judges: ``Reading.kind``; or ``file``, a file of any kind as it lies on the disk."""
 
     @property
     def grade(self) -> Grade:
@@ -139,6 +140,53 @@ def kernel_rule(
         "kernel-dump", id, title, level, sources,
         needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
     )  # fmt: skip
+
+
+def userdump_rule(
+    id: str,  # noqa: A002
+    title: str,
+    level: Level,
+    *sources: Source,
+    needs: tuple[str, ...] = (),
+    reports: tuple[str, ...] = (),
+    applies: Callable[[UserdumpCase], bool] = always,
+    foreign_level: Level | None = None,
+) -> Callable[[Callable[[UserdumpCase], Checks]], Callable[[UserdumpCase], Checks]]:
+    """Like ``rule``, for the rules of legacy full user dumps."""
+    return _registration(
+        "userdump", id, title, level, sources,
+        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
+    )  # fmt: skip
+
+
+def cab_rule(
+    id: str,  # noqa: A002
+    title: str,
+    level: Level,
+    *sources: Source,
+    needs: tuple[str, ...] = (),
+    reports: tuple[str, ...] = (),
+    applies: Callable[[CabinetCase], bool] = always,
+    foreign_level: Level | None = None,
+) -> Callable[[Callable[[CabinetCase], Checks]], Callable[[CabinetCase], Checks]]:
+    """Like ``rule``, for the rules of cabinets."""
+    return _registration(
+        "cab", id, title, level, sources,
+        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
+    )  # fmt: skip
+
+
+def file_rule(
+    id: str,  # noqa: A002
+    title: str,
+    level: Level,
+    *sources: Source,
+    applies: Callable[[FileCase], bool] = always,
+) -> Callable[[Callable[[FileCase], Checks]], Callable[[FileCase], Checks]]:
+    """Like ``rule``, for what is asked of the file itself, whatever dump it is or holds."""
+    return _registration(
+        "file", id, title, level, sources, needs=(), reports=(), applies=applies, foreign_level=None
+    )
 
 
 def _registration(

@@ -10,6 +10,8 @@ from ..source import ByteSource
 
 MINIDUMP: Final = "minidump"
 KERNEL_DUMP: Final = "kernel-dump"
+USERDUMP: Final = "userdump"
+CABINET: Final = "cab"
 
 # Offsets of DumpType in the kernel's DUMP_HEADER and DUMP_HEADER64, and the names of its values.
 # Source: wdm / ntoskrnl public headers as collected in spec kernel-mode 2.1, 2.2, 2.3 [R, eight readers agree].
@@ -29,9 +31,9 @@ _DUMP_TYPES: Final = {
 
 _SIGNATURES: Final = (
     (b"PMDM", "minidump-big-endian", "a minidump of a big-endian writer"),
-    (b"USERDUMP", "userdump", "a legacy full user-mode dump, 32-bit (spec user-mode 2.6)"),
-    (b"USERDU64", "userdump", "a legacy full user-mode dump, 64-bit (spec user-mode 2.6)"),
-    (b"MSCF", "cab", "a cabinet; a dump may be inside"),
+    (b"USERDUMP", USERDUMP, "a legacy full user-mode dump, 32-bit (spec user-mode 2.6)"),
+    (b"USERDU64", USERDUMP, "a legacy full user-mode dump, 64-bit (spec user-mode 2.6)"),
+    (b"MSCF", CABINET, "a cabinet; a dump may be inside"),
     (b"\x7fELF", "elf", "an ELF file (a Unix core dump, program or library)"),
     (b"Microsoft C/C++ MSF 7.00", "pdb", "a program database (PDB)"),
     (b"PK\x03\x04", "zip", "a ZIP archive; a dump may be inside"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from ..model import Finding, Report, RuleResult
+from ..model import Finding, MemberReport, Report, RuleResult
 
 SCHEMA: Final = "dumptruth-report"
 VERSION: Final = 1
@@ -41,7 +41,19 @@ def as_object(report: Report) -> dict[str, Any]:
         "dont_care": hex(report.dont_care),
         "pages": hex(report.pages),
         "checks": report.checks,
+        "member": None if report.member is None else _member(report.member),
         "rules": [_result(result) for result in report.results],
+    }
+
+
+def _member(member: MemberReport) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "kind": member.kind,
+        "size": hex(member.size),
+        "claimed": hex(member.claimed),
+        "unclaimed": hex(member.unclaimed),
+        "dont_care": hex(member.dont_care),
     }
 
 
@@ -57,6 +69,7 @@ def _result(result: RuleResult) -> dict[str, Any]:
         "failures": result.failures,
         "blocked_by": result.blocked_by,
         "note": result.note,
+        "inside": result.inside,
         "findings": [_finding(finding) for finding in result.findings],
     }
 

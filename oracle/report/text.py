@@ -36,6 +36,11 @@ def _lines(report: Report) -> Iterator[str]:
         f"{report.size} bytes: {report.claimed} claimed, {report.unclaimed} unclaimed, "
         f"{report.dont_care} don't care; {report.pages} pages captured"
     )
+    if (member := report.member) is not None:
+        yield (
+            f"{member.name} inside, {member.size} bytes: {member.claimed} claimed, {member.unclaimed} unclaimed, "
+            f"{member.dont_care} don't care"
+        )
     strict = ", strict" if report.strict else ""
     if report.own:
         asked = f" ({report.qualifier})" if report.qualifier else ""
@@ -54,7 +59,7 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
     word = "FAIL" if result.counts else "note"
     yield f"{word} {result.rule} [{result.level}, {result.grade}] {result.title}"
     for finding in result.findings[:MAX_SHOWN]:
-        yield f"  {finding_text(finding)}"
+        yield f"  {finding_text(finding, result.inside)}"
     if result.failures > MAX_SHOWN:
         yield f"  ... {result.failures} failures of {result.checks} checks"
 
@@ -70,7 +75,10 @@ def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
         yield from wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def finding_text(finding: Finding) -> str:
+def finding_text(finding: Finding, inside: str | None = None) -> str:
+    """``inside``: the member of a cabinet that the finding's spans are offsets in."""
     where = f" at {', '.join(str(span) for span in finding.spans)}" if finding.spans else ""
+    if where and inside is not None:
+        where += f" of {inside}"
     expected = " or ".join(finding.expected)
     return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{where}"

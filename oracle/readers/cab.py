@@ -1,0 +1,258 @@
+"""The reader of cabinets: from bytes to a ``Cabinet`` whose members can be read. Stored and MSZIP ([MS-CAB], [MS-MCI]).
+
+Every loop is bounded by the file: blocks may not take more bytes than the file has, which keeps folders that share
+blocks from being read again and again. What they expand to is kept in memory up to 32 MiB, and in a temporary file
+beyond. It has a ceiling of its own, 256 MiB or a hundred times the file: deflate can expand a block a thousandfold.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Final
+
+from ..decode import Record, decode, structure
+from ..model import Span
+from ..source import ByteSource
+from .accounting import account
+from .cab_facts import UNREAD, Cabinet, Folder, Member
+from .identify import identify
+from .spool import Spool
+
+__all__ = ["Cabinet", "read_cabinet"]
+
+STORED, MSZIP = 0, 1
+MAX_BLOCK: Final = 32_768
+"""Bytes that one block expands to at most: [MS-CAB] 2.4, cbUncomp."""
+_WINDOW: Final = 32_768
+"""Bytes of history that a block of MSZIP refers to: [MS-MCI]."""
+_MAX_NAME: Final = 256
+"""Bytes of a name, NUL included: [MS-CAB] 2.3, CB_MAX_FILENAME."""
+_LEAST_CEILING: Final = 256 << 20
+_CEILING_BY_SIZE: Final = 100
+_PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
+"""[MS-CAB] 2.1: cfhdrPREV_CABINET, cfhdrNEXT_CABINET, cfhdrRESERVE_PRESENT."""
+
+
+def read_cabinet(source: ByteSource) -> Cabinet:
+    """Everything that a cabinet says, with the defects met, and its members expanded. Never raises on content."""
+    cabinet = Cabinet(source)
+    header = decode(source, 0, "CFHEADER", "header")
+    cabinet.claim(Span(0, min(header.structure.size, source.size)), "header")
+    if header.complete:
+        cabinet.header = header
+        cabinet.found("header")
+        cabinet.dont_care(header.span_of("setID"), "setID: any number that cabinets of a set share ([MS-CAB] 2.1)")
+        at = _behind_header(cabinet, header)
+        if at is not None:
+            _read_folders(cabinet, at, header["cFolders"])
+        if "folders" not in cabinet.broken:
+            _expand(cabinet)
+        _read_members(cabinet, header["coffFiles"], header["cFiles"])
+        for fact in ("folders", "data", "members"):
+            cabinet.found(fact)
+    else:
+        expected, actual = f"{header.structure.size} bytes", f"{source.size} bytes"
+        cabinet.defect("cab.header", "header", expected, actual, Span(0, source.size), loses=("header", "members"))
+    cabinet.accounting = account(cabinet, max_padding=0)
+    cabinet.found("accounting")
+    return cabinet
+
+
+def _behind_header(cabinet: Cabinet, header: Record) -> int | None:
+    """The offset of the first CFFOLDER: behind the reserved area and the names of other cabinets of a set."""
+    at = header.span.end
+    if header["flags"] & _RESERVE:
+        record = decode(cabinet.source, at, "CFHEADER_RESERVE", "reserved sizes")
+        area = Span(record.span.end, record.span.end + record["cbCFHeader"])
+        if not record.complete or area.end > cabinet.source.size:
+            _cut(cabinet, "header", "reserved area of the header", area.end)
+            return None
+        cabinet.claim(Span(at, area.end), "reserved area of the header")
+        cabinet.dont_care(area, "the reserved area belongs to the application ([MS-CAB] 2.1)")
+        cabinet.folder_reserve, cabinet.block_reserve = record["cbCFFolder"], record["cbCFData"]
+        at = area.end
+    for flag, names in ((_PREVIOUS, "previous"), (_NEXT, "next")):
+        for what in ("cabinet", "disk") if header["flags"] & flag else ():
+            name = cabinet.source.read(at, _MAX_NAME)
+            end = name.find(b"\0") + 1
+            if not end:
+                _cut(cabinet, "header", f"name of the {names} {what}", at + _MAX_NAME)
+                return None
+            cabinet.claim(Span(at, at + end), f"name of the {names} {what}")
+            at += end
+    return at
+
+
+def _cut(cabinet: Cabinet, topic: str, subject: str, end: int) -> None:
+    size = cabinet.source.size
+    loses = {"header": ("folders", "data", "members"), "folders": ("folders", "data", "members")}.get(topic, (topic,))
+    cabinet.defect(
+        f"cab.{topic}", subject, f"an end at most {size:#x}, where the file ends", f"{end:#x}",
+        Span(min(end, size), size), loses=loses,
+    )  # fmt: skip
+
+
+def _read_folders(cabinet: Cabinet, at: int, count: int) -> None:
+    size = structure("CFFOLDER").size
+    for index in range(count):
+        record = decode(cabinet.source, at, "CFFOLDER", f"folder {index}")
+        end = record.span.end + cabinet.folder_reserve
+        if end > cabinet.source.size:
+            _cut(cabinet, "folders", record.path, end)
+            return
+        cabinet.claim(Span(at, end), record.path)
+        cabinet.dont_care(Span(at + size, end), "the reserved area belongs to the application ([MS-CAB] 2.2)")
+        cabinet.folders.append(Folder(index, record))
+        at = end
+
+
+def _expand(cabinet: Cabinet) -> None:
+    """Expand every folder into one spool; then each folder has its piece of it."""
+    spool = Spool()
+    spent = room = 0
+    ceiling = max(_LEAST_CEILING, _CEILING_BY_SIZE * cabinet.source.size)
+    starts = []
+    for folder in cabinet.folders:
+        starts.append(spool.size)
+        if cabinet.defects_of(cabinet.ceiling_topic):
+            cabinet.breaks("data", cabinet.ceiling_topic)
+            continue
+        room = ceiling - spool.size
+        spent += _expand_folder(cabinet, folder, spool, room, cabinet.source.size - spent)
+    view = spool.view()
+    for folder, start in zip(cabinet.folders, starts, strict=True):
+        if folder.method in (STORED, MSZIP):
+            folder.data = view[start : start + folder.size]
+
+
+def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, budget: int) -> int:
+    """Append what the folder's blocks expand to. Stops at the first that cannot be; how many bytes of the file it took.
+
+    ``room``: bytes that may still be expanded; ``budget``: bytes of the file that blocks may still take.
+    """
+    at, spent, window = folder.record["coffCabStart"], 0, b""
+    wanted = folder.record["cCFData"]
+    if cabinet.grant(wanted) < wanted:
+        cabinet.breaks("data", cabinet.ceiling_topic)
+        return 0
+    for index in range(wanted):
+        record = decode(cabinet.source, at, "CFDATA", f"block {index} of folder {folder.index}")
+        start = record.span.end + cabinet.block_reserve
+        end = start + record["cbData"]
+        if not record.complete or end > cabinet.source.size:
+            _cut(cabinet, "data", record.path, end)
+            return spent
+        spent += end - at
+        if spent > budget or folder.size + record["cbUncomp"] > room:
+            cabinet.exhausted()
+            cabinet.breaks("data", cabinet.ceiling_topic)
+            return spent
+        cabinet.claim(Span(at, end), record.path)
+        area = Span(record.span.end, start)
+        cabinet.dont_care(area, "the reserved area belongs to the application ([MS-CAB] 2.4)")
+        folder.blocks += 1
+        data = cabinet.source.read(start, record["cbData"])
+        _check_sum(cabinet, record, data)
+        if folder.method in (STORED, MSZIP):
+            piece = _expanded(cabinet, folder, record, data, window)
+            if piece is None:
+                return spent
+            spool.write(piece)
+            folder.size += len(piece)
+            if folder.method == MSZIP:
+                window = (window + piece)[-_WINDOW:]
+        at = end
+    folder.whole = True
+    return spent
+
+
+def _check_sum(cabinet: Cabinet, record: Record, data: bytes) -> None:
+    """A sum of 0 is none. A wrong one costs no fact: the bytes are there, and other rules look at them."""
+    if not record["csum"]:
+        return
+    sizes = record.data()[4:]
+    computed = checksum(data) ^ checksum(sizes)
+    if computed != record["csum"]:
+        expected = f"{computed:#x}, or 0 for none"
+        cabinet.defect("cab.checksum", f"{record.path}, csum", expected, f"{record['csum']:#x}", record.span_of("csum"))
+
+
+def checksum(data: bytes) -> int:
+    """[MS-CAB] 3.1: the exclusive or of the little-endian dwords; of 1 to 3 bytes left over, the last counts lowest.
+
+    One integer is folded in half until a dword is left: a loop over dwords would take seconds.
+    """
+    whole = len(data) & ~3
+    value = int.from_bytes(data[:whole], "little")
+    width = 32
+    while width < 8 * whole:
+        width *= 2
+    while width > 32:
+        width //= 2
+        value = (value >> width) ^ (value & ((1 << width) - 1))
+    return value ^ int.from_bytes(data[whole:], "big")
+
+
+def _expanded(cabinet: Cabinet, folder: Folder, record: Record, data: bytes, window: bytes) -> bytes | None:
+    """What a block holds; None, and a defect, when it does not expand to cbUncomp bytes."""
+    size = record["cbUncomp"]
+    if not 0 < size <= MAX_BLOCK:
+        expected = f"1 to {MAX_BLOCK} bytes"
+        cabinet.defect(
+            "cab.block", f"{record.path}, cbUncomp", expected, f"{size}", record.span_of("cbUncomp"), loses=("data",)
+        )
+        return None
+    if folder.method == STORED:
+        why = None if len(data) == size else f"{len(data)} bytes stored"
+        found = data
+    else:
+        found, why = _inflate(data, size, window)
+    if why is None:
+        return found
+    span = Span(record.span.start, record.span.end + cabinet.block_reserve + len(data))
+    cabinet.defect("cab.block", record.path, f"{size} bytes when expanded", why, span, loses=("data",))
+    return None
+
+
+def _inflate(data: bytes, size: int, window: bytes) -> tuple[bytes, str | None]:
+    """A block of MSZIP, and what is wrong with it: 'CK', then deflate whose history is what was expanded before."""
+    if not data.startswith(b"CK"):
+        return b"", f"no MSZIP block: it begins with {data[:2].hex(' ') or 'nothing'}"
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=window) if window else zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        found = inflater.decompress(data[2:], size + 1)
+    except zlib.error as error:
+        return b"", f"no deflate: {error}"
+    if len(found) > size:
+        return b"", f"more than {size} bytes"
+    if not inflater.eof:
+        return b"", f"deflate that goes on behind its {len(data)} bytes"
+    if inflater.unused_data:
+        return b"", f"{len(inflater.unused_data)} bytes behind the end of the deflate stream"
+    return found, None if len(found) == size else f"{len(found)} bytes"
+
+
+def _read_members(cabinet: Cabinet, at: int, count: int) -> None:
+    if cabinet.grant(count) < count:
+        cabinet.breaks("members", cabinet.ceiling_topic)
+        return
+    for index in range(count):
+        record = decode(cabinet.source, at, "CFFILE", f"member {index}")
+        raw = cabinet.source.read(record.span.end, _MAX_NAME)
+        length = raw.find(b"\0")
+        if not record.complete or length < 0:
+            _cut(cabinet, "members", f"{record.path}, name", record.span.end + _MAX_NAME)
+            return
+        end = record.span.end + length + 1
+        cabinet.claim(Span(at, end), record.path)
+        folder = cabinet.folders[record["iFolder"]] if record["iFolder"] < len(cabinet.folders) else None
+        member = Member(record, raw[:length], Span(record.span.end, end), folder, None)
+        data = folder.data if folder is not None else None
+        kind = UNREAD
+        if data is not None and member.end <= len(data):
+            found = ByteSource(data[member.start : member.end], member.name)
+            member, kind = replace(member, source=found), identify(found).kind
+        cabinet.members.append(member)
+        cabinet.kinds.append(kind)
+        at = end

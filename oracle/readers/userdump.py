@@ -1,0 +1,183 @@
+"""The reader of legacy full user dumps: from bytes to a ``UserDump``, 64-bit and 32-bit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..decode import Record, decode, structure
+from ..model import Span
+from ..source import ByteSource
+from .accounting import account
+from .architectures import ARCHITECTURES
+from .contexts import read_context
+from .reading import Owner
+from .userdump_facts import CapturedRegion, CrashModule, UserDump
+
+__all__ = ["UserDump", "read_userdump"]
+
+_FACTS = ("version_info", "threads", "contexts", "modules", "regions", "memory", "debug_event")
+
+
+def read_userdump(source: ByteSource) -> UserDump:
+    """Everything that a legacy full user dump says, with the defects met. Never raises on content; time is linear in
+    the file.
+    """
+    dump = UserDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
+    header = decode(source, 0, f"USERMODE_CRASHDUMP_HEADER{dump.bits}", "header")
+    dump.claim(Span(0, min(header.structure.size, source.size)), "header")
+    if header.complete:
+        dump.header = header
+        dump.found("header")
+        why = "which numbers a writer stores is not known (spec user-mode 2.6)"
+        dump.dont_care(
+            Span(header.span_of("MajorVersion").start, header.span_of("MinorVersion").end), f"the version: {why}"
+        )
+        for read in (_version_info, _threads, _contexts, _modules, _regions, _debug_event):
+            read(dump, header)
+        for fact in _FACTS:
+            dump.found(fact)
+    else:
+        expected, actual = f"{header.structure.size} bytes", f"{source.size} bytes"
+        dump.defect("userdump.header", "header", expected, actual, Span(0, source.size), loses=("header", *_FACTS))
+    dump.accounting = account(dump)
+    dump.found("accounting")
+    return dump
+
+
+# topic -> the members of the header that tell where such records are, and how many
+_PLACES: Final = {
+    "threads": ("ThreadStateOffset", "ThreadCount"),
+    "contexts": ("ThreadOffset", "ThreadCount"),
+    "modules": ("ModuleOffset", "ModuleCount"),
+    "regions": ("MemoryRegionOffset", "MemoryRegionCount"),
+}
+
+
+def _listed(dump: UserDump, header: Record, topic: str, size: int) -> tuple[int, int]:
+    """Where records of ``size`` bytes are, and how many may be read: all of them, or none.
+
+    Without records the offset leads nowhere, and may be anything.
+    """
+    offset, count = _PLACES[topic]
+    at, wanted = header[offset], header[count]
+    if not wanted:
+        dump.dont_care(header.span_of(offset), f"{offset} of no records")
+        return at, 0
+    room = max(dump.source.size - at, 0) // size
+    if wanted > room:
+        expected = f"at most {room} of {size} bytes from {at:#x} to the end at {dump.source.size:#x}"
+        spans = (header.span_of(count), header.span_of(offset))
+        dump.defect(f"userdump.{topic}", f"header, {count}", expected, f"{wanted}", *spans, loses=(topic,))
+        return at, 0
+    if dump.grant(wanted) < wanted:
+        dump.breaks(topic, dump.ceiling_topic)
+        dump.breaks("accounting", dump.ceiling_topic)
+        return at, 0
+    return at, wanted
+
+
+def _version_info(dump: UserDump, header: Record) -> None:
+    at = header["VersionInfoOffset"]
+    if not at:
+        return
+    record = decode(dump.source, at, "CRASHDUMP_VERSION_INFO", "version information")
+    if record.complete:
+        dump.version_info = record
+        dump.claim(record.span, record.path)
+    else:
+        _behind_the_end(dump, header, "VersionInfoOffset", "version_info", record)
+
+
+def _behind_the_end(dump: UserDump, header: Record, offset: str, topic: str, record: Record) -> None:
+    expected = f"at most {max(dump.source.size - record.structure.size, 0):#x}"
+    dump.defect(
+        f"userdump.{topic}",
+        f"header, {offset}",
+        expected,
+        f"{header[offset]:#x}",
+        header.span_of(offset),
+        loses=(topic,),
+    )
+
+
+def _threads(dump: UserDump, header: Record) -> None:
+    name = f"CRASH_THREAD{dump.bits}"
+    size = structure(name).size
+    start, count = _listed(dump, header, "threads", size)
+    for index in range(count):
+        record = decode(dump.source, start + index * size, name, f"thread {index}")
+        dump.threads.append(record)
+        dump.claim(record.span, record.path)
+
+
+def _contexts(dump: UserDump, header: Record) -> None:
+    if dump.architecture is None:
+        machine = f"{header['MachineImageType']:#x}"
+        expected = f"a machine whose pointers have {dump.bits} bits: 0x14c or 0x1c4; 0x8664 or 0xaa64"
+        span = header.span_of("MachineImageType")
+        dump.defect("userdump.machine", "header, MachineImageType", expected, machine, span, loses=("contexts",))
+        return
+    size = structure(ARCHITECTURES[dump.architecture].structure).size
+    start, count = _listed(dump, header, "contexts", size)
+    for index in range(count):
+        context = read_context(dump.source, dump.architecture, start + index * size, size, f"context {index}")
+        assert context is not None
+        dump.contexts.append(context)
+        dump.claim(context.span, f"context {index}")
+
+
+def _modules(dump: UserDump, header: Record) -> None:
+    """Records of variable size: each begins where the name of the one before ends."""
+    name = f"CRASH_MODULE{dump.bits}"
+    at, count = _listed(dump, header, "modules", structure(name).size)
+    for index in range(count):
+        record = decode(dump.source, at, name, f"module {index}")
+        end = record.span.end + record["ImageNameLength"]
+        if not record.complete or end > dump.source.size:
+            expected = f"an end at most {dump.source.size:#x}"
+            dump.defect("userdump.modules", record.path, expected, f"{end:#x}", record.span, loses=("modules",))
+            return
+        raw = dump.source.read(record.span.end, record["ImageNameLength"])
+        dump.modules.append(CrashModule(record, Span(record.span.end, end), raw.removesuffix(b"\0")))
+        dump.claim(Span(at, end), record.path)
+        at = end
+
+
+def _regions(dump: UserDump, header: Record) -> None:
+    """The descriptors, and behind DataOffset the bytes of each in their order."""
+    name = f"MEMORY_BASIC_INFORMATION{dump.bits}"
+    size = structure(name).size
+    start, count = _listed(dump, header, "regions", size)
+    if "regions" in dump.broken:
+        dump.breaks("memory", dump.broken["regions"])
+    elif not count:
+        dump.dont_care(header.span_of("DataOffset"), "DataOffset of no regions")
+    at = header["DataOffset"]
+    for index in range(count):
+        record = decode(dump.source, start + index * size, name, f"region {index}")
+        dump.regions.append(record)
+        dump.claim(record.span, record.path)
+        if "memory" in dump.broken:
+            continue
+        end = at + record["RegionSize"]
+        if end > dump.source.size:
+            span = (header.span_of("DataOffset"), record.span_of("RegionSize"))
+            expected = f"bytes that end at {dump.source.size:#x} or before"
+            dump.defect("userdump.memory", record.path, expected, f"an end at {end:#x}", *span, loses=("memory",))
+            continue
+        region = CapturedRegion(record, at)
+        dump.memory.append(region)
+        dump.claim(Span(at, end), f"memory {region.start:#x}", Owner.MEMORY)
+        at = end
+
+
+def _debug_event(dump: UserDump, header: Record) -> None:
+    at = header["DebugEventOffset"]
+    if not at:
+        return
+    record = decode(dump.source, at, f"DEBUG_EVENT{dump.bits}", "debug event")
+    if record.complete:
+        dump.debug_event = record
+        dump.claim(record.span, record.path)
+    else:
+        _behind_the_end(dump, header, "DebugEventOffset", "debug_event", record)

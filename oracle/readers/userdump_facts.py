@@ -1,0 +1,107 @@
+"""What a legacy full user dump says: its records, and the target's memory as the dump has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Final
+
+from ..decode import Record
+from ..model import Span
+from .facts import ContextFact
+from .lookup import Lookup
+from .reading import Reading
+
+MACHINES: Final = {(0x14C, 32): "x86", (0x8664, 64): "amd64", (0x1C4, 32): "arm", (0xAA64, 64): "arm64"}
+"""winnt.h IMAGE_FILE_MACHINE_I386, _AMD64, _ARMNT, _ARM64, with the width of a pointer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrashModule:
+    record: Record
+    """CRASH_MODULE, without the name behind it."""
+    name: Span
+    """ImageNameLength bytes."""
+    text: bytes
+    """The name without the NUL at its end, where it has one: whether a writer counts it is not known."""
+
+    @property
+    def base(self) -> int:
+        return self.record["BaseOfImage"]
+
+    @property
+    def size(self) -> int:
+        return self.record["SizeOfImage"]
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedRegion:
+    """A region of the target whose bytes lie in the file from ``offset`` on."""
+
+    record: Record
+    """MEMORY_BASIC_INFORMATION."""
+    offset: int
+
+    @property
+    def start(self) -> int:
+        return self.record["BaseAddress"]
+
+    @property
+    def size(self) -> int:
+        return self.record["RegionSize"]
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+    def span(self, address: int, size: int) -> Span:
+        """Where in the file ``size`` bytes of the region at ``address`` are."""
+        at = self.offset + address - self.start
+        return Span(at, at + size)
+
+
+@dataclass
+class UserDump(Reading):
+    """A legacy full user dump as read."""
+
+    kind: ClassVar[str] = "userdump"
+    ceiling: ClassVar[str] = "at most 131072 threads, modules and regions in all"
+    ceiling_topic: ClassVar[str] = "userdump.ceiling"
+
+    records_left: int = 131_072
+    bits: int = 64
+    """32 or 64: the width of the target's pointers."""
+    header: Record | None = None
+    """USERMODE_CRASHDUMP_HEADER."""
+    version_info: Record | None = None
+    threads: list[Record] = field(default_factory=list)
+    """CRASH_THREAD."""
+    contexts: list[ContextFact] = field(default_factory=list)
+    """The context at an index is that of the thread at the same index."""
+    modules: list[CrashModule] = field(default_factory=list)
+    regions: list[Record] = field(default_factory=list)
+    """MEMORY_BASIC_INFORMATION of every region listed."""
+    memory: list[CapturedRegion] = field(default_factory=list)
+    """Those whose bytes lie in the file, in file order."""
+    debug_event: Record | None = None
+
+    @property
+    def architecture(self) -> str | None:
+        """``x86``, ``amd64``, ``arm``, ``arm64``; None for a machine that is not known, or not of that width."""
+        return None if self.header is None else MACHINES.get((self.header["MachineImageType"], self.bits))
+
+    def read_memory(self, address: int, size: int) -> bytes | None:
+        """Bytes of the target as captured; None unless the dump holds all of them."""
+        return self._ranges.read(self.source, address, size)
+
+    def captured(self) -> list[tuple[int, int]]:
+        """The union of the captured regions: sorted ``[start, end)`` pairs that neither overlap nor touch."""
+        return self._ranges.union
+
+    @cached_property
+    def _ranges(self) -> Lookup:
+        return Lookup(self.memory)

@@ -1,0 +1,179 @@
+"""The images and symbols that a cabinet holds beside the dump, against truth and request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ..case import CabinetCase
+from ..model import Fault, Grade, Level, Source
+from ..readers.cab_facts import Member
+from ..readers.images import ImageIdentity, image_identity, pdb_guid
+from ..rule import Checks, bad, cab_rule, ok
+from ..truth_kernel_model import KernelTruth
+from ..truth_model import ModuleTruth
+
+# DbgEng.h DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES, DEBUG_FORMAT_CAB_SECONDARY_FILES; spec user-mode 1.5
+_ALL_IMAGES, _SECONDARY = 0x1000_0000, 0x4000_0000
+_FORMAT_FLAGS = Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 1.5", Grade.DOCUMENTED)
+_RSDS: Final = b"RSDS"
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A module of the target, by what tells its file from others."""
+
+    name: str
+    base: int
+    size: int
+    time_date_stamp: int
+    guid: bytes | None
+    """Of its program database; None where it has none, or the truth does not tell."""
+
+    @property
+    def identity(self) -> ImageIdentity:
+        return ImageIdentity(self.time_date_stamp, self.size)
+
+    def holds(self, address: int) -> bool:
+        return self.base <= address < self.base + self.size
+
+
+def _images(case: CabinetCase) -> list[_Image]:
+    truth = case.truth
+    assert truth is not None
+    if isinstance(truth, KernelTruth):
+        return [_Image(item.full_name, item.base, item.size, item.time_date_stamp, None) for item in truth.drivers]
+    return [_Image(item.name, item.base, item.size, item.time_date_stamp, _guid(item)) for item in truth.modules]
+
+
+def _guid(module: ModuleTruth) -> bytes | None:
+    """Of an RSDS record: signature, GUID, age, path (spec user-mode 3.6)."""
+    view = module.code_view
+    return view[4:20] if view is not None and view.startswith(_RSDS) and len(view) >= 24 else None
+
+
+def _used(case: CabinetCase) -> list[_Image]:
+    """The images that the session needed: the program's, and the one in which the exception happened.
+
+    Of a machine nothing is known: all.
+    """
+    images, truth = _images(case), case.truth
+    if truth is None or isinstance(truth, KernelTruth):
+        return images
+    event = truth.exception
+    places = () if event is None else (event.context.ip, event.address)
+    return [image for index, image in enumerate(images) if index == 0 or any(map(image.holds, places))]
+
+
+def _others(case: CabinetCase) -> Iterator[tuple[Member, ImageIdentity | bytes | None]]:
+    """Every member but the dump, and what it is: an image, a program database (its GUID), or something else.
+
+    What the cabinet does not let one read is no more than a name.
+    """
+    dump = [member for member, _ in case.dump.dumps()][:1]
+    for member in case.dump.members:
+        if member not in dump and member.source is not None:
+            yield member, image_identity(member.source) or pdb_guid(member.source)
+
+
+def _asks(case: CabinetCase) -> bool:
+    return case.truth is not None and case.request is not None
+
+
+def _asks_for_secondary(case: CabinetCase) -> bool:
+    return _asks(case) and case.request is not None and bool(case.request.format_flags_value & _SECONDARY)
+
+
+def _asks_for_used(case: CabinetCase) -> bool:
+    """CAB_SECONDARY_FILES alone: without CAB_SECONDARY_ALL_IMAGES."""
+    asked = 0 if case.request is None else case.request.format_flags_value
+    return _asks_for_secondary(case) and not asked & _ALL_IMAGES
+
+
+@cab_rule(
+    "CAB-SECONDARY-001",
+    "Without CAB_SECONDARY_FILES the dump is the only member",
+    Level.MUST,
+    _FORMAT_FLAGS,
+    needs=("members", "data"),
+    applies=lambda case: _asks(case) and not _asks_for_secondary(case),
+)
+def dump_alone(case: CabinetCase) -> Checks:
+    """Images are others' work: nobody sends them along unasked. CAB_SECONDARY_ALL_IMAGES alone asks for nothing."""
+    for member, _ in _others(case):
+        yield bad(member.name, "no member beside the dump", "one", member.record.span, fault=Fault.FORBIDDEN)
+    if case.dump.dumps():
+        yield ok("dump")
+
+
+@cab_rule(
+    "CAB-SECONDARY-002",
+    "Every other member is an image or a program database of the target",
+    Level.MUST,
+    _FORMAT_FLAGS,
+    Source("winnt.h IMAGE_NT_HEADERS: TimeDateStamp, SizeOfImage; the GUID of RSDS; spec user-mode 3.6",
+           Grade.DOCUMENTED),
+    needs=("members", "data"),
+    applies=_asks_for_secondary,
+)  # fmt: skip
+def of_the_target(case: CabinetCase) -> Checks:
+    """Told by time stamp and size, as symbol servers file images, and by the GUID in the module's CodeView record. A
+    file of the right name and another build misleads more than none.
+    """
+    yield from _among(case, _images(case), "an image or program database of a module of the target")
+
+
+def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
+    """Every other member belongs to one of ``images``."""
+    identities = {image.identity for image in images}
+    guids = {image.guid for image in images}
+    # A truth that does not tell the program databases of its modules cannot refuse one.
+    untold = isinstance(case.truth, KernelTruth)
+    for member, found in _others(case):
+        if found in identities or (isinstance(found, bytes) and (untold or found in guids)):
+            yield ok(member.name)
+        else:
+            shown = (
+                "neither an image nor a program database"
+                if found is None
+                else f"GUID bytes {found.hex()}"
+                if isinstance(found, bytes)
+                else f"TimeDateStamp {found.time_date_stamp:#x}, SizeOfImage {found.size_of_image:#x}"
+            )
+            yield bad(member.name, expected, shown, member.record.span, fault=Fault.FORBIDDEN)
+
+
+@cab_rule(
+    "CAB-SECONDARY-003",
+    "Without CAB_SECONDARY_ALL_IMAGES there are only files that the session used",
+    Level.MUST,
+    _FORMAT_FLAGS,
+    Source("which files a session used is this project's decision: program, and module of the exception",
+           Grade.INFERRED),
+    needs=("members", "data"),
+    applies=_asks_for_used,
+)  # fmt: skip
+def used(case: CabinetCase) -> Checks:
+    """The program's image, that of the module in which the exception happened, and their program databases."""
+    yield from _among(case, _used(case), "a file of the program, or of the module of the exception")
+
+
+@cab_rule(
+    "CAB-SECONDARY-004",
+    "Every image that the request asks for is there",
+    Level.SHOULD,
+    _FORMAT_FLAGS,
+    needs=("members", "data"),
+    applies=_asks_for_secondary,
+)
+def images_present(case: CabinetCase) -> Checks:
+    """With CAB_SECONDARY_ALL_IMAGES those of all modules, else those that the session used. A writer may lack the file
+    of a module, and then says so; the truth does not tell, so this is no more than advice.
+    """
+    found = {identity for _, identity in _others(case)}
+    for image in _used(case) if _asks_for_used(case) else _images(case):
+        if image.identity in found:
+            yield ok(image.name)
+        else:
+            yield bad(f"image of {image.name}", "a member", "none", fault=Fault.MISSING)
