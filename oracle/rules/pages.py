@@ -31,7 +31,7 @@ def _required(case: Case, clause: str) -> Checks:
     grant = case.entitlement.grant(clause)
     captured = case.dump.captured()
     for piece in grant.pieces if grant else ():
-        holes = list(_outside(captured, piece.start, piece.end))
+        holes = list(outside(captured, piece.start, piece.end))
         if not holes:
             yield ok(piece.subject, count=_pages(piece.start, piece.end))
         for start, end in holes:
@@ -39,7 +39,7 @@ def _required(case: Case, clause: str) -> Checks:
             yield bad(piece.subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
 
 
-def _outside(union: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+def outside(union: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
     """The parts of ``[start, end)`` outside the sorted, disjoint ``union``."""
     at, index = start, max(bisect_right(union, (start, 1 << 64)) - 1, 0)
     while index < len(union) and union[index][0] < end:
