@@ -27,9 +27,7 @@ _SIGNATURE = int.from_bytes(b"USER", "little")
 _EXCEPTION_DEBUG_EVENT = 1  # minwinbase.h
 _IGNORE_GUARD_PAGES = 1
 _ANSI = "cp1252"
-_MACHINES = {  # winnt.h IMAGE_FILE_MACHINE_*, and the size of a pointer in bits
-    "amd64": (0x8664, 64),
-}
+_MACHINES = {"x86": 0x14C, "amd64": 0x8664, "arm64": 0xAA64}  # winnt.h IMAGE_FILE_MACHINE_*
 
 
 def _struct(name: str, fields: list[tuple[str, Any]]) -> type[Packed]:
@@ -164,7 +162,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
             Hresult.E_NOTIMPL,
             f"architecture {snapshot.system.architecture}: a legacy dump takes {', '.join(_MACHINES)}",
         )
-    machine_type, bits = machine
+    bits = 8 * snapshot.system.pointer_size
     form = _FORMATS[bits]
     header, version, event = Section("Header"), Section("VersionInfo"), Section("DebugEvent")
     add_struct(
@@ -180,7 +178,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
         "ValidDump": form.valid_dump,
         "MajorVersion": snapshot.system.major_version,
         "MinorVersion": snapshot.system.minor_version,
-        "MachineImageType": machine_type,
+        "MachineImageType": machine,
         "ThreadCount": len(snapshot.threads),
         "ModuleCount": len(snapshot.modules),
         "MemoryRegionCount": len(plan.regions),

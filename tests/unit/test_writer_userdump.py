@@ -21,6 +21,7 @@ from dumptruth.emu.constants import (
 from dumptruth.emu.plan.request import DumpRefused, Profile, Request
 from dumptruth.emu.snapshot.model import ProcessSnapshot
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.snapshot.synthetic_flags import flag_target
 from dumptruth.emu.writer.layout import LayoutError
 from dumptruth.emu.writer.minidump import dump_bytes
 from dumptruth.emu.writer.userdump import user_dump_bytes
@@ -181,3 +182,59 @@ def test_the_client_writes_it_under_profile_legacy_and_minidumps_otherwise(tmp_p
         _ = small.legacy_plan
     with pytest.raises(DumpRefused, match="no minidump"):
         dump_bytes(SNAPSHOT, request())
+
+
+def test_a_32_bit_process_has_the_32_bit_structures() -> None:
+    snapshot = flag_target("x86", unreadable=False)
+    data, result = user_dump_bytes(snapshot, request())
+    header = dict(zip(NAMES, struct.unpack_from("<16I", data), strict=True))
+    assert data[:8] == b"USERDUMP"
+    assert header["MachineImageType"] == 0x14C
+    assert header["VersionInfoOffset"] == 64
+    assert struct.unpack_from("<iI", data, 64) == (1, 32)
+    assert header["ThreadStateOffset"] == 72
+    for index, thread in enumerate(snapshot.threads):
+        assert struct.unpack_from("<4I8I", data, 72 + 48 * index) == (
+            thread.thread_id, thread.suspend_count, thread.priority_class, thread.priority & 0xFFFFFFFF, thread.teb,
+            *[0] * 7,
+        )  # fmt: skip
+        context = header["ThreadOffset"] + 716 * index
+        assert struct.unpack_from("<I", data, context + 0xB8) == (thread.context["Eip"],)
+    base, size, length = struct.unpack_from("<III", data, header["ModuleOffset"])
+    assert (base, size) == (snapshot.modules[0].base, snapshot.modules[0].size)
+    assert data[header["ModuleOffset"] + 12 :][:length].decode("cp1252") == snapshot.modules[0].name
+    at = header["DataOffset"]
+    for index, region in enumerate(result.plan.regions):
+        assert struct.unpack_from("<7I", data, header["MemoryRegionOffset"] + 28 * index) == (
+            region.base, region.allocation_base, region.allocation_protect, region.size, region.state, region.protect,
+            region.type,
+        )  # fmt: skip
+        assert data[at : at + region.size] == snapshot.read(region.base, region.size)
+        at += region.size
+    assert at == len(data)
+    event = snapshot.exception
+    assert event is not None
+    assert header["DebugEventOffset"] == header["MemoryRegionOffset"] + 28 * len(result.plan.regions)
+    assert header["DataOffset"] == header["DebugEventOffset"] + 96
+    words = struct.unpack_from("<24I", data, header["DebugEventOffset"])
+    assert words == (
+        1, snapshot.process.process_id, event.thread_id, event.code, event.flags, event.record, event.address, 2,
+        *event.information, *[0] * 13, int(event.first_chance),
+    )  # fmt: skip
+
+
+def test_an_arm64_process_has_the_64_bit_structures_and_its_own_contexts() -> None:
+    snapshot = flag_target("arm64", unreadable=False)
+    data, _ = user_dump_bytes(snapshot, request())
+    header = dict(zip(NAMES, struct.unpack_from("<8I8Q", data), strict=True))
+    assert data[:8] == b"USERDU64"
+    assert header["MachineImageType"] == 0xAA64
+    assert header["ModuleOffset"] == header["ThreadOffset"] + 912 * len(snapshot.threads)
+    assert struct.unpack_from("<Q", data, header["ThreadOffset"] + 0x108) == (snapshot.threads[0].context["Pc"],)
+
+
+def test_an_address_beyond_4_gib_does_not_fit_the_32_bit_structures() -> None:
+    snapshot = flag_target("x86", unreadable=False)
+    broken = replace(snapshot, threads=(replace(snapshot.threads[0], teb=1 << 32),))
+    with pytest.raises(LayoutError, match=r"Threads\[0\]\.Teb"):
+        user_dump_bytes(broken, request())
