@@ -1,0 +1,186 @@
+"""The report for code-scanning pages: SARIF 2.1.0 (OASIS, Static Analysis Results Interchange Format).
+
+A rule is a ``reportingDescriptor`` with its rationale and sources, a finding a ``result``: error, warning or note by
+the rule's level, at a byte region of the file. Text regions are left out on purpose: a dump has no lines, and a region
+may not mix both (SARIF 3.30.4). Findings that fail nothing under the chosen profile are of kind ``review``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+from urllib.parse import quote
+
+from ..judge import all_rules
+from ..model import Finding, Grade, Level, Report, RuleResult, Source, Verdict
+from ..rule import Rule
+from .text import finding_text
+
+SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+FINGERPRINT: Final = "dumptruthFinding/v1"
+"""Stable while rule, subject and kind of fault are the same, wherever in the file it is."""
+
+_LEVELS: Final = {Level.MUST: "error", Level.SHOULD: "warning", Level.MAY: "note"}
+# github.com, SARIF support for code scanning: properties of a reportingDescriptor.
+_SEVERITY: Final = {Level.MUST: "error", Level.SHOULD: "warning", Level.MAY: "recommendation"}
+_PRECISION: Final = {
+    Grade.DOCUMENTED: "very-high",
+    Grade.IMPLEMENTED: "high",
+    Grade.OBSERVED: "medium",
+    Grade.INFERRED: "low",
+}
+_ADDRESS: Final = re.compile(r"https?://[^\s\])>,;]+")
+_CRUMBS: Final = re.compile(r"[^A-Za-z0-9]+")
+
+
+def to_sarif(report: Report, uri: str | None = None) -> str:
+    """The log as JSON, ASCII only. ``uri``: what to call the file, relative to the root of the repository it is in;
+    None: its name.
+    """
+    return json.dumps(as_log(report, uri), indent=2) + "\n"
+
+
+def as_log(report: Report, uri: str | None = None) -> dict[str, Any]:
+    known = all_rules()
+    rules = [known[result.rule] for result in report.results if result.rule in known]
+    index = {rule.id: at for at, rule in enumerate(rules)}
+    members = list(dict.fromkeys(result.inside for result in report.results if result.inside is not None))
+    artifacts = _artifacts(report, uri or report.file, members)
+    places = {None: 0} | {name: at + 1 for at, name in enumerate(members)}
+    results = [
+        _result(result, finding, index[result.rule], artifacts[places[result.inside]], places[result.inside])
+        for result in report.results
+        for finding in result.findings
+    ]
+    return {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": {**_driver(), "rules": [_descriptor(rule) for rule in rules]}},
+                "automationDetails": {"id": f"dumptruth/{artifacts[0]['location']['uri']}/"},
+                "invocations": [_invocation(report)],
+                "artifacts": artifacts,
+                "results": results,
+                "properties": {
+                    "outcome": report.outcome.value,
+                    "kind": report.kind,
+                    "profile": report.profile,
+                    "strict": report.strict,
+                    "own": report.own,
+                    "qualifier": report.qualifier,
+                },
+            }
+        ],
+    }
+
+
+def _driver() -> dict[str, Any]:
+    try:
+        return {"name": "dumptruth", "semanticVersion": version("dumptruth")}
+    except PackageNotFoundError:  # run from a folder that nobody installed
+        return {"name": "dumptruth"}
+
+
+def _artifacts(report: Report, uri: str, members: Iterable[str]) -> list[dict[str, Any]]:
+    """The file, and what of a cabinet was judged inside it."""
+    found = [
+        {
+            "location": {"uri": quote(uri.replace("\\", "/"), errors="surrogatepass"), "index": 0},
+            "length": report.size,
+            "roles": ["analysisTarget"],
+            "mimeType": "application/octet-stream",
+        }
+    ]
+    for at, name in enumerate(members):
+        location = {"uri": quote(f"/{name.lstrip(chr(47))}", errors="surrogatepass"), "index": at + 1}
+        found.append({"location": location, "parentIndex": 0, "mimeType": "application/octet-stream"})
+    return found
+
+
+def _invocation(report: Report) -> dict[str, Any]:
+    """Whether the judge could do its work; what it could not do is a notification."""
+    notes = [
+        {"level": "error", "message": {"text": f"{result.rule}: {result.note}"}, "associatedRule": {"id": result.rule}}
+        for result in report.results
+        if result.verdict is Verdict.ERROR
+    ]
+    if not report.results:
+        notes.append({"level": "error", "message": {"text": f"{report.outcome}: {report.reason}"}})
+    return {
+        "executionSuccessful": not notes,
+        "exitCode": report.outcome.exit_status,
+        "toolExecutionNotifications": notes,
+    }
+
+
+def _descriptor(rule: Rule) -> dict[str, Any]:
+    rationale = " ".join(inspect.cleandoc(rule.rationale).split())
+    sources = [f"{source.where} [{source.grade}]" for source in rule.sources]
+    listed = "\n".join(f"- {_markdown(source)}" for source in sources)
+    found: dict[str, Any] = {
+        "id": rule.id,
+        # SARIF 3.49.7: a name that makes sense to an end user, in Pascal case.
+        "name": "".join(word[:1].upper() + word[1:] for word in _CRUMBS.split(rule.title)),
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rationale or rule.title},
+        "help": {
+            "text": "\n".join([rationale, "Sources:", *sources]),
+            "markdown": f"{_markdown(rationale)}\n\n**Sources**\n\n{listed}\n",
+        },
+        "defaultConfiguration": {"level": _LEVELS[rule.level]},
+        "properties": {
+            "tags": ["crash-dump", rule.kind, rule.id.partition("-")[0], rule.level.value, rule.grade.value],
+            "precision": _PRECISION[rule.grade],
+            "problem.severity": _SEVERITY[rule.level],
+        },
+    }
+    address = _address(rule.sources)
+    return found | ({"helpUri": address} if address else {})
+
+
+def _address(sources: Iterable[Source]) -> str | None:
+    """The first address that a source gives in full."""
+    return next((match[0].rstrip(".") for source in sources if (match := _ADDRESS.search(source.where))), None)
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
+
+
+def _result(
+    result: RuleResult, finding: Finding, index: int, artifact: dict[str, Any], place: int
+) -> dict[str, Any]:
+    identity = "\0".join((result.rule, finding.subject, finding.fault, result.inside or ""))
+    location: dict[str, Any] = {
+        "physicalLocation": {"artifactLocation": {"uri": artifact["location"]["uri"], "index": place}},
+        "logicalLocations": [{"fullyQualifiedName": finding.subject}],
+    }
+    spans = finding.spans
+    locations = [_located(location, span.start, len(span)) for span in spans[:1]] or [location]
+    found: dict[str, Any] = {
+        "ruleId": result.rule,
+        "ruleIndex": index,
+        # SARIF 3.27.9: a result has a level only when its kind is "fail".
+        "kind": "fail" if result.counts else "review",
+        "level": _LEVELS[result.level] if result.counts else "none",
+        "message": {"text": f"{result.title}. {finding_text(finding, result.inside)}"},
+        "locations": locations,
+        "partialFingerprints": {FINGERPRINT: sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()},
+        "properties": {"fault": finding.fault.value, "grade": result.grade.value},
+    }
+    if len(spans) > 1:
+        found["relatedLocations"] = [
+            _located(location, span.start, len(span)) | {"id": at} for at, span in enumerate(spans[1:], 1)
+        ]
+    return found
+
+
+def _located(location: dict[str, Any], start: int, length: int) -> dict[str, Any]:
+    physical = location["physicalLocation"] | {"region": {"byteOffset": start, "byteLength": length}}
+    return location | {"physicalLocation": physical}
