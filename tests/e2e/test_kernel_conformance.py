@@ -1,0 +1,87 @@
+"""Every kernel scenario, under every qualifier and profile, makes a dump that conforms, with its truth and without."""
+
+from __future__ import annotations
+
+import pytest
+from dumptruth.emu.constants import Qualifier
+from dumptruth.emu.plan.kernel import KernelPlan
+from dumptruth.emu.plan.kernel_small import SmallLayout
+from dumptruth.emu.plan.request import KernelProfile, Request
+from dumptruth.emu.scenario_kernel import KERNEL_SCENARIOS, run_kernel_scenario
+from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
+from dumptruth.fixtures.judging import replayer
+from dumptruth.fixtures.mutants.kernel_pristine import asked, truth
+from dumptruth.oracle import ByteSource, KernelTruth, Outcome, Report, Verdict, check
+
+SMALL, DEFAULT, FULL, ACTIVE = (
+    Qualifier.DEBUG_DUMP_SMALL,
+    Qualifier.DEBUG_DUMP_DEFAULT,
+    Qualifier.DEBUG_DUMP_FULL,
+    Qualifier.DEBUG_DUMP_ACTIVE,
+)
+REPLAY = "KXCT-REPLAY-001"
+WITHOUT_FAULT = {"bugcheck-e2", "bugcheck-ef", "user-crash", "live-dump"}
+"""Somebody asked for the bug check or the dump: there is nothing to meet again."""
+
+# What each profile writes for each qualifier (spec kernel-mode 1.3; design 11).
+TYPES = {
+    KernelProfile.PORTABLE: {SMALL: 4, DEFAULT: 6, FULL: 1, ACTIVE: 6},
+    KernelProfile.CLASSIC: {SMALL: 4, DEFAULT: 2, FULL: 1, ACTIVE: 6},
+    KernelProfile.BITMAP: {SMALL: 4, DEFAULT: 6, FULL: 5, ACTIVE: 6},
+    KernelProfile.RANGES: {SMALL: 4, DEFAULT: 8, FULL: 10, ACTIVE: 9},
+    KernelProfile.HEADER: {SMALL: 3, DEFAULT: 3, FULL: 3, ACTIVE: 3},
+}
+
+
+@pytest.fixture(scope="module", params=[scenario.name for scenario in KERNEL_SCENARIOS])
+def machine(request: pytest.FixtureRequest) -> tuple[str, SystemSnapshot, KernelTruth]:
+    """A scenario's name, the machine that it left, and the truth of it: one boot serves all its dumps."""
+    snapshot = run_kernel_scenario(request.param)
+    return request.param, snapshot, truth(snapshot)
+
+
+def dumped(snapshot: SystemSnapshot, held: KernelTruth, request: Request) -> tuple[KernelPlan, Report, Report]:
+    """What was written, and the verdicts with the truth and without."""
+    data, written = kernel_dump_bytes(snapshot, request)
+    source = ByteSource(data, "a.dmp")
+    own = check(source, held, asked(request), profile=request.profile, strict=True, replay=replayer(held))
+    return written.plan, own, check(source)
+
+
+def assert_conformant(report: Report) -> None:
+    failed = [(result.rule, result.findings[:1]) for result in report.results if result.verdict is Verdict.FAIL]
+    assert failed == []
+    assert report.outcome is Outcome.CONFORMANT, report.reason
+    assert (report.kind, report.unclaimed, report.claimed) == ("kernel-dump", 0, report.size)
+
+
+def test_every_profile_is_looked_at() -> None:
+    assert set(TYPES) == set(KernelProfile)
+
+
+@pytest.mark.parametrize("qualifier", [SMALL, DEFAULT, FULL, ACTIVE])
+@pytest.mark.parametrize("profile", TYPES)
+def test_the_dump_conforms_and_every_byte_has_an_owner(
+    machine: tuple[str, SystemSnapshot, KernelTruth], profile: KernelProfile, qualifier: Qualifier
+) -> None:
+    name, snapshot, held = machine
+    plan, own, foreign = dumped(snapshot, held, Request(qualifier, profile=profile))
+    assert plan.dump_type == TYPES[profile][qualifier]
+    assert_conformant(own)
+    assert_conformant(foreign)
+    replayed = next(result.verdict for result in own.results if result.rule == REPLAY)
+    complete = plan.dump_type in {1, 5, 10} and name not in WITHOUT_FAULT
+    assert replayed is (Verdict.PASS if complete else Verdict.NOT_APPLICABLE)
+
+
+@pytest.mark.parametrize("build", [9600, 19041])
+@pytest.mark.parametrize("name", [scenario.name for scenario in KERNEL_SCENARIOS])
+def test_small_dumps_of_other_builds_conform(name: str, build: int) -> None:
+    """The layout of a small dump is its build's (spec kernel-mode 3.7); the machines above are of build 26100."""
+    snapshot = run_kernel_scenario(name, build=build)
+    written, own, foreign = dumped(snapshot, truth(snapshot), Request(SMALL, profile=KernelProfile.PORTABLE))
+    assert_conformant(own)
+    assert_conformant(foreign)
+    assert written.small is not None
+    assert written.small.layout is SmallLayout.A
