@@ -4,19 +4,23 @@
 to. Imports nothing of ``dumptruth.emu``; needs neither unicorn nor lief.
 """
 
-from .case import Case, KernelCase, KernelReplayer, Replayed, Replayer
+from .case import CabinetCase, Case, KernelCase, KernelReplayer, Replayed, Replayer, UserdumpCase
 from .judge import SelectionError, all_rules, check
 from .model import Fault, Finding, Grade, Level, Outcome, Report, RuleResult, Source, Span, Verdict
+from .readers.cab import Cabinet, read_cabinet
 from .readers.facts import Dump
 from .readers.identify import Identity, identify
 from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
 from .readers.summary import summary
+from .readers.userdump import UserDump, read_userdump
 from .source import ByteSource
 from .truth import KernelTruth, ProcessTruth, RequestTruth, Truth, TruthError, load_any_truth, load_request, load_truth
 
 __all__ = [
     "ByteSource",
+    "Cabinet",
+    "CabinetCase",
     "Case",
     "Dump",
     "Fault",
@@ -40,6 +44,8 @@ __all__ = [
     "Span",
     "Truth",
     "TruthError",
+    "UserDump",
+    "UserdumpCase",
     "Verdict",
     "all_rules",
     "check",
@@ -47,7 +53,9 @@ __all__ = [
     "load_any_truth",
     "load_request",
     "load_truth",
+    "read_cabinet",
     "read_kernel",
     "read_minidump",
+    "read_userdump",
     "summary",
 ]

@@ -6,24 +6,37 @@ from datetime import UTC, datetime, timedelta
 
 from ..decode import Record
 from ..source import ByteSource
+from .cab import read_cabinet
+from .cab_facts import Cabinet
 from .facts import Dump
-from .identify import KERNEL_DUMP, MINIDUMP
+from .identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
 from .kernel import read_kernel
 from .kernel_dump import KernelDump
 from .minidump import read_minidump
+from .userdump import read_userdump
+from .userdump_facts import UserDump
 
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _KIB, _MIB = 1 << 10, 1 << 20
 _COMMENT_SHOWN = 200
 """Characters."""
+_MEMBERS_SHOWN = 20
+_EXCEPTION_DEBUG_EVENT = 1  # minwinbase.h
 
 
 def summary(source: ByteSource, kind: str) -> dict[str, str]:
-    """Name -> value, for the kinds ``minidump`` and ``kernel-dump``; nothing for any other. Never raises on content."""
+    """Name -> value, for dumps and for cabinets; nothing for any other kind. Never raises on content.
+
+    Of a cabinet with a dump inside, ``dump`` names it, and what it says itself follows.
+    """
     if kind == MINIDUMP:
         return _minidump(read_minidump(source))
     if kind == KERNEL_DUMP:
         return _kernel(read_kernel(source))
+    if kind == USERDUMP:
+        return _userdump(read_userdump(source))
+    if kind == CABINET:
+        return _cabinet(read_cabinet(source))
     return {}
 
 
@@ -82,6 +95,36 @@ def _kernel(dump: KernelDump) -> dict[str, str]:
     if dump.blobs:
         size = sum(len(blob.data) for blob in dump.blobs)
         told["secondary data"] = f"{_size(size)} in {_count(len(dump.blobs), 'blob')}"
+    return told
+
+
+def _userdump(dump: UserDump) -> dict[str, str]:
+    if dump.header is None:
+        return {}
+    machine = dump.architecture or f"machine {dump.header['MachineImageType']:#x}"
+    told = {"system": f"{dump.header['MajorVersion']}.{dump.header['MinorVersion']}, {machine}"}
+    if (event := dump.debug_event) is not None:
+        told["process"] = str(event["dwProcessId"])
+        if event["dwDebugEventCode"] == _EXCEPTION_DEBUG_EVENT:
+            code, address = (event[f"u.Exception.ExceptionRecord.Exception{name}"] for name in ("Code", "Address"))
+            told["exception"] = f"{code:#x} at {address:#x} in thread {event['dwThreadId']:#x}"
+    told["threads"] = str(len(dump.threads))
+    names = [module.text.decode("cp1252", "replace") for module in dump.modules[:1]]
+    told["modules"] = ", ".join([str(len(dump.modules)), *names])
+    size = sum(end - start for start, end in dump.captured())
+    told["memory"] = f"{_size(size)} in {_count(len(dump.memory), 'region')}"
+    return told
+
+
+def _cabinet(cabinet: Cabinet) -> dict[str, str]:
+    told = {"members": ", ".join(f"{member.name} {_size(member.size)}" for member in cabinet.members[:_MEMBERS_SHOWN])}
+    if len(cabinet.members) > _MEMBERS_SHOWN:
+        told["members"] += f" and {len(cabinet.members) - _MEMBERS_SHOWN} more"
+    for member, kind in cabinet.dumps()[:1]:
+        assert member.source is not None
+        identity = identify(member.source)
+        told["dump"] = f"{member.name}, {identity.description}"
+        told |= identity.facts | summary(member.source, kind)
     return told
 
 
