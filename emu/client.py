@@ -56,6 +56,8 @@ class DumpResult:
     """None when a file handle was given."""
     cabinet: LayoutMap | None = None
     """Of the cabinet that the dump is in; None when it is in none."""
+    members: tuple[str, ...] = ()
+    """The names of the files in the cabinet, the dump first."""
 
     @property
     def plan(self) -> Plan:
@@ -206,7 +208,13 @@ class DebugClient:
             where = path if path is not None else "the file handle"
             raise DumpWriteError(hresult_of(error), f"{where}: {error.strerror or error}") from error
         return DumpResult(
-            Hresult.S_OK, dump.plan, dump.layout, dump.plan.warnings + tuple(warnings), path, cabinet=layout
+            Hresult.S_OK,
+            dump.plan,
+            dump.layout,
+            dump.plan.warnings + tuple(warnings),
+            path,
+            layout,
+            () if cabinet is None else cabinet.names,
         )
 
     def _check_engine(self) -> None:

@@ -25,11 +25,56 @@ _DEBUG_DIRECTORY = 6  # winnt.h IMAGE_DIRECTORY_ENTRY_DEBUG
 
 @dataclass(frozen=True, slots=True)
 class _Image:
+    """An image of the target: what a debugger finds its file and its PDB by."""
+
     name: str
     start: int
-    end: int
+    size: int
+    time_date_stamp: int
     code_view: bytes | None
     """The record, where the snapshot has it."""
+
+
+class _Collector:
+    """The members found so far, and the names of those that were not."""
+
+    def __init__(self, files: ImageFiles | None) -> None:
+        self._files = files
+        self.members: dict[str, Member] = {}
+        self.missing: list[str] = []
+        self.others: list[str] = []
+
+    def take(self, name: str, is_it: Callable[[bytes], bool]) -> bytes | None:
+        """The file's bytes when it is the right one; then it is a member, unless one has its name already."""
+        base = PureWindowsPath(name).name
+        data = self._read(name)
+        if data is None:
+            self.missing.append(base)
+            return None
+        if not is_it(data):
+            self.others.append(base)
+            return None
+        self.members.setdefault(base.casefold(), bytes_member(base, data))
+        return data
+
+    def _read(self, name: str) -> bytes | None:
+        if self._files is None:
+            return None
+        file = self._files.get(name) if isinstance(self._files, Mapping) else self._files(name)
+        if not isinstance(file, Path):
+            return file
+        try:
+            return file.read_bytes()
+        except OSError:
+            return None
+
+    def warnings(self) -> list[str]:
+        found = []
+        if self.missing:
+            found.append(f"not in the cabinet, since the target has no such file: {', '.join(self.missing)}")
+        if self.others:
+            found.append(f"not in the cabinet, since the file is of another build: {', '.join(self.others)}")
+        return found
 
 
 def secondary_files(
@@ -38,33 +83,40 @@ def secondary_files(
     """The cabinet's members behind the dump, and what to tell people of files that are missing.
 
     Those that the session used are the main image or the kernel, and the image in which the target stopped;
-    ``every_image``: all that are loaded. Of files with one name the first is taken.
+    ``every_image``: all that are loaded. As for a debugger a file is an image of the target when time stamp and size
+    are the image's, and its PDB when it has the GUID of the image's CodeView record. Of files with one name the first
+    is taken.
     """
     images = _images(snapshot)
     if not every_image:
         stopped = _stopped_at(snapshot)
         images = [
-            image for image in images if image is images[0] or any(image.start <= at < image.end for at in stopped)
+            image
+            for image in images
+            if image is images[0] or any(image.start <= at < image.start + image.size for at in stopped)
         ]
-    members: dict[str, Member] = {}
-    missing: list[str] = []
+    found = _Collector(files)
     for image in images:
-        data = _take(image.name, files, members, missing)
-        pdb = _pdb_of_record(image.code_view) if image.code_view else _pdb_of_image(data) if data else None
-        if pdb:
-            _take(pdb, files, members, missing)
-    warnings = [f"not in the cabinet, since the target has no such file: {', '.join(missing)}"] if missing else []
-    return list(members.values()), warnings
+        data = found.take(image.name, _is_image(image.time_date_stamp, image.size))
+        record = image.code_view or (_code_view(data) if data else None) or b""
+        path = _pdb_path(record)
+        if path:
+            found.take(path, _is_pdb(record[4:20]))
+    return list(found.members.values()), found.warnings()
 
 
 def _images(snapshot: ProcessSnapshot | SystemSnapshot) -> list[_Image]:
     if isinstance(snapshot, SystemSnapshot):
-        return [_Image(driver.full_name, driver.base, driver.base + driver.size, None) for driver in snapshot.drivers]
+        return [
+            _Image(driver.full_name, driver.base, driver.size, driver.time_date_stamp, None)
+            for driver in snapshot.drivers
+        ]
     return [
         _Image(
             module.name,
             module.base,
-            module.base + module.size,
+            module.size,
+            module.time_date_stamp,
             module.code_view.record if module.code_view else None,
         )
         for module in snapshot.modules
@@ -79,38 +131,34 @@ def _stopped_at(snapshot: ProcessSnapshot | SystemSnapshot) -> list[int]:
     return [snapshot.exception.context.instruction_pointer] if snapshot.exception else []
 
 
-def _take(name: str, files: ImageFiles | None, members: dict[str, Member], missing: list[str]) -> bytes | None:
-    """The file's bytes, and the file among the members, unless one has its name already."""
-    base = PureWindowsPath(name).name
-    data = _read(name, files)
-    if data is None:
-        missing.append(base)
-    else:
-        members.setdefault(base.casefold(), bytes_member(base, data))
-    return data
-
-
-def _read(name: str, files: ImageFiles | None) -> bytes | None:
-    if files is None:
-        return None
-    file = files.get(name) if isinstance(files, Mapping) else files(name)
-    if not isinstance(file, Path):
-        return file
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None
-
-
-def _pdb_of_record(record: bytes) -> str | None:
+def _pdb_path(record: bytes) -> str | None:
     """The path in an RSDS record: signature, GUID and age stand in front of it (spec user-mode 3.6)."""
     if record[:4] != b"RSDS":
         return None
     return record[24:].split(b"\0", 1)[0].decode("utf-8", "replace") or None
 
 
-def _pdb_of_image(image: bytes) -> str | None:
-    """The path in the CodeView record of a PE file (winnt.h; the PE format 2, 3.4, 5.1.1); None when it has none."""
+def _is_image(time_date_stamp: int, size: int) -> Callable[[bytes], bool]:
+    """Whether a file is a PE with this TimeDateStamp and SizeOfImage (winnt.h; the PE format 3.3, 3.4)."""
+
+    def test(file: bytes) -> bool:
+        try:
+            (pe,) = struct.unpack_from("<I", file, 0x3C)
+            header = struct.unpack_from("<4s4xI68xI", file, pe)
+        except struct.error:
+            return False
+        return file[:2] == b"MZ" and header == (b"PE\0\0", time_date_stamp, size)
+
+    return test
+
+
+def _is_pdb(guid: bytes) -> Callable[[bytes], bool]:
+    """Whether a file holds this GUID, as a PDB does in the head of its information stream."""
+    return lambda file: guid in file
+
+
+def _code_view(image: bytes) -> bytes | None:
+    """The CodeView record of a PE file (winnt.h; the PE format 3.4, 4 and 6.1); None when it has none."""
     try:
         (pe,) = struct.unpack_from("<I", image, 0x3C)
         sections, optional_size, magic = struct.unpack_from("<6xH12xH2xH", image, pe)
@@ -120,8 +168,8 @@ def _pdb_of_image(image: bytes) -> str | None:
         for at in _offsets(image, optional + optional_size, sections, rva, size):
             kind, length, _, offset = struct.unpack_from("<12xIIII", image, at)
             if kind == _CODE_VIEW:
-                return _pdb_of_record(image[offset : offset + length])
-    except struct.error:  # not an image, or cut off
+                return image[offset : offset + length]
+    except struct.error:  # cut off
         return None
     return None
 

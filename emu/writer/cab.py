@@ -99,6 +99,7 @@ class Cabinet:
                 raise DumpRefused(
                     Hresult.E_INVALIDARG, f"{member.name!r}: a name in a cabinet has 1 to {MAXIMUM_NAME} bytes"
                 )
+        self.names = tuple(member.name for member in members)
         self._members = tuple(members)
         self._compress = compress
         self._head = _head(members, blocks, time, _MSZIP if compress else _STORED)

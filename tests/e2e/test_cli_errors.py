@@ -93,7 +93,8 @@ def test_a_truth_that_cannot_be_written_leaves_no_dump(refused: Any, made: Path)
 def test_a_refused_dump_leaves_no_truth_and_the_old_file(refused: Any, made: Path) -> None:
     source = made / "truth"
     assert "E_INVALIDARG" in refused(1, "dump", source, "-q", "full", "-o", "a.dmp", "--truth", "new/truth")
-    assert "E_NOTIMPL" in refused(1, "dump", source, "-f", "code-segments", "-o", "a.dmp", "--truth", "truth")
+    default = ("-q", "default", "--profile", "refuse")
+    assert "E_NOTIMPL" in refused(1, "dump", source, *default, "-o", "a.dmp", "--truth", "truth")
     Path("old.dmp").write_bytes(b"old")
     assert "(0x80070050)" in refused(1, "dump", source, "-f", "no-overwrite", "-o", "old.dmp", "--truth", "truth")
 

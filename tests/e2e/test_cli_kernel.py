@@ -130,11 +130,11 @@ def test_a_changed_byte_of_a_page_is_found(dumptruth: Any, held: Path) -> None:
     assert all(rule.startswith("K") for rule in failed), failed
 
 
-def test_user_format_flags_and_cabinets_are_refused(dumptruth: Any, held: Path) -> None:
-    for flag, name in (("full-memory", "E_INVALIDARG"), ("handle-data", "E_INVALIDARG"), ("write-cab", "E_NOTIMPL")):
+def test_user_format_flags_are_refused(dumptruth: Any, held: Path) -> None:
+    for flag in ("full-memory", "handle-data"):
         done = dumptruth("dump", held, "-f", flag, "-o", "a.dmp", "--truth", "t")
         assert done.status == 1
-        assert name in done.err
+        assert "E_INVALIDARG" in done.err
         assert done.err.count("\n") == 1
     assert not Path("a.dmp").exists()
     assert not Path("t").exists()

@@ -51,11 +51,19 @@ def blaming(snapshot: ProcessSnapshot, module: int) -> ProcessSnapshot:
     return replace(snapshot, exception=replace(snapshot.exception, context=replace(context, registers=registers)))
 
 
+GUID = bytes(range(100, 116))
+
+
 def with_pdb(snapshot: ProcessSnapshot, module: int, path: str) -> ProcessSnapshot:
     modules = list(snapshot.modules)
-    record = b"RSDS" + bytes(20) + path.encode() + b"\0"
+    record = b"RSDS" + GUID + bytes(4) + path.encode() + b"\0"
     modules[module] = replace(modules[module], code_view=CodeView(record))
     return replace(snapshot, modules=tuple(modules))
+
+
+def image(module: int, snapshot: ProcessSnapshot = SNAPSHOT) -> bytes:
+    """The file of a module, as far as its headers go."""
+    return snapshot.read(snapshot.modules[module].base, snapshot.modules[module].size_of_headers) or b""
 
 
 def members(cab: bytes) -> dict[str, bytes]:
@@ -144,8 +152,8 @@ def test_no_overwrite_is_about_the_cabinet(tmp_path: Path) -> None:
 
 def test_the_files_that_the_session_used_are_the_main_image_and_the_one_at_fault() -> None:
     snapshot = with_pdb(with_pdb(blaming(SNAPSHOT, 1), 1, "D:\\build\\guilty.pdb"), 0, "main.pdb")
-    files = {"C:\\w\\main.exe": b"MZ main", "C:\\w\\guilty.dll": b"MZ guilty", "C:\\w\\other.dll": b"MZ other",
-             "D:\\build\\guilty.pdb": b"symbols", "main.pdb": b"more symbols"}  # fmt: skip
+    files = {"C:\\w\\main.exe": image(0), "C:\\w\\guilty.dll": image(1), "C:\\w\\other.dll": image(2),
+             "D:\\build\\guilty.pdb": b"symbols" + GUID, "main.pdb": GUID + b"more symbols"}  # fmt: skip
     assert secondary(snapshot, FILES, files) == ({"main.exe", "main.pdb", "guilty.dll", "guilty.pdb"}, "")
     found, warnings = secondary(snapshot, ALL, files)
     assert found == {"main.exe", "main.pdb", "guilty.dll", "guilty.pdb", "other.dll"}
@@ -165,22 +173,24 @@ def test_files_that_are_not_known_are_named_in_a_warning(tmp_path: Path) -> None
 
 
 def test_the_provider_may_give_bytes_or_places_by_a_mapping_or_a_function(tmp_path: Path) -> None:
-    (tmp_path / "there").write_bytes(b"MZ from the host")
+    (tmp_path / "there").write_bytes(image(0))
     snapshot = with_pdb(SNAPSHOT, 0, "main.pdb")
     file = io.BytesIO()
-    files: ImageFiles = {"C:\\w\\main.exe": tmp_path / "there", "main.pdb": b"symbols"}
+    files: ImageFiles = {"C:\\w\\main.exe": tmp_path / "there", "main.pdb": GUID}
     for provider in (files, files.get):
         DebugClient(snapshot, image_files=provider).write(file, DEBUG_DUMP_SMALL, FILES)
         found = members(file.getvalue())
-        assert (found["main.exe"], found["main.pdb"]) == (b"MZ from the host", b"symbols")
+        assert (found["main.exe"], found["main.pdb"]) == (image(0), GUID)
 
 
 def test_of_two_images_with_one_name_the_first_is_in_the_cabinet() -> None:
     names = ["C:\\a\\same.dll", "C:\\b\\SAME.dll"]
     snapshot = synthetic_process(modules=2, module_names=names, code_view=False)
     file = io.BytesIO()
-    DebugClient(snapshot, image_files={names[0]: b"first", names[1]: b"second"}).write(file, DEBUG_DUMP_SMALL, ALL)
-    assert members(file.getvalue())["same.dll"] == b"first"
+    files = {names[0]: image(0, snapshot), names[1]: image(1, snapshot)}
+    assert files[names[0]] != files[names[1]]
+    DebugClient(snapshot, image_files=files).write(file, DEBUG_DUMP_SMALL, ALL)
+    assert members(file.getvalue())["same.dll"] == files[names[0]]
     assert "SAME.dll" not in members(file.getvalue())
 
 
@@ -188,25 +198,48 @@ def test_a_process_without_modules_has_no_secondary_files() -> None:
     assert secondary(synthetic_process(modules=0), ALL, None) == (set(), "")
 
 
+def kernel_target() -> tuple[SystemSnapshot, dict[str, bytes]]:
+    """A machine whose kernel is the built one, as time stamp and size say, and the files of that kernel."""
+    machine = synthetic_machine()
+    files = {name: (FOLDER / "kernel" / name).read_bytes() for name in ("ntoskrnl.exe", "ntkrnlmp.pdb")}
+    pe = int.from_bytes(files["ntoskrnl.exe"][0x3C:0x40], "little")
+    stamp, size = (int.from_bytes(files["ntoskrnl.exe"][pe + at : pe + at + 4], "little") for at in (8, 0x50))
+    kernel = replace(machine.drivers[0], full_name="ntoskrnl.exe", time_date_stamp=stamp, size=size)
+    return replace(machine, drivers=(kernel, *machine.drivers[1:])), files
+
+
 def test_the_kernels_pdb_is_found_through_its_image() -> None:
-    machine = synthetic_machine()
-    kernel = FOLDER / "kernel"
-    files = {
-        machine.drivers[0].full_name: kernel / "ntoskrnl.exe",
-        "ntkrnlmp.pdb": kernel / "ntkrnlmp.pdb",
-    }
-    found, warnings = secondary(machine, FILES, files)
-    assert {Path(machine.drivers[0].base_name).name, "ntkrnlmp.pdb"} <= found
-    assert secondary(machine, ALL, files)[0] == found
-    assert machine.drivers[-1].base_name in secondary(machine, ALL, files)[1]
-    assert "ntkrnlmp" not in warnings
+    machine, files = kernel_target()
+    found, warnings = secondary(machine, ALL, files)
+    assert found == {"ntoskrnl.exe", "ntkrnlmp.pdb"}
+    assert warnings.endswith(f"no such file: {', '.join(driver.base_name for driver in machine.drivers[1:])}")
+    assert {"ntoskrnl.exe", "ntkrnlmp.pdb"} <= secondary(machine, FILES, files)[0]
 
 
-@pytest.mark.parametrize("image", [b"", b"MZ", b"MZ" + bytes(100), b"\xff" * 4096])
-def test_a_file_that_is_no_image_has_no_pdb_and_is_packed_all_the_same(image: bytes) -> None:
-    machine = synthetic_machine()
-    found, _ = secondary(machine, FILES, lambda _: image)
-    assert machine.drivers[0].base_name in found
+def test_a_pdb_of_another_build_stays_out() -> None:
+    machine, files = kernel_target()
+    found, warnings = secondary(machine, ALL, files | {"ntkrnlmp.pdb": b"Microsoft C/C++ MSF 7.00"})
+    assert found == {"ntoskrnl.exe"}
+    assert "not in the cabinet, since the file is of another build: ntkrnlmp.pdb" in warnings
+
+
+@pytest.mark.parametrize("cut", [0, 1, 0x3C, 0x40, 0x90, -1])
+def test_a_file_that_is_not_the_image_stays_out(cut: int) -> None:
+    """Nothing, a stump, or the right headers with another time stamp."""
+    data = bytearray(image(0))
+    pe = int.from_bytes(data[0x3C:0x40], "little")
+    data[pe + 8] ^= 1
+    files = {"C:\\w\\main.exe": bytes(data if cut < 0 else image(0)[:cut])}
+    found, warnings = secondary(replace(SNAPSHOT, exception=None), FILES, files)
+    assert found == set()
+    assert "since the file is of another build: main.exe" in warnings
+
+
+@pytest.mark.parametrize("size", range(0x200, 0x2000, 0x555))
+def test_an_image_that_is_cut_off_has_no_pdb_and_is_packed_all_the_same(size: int) -> None:
+    machine, files = kernel_target()
+    found, _ = secondary(machine, FILES, {"ntoskrnl.exe": files["ntoskrnl.exe"][:size]})
+    assert found == {"ntoskrnl.exe"}
 
 
 def test_flags_about_secondary_files_alone_are_said_to_do_nothing(tmp_path: Path) -> None:
@@ -230,10 +263,10 @@ def test_a_cabinet_that_would_be_too_long_is_refused_before_a_file_is_touched(tm
 
 @pytest.mark.skipif(shutil.which("cabextract") is None, reason="cabextract is not installed")
 def test_cabextract_finds_dump_and_files(tmp_path: Path) -> None:
-    client = DebugClient(SNAPSHOT, start_directory=tmp_path, image_files={"C:\\w\\main.exe": b"MZ" + bytes(99_999)})
+    client = DebugClient(SNAPSHOT, start_directory=tmp_path, image_files={"C:\\w\\main.exe": image(0)})
     client.write("x.dmp", DEBUG_DUMP_DEFAULT)
     client.write("x.cab", DEBUG_DUMP_DEFAULT, FILES)
     command = ["cabextract", "-q", "-d", str(tmp_path / "out"), str(tmp_path / "x.cab")]
     subprocess.run(command, check=True, capture_output=True)
     assert (tmp_path / "out" / "x.dmp").read_bytes() == (tmp_path / "x.dmp").read_bytes()
-    assert (tmp_path / "out" / "main.exe").stat().st_size == 100_001
+    assert (tmp_path / "out" / "main.exe").read_bytes() == image(0)
