@@ -29,7 +29,7 @@ _NOT_JUDGED: Final = {
 
 
 def to_junit(report: Report) -> str:
-    """The whole document, with its declaration; UTF-8 when encoded."""
+    """The whole document, with its declaration; ASCII, so that it is right in any code page."""
     suite = Element("testsuite", {"name": legal(report.file)})
     properties = SubElement(suite, "properties")
     for name, value in _properties(report).items():
@@ -46,7 +46,8 @@ def to_junit(report: Report) -> str:
     root = Element("testsuites", {"name": "dumptruth", **totals})
     root.append(suite)
     ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    body: bytes = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=False)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{body.decode()}\n'
 
 
 def legal(text: str) -> str:

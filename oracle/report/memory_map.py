@@ -23,7 +23,9 @@ from ..entitle.kernel import refusal as kernel_refusal
 from ..page_compare import differing_pages, nonzero_pages
 from ..readers.facts import Dump
 from ..readers.kernel_dump import KernelDump
+from ..readers.lookup import Lookup
 from ..readers.reading import Reading
+from ..readers.userdump_facts import UserDump
 from ..truth import KernelTruth, ProcessTruth, RequestTruth, Truth
 
 PAGE: Final = 0x1000
@@ -124,17 +126,19 @@ def memory_map(dump: Reading, truth: Truth | None = None, request: RequestTruth 
     """
     if isinstance(dump, KernelDump) and dump.paged:
         return _physical(dump, truth if isinstance(truth, KernelTruth) else None, request)
-    pieces = getattr(dump, "pieces", None)
-    if pieces is None:
+    if isinstance(dump, UserDump):
+        pieces = Lookup(dump.memory).pieces
+    elif isinstance(dump, Dump | KernelDump):
+        pieces = dump.pieces()
+    else:
         return MemoryMap("virtual", (), (), False)
-    held = [_Layer(start, end, offset) for start, end, offset in islice(pieces(), MAX_RUNS + 1)]
-    complete = len(held) <= MAX_RUNS
-    landmarks = tuple(sorted(_landmarks(dump)))
-    asked = isinstance(truth, ProcessTruth) and request is not None and user_refusal(truth, request) is None
-    if asked and isinstance(dump, Dump):
-        assert isinstance(truth, ProcessTruth)
-        assert request is not None
-        return MemoryMap("virtual", tuple(_judged(dump, truth, request, held)), landmarks, True, complete)
+    held = [_Layer(start, end, offset) for start, end, offset in islice(pieces, MAX_RUNS + 1)]
+    landmarks, complete = tuple(sorted(_landmarks(dump))), len(held) <= MAX_RUNS
+    process = truth if isinstance(truth, ProcessTruth) else None
+    if process is not None and isinstance(dump, UserDump):
+        return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True, complete)
+    if process is not None and request is not None and isinstance(dump, Dump) and not user_refusal(process, request):
+        return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True, complete)
     regions = (_named(item.start, item.end, item) for item in held)
     return MemoryMap("virtual", tuple(regions), landmarks, False, complete)
 
@@ -192,6 +196,9 @@ def _state(duty: Duty, there: bool, wrong: bool) -> State:
     return State.REQUIRED if duty is Duty.MUST else State.ALLOWED
 
 
+_UNREADABLE: Final = "nobody could have read it"
+
+
 # -- user mode ---------------------------------------------------------------------------------------------------------
 
 
@@ -199,16 +206,19 @@ def _judged(
     dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]
 ) -> Iterator[MemoryRegion]:
     entitlement = user.Entitlement(truth, request)
+    # A filter changes bytes on purpose.
+    filtered = effective(request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE)
+    wrong_pages = [] if filtered else _wrong(dump, truth, held)
     readable = [_Layer(run.start, run.end, None) for run in truth.memory]
     grants = [[_Layer(start, end, None) for start, end in grant.union] for grant in entitlement.grants]
-    layers = [held, readable, _wrong(dump, truth, request, held), *grants]
+    layers = [held, readable, wrong_pages, *grants]
 
     def regions() -> Iterator[MemoryRegion]:
         for start, end, (there, target, wrong, *granted) in _cut(layers):
             clauses = [
                 grant.clause for grant, item in zip(entitlement.grants, granted, strict=True) if item is not None
             ]
-            duty, why = Duty.NEVER, "no clause names it" if target is not None else "nobody could have read it"
+            duty, why = Duty.NEVER, "no clause names it" if target is not None else _UNREADABLE
             for wanted in (Duty.MUST, Duty.MAY):
                 names = [clause.name for clause in clauses if clause.duty is wanted]
                 if names:
@@ -225,12 +235,21 @@ def _offset(there: _Layer, start: int) -> int:
     return there.value + start - there.start
 
 
-def _wrong(dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]) -> list[_Layer]:
-    """The pages, as far as they are captured, whose bytes are not the target's. None with a filter, which changes them
-    on purpose.
-    """
-    if effective(request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE):
-        return []
+def _all(dump: UserDump, truth: ProcessTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
+    """A legacy full dump holds whatever can be read, and nothing else."""
+    layers = [held, [_Layer(run.start, run.end, None) for run in truth.memory], _wrong(dump, truth, held)]
+
+    def regions() -> Iterator[MemoryRegion]:
+        for start, end, (there, target, wrong) in _cut(layers):
+            duty, why = (Duty.NEVER, _UNREADABLE) if target is None else (Duty.MUST, "readable memory")
+            offset = None if there is None else _offset(there, start)
+            yield MemoryRegion(start, end, _state(duty, offset is not None, wrong is not None), why, offset)
+
+    return _joined(regions())
+
+
+def _wrong(dump: Dump | UserDump, truth: ProcessTruth, held: list[_Layer]) -> list[_Layer]:
+    """The pages, as far as they are captured, whose bytes are not the target's."""
     found = []
     for item in held:
         for address, data in truth.readable(item.start, item.end):

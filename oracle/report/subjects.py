@@ -1,0 +1,41 @@
+"""What of a file was judged: the file as read, and the dump inside it when it is a cabinet. For reports with maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..readers.cab import read_cabinet
+from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
+from ..readers.kernel import read_kernel
+from ..readers.minidump import read_minidump
+from ..readers.reading import Reading
+from ..readers.userdump import read_userdump
+from ..source import ByteSource
+
+_READERS = {
+    MINIDUMP: read_minidump,
+    KERNEL_DUMP: read_kernel,
+    USERDUMP: read_userdump,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    inside: str | None
+    """The member of the cabinet; None for the file itself. As in RuleResult."""
+    reading: Reading
+
+
+def subjects(source: ByteSource) -> list[Subject]:
+    """The file, then what is judged inside it; nothing for a file that no reader reads. Never raises on content."""
+    kind = identify(source).kind
+    if kind in _READERS:
+        return [Subject(None, _READERS[kind](source))]
+    if kind != CABINET:
+        return []
+    cabinet = read_cabinet(source)
+    found = [Subject(None, cabinet)]
+    for member, inside in cabinet.dumps()[:1]:
+        if member.source is not None and inside in _READERS:
+            found.append(Subject(member.name, _READERS[inside](member.source)))
+    return found
