@@ -395,10 +395,11 @@ MET = Replayed(14, KERNEL + 0x4100, (0, 0x10))
     ("met", "failures"),
     [
         (MET, 0),
-        (replace(MET, code=13), 2),
+        (replace(MET, code=13), 3),
         (replace(MET, address=KERNEL), 1),
         (replace(MET, information=(0, 0x18)), 1),
-        (Replayed(None, None), 3),
+        (replace(MET, information=(2, 0x10)), 1),
+        (Replayed(None, None), 4),
         (Replayed(None, None, error="no memory"), 1),
     ],
 )
