@@ -27,7 +27,7 @@ class Faults:
     ``reached`` counts the passages of each point, so a run without a fault tells how many there are to walk.
     """
 
-    def __init__(self, point: FaultPoint | None = None, index: int = 0, error: OSError | None = None) -> None:
+    def __init__(self, point: FaultPoint | None = None, index: int = 0, error: BaseException | None = None) -> None:
         self._point = point
         self._index = index
         self._error = error or OSError("injected fault")

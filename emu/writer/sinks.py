@@ -173,12 +173,17 @@ class HandleSink:
         self._close()
 
     def _truncate(self) -> None:
+        """POSIX says EINVAL of a file opened to read, but also of a device, which has no length: a write decides."""
         try:
             self._file.truncate()
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.EBADF):  # what POSIX says of a handle opened to read
-                raise PermissionError(errno.EACCES, "is not open for writing") from error
-            raise
+            if error.errno not in (errno.EINVAL, errno.EBADF):
+                raise
+            try:
+                self._file.write(b"")
+            except OSError as refusal:
+                if refusal.errno in (errno.EBADF, None):  # None: a file object's own word, UnsupportedOperation
+                    raise PermissionError(errno.EACCES, "is not open for writing") from error
 
     def _close(self) -> None:
         if self._owned is not None:

@@ -24,7 +24,6 @@ from dumptruth.emu.constants import (
 from dumptruth.emu.host_errors import hresult_of
 from dumptruth.emu.plan.request import Request
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
-from dumptruth.emu.writer.faults import FaultPoint, Faults
 from dumptruth.emu.writer.minidump import dump_bytes
 
 SNAPSHOT = synthetic_process()
@@ -39,7 +38,6 @@ PATH_NOT_FOUND = 0x80070003
 ACCESS_DENIED = 0x80070005
 INVALID_HANDLE = 0x80070006
 FILE_EXISTS = 0x80070050
-DISK_FULL = 0x80070070
 PARTIAL_COPY = 0x8007012B
 
 
@@ -280,48 +278,6 @@ def test_write_raises_what_the_com_methods_return(client: DebugClient, tmp_path:
     assert result.path == tmp_path / "x.dmp"
     assert result.size == (tmp_path / "x.dmp").stat().st_size
     assert result.layout.entry("CommentW").size == 12
-
-
-FAULTS = {
-    FaultPoint.CREATE: (OSError(errno.EACCES, "denied"), ACCESS_DENIED),
-    FaultPoint.WRITE: (OSError(errno.ENOSPC, "no space"), DISK_FULL),
-    FaultPoint.SEEK: (OSError(errno.EIO, "broken"), 0x8007001D),
-    FaultPoint.FLUSH: (OSError(errno.ENOSPC, "no space"), DISK_FULL),
-    FaultPoint.RENAME: (OSError(errno.EACCES, "denied"), ACCESS_DENIED),
-    FaultPoint.READ_MEMORY: (OSError(errno.EIO, "gone"), PARTIAL_COPY),
-}
-
-
-@pytest.mark.parametrize("qualifier", [DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT])
-@pytest.mark.parametrize("flags", [0, DEBUG_FORMAT_NO_OVERWRITE])
-def test_whatever_fails_wherever_nothing_is_lost_and_nothing_left(tmp_path: Path, qualifier: int, flags: int) -> None:
-    """Walks every passage of every fault point: the HRESULT is right, the old file intact, no temporary stays."""
-    rehearsal = Faults()
-    client = DebugClient(SNAPSHOT, start_directory=tmp_path, faults=rehearsal)
-    assert client.WriteDumpFile2("x.dmp", qualifier, flags) == S_OK
-    (tmp_path / "x.dmp").unlink()
-    assert set(rehearsal.reached) == set(FaultPoint)
-    if not flags:
-        (tmp_path / "x.dmp").write_bytes(b"old")
-    for point, passages in rehearsal.reached.items():
-        error, hresult = FAULTS[point]
-        for index in range(passages):
-            client = DebugClient(SNAPSHOT, start_directory=tmp_path, faults=Faults(point, index, error))
-            assert client.WriteDumpFile2("x.dmp", qualifier, flags) == hresult, (point, index)
-            assert names(tmp_path) == ([] if flags else ["x.dmp"]), (point, index)
-            assert flags or (tmp_path / "x.dmp").read_bytes() == b"old", (point, index)
-
-
-@pytest.mark.parametrize("qualifier", [DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT])
-def test_a_handle_holds_no_dump_after_a_failure(qualifier: int) -> None:
-    rehearsal = Faults()
-    assert DebugClient(SNAPSHOT, faults=rehearsal).WriteDumpFileWide(None, io.BytesIO(), qualifier) == S_OK
-    for point in (FaultPoint.WRITE, FaultPoint.SEEK, FaultPoint.FLUSH):
-        for index in range(rehearsal.reached[point]):
-            file = io.BytesIO(b"old contents")
-            client = DebugClient(SNAPSHOT, faults=Faults(point, index, OSError(errno.ENOSPC, "no space")))
-            assert client.WriteDumpFileWide(None, file, qualifier) == DISK_FULL
-            assert file.getvalue()[:4] != b"MDMP"
 
 
 def test_errors_of_windows_keep_their_number_and_unknown_ones_are_e_fail() -> None:
