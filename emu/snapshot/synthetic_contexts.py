@@ -29,15 +29,16 @@ def synthetic_context(
     stack_pointer: int,
     instruction_pointer: int,
     xstate: tuple[tuple[int, bytes], ...] | None = None,
+    **registers: int,
 ) -> Context:
-    """A full context of the architecture. ``xstate``: as in ``Context``."""
+    """A full context of the architecture; ``registers`` by CONTEXT's names. ``xstate``: as in ``Context``."""
     stack, instruction = _POINTERS[architecture]
-    values = {**_FRESH[architecture], stack: stack_pointer, instruction: instruction_pointer}
-    registers = tuple((name, values.get(name, 0)) for name in REGISTERS[architecture])
+    values = {**_FRESH[architecture], stack: stack_pointer, instruction: instruction_pointer, **registers}
+    named = tuple((name, values.get(name, 0)) for name in REGISTERS[architecture])
     if architecture == "arm64":
-        return Context(registers, b"", _ALL[architecture], None, v=bytes(range(16)) * (_VECTORS_SIZE // 16))
+        return Context(named, b"", _ALL[architecture], None, v=bytes(range(16)) * (_VECTORS_SIZE // 16))
     fxsave = bytearray(512)
     struct.pack_into("<H", fxsave, 0, 0x27F)  # ControlWord
     struct.pack_into("<II", fxsave, 24, 0x1F80, 0xFFFF)  # MxCsr, MxCsr_Mask
     float_save = struct.pack("<I", 0x27F).ljust(_FLOATING_SAVE_AREA_SIZE, b"\0") if architecture == "x86" else b""
-    return Context(registers, bytes(fxsave), _ALL[architecture], xstate, float_save)
+    return Context(named, bytes(fxsave), _ALL[architecture], xstate, float_save)

@@ -35,6 +35,13 @@ _SECTIONS = (
     Section(".xdata", XDATA, 0x44, _READ),
     Section(".shared", SHARED, 4, _READ | IMAGE_SCN_MEM_WRITE),
 )
+CRASH = TEXT + 0x300
+"""RVA of the program's instruction that loads from the address in its context's register."""
+_LOAD = {
+    "x86": b"\x8b\x01",  # mov eax, [ecx]
+    "amd64": b"\x48\x8b\x01",  # mov rax, [rcx]
+    "arm64": b"\x20\x00\x40\xf9",  # ldr x0, [x1]
+}
 _MACHINE = {"x86": 0x14C, "amd64": 0x8664, "arm64": 0xAA64}
 
 
@@ -60,12 +67,18 @@ def flag_image(architecture: str, base: int, name: str, index: int) -> tuple[Mod
 
     return module, [
         part(0, PAGE_SIZE, PAGE_READONLY, _headers(module, architecture)),
-        part(TEXT, 0x2000, PAGE_EXECUTE_READ, b"\xcc" * 0x2000),
+        part(TEXT, 0x2000, PAGE_EXECUTE_READ, _code(architecture)),
         part(RDATA, PAGE_SIZE, PAGE_READONLY, _read_only_data(module)),
         part(DATA, 0x2000, PAGE_READWRITE),
         part(PDATA, 0x2000, PAGE_READONLY),
         part(SHARED, PAGE_SIZE, PAGE_READWRITE),
     ]
+
+
+def _code(architecture: str) -> bytes:
+    load = _LOAD[architecture]
+    before = b"\xcc" * (CRASH - TEXT)
+    return before + load + b"\xcc" * (0x2000 - len(before) - len(load))
 
 
 def _read_only_data(module: Module) -> bytes:

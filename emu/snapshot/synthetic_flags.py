@@ -39,13 +39,16 @@ from .model import (
 from .processor_state import X86CpuInformation, XstateConfiguration, XstateFeature
 from .synthetic import KUSER_SHARED_DATA, SECOND, TIME, synthetic_process, synthetic_system
 from .synthetic_contexts import synthetic_context
-from .synthetic_flag_images import DATA, TEXT, flag_image
+from .synthetic_flag_images import CRASH, DATA, TEXT, flag_image
 from .synthetic_pages import MAXIMUM_USER_ADDRESS, Pages, address_space, pattern
 
 _STACK_RESERVE = 0x1_0000
 _STACK_COMMITTED = 0x2000
 _X86_END = 0x7FFF_0000
 _FUNCTION_TABLE_SIZE = 136  # of DYNAMIC_FUNCTION_TABLE in build 18362 (spec user-mode 3.14)
+_NULL_POINTER = 0x10
+_POINTER = {"x86": {"Ecx": _NULL_POINTER}, "amd64": {"Rcx": _NULL_POINTER}, "arm64": {"X1": _NULL_POINTER}}
+"""What the crashing instruction loads from."""
 _UNWIND_CODES = (3, 0)
 """CountOfCodes of the generated functions' UNWIND_INFO."""
 
@@ -135,8 +138,8 @@ def flag_target(architecture: str = "amd64", *, unreadable: bool = True) -> Proc
         memory=memory,
         unreadable=failing,
         exception=ExceptionEvent(
-            crashed.thread_id, int(Status.ACCESS_VIOLATION), 0, 0, crashed.context.instruction_pointer, (0, 0x10),
-            crashed.context, False,
+            crashed.thread_id, int(Status.ACCESS_VIOLATION), 0, 0, crashed.context.instruction_pointer,
+            (0, _NULL_POINTER), crashed.context, False,
         ),
         function_tables=_function_tables(places) if architecture == "amd64" else (),
         handle_operations=(
@@ -163,7 +166,7 @@ def _threads(architecture: str, places: Places) -> tuple[Thread, ...]:
     without any stack in use; one in generated code, beside a page that cannot be read."""
     rows = (
         # (stack pointer, instruction pointer)
-        (places.stack_base(0) - 0x400, places.program + TEXT + 0x300),
+        (places.stack_base(0) - 0x400, places.program + CRASH),
         (places.stack_limit(1) + 3, places.library + TEXT + 0x40),
         (places.stack_base(2), places.library + TEXT + 0x140),
         (places.stack_base(3) - 0x80, places.generated + 0x20),
@@ -178,7 +181,7 @@ def _threads(architecture: str, places: Places) -> tuple[Thread, ...]:
             stack_base=places.stack_base(index),
             stack_limit=places.stack_limit(index),
             context=synthetic_context(
-                architecture, stack_pointer=stack, instruction_pointer=instruction,
+                architecture, stack_pointer=stack, instruction_pointer=instruction, **_POINTER[architecture],
                 xstate=() if index else ((2, bytes(range(256))),),
             ),
             name="flags" if not index else None,

@@ -6,11 +6,13 @@ The dumps are read back here with plain ``struct`` calls at offsets that the wri
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from dumptruth.emu.constants import MEM_RESERVE, PAGE_EXECUTE_READ, PAGE_GUARD, PAGE_NOACCESS, PAGE_READWRITE
+from dumptruth.emu.plan.flags import FLAG_ROWS
 from dumptruth.emu.plan.request import Request
 from dumptruth.emu.snapshot.model import Handle, ProcessSnapshot, UnloadedModule
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
@@ -82,10 +84,12 @@ def processes(draw: st.DrawFn) -> ProcessSnapshot:
     )
 
 
+FLAGS = [row.flag for row in FLAG_ROWS]
+FILTERS = 0x8 | 0x100000  # in the header
 REQUESTS = st.builds(
     Request,
-    st.sampled_from([1024, 1025]),
-    st.lists(st.sampled_from([0x1, 0x2, 0x4, 0x400, 0x800]), max_size=5).map(lambda bits: sum(set(bits))),
+    st.sampled_from([1024, 1024, 1024, 1025]),
+    st.lists(st.sampled_from(FLAGS), max_size=6).map(lambda bits: sum(set(bits))),
     st.none() | st.text(st.characters(exclude_characters="\0"), max_size=30),
 )
 
@@ -130,11 +134,20 @@ def check_map(dump: bytes, result: WriteResult) -> None:
     assert result.layout.matching("padding") == ()
 
 
+def header_flags(dump: bytes) -> int:
+    return int.from_bytes(dump[0x18:0x20], "little")
+
+
 def check_memory(dump: bytes, snapshot: ProcessSnapshot) -> None:
     ranges = memory_ranges(dump)
     for start, size, offset in ranges:
         assert size > 0
-        assert dump[offset : offset + size] == snapshot.read(start, size)
+        live, found = snapshot.read(start, size), dump[offset : offset + size]
+        assert live is not None
+        if header_flags(dump) & FILTERS:
+            assert all(byte in (0, alive) for byte, alive in zip(found, live, strict=True))
+        else:
+            assert found == live
     ordered = sorted((start, start + size) for start, size, _ in ranges)
     assert all(left[1] <= right[0] for left, right in pairwise(ordered))
     assert all(left[2] + left[1] == right[2] for left, right in pairwise(ranges))
@@ -152,16 +165,22 @@ def check_threads(dump: bytes, snapshot: ProcessSnapshot) -> None:
     (count,) = struct.unpack_from("<I", dump, at)
     assert (count, size) == (len(snapshot.threads), 4 + 48 * count)
     entries = set(memory_ranges(dump))
+    starts = sorted(entries)
     for index, thread in enumerate(snapshot.threads):
         fields = struct.unpack_from("<IIIIQQIIII", dump, at + 4 + 48 * index)
         assert (fields[0], fields[4]) == (thread.thread_id, thread.teb)
         start, length, rva, context_size, context_rva = fields[5:]
         assert start + length == thread.stack_base
         assert (context_size, start) == (1232, thread.context["Rsp"])
+        if length:  # V21, V22
+            assert (start, length, rva) in entries or rva == 0
+            low, size, _ = starts[bisect_right(starts, (start, 1 << 64, 0)) - 1]
+            assert low <= start
+            assert start + length <= low + size
         if 9 in streams(dump) or not length:
             assert rva == 0
-        else:
-            assert (start, length, rva) in entries
+        elif not header_flags(dump) & 0x40:
+            assert rva
         assert struct.unpack_from("<Q", dump, context_rva + 0x98)[0] == thread.context["Rsp"]
         assert struct.unpack_from("<Q", dump, context_rva + 0xF8)[0] == thread.context["Rip"]
 
@@ -186,7 +205,7 @@ def test_every_stream_has_its_exact_size_and_the_flags_agree(snapshot: ProcessSn
     found = streams(dump)
     (flags,) = struct.unpack_from("<Q", dump, 0x18)
     assert (9 in found, 12 in found, 16 in found, 17 in found) == tuple(
-        bool(flags & bit) for bit in (0x2, 0x4, 0x800, 0x1000)
+        bool(flags & bit) for bit in (0 if flags & 0x400 else 0x2, 0x4, 0x800, 0x1000)
     )
     assert (14 in found) == bool(flags & 0x20 and snapshot.unloaded_modules)
     assert (6 in found) == (snapshot.exception is not None)
