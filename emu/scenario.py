@@ -20,6 +20,7 @@ from .process.process import STACK_AREA, Process
 from .process.winnt import PAGE_SIZE, Status, StatusError
 from .snapshot.capture import capture
 from .snapshot.model import ExceptionEvent, ProcessSnapshot
+from .snapshot.processor_state import AVX_STATE
 
 __all__ = [
     "SCENARIOS",
@@ -41,6 +42,7 @@ CRASH_PROGRAM = SYSTEM_IMAGES / "crash.exe"
 _READ_ONLY_PAGE = 0x20000000000
 _NO_EXECUTE_PAGE = 0x20000010000
 _GUARD_PAGE = 0x20000020000
+_GENERATED_CODE = 0x20000050000
 _PRIVATE_HEAP = 0x20000100000
 _WILD_TARGET = 0x00000BAD00000BA0
 _LAST_GUARD_PAGE = STACK_AREA + PAGE_SIZE  # the main thread's stack is the first one; its lowest page stays reserved
@@ -94,6 +96,8 @@ class Scenario:
     declared: _Declaration | None
     mode: str = "user"
     arch: str = "amd64"
+    avx_threads: tuple[str, ...] = ()
+    """Names of the threads that have AVX state. It is set, not computed: Unicorn executes no AVX instruction."""
 
     @property
     def command_line(self) -> str:
@@ -187,6 +191,12 @@ SCENARIOS = (
         _Declaration(_AV, "crash.exe!crash_secondary_site", (0, 0x30)),
     ),
     Scenario("deadlock", "two threads wait for each other's mutex: every thread waits, no exception", None),
+    Scenario(
+        "every-stream",
+        "crashes in code it generated: function tables, traced handles, a token, AVX state that is set, not computed",
+        _Declaration(_AV, _GENERATED_CODE + 0x45, (1, 0x38)),
+        avx_threads=("main", "computes"),
+    ),
 )
 
 
@@ -203,7 +213,7 @@ def run_scenario(name: str) -> ProcessSnapshot:
     """Run a scenario to its crash. Raises ScenarioError, ExpectationError, RunError."""
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, ())
+        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads)
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
@@ -221,15 +231,18 @@ def run_program(path: Path, arguments: Sequence[str] = (), *, dlls: Sequence[Pat
     return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*dlls, SYSTEM_IMAGES))
 
 
-def _run(path: Path, command_line: str, dlls: tuple[Path, ...]) -> ProcessSnapshot:
+def _run(
+    path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...] = ()
+) -> ProcessSnapshot:
+    xstate = AVX_STATE if avx_threads else None
     try:
-        process = Process(path, command_line, dll_directories=dlls)
+        process = Process(path, command_line, dll_directories=dlls, xstate=xstate)
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error
     outcome = process.run()
     if isinstance(outcome, Exited):
         raise ExitedNormally(path.name, outcome.status, bytes(process.console))
-    return capture(process, outcome)
+    return capture(process, outcome, avx_threads=avx_threads)
 
 
 def _event(exception: ExceptionEvent | None) -> ExpectedEvent | None:

@@ -58,6 +58,7 @@ IMAGES = (
             "ntdll_sync.c",
             "ntdll_memory.c",
             "ntdll_rtl.c",
+            "ntdll_function_table.c",
             "ntdll.s",
             "chkstk.s",
             "services.s",  # made from services.toml

@@ -18,6 +18,11 @@
    dll-after-unload     C0000005  alpha!alpha_write_site          1, 0x20
    secondary-thread     C0000005  crash_secondary_site            0, 0x30 (on the thread "crasher")
    deadlock             none: every thread waits; "left" and "right" hold one mutex each and want the other's
+   every-stream         C0000005  GENERATED_CODE + 0x45           1, 0x38
+
+   every-stream also opens and closes handles while that is traced, opens the process's token, loads and unloads beta.dll
+   once more, and crashes in code that it has generated, for which it has registered function tables. Its threads "main"
+   and "computes" have AVX state: the scenario sets it, since Unicorn executes no AVX instruction.
 
    The heap's block is 0x20000 bytes in a fresh 1 MiB heap: it begins 0x21 pages below the end (ntdll_heap.c), its
    data 0x10 further.
@@ -34,11 +39,20 @@
 #define GUARD_PAGE ((char *)0x20000020000)
 #define RESERVED_REGION ((char *)0x20000030000)
 #define CODE_PAGE ((char *)0x20000040000)
+#define GENERATED_CODE ((char *)0x20000050000)
 #define MAPPED_VIEW ((char *)0x20000060000)
 #define PRIVATE_HEAP ((char *)0x20000100000)
 #define PRIVATE_HEAP_SIZE 0x100000
 #define WILD_TARGET ((char *)0x00000BAD00000BA0)
 #define NON_CANONICAL ((char *)0x8000DEADBEEF0000)
+
+/* ntpsapi.h of the public phnt headers */
+#define ProcessHandleTracing 32
+typedef struct {
+    ULONG Flags;
+} PROCESS_HANDLE_TRACING_ENABLE;
+NTSYSAPI LONG NTAPI NtSetInformationProcess(HANDLE process, ULONG class, PVOID buffer, ULONG length);
+NTSYSAPI LONG NTAPI NtOpenProcessToken(HANDLE process, ACCESS_MASK access, PHANDLE token);
 
 /* ntifs.h: the base is a region that the caller reserved */
 NTSYSAPI PVOID NTAPI RtlCreateHeap(ULONG flags, PVOID base, SIZE_T reserve, SIZE_T commit, PVOID lock,
@@ -372,6 +386,60 @@ static void deadlock(void)
     WaitForMultipleObjects(2, threads, TRUE, INFINITE);
 }
 
+/* Two functions and, behind them, their UNWIND_INFO, as a compiler at run time would leave them. */
+static void generate_code(void)
+{
+    static const unsigned char call[] = {
+        0x48, 0x83, 0xEC, 0x28, /* sub rsp, 28h */
+        0xFF, 0xD2,             /* call rdx */
+        0x48, 0x83, 0xC4, 0x28, /* add rsp, 28h */
+        0xC3,                   /* ret */
+    };
+    static const unsigned char store[] = {
+        0x53,                   /* push rbx */
+        0x48, 0x83, 0xEC, 0x20, /* sub rsp, 20h */
+        0x89, 0x51, 0x38,       /* mov [rcx + 38h], edx: the crash */
+        0x48, 0x83, 0xC4, 0x20, /* add rsp, 20h */
+        0x5B,                   /* pop rbx */
+        0xC3,                   /* ret */
+    };
+    static const unsigned char call_unwind[] = {1, 4, 1, 0, 4, 0x42};
+    static const unsigned char store_unwind[] = {1, 5, 2, 0, 5, 0x32, 1, 0x30};
+    static RUNTIME_FUNCTION functions[] = {{0x0, sizeof(call), 0x100}, {0x40, 0x40 + sizeof(store), 0x108}};
+    DWORD old;
+    pages(GENERATED_CODE, 0x1000, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    CopyMemory(GENERATED_CODE, call, sizeof(call));
+    CopyMemory(GENERATED_CODE + 0x40, store, sizeof(store));
+    CopyMemory(GENERATED_CODE + 0x100, call_unwind, sizeof(call_unwind));
+    CopyMemory(GENERATED_CODE + 0x108, store_unwind, sizeof(store_unwind));
+    /* one table in the image, one in the generated page, and one that goes again */
+    PRUNTIME_FUNCTION other = (PRUNTIME_FUNCTION)(GENERATED_CODE + 0x200);
+    *other = (RUNTIME_FUNCTION){0x80, 0x90, 0x100};
+    require(VirtualProtect(GENERATED_CODE, 0x1000, PAGE_EXECUTE_READ, &old), "crash.exe: VirtualProtect\r\n");
+    DWORD64 base = (DWORD64)GENERATED_CODE;
+    require(RtlAddFunctionTable(functions, 2, base) && RtlAddFunctionTable(functions + 1, 1, base) &&
+                RtlAddFunctionTable(other, 1, base) && RtlDeleteFunctionTable(functions + 1),
+            "crash.exe: no function table\r\n");
+    DWORD64 found;
+    require(RtlLookupFunctionEntry(base + 0x45, &found, NULL) == functions + 1 && found == base,
+            "crash.exe: the function table does not help\r\n");
+}
+
+static void every_stream(void)
+{
+    PROCESS_HANDLE_TRACING_ENABLE enable = {0};
+    HANDLE token;
+    require(NtSetInformationProcess(GetCurrentProcess(), ProcessHandleTracing, &enable, sizeof(enable)) == 0,
+            "crash.exe: handles are not traced\r\n");
+    HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    require(event != NULL && CloseHandle(event), "crash.exe: no event\r\n");
+    require(!CloseHandle(event) && GetLastError() == ERROR_INVALID_HANDLE, "crash.exe: a handle too many\r\n");
+    require(NtOpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token) == 0, "crash.exe: no token\r\n");
+    use_beta();
+    generate_code();
+    ((void (*)(void *, void *))GENERATED_CODE)(NULL, GENERATED_CODE + 0x40);
+}
+
 static const struct {
     const wchar_t *name;
     void (*run)(void);
@@ -393,6 +461,7 @@ static const struct {
     {L"dll-after-unload", dll_after_unload},
     {L"secondary-thread", secondary_thread},
     {L"deadlock", deadlock},
+    {L"every-stream", every_stream},
 };
 
 static const wchar_t *last_word(const wchar_t *line)

@@ -170,7 +170,28 @@ typedef struct _THREAD_BASIC_INFORMATION {
     LONG BasePriority;
 } THREAD_BASIC_INFORMATION;
 
+/* Documented (learn.microsoft.com "DYNAMIC_FUNCTION_TABLE") as far as EntryCount; nodes of the system's own tree follow
+ * in the builds since 18362 (spec user-mode 3.14), which stay zero here. */
+typedef enum { RF_SORTED, RF_UNSORTED, RF_CALLBACK } FUNCTION_TABLE_TYPE;
+
+typedef struct _DYNAMIC_FUNCTION_TABLE {
+    LIST_ENTRY ListEntry;
+    PRUNTIME_FUNCTION FunctionTable;
+    LARGE_INTEGER TimeStamp;
+    ULONG64 MinimumAddress;
+    ULONG64 MaximumAddress;
+    ULONG64 BaseAddress;
+    PVOID Callback;
+    PVOID Context;
+    PWSTR OutOfProcessCallbackDll;
+    FUNCTION_TABLE_TYPE Type;
+    ULONG EntryCount;
+    PVOID TreeNodes[6];
+} DYNAMIC_FUNCTION_TABLE, *PDYNAMIC_FUNCTION_TABLE;
+
 #ifdef _WIN64
+C_ASSERT(FIELD_OFFSET(DYNAMIC_FUNCTION_TABLE, EntryCount) == 0x54);
+C_ASSERT(sizeof(DYNAMIC_FUNCTION_TABLE) == 136);
 C_ASSERT(FIELD_OFFSET(PEB, ImageBaseAddress) == 0x10);
 C_ASSERT(FIELD_OFFSET(PEB, ProcessHeap) == 0x30);
 C_ASSERT(FIELD_OFFSET(PEB, TlsBitmapBits) == 0x80);
@@ -267,6 +288,7 @@ NTSTATUS NTAPI LdrGetProcedureAddress(PVOID base, PANSI_STRING name, ULONG ordin
 NTSTATUS NTAPI LdrFindEntryForAddress(PVOID address, PLDR_DATA_TABLE_ENTRY *entry);
 NTSTATUS NTAPI LdrDisableThreadCalloutsForDll(PVOID base);
 PIMAGE_NT_HEADERS NTAPI RtlImageNtHeader(PVOID base);
+PLIST_ENTRY NTAPI RtlGetFunctionTableListHead(VOID);
 PVOID NTAPI RtlImageDirectoryEntryToData(PVOID base, BOOLEAN mapped_as_image, USHORT directory, PULONG size);
 VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD record);
 VOID NTAPI RtlRaiseStatus(NTSTATUS status);

@@ -49,9 +49,10 @@ PRUNTIME_FUNCTION NTAPI RtlLookupFunctionEntry(DWORD64 address, PDWORD64 base, P
 {
     UNREFERENCED_PARAMETER(history);
     PVOID image = RtlPcToFileHeader((PVOID)address, (PVOID *)base);
+    if (image == NULL)
+        return lookup_dynamic_function(address, base);
     ULONG size;
-    PRUNTIME_FUNCTION table =
-        image ? RtlImageDirectoryEntryToData(image, TRUE, IMAGE_DIRECTORY_ENTRY_EXCEPTION, &size) : NULL;
+    PRUNTIME_FUNCTION table = RtlImageDirectoryEntryToData(image, TRUE, IMAGE_DIRECTORY_ENTRY_EXCEPTION, &size);
     if (table == NULL)
         return NULL;
     for (ULONG i = 0; i < size / sizeof(*table); i++)

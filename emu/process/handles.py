@@ -6,10 +6,11 @@ OBJ_HANDLE_TAGBITS). Names: the object manager's, as Windows gives them to a pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from .handle_trace import OperationType
 from .objects import KernelObject
 from .winnt import Status, StatusError
 
@@ -37,6 +38,8 @@ class HandleTable:
         self._entries: dict[int, HandleEntry] = {}
         self._free: list[int] = []
         self._next = 4
+        self.on_operation: Callable[[OperationType, int], None] | None = None
+        """Is told of every handle that is made, closed, or used though it is none."""
 
     def __iter__(self) -> Iterator[tuple[int, HandleEntry]]:
         """Ascending by value."""
@@ -51,12 +54,18 @@ class HandleTable:
             value, self._next = self._next, self._next + 4
         self._entries[value] = HandleEntry(target, granted_access, attributes & (OBJ_PROTECT_CLOSE | OBJ_INHERIT))
         target.handle_count += 1
+        self._tell(OperationType.OPEN, value)
         return value
+
+    def _tell(self, kind: OperationType, handle: int) -> None:
+        if self.on_operation is not None:
+            self.on_operation(kind, handle)
 
     def entry(self, handle: int) -> HandleEntry:
         """Raises StatusError (INVALID_HANDLE)."""
         entry = self._entries.get(handle & ~3)
         if entry is None:
+            self._tell(OperationType.BAD_REFERENCE, handle)
             raise StatusError(Status.INVALID_HANDLE)
         return entry
 
@@ -78,6 +87,7 @@ class HandleTable:
         del self._entries[value]
         self._free.append(value)
         entry.object.handle_count -= 1
+        self._tell(OperationType.CLOSE, value)
         return entry.object
 
 

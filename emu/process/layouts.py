@@ -137,6 +137,10 @@ KUSER_SHARED_DATA: Layout = {  # ntddk.h KUSER_SHARED_DATA
     "TickCount": (0x320, 12),
     "Cookie": (0x330, 4),
     "ActiveProcessorCount": (0x3C0, 4),
+    "XState.EnabledFeatures": (0x3D8, 8),  # winnt.h XSTATE_CONFIGURATION
+    "XState.EnabledVolatileFeatures": (0x3E0, 8),
+    "XState.Size": (0x3E8, 4),
+    "XState.Features": (0x3F0, 0x200),
 }
 
 

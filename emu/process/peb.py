@@ -150,6 +150,11 @@ class SharedUserData:
         data["QpcFrequency"] = PERFORMANCE_FREQUENCY
         data["Cookie"] = COOKIE
         data["ActiveProcessorCount"] = system.number_of_processors
+        if system.xstate is not None:
+            data["XState.EnabledFeatures"] = data["XState.EnabledVolatileFeatures"] = system.xstate.enabled_features
+            data["XState.Size"] = max(feature.offset + feature.size for feature in system.xstate.features)
+            places = (struct.pack("<II", feature.offset, feature.size) for feature in system.xstate.features)
+            data.set_bytes("XState.Features", b"".join(places))
         self._ticks = -1
 
     def keep_time(self, now: int) -> None:

@@ -7,14 +7,15 @@ exception first.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
 from ..machine.cpu import Cpu, RunawayError, UnsupportedInstructionError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
-from ..machine.traps import PAGE_FAULT, Access, Event, Fault, Preempted, Syscall
-from ..snapshot.model import SystemInformation
+from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
+from ..snapshot.model import SystemInformation, XstateConfiguration
 
 # Importing them registers every service.
 from . import (  # noqa: F401
@@ -24,10 +25,13 @@ from . import (  # noqa: F401
     service_memory,
     service_sync,
     service_thread,
+    service_token,
 )
 from .context import context_of
 from .exceptions import exception_from_fault
 from .files import File, FileSystem
+from .function_lookup import FunctionLookup
+from .handle_trace import MAXIMUM_STACKS, HandleTrace, OperationType
 from .handles import HandleTable, Namespace
 from .layouts import TEB_SIZE
 from .ldr_list import LoaderLists
@@ -41,8 +45,10 @@ from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .services import Call, Control, ServiceTable, number_of
+from .stack_trace import NONVOLATILE, return_addresses
 from .system import CREATE_TIME, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
 from .threads import Thread, create_stack, free_stack, free_teb, write_teb
+from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError
 
 RAM_SIZE = 256 << 20
@@ -68,7 +74,8 @@ class Process:
     """One user-mode process, ready to run its first instruction.
 
     ``program`` is a PE file on the host; its folder serves the DLLs next to it. ``command_line`` is the whole text, the
-    program's name included. Raises ImageError, OSError for what cannot be loaded.
+    program's name included. ``xstate``: the extended state that the processors are said to have. Raises ImageError,
+    OSError for what cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -83,9 +90,10 @@ class Process:
         *,
         dll_directories: tuple[Path, ...] = (),
         quantum_limit: int = QUANTUM_LIMIT,
+        xstate: XstateConfiguration | None = None,
     ) -> None:
         found = load_program(program)
-        self.system: SystemInformation = system_information()
+        self.system: SystemInformation = system_information(xstate)
         self.command_line = found.image.name if command_line is None else command_line
         self.console = bytearray()
         self.debug_output = bytearray()
@@ -106,6 +114,8 @@ class Process:
         self.names = Namespace()
         self.views: dict[int, Section] = {}
         self.object = ProcessObject()
+        self.token = TokenObject()
+        self.handle_trace: HandleTrace | None = None
         self.files = FileSystem(_DIRECTORIES)
         self.files.add(File(found.path, read_only=True, data=bytearray(program.read_bytes())))
         self.services = ServiceTable()
@@ -118,6 +128,7 @@ class Process:
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories))
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
+        self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image
         self.main_module = self.loader.load_process(found, CREATE_TIME)
         self.peb = write_peb(self.memory, PEB_AREA, image, self.main_module.base, self.system)
@@ -235,6 +246,20 @@ class Process:
             self.drop_section(target)
         if isinstance(target, FileObject) and target.delete_on_close and not target.handle_count and target.node:
             self.files.delete(target.node)
+
+    def trace_handles(self, trace: HandleTrace | None) -> None:
+        """Record what is done to handles from now on; None: forget it all and record no more."""
+        self.handle_trace = trace
+        self.handles.on_operation = None if trace is None else self._handle_operation
+
+    def _handle_operation(self, kind: OperationType, handle: int) -> None:
+        if self.handle_trace is None or self._current is None:
+            return
+        registers = {name: self.cpu.get(name) for name in ("Rip", "Rsp", *NONVOLATILE)}
+        registers["Rip"] += SYSCALL_LENGTH  # where the service returns to
+        functions = self.functions
+        addresses = return_addresses(self.memory.readable_bytes, functions.covers, functions.function_at, registers)
+        self.handle_trace.record(kind, handle, self._current.thread_id, tuple(islice(addresses, MAXIMUM_STACKS)))
 
     def drop_section(self, section: Section) -> None:
         """Its pages go with the last handle and the last view."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from .handle_trace import DEFAULT_SLOTS, MAXIMUM_SLOTS, HandleTrace
 from .handles import CURRENT_PROCESS, CURRENT_THREAD
 from .objects import THREAD_SUSPEND_RESUME, THREAD_TERMINATE, ProcessObject, ThreadObject, Wait
 from .outcome import Exited
@@ -18,7 +19,7 @@ MAXIMUM_SUSPEND_COUNT = 127  # winnt.h
 # THREADINFOCLASS, PROCESSINFOCLASS (winternl.h, ntddk.h)
 THREAD_BASIC_INFORMATION, THREAD_TIMES = 0, 1
 THREAD_PRIORITY, THREAD_BASE_PRIORITY, THREAD_AFFINITY_MASK, THREAD_NAME_INFORMATION = 2, 3, 4, 38
-PROCESS_BASIC_INFORMATION, PROCESS_TIMES = 0, 4
+PROCESS_BASIC_INFORMATION, PROCESS_TIMES, PROCESS_HANDLE_TRACING = 0, 4, 32
 
 
 def thread_of(call: Call, handle: int, access: int = 0) -> Thread:
@@ -196,6 +197,26 @@ def NtQueryInformationProcess(call: Call) -> int:
         case _:
             raise StatusError(Status.INVALID_INFO_CLASS)
     return _answer(call, buffer, u32(length), returned_at, data)
+
+
+@service
+def NtSetInformationProcess(call: Call) -> int:
+    """ProcessHandleTracing: PROCESS_HANDLE_TRACING_ENABLE (Flags, 0) or _ENABLE_EX (Flags, TotalSlots) (ntpsapi.h)."""
+    handle, information_class, buffer, length = call.arguments
+    own_process(call, handle)
+    process = call.process
+    if u32(information_class) != PROCESS_HANDLE_TRACING:
+        raise StatusError(Status.INVALID_INFO_CLASS)
+    if u32(length) == 0:
+        process.trace_handles(None)
+        return Status.SUCCESS
+    if u32(length) not in (4, 8):
+        raise StatusError(Status.INFO_LENGTH_MISMATCH)
+    slots = process.memory.u32(buffer + 4) if u32(length) == 8 else DEFAULT_SLOTS
+    if process.memory.u32(buffer) != 0 or slots > MAXIMUM_SLOTS:
+        raise StatusError(Status.INVALID_PARAMETER)
+    process.trace_handles(HandleTrace(slots or DEFAULT_SLOTS))
+    return Status.SUCCESS
 
 
 def _answer(call: Call, buffer: int, length: int, returned_at: int, data: bytes) -> int:

@@ -7,7 +7,7 @@ itself tells (CPUID) is taken from the processor model that executes the program
 from __future__ import annotations
 
 from ..machine.cpu import Cpu
-from ..snapshot.model import SystemInformation
+from ..snapshot.model import SystemInformation, XstateConfiguration
 
 TICK = 156250
 """One clock interrupt, 15.625 ms (GetSystemTimeAdjustment), in 100 ns units."""
@@ -42,6 +42,7 @@ _FEATURE_BITS = (
     (40, 7, 1, 5),  # PF_AVX2_INSTRUCTIONS_AVAILABLE
 )
 _PF_COMPARE64_EXCHANGE128 = 15
+_PF_XSAVE_ENABLED, _PF_AVX_INSTRUCTIONS_AVAILABLE = 17, 39
 _PF_FASTFAIL_AVAILABLE = 23  # a property of Windows 8 and later, not of the processor
 
 
@@ -67,8 +68,11 @@ def processor_signature() -> tuple[int, int]:
     return family, model << 8 | stepping
 
 
-def system_information() -> SystemInformation:
-    """8 GiB of RAM, four processors, UTC+1."""
+def system_information(xstate: XstateConfiguration | None = None) -> SystemInformation:
+    """8 GiB of RAM, four processors, UTC+1. ``xstate``: the extended state that a scenario gives the processors."""
+    features, more = processor_features()
+    if xstate is not None:
+        features |= 1 << _PF_XSAVE_ENABLED | 1 << _PF_AVX_INSTRUCTIONS_AVAILABLE
     level, revision = processor_signature()
     return SystemInformation(
         architecture="amd64",
@@ -81,7 +85,7 @@ def system_information() -> SystemInformation:
         build_number=19045,
         csd_version="",
         suite_mask=0x100,  # VER_SUITE_SINGLEUSERTS
-        processor_features=processor_features(),
+        processor_features=(features, more),
         build_string="19041.1.amd64fre.vb_release.191206-1406",
         time_zone_id=1,
         time_zone_bias=-60,
@@ -100,4 +104,5 @@ def system_information() -> SystemInformation:
         committed_pages=0x0F1B04,
         commit_limit=0x25E8A1,
         peak_commitment=0x13A770,
+        xstate=xstate,
     )

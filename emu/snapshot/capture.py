@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from ..constants import (
     CONTEXT_AMD64_ALL,
     MEM_COMMIT,
@@ -13,18 +16,24 @@ from ..constants import (
     readable_protection,
 )
 from ..process.context import context_of
+from ..process.extended_state import AVX_COMPONENT, avx_state
+from ..process.function_tables import DynamicFunctionTable
 from ..process.loader import LoadedModule
 from ..process.memory import WRITABLE
 from ..process.outcome import Crashed, Deadlock, Outcome
 from ..process.process import Process
 from ..process.system import PROGRAM_DIRECTORY
 from ..process.threads import Thread as ProcessThread
+from ..process.tokens import token_of
 from ..process.winnt import PAGE_SIZE
 from .model import (
     CodeView,
     Context,
     ExceptionEvent,
+    FunctionEntry,
+    FunctionTable,
     Handle,
+    HandleOperation,
     MemoryRun,
     Module,
     ProcessInformation,
@@ -32,9 +41,12 @@ from .model import (
     Region,
     Section,
     Thread,
+    Token,
     UnloadedModule,
     VmCounters,
 )
+
+Xstate = tuple[tuple[int, bytes], ...]
 
 MEDIUM_INTEGRITY = 0x2000  # winnt.h SECURITY_MANDATORY_MEDIUM_RID
 EXECUTE_FLAGS = 0xD
@@ -47,13 +59,24 @@ _PAGED_POOL, _NON_PAGED_POOL = 0x2A00, 0x1200
 _NON_PAGED_POOL_PER_THREAD, _NON_PAGED_POOL_PER_HANDLE = 0x560, 0x68
 
 
-def capture(process: Process, outcome: Outcome) -> ProcessSnapshot:
-    """The snapshot of a process that has crashed or is deadlocked. Raises ValueError for one that has exited."""
+def capture(process: Process, outcome: Outcome, *, avx_threads: Collection[str] = ()) -> ProcessSnapshot:
+    """The snapshot of a process that has crashed or is deadlocked. Raises ValueError for one that has exited.
+
+    ``avx_threads``: names of threads that are said to have used AVX, in a process with extended state.
+    """
     if not isinstance(outcome, Crashed | Deadlock):
         raise ValueError(f"{process.main_module.name}: the process is gone, there is nothing to capture")
     regions = tuple(process.memory.space.walk())
     crashed = outcome if isinstance(outcome, Crashed) else None
-    threads = tuple(_thread(process, thread, crashed) for thread in process.scheduler.threads)
+    used = [thread for thread in process.scheduler.threads if thread.name in avx_threads]
+    states: dict[int, Xstate] = {
+        thread.thread_id: ((AVX_COMPONENT, avx_state(thread.thread_id)),) if thread in used else ()
+        for thread in process.scheduler.threads
+        if process.system.xstate is not None
+    }
+    threads = tuple(
+        _thread(process, thread, crashed, states.get(thread.thread_id)) for thread in process.scheduler.threads
+    )
     kernel_time, user_time = process.times()
     return ProcessSnapshot(
         system=process.system,
@@ -82,11 +105,36 @@ def capture(process: Process, outcome: Outcome) -> ProcessSnapshot:
         memory=_memory(process, regions),
         unreadable=(),
         handles=_handles(process),
-        exception=None if crashed is None else _event(crashed),
+        exception=None if crashed is None else _event(crashed, states.get(crashed.thread.thread_id)),
+        function_tables=tuple(_function_table(table) for table in process.functions.tables()),
+        handle_operations=tuple(
+            HandleOperation(
+                operation.handle, process.process_id, operation.thread_id, int(operation.type), operation.index,
+                operation.return_addresses,
+            )
+            for operation in process.handle_trace or ()
+        ),
+        tokens=_tokens(process),
+    )  # fmt: skip
+
+
+def _function_table(table: DynamicFunctionTable) -> FunctionTable:
+    return FunctionTable(
+        minimum_address=table.minimum_address,
+        maximum_address=table.maximum_address,
+        base_address=table.base_address,
+        native=table.native,
+        entries=tuple(FunctionEntry(*entry) for entry in table.entries),
     )
 
 
-def _event(crashed: Crashed) -> ExceptionEvent:
+def _tokens(process: Process) -> tuple[Token, ...]:
+    """The process's token, once the program has a handle to it: a debugger's own handle would be another value."""
+    opened = [value for value, entry in process.handles if entry.object is process.token]
+    return (token_of(process.process_id, opened[0]),) if opened else ()
+
+
+def _event(crashed: Crashed, xstate: Xstate | None) -> ExceptionEvent:
     record = crashed.record
     return ExceptionEvent(
         thread_id=crashed.thread.thread_id,
@@ -95,12 +143,12 @@ def _event(crashed: Crashed) -> ExceptionEvent:
         record=record.record,
         address=record.address,
         information=record.information,
-        context=crashed.context,
+        context=replace(crashed.context, xstate=xstate),
         first_chance=crashed.first_chance,
     )
 
 
-def _thread(process: Process, thread: ProcessThread, crashed: Crashed | None) -> Thread:
+def _thread(process: Process, thread: ProcessThread, crashed: Crashed | None, xstate: Xstate | None) -> Thread:
     on_processor = crashed is not None and thread is crashed.thread
     if on_processor and crashed is not None:
         # A raised exception puts the context it was raised with into the thread's trap frame (NtRaiseException).
@@ -123,7 +171,7 @@ def _thread(process: Process, thread: ProcessThread, crashed: Crashed | None) ->
         teb=thread.teb,
         stack_base=thread.stack.base,
         stack_limit=thread.stack_limit,
-        context=context,
+        context=replace(context, xstate=xstate),
         name=thread.name,
         create_time=thread.create_time,
         exit_time=thread.exit_time,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..constants import PAGE_EXECUTE_READ, PAGE_READWRITE
+from ..process.extended_state import AVX_COMPONENT, avx_state
 from ..process.tokens import TOKEN_IMPERSONATION, token_of
 from .model import (
     PAGE_SIZE,
@@ -99,8 +100,7 @@ def handle_trace(process_id: int, thread_id: int, return_address: int) -> tuple[
 
 def avx_context(context: Context, seed: int) -> Context:
     """The context with something in the upper halves of YMM0 to YMM15."""
-    ymm = b"".join(struct.pack("<QQ", seed << 32 | number, ~number & 0xFFFF_FFFF_FFFF_FFFF) for number in range(16))
-    return replace(context, xstate=((2, ymm),))
+    return replace(context, xstate=((AVX_COMPONENT, avx_state(seed)),))
 
 
 def stream_target(*, xstate: XstateConfiguration | None = AVX_STATE) -> ProcessSnapshot:

@@ -77,13 +77,13 @@ def test_version(dumptruth: Any) -> None:
 
 def test_scenarios_lists_name_and_event(dumptruth: Any) -> None:
     lines = dumptruth("scenarios").out.splitlines()
-    assert len(lines) == 2 + 17 + 15
+    assert len(lines) == 2 + 18 + 15
     assert any(line.startswith("wild-call ") and "ACCESS_VIOLATION" in line for line in lines)
 
 
 def test_scenarios_as_json_give_the_expected_event(dumptruth: Any) -> None:
     listed = {item["name"]: item for item in dumptruth("scenarios", "--json").json()}
-    assert [item["mode"] for item in listed.values()] == ["user"] * 17 + ["kernel"] * 15
+    assert [item["mode"] for item in listed.values()] == ["user"] * 18 + ["kernel"] * 15
     wild = listed["wild-call"]
     assert (wild["mode"], wild["arch"]) == ("user", "amd64")
     assert wild["expected"] == {"code": 0xC0000005, "address": "0xbad00000ba0", "information": ["0x8", "0xbad00000ba0"]}
