@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from dumptruth.emu.constants import (
     DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA,
     DEBUG_FORMAT_WRITE_CAB,
 )
+from dumptruth.emu.scenario import run_scenario
+from dumptruth.emu.scenario_kernel import run_kernel_scenario
 from dumptruth.emu.snapshot.model import ProcessSnapshot
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
 from dumptruth.emu.snapshot.synthetic_flags import flag_target
@@ -123,11 +125,9 @@ def images() -> dict[str, bytes]:
     return {module.name: snapshot.read(module.base, 0x400) or b"" for module in snapshot.modules}
 
 
-def walk(reached: dict[FaultPoint, int], most: int) -> Iterator[tuple[FaultPoint, int]]:
-    """Every passage; of a point with very many the first, the last, and some between."""
+def walk(reached: dict[FaultPoint, int]) -> Iterator[tuple[FaultPoint, int]]:
     for point, passages in sorted(reached.items()):
-        step = max(passages // most, 1)
-        for index in sorted({*range(0, passages, step), passages - 1}):
+        for index in range(passages):
             yield point, index
 
 
@@ -147,17 +147,24 @@ def rehearse(kind: Kind, folder: Path, flags: int) -> dict[FaultPoint, int]:
 @pytest.mark.parametrize("before", ["nothing", "a file", "nothing, NO_OVERWRITE"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_is_complete_or_as_it_was(tmp_path: Path, name: str, before: str) -> None:
-    fault_walk(tmp_path, KINDS[name], before, most=25)
+    fault_walk(tmp_path, KINDS[name], before)
+
+
+@cache
+def crashed(mode: str) -> ProcessSnapshot | SystemSnapshot:
+    """A target that really ran, with as much memory as such a target has."""
+    return run_scenario("null-write") if mode == "user" else run_kernel_scenario("bugcheck-d1")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["nothing", "a file", "nothing, NO_OVERWRITE"])
 @pytest.mark.parametrize("name", KINDS)
-def test_at_every_single_passage_a_file_is_complete_or_as_it_was(tmp_path: Path, name: str, before: str) -> None:
-    fault_walk(tmp_path, KINDS[name], before, most=1 << 30)
+def test_so_it_is_with_targets_that_really_ran(tmp_path: Path, name: str, before: str) -> None:
+    mode = "kernel" if KINDS[name].target is machine else "user"
+    fault_walk(tmp_path, replace(KINDS[name], target=lambda: crashed(mode)), before)
 
 
-def fault_walk(folder: Path, kind: Kind, before: str, *, most: int) -> None:
+def fault_walk(folder: Path, kind: Kind, before: str) -> None:
     no_overwrite = DEBUG_FORMAT_NO_OVERWRITE if "NO_OVERWRITE" in before else 0
     reached = rehearse(kind, folder / "rehearsal", no_overwrite)
     assert set(reached) == set(FaultPoint)
@@ -166,7 +173,7 @@ def fault_walk(folder: Path, kind: Kind, before: str, *, most: int) -> None:
     if before == "a file":
         (place / kind.name).write_bytes(OLD)
     left = listed(place)
-    for point, index in walk(reached, most):
+    for point, index in walk(reached):
         for error, hresult in ERRORS[point]:
             asked = client(kind, place, Faults(point, index, error))
             found = asked.WriteDumpFile2(kind.name, kind.qualifier, kind.flags | no_overwrite)
@@ -182,7 +189,7 @@ def test_a_handle_is_complete_or_empty_or_as_it_was(tmp_path: Path, name: str) -
     whole = io.BytesIO(OLD)
     client(kind, tmp_path, rehearsal).write(whole, kind.qualifier, kind.flags)
     assert set(rehearsal.reached) == {FaultPoint.READ_MEMORY, FaultPoint.SEEK, FaultPoint.WRITE, FaultPoint.FLUSH}
-    for point, index in walk(rehearsal.reached, 25):
+    for point, index in walk(rehearsal.reached):
         for error, hresult in ERRORS[point]:
             file = io.BytesIO(OLD)
             asked = client(kind, tmp_path, Faults(point, index, error))
