@@ -196,6 +196,8 @@ class DebugClient:
             # Refusals and unreadable memory come before the first touch of any file.
             dump = self._dump(request)
             cabinet, warnings = self._cabinet(dump, request, name)
+            if request.user_streams and not isinstance(dump, Minidump):
+                warnings.append("only a user minidump has user streams; they are left out")
             sink = self._sink(path, handle, request, warnings)
             layout = _emit(dump, cabinet, sink)
         except DumpRefused as error:

@@ -194,3 +194,18 @@ def test_warnings_go_to_standard_error(dot_dump: Any, process: Path) -> None:
     assert "warning: not in the cabinet, since the file is of another build: crash.exe, crash.pdb" in done.err
     assert done.out.startswith("x.cab: ")
     assert "a cabinet with x.dmp" in done.out
+
+
+def test_dump_has_the_flags_of_a_cabinet_and_the_legacy_format(process: Path, tmp_path: Path, capsys: Any) -> None:
+    flags = ["-f", "write-cab", "-f", "cab-secondary-files", "-f", "cab-secondary-all-images"]
+    arguments = ["dump", str(process), "-q", "default", "--profile", "legacy", *flags, "-o", str(tmp_path / "x.cab")]
+    assert run_command([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["cabinet"] == ["x.dmp"]
+    assert document["dump_size"] > document["size"] == (tmp_path / "x.cab").stat().st_size
+    assert document["regions"][0] == {"base": "0x7ffe0000", "size": "0x1000"}
+    assert "another build: crash.exe" in document["warnings"][0] + document["warnings"][1]
+    assert run_command(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "a cabinet with x.dmp\nx.dmp: " in printed
+    assert "the legacy full user dump" in printed

@@ -30,6 +30,8 @@ from dumptruth.emu.host_errors import hresult_of_layout
 from dumptruth.emu.plan.request import Profile, UserStream
 from dumptruth.emu.snapshot.model import MemoryRun, ProcessSnapshot
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.snapshot.synthetic_system import bare_machine
+from dumptruth.emu.snapshot.system import SystemSnapshot
 from dumptruth.emu.writer.faults import FaultPoint, Faults
 from dumptruth.emu.writer.layout import LayoutError, LayoutOverflow
 
@@ -233,3 +235,22 @@ def test_user_streams_are_in_the_dump(tmp_path: Path) -> None:
     assert [int(stream.type) for stream in result.plan.streams][-2:] == [0x10001, 0x10000]
     assert b"first" in data
     assert b"second" in data
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "profile"), [(SNAPSHOT, Profile.LEGACY), (bare_machine(((1, 16),)), None)], ids=["legacy", "kernel"]
+)
+def test_user_streams_that_have_no_place_are_left_out_and_that_is_said(
+    tmp_path: Path, snapshot: ProcessSnapshot | SystemSnapshot, profile: str | None
+) -> None:
+    asked = DebugClient(snapshot, start_directory=tmp_path, profile=profile)
+    result = asked.write("x.dmp", DEBUG_DUMP_DEFAULT, user_streams=[UserStream(0x10000, b"extra")])
+    assert result.warnings == ("only a user minidump has user streams; they are left out",)
+
+
+@pytest.mark.parametrize("stream", [UserStream(11, b""), UserStream(0xFFFF, b""), UserStream(1 << 32, b"")])
+def test_user_streams_have_types_of_their_own(tmp_path: Path, stream: UserStream) -> None:
+    with pytest.raises(DumpWriteError, match="user stream") as caught:
+        client(tmp_path).write("x.dmp", DEBUG_DUMP_SMALL, user_streams=[stream])
+    assert caught.value.hresult == Hresult.E_INVALIDARG
+    assert list(tmp_path.iterdir()) == []
