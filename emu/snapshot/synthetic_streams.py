@@ -32,6 +32,8 @@ GENERATED_CODE = AMD64.extra
 """Where the generated code begins; its function tables are 64 KiB further."""
 _TABLES = GENERATED_CODE + 0x10000
 _FUNCTION_SIZE = 0x40
+_CRASH = b"\x89\x41\x30"  # mov [rcx + 30h], eax
+_CRASH_OFFSET = 0x48
 _UNWIND_INFO = 0x800
 """Offset of the first UNWIND_INFO in the generated code's page."""
 _NATIVE_SIZE = 136
@@ -48,10 +50,12 @@ def generated_code(
 ) -> GeneratedCode:
     """Functions at ``base`` and one dynamic function table for each of ``counts``, with so many entries.
 
-    The n-th function has n % 4 unwind codes, so that UNWIND_INFO is 4 to 10 bytes long. The system's descriptors form
-    a list whose head is at ``at``. Raises ValueError when the functions or the tables do not fit their page.
+    The second function crashes. The n-th has n % 4 unwind codes, so that UNWIND_INFO is 4 to 10 bytes long. The
+    system's descriptors form a list whose head is at ``at``. Raises ValueError when the functions or
+    the tables do not fit their page.
     """
     code = bytearray(b"\x90" * (_FUNCTION_SIZE - 1) + b"\xc3") * (_UNWIND_INFO // _FUNCTION_SIZE)
+    code[_CRASH_OFFSET : _CRASH_OFFSET + len(_CRASH)] = _CRASH
     code += bytes(PAGE_SIZE - len(code))
     data = bytearray(PAGE_SIZE)
     descriptors = [at + 0x10 + _NATIVE_SIZE * index for index in range(len(counts))]
@@ -119,7 +123,7 @@ def stream_target(*, xstate: XstateConfiguration | None = AVX_STATE) -> ProcessS
     initial = () if xstate else None
     threads = [replace(thread, context=replace(thread.context, xstate=initial)) for thread in target.threads]
     first = threads[0]
-    registers = {**first.context.as_mapping(), "Rip": GENERATED_CODE + 0x48}
+    registers = {**first.context.as_mapping(), "Rip": GENERATED_CODE + _CRASH_OFFSET, "Rcx": 0}
     context = replace(first.context, registers=tuple(registers.items()))
     threads[0] = replace(first, context=avx_context(context, 1) if xstate else context)
     if xstate:

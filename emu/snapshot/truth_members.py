@@ -43,10 +43,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class Later:
-    """A member that came to the format later. Left out where it has its default: so older truths stay as they are."""
+    """A member that came to the format later, and that an older truth lacks. Left out where it has its default.
+
+    ``always``: written all the same, where the default says more than its absence, which is "not known".
+    """
 
     kind: Kind
     default: Any = None
+    always: bool = False
 
 
 NOTHING: Mapping[str, Later] = MappingProxyType({})
@@ -123,7 +127,7 @@ def object_of(make: Callable[..., Any], members: Mapping[str, Kind], later: Mapp
 def write_members(value: Any, members: Mapping[str, Kind], later: Mapping[str, Later]) -> dict[str, Any]:
     written = {name: kind.write(getattr(value, name)) for name, kind in members.items()}
     for name, member in later.items():
-        if getattr(value, name) != member.default:
+        if member.always or getattr(value, name) != member.default:
             written[name] = member.kind.write(getattr(value, name))
     return written
 

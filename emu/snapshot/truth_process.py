@@ -297,7 +297,7 @@ SNAPSHOT = {
     "exception": optional(_EXCEPTION),
 }
 SNAPSHOT_LATER = {
-    "function_tables": Later(list_of(_FUNCTION_TABLE), ()),
+    "function_tables": Later(list_of(_FUNCTION_TABLE), (), always=True),
     "handle_operations": Later(list_of(_HANDLE_OPERATION), ()),
     "tokens": Later(list_of(_TOKEN), ()),
 }

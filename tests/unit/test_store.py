@@ -137,12 +137,20 @@ def test_an_ansi_comment_is_kept_as_its_text(tmp_path: Path) -> None:
     assert load_request(tmp_path) == Request(DEBUG_DUMP_SMALL, comment="caf\u00e9 \u20ac\x81")
 
 
-def test_a_truth_without_anything_new_is_written_as_before(tmp_path: Path) -> None:
+def test_what_a_target_does_not_have_is_left_out_but_that_it_has_no_function_table_is_said(tmp_path: Path) -> None:
     save(CRASHED, tmp_path / "t", request=Request(DEBUG_DUMP_SMALL))
     document = json.loads((tmp_path / "t" / "truth.json").read_text(encoding="utf-8"))
-    assert {"function_tables", "handle_operations", "tokens"}.isdisjoint(document)
+    assert document["function_tables"] == []
+    assert {"handle_operations", "tokens"}.isdisjoint(document)
     assert set(document["threads"][0]["context"]) == {"context_flags", "registers", "fxsave"}
     assert "user_streams" not in json.loads((tmp_path / "t" / "request.json").read_text(encoding="utf-8"))
+
+
+def test_a_truth_from_before_the_later_members_loads(tmp_path: Path) -> None:
+    def forget(document: Any) -> None:
+        del document["function_tables"]
+
+    assert load(edit(tmp_path, forget)) == CRASHED
 
 
 def test_the_new_members_have_the_form_that_the_format_describes(tmp_path: Path) -> None:
