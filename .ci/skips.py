@@ -17,6 +17,7 @@ EXPLAINED = {
     r"obj2yaml is not installed": "LLVM's obj2yaml is a system package; it is witness number three of four",
     r"pinned for (file 5\.44 and 5\.45|obj2yaml before version 20)": "a fault of the system's witness; it is another",
     r"file is not installed": "file is a system package and reads the header only",
+    r"Chromium and its driver are not installed": "the browser that opens the HTML report is a system package",
     r"needs a user whom permissions bind": "root is bound by none; other tests take folders away",
     r"the corpus of real dumps is not beside the checkout": "the real dumps are not part of this repository",
 }
