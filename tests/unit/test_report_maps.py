@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
+from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, pristine
 from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
 from dumptruth.oracle import ByteSource, Dump, KernelDump, Span, read_kernel, read_minidump
 from dumptruth.oracle.readers.reading import Claim, Owner
+from dumptruth.oracle.readers.userdump_facts import UserDump
 from dumptruth.oracle.report.file_regions import FileRegion, Part, file_regions
 from dumptruth.oracle.report.memory_map import MemoryMap, State, landmarks_in, memory_map
+from dumptruth.oracle.report.subjects import Subject, subjects
 from hypothesis import given
 from hypothesis import strategies as st
-
-USER = [vector for vector in Vector if not vector.kernel]
-KERNEL = [vector for vector in Vector if vector.kernel]
 
 
 def regions_of(claims: Iterable[Claim], size: int) -> list[FileRegion]:
@@ -25,14 +25,21 @@ def regions_of(claims: Iterable[Claim], size: int) -> list[FileRegion]:
     return list(file_regions(dump))
 
 
-def read(vector: Vector, data: bytes) -> Dump | KernelDump:
-    return (read_kernel if vector.kernel else read_minidump)(ByteSource(data))
+def case_of(vector: Vector) -> Any:
+    if vector.by_hand:
+        return hand_pristine.pristine(vector)
+    return kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+
+
+def inner(data: bytes) -> Subject:
+    """The dump: the file, or what is in the cabinet."""
+    return subjects(ByteSource(data))[-1]
 
 
 def map_of(vector: Vector, spoilt: bytes | Spoilt | None = None) -> MemoryMap:
-    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+    made = case_of(vector)
     fault = spoilt if isinstance(spoilt, Spoilt) else Spoilt(made.data if spoilt is None else spoilt)
-    dump = read(vector, fault.data)
+    dump = inner(fault.data).reading
     if vector.foreign:
         return memory_map(dump)
     return memory_map(dump, fault.truth or made.truth, fault.asked or made.asked)
@@ -64,39 +71,40 @@ def test_every_byte_is_in_one_region_and_what_is_claimed_twice_is_an_overlap(
         assert bool(region.label) == (region.part is not Part.UNCLAIMED)
 
 
-@pytest.mark.parametrize("vector", [*USER, *KERNEL])
+@pytest.mark.parametrize("vector", Vector)
 def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(vector: Vector) -> None:
-    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
-    dump = read(vector, made.data)
-    regions = list(file_regions(dump))
-    assert sum(len(region.span) for region in regions) == len(made.data)
-    assert not {region.part for region in regions} & {Part.UNCLAIMED, Part.OVERLAP}
-    assert regions[0].part is Part.HEADER
-    if isinstance(dump, Dump):
-        assert {Part.STREAM, Part.STRING, Part.CONTEXT, Part.MEMORY} <= {region.part for region in regions}
+    found = subjects(ByteSource(case_of(vector).data))
+    assert [subject.inside is None for subject in found] == [True, False][: len(found)]
+    for subject in found:
+        dump = subject.reading
+        regions = list(file_regions(dump))
+        assert sum(len(region.span) for region in regions) == dump.source.size
+        assert not {region.part for region in regions} & {Part.UNCLAIMED, Part.OVERLAP}
+        assert regions[0].part is Part.HEADER
+        if isinstance(dump, Dump):
+            assert {Part.STREAM, Part.STRING, Part.CONTEXT, Part.MEMORY} <= {region.part for region in regions}
 
 
-@pytest.mark.parametrize("vector", [*USER, *KERNEL])
+@pytest.mark.parametrize("vector", Vector)
 def test_the_memory_of_a_pristine_dump_is_as_required_and_all_of_it_is_on_the_map(vector: Vector) -> None:
     found = map_of(vector)
     assert found.complete
-    unpaged = not vector.kernel or any(word in vector for word in ("small", "header", "special"))
-    assert found.space == ("virtual" if unpaged else "physical")
     assert not any(region.state.faulty for region in found.regions)
     assert all(one.end <= two.start for one, two in pairwise(found.regions))
     assert all((region.offset is not None) == region.state.there for region in found.regions)
-    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
-    dump = read(vector, made.data)
-    if isinstance(dump, KernelDump) and dump.paged:
-        held = dump.pages.total * 0x1000
-    else:
-        held = sum(end - start for start, end in dump.captured())
+    dump = inner(case_of(vector).data).reading
+    assert isinstance(dump, Dump | KernelDump | UserDump)
+    paged = isinstance(dump, KernelDump) and dump.paged
+    assert found.space == ("physical" if paged else "virtual")
+    held = dump.pages.total * 0x1000 if paged else sum(end - start for start, end in dump.captured())
     assert sum(region.size for region in found.regions if region.state.there) == held
-    physical = found.space == "physical"
-    assert found.judged == (not vector.foreign and (physical or not vector.kernel))
+    assert found.judged == (not vector.foreign and (paged or not vector.kernel))
 
 
 FAULTS = {
+    "TRUE-UDMP-REGION-001": State.MISSING,
+    "TRUE-UDMP-REGION-002": State.FORBIDDEN,
+    "TRUE-UDMP-MEMORY-001": State.WRONG,
     "PAGE-REQUIRED": State.MISSING,
     "PAGE-FORBIDDEN": State.FORBIDDEN,
     "PAGE-BYTES": State.WRONG,
@@ -117,8 +125,7 @@ FAULTS = {
     ids=lambda mutant: mutant.id,
 )
 def test_the_map_of_a_mutant_shows_the_fault_that_the_rule_finds(mutant: Mutant) -> None:
-    made = kernel_pristine.pristine(mutant.vector) if mutant.vector.kernel else pristine.pristine(mutant.vector)
-    found = map_of(mutant.vector, mutant.make(made))
+    found = map_of(mutant.vector, mutant.make(case_of(mutant.vector)))
     state = next(state for prefix, state in FAULTS.items() if mutant.rule.startswith(prefix))
     assert found.total(state), {region.state for region in found.regions}
 

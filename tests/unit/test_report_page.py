@@ -1,0 +1,160 @@
+"""The HTML page without a browser: one file, nothing from outside, no text of a stranger taken for markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, pristine
+from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
+from dumptruth.fixtures.reporting.page import MAX_FINDINGS, UNFOLDED, html_report
+from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Verdict, check
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
+HOSTILE = "\"><script>alert(1)</script></style>\x00\x1b\ud800{{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, the text outside script and style; an unbalanced tag is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.data = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.data = self.data or data
+        elif not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def case_of(vector: Vector) -> Any:
+    if vector.by_hand:
+        return hand_pristine.pristine(vector)
+    return kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+
+
+def made(vector: Vector) -> tuple[Report, str]:
+    told = case_of(vector)
+    source = ByteSource(told.data, "a.dmp")
+    judged = (None, None) if vector.foreign else (told.truth, told.asked)
+    report = check(source, *judged)
+    return report, html_report(report, source, *judged)
+
+
+@pytest.mark.parametrize("vector", Vector)
+def test_a_page_of_every_kind_of_dump_is_one_balanced_file(vector: Vector) -> None:
+    report, text = made(vector)
+    page = Page(text)
+    assert text.isascii()
+    assert len(text) < 1 << 20
+    assert report.file in page.text
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:,")), (tag, name, value)
+        assert not [name for name in attributes if name.startswith("on")]
+    style = re.search("<style>(.*?)</style>", text, re.DOTALL)
+    assert style
+    assert not re.search(r"url\(|@import", style[1])
+    policy = next(attributes for tag, attributes in page.tags if attributes.get("http-equiv"))
+    assert "default-src 'none'" in str(policy["content"])
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert {target[1:] for target in targets if target} <= set(ids), "a link leads nowhere"
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [mutant for number, mutant in enumerate(all_mutants().values()) if number % 12 == 0],
+    ids=lambda mutant: mutant.id,
+)
+def test_the_page_of_a_mutant_names_rule_and_finding(mutant: Mutant) -> None:
+    told = case_of(mutant.vector)
+    fault = mutant.make(told)
+    spoilt = fault if isinstance(fault, Spoilt) else Spoilt(fault)
+    source = ByteSource(spoilt.data, "mutant.dmp")
+    judged = (None, None) if mutant.foreign else (spoilt.truth or told.truth, spoilt.asked or told.asked)
+    report = check(source, *judged, strict=True, replay=spoilt.replay)
+    page = Page(html_report(report, source, *judged))
+    failed = next(result for result in report.results if result.rule == mutant.rule)
+    assert failed.verdict is Verdict.FAIL
+    assert f"g-{mutant.rule}" in [attributes.get("id") for _, attributes in page.tags]
+    for finding in failed.findings[:3]:
+        assert finding.subject in page.text
+    shown = json.loads(page.data)["findings"]
+    assert len([item for item in shown.values() if item["rule"] == mutant.rule]) == len(failed.findings)
+
+
+@pytest.mark.parametrize("data", [b"", b"text\n", b"MDMP", b"PAGEDU64", bytes(5000)], ids=repr)
+def test_a_file_that_is_no_dump_has_a_page_too(data: bytes) -> None:
+    source = ByteSource(data, "odd")
+    report = check(source)
+    page = Page(html_report(report, source))
+    assert report.outcome is not Outcome.CONFORMANT
+    if report.reason:
+        assert report.reason in page.text
+
+
+def _with(report: Report, *findings: Finding) -> Report:
+    failed = replace(report.results[0], verdict=Verdict.FAIL, failures=len(findings), findings=findings)
+    return replace(report, results=(failed, *report.results[1:]))
+
+
+def _finding(text: str, *spans: Span) -> Finding:
+    return Finding("MDMP-DIR-001", text, Fault.WRONG, (text, "b"), text, spans)
+
+
+@settings(max_examples=25)
+@given(st.text(st.characters(), max_size=30) | st.just(HOSTILE))
+def test_no_text_of_a_stranger_is_markup(text: str) -> None:
+    told = pristine.pristine(Vector.SMALL)
+    source = ByteSource(told.data, text)
+    report = replace(_with(check(source), _finding(text, Span(0, 4))), file=text, reason=text)
+    plain = Page(html_report(replace(report, file="", reason="", results=report.results), source))
+    page = Page(html_report(report, source))
+    assert [tag for tag, _ in page.tags if tag not in ("wbr", "strong")] == [
+        tag for tag, _ in plain.tags if tag not in ("wbr", "strong")
+    ]
+    assert "49" not in page.text.partition("Skip to")[0]
+
+
+def test_spans_that_lie_anywhere_are_shown_or_left_out() -> None:
+    told = pristine.pristine(Vector.SMALL)
+    source = ByteSource(told.data, "a.dmp")
+    size = len(told.data)
+    for span in (Span(0, 0), Span(0, size), Span(size, size), Span(size - 1, size + 5), Span(1 << 62, 1 << 63)):
+        assert Page(html_report(_with(check(source), _finding("x", span)), source)).text
+
+
+def test_findings_are_folded_and_capped_and_what_is_left_out_is_counted() -> None:
+    told = pristine.pristine(Vector.SMALL)
+    source = ByteSource(told.data, "a.dmp")
+    many = tuple(_finding(f"subject {number}", Span(number, number + 1)) for number in range(MAX_FINDINGS + 7))
+    text = html_report(_with(check(source), *many), source)
+    page = Page(text)
+    assert len([1 for _, attributes in page.tags if attributes.get("class") == "finding"]) == MAX_FINDINGS
+    assert "7 more are in the JSON report" in page.text
+    assert f"{MAX_FINDINGS - UNFOLDED} more findings of this rule" in page.text
+    assert len(text) < 2 << 20
