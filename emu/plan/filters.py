@@ -72,6 +72,13 @@ def word_filters(target: Target, captured: Sequence[Range]) -> Iterator[WordFilt
         yield WordFilter(MinidumpType.MiniDumpFilterTriage, data, RangeSet.of(captured), target.pointer_size)
 
 
+def filtered(filters: Sequence[WordFilter], start: int, data: memoryview) -> memoryview:
+    """The bytes that lie at address ``start``, after every filter."""
+    for word_filter in filters:
+        data = word_filter.apply(start, data)
+    return data
+
+
 def base_name(path: str) -> str:
     """The path without directory and drive."""
     name = path.replace("/", "\\").rpartition("\\")[2]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ..constants import MEM_COMMIT, readable_protection
 from ..snapshot.model import MemoryRun, ProcessSnapshot
+from ..snapshot.sparse import SparseBytes
 from .ranges import Range, RangeSet, subtract
 
 _WORDS = {4: "I", 8: "Q"}
@@ -31,11 +32,6 @@ class Reading:
         self.failing = RangeSet(tuple(subtract(accessible, self.readable.ranges)))
         """Committed pages whose protection allows a read that nevertheless fails."""
 
-    def _from(self, address: int) -> int:
-        """Index of the run that covers ``address``, or of the next one above it."""
-        index = bisect_right(self._starts, address) - 1
-        return index if index >= 0 and address < self._runs[index].end else index + 1
-
     def covers(self, start: int, end: int) -> bool:
         """Whether all of [start, end) can be read; true of an empty range."""
         return start >= end or self.parts(start, end) == [(start, end)]
@@ -45,24 +41,36 @@ class Reading:
         return list(self.readable.parts(start, end))
 
     def view(self, start: int, end: int) -> memoryview | None:
-        """The bytes of [start, end) without a copy; None when any of them cannot be read."""
+        """The bytes of [start, end), of dense memory without a copy; None when any of them cannot be read."""
         if start >= end:
             return memoryview(b"")
-        for run in self._overlapping(start, end):
-            if run.start <= start and end <= run.end:
-                return memoryview(run.data)[start - run.start : end - run.start]
-        return None
+        run = self._covering(start, end)
+        if run is None:
+            return None
+        if isinstance(run.data, SparseBytes):
+            return memoryview(run.data[start - run.start : end - run.start])
+        return memoryview(run.data)[start - run.start : end - run.start]
+
+    def pieces(self, start: int, end: int) -> Iterator[memoryview | int] | None:
+        """What [start, end) is made of, in order and without a copy: bytes; a number: so many zeros of sparse memory.
+
+        None when any of them cannot be read.
+        """
+        run = self._covering(start, end)
+        if run is not None and isinstance(run.data, SparseBytes):
+            return run.data.pieces(start - run.start, end - run.start)
+        data = self.view(start, end)
+        return None if data is None else iter((data,))
 
     def number(self, address: int, size: int) -> int | None:
         """The unsigned number of ``size`` bytes at ``address``; None when it cannot be read."""
         data = self.view(address, address + size)
         return None if data is None else int.from_bytes(data, "little")
 
-    def _overlapping(self, start: int, end: int) -> Iterator[MemoryRun]:
-        for index in range(self._from(start), len(self._runs)):
-            if self._runs[index].start >= end:
-                return
-            yield self._runs[index]
+    def _covering(self, start: int, end: int) -> MemoryRun | None:
+        """The run that holds all of [start, end): runs never touch, so it takes one."""
+        index = bisect_right(self._starts, start) - 1
+        return self._runs[index] if index >= 0 and end <= self._runs[index].end else None
 
 
 def words(data: memoryview, size: int) -> array[int]:

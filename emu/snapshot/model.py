@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from .processor_state import Context, X86CpuInformation, XstateConfiguration, XstateFeature
+from .sparse import SparseBytes
 
 __all__ = [
     "PAGE_SIZE", "POINTER_SIZE", "CodeView", "Context", "ExceptionEvent", "FunctionEntry", "FunctionTable",
@@ -218,7 +219,7 @@ class MemoryRun:
     """Bytes of consecutive readable pages: start and length are page multiples; runs are sorted and never touch."""
 
     start: int
-    data: bytes = field(repr=False)
+    data: bytes | SparseBytes = field(repr=False)
 
     @property
     def end(self) -> int:

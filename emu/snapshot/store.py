@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from ..plan.request import Request, UserStream, format_flag_names
 from .model import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from .sparse import SparseBytes
 from .system import PhysicalRun, SystemSnapshot
 from .truth_members import (
     BYTES,
@@ -67,7 +68,7 @@ def save(
         try:
             with (staging / MEMORY_FILE).open("wb") as memory:
                 for run in snapshot.memory:
-                    _write_sparse(memory, memoryview(run.data))
+                    _write_run(memory, run.data)
             _write_json(staging / TRUTH_FILE, document)
             if request is not None:
                 _write_json(staging / REQUEST_FILE, _request_document(request, file))
@@ -95,6 +96,18 @@ def _document(snapshot: Snapshot, source: str) -> dict[str, Any]:
     if not kernel:
         document |= write_members(snapshot, {}, SNAPSHOT_LATER)
     return document
+
+
+def _write_run(file: BinaryIO, data: bytes | memoryview | SparseBytes) -> None:
+    if not isinstance(data, SparseBytes):
+        _write_sparse(file, memoryview(data))
+        return
+    for piece in data.pieces(0, len(data)):
+        if isinstance(piece, int):
+            file.seek(piece - 1, os.SEEK_CUR)
+            file.write(b"\0")
+        else:
+            _write_sparse(file, piece)
 
 
 def _write_sparse(file: BinaryIO, data: memoryview) -> None:

@@ -6,6 +6,8 @@ import ctypes
 from collections.abc import Iterator
 
 from ..constants import Hresult
+from ..plan.filters import filtered
+from ..plan.memory import RangePlan
 from ..plan.reading import Reading
 from ..plan.request import DumpRefused
 from ..plan.user import Plan
@@ -24,36 +26,52 @@ from .structs import (
 
 
 def add_memory(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> tuple[Section, dict[tuple[int, int], Label]]:
-    """The bytes of every planned range, in list order and without a copy; and where each range will be.
+    """The bytes of every planned range in list order, filtered as planned; and where each range will be.
 
-    Raises DumpRefused with ERROR_PARTIAL_COPY when a range cannot be read.
+    Nothing is copied but what a filter changes, and long zeros of sparse memory take no room. Raises DumpRefused with
+    ERROR_PARTIAL_COPY when a range cannot be read.
     """
     section = Section("Memory")
-    places = {}
-    for index, (start, end, data) in enumerate(_read(snapshot, plan, faults)):
-        places[start, end] = section.add(f"Memory[{index}]", "memory", data)
+    places: dict[tuple[int, int], Label] = {}
+    reading = Reading(snapshot)
+    for index, planned in enumerate(plan.ranges):
+        path, at = f"Memory[{index}]", planned.start
+        for piece in _read(reading, planned, faults):
+            part = path if at == planned.start else f"{path}+{at - planned.start:#x}"
+            if isinstance(piece, int):
+                start = section.add_zeros(part, "memory", piece)
+                at += piece
+            else:
+                start = section.add(part, "memory", filtered(plan.filters, at, piece))
+                at += len(piece)
+            places.setdefault((planned.start, planned.end), start)
     return section, places
 
 
-def _read(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Iterator[tuple[int, int, memoryview]]:
-    reading = Reading(snapshot)
-    for planned in plan.ranges:
-        try:
-            faults.reach(FaultPoint.READ_MEMORY)
-            data = reading.view(planned.start, planned.end)
-        except OSError:
-            data = None
-        if data is None:
-            raise DumpRefused(
-                Hresult.ERROR_PARTIAL_COPY, f"memory {planned.start:#x}..{planned.end:#x} cannot be read"
-            )
-        for filter_ in plan.filters:
-            data = filter_.apply(planned.start, data)
-        yield planned.start, planned.end, data
+def _read(reading: Reading, planned: RangePlan, faults: Faults) -> Iterator[memoryview | int]:
+    try:
+        faults.reach(FaultPoint.READ_MEMORY)
+        pieces = reading.pieces(planned.start, planned.end)
+    except OSError:
+        pieces = None
+    if pieces is None:
+        raise DumpRefused(
+            Hresult.ERROR_PARTIAL_COPY, f"memory {planned.start:#x}..{planned.end:#x} cannot be read"
+        )
+    return pieces
 
 
 def add_memory_list(plan: Plan, places: dict[tuple[int, int], Label]) -> Section:
-    """MemoryList (spec 3.8): the RVAs ascend and follow each other in list order."""
+    """MemoryList (spec 3.8): the RVAs ascend and follow each other in list order.
+
+    Raises DumpRefused with ERROR_FILE_TOO_LARGE when the memory alone is more than 32-bit RVAs reach.
+    """
+    size = sum(planned.size for planned in plan.ranges)
+    if size >> 32:
+        raise DumpRefused(
+            Hresult.ERROR_FILE_TOO_LARGE,
+            f"MemoryList: {size:#x} bytes of memory, but its RVAs have 32 bits; FULL_MEMORY has a list without",
+        )
     section = Section("MemoryList")
     add_struct(section, "MemoryList", MINIDUMP_MEMORY_LIST, {"NumberOfMemoryRanges": len(plan.ranges)})
     for index, planned in enumerate(plan.ranges):

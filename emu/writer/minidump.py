@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-from ..constants import MINIDUMP_SIGNATURE, StreamType
-from ..plan.request import Request
+from ..constants import MINIDUMP_SIGNATURE, Hresult, StreamType
+from ..plan.request import DumpRefused, Request
 from ..plan.user import Plan, plan_user
 from ..snapshot.model import ProcessSnapshot
 from .encode import add_struct, location, utf16
 from .faults import Faults
 from .function_table_stream import add_function_tables
 from .handle_streams import add_handle_data, add_handle_operations
-from .layout import Layout, LayoutMap, Section, Sink
+from .layout import Layout, LayoutMap, LayoutOverflow, Section, Sink
 from .memory_streams import add_memory, add_memory64_list, add_memory_info_list, add_memory_list
 from .module_streams import add_module_list, add_unloaded_module_list
 from .sinks import BytesSink
@@ -58,7 +58,10 @@ class Minidump:
     ) -> None:
         self.plan = plan_user(snapshot, request) if plan is None else plan
         self._layout = _lay_out(snapshot, self.plan, faults or Faults())
-        self.layout = self._layout.freeze()
+        try:
+            self.layout = self._layout.freeze()
+        except LayoutOverflow as error:  # of all that a freeze fills in, only RVAs and sizes grow with the target
+            raise DumpRefused(Hresult.ERROR_FILE_TOO_LARGE, f"more than 32-bit RVAs reach: {error}") from error
 
     def emit(self, sink: Sink, *, in_order: bool = False) -> WriteResult:
         """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises.

@@ -130,18 +130,21 @@ def test_lief_is_imported_by_the_image_loader_alone() -> None:
     assert {item.file for item in ALL if _top_level(item.module) == "lief"} <= {"emu/image.py"}
 
 
+MODEL = ("model", "processor_state", "sparse")
+"""The files that a snapshot's model is made of."""
+
+
 def test_the_snapshot_model_imports_only_the_standard_library() -> None:
     assert [
         str(item)
-        for item in [*_of("emu/snapshot/model.py"), *_of("emu/snapshot/processor_state.py")]
-        if not _within(item.module, "dumptruth.emu.snapshot.processor_state")  # a part of the model
+        for part in MODEL
+        for item in _of(f"emu/snapshot/{part}.py")
+        if not any(_within(item.module, f"dumptruth.emu.snapshot.{other}") for other in MODEL)
         and (item.relative or _top_level(item.module) not in sys.stdlib_module_names)
     ] == []
 
 
-SNAPSHOTS = (
-    "dumptruth.emu.snapshot.model", "dumptruth.emu.snapshot.processor_state", "dumptruth.emu.snapshot.system",
-)  # fmt: skip
+SNAPSHOTS = tuple(f"dumptruth.emu.snapshot.{part}" for part in (*MODEL, "system"))
 
 
 @pytest.mark.parametrize(
