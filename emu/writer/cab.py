@@ -166,6 +166,8 @@ class _Blocks:
         self._compress = compress
         self._pending = bytearray()
         self._history = b""
+        self._packed = b""
+        self._steady = False
         self._count = 0
         self.taken = 0
         self.end = start
@@ -195,7 +197,10 @@ class _Blocks:
     def _block(self) -> None:
         data = bytes(self._pending)
         self._pending.clear()
-        packed = _mszip(data, self._history) if self._compress else data
+        if not (self._steady and data == self._history):  # a third block like the two before it packs as the second did
+            self._packed = _mszip(data, self._history) if self._compress else data
+            self._steady = data == self._history
+        packed = self._packed
         self._history = data
         sizes = len(packed).to_bytes(2, "little") + len(data).to_bytes(2, "little")
         csum = checksum(packed) ^ int.from_bytes(sizes, "little")

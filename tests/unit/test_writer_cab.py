@@ -117,6 +117,14 @@ def test_what_repeats_across_blocks_is_found_in_the_block_before() -> None:
     assert len(packed(("x", again))[0]) < BLOCK * 1.1
 
 
+@pytest.mark.parametrize("compress", [True, False])
+def test_blocks_that_are_alike_come_back_as_they_were(compress: bool) -> None:
+    alike, other = NOISE[:BLOCK], TEXT[:BLOCK]
+    data = alike * 4 + other * 3 + alike + other + bytes(BLOCK) * 5 + alike[:-1] + bytes(BLOCK) * 3 + b"end"
+    (member,) = read(packed(("x", data), compress=compress)[0])
+    assert member.data == data
+
+
 def test_what_cannot_be_compressed_grows_by_a_few_bytes_only() -> None:
     cab, _ = packed(("x", NOISE))
     assert len(cab) < len(NOISE) + 4 * (8 + 2 + 5) + 100
