@@ -6,6 +6,7 @@ DEBUG_EVENT is minwinbase.h's and MEMORY_BASIC_INFORMATION winnt.h's. Every one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ctypes import c_int32, c_uint32, c_uint64
 from dataclasses import dataclass
 from typing import Any
@@ -264,20 +265,31 @@ def _add_event(section: Section, form: _Format, process_id: int, event: Exceptio
 
 
 def _data(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Section:
-    """The regions' bytes in list order, without a copy. Raises DumpRefused with ERROR_PARTIAL_COPY."""
+    """The regions' bytes in list order, without a copy; long zeros of sparse memory take no room.
+
+    Raises DumpRefused with ERROR_PARTIAL_COPY.
+    """
     section = Section("Data")
     reading = Reading(snapshot)
     for index, region in enumerate(plan.regions):
-        section.add(f"Data[{index}]", "memory", _read(reading, region, faults))
+        path, at = f"Data[{index}]", region.base
+        for piece in _read(reading, region, faults):
+            part = path if at == region.base else f"{path}+{at - region.base:#x}"
+            if isinstance(piece, int):
+                section.add_zeros(part, "memory", piece)
+                at += piece
+            else:
+                section.add(part, "memory", piece)
+                at += len(piece)
     return section
 
 
-def _read(reading: Reading, region: Region, faults: Faults) -> memoryview:
+def _read(reading: Reading, region: Region, faults: Faults) -> Iterator[memoryview | int]:
     try:
         faults.reach(FaultPoint.READ_MEMORY)
-        data = reading.view(region.base, region.end)
+        pieces = reading.pieces(region.base, region.end)
     except OSError:
-        data = None
-    if data is None:
+        pieces = None
+    if pieces is None:
         raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {region.base:#x}..{region.end:#x} cannot be read")
-    return data
+    return pieces

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import inspect
 import io
-import mmap
 import os
 import sys
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from dumptruth.emu.constants import (
 from dumptruth.emu.host_errors import hresult_of_layout
 from dumptruth.emu.plan.request import Profile, UserStream
 from dumptruth.emu.snapshot.model import MemoryRun, ProcessSnapshot
+from dumptruth.emu.snapshot.sparse import SparseBytes
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
 from dumptruth.emu.snapshot.synthetic_system import bare_machine
 from dumptruth.emu.snapshot.system import SystemSnapshot
@@ -90,8 +90,7 @@ def huge(size: int) -> ProcessSnapshot:
     """A process with ``size`` bytes of memory that cost the host nothing until they are touched."""
     base = 0x400_0000_0000
     snapshot = synthetic_process(extra=[Pages(base, 0x1000)])
-    memory = memoryview(mmap.mmap(-1, size))
-    runs = [MemoryRun(base, memory) if run.start == base else run for run in snapshot.memory]  # type: ignore[arg-type]
+    runs = [MemoryRun(base, SparseBytes(size)) if run.start == base else run for run in snapshot.memory]
     regions = list(snapshot.regions)
     at = next(index for index, region in enumerate(regions) if region.base == base)
     regions[at] = replace(regions[at], size=size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from dumptruth.emu.constants import (
     Hresult,
 )
 from dumptruth.emu.plan.request import DumpRefused, Profile, Request
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.snapshot.model import MemoryRun, ProcessSnapshot
+from dumptruth.emu.snapshot.sparse import SparseBytes
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
 from dumptruth.emu.snapshot.synthetic_flags import flag_target
 from dumptruth.emu.writer.layout import LayoutError
@@ -238,3 +240,33 @@ def test_an_address_beyond_4_gib_does_not_fit_the_32_bit_structures() -> None:
     broken = replace(snapshot, threads=(replace(snapshot.threads[0], teb=1 << 32),))
     with pytest.raises(LayoutError, match=r"Threads\[0\]\.Teb"):
         user_dump_bytes(broken, request())
+
+
+def test_memory_past_4_gib_is_written_as_holes(tmp_path: Path) -> None:
+    base, size = 0x400_0000_0000, 5 << 30
+    snapshot = synthetic_process(extra=[Pages(base, 0x1000)])
+    data = SparseBytes(size, [(0, b"start".ljust(0x1000, b"\0")), (size - 0x1000, b"end".rjust(0x1000, b"\0"))])
+    runs = tuple(MemoryRun(base, data) if run.start == base else run for run in snapshot.memory)
+    regions = []
+    for region in snapshot.regions:
+        if region.base == base:
+            regions.append(replace(region, size=size))
+        elif region.base == base + 0x1000:
+            regions.append(replace(region, base=base + size, size=region.end - base - size))
+        else:
+            regions.append(region)
+    large = replace(snapshot, memory=runs, regions=tuple(regions))
+    client = DebugClient(large, start_directory=tmp_path, profile=Profile.LEGACY)
+    result = client.write("x.dmp", DEBUG_DUMP_DEFAULT)
+    path = tmp_path / "x.dmp"
+    assert path.stat().st_size == result.size > size
+    index = next(index for index, region in enumerate(result.legacy_plan.regions) if region.base == base)
+    at = result.layout.entry(f"Data[{index}]").offset
+    with path.open("rb") as file:
+        assert file.read(8) == b"USERDU64"
+        file.seek(at)
+        assert file.read(8) == b"start\0\0\0"
+        file.seek(at + size - 4)
+        assert file.read(4) == b"\0end"
+    if sys.platform == "linux":
+        assert path.stat().st_blocks * 512 < 1 << 20
