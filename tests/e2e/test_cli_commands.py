@@ -285,7 +285,7 @@ def test_demo_runs_every_program_under_both_qualifiers_and_a_sample_of_machines_
     assert done.status == 0
     assert document["passed"]
     modes = [row["mode"] for row in document["rows"]]
-    assert modes == ["user"] * 34 + ["kernel"] * 12
+    assert modes == ["user"] * 36 + ["kernel"] * 12
     for row in document["rows"]:
         assert row["outcome"] == "CONFORMANT", row
         assert row["unclaimed"] == 0
