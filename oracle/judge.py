@@ -25,6 +25,8 @@ MAX_FINDINGS: Final = 20
 PAGE: Final = 4096
 _FILE: Final = "file"
 """The kind of rule that judges the file as such."""
+_ROOM: Final = 2
+"""How much more than the target's memory a sound cabinet may expand to: images and symbols are in it, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
 
 _BEYOND_PAPER: Final = {Grade.DOCUMENTED, Grade.IMPLEMENTED, Grade.OBSERVED}
@@ -100,6 +102,13 @@ class _Judged:
     replay: Replayer | KernelReplayer | None
     profile: str
 
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the target has; 0 when that is not known."""
+        if isinstance(self.truth, KernelTruth):
+            return PAGE * sum(run.page_count for run in self.truth.physical_runs)
+        return 0 if self.truth is None else len(self.truth.contents)
+
     def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
         """The case of a dump, or None, and why ``source`` cannot be judged."""
         of_machine = isinstance(self.truth, KernelTruth)
@@ -123,7 +132,7 @@ class _Judged:
 
 def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged: _Judged) -> Report:
     """The cabinet by its rules, and the dump inside, which is the first that there is, by all of its own."""
-    cabinet = read_cabinet(source)
+    cabinet = read_cabinet(source, _ROOM * judged.memory)
     cases: dict[str, AnyCase] = {
         _FILE: FileCase(cabinet, judged.truth, judged.request),
         CABINET: CabinetCase(cabinet, judged.truth, judged.request),

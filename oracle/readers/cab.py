@@ -2,7 +2,8 @@
 
 Every loop is bounded by the file: blocks may not take more bytes than the file has, which keeps folders that share
 blocks from being read again and again. What they expand to is kept in memory up to 32 MiB, and in a temporary file
-beyond. It has a ceiling of its own, 256 MiB or a hundred times the file: deflate can expand a block a thousandfold.
+beyond. It has a ceiling of its own, since deflate can expand a block a thousandfold: 128 MiB, or 32 times the file, or
+what the caller expects.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ _WINDOW: Final = 32_768
 """Bytes of history that a block of MSZIP refers to: [MS-MCI]."""
 _MAX_NAME: Final = 256
 """Bytes of a name, NUL included: [MS-CAB] 2.3, CB_MAX_FILENAME."""
-_LEAST_CEILING: Final = 256 << 20
-_CEILING_BY_SIZE: Final = 100
+_LEAST_CEILING: Final = 128 << 20
+_CEILING_BY_SIZE: Final = 32
 _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 """[MS-CAB] 2.1: cfhdrPREV_CABINET, cfhdrNEXT_CABINET, cfhdrRESERVE_PRESENT."""
 
 
-def read_cabinet(source: ByteSource) -> Cabinet:
-    """Everything that a cabinet says, with the defects met, and its members expanded. Never raises on content."""
+def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
+    """Everything that a cabinet says, with the defects met, and its members expanded. Never raises on content.
+
+    ``expected``: bytes that a sound cabinet may expand to, for who knows what should be inside.
+    """
     cabinet = Cabinet(source)
     header = decode(source, 0, "CFHEADER", "header")
     cabinet.claim(Span(0, min(header.structure.size, source.size)), "header")
@@ -47,13 +51,13 @@ def read_cabinet(source: ByteSource) -> Cabinet:
         if at is not None:
             _read_folders(cabinet, at, header["cFolders"])
         if "folders" not in cabinet.broken:
-            _expand(cabinet)
+            _expand(cabinet, max(_LEAST_CEILING, _CEILING_BY_SIZE * source.size, expected))
         _read_members(cabinet, header["coffFiles"], header["cFiles"])
         for fact in ("folders", "data", "members"):
             cabinet.found(fact)
     else:
-        expected, actual = f"{header.structure.size} bytes", f"{source.size} bytes"
-        cabinet.defect("cab.header", "header", expected, actual, Span(0, source.size), loses=("header", "members"))
+        whole, actual = f"{header.structure.size} bytes", f"{source.size} bytes"
+        cabinet.defect("cab.header", "header", whole, actual, Span(0, source.size), loses=("header", "members"))
     cabinet.accounting = account(cabinet, max_padding=0)
     cabinet.found("accounting")
     return cabinet
@@ -69,7 +73,7 @@ def _behind_header(cabinet: Cabinet, header: Record) -> int | None:
             _cut(cabinet, "header", "reserved area of the header", area.end)
             return None
         cabinet.claim(Span(at, area.end), "reserved area of the header")
-        cabinet.dont_care(area, "the reserved area belongs to the application ([MS-CAB] 2.1)")
+        _reserved(cabinet, area)
         cabinet.folder_reserve, cabinet.block_reserve = record["cbCFFolder"], record["cbCFData"]
         at = area.end
     for flag, names in ((_PREVIOUS, "previous"), (_NEXT, "next")):
@@ -94,32 +98,34 @@ def _cut(cabinet: Cabinet, topic: str, subject: str, end: int) -> None:
 
 
 def _read_folders(cabinet: Cabinet, at: int, count: int) -> None:
-    size = structure("CFFOLDER").size
+    size = structure("CFFOLDER").size + cabinet.folder_reserve
+    end = at + count * size
+    if end > cabinet.source.size:
+        _cut(cabinet, "folders", f"{count} folders", end)
+        return
+    cabinet.claim(Span(at, end), "folders")
     for index in range(count):
-        record = decode(cabinet.source, at, "CFFOLDER", f"folder {index}")
-        end = record.span.end + cabinet.folder_reserve
-        if end > cabinet.source.size:
-            _cut(cabinet, "folders", record.path, end)
-            return
-        cabinet.claim(Span(at, end), record.path)
-        cabinet.dont_care(Span(at + size, end), "the reserved area belongs to the application ([MS-CAB] 2.2)")
+        record = decode(cabinet.source, at + index * size, "CFFOLDER", f"folder {index}")
+        _reserved(cabinet, Span(record.span.end, record.span.start + size))
         cabinet.folders.append(Folder(index, record))
-        at = end
 
 
-def _expand(cabinet: Cabinet) -> None:
-    """Expand every folder into one spool; then each folder has its piece of it."""
+def _reserved(cabinet: Cabinet, area: Span) -> None:
+    if len(area):
+        cabinet.dont_care(area, "the reserved area belongs to the application ([MS-CAB] 2)")
+
+
+def _expand(cabinet: Cabinet, ceiling: int) -> None:
+    """Expand every folder into one spool, up to ``ceiling`` bytes; then each folder has its piece of it."""
     spool = Spool()
-    spent = room = 0
-    ceiling = max(_LEAST_CEILING, _CEILING_BY_SIZE * cabinet.source.size)
+    spent = 0
     starts = []
     for folder in cabinet.folders:
         starts.append(spool.size)
-        if cabinet.defects_of(cabinet.ceiling_topic):
+        if cabinet.is_exhausted:
             cabinet.breaks("data", cabinet.ceiling_topic)
             continue
-        room = ceiling - spool.size
-        spent += _expand_folder(cabinet, folder, spool, room, cabinet.source.size - spent)
+        spent += _expand_folder(cabinet, folder, spool, ceiling - spool.size, cabinet.source.size - spent)
     view = spool.view()
     for folder, start in zip(cabinet.folders, starts, strict=True):
         if folder.method in (STORED, MSZIP):
@@ -149,8 +155,7 @@ def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, bu
             cabinet.breaks("data", cabinet.ceiling_topic)
             return spent
         cabinet.claim(Span(at, end), record.path)
-        area = Span(record.span.end, start)
-        cabinet.dont_care(area, "the reserved area belongs to the application ([MS-CAB] 2.4)")
+        _reserved(cabinet, Span(record.span.end, start))
         folder.blocks += 1
         data = cabinet.source.read(start, record["cbData"])
         _check_sum(cabinet, record, data)

@@ -79,7 +79,7 @@ class Cabinet(Reading):
 
     kind: ClassVar[str] = "cab"
     ceiling: ClassVar[str] = (
-        "at most 131072 blocks and members in all, and 256 MiB, or a hundred times the file, of expanded data"
+        "at most 131072 blocks and members in all, and 128 MiB, 32 times the file or twice the target's memory of data"
     )
     ceiling_topic: ClassVar[str] = "cab.ceiling"
 

@@ -124,6 +124,11 @@ class Reading:
             self.exhausted()
         return granted
 
+    @property
+    def is_exhausted(self) -> bool:
+        """The file asks for more than the judge decodes."""
+        return self._exhausted
+
     def exhausted(self) -> None:
         """Record, once, that the file asks for more than the judge decodes."""
         if not self._exhausted:

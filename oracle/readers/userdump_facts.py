@@ -69,10 +69,10 @@ class UserDump(Reading):
     """A legacy full user dump as read."""
 
     kind: ClassVar[str] = "userdump"
-    ceiling: ClassVar[str] = "at most 131072 threads, modules and regions in all"
+    ceiling: ClassVar[str] = "at most 32768 threads, modules and regions in all"
     ceiling_topic: ClassVar[str] = "userdump.ceiling"
 
-    records_left: int = 131_072
+    records_left: int = 32_768
     bits: int = 64
     """32 or 64: the width of the target's pointers."""
     header: Record | None = None

@@ -238,14 +238,15 @@ def filled(case: CabinetCase) -> Checks:
     """Members stand in their folder one behind the other. Bytes of no member are lost or leaked, those of two the
     wrong ones for one of them.
     """
+    inside: dict[int, list[Member]] = {folder.index: [] for folder in case.dump.folders}
+    for member in case.dump.members:
+        if member.folder is not None:
+            inside[member.folder.index].append(member)
     for folder in case.dump.folders:
         if folder.data is None:
             continue
-        inside = sorted(
-            (member for member in case.dump.members if member.folder is folder), key=lambda member: member.start
-        )
         at = 0
-        for member in inside:
+        for member in sorted(inside[folder.index], key=lambda member: member.start):
             span = member.record.span_of("uoffFolderStart")
             if member.start == at:
                 yield ok(member.name)

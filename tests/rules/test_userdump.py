@@ -1,0 +1,254 @@
+"""Legacy full user dumps laid out by hand: conformant as they are, noticed in every byte that is changed, and whatever
+they claim, judged without a traceback, in little time and memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from struct import pack, pack_into
+
+import pytest
+from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
+from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, RUNS, memory, truth_document
+from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_userdump
+from dumptruth.oracle.decode import structure
+from dumptruth.oracle.report.text import render
+from dumptruth.oracle.rules.truth_userdump import ansi
+from dumptruth.oracle.truth import parse_truth
+from hypothesis import given
+from hypothesis import strategies as st
+
+VECTORS = (Vector.USERDUMP, Vector.USERDUMP_X86, Vector.USERDUMP_ARM64)
+EXTREMES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
+
+
+def judged(data: bytes, made: HandPristine | None = None, *, strict: bool = True) -> Report:
+    start = time.process_time()
+    report = check(ByteSource(data, "x.dmp"), made and made.truth, made and made.asked, strict=strict)
+    assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
+    assert render(report)
+    assert 0 <= report.unclaimed <= len(data)
+    assert time.process_time() - start < 2
+    return report
+
+
+def failing(report: Report) -> set[str]:
+    return {result.rule for result in report.results if result.verdict is Verdict.FAIL}
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+@pytest.mark.parametrize("own", [True, False])
+def test_a_dump_made_by_hand_is_conformant_and_every_byte_has_an_owner(vector: Vector, own: bool) -> None:
+    made = pristine(vector)
+    report = judged(made.data, made if own else None)
+    assert [(result.rule, result.findings) for result in report.failing()] == []
+    assert (report.outcome, report.kind, report.unclaimed) == (Outcome.CONFORMANT, "userdump", 0)
+    assert (report.claimed, report.pages) == (len(made.data), 8)
+
+
+def sampled(made: HandPristine, step: int) -> list[int]:
+    """Offsets of the dump: all of the small records, one in ``step`` of the contexts, one in 997 of the memory."""
+    contexts, modules, memory = (made.at[piece] for piece in ("context 0", "module 0", "memory 0"))
+    return [
+        *range(contexts), *range(contexts, modules, step), *range(modules, memory),
+        *range(memory, len(made.data), 97 if step == 1 else 997),
+    ]  # fmt: skip
+
+
+SOME_OR_ALL = pytest.mark.parametrize("step", [29, pytest.param(1, marks=pytest.mark.slow)])
+
+
+@SOME_OR_ALL
+@pytest.mark.parametrize("vector", VECTORS)
+def test_every_byte_turned_over_is_noticed_or_declared(vector: Vector, step: int) -> None:
+    made = pristine(vector)
+    free = {
+        at for item in read_userdump(ByteSource(made.data)).dont_cares for at in range(item.span.start, item.span.end)
+    }
+    assert free == set(range(8, 16)), "MajorVersion and MinorVersion"
+    unnoticed = set()
+    data = bytearray(made.data)
+    for offset in sampled(made, step):
+        data[offset] ^= 0xFF
+        report = check(ByteSource(bytes(data)), made.truth, made.asked)
+        data[offset] ^= 0xFF
+        assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
+        if report.outcome is Outcome.CONFORMANT:
+            unnoticed.add(offset)
+    assert unnoticed == free
+
+
+def extreme_fields(vector: Vector) -> list[tuple[str, int, int]]:
+    """(piece, offset in it, width) of every integer of every kind of record."""
+    bits = 32 if vector is Vector.USERDUMP_X86 else 64
+    records = {
+        "header": f"USERMODE_CRASHDUMP_HEADER{bits}", "version": "CRASHDUMP_VERSION_INFO",
+        "thread 0": f"CRASH_THREAD{bits}", "module 0": f"CRASH_MODULE{bits}",
+        "region 1": f"MEMORY_BASIC_INFORMATION{bits}", "event": f"DEBUG_EVENT{bits}",
+    }  # fmt: skip
+    return [
+        (piece, field.offset, field.width)
+        for piece, name in records.items()
+        for field in structure(name).fields.values()
+        if field.kind != "bytes" and field.count == 1
+    ]
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_every_extreme_value_of_every_field_is_survived(vector: Vector) -> None:
+    made = pristine(vector)
+    for piece, offset, width in extreme_fields(vector):
+        for value in EXTREMES:
+            if value < 1 << 8 * width:
+                judged(made.patched((piece, offset, value.to_bytes(width, "little"))), made)
+
+
+@SOME_OR_ALL
+@pytest.mark.parametrize("vector", VECTORS)
+def test_a_dump_cut_at_any_length_is_survived_and_never_conformant(vector: Vector, step: int) -> None:
+    made = pristine(vector)
+    for length in (*sampled(made, step)[:: min(step, 3)], len(made.data) - 1):
+        assert judged(made.data[:length]).outcome is not Outcome.CONFORMANT
+
+
+@given(st.sampled_from((b"USERDUMP", b"USERDU64")), st.binary(max_size=600))
+def test_random_bytes_behind_a_signature_are_judged(signature: bytes, body: bytes) -> None:
+    judged(signature + body)
+
+
+@given(st.data())
+def test_random_words_in_the_records_are_judged(data: st.DataObject) -> None:
+    made = pristine(data.draw(st.sampled_from(VECTORS)))
+    spoilt = bytearray(made.data)
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(2, made.at["memory 0"] // 4)) * 4
+        pack_into("<I", spoilt, at, data.draw(st.sampled_from((0, 1, 0x60, 0x1000, 0xFFFF_FFF8, 1 << 31))))
+    judged(bytes(spoilt))
+    judged(bytes(spoilt), made)
+
+
+def listing(regions: int, *, shared: int = 0) -> bytes:
+    """A dump of nothing but region descriptors; ``shared``: modules without a name that all lie on them."""
+    head = pack("<8s6I", b"USERDU64", 5, 2, 0x8664, 0, shared, regions)
+    head += pack("<8Q", 96, 96, 96 + 48 * regions, 96, 0, 96, 0, 0)
+    rows = (pack("<QQIIQIIII", 0x1000 * index, 0, 4, 0, 0, 0x1000, 4, 0x20000, 0) for index in range(regions))
+    return head + b"".join(rows)
+
+
+def test_more_records_than_the_ceiling_are_not_called_conformant() -> None:
+    report = judged(listing(32_769))
+    assert "UDMP-CEILING-001" in failing(report)
+    assert report.outcome is Outcome.NON_CONFORMANT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the peak is read with resource or from /proc")
+def test_hostile_dumps_cost_no_memory_out_of_proportion(tmp_path: Path) -> None:
+    for index, data in enumerate((listing(32_000), listing(16_000, shared=16_000))):
+        (tmp_path / f"{index}.dmp").write_bytes(data)
+    assert peak(tmp_path) < 256 << 20
+
+
+def peak(folder: Path) -> int:
+    """Bytes that a child needs to judge every dump in a folder.
+
+    Linux hands ru_maxrss on across fork and exec, so there the peak is read from /proc, which starts anew.
+    """
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom dumptruth.oracle import ByteSource, check\n"
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n    check(ByteSource.open(path))\n"
+        "status = Path('/proc/self/status')\n"
+        "peak = [line.split()[1] for line in status.read_text().splitlines() if line.startswith('VmHWM')] "
+        "if status.exists() else []\n"
+        "print(int(peak[0]) * 1024 if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_a_foreign_dump_may_lack_version_and_event_and_have_guard_pages() -> None:
+    """What is only inferred does not fail a dump whose writer never heard of it."""
+    made = pristine(Vector.USERDUMP)
+    data = made.patched(
+        ("header", 0x40, bytes(8)), ("header", 0x50, bytes(8)), ("header", 0x58, pack("<Q", 7)),
+        ("region 0", 0x24, pack("<I", 0x104)),
+    )  # fmt: skip
+    report = judged(data, strict=False)
+    assert failing(report) == {"UDMP-HEADER-003", "UDMP-LAYOUT-002", "UDMP-REGION-002"}
+    assert report.outcome is Outcome.CONFORMANT
+    assert judged(data, made).outcome is Outcome.NON_CONFORMANT
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_name_may_count_its_nul_or_not(counted: bool) -> None:
+    made = pristine(Vector.USERDUMP)
+    end = made.at["module 1"]
+    data = made.data[:end] + bytes(1) * counted + made.data[end:]
+    data = bytearray(data)
+    length = made.at["module 0"] + 12
+    pack_into("<I", data, length, int.from_bytes(data[length : length + 4], "little") + counted)
+    for field in (0x30, 0x38, 0x40):  # data, descriptors and event lie behind the names
+        pack_into("<Q", data, field, int.from_bytes(data[field : field + 8], "little") + counted)
+    assert failing(judged(bytes(data), made)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [
+        ("a.exe", (b"a.exe",)),
+        ("Größe\N{EURO SIGN}", (b"Gr\xf6\xdfe\x80",)),
+        ("\N{CYRILLIC CAPITAL LETTER ZHE}", (b"?",)),
+        ("x\N{GRINNING FACE}", (b"x?", b"x??")),
+        ("\x81", (b"?", b"\x81")),
+        ("\ud83d", (b"?",)),
+    ],
+)
+def test_names_are_in_code_page_1252_with_question_marks(name: str, accepted: tuple[bytes, ...]) -> None:
+    assert ansi(name) == accepted
+
+
+def test_a_target_without_exception_has_a_dump_without_event() -> None:
+    made = pristine(Vector.USERDUMP)
+    truth = parse_truth({**truth_document("amd64"), "exception": None}, MEMORY)
+    at = made.at["event"]
+    data = bytearray(made.data[:at] + made.data[at + 176 :])
+    pack_into("<Q", data, 0x40, 0)
+    pack_into("<Q", data, 0x30, at)
+    report = check(ByteSource(bytes(data)), truth, made.asked, strict=True)
+    assert failing(report) == set()
+    assert report.outcome is Outcome.CONFORMANT
+
+
+def test_a_region_that_is_missing_is_named_by_its_memory() -> None:
+    made = pristine(Vector.USERDUMP)
+    data = made.patched(("header", 0x1C, pack("<I", 6)))
+    report = judged(data, made)
+    (result,) = (result for result in report.results if result.rule == "TRUE-UDMP-REGION-001")
+    assert [str(span) for finding in result.findings for span in finding.memory] == ["0x500000..0x501000"]
+
+
+def test_what_a_bad_count_took_away_is_blocked_by_its_rule() -> None:
+    made = pristine(Vector.USERDUMP)
+    report = judged(made.patched(("header", 0x1C, pack("<I", 1 << 31))), made)
+    blocked = {result.rule: result.blocked_by for result in report.results if result.verdict is Verdict.BLOCKED}
+    assert {"UDMP-REGION-002", "TRUE-UDMP-REGION-001", "TRUE-UDMP-MEMORY-001", "UDMP-LAYOUT-001"} <= set(blocked)
+    assert set(blocked.values()) == {"UDMP-REGION-001"}
+
+
+def test_the_truth_of_a_machine_judges_no_full_user_dump() -> None:
+    from dumptruth.fixtures.mutants import kernel_pristine  # noqa: PLC0415 - boots a machine
+
+    machine = kernel_pristine.pristine(Vector.KERNEL_HEADER)
+    report = check(ByteSource(pristine(Vector.USERDUMP).data, "x.dmp"), machine.truth, machine.asked)
+    assert report.outcome is Outcome.NOT_A_DUMP
+    assert "whole machine" in (report.reason or "")
+
+
+def test_the_bytes_of_a_page_are_found_by_address() -> None:
+    dump = read_userdump(ByteSource(pristine(Vector.USERDUMP_X86).data))
+    assert dump.architecture == "x86"
+    assert dump.read_memory(0x13FFC, 4) == memory(0x13FFC, 0x14000)
+    assert dump.read_memory(0x13FFC, 8) is None
+    assert dump.captured() == [(start, start + size) for start, size in RUNS]
