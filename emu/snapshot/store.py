@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from ..plan.request import Request, UserStream, format_flag_names
 from .model import PAGE_SIZE, MemoryRun, ProcessSnapshot
-from .sparse import SparseBytes
+from .sparse_file import read_dense, read_run, write_run
 from .system import PhysicalRun, SystemSnapshot
 from .truth_members import (
     BYTES,
@@ -38,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 Snapshot = ProcessSnapshot | SystemSnapshot
+_Data = TypeVar("_Data")
 
 TRUTH_FILE = "truth.json"
 MEMORY_FILE = "memory.bin"
@@ -46,8 +46,6 @@ REQUEST_FILE = "request.json"
 _HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
 _KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
 _USER_STREAMS = list_of(object_of(UserStream, {"type": NUMBER, "data": BYTES}))
-_HOLE = bytes(1 << 16)
-"""Zeros of at least this length become a hole in ``memory.bin``."""
 
 
 def save(
@@ -68,7 +66,7 @@ def save(
         try:
             with (staging / MEMORY_FILE).open("wb") as memory:
                 for run in snapshot.memory:
-                    _write_run(memory, run.data)
+                    write_run(memory, run.data)
             _write_json(staging / TRUTH_FILE, document)
             if request is not None:
                 _write_json(staging / REQUEST_FILE, _request_document(request, file))
@@ -98,31 +96,6 @@ def _document(snapshot: Snapshot, source: str) -> dict[str, Any]:
     return document
 
 
-def _write_run(file: BinaryIO, data: bytes | memoryview | SparseBytes) -> None:
-    if not isinstance(data, SparseBytes):
-        _write_sparse(file, memoryview(data))
-        return
-    for piece in data.pieces(0, len(data)):
-        if isinstance(piece, int):
-            file.seek(piece - 1, os.SEEK_CUR)
-            file.write(b"\0")
-        else:
-            _write_sparse(file, piece)
-
-
-def _write_sparse(file: BinaryIO, data: memoryview) -> None:
-    """The bytes; long stretches of zeros as holes, where the file system has them."""
-    start = at = 0
-    while at < len(data):
-        end = at + len(_HOLE)
-        if end < len(data) and data[at:end] == _HOLE:  # the last bytes are always written: they set the length
-            file.write(data[start:at])
-            file.seek(len(_HOLE), os.SEEK_CUR)
-            start = end
-        at = end
-    file.write(data[start:])
-
-
 def _move_in(staging: Path, directory: Path) -> None:
     """The new files take the places of the old; a truth never mixes two snapshots."""
     directory.mkdir(exist_ok=True)
@@ -138,7 +111,7 @@ def load(directory: Path) -> ProcessSnapshot:
     values, where = _load(directory, SNAPSHOT, _HEAD, SNAPSHOT_LATER)
     index = [(row["start"], row["size"], row["offset"]) for row in values["memory"]]
     values["memory"] = tuple(
-        MemoryRun(start, data) for start, data in _read_memory(directory / MEMORY_FILE, index, where, "start")
+        MemoryRun(start, data) for start, data in _read_memory(directory / MEMORY_FILE, index, where, "start", read_run)
     )
     return ProcessSnapshot(**values)
 
@@ -149,7 +122,7 @@ def load_system(directory: Path) -> SystemSnapshot:
     index = [(row["base_page"] * PAGE_SIZE, row["page_count"] * PAGE_SIZE, row["offset"]) for row in values["memory"]]
     values["memory"] = tuple(
         PhysicalRun(start // PAGE_SIZE, data)
-        for start, data in _read_memory(directory / MEMORY_FILE, index, where, "base_page")
+        for start, data in _read_memory(directory / MEMORY_FILE, index, where, "base_page", read_dense)
     )
     if not 0 <= values["crashing_processor"] < len(values["processors"]):
         raise (where / "crashing_processor").error("expected the index of a processor")
@@ -185,9 +158,13 @@ def source_of(directory: Path) -> str:
 
 
 def _read_memory(
-    path: Path, index: Sequence[tuple[int, int, int]], top: Where, start_name: str
-) -> list[tuple[int, bytes]]:
-    """The runs' bytes. ``index``: (start, size, offset) of each."""
+    path: Path,
+    index: Sequence[tuple[int, int, int]],
+    top: Where,
+    start_name: str,
+    read: Callable[[BinaryIO, int, int], _Data],
+) -> list[tuple[int, _Data]]:
+    """The runs' bytes. ``index``: (start, size, offset) of each; ``read`` gets file, offset and size."""
     where = top / "memory"
     expected, end = 0, -1
     for number, (start, size, offset) in enumerate(index):
@@ -202,7 +179,7 @@ def _read_memory(
         if length != expected:
             raise TruthError(f"{path}: {length} bytes, but {TRUTH_FILE} lists {expected} bytes of memory")
         with path.open("rb") as memory:
-            return [(start, memory.read(size)) for start, size, _ in index]
+            return [(start, read(memory, offset, size)) for start, size, offset in index]
     except OSError as error:
         raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
 

@@ -169,6 +169,7 @@ def test_a_truth_of_five_gib_is_saved_as_holes(tmp_path: Path) -> None:
         for at in STRETCHES:
             memory.seek(before + at)
             assert memory.read(PAGE) == page(at)
+    assert store.load(tmp_path / "truth") == FIVE_GIB
 
 
 def test_a_memory_list_past_4_gib_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
