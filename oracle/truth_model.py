@@ -265,8 +265,12 @@ class ProcessTruth:
     def _run_starts(self) -> list[int]:
         return [run.start for run in self.memory]
 
+    @cached_property
+    def _threads_by_id(self) -> dict[int, ThreadTruth]:
+        return {thread.thread_id: thread for thread in self.threads}
+
     def thread(self, thread_id: int) -> ThreadTruth | None:
-        return next((thread for thread in self.threads if thread.thread_id == thread_id), None)
+        return self._threads_by_id.get(thread_id)
 
     def region_at(self, address: int) -> RegionTruth | None:
         """The region that holds ``address``; None above the user address space."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-from ..truth_model import ProcessTruth, RequestTruth
+from ..truth_model import ProcessTruth, RequestTruth, ThreadTruth
 
 
 class Qualifier(IntEnum):
@@ -70,6 +70,9 @@ MINIDUMP_TYPE = {
 TOKEN_INFORMATION = 0x40000
 """MiniDumpWithTokenInformation: no format flag asks for it, the engine may add it. Spec user-mode 2.3."""
 
+_LAST_RESERVED = 0xFFFF
+"""minidumpapiset.h LastReservedStream: applications number their streams from behind it."""
+
 # DbgEng.h DEBUG_FORMAT_WRITE_CAB: with it 0x10000000 means CAB_SECONDARY_ALL_IMAGES. Spec user-mode 1.5.
 _WRITE_CAB = 0x20000000
 # What NO_OPTIONAL_DATA cancels. Spec user-mode 1.6, 2.4.
@@ -115,13 +118,19 @@ def refusal(truth: ProcessTruth, request: RequestTruth) -> str | None:
         return "profile legacy writes DEFAULT as a USERDUMP file"
     if request.qualifier_value == Qualifier.DEFAULT and request.profile == "refuse":
         return "profile refuse writes no DEFAULT dump in user mode"
+    numbers = [stream.type for stream in request.user_streams]
+    for number in numbers:
+        if number <= _LAST_RESERVED:
+            return f"stream type {number:#x} is not the caller's to give"
+        if numbers.count(number) > 1:
+            return f"stream type {number:#x} is given twice"
     flags = effective(request)
     if ignores_inaccessible(flags):
         return None
     if flags & Format.FULL_MEMORY and truth.unreadable:
         return f"the page at {truth.unreadable[0].start:#x} cannot be read, and nothing allows to leave it out"
     for thread in truth.threads:
-        start, end = stack(thread.context.sp, thread.stack_limit, thread.stack_base)
+        start, end = stack_of(truth, thread)
         if start < end and truth.read(start, end - start) is None:
             return f"the stack {start:#x}..{end:#x} of thread {thread.thread_id:#x} cannot be read"
     return None
@@ -132,6 +141,14 @@ def ignores_inaccessible(flags: Format) -> bool:
     return bool(flags & Format.IGNORE_INACCESSIBLE_MEM) and not flags & Format.NO_IGNORE_INACCESSIBLE_MEM
 
 
-def stack(sp: int, limit: int, base: int) -> tuple[int, int]:
-    """``[start, end)`` of a thread's captured stack: from SP, or all of it when SP is outside. Spec user-mode 2.3."""
-    return (sp if limit <= sp <= base else limit), base
+def stack(sp: int, limit: int, base: int, below: int = 0) -> tuple[int, int]:
+    """``[start, end)`` of a thread's captured stack: from ``below`` bytes under SP, or all of it when SP is outside."""
+    return (max(sp - below, limit) if limit <= sp <= base else limit), base
+
+
+def stack_of(truth: ProcessTruth, thread: ThreadTruth) -> tuple[int, int]:
+    """``[start, end)`` of the stack that a dump captures of ``thread``. On x86 it begins a word under ESP: spec
+    user-mode 2.3, 91 of 91 threads.
+    """
+    below = 4 if truth.system.architecture == "x86" else 0
+    return stack(thread.context.sp, thread.stack_limit, thread.stack_base, below)

@@ -35,6 +35,12 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             return (Duty.MAY, "a comment was given") if request.comment else (Duty.NEVER, "no comment was given")
         case 12:
             return by_flag(Format.HANDLE_DATA)
+        case 13:
+            if truth.function_tables is None:
+                return Duty.MAY, "the truth does not tell of function tables"
+            if truth.function_tables:
+                return Duty.MAY, "the process has dynamic function tables"
+            return Duty.NEVER, "the process has no dynamic function table"
         case 14:
             if flags & Format.UNLOADED_MODULES and not truth.unloaded_modules:
                 return Duty.NEVER, "no module was unloaded"
@@ -43,7 +49,13 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             return by_flag(Format.FULL_MEMORY_INFO)
         case 17:
             return by_flag(Format.THREAD_INFO)
+        case 18:
+            if not truth.handle_operations:
+                return Duty.NEVER, "handle tracing is off"
+            return (Duty.MAY, "handle tracing is on") if flags & Format.HANDLE_DATA else by_flag(Format.HANDLE_DATA)
         case 19:
+            if truth.tokens is not None and not truth.tokens:
+                return Duty.NEVER, "the writer was told of no token"
             return Duty.MAY, "the engine may add token information"
         case 21 | 22:
             return Duty.MAY, "10.0 writers add it"
@@ -51,8 +63,10 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             if any(thread.name is not None for thread in truth.threads):
                 return Duty.MAY, "a thread has a description"
             return Duty.NEVER, "no thread has a description"
-        case 13 | 18 | 20 | 23 | 25:
+        case 20 | 23 | 25:
             return Duty.NEVER, "the target has nothing for it"
     if stream > 0xFFFF:
+        if any(given.type == stream for given in request.user_streams):
+            return Duty.MUST, "the caller gave it"
         return Duty.NEVER, "no user stream was given"
     return Duty.NEVER, "no flag asks for it"

@@ -193,6 +193,8 @@ class FunctionTableFact:
     """MINIDUMP_FUNCTION_TABLE_DESCRIPTOR."""
     native: Span
     entries: Span
+    pad: Span
+    """Behind the entries, so that the next table is aligned."""
 
 
 @dataclass
@@ -227,6 +229,8 @@ class Dump(Reading):
     handles: list[HandleFact] = field(default_factory=list)
     comment: CommentFact | None = None
     function_tables: list[FunctionTableFact] = field(default_factory=list)
+    handle_operations: list[Record] = field(default_factory=list)
+    """AVRF_HANDLE_OPERATION."""
     tokens: list[Record] = field(default_factory=list)
     """MINIDUMP_TOKEN_INFO_HEADER."""
 

@@ -7,9 +7,6 @@ from ..model import Span
 from .container import STREAM, read_headed, read_string, settle
 from .facts import Dump, HandleFact, Stream, StringFact
 
-OPERATION_SIZE = 288
-"""Bytes of an AVRF_HANDLE_OPERATION (avrfsdk.h; spec user-mode 3.12)."""
-
 
 def read_handles(dump: Dump) -> None:
     stream = dump.streams.get(STREAM["HandleDataStream"])
@@ -73,20 +70,9 @@ def read_handle_operations(dump: Dump) -> None:
     stream = dump.streams.get(STREAM["HandleOperationListStream"])
     if stream is None:
         return
-    head = decode(dump.source, stream.rva, "MINIDUMP_HANDLE_OPERATION_LIST", stream.name)
-    told = (head["SizeOfHeader"], head["SizeOfEntry"])
-    size = head.structure.size + head["NumberOfEntries"] * OPERATION_SIZE
-    if told != (head.structure.size, OPERATION_SIZE) or stream.size != size:
-        dump.defect(
-            "handle-operations",
-            stream.name,
-            f"SizeOfHeader {head.structure.size}, SizeOfEntry {OPERATION_SIZE}, DataSize {size}",
-            f"{told[0]}, {told[1]}, {stream.size}",
-            stream.span,
-            loses=("handle_operations",),
-        )
-        return
-    dump.headers[stream.type] = head
+    dump.handle_operations = read_headed(
+        dump, stream, "MINIDUMP_HANDLE_OPERATION_LIST", ("AVRF_HANDLE_OPERATION",), "handle operation"
+    )
     settle(dump, stream.type)
 
 

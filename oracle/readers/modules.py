@@ -108,6 +108,8 @@ def _walk_tables(dump: Dump, stream: Stream, head: Record) -> int:
                 loses=("function_tables",),
             )
             return stream.span.end
-        dump.function_tables.append(FunctionTableFact(record, Span(record.span.end, start), Span(start, end)))
         at = end + record["SizeOfAlignPad"]
+        dump.function_tables.append(
+            FunctionTableFact(record, Span(record.span.end, start), Span(start, end), Span(end, at))
+        )
     return at

@@ -78,22 +78,31 @@ def read_counters(dump: Dump) -> None:
 
 def read_comment(dump: Dump) -> None:
     """Stream 11, or 10 where there is no 11: bare text with a NUL at its end (spec user-mode 3.2)."""
-    for name, encoding, width in (("CommentStreamW", "utf-16-le", 2), ("CommentStreamA", "latin-1", 1)):
+    for name, width in (("CommentStreamW", 2), ("CommentStreamA", 1)):
         stream = dump.streams.get(STREAM[name])
         if stream is None:
             continue
-        dump.comment = CommentFact(stream, _text(dump.source, stream, encoding, width))
+        dump.comment = CommentFact(stream, _text(dump.source, stream, width))
         settle(dump, stream.type)
         return
 
 
-def _text(source: ByteSource, stream: Stream, encoding: str, width: int) -> str | None:
+def _text(source: ByteSource, stream: Stream, width: int) -> str | None:
     data = source.read(stream.rva, stream.size)
     if len(data) % width:
         return None
     try:
-        text = data.decode(encoding)
+        text = data.decode("utf-16-le") if width == 2 else ansi_text(data)
     except UnicodeDecodeError:
         return None
     head, nul, tail = text.partition("\0")
     return head if nul and not tail else None
+
+
+def ansi_text(data: bytes) -> str:
+    """Text in code page 1252 as Windows reads it: the five bytes that the page leaves open are control characters."""
+    return "".join(_OPEN.get(byte) or bytes([byte]).decode("cp1252") for byte in data)
+
+
+_OPEN = {byte: chr(byte) for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+"""unicode.org bestfit1252.txt."""

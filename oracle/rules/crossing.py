@@ -7,6 +7,7 @@ from typing import Final
 
 from ..case import Case
 from ..decode import enumeration
+from ..entitle.flags import stack_of
 from ..model import Fault, Grade, Level, Source
 from ..readers.facts import ThreadFact
 from ..rule import Checks, bad, ok, rule
@@ -26,6 +27,11 @@ _FLAG_STREAMS: Final = {
 # TEB fields: NT_TIB.StackBase and Self, ClientId.UniqueThread, by pointer size.
 # Source: spec user-mode 2.5, checked on 31 TEBs (amd64) [O]; x86 from winternl.h _TEB and public definitions [R].
 _TEB: Final = {8: (0x08, 0x30, 0x48), 4: (0x04, 0x18, 0x24)}
+
+_LONGER_STACKS: Final = (
+    _TYPE["MiniDumpWithIndirectlyReferencedMemory"] | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
+)
+"""Flags by which the range that holds a stack may be longer than the stack."""
 
 _NO_TEB_UNLESS: Final = (
     _TYPE["MiniDumpWithProcessThreadData"]
@@ -65,6 +71,30 @@ def flags_and_streams(case: Case) -> Checks:
 
 
 @rule(
+    "XCUT-PATHS-001",
+    "With filtered paths no module's name has a directory",
+    Level.MUST,
+    Source("minidumpapiset.h MiniDumpFilterModulePaths; spec user-mode 2.4, 4 V47", Grade.DOCUMENTED),
+    needs=("header", "modules", "module.names"),
+    applies=lambda case: bool(case.dump.flags & _TYPE["MiniDumpFilterModulePaths"]),
+)
+def filtered_paths(case: Case) -> Checks:
+    """Directories tell who the user is and what is installed; the flag promises that they stay at home. No separator
+    and no drive, in the names of loaded and unloaded modules.
+    """
+    names = [(module.record.path, module.name) for module in case.dump.modules]
+    if "unloaded_modules.names" in case.dump.facts:
+        names += [(module.record.path, module.name) for module in case.dump.unloaded_modules]
+    for subject, name in names:
+        if name is None:
+            continue
+        if any(separator in name.text for separator in "\\/:"):
+            yield bad(f"name of {subject}", "a base name", repr(name.text), name.span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(f"name of {subject}")
+
+
+@rule(
     "XCUT-STACK-001",
     "Every thread's stack is a range of the memory list",
     Level.MUST,
@@ -75,10 +105,11 @@ def flags_and_streams(case: Case) -> Checks:
 )
 def stack_is_a_range(case: Case) -> Checks:
     """The stack's start, size and RVA are those of one range. With indirectly referenced memory a stack may have
-    become part of a longer range; then its RVA is 0 and it is found by address. LLDB sees no other stack.
+    become part of a longer range; then its RVA is 0 and it is found by address. LLDB sees no other stack. Private
+    memory, of which no sample is known, has the stacks in it too.
     """
     ranges = {(item.start, item.size, item.offset) for item in case.dump.memory}
-    indirect = case.dump.flags & _TYPE["MiniDumpWithIndirectlyReferencedMemory"]
+    indirect = case.dump.flags & _LONGER_STACKS
     spans = sorted((item.start, item.end) for item in case.dump.memory)
     for thread in case.dump.threads:
         subject = f"stack of thread {thread.id:#x}"
@@ -120,7 +151,16 @@ def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
     does.
     """
     truth = None if case.truth is None else case.truth.thread(thread.id)
-    return truth is not None and not truth.stack_limit <= sp < truth.stack_base
+    return truth is not None and (not truth.stack_limit <= sp < truth.stack_base or _cut_stack(case, thread))
+
+
+def _cut_stack(case: Case, thread: ThreadFact) -> bool:
+    """Whether the truth knows that a part of the thread's stack cannot be read."""
+    truth = None if case.truth is None else case.truth.thread(thread.id)
+    if case.truth is None or truth is None:
+        return False
+    start, end = stack_of(case.truth, truth)
+    return start < end and case.truth.read(start, end - start) is None
 
 
 @rule(
@@ -133,13 +173,15 @@ def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
 )
 def stack_pointer_inside(case: Case) -> Checks:
     """A debugger walks the stack from the stack pointer on; memory that does not hold it is somebody else's stack.
-    Not asked when the truth has the pointer outside the stack's own bounds.
+    Not asked when the truth has the pointer outside the stack's own bounds. An empty stack of x86 has one word, below
+    the pointer.
     """
+    beyond = 1 if case.dump.architecture == "x86" else 0
     for thread in case.dump.threads:
         if thread.context is None or thread.stack_size == 0 or _off_stack(case, thread, thread.context.sp):
             continue
         sp = thread.context.sp
-        if thread.stack_start <= sp < thread.stack_end:
+        if thread.stack_start <= sp < thread.stack_end + beyond:
             yield ok(f"thread {thread.id:#x}")
         else:
             expected = f"a stack pointer in {thread.stack_start:#x} to {thread.stack_end:#x}"
@@ -177,17 +219,19 @@ def stack_end_aligned(case: Case) -> Checks:
 )
 def teb_of_thread(case: Case) -> Checks:
     """Where the dump holds a TEB, its Self is its address, its ClientId the thread's id, its StackBase the stack's
-    end.
+    end. A triage filter may have zeroed them: an id is no pointer, and StackBase points behind what is captured.
     """
+    filtered = bool(case.dump.flags & _TYPE["MiniDumpFilterTriage"])
     pointer = 8 if case.dump.architecture == "amd64" else 4
     base_at, self_at, id_at = _TEB[pointer]
     for thread in case.dump.threads:
         teb = thread.record["Teb"]
         data = case.dump.read_memory(teb, id_at + pointer)
-        if data is None or thread.stack_size == 0:
+        if data is None or thread.stack_size == 0 or _cut_stack(case, thread):
             continue
         values = [int.from_bytes(data[at : at + pointer], "little") for at in (self_at, id_at, base_at)]
-        if values == [teb, thread.id, thread.stack_end]:
+        right = [teb, thread.id, thread.stack_end]
+        if all(value == due or (filtered and value == 0) for value, due in zip(values, right, strict=True)):
             yield ok(f"TEB of thread {thread.id:#x}")
             continue
         expected = f"Self {teb:#x}, thread id {thread.id:#x}, StackBase {thread.stack_end:#x}"

@@ -88,12 +88,16 @@ def captured_is_committed(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def ranges_start_with_regions(case: Case) -> Checks:
-    """udmp-parser looks each range's start up among the regions and refuses the dump when it is not there."""
+    """udmp-parser looks each range's start up among the regions and refuses the dump when it is not there. Behind
+    memory that was left out because it could not be read a range starts where it can.
+    """
+    losses = case.dump.flags & _TYPE["MiniDumpIgnoreInaccessibleMemory"]
     bases = {record["BaseAddress"] for record in case.dump.memory_infos}
     for item in case.dump.memory:
         if item.stream != 9:
             continue
-        if item.start in bases:
+        left_out = losses and not case.dump.covered(item.start - 1, item.start)
+        if item.start in bases or left_out:
             yield ok(f"memory {item.start:#x}")
         else:
             span = item.record.span_of("StartOfMemoryRange")

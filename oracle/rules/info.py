@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..case import Case
-from ..model import Fault, Grade, Level, Source
+from ..decode import decode, structure
+from ..model import Fault, Grade, Level, Source, Span
 from ..rule import Checks, bad, ok, rule
 from .threads import unpadded
+
+TOKEN_PARTS: Final = ("Type", "User", "Groups", "Pair3", "Privileges", "Statistics", "Pair6")
+_ELEMENT: Final = structure("TOKEN_INFO_ELEMENT").size
+_MAX_TRACES: Final = 32
+"""AVRF_MAX_TRACES, avrfsdk.h."""
 
 
 @rule(
@@ -124,12 +132,34 @@ def handle_infos(case: Case) -> Checks:
     Level.MUST,
     Source("minidumpapiset.h MINIDUMP_HANDLE_OPERATION_LIST; avrfsdk.h; spec user-mode 3.12, 4 V10", Grade.DOCUMENTED),
     needs=("stream.18",),
-    reports=("handle-operations",),
+    reports=("list.header.18", "list.size.18"),
 )
 def handle_operations(case: Case) -> Checks:
     """SizeOfHeader 16, SizeOfEntry 288, DataSize 16 + 288 n."""
     if "handle_operations" in case.dump.facts:
         yield ok("stream 18")
+
+
+@rule(
+    "MDMP-HANDLEOPERATION-002",
+    "Every handle operation is of a known kind, with at most 32 return addresses",
+    Level.MUST,
+    Source("avrfsdk.h eHANDLE_TRACE_OPERATIONS, AVRF_MAX_TRACES; spec user-mode 3.12", Grade.DOCUMENTED),
+    needs=("handle_operations",),
+    foreign_level=Level.SHOULD,
+)
+def handle_operation_kinds(case: Case) -> Checks:
+    """1 opens, 2 closes, 3 is a reference to a handle that is not open. A reader that trusts a larger Depth takes the
+    next operation for return addresses.
+    """
+    for record in case.dump.handle_operations:
+        kind, depth = record["OperationType"], record["BackTraceInformation.Depth"]
+        if kind in {1, 2, 3} and depth <= _MAX_TRACES:
+            yield ok(record.path)
+            continue
+        spans = (record.span_of("OperationType"), record.span_of("BackTraceInformation.Depth"))
+        expected = f"OperationType 1 to 3, Depth up to {_MAX_TRACES}"
+        yield bad(record.path, expected, f"OperationType {kind}, Depth {depth}", *spans)
 
 
 @rule(
@@ -144,6 +174,36 @@ def tokens(case: Case) -> Checks:
     """TokenListSize is DataSize; each element tells its own size, and they add up to the stream."""
     if "token" in case.dump.facts:
         yield ok("stream 19", max(1, len(case.dump.tokens)))
+
+
+@rule(
+    "MDMP-TOKEN-002",
+    "What a token's header locates lies inside the token, one thing behind the other",
+    Level.MUST,
+    Source("spec user-mode 3.15: the one real sample, by dbgeng 10.0.14321", Grade.OBSERVED),
+    needs=("token",),
+    applies=lambda case: 19 in case.dump.headers and case.dump.headers[19]["ElementHeaderSize"] >= _ELEMENT,
+    foreign_level=Level.SHOULD,
+)
+def token_parts(case: Case) -> Checks:
+    """Behind the 16 documented bytes stand pairs of offset and size, from the start of the element: type, user, groups,
+    privileges, statistics. A part that is not there has neither.
+    """
+    for token in case.dump.tokens:
+        element = decode(case.dump.source, token.span.start, "TOKEN_INFO_ELEMENT", token.path)
+        end = case.dump.headers[19]["ElementHeaderSize"]
+        parts = sorted((element[f"{name}.Offset"], element[f"{name}.Size"], name) for name in TOKEN_PARTS)
+        for offset, size, name in parts:
+            if offset == size == 0:
+                yield ok(f"{token.path}, {name}")
+                continue
+            if size and end <= offset and offset + size <= token["TokenSize"]:
+                yield ok(f"{token.path}, {name}")
+            else:
+                expected = f"bytes from {end} to {token['TokenSize']}, or offset 0 and size 0"
+                span = Span(element.span_of(f"{name}.Offset").start, element.span_of(f"{name}.Size").end)
+                yield bad(f"{token.path}, {name}", expected, f"{size} bytes at {offset}", span)
+            end = max(end, offset + size)
 
 
 @rule(

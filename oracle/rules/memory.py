@@ -137,10 +137,14 @@ def overlapping_bytes(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def merged_neighbours(case: Case) -> Checks:
-    """Readers look an address up in one range: a value that crosses from one into the next is not found by all."""
+    """Readers look an address up in one range: a value that crosses from one into the next is not found by all. A stack
+    may stay a range of its own, since a debugger looks for it as one.
+    """
+    stacks = {(thread.stack_start, thread.stack_end) for thread in case.dump.threads}
     ranges = sorted(_ranges(case, 5), key=lambda item: (item.start, item.end))
     for first, second in zip([None, *ranges], ranges, strict=False):
-        if first is not None and first.end == second.start:
+        alone = first is not None and ((first.start, first.end) in stacks or (second.start, second.end) in stacks)
+        if first is not None and first.end == second.start and not alone:
             expected = f"a start above {first.end:#x}, where another range ends"
             span = second.record.span_of("StartOfMemoryRange")
             yield bad(f"memory {second.start:#x}", expected, f"{second.start:#x}", span)

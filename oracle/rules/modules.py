@@ -203,19 +203,3 @@ def unloaded_names(case: Case) -> Checks:
     count = sum(module.name is not None for module in case.dump.unloaded_modules)
     if count:
         yield ok("names", count)
-
-
-@rule(
-    "MDMP-FUNCTIONTABLE-001",
-    "The function tables fill their stream",
-    Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_STREAM; spec user-mode 3.14, 4 V10", Grade.OBSERVED),
-    needs=("stream.13",),
-    reports=("function-tables",),
-)
-def function_tables(case: Case) -> Checks:
-    """Header sizes 24 and 32; per table a descriptor, the system's own one, the entries and a pad; at most 8 zero
-    bytes a table behind the last. Without the tables no stack with generated code can be walked.
-    """
-    if "function_tables" in case.dump.facts:
-        yield ok("function tables", max(1, len(case.dump.function_tables)))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator
-
 from ..case import Case
 from ..entitle.flags import Format, effective
-from ..entitle.user import Entitlement
+from ..entitle.user import Entitlement, outside
 from ..model import Fault, Grade, Level, Source, Span
 from ..readers.facts import MemoryRange
 from ..rule import Checks, bad, ok, rule
@@ -37,19 +34,6 @@ def _required(case: Case, clause: str) -> Checks:
         for start, end in holes:
             where = Span(start, end)
             yield bad(piece.subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
-
-
-def outside(union: list[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of ``[start, end)`` outside the sorted, disjoint ``union``."""
-    at, index = start, max(bisect_right(union, (start, 1 << 64)) - 1, 0)
-    while index < len(union) and union[index][0] < end:
-        low, high = union[index]
-        if low > at:
-            yield at, low
-        at = max(at, high)
-        index += 1
-    if at < end:
-        yield at, end
 
 
 @rule("PAGE-REQUIRED-001", "Every thread's stack is in the dump", Level.MUST, _SMALL, needs=("memory",), applies=asked)
@@ -124,6 +108,36 @@ def memory_by_flag(case: Case) -> Checks:
 
 
 @rule(
+    "PAGE-REQUIRED-006",
+    "The unwind information of every dynamic function is in a dump with function tables",
+    Level.MUST,
+    Source("spec user-mode 2.3, 3.14: 7876 of 7876 entries of 3 files", Grade.OBSERVED),
+    needs=("memory",),
+    applies=lambda case: asked(case) and 13 in case.dump.streams,
+)
+def unwind_information(case: Case) -> Checks:
+    """The table says where a function's unwind codes are, not what they are: without them the stack cannot be walked
+    through generated code. Four bytes and the codes, not rounded up.
+    """
+    yield from _required(case, "unwind info")
+
+
+@rule(
+    "PAGE-REQUIRED-007",
+    "Process parameters and environment are in a dump with process and thread data",
+    Level.SHOULD,
+    Source("spec user-mode 2.5: 4 real dumps", Grade.OBSERVED),
+    needs=("memory",),
+    applies=lambda case: asked(case) and case.entitlement.grant("process parameters") is not None,
+)
+def process_parameters(case: Case) -> Checks:
+    """RTL_USER_PROCESS_PARAMETERS, the strings that it names, and up to 0x2000 bytes of environment: the command line
+    is in no stream, only here.
+    """
+    yield from _required(case, "process parameters")
+
+
+@rule(
     "PAGE-FORBIDDEN-001",
     "No memory is in the dump that the request does not entitle it to",
     Level.MUST,
@@ -133,17 +147,22 @@ def memory_by_flag(case: Case) -> Checks:
 )
 def forbidden_memory(case: Case) -> Checks:
     """Whoever asks for a small dump trusts that the heap, with all its secrets, stays on the machine. Stacks and
-    windows are named to the byte, so a range rounded to pages is too much.
+    windows are named to the byte, so a range rounded to pages is too much. Unwind information comes with the function
+    tables that refer to it.
     """
     assert case.truth is not None
     entitlement = case.entitlement
+    without = frozenset[str]() if 13 in case.dump.streams else _OF_FUNCTION_TABLES
     for item in case.dump.memory:
-        yield from _forbidden(case.truth, entitlement, item)
+        yield from _forbidden(case.truth, entitlement, item, without)
 
 
-def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange) -> Checks:
+_OF_FUNCTION_TABLES = frozenset({"unwind info"})
+
+
+def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange, without: frozenset[str]) -> Checks:
     clean = True
-    for start, end in entitlement.ungranted(item.start, item.end):
+    for start, end in entitlement.ungranted(item.start, item.end, without):
         for address, data in truth.readable(start, end):
             clean = False
             subject = f"memory {address:#x}..{address + len(data):#x}"

@@ -6,8 +6,8 @@ from ..case import Case
 from ..model import Grade, Level, Source
 from ..rule import Checks, bad, ok, rule
 
-# minidumpapiset.h MiniDumpWithFullMemory
-_FULL_MEMORY = 0x2
+# minidumpapiset.h MiniDumpWithFullMemory, MiniDumpFilterMemory | MiniDumpFilterTriage: zeroed words cannot be run
+_FULL_MEMORY, _FILTERED = 0x2, 0x8 | 0x100000
 
 
 def _can_replay(case: Case) -> bool:
@@ -15,6 +15,7 @@ def _can_replay(case: Case) -> bool:
         case.replay is not None
         and case.dump.exception is not None
         and bool(case.dump.flags & _FULL_MEMORY)
+        and not case.dump.flags & _FILTERED
         and 9 in case.dump.streams
     )
 

@@ -41,7 +41,7 @@ def _known(case: Case) -> Iterator[tuple[HandleFact, HandleTruth, str]]:
 def handle_values(case: Case) -> Checks:
     """Every open handle and no closed one. Entries for unused values, all zero but the value, may stand among them."""
     assert case.truth is not None
-    held = [handle.value for handle in case.truth.handles]
+    held = {handle.value for handle in case.truth.handles}
     used = [fact.record for fact in case.dump.handles if fact.record["Handle"] in held or not _unused(fact.record)]
     yield from same_keys("handle", by_field(used, "Handle"), held, stream_span(case, 12))
 

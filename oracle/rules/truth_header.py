@@ -148,6 +148,28 @@ def customary_streams(case: Case) -> Checks:
         yield ok(name) if number in case.dump.streams else bad(name, "a stream", "none", fault=Fault.MISSING)
 
 
+@rule(
+    "TRUE-STREAM-004",
+    "What the target has besides is in a stream",
+    Level.SHOULD,
+    Source("spec user-mode 2.3, 2.4, 3.14, 3.15: streams without a flag of their own, seen in 4 files", Grade.OBSERVED),
+    needs=("directory",),
+    applies=asked,
+)
+def further_streams(case: Case) -> Checks:
+    """Dynamic function tables, handle operations with the handles, access tokens: where the target has them and the
+    request does not speak against it, real writers store them.
+    """
+    truth, entitlement = case.truth, case.entitlement
+    assert truth is not None
+    there = {13: truth.function_tables, 18: truth.handle_operations, 19: truth.tokens}
+    for number, has in there.items():
+        if not has or entitlement.stream(number)[0] is Duty.NEVER:
+            continue
+        name = stream_name(number)
+        yield ok(name) if number in case.dump.streams else bad(name, "a stream", "none", fault=Fault.MISSING)
+
+
 def _presence(case: Case, duty: Duty) -> Checks:
     """Each stream type that has ``duty`` is there (MUST), or is not (NEVER)."""
     entitlement = case.entitlement

@@ -7,11 +7,11 @@ from typing import Final
 
 from ..case import UserdumpCase
 from ..decode import Record
-from ..model import Fault, Grade, Level, Source
+from ..entitle.user import outside
+from ..model import Fault, Grade, Level, Source, Span
 from ..readers.userdump_facts import CapturedRegion
 from ..rule import Checks, bad, ok, own, userdump_rule
 from ..truth_model import PAGE, ExceptionTruth, ProcessTruth, RegionTruth
-from .pages import outside
 from .truth_fields import TRUTH, same, same_bytes, zero
 from .truth_userdump import truth_of
 from .userdump import MEANING
@@ -57,7 +57,8 @@ def all_memory(case: UserdumpCase) -> Checks:
         if not holes:
             yield ok(subject, count=_pages(start, end))
         for low, high in holes:
-            yield bad(subject, f"the bytes {low:#x}..{high:#x}", "not in the dump", fault=Fault.MISSING)
+            where = Span(low, high)
+            yield bad(subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
 
 
 @userdump_rule(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from struct import pack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -238,8 +240,17 @@ class Layout:
 
 
 def context_record(source: dict[str, Any]) -> bytes:
-    """winnt.h CONTEXT, amd64, 1232 bytes."""
+    """winnt.h CONTEXT: amd64 1232 bytes, x86 716, arm64 912."""
     value = {name: int(text, 16) for name, text in source["registers"].items()}
+    flags = source["context_flags"]
+    if "Eip" in value:
+        numbers = list(value.values())
+        head = pack("<7I", flags, *numbers[:6]) + bytes.fromhex(source["float_save"])
+        return head + pack("<16I", *numbers[6:]) + bytes.fromhex(source["fxsave"])
+    if "X0" in value:
+        numbers = list(value.values())
+        head = pack("<II33Q", flags, *numbers[:34]) + bytes.fromhex(source["v"])
+        return head + pack("<2I8I8Q2I2Q", *numbers[34:])
     names = REGISTERS
     head = bytes(0x30) + pack("<II", source["context_flags"], value["MxCsr"])
     head += pack("<6HI", *(value[name] for name in names[:7]))
@@ -248,7 +259,7 @@ def context_record(source: dict[str, Any]) -> bytes:
     return head + bytes.fromhex(source["fxsave"]) + bytes(0x4D0 - 0x300)
 
 
-def misc_info(truth: dict[str, Any]) -> bytes:
+def misc_info(truth: dict[str, Any], xstate: bytes = bytes(528)) -> bytes:
     system, process = truth["system"], truth["process"]
     data = pack("<II", 1364, 0x3F7)
     data += pack("<4I", process["process_id"], 1_700_000_000 - 5, 2, 1)
@@ -259,7 +270,7 @@ def misc_info(truth: dict[str, Any]) -> bytes:
     data += system["daylight_name"].encode("utf-16-le").ljust(64, b"\0") + bytes(20)
     data += system["build_string"].encode("utf-16-le").ljust(520, b"\0")
     data += "hand.amd64,1.0".encode("utf-16-le").ljust(80, b"\0")
-    return data + bytes(528) + pack("<I", process["cookie"])
+    return data + xstate + pack("<I", process["cookie"])
 
 
 def counters(truth: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -269,11 +280,34 @@ def counters(truth: dict[str, Any]) -> tuple[bytes, bytes]:
     return memory_info, pack("<HHI18Q", 2, 0xF, 77, *vm, *[0] * 5)
 
 
-def dump(truth: dict[str, Any], flags: int, comment: str | None) -> Layout:
+@dataclass(frozen=True)
+class More:
+    """What a small dump has besides, or otherwise."""
+
+    machine: tuple[int, bytes] = (9, pack("<QQQ", 0x123456789, 0x55, 0))
+    """ProcessorArchitecture and the processor union."""
+    below: int = 0
+    """How far under the stack pointer a stack begins."""
+    ranges: tuple[tuple[int, int], ...] = ()
+    """Memory behind that of every small dump."""
+    tails: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    """What follows the contexts: of the two threads, and of the exception."""
+    xstate: bytes = bytes(528)
+    """MiscInfo.XStateData."""
+    streams: Mapping[int, bytes | Callable[[Layout], bytes]] = field(default_factory=dict)
+    """By number; what needs a place in the file is made when the places in front of it are known."""
+    align: Mapping[int, int] = field(default_factory=dict)
+    """Zeros in front of a stream, so that it lies where it has to: remainder by 8."""
+
+
+def dump(truth: dict[str, Any], flags: int, comment: str | None, more: More = More()) -> Layout:
     """A minidump of the target with the streams of ``flags`` (MINIDUMP_TYPE)."""
     full = bool(flags & 2)
+    stacks = tuple((start - more.below, end) for start, end in SMALL_RANGES[:2])
+    small_ranges = stacks + SMALL_RANGES[2:] + more.ranges
     streams = [7, 15, 6, 3, 4, 21, 22, 24]
     streams += [11] if comment else []
+    streams += more.streams
     streams += [14, 12, 16, 17, 9] if full else [5]
     out = Layout()
     out.add("header", pack("<4sIIIIIQ", b"MDMP", 0xA793, len(streams), 32, 0, 1_700_000_000, flags))
@@ -287,25 +321,26 @@ def dump(truth: dict[str, Any], flags: int, comment: str | None) -> Layout:
     names = [out.string(f"module name {index}", module["name"]) for index, module in enumerate(truth["modules"])]
     code_view = out.add("code view 0", CODE_VIEW)
     contexts = [
-        out.add(f"context {index}", context_record(item["context"])) for index, item in enumerate(truth["threads"])
+        out.add(f"context {index}", context_record(item["context"]) + tail)
+        for index, (item, tail) in enumerate(zip(truth["threads"], more.tails, strict=False))
     ]
-    exception_context = out.add("exception context", context_record(truth["exception"]["context"]))
+    context_size = len(context_record(truth["threads"][0]["context"]) + more.tails[0])
+    exception_record = context_record(truth["exception"]["context"]) + more.tails[2]
+    exception_context = out.add("exception context", exception_record)
     thread_name = out.string("thread name 0", "main")
     stream(
         7,
-        pack("<HHHBBIIIIIHH", 9, 6, 24067, 4, 1, 10, 0, 19045, 2, rva, 256, 0) + pack("<QQQ", 0x123456789, 0x55, 0),
+        pack("<HHHBBIIIIIHH", more.machine[0], 6, 24067, 4, 1, 10, 0, 19045, 2, rva, 256, 0) + more.machine[1],
     )
-    stream(15, misc_info(truth))
-    stream(
-        6,
-        pack("<IIIIQQII15QII", MAIN, 0, 0xC0000005, 0, 0, 0x401200, 2, 0, 1, 0x10, *[0] * 13, 1232, exception_context),
-    )
-    stacks = ((MAIN, 0x13F00, 0x100), (WORKER, 0x21E00, 0x200))
+    stream(15, misc_info(truth, more.xstate))
+    raised = (MAIN, 0, 0xC0000005, 0, 0, 0x401200, 2, 0, 1, 0x10, *[0] * 13)
+    stream(6, pack("<IIIIQQII15QII", *raised, len(exception_record), exception_context))
     threads = pack("<I", 2)
     stack_fixups = []
-    for (number, start, size), place in zip(stacks, contexts, strict=True):
+    for number, (start, end), place in zip((MAIN, WORKER), stacks, contexts, strict=True):
+        size = end - start
         stack_fixups.append(len(out.data) + len(threads) + 0x24)
-        threads += pack("<IIIiQQIIII", number, 1, 32, -2, 0x30000 + number, start, size, 0, 1232, place)
+        threads += pack("<IIIiQQIIII", number, 1, 32, -2, 0x30000 + number, start, size, 0, context_size, place)
     stream(3, threads)
     modules = pack("<I", 2)
     modules += pack("<QIIII", 0x400000, 0x3000, 0x1234, 0x5678, names[0]) + pack("<13I", *VERSION)
@@ -318,18 +353,22 @@ def dump(truth: dict[str, Any], flags: int, comment: str | None) -> Layout:
     stream(24, pack("<IIQ", 1, MAIN, thread_name))
     if comment:
         stream(11, comment.encode("utf-16-le") + b"\0\0")
+    for number, data in more.streams.items():
+        if number in more.align:
+            out.add(f"pad {number}", bytes((more.align[number] - len(out.data)) % 8))
+        stream(number, data if isinstance(data, bytes) else data(out))
     if full:
         full_streams(out, truth, stream)
     else:
-        ranges = pack("<I", len(SMALL_RANGES))
-        place = len(out.data) + 4 + 16 * len(SMALL_RANGES)
-        for index, (start, end) in enumerate(SMALL_RANGES):
+        ranges = pack("<I", len(small_ranges))
+        place = len(out.data) + 4 + 16 * len(small_ranges)
+        for index, (start, end) in enumerate(small_ranges):
             ranges += pack("<QII", start, end - start, place)
             if index < 2:
                 out.data[stack_fixups[index] : stack_fixups[index] + 4] = pack("<I", place)
             place += end - start
         stream(5, ranges)
-        for start, end in SMALL_RANGES:
+        for start, end in small_ranges:
             out.add(f"memory {start:#x}", memory(start, end))
     for index, number in enumerate(streams):
         out.data[32 + 12 * index : 44 + 12 * index] = pack("<III", number, *body[number])
@@ -377,7 +416,9 @@ class HandMade:
     request: RequestTruth
 
 
-def request(qualifier: int, flags: int, comment: str | None) -> RequestTruth:
+def request(
+    qualifier: int, flags: int, comment: str | None, user_streams: tuple[dict[str, Any], ...] = ()
+) -> RequestTruth:
     return parse_request(
         {
             "format": "dumptruth-request",
@@ -389,8 +430,18 @@ def request(qualifier: int, flags: int, comment: str | None) -> RequestTruth:
             "comment": comment,
             "profile": "modern",
             "file": "a.dmp",
+            "user_streams": list(user_streams),
         }
     )
+
+
+@pytest.fixture(scope="session")
+def workbench() -> SimpleNamespace:
+    """What dumps are laid out with, for tests that make further ones."""
+    return SimpleNamespace(
+        dump=dump, More=More, HandMade=HandMade, request=request, memory=memory, TRUTH=TRUTH, MEMORY=MEMORY, MAIN=MAIN,
+        WORKER=WORKER, parse_truth=parse_truth,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

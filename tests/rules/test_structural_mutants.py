@@ -44,6 +44,7 @@ def row(index: int, at: int = 0) -> int:
 # dump, what is put where: (piece, offset in it, bytes), rules that fail then
 MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "other version": ("small", (("header", 4, b"\0\0"),), {"MDMP-HEADER-002"}),
+    "paths where they are filtered": ("small", (("header", 0x18, b"\x80"),), {"XCUT-PATHS-001"}),
     "checksum": ("small", (("header", 0x10, b"\1"),), {"MDMP-HEADER-003"}),
     "flag above 32 bits": ("small", (("header", 0x1C, b"\1"),), {"MDMP-HEADER-004"}),
     "flags of full memory": ("small", (("header", 0x18, b"\2"),), {"XCUT-FLAGS-001"}),
@@ -183,10 +184,18 @@ ELSEWHERE = {
     "MDMP-MEMORY64-003",
     "MDMP-EXCEPTION-006",
     "MDMP-FUNCTIONTABLE-001",
+    "MDMP-FUNCTIONTABLE-002",
+    "MDMP-FUNCTIONTABLE-003",
     "MDMP-HANDLEOPERATION-001",
+    "MDMP-HANDLEOPERATION-002",
+    "MDMP-MISC-004",
     "MDMP-TOKEN-001",
+    "MDMP-TOKEN-002",
+    "MDMP-XSTATE-001",
+    "MDMP-XSTATE-002",
+    "MDMP-XSTATE-003",
 }
-"""Rules whose faults test_structural_streams.py makes."""
+"""Rules whose faults test_structural_streams.py and test_extended_mutants.py make."""
 
 
 def patched(made: Any, patches: Patches) -> bytes:

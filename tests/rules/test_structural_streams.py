@@ -57,11 +57,14 @@ def test_bytes_that_nothing_refers_to_are_a_finding_and_padding_is_not() -> None
     assert judge(minidump([], tail=bytes(17)))[1] == {"MDMP-LAYOUT-002"}
 
 
-# Stream 13: one table of one 12-byte entry, an 8-byte native descriptor, 4 spare zero bytes behind.
+# Stream 13, at a multiple of 8: one table of one 12-byte entry and an 8-byte native descriptor; of the 8 bytes of
+# padding 4 behind the entry, 4 spare.
 TABLE = pack("<QQQII", 0x1000, 0x2000, 0x1000, 1, 4) + bytes(8) + b"\x11" * 12 + bytes(4)
-FUNCTION_TABLES = pack("<6I", 24, 32, 8, 12, 1, 4) + bytes(4) + TABLE
+FUNCTION_TABLES = pack("<6I", 24, 32, 8, 12, 1, 0) + TABLE + bytes(4)
+PADDED_HEADER = pack("<6I", 24, 32, 8, 12, 1, 4) + bytes(4) + TABLE
+DIRTY_PAD = FUNCTION_TABLES[:-8] + b"\1" + bytes(7)
 # Stream 18: one operation. Stream 19: one token of 24 bytes with a header of 16.
-OPERATIONS = pack("<IIII", 16, 288, 1, 0) + bytes(288)
+OPERATIONS = pack("<IIII", 16, 288, 1, 0) + pack("<QIIII", 4, 1, 1, 2, 0) + bytes(264)
 TOKENS = pack("<IIII", 40, 1, 16, 16) + pack("<IIQ", 24, 0x1234, 0) + bytes(8)
 
 
@@ -69,12 +72,17 @@ TOKENS = pack("<IIII", 40, 1, 16, 16) + pack("<IIQ", 24, 0x1234, 0) + bytes(8)
     ("number", "good", "bad", "rule"),
     [
         (13, FUNCTION_TABLES, pack("<I", 20) + FUNCTION_TABLES[4:], "MDMP-FUNCTIONTABLE-001"),
-        (13, FUNCTION_TABLES + bytes(8), FUNCTION_TABLES + bytes(12), "MDMP-FUNCTIONTABLE-001"),
-        (13, FUNCTION_TABLES, FUNCTION_TABLES + b"\1\0\0\0", "MDMP-FUNCTIONTABLE-001"),
+        (13, FUNCTION_TABLES, FUNCTION_TABLES + bytes(8), "MDMP-FUNCTIONTABLE-001"),
+        (13, FUNCTION_TABLES, FUNCTION_TABLES[:-4] + b"\1\0\0\0", "MDMP-FUNCTIONTABLE-001"),
         (13, FUNCTION_TABLES, FUNCTION_TABLES[:-8], "MDMP-FUNCTIONTABLE-001"),
+        (13, FUNCTION_TABLES, PADDED_HEADER, "MDMP-FUNCTIONTABLE-002"),
+        (13, FUNCTION_TABLES, DIRTY_PAD, "MDMP-FUNCTIONTABLE-002"),
+        (13, FUNCTION_TABLES, FUNCTION_TABLES[:-4], "MDMP-FUNCTIONTABLE-003"),
         (13, FUNCTION_TABLES, FUNCTION_TABLES[:16] + b"\xff" * 4 + FUNCTION_TABLES[20:], "MDMP-FUNCTIONTABLE-001"),
         (18, OPERATIONS, OPERATIONS[:-8], "MDMP-HANDLEOPERATION-001"),
         (18, OPERATIONS, pack("<IIII", 16, 280, 1, 0) + OPERATIONS[16:], "MDMP-HANDLEOPERATION-001"),
+        (18, OPERATIONS, OPERATIONS[:32] + pack("<II", 0, 0) + OPERATIONS[40:], "MDMP-HANDLEOPERATION-002"),
+        (18, OPERATIONS, OPERATIONS[:40] + pack("<I", 33) + OPERATIONS[44:], "MDMP-HANDLEOPERATION-002"),
         (19, TOKENS, pack("<I", 36) + TOKENS[4:], "MDMP-TOKEN-001"),
         (19, TOKENS, TOKENS[:16] + pack("<I", 16) + TOKENS[20:], "MDMP-TOKEN-001"),
         (19, TOKENS, TOKENS[:16] + pack("<I", 0) + TOKENS[20:], "MDMP-TOKEN-001"),

@@ -1,0 +1,95 @@
+"""What follows a CONTEXT that has extended state: CONTEXT_EX, and an XSAVE area without its legacy part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..decode import Record, decode, structure
+from ..model import Span
+from ..source import ByteSource
+from .facts import ContextFact
+
+LEGACY_AREA: Final = 512
+"""Bytes of an XSAVE area that the chunk in a dump lacks: the CONTEXT itself has them (spec user-mode 3.11)."""
+FIRST_COMPONENT: Final = 2
+COMPACTED: Final = 1 << 63
+"""winnt.h XSTATE_COMPACTION_ENABLE_MASK, in CompactionMask and in EnabledFeatures."""
+_LEGACY_COMPONENTS: Final = 3
+# Intel SDM volume 1, table 13-2 and CPUID leaf 0xD: components whose place in a compacted area is 64-byte aligned
+_ALIGNED: Final = frozenset({17, 18})
+
+
+@dataclass(frozen=True, slots=True)
+class XStateFact:
+    """A chunk of extended state whose bytes lie inside its context."""
+
+    ex: Record
+    """CONTEXT_EX."""
+    chunk: Span
+    header: Record
+    """XSAVE_AREA_HEADER."""
+
+    @property
+    def compacted(self) -> bool:
+        return bool(self.header["CompactionMask"] & COMPACTED)
+
+    @property
+    def present(self) -> int:
+        """The components of the chunk that are not in their initial state, as a mask."""
+        return self.header["Mask"] & ~(COMPACTED | _LEGACY_COMPONENTS)
+
+    def place(self, component: int, features: Mapping[int, tuple[int, int]]) -> Span | None:
+        """Where in the file a component is; ``features`` are offset (standard format) and size by component. None for
+        one that the area has no room for, or where a size is not known.
+        """
+        if component not in features:
+            return None
+        if not self.compacted:
+            at = features[component][0] - LEGACY_AREA
+        else:
+            if not self.header["CompactionMask"] >> component & 1:
+                return None
+            at = self.header.structure.size
+            for before in range(FIRST_COMPONENT, component + 1):
+                if not self.header["CompactionMask"] >> before & 1:
+                    continue
+                if before in _ALIGNED:
+                    at = (at + 63) & ~63
+                if before == component:
+                    break
+                if before not in features:
+                    return None
+                at += features[before][1]
+        start = self.chunk.start + at
+        end = start + features[component][1]
+        inside = at >= self.header.structure.size and end <= self.chunk.end
+        return Span(start, end) if inside else None
+
+
+def context_ex(source: ByteSource, context: ContextFact) -> Record | None:
+    """The CONTEXT_EX behind a context; None where the record has no room for one."""
+    if len(context.extension) < structure("CONTEXT_EX").size:
+        return None
+    return decode(source, context.extension.start, "CONTEXT_EX", f"CONTEXT_EX of {context.record.path}")
+
+
+def read_xstate(source: ByteSource, context: ContextFact) -> XStateFact | None:
+    """The extended state of a context; None where there is none, or where it does not lie inside the context."""
+    ex = context_ex(source, context)
+    if ex is None:
+        return None
+    start = ex.span.start + ex["XState.Offset"]
+    chunk = Span(start, start + ex["XState.Length"])
+    size = structure("XSAVE_AREA_HEADER").size
+    if start < ex.span.end or chunk.end > context.span.end or len(chunk) < size:
+        return None
+    return XStateFact(ex, chunk, decode(source, start, "XSAVE_AREA_HEADER", f"XSAVE header of {context.record.path}"))
+
+
+def features_of(misc_info: Record) -> dict[int, tuple[int, int]]:
+    """Offset and size of each component that XStateData describes."""
+    values = misc_info.array("XStateData.Features")
+    pairs = zip(values[::2], values[1::2], strict=True)
+    return {component: (offset, size) for component, (offset, size) in enumerate(pairs) if size}
