@@ -12,6 +12,7 @@ from enum import StrEnum
 from ..model import Span
 from ..readers.facts import Dump, StringFact
 from ..readers.reading import Claim, Owner, Reading
+from ..readers.userdump_facts import UserDump
 
 
 class Part(StrEnum):
@@ -105,6 +106,9 @@ _TABLES = frozenset({"header", "directory", "bitmap header", "bitmap", "RDMP hea
 def _parts(dump: Reading) -> dict[Span, Part]:
     """What the claims are that own facts."""
     parts = {claim.span: Part.HEADER for claim in dump.claims if claim.label in _TABLES}
+    if isinstance(dump, UserDump):
+        parts |= {context.span: Part.CONTEXT for context in dump.contexts}
+        return parts | {module.name: Part.STRING for module in dump.modules}
     if not isinstance(dump, Dump):
         return parts
     parts |= {stream.span: Part.STREAM for stream in (*dump.streams.values(), *dump.duplicates)}

@@ -6,11 +6,8 @@ report say the same in words, but only the first few of them.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
@@ -20,6 +17,7 @@ from ..entitle.flags import Format, effective
 from ..entitle.flags import refusal as user_refusal
 from ..entitle.kernel import entitlement_of, kind_of
 from ..entitle.kernel import refusal as kernel_refusal
+from ..model import Fault, Finding
 from ..page_compare import differing_pages, nonzero_pages
 from ..readers.facts import Dump
 from ..readers.kernel_dump import KernelDump
@@ -27,103 +25,65 @@ from ..readers.lookup import Lookup
 from ..readers.reading import Reading
 from ..readers.userdump_facts import UserDump
 from ..truth import KernelTruth, ProcessTruth, RequestTruth, Truth
+from .memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
 
-PAGE: Final = 0x1000
 MAX_RUNS: Final = 200_000
 """Runs of captured pages or ranges that are looked at, a ceiling for hostile files; ``MemoryMap.complete`` tells."""
 
 
-class State(StrEnum):
-    """What a stretch of the target's memory is in the dump."""
-
-    WRONG = "wrong"
-    """There, with other bytes than the target's."""
-    MISSING = "missing"
-    """Not there, though the request requires it, or the dump itself names it."""
-    FORBIDDEN = "forbidden"
-    """There, though the request does not entitle the dump to it."""
-    REQUIRED = "required"
-    """There, as the request requires."""
-    ALLOWED = "allowed"
-    """There; it may be."""
-    PRESENT = "present"
-    """There; no truth says whether it should be."""
-    ABSENT = "left out"
-    """The target has it, the dump rightly does not."""
-
-    @property
-    def faulty(self) -> bool:
-        return self in (State.WRONG, State.MISSING, State.FORBIDDEN)
-
-    @property
-    def there(self) -> bool:
-        """The dump holds bytes for it."""
-        return self not in (State.MISSING, State.ABSENT)
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryRegion:
-    """``[start, end)`` of the target's memory, in bytes."""
-
-    start: int
-    end: int
-    state: State
-    why: str
-    """The clause that grants or forbids it; empty without truth."""
-    offset: int | None
-    """Where in the file its first byte is; None for what is not there."""
-
-    @property
-    def size(self) -> int:
-        return self.end - self.start
-
-
-class Landmark(NamedTuple):
-    """Something with a name in the target's memory, as the dump tells."""
-
-    start: int
-    end: int
-    name: str
-
-
-@dataclass(frozen=True)
-class MemoryMap:
-    space: str
-    """``virtual`` or ``physical``."""
-    regions: tuple[MemoryRegion, ...]
-    """Ascending, disjoint; what the target does not have is in none."""
-    landmarks: tuple[Landmark, ...]
-    """Ascending; they may overlap."""
-    judged: bool
-    """Whether a truth and a request said what belongs into the dump."""
-    complete: bool = True
-    """False when the file holds more runs than are looked at."""
-
-    def total(self, state: State) -> int:
-        """Bytes in that state."""
-        return sum(region.size for region in self.regions if region.state is state)
-
-    @cached_property
-    def _in_file(self) -> list[tuple[int, MemoryRegion]]:
-        """The regions that are there, by file offset."""
-        return sorted(
-            ((region.offset, region) for region in self.regions if region.offset is not None), key=lambda item: item[0]
-        )
-
-    def at_offset(self, offset: int) -> int | None:
-        """The address whose byte is at ``offset`` of the file; None for a byte that is none of the target's."""
-        index = bisect_right(self._in_file, offset, key=lambda item: item[0]) - 1
-        if index < 0:
-            return None
-        start, region = self._in_file[index]
-        return region.start + offset - start if offset < start + region.size else None
-
-
-def memory_map(dump: Reading, truth: Truth | None = None, request: RequestTruth | None = None) -> MemoryMap:
+def memory_map(
+    dump: Reading,
+    truth: Truth | None = None,
+    request: RequestTruth | None = None,
+    findings: Iterable[Finding] = (),
+) -> MemoryMap:
     """The map of ``dump``; judged where truth and request are given and the request makes a dump of that kind.
 
-    A dump whose memory no reader knows gives a map without regions.
+    ``findings`` of the same dump: what they call missing or forbidden is so on the map, too, where a rule asks for more
+    than the clauses do. A dump whose memory no reader knows gives a map without regions.
     """
+    found = _map(dump, truth, request)
+    noted = _noted(findings, found)
+    return replace(found, regions=tuple(_overlaid(found.regions, noted))) if noted else found
+
+
+def _noted(findings: Iterable[Finding], found: MemoryMap) -> list[_Layer]:
+    """Memory that a finding calls missing or forbidden."""
+    noted: list[tuple[int, int, State]] = []
+    for finding in findings:
+        if finding.fault is Fault.MISSING:
+            noted += [(part.start, part.end, State.MISSING) for part in finding.memory]
+        elif finding.fault is Fault.FORBIDDEN:
+            noted += [(*part, State.FORBIDDEN) for span in finding.spans for part in found.at_span(span)]
+    layer: list[_Layer] = []
+    top = 0
+    for start, end, state in sorted(noted):
+        if end > max(start, top):
+            layer.append(_Layer(max(start, top), end, state))
+            top = end
+    return layer
+
+
+def _overlaid(regions: Sequence[MemoryRegion], noted: list[_Layer]) -> Iterator[MemoryRegion]:
+    layer = [_Layer(region.start, region.end, region) for region in regions]
+
+    def cut() -> Iterator[MemoryRegion]:
+        for start, end, (held, noting) in _cut([layer, noted]):
+            if held is None:
+                continue
+            region = held.value
+            assert isinstance(region, MemoryRegion)
+            state = region.state
+            # A finding says so of the memory that is there, or of that which is not.
+            if noting is not None and isinstance(noting.value, State) and noting.value.there == state.there:
+                state = state if state.faulty else noting.value
+            offset = None if region.offset is None else region.offset + start - region.start
+            yield MemoryRegion(start, end, state, region.why, offset)
+
+    return _joined(cut())
+
+
+def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> MemoryMap:
     if isinstance(dump, KernelDump) and dump.paged:
         return _physical(dump, truth if isinstance(truth, KernelTruth) else None, request)
     if isinstance(dump, UserDump):
@@ -139,7 +99,10 @@ def memory_map(dump: Reading, truth: Truth | None = None, request: RequestTruth 
         return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True, complete)
     if process is not None and request is not None and isinstance(dump, Dump) and not user_refusal(process, request):
         return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True, complete)
-    regions = (_named(item.start, item.end, item) for item in held)
+    if isinstance(dump, KernelDump) and isinstance(truth, KernelTruth):
+        regions = _compared(dump, truth, held)
+    else:
+        regions = (_named(item.start, item.end, item) for item in held)
     return MemoryMap("virtual", tuple(regions), landmarks, False, complete)
 
 
@@ -274,6 +237,9 @@ def _landmarks(dump: Reading) -> Iterator[Landmark]:
             if thread.record["Teb"]:
                 yield Landmark(thread.record["Teb"], thread.record["Teb"] + 1, f"TEB of thread {thread.id:#x}")
         yield Landmark(0x7FFE0000, 0x7FFE1000, "KUSER_SHARED_DATA")  # ntddk.h: its fixed user-mode address
+    elif isinstance(dump, UserDump):
+        for crashed in dump.modules:
+            yield Landmark(crashed.base, crashed.end, crashed.text.decode("latin-1").rpartition("\\")[2] or "a module")
     elif isinstance(dump, KernelDump) and dump.triage is not None and dump.header is not None:
         for driver, record in enumerate(dump.modules):
             string = dump.triage.strings.get(record.record["DriverNameOffset"])
@@ -321,6 +287,19 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
     return MemoryMap("physical", tuple(_joined(regions())), tuple(landmarks), True, complete)
 
 
+def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
+    """A small dump: which memory it must hold is no matter of addresses; that its bytes are the target's is."""
+    wrong = []
+    for item in held:
+        for start in range(item.start, item.end, PAGE):
+            end = min(start + PAGE, item.end)
+            if truth.read(start, end - start) != dump.source.read(_offset(item, start), end - start):
+                wrong.append(_Layer(start, end, None))
+    for start, end, (there, bad) in _cut([held, wrong]):
+        if there is not None:
+            yield MemoryRegion(start, end, State.PRESENT if bad is None else State.WRONG, "", _offset(there, start))
+
+
 def _named(start: int, end: int, there: _Layer | None) -> MemoryRegion:
     """Pages of which nobody says whether they belong into the dump: it names them all."""
     if there is None:
@@ -342,11 +321,3 @@ def _wrong_pages(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> li
                 )
                 found += [_Layer((pfn + index) * PAGE, (pfn + index + 1) * PAGE, None) for index in pages_at]
     return sorted(found)
-
-
-def landmarks_in(landmarks: Sequence[Landmark], start: int, end: int) -> list[str]:
-    """The names of what lies in ``[start, end)``, in order, each once."""
-    stop = bisect_right(landmarks, start, key=lambda mark: mark.start)
-    while stop < len(landmarks) and landmarks[stop].start < end:
-        stop += 1
-    return list(dict.fromkeys(mark.name for mark in landmarks[:stop] if mark.end > start))

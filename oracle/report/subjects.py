@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..model import Finding, Report
 from ..readers.cab import read_cabinet
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
 from ..readers.kernel import read_kernel
@@ -39,3 +40,8 @@ def subjects(source: ByteSource) -> list[Subject]:
         if member.source is not None and inside in _READERS:
             found.append(Subject(member.name, _READERS[inside](member.source)))
     return found
+
+
+def findings_inside(report: Report, subject: Subject) -> list[Finding]:
+    """The findings whose spans are offsets in ``subject``."""
+    return [finding for result in report.results if result.inside == subject.inside for finding in result.findings]

@@ -9,7 +9,7 @@ from dumptruth.fixtures.reporting.windows import AROUND, MAX_SPAN, ROW, window
 from dumptruth.fixtures.reporting.words import address_text, number_text, size_text
 from dumptruth.oracle import ByteSource, Span
 from dumptruth.oracle.report.file_regions import FileRegion, Part
-from dumptruth.oracle.report.memory_map import PAGE, Landmark, MemoryMap, MemoryRegion, State
+from dumptruth.oracle.report.memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
 from hypothesis import given
 from hypothesis import strategies as st
 

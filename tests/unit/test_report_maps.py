@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, pristine
 from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
-from dumptruth.oracle import ByteSource, Dump, KernelDump, Span, read_kernel, read_minidump
+from dumptruth.oracle import ByteSource, Dump, KernelDump, Span, check, read_kernel, read_minidump
 from dumptruth.oracle.readers.reading import Claim, Owner
 from dumptruth.oracle.readers.userdump_facts import UserDump
 from dumptruth.oracle.report.file_regions import FileRegion, Part, file_regions
-from dumptruth.oracle.report.memory_map import MemoryMap, State, landmarks_in, memory_map
-from dumptruth.oracle.report.subjects import Subject, subjects
+from dumptruth.oracle.report.memory_map import memory_map
+from dumptruth.oracle.report.memory_model import MemoryMap, State, landmarks_in
+from dumptruth.oracle.report.subjects import Subject, findings_inside, subjects
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,10 +40,12 @@ def inner(data: bytes) -> Subject:
 def map_of(vector: Vector, spoilt: bytes | Spoilt | None = None) -> MemoryMap:
     made = case_of(vector)
     fault = spoilt if isinstance(spoilt, Spoilt) else Spoilt(made.data if spoilt is None else spoilt)
-    dump = inner(fault.data).reading
+    subject = inner(fault.data)
     if vector.foreign:
-        return memory_map(dump)
-    return memory_map(dump, fault.truth or made.truth, fault.asked or made.asked)
+        return memory_map(subject.reading)
+    judged = fault.truth or made.truth, fault.asked or made.asked
+    report = check(ByteSource(fault.data), *judged)
+    return memory_map(subject.reading, *judged, findings_inside(report, subject))
 
 
 @given(
