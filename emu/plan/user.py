@@ -94,8 +94,8 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
     ),
     StreamRow(
         _S.FunctionTableStream,
-        "there are dynamic function tables",
-        there_is=lambda snapshot: snapshot.function_tables,
+        "there are dynamic function tables",  # of other architectures the format's entries are not known
+        there_is=lambda snapshot: snapshot.system.architecture == "amd64" and snapshot.function_tables,
     ),
     StreamRow(_S.MemoryListStream, "the memory that was asked for", without=_T.MiniDumpWithFullMemory),
     StreamRow(_S.Memory64ListStream, "asked for: FULL_MEMORY", with_=_T.MiniDumpWithFullMemory),

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..constants import (
-    CONTEXT_AMD64_ALL,
     MEM_RESERVE,
     NORMAL_PRIORITY_CLASS,
     PAGE_GUARD,
@@ -37,7 +36,6 @@ from .model import (
     VmCounters,
     X86CpuInformation,
 )
-from .processor_state import AMD64_REGISTERS
 from .synthetic_contexts import synthetic_context
 from .synthetic_forms import FORMS, Form
 from .synthetic_image import IMAGE_STRIDE, TEXT, image_pages, synthetic_module
@@ -58,18 +56,8 @@ def amd64_context(**registers: int) -> Context:
 
     Raises ValueError for a register that CONTEXT does not have.
     """
-    fresh = {
-        "SegCs": 0x33, "SegDs": 0x2B, "SegEs": 0x2B, "SegFs": 0x53, "SegGs": 0x2B, "SegSs": 0x2B, "EFlags": 0x246,
-        "MxCsr": 0x1F80,
-    }  # fmt: skip
-    unknown = registers.keys() - set(AMD64_REGISTERS)
-    if unknown:
-        raise ValueError(f"amd64 CONTEXT has no register {', '.join(sorted(unknown))}")
-    values = {**fresh, **registers}
-    fxsave = bytearray(512)
-    struct.pack_into("<H", fxsave, 0, 0x27F)  # ControlWord
-    struct.pack_into("<II", fxsave, 24, values["MxCsr"], 0xFFFF)  # MxCsr, MxCsr_Mask
-    return Context(tuple((name, values.get(name, 0)) for name in AMD64_REGISTERS), bytes(fxsave), CONTEXT_AMD64_ALL)
+    stack, instruction = registers.pop("Rsp", 0), registers.pop("Rip", 0)
+    return synthetic_context("amd64", stack_pointer=stack, instruction_pointer=instruction, xstate=None, **registers)
 
 
 def synthetic_system(architecture: str = "amd64", **changes: object) -> SystemInformation:

@@ -31,14 +31,20 @@ def synthetic_context(
     xstate: tuple[tuple[int, bytes], ...] | None = None,
     **registers: int,
 ) -> Context:
-    """A full context of the architecture; ``registers`` by CONTEXT's names. ``xstate``: as in ``Context``."""
+    """A full context of the architecture; ``registers`` by CONTEXT's names. ``xstate``: as in ``Context``.
+
+    Raises ValueError for a register that CONTEXT does not have.
+    """
     stack, instruction = _POINTERS[architecture]
+    unknown = registers.keys() - set(REGISTERS[architecture])
+    if unknown:
+        raise ValueError(f"{architecture} CONTEXT has no register {', '.join(sorted(unknown))}")
     values = {**_FRESH[architecture], stack: stack_pointer, instruction: instruction_pointer, **registers}
     named = tuple((name, values.get(name, 0)) for name in REGISTERS[architecture])
     if architecture == "arm64":
         return Context(named, b"", _ALL[architecture], None, v=bytes(range(16)) * (_VECTORS_SIZE // 16))
     fxsave = bytearray(512)
     struct.pack_into("<H", fxsave, 0, 0x27F)  # ControlWord
-    struct.pack_into("<II", fxsave, 24, 0x1F80, 0xFFFF)  # MxCsr, MxCsr_Mask
+    struct.pack_into("<II", fxsave, 24, values.get("MxCsr", 0x1F80), 0xFFFF)  # MxCsr, MxCsr_Mask
     float_save = struct.pack("<I", 0x27F).ljust(_FLOATING_SAVE_AREA_SIZE, b"\0") if architecture == "x86" else b""
     return Context(named, bytes(fxsave), _ALL[architecture], xstate, float_save)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 
 import pytest
 from dumptruth.emu.snapshot.synthetic import amd64_context
-from dumptruth.emu.writer import structs
+from dumptruth.emu.writer import context_structs, structs, system_structs
+from dumptruth.emu.writer.contexts import add_context
 from dumptruth.emu.writer.encode import add_string, add_struct, fields_of, utf16_array
 from dumptruth.emu.writer.layout import Label, Layout, LayoutError, LayoutOverflow, Section
 from dumptruth.emu.writer.sinks import BytesSink
-from dumptruth.emu.writer.thread_streams import add_context
 
 SIZES = {  # spec user-mode 3.0, typed off
     "MINIDUMP_HEADER": 32, "MINIDUMP_DIRECTORY": 12, "MINIDUMP_LOCATION_DESCRIPTOR": 8,
@@ -25,12 +26,17 @@ SIZES = {  # spec user-mode 3.0, typed off
     "MINIDUMP_SYSTEM_MEMORY_INFO_1": 492, "MINIDUMP_SYSTEM_BASIC_INFORMATION": 52,
     "MINIDUMP_SYSTEM_FILECACHE_INFORMATION": 60, "MINIDUMP_SYSTEM_BASIC_PERFORMANCE_INFORMATION": 32,
     "MINIDUMP_SYSTEM_PERFORMANCE_INFORMATION": 344, "MINIDUMP_PROCESS_VM_COUNTERS_2": 152, "CONTEXT": 1232,
+    "CONTEXT_X86": 716, "CONTEXT_ARM64": 912, "CONTEXT_EX": 24, "XSAVE_AREA_HEADER": 64,
+    "MINIDUMP_HANDLE_OPERATION_LIST": 16, "AVRF_HANDLE_OPERATION": 288, "MINIDUMP_FUNCTION_TABLE_STREAM": 24,
+    "MINIDUMP_FUNCTION_TABLE_DESCRIPTOR": 32, "RUNTIME_FUNCTION": 12, "MINIDUMP_TOKEN_INFO_LIST": 16,
+    "MINIDUMP_TOKEN_INFO_HEADER": 16, "TOKEN_ELEMENT_HEADER": 72,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "size"), SIZES.items())
 def test_a_structure_has_the_size_that_the_specification_gives(name: str, size: int) -> None:
-    assert ctypes.sizeof(getattr(structs, name)) == size
+    found = [getattr(module, name) for module in (structs, system_structs, context_structs) if hasattr(module, name)]
+    assert {ctypes.sizeof(struct) for struct in found} == {size}
 
 
 CONTEXT_OFFSETS = {  # winnt.h, amd64; spec user-mode 3.11, typed off
@@ -44,7 +50,7 @@ CONTEXT_OFFSETS = {  # winnt.h, amd64; spec user-mode 3.11, typed off
 
 @pytest.mark.parametrize(("name", "offset"), CONTEXT_OFFSETS.items())
 def test_a_register_lies_where_winnt_puts_it(name: str, offset: int) -> None:
-    assert fields_of(structs.CONTEXT)[name][0] == offset
+    assert fields_of(context_structs.CONTEXT)[name][0] == offset
 
 
 def test_nested_fields_and_elements_have_names() -> None:
@@ -53,8 +59,9 @@ def test_nested_fields_and_elements_have_names() -> None:
     assert fields["ExceptionRecord.ExceptionInformation[2]"] == (0x38, 8)
     assert fields["ThreadContext.Rva"] == (0xA4, 4)
     assert fields_of(structs.MINIDUMP_MODULE)["VersionInfo.dwFileDateLS"] == (0x48, 4)
-    assert fields_of(structs.MINIDUMP_SYSTEM_INFO)["Cpu.OtherCpuInfo.ProcessorFeatures[1]"] == (0x28, 8)
-    assert fields_of(structs.MINIDUMP_MISC_INFO_5)["XStateData.Features[63].Size"] == (0x340 + 16 + 63 * 8 + 4, 4)
+    assert fields_of(system_structs.MINIDUMP_SYSTEM_INFO)["Cpu.OtherCpuInfo.ProcessorFeatures[1]"] == (0x28, 8)
+    misc = fields_of(system_structs.MINIDUMP_MISC_INFO_5)
+    assert misc["XStateData.Features[63].Size"] == (0x340 + 16 + 63 * 8 + 4, 4)
 
 
 def emitted(section: Section) -> bytes:
@@ -87,8 +94,8 @@ def test_a_field_that_is_missing_or_unknown_is_an_error() -> None:
 
 def test_signed_fields_are_signed_and_a_label_becomes_a_cite() -> None:
     section = Section("S")
-    zone = {name: 0 for name, _ in structs.SYSTEMTIME._fields_}
-    add_struct(section, "S", structs.TIME_ZONE_INFORMATION, {
+    zone = {name: 0 for name, _ in system_structs.SYSTEMTIME._fields_}
+    add_struct(section, "S", system_structs.TIME_ZONE_INFORMATION, {
         "Bias": -60, "StandardName": bytes(64), "StandardDate": zone, "StandardBias": 0, "DaylightName": bytes(64),
         "DaylightDate": zone, "DaylightBias": section.length,
     })  # fmt: skip
@@ -112,8 +119,8 @@ def test_a_fixed_text_must_leave_room_for_its_nul() -> None:
 
 def test_a_context_that_lacks_a_register_or_its_fxsave_is_refused() -> None:
     context = amd64_context()
-    short = type(context)(context.registers[:-1], context.fxsave, context.context_flags)
+    short = replace(context, registers=context.registers[:-1])
     with pytest.raises(LayoutError, match="MxCsr"):
-        add_context(Section("S"), "S", short)
+        add_context(Section("S"), "S", short, "amd64")
     with pytest.raises(LayoutError, match="FXSAVE image of 511 bytes"):
-        add_context(Section("S"), "S", type(context)(context.registers, bytes(511), context.context_flags))
+        add_context(Section("S"), "S", replace(context, fxsave=bytes(511)), "amd64")
