@@ -1,0 +1,155 @@
+"""What a reader should say of a dump: the oracle's own reading of a file that it has judged conformant to the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..readers.cab import read_cabinet
+from ..readers.facts import ContextFact, Dump
+from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
+from ..readers.kernel import read_kernel
+from ..readers.kernel_dump import KernelDump
+from ..readers.minidump import read_minidump
+from ..readers.userdump import read_userdump
+from ..readers.userdump_facts import UserDump
+from ..source import ByteSource
+from ..truth import ProcessTruth, Truth
+
+PAGE: Final = 0x1000
+_HEADER: Final = {"PfnDatabase": "PfnDataBase"} | {
+    name: name
+    for name in (
+        *("DumpType", "MajorVersion", "MinorVersion", "DirectoryTableBase", "PsLoadedModuleList"),
+        *("PsActiveProcessHead", "MachineImageType", "NumberProcessors", "BugCheckCode", "KdDebuggerDataBlock"),
+        *("ProductType", "SuiteMask", "SystemTime", "SystemUpTime", "RequiredDumpSpace"),
+    )
+}
+"""Names of ``extra`` in a kernel dump -> fields of the header."""
+_EXCEPTION: Final = ("ExceptionCode", "ExceptionFlags", "ExceptionAddress", "NumberParameters")
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    ranges: list[Range]
+    """Sorted ``[start, end)`` that neither overlap nor touch."""
+    read: Callable[[int, int], bytes | None]
+    """Bytes of the target by address and size; None unless the dump has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A fact that is None cannot be expected of a reader of this kind of dump, and is not compared."""
+
+    architecture: str | None = None
+    threads: list[tuple[int | None, ...]] | None = None
+    modules: list[tuple[int | str, ...]] | None = None
+    exception: tuple[int, int, int] | None = None
+    has_exception: bool | None = None
+    memory: Memory | None = None
+    stream_count: int | None = None
+    flags: int | None = None
+    extra: dict[str, int | str] = field(default_factory=dict)
+
+
+def expected_facts(source: ByteSource, truth: Truth | None = None) -> Expected:
+    """What a reader should find. Never raises on content."""
+    kind = identify(source).kind
+    if kind == CABINET:
+        inside = next((member.source for member, _ in read_cabinet(source).dumps()), None)
+        return Expected() if inside is None else expected_facts(inside, truth)
+    if kind == MINIDUMP:
+        return _minidump(read_minidump(source), truth)
+    if kind == KERNEL_DUMP:
+        return _kernel(read_kernel(source))
+    if kind == USERDUMP:
+        return _userdump(read_userdump(source))
+    return Expected()
+
+
+def _minidump(dump: Dump, truth: Truth | None) -> Expected:
+    exception = None if dump.exception is None else dump.exception.record
+    extra: dict[str, int | str] = {}
+    if isinstance(truth, ProcessTruth) and truth.modules:
+        extra = {"image_base": truth.modules[0].base, "command_line": truth.process.command_line}
+    return Expected(
+        architecture=dump.architecture,
+        threads=[
+            (thread.id, *_pointers(thread.context), thread.record["Teb"]) for thread in dump.threads
+        ],
+        modules=[
+            (module.base, module.size, "" if module.name is None else module.name.text) for module in dump.modules
+        ],
+        exception=None
+        if exception is None
+        else (
+            exception["ThreadId"],
+            exception["ExceptionRecord.ExceptionCode"],
+            exception["ExceptionRecord.ExceptionAddress"],
+        ),
+        has_exception=exception is not None,
+        memory=Memory(dump.captured(), dump.read_memory),
+        stream_count=None if dump.header is None else dump.header["NumberOfStreams"],
+        flags=dump.flags,
+        extra=extra,
+    )
+
+
+def _pointers(context: ContextFact | None) -> tuple[int | None, int | None]:
+    return (None, None) if context is None else (context.ip, context.sp)
+
+
+def _userdump(dump: UserDump) -> Expected:
+    return Expected(
+        architecture=dump.architecture,
+        modules=[(module.base, module.size, module.text.decode("cp1252", "replace")) for module in dump.modules],
+        memory=Memory(dump.captured(), dump.read_memory),
+    )
+
+
+def _kernel(dump: KernelDump) -> Expected:
+    extra: dict[str, int | str] = {}
+    if dump.header is not None:
+        integers = dump.header.structure.integers
+        extra = {name: dump.header[theirs] for name, theirs in _HEADER.items() if theirs in integers}
+        extra |= {f"BugCheckCodeParameter[{index}]": dump.header[f"BugCheckParameter{index + 1}"] for index in range(4)}
+    if dump.exception is not None:
+        extra |= {name: dump.exception[name] for name in _EXCEPTION}
+    if dump.context is not None:
+        names = (name for name in dump.context.structure.integers if name.isidentifier())
+        extra |= {name: dump.context[name] for name in names if name not in extra}
+    if dump.descriptor is not None:
+        extra["NumberOfPages"] = dump.descriptor["NumberOfPages"]
+    if not dump.paged:  # a small dump has memory by virtual address, a header none at all
+        return Expected(dump.architecture, memory=Memory([], lambda _address, _size: None), extra=extra)
+    runs = [(pfn * PAGE, count * PAGE, offset) for pfn, count, offset in dump.pages.runs()]
+    ranges = list(joined((start, start + size) for start, size, _ in runs))
+    extra["MemoryMap"] = " ".join(f"{start:#x}+{end - start:#x}" for start, end in ranges)
+
+    def read(address: int, size: int) -> bytes | None:
+        first, last = address // PAGE, (address + size - 1) // PAGE
+        found = list(dump.pages.runs(first, last + 1))
+        if sum(count for _, count, _ in found) != last + 1 - first:
+            return None
+        data = b"".join(dump.source.read(offset, count * PAGE) for _, count, offset in found)
+        at = address - first * PAGE
+        return data[at : at + size] if len(data) == (last + 1 - first) * PAGE else None
+
+    return Expected(dump.architecture, memory=Memory(ranges, read), extra=extra)
+
+
+def joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Sorted ranges, those that overlap or touch made one."""
+    last: Range | None = None
+    for start, end in ranges:
+        if last is not None and start <= last[1]:
+            last = last[0], max(last[1], end)
+            continue
+        if last is not None:
+            yield last
+        last = start, end
+    if last is not None:
+        yield last

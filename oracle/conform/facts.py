@@ -1,0 +1,244 @@
+"""What a reader says of a dump, checked, and where it is otherwise than it should be."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .expected import PAGE, Expected, Memory, Range, joined
+from .protocol import FACTS, ProtocolError
+
+_SHOWN: Final = 3
+"""Differences of one fact that are told."""
+
+
+class FactsError(ProtocolError):
+    """Facts that are none by the protocol. The text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    compared: tuple[str, ...]
+    """Facts that the reader reported and that were compared."""
+    differences: tuple[str, ...]
+    """One line each: fact, expected, reported."""
+
+
+def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
+    """Raises FactsError for facts that are none by the protocol."""
+    if unknown := sorted(set(reported) - set(FACTS)):
+        raise FactsError(f"answered fact {unknown[0][:40]!r}: expected {', '.join(FACTS)}")
+    compared: list[str] = []
+    differences: list[str] = []
+
+    def note(name: str, found: Iterable[str]) -> None:
+        compared.append(name)
+        lines = list(found)
+        differences.extend(lines[:_SHOWN])
+        if len(lines) > _SHOWN:
+            differences.append(f"{name}: {len(lines) - _SHOWN} differences more")
+
+    for name in FACTS:
+        if name not in reported or (reported[name] is None and name != "exception"):
+            continue
+        value = reported[name]
+        if name == "threads" and expected.threads is not None:
+            note(name, _differing("thread", expected.threads, _threads(value)))
+        elif name == "modules" and expected.modules is not None:
+            note(name, _differing("module", expected.modules, _modules(value)))
+        elif name == "exception" and expected.has_exception is not None:
+            note(name, _exception_difference(expected.exception, _exception(value)))
+        elif name == "memory" and expected.memory is not None:
+            note(name, _memory_differences(expected.memory, _pages(value)))
+        elif name == "extra":
+            known = {key: item for key, item in _object(value, "extra").items() if key in expected.extra}
+            if known:
+                note(name, _extra_differences(expected.extra, known))
+        elif name == "architecture" and expected.architecture is not None:
+            note(name, _one(name, expected.architecture, _text(value, name)))
+        elif name in ("stream_count", "flags") and (due := getattr(expected, name)) is not None:
+            note(name, _one(name, due, _number(value, name)))
+    return Comparison(tuple(compared), tuple(differences))
+
+
+# What a reader reports, checked
+
+
+def _number(value: object, where: str) -> int:
+    """A number, or text that says one: 64 bits are more than JSON's numbers hold in many languages."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64:
+        return value
+    if isinstance(value, str) and len(value) <= 20:
+        try:
+            number = int(value, 16 if value[:2] in ("0x", "0X") else 10)
+        except ValueError:
+            number = -1
+        if 0 <= number < 1 << 64:
+            return number
+    raise FactsError(f'answered facts.{where} {repr(value)[:40]}: expected a number, or a string such as "0x1f"')
+
+
+def _number_or_none(value: object, where: str) -> int | None:
+    return None if value is None else _number(value, where)
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise FactsError(f"answered facts.{where} {type(value).__name__}: expected text")
+    return value
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise FactsError(f"answered facts.{where} {type(value).__name__}: expected an object")
+    return value
+
+
+def _items(value: object, where: str) -> Iterator[tuple[dict[str, Any], str]]:
+    if not isinstance(value, list):
+        raise FactsError(f"answered facts.{where} {type(value).__name__}: expected a list")
+    for index, item in enumerate(value):
+        yield _object(item, f"{where}[{index}]"), f"{where}[{index}]"
+
+
+def _threads(value: object) -> list[tuple[int | None, ...]]:
+    members = ("instruction_pointer", "stack_pointer", "teb")
+    return [
+        (
+            _number(item.get("thread_id"), f"{where}.thread_id"),
+            *(_number_or_none(item.get(name), f"{where}.{name}") for name in members),
+        )
+        for item, where in _items(value, "threads")
+    ]
+
+
+def _modules(value: object) -> list[tuple[int | str | None, ...]]:
+    return [
+        (
+            _number(item.get("base"), f"{where}.base"),
+            _number_or_none(item.get("size"), f"{where}.size"),
+            None if item.get("name") is None else _text(item["name"], f"{where}.name"),
+        )
+        for item, where in _items(value, "modules")
+    ]
+
+
+def _exception(value: object) -> tuple[int | None, ...] | None:
+    if value is None:
+        return None
+    item = _object(value, "exception")
+    return tuple(_number_or_none(item.get(name), f"exception.{name}") for name in ("thread_id", "code", "address"))
+
+
+def _pages(value: object) -> list[tuple[int, int, str | None]]:
+    return [
+        (
+            _number(item.get("start"), f"{where}.start"),
+            _number(item.get("size"), f"{where}.size"),
+            None if item.get("digest") is None else _text(item["digest"], f"{where}.digest").lower(),
+        )
+        for item, where in _items(value, "memory")
+    ]
+
+
+# Where they are otherwise
+
+
+def _one(name: str, due: int | str, said: int | str) -> Iterator[str]:
+    if due != said:
+        yield f"{name}: expected {_value(due)}, read {_value(said)}"
+
+
+def _value(value: int | str | None) -> str:
+    return repr(value[:80]) if isinstance(value, str) else "none" if value is None else f"{value:#x}"
+
+
+def _differing(
+    what: str, due: list[tuple[Any, ...]], said: list[tuple[Any, ...]]
+) -> Iterator[str]:
+    """By the first member, which names the item. What a reader does not report (None) agrees with anything."""
+    if len(due) != len(said):
+        yield f"{what}s: expected {len(due)}, read {len(said)}"
+    left = list(said)
+    for item in due:
+        at = next((index for index, other in enumerate(left) if _agree(item, other)), None)
+        if at is not None:
+            del left[at]
+            continue
+        same = next((other for other in left if other[0] == item[0]), None)
+        if same is not None:
+            left.remove(same)
+        yield f"{what} {_value(item[0])}: expected {_tuple(item)}, read {'none' if same is None else _tuple(same)}"
+    for other in left:
+        yield f"{what} {_value(other[0])}: expected none, read {_tuple(other)}"
+
+
+def _agree(due: tuple[Any, ...], said: tuple[Any, ...]) -> bool:
+    return all(mine is None or theirs is None or mine == theirs for mine, theirs in zip(due, said, strict=True))
+
+
+def _tuple(item: tuple[Any, ...]) -> str:
+    return "(" + ", ".join("-" if value is None else _value(value) for value in item) + ")"
+
+
+def _exception_difference(due: tuple[int, int, int] | None, said: tuple[int | None, ...] | None) -> Iterator[str]:
+    if due is None and said is None:
+        return
+    if due is None or said is None or not _agree(due, said):
+        shown = ["none" if item is None else _tuple(item) for item in (due, said)]
+        yield f"exception: expected {shown[0]}, read {shown[1]}"
+
+
+def _extra_differences(due: dict[str, int | str], said: dict[str, Any]) -> Iterator[str]:
+    for name, value in said.items():
+        expected = due[name]
+        told = _text(value, f"extra.{name}") if isinstance(expected, str) else _number(value, f"extra.{name}")
+        yield from _one(name, expected, told)
+
+
+def _memory_differences(due: Memory, said: list[tuple[int, int, str | None]]) -> Iterator[str]:
+    for start, size, digest in said:
+        data = due.read(start, size) if 0 < size <= PAGE else None
+        if size > PAGE:
+            raise FactsError(f"answered facts.memory at {start:#x} {size:#x} bytes: expected at most a page an item")
+        if data is not None and digest is not None and not _is_digest(digest, data):
+            yield f"memory {start:#x}: expected other bytes than the {size:#x} that were read"
+    held = list(joined(sorted((start, start + size) for start, size, _ in said if size)))
+    lacking, invented = _less(due.ranges, held), _less(held, due.ranges)
+    for what, ranges in (("expected, not read", lacking), ("read, not in the dump", invented)):
+        if ranges:
+            total = sum(end - start for start, end in ranges)
+            yield f"memory: {total:#x} bytes in {len(ranges)} ranges {what}, the first at {ranges[0][0]:#x}"
+
+
+def _is_digest(digest: str, data: bytes) -> bool:
+    """By its length: CRC-32, BLAKE2b of 8 bytes, or SHA-256."""
+    if len(digest) == 8:
+        return digest == f"{zlib.crc32(data):08x}"
+    if len(digest) == 16:
+        return digest == hashlib.blake2b(data, digest_size=8).hexdigest()
+    if len(digest) == 64:
+        return digest == hashlib.sha256(data).hexdigest()
+    raise FactsError(f"answered a digest of {len(digest)} digits: expected 8 (CRC-32), 16 (BLAKE2b) or 64 (SHA-256)")
+
+
+def _less(ranges: list[Range], other: list[Range]) -> list[Range]:
+    """What of ``ranges`` lies in none of ``other``; both sorted and joined."""
+    found: list[Range] = []
+    index = 0
+    for start, end in ranges:
+        at = start
+        while index < len(other) and other[index][1] <= start:
+            index += 1
+        look = index
+        while look < len(other) and other[look][0] < end:
+            if other[look][0] > at:
+                found.append((at, other[look][0]))
+            at = max(at, other[look][1])
+            look += 1
+        if at < end:
+            found.append((at, end))
+    return found

@@ -1,0 +1,118 @@
+"""What a command may take: time, memory, output. Kept by the system where it can, by a watchdog elsewhere."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+# Sets the ceiling and becomes the command. A limit set from outside would come too late for what it starts at once; a
+# pre-exec function is not safe in a process with threads. Python ignores SIGPIPE, which a program would inherit.
+_LAUNCH: Final = (
+    "import os, resource, signal, sys\n"
+    "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+    "size = int(sys.argv[1])\n"
+    "hard = resource.getrlimit(resource.RLIMIT_AS)[1]\n"
+    "size = size if hard == resource.RLIM_INFINITY else min(size, hard)\n"
+    "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
+    "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+    "os.execvp(sys.argv[2], sys.argv[2:])\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one case. A command that goes beyond one of them is ended, with all that it started."""
+
+    seconds: float = 60.0
+    memory: int = 3 << 30
+    """Bytes, of each process; 0: no ceiling. Of its address space on Linux and Windows, resident ones elsewhere."""
+    output: int = 64 << 20
+    """Bytes on standard output."""
+
+
+def bounded(command: list[str], limits: Limits) -> list[str]:
+    """``command`` so that the system holds its memory down from its first instruction on, where it can: on Linux."""
+    if sys.platform.startswith("linux") and limits.memory:
+        return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(limits.memory), *command]
+    return command
+
+
+def resident(pid: int) -> int | None:
+    """Bytes of memory that a process has in use; None when that is not known (it has ended, or is another's)."""
+    if sys.platform.startswith("linux"):
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
+                line = next((line for line in status if line.startswith("VmRSS:")), None)
+        except OSError:
+            return None
+        return None if line is None else int(line.split()[1]) << 10  # proc(5): in kB, which are KiB
+    if sys.platform == "win32":
+        return None  # a job object holds it
+    said = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return int(said) << 10 if said.isdecimal() else None  # ps(1): in KiB
+
+
+class BasicLimits(ctypes.Structure):
+    """winnt.h JOBOBJECT_BASIC_LIMIT_INFORMATION."""
+
+    _fields_ = (
+        ("PerProcessUserTimeLimit", ctypes.c_int64),
+        ("PerJobUserTimeLimit", ctypes.c_int64),
+        ("LimitFlags", ctypes.c_uint32),
+        ("MinimumWorkingSetSize", ctypes.c_size_t),
+        ("MaximumWorkingSetSize", ctypes.c_size_t),
+        ("ActiveProcessLimit", ctypes.c_uint32),
+        ("Affinity", ctypes.c_size_t),
+        ("PriorityClass", ctypes.c_uint32),
+        ("SchedulingClass", ctypes.c_uint32),
+    )
+
+
+class ExtendedLimits(ctypes.Structure):
+    """winnt.h JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
+
+    _fields_ = (
+        ("BasicLimitInformation", BasicLimits),
+        ("IoInfo", ctypes.c_uint64 * 6),
+        ("ProcessMemoryLimit", ctypes.c_size_t),
+        ("JobMemoryLimit", ctypes.c_size_t),
+        ("PeakProcessMemoryUsed", ctypes.c_size_t),
+        ("PeakJobMemoryUsed", ctypes.c_size_t),
+    )
+
+
+_PROCESS_MEMORY, _KILL_ON_JOB_CLOSE = 0x100, 0x2000  # winnt.h JOB_OBJECT_LIMIT_*
+_EXTENDED_LIMIT_INFORMATION = 9  # winnt.h JobObjectExtendedLimitInformation
+
+
+class Job:
+    """A job object of Windows that the process and all that it starts are in; elsewhere, nothing."""
+
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
+        self._job: int | None = None
+        self._kernel: Any = None
+        if sys.platform == "win32":
+            kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+            kernel.CreateJobObjectW.restype = ctypes.c_void_p
+            self._kernel = kernel
+            self._job = kernel.CreateJobObjectW(None, None)
+            wanted = ExtendedLimits()
+            wanted.BasicLimitInformation.LimitFlags = _KILL_ON_JOB_CLOSE
+            if limits.memory:
+                wanted.BasicLimitInformation.LimitFlags |= _PROCESS_MEMORY
+                wanted.ProcessMemoryLimit = limits.memory
+            job, handle = ctypes.c_void_p(self._job), ctypes.c_void_p(int(process._handle))
+            size = ctypes.sizeof(wanted)
+            kernel.SetInformationJobObject(job, _EXTENDED_LIMIT_INFORMATION, ctypes.byref(wanted), size)
+            kernel.AssignProcessToJobObject(job, handle)
+
+    def end(self) -> None:
+        """End every process that is in it."""
+        if self._job is not None:
+            self._kernel.CloseHandle(ctypes.c_void_p(self._job))
+            self._job = None

@@ -1,0 +1,190 @@
+"""Running a command over cases: one process a case, or one for all; several at a time."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeVar
+
+from .cases import Dumped, ReaderCase, WriterCase
+from .expectations import KnownFailures
+from .process import Command, CommandDiedError, Running, death
+from .protocol import (
+    ProtocolError,
+    only_line,
+    reader_answer,
+    reader_request,
+    writer_answer,
+    writer_request,
+)
+from .reader import accepted, judge_facts, rejected
+from .results import CaseResult, Summary, Verdict
+from .writer import ReplayerOf, judge_answer
+
+Case = TypeVar("Case", WriterCase, ReaderCase)
+Made = TypeVar("Made")
+OnResult = Callable[[CaseResult], None]
+_ACCEPTED: Final = 0
+_REJECTED: Final = 1
+"""Exit statuses of a plain reader. Every other one is a death."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    strict: bool = False
+    """Rules that are only SHOULD fail a writer's dump; broken dumps have to be rejected."""
+    persistent: bool = False
+    """One process for all cases of a job, a line of it for each."""
+    plain: bool = False
+    """A reader without the protocol: the file is its last argument, its exit status its answer."""
+    jobs: int = 1
+    known: KnownFailures = field(default_factory=KnownFailures)
+    replayer: ReplayerOf | None = None
+    """Gives the machine that a writer's full dump is run in."""
+
+
+def run_writer(
+    command: Command, cases: Iterable[WriterCase], options: Options | None = None, on_result: OnResult | None = None
+) -> Summary:
+    """Have ``command`` write every case, and judge each file. Results in the order of the cases.
+
+    Raises OSError when the command cannot be started at all.
+    """
+    options = options or Options()
+    speaker = _Speaker(command, persistent=options.persistent)
+    making = threading.Lock()
+
+    def run(case: WriterCase) -> CaseResult:
+        target = _made(making, case.make)
+        with tempfile.TemporaryDirectory(prefix="dumptruth-conform-", ignore_cleanup_errors=True) as folder:
+            output = Path(folder) / (PurePosixPath(target.request.file).name or "dump.dmp")
+            line = speaker.ask(writer_request(case.name, target.directory, target.document, output))
+            answer = writer_answer(line, case.name)
+            return judge_answer(case, target, answer, output, strict=options.strict, replayer=options.replayer)
+
+    return Summary("writer", _all(cases, run, options, speaker, on_result))
+
+
+def run_reader(
+    command: Command, cases: Iterable[ReaderCase], options: Options | None = None, on_result: OnResult | None = None
+) -> Summary:
+    """Have ``command`` read every case, and compare what it says. Results in the order of the cases.
+
+    Raises OSError when the command cannot be started at all, UnsoundCaseError for a case that no reader can be judged
+    by.
+    """
+    options = options or Options()
+    speaker = _Speaker(command, persistent=options.persistent)
+    making = threading.Lock()
+
+    def run(case: ReaderCase) -> CaseResult:
+        dumped = _made(making, case.make)
+        if options.plain:
+            return _plain(command, case, dumped, strict=options.strict)
+        answer = reader_answer(speaker.ask(reader_request(case.name, dumped.file)), case.name)
+        return judge_facts(case, dumped, answer, strict=options.strict)
+
+    return Summary("reader", _all(cases, run, options, speaker, on_result))
+
+
+def _made(lock: threading.Lock, make: Callable[[], Made]) -> Made:
+    with lock:
+        return make()
+
+
+def _plain(command: Command, case: ReaderCase, dumped: Dumped, *, strict: bool) -> CaseResult:
+    running = command.started(str(dumped.file), spoken_to=False)
+    try:
+        _, status = running.everything()
+        words = running.last_words
+    finally:
+        running.close()
+    if status == _REJECTED:
+        return rejected(case, words)
+    if status != _ACCEPTED:
+        raise CommandDiedError(_with(death(status), words))
+    return accepted(case, strict=strict)
+
+
+def _all(
+    cases: Iterable[Case],
+    run: Callable[[Case], CaseResult],
+    options: Options,
+    speaker: _Speaker,
+    on_result: OnResult | None,
+) -> tuple[CaseResult, ...]:
+    def judged(case: Case) -> CaseResult:
+        kind = case.kind if isinstance(case, ReaderCase) else None
+        try:
+            result = run(case)
+        except CommandDiedError as error:
+            result = CaseResult(case.name, Verdict.DIES, False, (str(error),), kind)
+        except ProtocolError as error:
+            result = CaseResult(case.name, Verdict.BREAKS, False, (str(error),), kind)
+        result = options.known.settle(result)
+        if on_result is not None:
+            on_result(result)
+        return result
+
+    pool = ThreadPoolExecutor(max_workers=max(options.jobs, 1))
+    try:
+        return tuple(pool.map(judged, cases))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        speaker.close()
+
+
+class _Speaker:
+    """Asks the command one case at a time in each thread."""
+
+    def __init__(self, command: Command, *, persistent: bool) -> None:
+        self._command = command
+        self._persistent = persistent
+        self._own = threading.local()
+        self._kept: list[Running] = []
+
+    def ask(self, request: bytes) -> bytes:
+        """The answer's line. Raises CommandDiedError and ProtocolError."""
+        return self._ask_again(request) if self._persistent else self._ask_once(request)
+
+    def close(self) -> None:
+        for running in self._kept:
+            running.close()
+
+    def _ask_once(self, request: bytes) -> bytes:
+        running = self._command.started()
+        try:
+            running.say(request, last=True)
+            output, status = running.everything()
+            if status:  # whatever it has answered before: a reader that dies at the end has died
+                raise CommandDiedError(_with(death(status), running.last_words))
+        finally:
+            running.close()
+        return only_line(output)
+
+    def _ask_again(self, request: bytes) -> bytes:
+        running: Running | None = getattr(self._own, "running", None)
+        if running is None or running.status is not None:
+            running = self._own.running = self._command.started()
+            self._kept.append(running)
+        running.say(request, last=False)
+        try:
+            line = running.line()
+        except CommandDiedError:
+            self._own.running = None
+            raise
+        if line:
+            return line
+        self._own.running = None
+        running.close()
+        status = running.status
+        raise CommandDiedError(_with(death(status or 0), running.last_words))
+
+
+def _with(how: str, words: str) -> str:
+    return f"{how}: {words}" if words else how
+

@@ -1,0 +1,91 @@
+"""Judging what a writer did with a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ..case import KernelReplayer, Replayer
+from ..entitle.flags import refusal as refusal_of_process
+from ..entitle.kernel import refusal as refusal_of_machine
+from ..judge import check
+from ..model import Finding, Outcome, Report
+from ..source import ByteSource
+from ..truth import KernelTruth, RequestTruth, Truth
+from .cases import Target, WriterCase
+from .protocol import REFUSED, SKIPPED, Answer
+from .results import CaseResult, Verdict
+
+ReplayerOf = Callable[[Truth], Replayer | KernelReplayer | None]
+_SHOWN: Final = 5
+"""Findings told of a case."""
+_DEFAULT: Final = 1025  # DbgEng.h DEBUG_DUMP_DEFAULT
+
+
+def due_refusal(truth: Truth, request: RequestTruth) -> str | None:
+    """Why a writer has to refuse the request; None when it has to write. Spec user-mode 1.3, 1.4; kernel-mode 1."""
+    if isinstance(truth, KernelTruth):
+        return refusal_of_machine(truth, request)
+    if request.qualifier_value == _DEFAULT and request.profile == "legacy":
+        if truth.unreadable:  # spec user-mode 2.6: the data of the regions has no holes
+            return f"the page at {truth.unreadable[0].start:#x} cannot be read, and the format has no holes"
+        return None
+    return refusal_of_process(truth, request)
+
+
+def judge_answer(
+    case: WriterCase, target: Target, answer: Answer, output: Path, *, strict: bool, replayer: ReplayerOf | None
+) -> CaseResult:
+    """The verdict on an answer, and on the file at ``output``."""
+    if answer.result == SKIPPED:
+        return CaseResult(case.name, Verdict.SKIPPED, True, (answer.reason or "no reason given",))
+    due = due_refusal(target.truth, target.request)
+    if answer.result == REFUSED:
+        return _judge_refusal(case, due, answer, output)
+    if not output.is_file():
+        return CaseResult(case.name, Verdict.FAILS, False, ("said that it was written: there is no file",))
+    if due is not None:
+        return CaseResult(case.name, Verdict.FAILS, False, (f"written where a refusal was due: {due}",))
+    with ByteSource.open(output) as source:
+        replay = None if replayer is None else replayer(target.truth)
+        profile = target.request.profile
+        report = check(source, target.truth, target.request, profile=profile, strict=strict, replay=replay)
+    return _judged(case, report)
+
+
+def _judge_refusal(case: WriterCase, due: str | None, answer: Answer, output: Path) -> CaseResult:
+    code = "" if answer.hresult is None else f"{answer.hresult:#010x}"
+    said = " ".join(part for part in (code, answer.reason) if part) or "no reason given"
+    if due is None:
+        return CaseResult(case.name, Verdict.REFUSES, False, (f"refused what can be written: {said}",))
+    if answer.hresult is not None and not answer.hresult >> 31:  # winerror.h: a failure has the top bit set
+        return CaseResult(case.name, Verdict.FAILS, False, (f"refused with {code}, which is no failure: {due}",))
+    if output.exists():
+        return CaseResult(case.name, Verdict.FAILS, False, (f"refused, but left a file behind: {due}",))
+    return CaseResult(case.name, Verdict.AGREES, True, (f"rightly refused: {due}",), checks=1)
+
+
+def _judged(case: WriterCase, report: Report) -> CaseResult:
+    if report.outcome is Outcome.CONFORMANT:
+        return CaseResult(case.name, Verdict.AGREES, True, checks=report.checks)
+    if report.outcome is Outcome.NOT_A_DUMP:
+        return CaseResult(case.name, Verdict.FAILS, False, (f"no dump that can be judged: {report.reason}",))
+    failing = tuple(report.failing())
+    findings = tuple(finding for result in failing for finding in result.findings)
+    details = [_line(finding) for finding in findings[:_SHOWN]]
+    total = sum(result.failures for result in failing)
+    if total > len(details):
+        details.append(f"{total - len(details)} findings more")
+    if report.outcome is Outcome.INTERNAL_ERROR:
+        details.insert(0, f"the judge failed: {report.reason}")
+    rules = tuple(result.rule for result in failing)
+    return CaseResult(
+        case.name, Verdict.FAILS, False, tuple(details), rules=rules, findings=findings, checks=report.checks
+    )
+
+
+def _line(finding: Finding) -> str:
+    at = f" at {finding.spans[0].start:#x}" if finding.spans else ""
+    expected = " or ".join(finding.expected)
+    return f"{finding.rule} {finding.subject}{at}: {finding.fault}: expected {expected}, is {finding.actual}"
