@@ -11,6 +11,7 @@ from .facts import FactsError
 from .limits import Limits
 from .process import Command
 from .protocol import PROTOCOL, VERSION, ProtocolError
+from .reader import UnsoundCaseError
 from .results import CaseResult, Summary, Verdict, as_object
 from .run import Options, run_reader, run_writer
 
@@ -28,6 +29,7 @@ __all__ = [
     "ProtocolError",
     "ReaderCase",
     "Summary",
+    "UnsoundCaseError",
     "Verdict",
     "WriterCase",
     "as_object",

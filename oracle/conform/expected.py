@@ -27,6 +27,8 @@ _HEADER: Final = {"PfnDatabase": "PfnDataBase"} | {
     )
 }
 """Names of ``extra`` in a kernel dump -> fields of the header."""
+_WITH_OWN_LIST: Final = (8, 9, 10)
+"""Types of a kernel dump that have a list of runs, with a count of pages, beside that of the header."""
 _EXCEPTION: Final = ("ExceptionCode", "ExceptionFlags", "ExceptionAddress", "NumberParameters")
 
 Range = tuple[int, int]
@@ -121,7 +123,7 @@ def _kernel(dump: KernelDump) -> Expected:
     if dump.context is not None:
         names = (name for name in dump.context.structure.integers if name.isidentifier())
         extra |= {name: dump.context[name] for name in names if name not in extra}
-    if dump.descriptor is not None:
+    if dump.descriptor is not None and dump.type not in _WITH_OWN_LIST:
         extra["NumberOfPages"] = dump.descriptor["NumberOfPages"]
     if not dump.paged:  # a small dump has memory by virtual address, a header none at all
         return Expected(dump.architecture, memory=Memory([], lambda _address, _size: None), extra=extra)

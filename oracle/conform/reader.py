@@ -21,7 +21,7 @@ def judge_facts(case: ReaderCase, dumped: Dumped, answer: Answer, *, strict: boo
     if answer.result == SKIPPED:
         return CaseResult(case.name, Verdict.SKIPPED, True, (answer.reason or "no reason given",), case.kind)
     if answer.result == REJECTED:
-        return rejected(case, answer.reason)
+        return rejected(case, answer.reason.replace(str(dumped.file), dumped.file.name))
     if case.kind is Kind.INVALID:
         return accepted(case, strict=strict)
     with ByteSource.open(dumped.file) as source:

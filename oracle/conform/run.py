@@ -104,7 +104,7 @@ def _plain(command: Command, case: ReaderCase, dumped: Dumped, *, strict: bool) 
     finally:
         running.close()
     if status == _REJECTED:
-        return rejected(case, words)
+        return rejected(case, words.replace(str(dumped.file), dumped.file.name))
     if status != _ACCEPTED:
         raise CommandDiedError(_with(death(status), words))
     return accepted(case, strict=strict)

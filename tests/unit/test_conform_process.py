@@ -1,0 +1,228 @@
+"""Commands that do what commands do: die, hang, print for ever, fork, take all memory, not listen.
+
+Each is ended in time, told by how it ended, and nothing of it lives on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from dumptruth.oracle.conform import CaseResult, Command, Kind, KnownFailures, Limits, Options, ReaderCase, Verdict
+from dumptruth.oracle.conform import run_reader as run_over
+from dumptruth.oracle.conform.cases import Dumped
+from dumptruth.oracle.conform.expectations import KnownFailure
+from dumptruth.oracle.conform.limits import BasicLimits, ExtendedLimits, resident
+from dumptruth.oracle.conform.process import CommandDiedError, death
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups are POSIX's")
+LIMITS = Limits(seconds=20, memory=0, output=1 << 20)
+HURRY = Limits(seconds=1.5, memory=0, output=1 << 20)
+REJECT = (
+    "import json, sys\n"
+    "for line in sys.stdin:\n"
+    "    case = json.loads(line)['case']\n"
+    "    print(json.dumps({'case': case, 'result': 'rejected'}), flush=True)\n"
+)
+
+
+def _cases(folder: Path, names: tuple[str, ...] = ("a",), kind: Kind = Kind.INVALID) -> list[ReaderCase]:
+    file = folder / "a.dmp"
+    file.write_bytes(b"no dump")
+    return [ReaderCase(name, kind, lambda: Dumped(file)) for name in names]
+
+
+def _judged(folder: Path, code: str, limits: Limits = LIMITS, **options: bool) -> CaseResult:
+    command = Command((sys.executable, "-I", "-S", "-c", code), limits)
+    return run_over(command, _cases(folder), Options(**options)).results[0]
+
+
+def test_a_command_that_rejects_has_rejected(tmp_path: Path) -> None:
+    assert _judged(tmp_path, REJECT).verdict is Verdict.REFUSES
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "why"),
+    [
+        ("", Verdict.BREAKS, "no answer"),
+        ("print('hello')", Verdict.BREAKS, "expected JSON"),
+        (REJECT + "print('more')", Verdict.BREAKS, "a second line"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff\\n')", Verdict.BREAKS, "expected UTF-8"),
+        (REJECT.replace("case =", "case = 'b' or"), Verdict.BREAKS, "the case that was asked"),
+        ("raise SystemExit(1)", Verdict.DIES, "ended with status 1"),
+        ("1 / 0", Verdict.DIES, "ended with status 1: ZeroDivisionError: division by zero"),
+        (REJECT + "raise SystemExit(3)", Verdict.DIES, "ended with status 3"),
+        ("import os; os.close(0); print('x', flush=True); os._exit(0)", Verdict.BREAKS, "expected JSON"),
+        ("import os; os.close(1)", Verdict.BREAKS, "no answer"),
+        ("print('x' * (3 << 20))", Verdict.DIES, "printed more than 1 MiB"),
+        ("while True: print('x' * 1000)", Verdict.DIES, "printed more than 1 MiB"),
+        (REJECT + "print(' ' * (3 << 20))", Verdict.DIES, "printed more than 1 MiB"),
+        ("import sys\nwhile len(sys.stderr.write('x' * 1000)) < 5000: pass", Verdict.DIES, "ended with status 1"),
+    ],
+)
+def test_what_is_no_answer_is_a_death_or_a_breach_and_never_a_rejection(
+    tmp_path: Path, code: str, verdict: Verdict, why: str
+) -> None:
+    result = _judged(tmp_path, code)
+    assert (result.verdict, result.ok) == (verdict, False)
+    assert why in result.details[0]
+
+
+@posix
+def test_a_signal_is_told_by_its_name(tmp_path: Path) -> None:
+    result = _judged(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    assert (result.verdict, result.details) == (Verdict.DIES, ("ended by SIGSEGV",))
+
+
+@pytest.mark.parametrize("options", [{}, {"persistent": True}, {"plain": True}])
+@pytest.mark.parametrize("code", ["import time; time.sleep(60)", "while True: pass"])
+def test_what_never_ends_is_ended(tmp_path: Path, code: str, options: dict[str, bool]) -> None:
+    before = time.monotonic()
+    result = _judged(tmp_path, code, HURRY, **options)
+    assert (result.verdict, result.details) == (Verdict.DIES, ("no answer after 1.5 s",))
+    assert time.monotonic() - before < 30
+
+
+@posix
+def test_what_it_left_behind_neither_holds_the_answer_up_nor_lives_on(tmp_path: Path) -> None:
+    """The child has the same standard output, and would keep it open for a minute."""
+    mark = tmp_path / "alive"
+    child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(mark)!r}).touch()"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-I', '-S', '-c', {child!r}])\n" + REJECT
+    assert _judged(tmp_path, code).verdict is Verdict.REFUSES
+    time.sleep(5)
+    assert not mark.exists()
+
+
+@posix
+def test_a_child_that_left_the_group_does_not_hold_the_answer_up(tmp_path: Path) -> None:
+    child = "import time; time.sleep(6)"
+    code = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-I', '-S', '-c', {child!r}], "
+        "start_new_session=True)\n" + REJECT
+    )
+    before = time.monotonic()
+    assert _judged(tmp_path, code).verdict is Verdict.REFUSES
+    assert time.monotonic() - before < 5.5
+
+
+def test_a_command_that_does_not_listen_to_a_long_line_is_not_waited_for(tmp_path: Path) -> None:
+    """The request is longer than a pipe holds."""
+    name = "x" * (1 << 20)
+    command = Command((sys.executable, "-I", "-S", "-c", "print('{}')"), LIMITS)
+    assert run_over(command, _cases(tmp_path, (name,))).results[0].verdict is Verdict.BREAKS
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the ceiling is the system's own on Linux")
+@pytest.mark.parametrize("options", [{}, {"plain": True}])
+def test_memory_beyond_the_ceiling_is_not_given(tmp_path: Path, options: dict[str, bool]) -> None:
+    code = "import os, sys\ntry: bytearray(1 << 29)\nexcept MemoryError: os._exit(7)\n"
+    result = _judged(tmp_path, code, Limits(20, 256 << 20, 1 << 20), **options)
+    assert (result.verdict, result.details) == (Verdict.DIES, ("ended with status 7",))
+    assert _judged(tmp_path, REJECT, Limits(20, 256 << 20, 1 << 20)).verdict is Verdict.REFUSES
+
+
+@posix
+def test_where_the_system_sets_no_ceiling_the_watchdog_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dumptruth.oracle.conform.process.bounded", lambda command, _limits: command)
+    code = "import time; data = b'x' * (200 << 20); time.sleep(60)"
+    result = _judged(tmp_path, code, Limits(40, 100 << 20, 1 << 20))
+    assert (result.verdict, result.details) == (Verdict.DIES, ("took more than 100 MiB of memory",))
+
+
+@posix
+def test_the_memory_of_a_process_that_is_not_there_is_not_known() -> None:
+    assert resident(2**22 + 1) is None
+
+
+def test_the_limits_of_a_job_have_the_size_that_windows_gives_them() -> None:
+    """winnt.h, 64-bit: JOBOBJECT_BASIC_LIMIT_INFORMATION 64 bytes, JOBOBJECT_EXTENDED_LIMIT_INFORMATION 144."""
+    if ctypes.sizeof(ctypes.c_size_t) == 8:
+        assert (ctypes.sizeof(BasicLimits), ctypes.sizeof(ExtendedLimits)) == (64, 144)
+
+
+def test_a_program_that_is_not_there_cannot_be_run(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no-such-program"):
+        Command((str(tmp_path / "no-such-program"),), Limits(memory=0)).started()
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "ok"),
+    [(0, Verdict.ACCEPTS, True), (1, Verdict.REFUSES, True), (2, Verdict.DIES, False), (255, Verdict.DIES, False)],
+)
+def test_a_plain_reader_answers_by_its_exit_status(tmp_path: Path, status: int, verdict: Verdict, ok: bool) -> None:
+    code = f"import pathlib, sys; sys.exit({status} if pathlib.Path(sys.argv[1]).read_bytes() == b'no dump' else 9)"
+    result = _judged(tmp_path, code, plain=True)
+    assert (result.verdict, result.ok) == (verdict, ok)
+
+
+def test_strict_wants_what_is_broken_rejected(tmp_path: Path) -> None:
+    assert not _judged(tmp_path, "pass", plain=True, strict=True).ok
+
+
+def test_one_process_answers_many_cases_and_a_new_one_takes_over_when_it_dies(tmp_path: Path) -> None:
+    code = (
+        "import json, os, sys\n"
+        "for line in sys.stdin:\n"
+        "    case = json.loads(line)['case']\n"
+        "    if case == 'dies': os._exit(5)\n"
+        "    if case == 'lies': print('x'); sys.stdout.flush(); continue\n"
+        "    print(json.dumps({'case': case, 'result': 'rejected', 'reason': str(os.getpid())}), flush=True)\n"
+    )
+    command = Command((sys.executable, "-I", "-S", "-c", code), LIMITS)
+    names = ("a", "b", "dies", "c", "lies", "d")
+    results = run_over(command, _cases(tmp_path, names), Options(persistent=True)).results
+    assert [result.case for result in results] == list(names)
+    verdicts = [str(result.verdict) for result in results]
+    assert verdicts == ["refuses", "refuses", "dies", "refuses", "breaks", "refuses"]
+    pids = [result.details[0] for result in results if result.verdict is Verdict.REFUSES]
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    assert results[2].details == ("ended with status 5",)
+
+
+def test_results_are_in_the_order_of_the_cases_however_many_run_at_a_time(tmp_path: Path) -> None:
+    code = "import time; time.sleep(0.4 if input().find('\"0\"') > 0 else 0)\n"
+    command = Command((sys.executable, "-I", "-S", "-c", code), LIMITS)
+    names = tuple(str(index) for index in range(6))
+    seen: list[str] = []
+    summary = run_over(command, _cases(tmp_path, names), Options(jobs=3), lambda result: seen.append(result.case))
+    assert [result.case for result in summary.results] == list(names)
+    assert sorted(seen) == sorted(names)
+
+
+def test_a_death_is_known_by_the_list_and_by_no_other_verdict(tmp_path: Path) -> None:
+    command = Command((sys.executable, "-I", "-S", "-c", "raise SystemExit(4)"), LIMITS)
+    known = KnownFailures((KnownFailure("a", "issue 5", Verdict.DIES), KnownFailure("*", "other", Verdict.ACCEPTS)))
+    summary = run_over(command, _cases(tmp_path, ("a", "b")), Options(known=known))
+    assert [result.known for result in summary.results] == ["issue 5", None]
+    assert summary.exit_status == 1
+    assert summary.results[1].details[0] == "known as accepts, now it dies"
+
+
+def test_how_a_process_ended_in_words() -> None:
+    assert death(3) == "ended with status 3"
+    assert death(0xC0000005) == "ended with status 0xc0000005"
+    assert death(-200) == "ended by signal 200"
+
+
+@settings(max_examples=12)
+@given(st.binary(max_size=300), st.integers(0, 3))
+def test_no_output_and_no_status_is_taken_for_more_than_it_is(
+    tmp_path_factory: pytest.TempPathFactory, output: bytes, status: int
+) -> None:
+    code = f"import sys; sys.stdout.buffer.write({output!r}); sys.stdout.flush(); raise SystemExit({status})"
+    result = _judged(tmp_path_factory.mktemp("hostile"), code)
+    assert result.verdict is (Verdict.DIES if status else Verdict.BREAKS)
+
+
+def test_the_error_of_a_death_is_one_line() -> None:
+    running = Command((sys.executable, "-I", "-S", "-c", "import time; time.sleep(9)"), HURRY).started()
+    running.say(json.dumps({}).encode(), last=True)
+    with pytest.raises(CommandDiedError, match=r"^no answer after 1\.5 s$"):
+        running.everything()

@@ -1,0 +1,98 @@
+"""Totals, known failures and the JSON of a conformance run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from dumptruth.oracle.conform import (
+    CaseResult,
+    ExpectationsError,
+    Kind,
+    Summary,
+    Verdict,
+    as_object,
+    load_known_failures,
+)
+from dumptruth.oracle.model import Fault, Finding, Span
+from jsonschema import Draft202012Validator
+
+SCHEMA = Path(__file__).resolve().parents[2] / "oracle" / "schemas" / "conform-1.json"
+AGREES = CaseResult("user/a", Verdict.AGREES, True, compared=("flags",))
+DIES = CaseResult("user/b", Verdict.DIES, False, ("ended by SIGBUS",), Kind.INVALID)
+SKIPPED = CaseResult("user/c", Verdict.SKIPPED, True, ("not mine",))
+LIST = """
+[[known]]
+case = "user/b"
+verdict = "dies"
+reason = "issue 12"
+"""
+
+
+@pytest.mark.parametrize(
+    ("results", "status"), [([AGREES], 0), ([AGREES, SKIPPED], 0), ([AGREES, DIES], 1), ([SKIPPED], 2), ([], 2)]
+)
+def test_the_exit_status_tells_agreement_failure_and_nothing_judged(results: list[CaseResult], status: int) -> None:
+    assert Summary("reader", tuple(results)).exit_status == status
+
+
+def test_totals_count_what_was_not_judged_too() -> None:
+    summary = Summary("reader", (AGREES, DIES, SKIPPED))
+    assert (len(summary.results), summary.judged, summary.failing, summary.checks) == (3, 2, (DIES,), 1)
+    assert summary.verdicts() == {Verdict.AGREES: 1, Verdict.DIES: 1, Verdict.SKIPPED: 1}
+
+
+def test_a_known_failure_fails_no_run_a_mended_one_does(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    path.write_text(LIST, encoding="utf-8")
+    known = load_known_failures(path)
+    settled = known.settle(DIES)
+    assert (settled.known, settled.fails) == ("issue 12", False)
+    mended = known.settle(DIES.but(verdict=Verdict.REFUSES, ok=True))
+    assert mended.fails
+    assert mended.mended
+    assert mended.details == ("mended: remove 'user/b' from the known failures",)
+    other = known.settle(DIES.but(verdict=Verdict.MISREADS))
+    assert other.fails
+    assert other.details[0] == "known as dies, now it misreads"
+    assert known.settle(AGREES) == AGREES
+    assert known.settle(SKIPPED.but(case="user/b")).known is None
+
+
+def test_a_pattern_without_a_case_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    path.write_text(LIST + '[[known]]\ncase = "usr/*"\nreason = "a slip"\n', encoding="utf-8")
+    assert load_known_failures(path).unmatched(["user/a", "user/b"]) == ["usr/*"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("known = 1", "expected an array of tables"),
+        ("[other]", "expected an array of tables"),
+        ("[[known]]\ncase = 'a'", "known[0].reason: expected text"),
+        ("[[known]]\ncase = ''\nreason = 'x'", "known[0].case: expected text"),
+        ("[[known]]\ncase = 'a'\nreason = 'x'\nverdict = 'agrees'", "known[0].verdict: expected fails or"),
+        ("[[known]]\ncase = 'a'\nreason = 'x'\nwhen = 1", "known[0]: expected the members case, reason and verdict"),
+        ("not toml", "not TOML"),
+    ],
+)
+def test_a_list_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "known.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ExpectationsError) as raised:
+        load_known_failures(path)
+    assert str(raised.value).startswith("known.toml: ")
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_results_as_json_are_as_the_schema_says() -> None:
+    finding = Finding("MDMP-DIR-001", "directory", Fault.WRONG, ("1",), "2", (Span(0, 4),))
+    fails = CaseResult("user/d", Verdict.FAILS, False, ("x",), rules=("MDMP-DIR-001",), findings=(finding,), checks=9)
+    document = as_object(Summary("writer", (AGREES, DIES.but(known="issue 12"), SKIPPED, fails)), ["a", "b"])
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(json.loads(json.dumps(document)))
+    assert (document["cases"], document["judged"], document["failing"], document["known"]) == (4, 3, 1, 1)
