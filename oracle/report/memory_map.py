@@ -27,7 +27,7 @@ from ..readers.userdump_facts import UserDump
 from ..truth import KernelTruth, ProcessTruth, RequestTruth, Truth
 from .memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
 
-MAX_RUNS: Final = 200_000
+MAX_RUNS: Final = 100_000
 """Runs of captured pages or ranges that are looked at, a ceiling for hostile files; ``MemoryMap.complete`` tells."""
 
 
@@ -258,9 +258,9 @@ def _landmarks(dump: Reading) -> Iterator[Landmark]:
 def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth | None) -> MemoryMap:
     held: list[_Layer] = []
     cut: list[_Layer] = []
-    complete = True
-    for base, count, offset in islice(dump.pages.runs(), MAX_RUNS + 1):
-        complete = len(held) < MAX_RUNS
+    runs = list(islice(dump.pages.runs(), MAX_RUNS + 1))
+    complete = len(runs) <= MAX_RUNS
+    for base, count, offset in runs:
         inside = min(count, max(dump.source.size - offset, 0) // PAGE)
         if inside:
             held.append(_Layer(base * PAGE, (base + inside) * PAGE, offset))
@@ -272,7 +272,9 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
         landmarks.append(Landmark(root, root + PAGE, "root page table"))
     kind = None if request is None else kind_of(request.qualifier_value)
     if truth is None or request is None or kind is None or kernel_refusal(truth, request) is not None:
-        found = _joined(_named(start, end, there) for start, end, (there, _) in _cut([held, cut]))
+        named = [_named(item.start, item.end, item) for item in held]
+        lost = [_named(item.start, item.end, None) for item in cut]
+        found = _joined(sorted([*named, *lost], key=lambda region: region.start))
         return MemoryMap("physical", tuple(found), tuple(landmarks), False, complete)
     clauses = entitlement_of(truth, kind).decided()
     duties = [[_Layer(low * PAGE, high * PAGE, None) for low, high in clause.pages.runs] for clause in clauses]
