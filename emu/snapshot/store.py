@@ -32,8 +32,8 @@ from .truth_process import SNAPSHOT, SNAPSHOT_LATER
 from .truth_system import SYSTEM_SNAPSHOT
 
 __all__ = [
-    "Snapshot", "TruthError", "load", "load_request", "load_snapshot", "load_system", "save", "save_request",
-    "source_of",
+    "Snapshot", "TruthError", "load", "load_request", "load_snapshot", "load_system", "request_document", "save",
+    "save_request", "source_of", "truth_document",
 ]  # fmt: skip
 
 Snapshot = ProcessSnapshot | SystemSnapshot
@@ -57,7 +57,7 @@ def save(
     of the dump, for people. All or nothing: the files are written beside the directory and moved in when they are
     complete. Raises TruthError when the directory cannot be written.
     """
-    document = _document(snapshot, source)
+    members = truth_document(snapshot, source)
     directory = directory.absolute()
     staging = directory.parent / f".{directory.name}.saving"
     try:
@@ -67,9 +67,9 @@ def save(
             with (staging / MEMORY_FILE).open("wb") as memory:
                 for run in snapshot.memory:
                     write_run(memory, run.data)
-            _write_json(staging / TRUTH_FILE, document)
+            _write_json(staging / TRUTH_FILE, members)
             if request is not None:
-                _write_json(staging / REQUEST_FILE, _request_document(request, file))
+                _write_json(staging / REQUEST_FILE, request_document(request, file))
             _move_in(staging, directory)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -77,7 +77,8 @@ def save(
         raise TruthError(f"{directory}: cannot save the truth: {error.strerror or error}") from error
 
 
-def _document(snapshot: Snapshot, source: str) -> dict[str, Any]:
+def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
+    """``truth.json`` of the snapshot, before it is text."""
     kernel = isinstance(snapshot, SystemSnapshot)
     offset = 0
     index: list[dict[str, str]] = []
@@ -88,12 +89,12 @@ def _document(snapshot: Snapshot, source: str) -> dict[str, Any]:
             place = {"start": hex(run.start), "size": hex(len(run.data))}
         index.append({**place, "offset": hex(offset)})
         offset += len(run.data)
-    document: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
+    made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
     for name, kind in (SYSTEM_SNAPSHOT if kernel else SNAPSHOT).items():
-        document[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
+        made[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
     if not kernel:
-        document |= write_members(snapshot, {}, SNAPSHOT_LATER)
-    return document
+        made |= write_members(snapshot, {}, SNAPSHOT_LATER)
+    return made
 
 
 def _move_in(staging: Path, directory: Path) -> None:
@@ -189,7 +190,7 @@ def save_request(request: Request, directory: Path, *, file: str = "") -> None:
     staging = directory / f".{REQUEST_FILE}.saving"
     try:
         try:
-            _write_json(staging, _request_document(request, file))
+            _write_json(staging, request_document(request, file))
             staging.replace(directory / REQUEST_FILE)
         finally:
             staging.unlink(missing_ok=True)
@@ -219,8 +220,9 @@ def load_request(directory: Path) -> Request | None:
     )
 
 
-def _request_document(request: Request, file: str) -> dict[str, Any]:
-    document = {
+def request_document(request: Request, file: str = "") -> dict[str, Any]:
+    """``request.json``, before it is text."""
+    made = {
         "format": "dumptruth-request",
         "version": 1,
         "qualifier": request.qualifier_name,
@@ -232,8 +234,8 @@ def _request_document(request: Request, file: str) -> dict[str, Any]:
         "file": file,
     }
     if request.user_streams:
-        document["user_streams"] = _USER_STREAMS.write(request.user_streams)
-    return document
+        made["user_streams"] = _USER_STREAMS.write(request.user_streams)
+    return made
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
