@@ -24,8 +24,8 @@ def _announced(case: Case) -> bool:
 
 
 def _extended(case: Case) -> Iterator[tuple[str, ContextFact]]:
-    """The contexts that are longer than their record, in a foreign file by a CONTEXT_EX at least. In one's own dump only
-    where MiscInfo announces it: another rule says whether that may be.
+    """The contexts that are longer than their record, in a foreign file by a CONTEXT_EX at least. In one's own dump
+    only where MiscInfo announces it: another rule says whether that may be.
     """
     if case.dump.architecture not in {"amd64", "x86"} or (case.truth is not None and not _announced(case)):
         return
