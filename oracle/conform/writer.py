@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from ..case import KernelReplayer, Replayer
-from ..entitle.flags import refusal as refusal_of_process
 from ..entitle.kernel import refusal as refusal_of_machine
+from ..entitle.refusal import refusal as refusal_of_process
 from ..judge import check
 from ..model import Finding, Outcome, Report
 from ..source import ByteSource

@@ -70,9 +70,6 @@ MINIDUMP_TYPE = {
 TOKEN_INFORMATION = 0x40000
 """MiniDumpWithTokenInformation: no format flag asks for it, the engine may add it. Spec user-mode 2.3."""
 
-_LAST_RESERVED = 0xFFFF
-"""minidumpapiset.h LastReservedStream: applications number their streams from behind it."""
-
 # DbgEng.h DEBUG_FORMAT_WRITE_CAB: with it 0x10000000 means CAB_SECONDARY_ALL_IMAGES. Spec user-mode 1.5.
 _WRITE_CAB = 0x20000000
 # What NO_OPTIONAL_DATA cancels. Spec user-mode 1.6, 2.4.
@@ -108,32 +105,6 @@ def acceptable_header_flags(request: RequestTruth) -> tuple[int, ...]:
     Whether the bits that NO_OPTIONAL_DATA cancels stay set is not known: both. Spec user-mode 2.2.
     """
     return tuple(dict.fromkeys(header_flags(flags) for flags in (asked(request), effective(request))))
-
-
-def refusal(truth: ProcessTruth, request: RequestTruth) -> str | None:
-    """Why no minidump may come of ``request``; None when one must. Spec user-mode 1.3, 1.4, 2.3, 2.4."""
-    if request.qualifier_value not in (Qualifier.SMALL, Qualifier.DEFAULT):
-        return f"qualifier {request.qualifier_value} writes nothing in a user-mode session"
-    if request.qualifier_value == Qualifier.DEFAULT and request.profile == "legacy":
-        return "profile legacy writes DEFAULT as a USERDUMP file"
-    if request.qualifier_value == Qualifier.DEFAULT and request.profile == "refuse":
-        return "profile refuse writes no DEFAULT dump in user mode"
-    numbers = [stream.type for stream in request.user_streams]
-    for number in numbers:
-        if number <= _LAST_RESERVED:
-            return f"stream type {number:#x} is not the caller's to give"
-        if numbers.count(number) > 1:
-            return f"stream type {number:#x} is given twice"
-    flags = effective(request)
-    if ignores_inaccessible(flags):
-        return None
-    if flags & Format.FULL_MEMORY and truth.unreadable:
-        return f"the page at {truth.unreadable[0].start:#x} cannot be read, and nothing allows to leave it out"
-    for thread in truth.threads:
-        start, end = stack_of(truth, thread)
-        if start < end and truth.read(start, end - start) is None:
-            return f"the stack {start:#x}..{end:#x} of thread {thread.thread_id:#x} cannot be read"
-    return None
 
 
 def ignores_inaccessible(flags: Format) -> bool:

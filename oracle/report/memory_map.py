@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from ..entitle import user
 from ..entitle.clauses import Duty
 from ..entitle.flags import Format, effective
-from ..entitle.flags import refusal as user_refusal
 from ..entitle.kernel import entitlement_of, kind_of
 from ..entitle.kernel import refusal as kernel_refusal
+from ..entitle.refusal import refusal as user_refusal
 from ..model import Fault, Finding
 from ..page_compare import differing_pages, nonzero_pages
 from ..readers.facts import Dump

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..case import Case
 from ..decode import Record
-from ..entitle.flags import refusal
+from ..entitle.refusal import refusal
 from ..model import Fault, Grade, Source, Span
 from ..readers.facts import StringFact
 from ..rule import Checks, bad, ok

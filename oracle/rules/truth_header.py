@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..case import Case
 from ..entitle.clauses import Duty
-from ..entitle.flags import TOKEN_INFORMATION, acceptable_header_flags, refusal
+from ..entitle.flags import TOKEN_INFORMATION, acceptable_header_flags
+from ..entitle.refusal import refusal
 from ..model import Fault, Grade, Level, Source
 from ..readers.container import stream_name
 from ..rule import Checks, bad, ok, rule

@@ -12,10 +12,10 @@ from dumptruth.oracle.entitle.flags import (
     acceptable_header_flags,
     effective,
     header_flags,
-    refusal,
     stack,
     stack_of,
 )
+from dumptruth.oracle.entitle.refusal import refusal
 from dumptruth.oracle.entitle.user import Entitlement
 from dumptruth.oracle.truth_context import ThreadContextTruth
 from dumptruth.oracle.truth_model import (
@@ -428,6 +428,27 @@ def test_requests_that_make_no_minidump_are_told_apart() -> None:
     assert refusal(target(unreadable=hole), request()) is None
     assert "0x30000" in str(refusal(target(unreadable=hole), request(DEFAULT)))
     assert "stack" in str(refusal(target(unreadable=stack_hole), request()))
-    assert refusal(target(unreadable=stack_hole), request(SMALL, Format.IGNORE_INACCESSIBLE_MEM)) is None
-    both = Format.IGNORE_INACCESSIBLE_MEM | Format.NO_IGNORE_INACCESSIBLE_MEM
-    assert refusal(target(unreadable=stack_hole), request(SMALL, both)) is not None
+    # Stacks are never left out, whatever is said of inaccessible memory.
+    assert "stack" in str(refusal(target(unreadable=stack_hole), request(SMALL, Format.IGNORE_INACCESSIBLE_MEM)))
+
+
+@pytest.mark.parametrize(
+    ("flag", "hole"),
+    [
+        (Format.PRIVATE_READ_WRITE_MEMORY, HEAP),
+        (Format.PROCESS_THREAD_DATA, 0x50000),
+        (Format.CODE_SEGMENTS, CODE + 0x1000),
+        (Format.MODULE_HEADERS, CODE),
+    ],
+)
+def test_a_hole_in_memory_that_is_asked_for_by_name_is_fatal_only_where_it_may_not_be_ignored(
+    flag: Format, hole: int
+) -> None:
+    torn = target(unreadable=(UnreadableTruth(hole, 0x1000),))
+    no, ignore = Format.NO_IGNORE_INACCESSIBLE_MEM, Format.IGNORE_INACCESSIBLE_MEM
+    assert refusal(torn, request(SMALL, flag)) is None
+    assert refusal(torn, request(SMALL, flag | ignore)) is None
+    assert refusal(torn, request(SMALL, no)) is None
+    assert f"page at {hole:#x}" in str(refusal(torn, request(SMALL, flag | no)))
+    assert f"page at {hole:#x}" in str(refusal(torn, request(SMALL, flag | no | ignore)))
+    assert refusal(torn, request(SMALL, Format.INDIRECT_MEMORY | no)) is None

@@ -1,0 +1,251 @@
+"""Every flag of user minidumps, every pair of them, and combinations drawn at random, on targets that have something
+for each flag to find: writer and judge agree on every one, to the byte.
+
+Of pairs and random combinations a sample always runs; all of them with ``-m slow``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from dumptruth.emu.client import DebugClient
+from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier
+from dumptruth.emu.plan.flags import FLAG_ROWS
+from dumptruth.emu.plan.request import Request, UserStream
+from dumptruth.emu.scenario import run_scenario
+from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.snapshot.synthetic_flags import flag_target
+from dumptruth.emu.snapshot.synthetic_streams import stream_target
+from dumptruth.fixtures.agreement import Agreed, BothRefuse, Target, agree
+from dumptruth.fixtures.judging import judge, requested
+from dumptruth.fixtures.mutants import all_mutants
+from dumptruth.fixtures.replayer import replay_dump
+from dumptruth.oracle import Outcome
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SMALL = Qualifier.DEBUG_DUMP_SMALL
+F = FormatFlag
+FLAGS = tuple(row.flag for row in FLAG_ROWS)
+PAIRS = tuple(combinations(FLAGS, 2))
+FULL, NO_OPTIONAL = F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY, F.DEBUG_FORMAT_USER_SMALL_NO_OPTIONAL_DATA
+IGNORE = F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM
+NO_IGNORE = F.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM
+SCAN = F.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
+PRIVATE = F.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY
+PREFIX = "DEBUG_FORMAT_USER_SMALL_"
+
+
+def everything(*, unreadable: bool) -> ProcessSnapshot:
+    """The process with something for every flag, and the tokens of the one with something for every stream."""
+    return replace(flag_target(unreadable=unreadable), tokens=stream_target().tokens)
+
+
+SNAPSHOTS: dict[str, Callable[[], ProcessSnapshot]] = {
+    "amd64": lambda: everything(unreadable=False),
+    "amd64-torn": lambda: everything(unreadable=True),
+    "x86": lambda: flag_target("x86", unreadable=False),
+    "x86-torn": lambda: flag_target("x86"),
+    "arm64": lambda: flag_target("arm64", unreadable=False),
+    "arm64-torn": lambda: flag_target("arm64"),
+    "streams": stream_target,
+    "every-stream": lambda: run_scenario("every-stream"),
+}
+"""``torn``: some pages cannot be read though their protection allows it. ``every-stream`` really ran."""
+
+
+@cache
+def target(name: str) -> Target:
+    return Target.of(SNAPSHOTS[name]())
+
+
+def bits(flags: Iterable[int]) -> int:
+    return sum(set(flags))
+
+
+def named(flags: Iterable[FormatFlag]) -> str:
+    return "+".join((flag.name or "").removeprefix(PREFIX) for flag in flags)
+
+
+def written(name: str, flags: int) -> Agreed:
+    found = agree(target(name), Request(SMALL, flags))
+    assert isinstance(found, Agreed), found
+    return found
+
+
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_each_flag_alone(name: str) -> None:
+    refused = {flag for flag in FLAGS if isinstance(agree(target(name), Request(SMALL, flag)), BothRefuse)}
+    assert refused == ({FULL} if "torn" in name else set())
+
+
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_no_flag_and_the_default_dump(name: str) -> None:
+    assert isinstance(agree(target(name), Request(SMALL)), Agreed)
+    default = agree(target(name), Request(Qualifier.DEBUG_DUMP_DEFAULT))
+    assert isinstance(default, BothRefuse if "torn" in name else Agreed)
+
+
+def test_every_pair_of_flags() -> None:
+    """Each on the first target, one in three on another."""
+    others = [name for name in SNAPSHOTS if name not in ("amd64", "every-stream")]
+    assert len(PAIRS) == 231
+    for index, pair in enumerate(PAIRS):
+        assert isinstance(agree(target("amd64"), Request(SMALL, bits(pair))), Agreed), named(pair)
+        if index % 3 == 0:
+            agree(target(others[index // 3 % len(others)]), Request(SMALL, bits(pair)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_every_pair_of_flags_on_every_target(name: str) -> None:
+    refused = {pair for pair in PAIRS if isinstance(agree(target(name), Request(SMALL, bits(pair))), BothRefuse)}
+    # Full memory has holes that only IGNORE leaves out, and that NO_OPTIONAL_DATA does not ask for.
+    fatal = {pair for pair in PAIRS if FULL in pair and not {IGNORE, NO_OPTIONAL} & set(pair)} | {(PRIVATE, NO_IGNORE)}
+    assert refused == (fatal if "torn" in name else set())
+
+
+COMBINATIONS = st.tuples(
+    st.sampled_from(sorted(set(SNAPSHOTS) - {"every-stream"})),
+    st.builds(
+        Request,
+        st.just(int(SMALL)),
+        st.sets(st.sampled_from(FLAGS)).map(bits),
+        st.none() | st.text(st.characters(exclude_characters="\0"), max_size=20) | st.just("Größe".encode("cp1252")),
+        user_streams=st.dictionaries(st.integers(0x10000, 0xFFFFFFFF), st.binary(max_size=9), max_size=2).map(
+            lambda found: tuple(UserStream(kind, data) for kind, data in found.items())
+        ),
+    ),
+)
+
+
+def agree_on(drawn: tuple[str, Request]) -> None:
+    agree(target(drawn[0]), drawn[1])
+
+
+@settings(max_examples=150, derandomize=True, database=None)
+@given(COMBINATIONS)
+def test_flags_drawn_at_random(drawn: tuple[str, Request]) -> None:
+    agree_on(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, derandomize=True, database=None)
+@given(COMBINATIONS)
+def test_two_thousand_combinations_drawn_at_random(drawn: tuple[str, Request]) -> None:
+    agree_on(drawn)
+
+
+@pytest.mark.parametrize("flag", [FULL, F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY], ids=named)
+def test_a_full_dump_with_and_without_zeroed_stacks_is_run_again(flag: FormatFlag) -> None:
+    for name in ("amd64", "streams"):
+        assert isinstance(agree(target(name), Request(SMALL, FULL | flag), replay=replay_dump), Agreed)
+
+
+_MEMORY = "the memory"
+_STREAMS = "the streams"
+_BYTES = "the bytes alone"
+_HEADER = "the header alone"
+CHANGES: dict[FormatFlag, tuple[str, int, str]] = {
+    # flag -> target, the flags beside it, what it changes
+    FULL: ("amd64", 0, _STREAMS),
+    F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA: ("amd64", 0, _STREAMS),
+    F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES: ("amd64", 0, _STREAMS),
+    F.DEBUG_FORMAT_USER_SMALL_INDIRECT_MEMORY: ("amd64", 0, _MEMORY),
+    F.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS: ("amd64", 0, _MEMORY),
+    F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY: ("amd64", 0, _BYTES),
+    F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS: ("amd64", 0, _BYTES),
+    F.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA: ("amd64", 0, _MEMORY),
+    PRIVATE: ("amd64", 0, _MEMORY),
+    NO_OPTIONAL: ("amd64", PRIVATE, _MEMORY),
+    F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO: ("amd64", 0, _STREAMS),
+    F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO: ("amd64", 0, _STREAMS),
+    F.DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS: ("amd64", 0, _MEMORY),
+    F.DEBUG_FORMAT_USER_SMALL_NO_AUXILIARY_STATE: ("amd64", 0, _HEADER),  # for memory of providers; there are none
+    F.DEBUG_FORMAT_USER_SMALL_FULL_AUXILIARY_STATE: ("amd64", 0, _HEADER),
+    F.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS: ("amd64", 0, _MEMORY),
+    F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE: ("amd64", 0, _BYTES),
+    F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT: ("streams", 0, _BYTES),
+    F.DEBUG_FORMAT_USER_SMALL_IPT_TRACE: ("amd64", 0, _HEADER),  # nothing is traced
+    IGNORE: ("amd64-torn", PRIVATE, _MEMORY),  # a read block is lost with its page
+    SCAN: ("amd64-torn", PRIVATE | IGNORE, _MEMORY),
+}
+
+
+def streams(data: bytes) -> list[int]:
+    count, rva = struct.unpack_from("<II", data, 8)
+    return [struct.unpack_from("<I", data, rva + 12 * index)[0] for index in range(count)]
+
+
+def without_flags(data: bytes) -> bytes:
+    return data[:0x18] + bytes(8) + data[0x20:]
+
+
+@pytest.mark.parametrize("flag", CHANGES, ids=lambda flag: named([flag]))
+def test_each_flag_changes_the_file(flag: FormatFlag) -> None:
+    name, beside, what = CHANGES[flag]
+    before, after = written(name, beside), written(name, beside | flag)
+    header = [int.from_bytes(dump.data[0x18:0x20], "little") for dump in (before, after)]
+    row = next(row for row in FLAG_ROWS if row.flag == flag)
+    assert header[1] == header[0] | row.minidump_type
+    assert header[1] != header[0]
+    ranges = [[(item.start, item.end) for item in dump.result.plan.ranges] for dump in (before, after)]
+    same = {
+        _STREAMS: streams(before.data) == streams(after.data),
+        _MEMORY: ranges[0] == ranges[1],
+        _BYTES: without_flags(before.data) == without_flags(after.data),
+    }
+    # All but the header's bit stays as it was; or the bytes do not, in the same streams and ranges; and so on.
+    expected = {
+        _HEADER: {_STREAMS: True, _MEMORY: True, _BYTES: True},
+        _BYTES: {_STREAMS: True, _MEMORY: True, _BYTES: False},
+        _MEMORY: {_STREAMS: True, _MEMORY: False, _BYTES: False},
+        _STREAMS: {_STREAMS: False, _MEMORY: flag != FULL, _BYTES: False},
+    }
+    assert same == expected[what]
+
+
+def test_no_ignore_turns_a_hole_into_a_refusal() -> None:
+    """The one flag that changes no file: it says that there is none."""
+    assert set(CHANGES) | {NO_IGNORE} == set(FLAGS)
+    for beside in (0, IGNORE, IGNORE | SCAN):
+        assert isinstance(agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside)), Agreed)
+        found = agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside | NO_IGNORE))
+        assert isinstance(found, BothRefuse)
+        assert found.writer.hresult == Hresult.ERROR_PARTIAL_COPY
+
+
+IGNORED = {"ADD_AVX_XSTATE_CONTEXT": "contexts-left-plain"}
+"""Mutants that ignore a flag and do not say so in their name."""
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: named([flag]))
+def test_a_mutant_ignores_the_flag_and_is_caught(flag: FormatFlag) -> None:
+    """That it is caught, and by which rules, tests/meta/test_mutants.py shows of every mutant."""
+    name = named([flag])
+    wanted = IGNORED.get(name, f"{name.lower().replace('_', '-')}-ignored")
+    assert [mutant for mutant in all_mutants().values() if mutant.name == wanted]
+
+
+CAB, SECONDARY, IMAGES = (
+    F.DEBUG_FORMAT_WRITE_CAB, F.DEBUG_FORMAT_CAB_SECONDARY_FILES, F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cab", [CAB, CAB | SECONDARY, CAB | SECONDARY | IMAGES, CAB | IMAGES])
+@pytest.mark.parametrize("flags", [0, FULL, PRIVATE | F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE])
+def test_the_dump_in_a_cabinet_is_judged_by_its_flags(tmp_path: Path, cab: int, flags: int) -> None:
+    subject, file = target("amd64"), tmp_path / "flags.cab"
+    DebugClient(subject.snapshot, start_directory=tmp_path).write(file, SMALL, flags | cab)
+    # Files of images nobody has here: that they are missing is no fault, but a strict judge says it.
+    strict = not cab & SECONDARY
+    report = judge(file, subject.truth, requested(SMALL, flags | cab, file="flags.cab"), strict=strict)
+    assert [(item.rule, item.findings) for item in report.failing()] == []
+    assert report.outcome is Outcome.CONFORMANT
+    assert report.unclaimed == 0
