@@ -54,7 +54,8 @@ class Expected:
     memory: Memory | None = None
     stream_count: int | None = None
     flags: int | None = None
-    extra: dict[str, int | str] = field(default_factory=dict)
+    extra: dict[str, int | str | None] = field(default_factory=dict)
+    """None: the dump has no such thing, and what is read for it is something else."""
 
 
 def expected_facts(source: ByteSource, truth: Truth | None = None) -> Expected:
@@ -74,7 +75,7 @@ def expected_facts(source: ByteSource, truth: Truth | None = None) -> Expected:
 
 def _minidump(dump: Dump, truth: Truth | None) -> Expected:
     exception = None if dump.exception is None else dump.exception.record
-    extra: dict[str, int | str] = {}
+    extra: dict[str, int | str | None] = {}
     if isinstance(truth, ProcessTruth) and truth.modules:
         extra = {"image_base": truth.modules[0].base, "command_line": truth.process.command_line}
     return Expected(
@@ -113,7 +114,7 @@ def _userdump(dump: UserDump) -> Expected:
 
 
 def _kernel(dump: KernelDump) -> Expected:
-    extra: dict[str, int | str] = {}
+    extra: dict[str, int | str | None] = {}
     if dump.header is not None:
         integers = dump.header.structure.integers
         extra = {name: dump.header[theirs] for name, theirs in _HEADER.items() if theirs in integers}
@@ -125,6 +126,8 @@ def _kernel(dump: KernelDump) -> Expected:
         extra |= {name: dump.context[name] for name in names if name not in extra}
     if dump.descriptor is not None and dump.type not in _WITH_OWN_LIST:
         extra["NumberOfPages"] = dump.descriptor["NumberOfPages"]
+    elif dump.descriptor is None and dump.triage is not None:  # a small dump of a build before 26100 has none
+        extra["NumberOfPages"] = None
     if not dump.paged:  # a small dump has memory by virtual address, a header none at all
         return Expected(dump.architecture, memory=Memory([], lambda _address, _size: None), extra=extra)
     runs = [(pfn * PAGE, count * PAGE, offset) for pfn, count, offset in dump.pages.runs()]

@@ -147,7 +147,7 @@ def _pages(value: object) -> list[tuple[int, int, str | None]]:
 # Where they are otherwise
 
 
-def _one(name: str, due: int | str, said: int | str) -> Iterator[str]:
+def _one(name: str, due: int | str | None, said: int | str) -> Iterator[str]:
     if due != said:
         yield f"{name}: expected {_value(due)}, read {_value(said)}"
 
@@ -192,7 +192,7 @@ def _exception_difference(due: tuple[int, int, int] | None, said: tuple[int | No
         yield f"exception: expected {shown[0]}, read {shown[1]}"
 
 
-def _extra_differences(due: dict[str, int | str], said: dict[str, Any]) -> Iterator[str]:
+def _extra_differences(due: dict[str, int | str | None], said: dict[str, Any]) -> Iterator[str]:
     for name, value in said.items():
         expected = due[name]
         told = _text(value, f"extra.{name}") if isinstance(expected, str) else _number(value, f"extra.{name}")

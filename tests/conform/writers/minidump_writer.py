@@ -26,11 +26,11 @@ INTEGERS = (
 )
 
 
-class Skipped(Exception):
+class SkippedError(Exception):
     """Not this writer's business."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """E_INVALIDARG or E_NOTIMPL."""
 
 
@@ -69,7 +69,7 @@ class Memory:
         for base, size, offset in self.runs:
             if base <= start and end <= base + size:
                 return self.bytes[offset + start - base : offset + end - base]
-        raise Refused("0x8007012b", f"memory {start:#x}..{end:#x} cannot be read")
+        raise RefusedError("0x8007012b", f"memory {start:#x}..{end:#x} cannot be read")
 
 
 def context(truth):
@@ -262,22 +262,24 @@ def thread_row(thread, where, places, full):
 
 def answer(message, fault):
     if message["version"] != 1 or message["role"] != "writer":
-        raise Skipped("protocol version 1, role writer alone")
+        raise SkippedError("protocol version 1, role writer alone")
     request, folder = message["request"], Path(message["truth"])
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     if truth["mode"] != "user" or truth["system"]["architecture"] != "amd64":
-        raise Skipped("processes of amd64 alone")
+        raise SkippedError("processes of amd64 alone")
     flags = request["format_flags_value"]
     if request["qualifier_value"] == DEFAULT:
         if request["profile"] == "refuse":
-            raise Refused("0x80004001", "DEFAULT is not implemented")
+            raise RefusedError("0x80004001", "DEFAULT is not implemented")
         if request["profile"] != "modern":
-            raise Skipped("no legacy dumps")
+            raise SkippedError("no legacy dumps")
         flags = sum(MINIDUMP_TYPE)
     elif request["qualifier_value"] != SMALL:
-        raise Refused("0x80070057", "no such dump of a process")
+        raise RefusedError("0x80070057", "no such dump of a process")
     if flags & ~sum(MINIDUMP_TYPE) or request.get("user_streams"):
-        raise Skipped("five flags alone")
+        raise SkippedError("five flags alone")
+    if flags & FULL_MEMORY and truth["unreadable"]:
+        raise RefusedError("0x8007012b", "a page cannot be read")
     memory = Memory(folder, truth)
     Path(message["output"]).write_bytes(dump(truth, memory, request, flags, fault))
     return {"result": "written"}
@@ -289,9 +291,9 @@ def main():
         message = json.loads(line)
         try:
             said = answer(message, fault)
-        except Skipped as why:
+        except SkippedError as why:
             said = {"result": "skipped", "reason": str(why)}
-        except Refused as why:
+        except RefusedError as why:
             said = {"result": "refused", "hresult": why.args[0], "reason": why.args[1]}
         print(json.dumps({"case": message["case"], **said}), flush=True)
 
