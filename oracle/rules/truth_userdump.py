@@ -7,7 +7,7 @@ from itertools import product
 from typing import Final
 
 from ..case import UserdumpCase
-from ..entitle.flags import Qualifier
+from ..entitle.flags import Format, Qualifier, ignores_inaccessible
 from ..model import Fault, Grade, Level, Source, Span
 from ..readers.facts import ContextFact
 from ..readers.userdump_facts import MACHINES, CrashModule
@@ -51,16 +51,22 @@ def _decodes(case: UserdumpCase) -> bool:
 )
 def request_makes_a_userdump(case: UserdumpCase) -> Checks:
     """Only DEBUG_DUMP_DEFAULT does, and only under profile ``legacy``: current debuggers write this format no more, and
-    whoever asks for a minidump cannot use it.
+    whoever asks for a minidump cannot use it. Nor is there a dump of a target of which a page cannot be read, unless
+    IGNORE_INACCESSIBLE_MEM allows to leave it out; whether that flag has an effect here is not known.
     """
     assert case.request is not None
-    header = case.dump.header
-    if case.request.qualifier_value == Qualifier.DEFAULT and case.request.profile == LEGACY:
+    header, unreadable = case.dump.header, truth_of(case).unreadable
+    asked = Format(case.request.format_flags_value & sum(Format))
+    why = None
+    if case.request.qualifier_value != Qualifier.DEFAULT or case.request.profile != LEGACY:
+        why = f"{case.request.qualifier} under profile {case.request.profile} writes another format, or nothing"
+    elif unreadable and not ignores_inaccessible(asked):
+        why = f"the page at {unreadable[0].start:#x} cannot be read, and nothing allows to leave it out"
+    if why is None:
         yield ok("dump")
-        return
-    what = f"{case.request.qualifier} under profile {case.request.profile} writes another format, or nothing"
-    span = () if header is None else (header.span,)
-    yield bad("dump", f"no full user dump: {what}", "one", *span, fault=Fault.FORBIDDEN)
+    else:
+        spans = () if header is None else (header.span,)
+        yield bad("dump", f"no full user dump: {why}", "one", *spans, fault=Fault.FORBIDDEN)
 
 
 @userdump_rule(

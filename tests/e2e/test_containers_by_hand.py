@@ -1,0 +1,68 @@
+"""The writer and the hand agree: of the same target they make the same full user dump, byte for byte; and what the
+writer puts into a cabinet the judge takes out again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.mutants.userdump_assembled import CAPTURED, MACHINES, dump, memory, truth_document
+
+RUNS = ((0x12000, 0x2000), (0x20000, 0x3000), (0x400000, 0x3000), (0x500000, 0x1000))
+READABLE = (CAPTURED[0], (0x20000, 0x3000, *CAPTURED[1][2:]), *CAPTURED[3:])
+"""The regions of the target made by hand when all of its pages can be read."""
+
+
+@pytest.fixture(params=list(MACHINES))
+def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The architecture of a target whose truth is in the folder ``held``."""
+    monkeypatch.chdir(tmp_path)
+    document = truth_document(request.param)
+    offsets = [sum(size for _, size in RUNS[:index]) for index in range(len(RUNS))]
+    document["unreadable"] = []
+    document["memory"] = [
+        {"start": hex(start), "size": hex(size), "offset": hex(offset)}
+        for (start, size), offset in zip(RUNS, offsets, strict=True)
+    ]
+    Path("held").mkdir()
+    Path("held/truth.json").write_text(json.dumps(document), encoding="utf-8")
+    Path("held/memory.bin").write_bytes(b"".join(memory(start, start + size) for start, size in RUNS))
+    return str(request.param)
+
+
+def write(name: str, *flags: str) -> None:
+    options = [item for flag in flags for item in ("-f", flag)]
+    arguments = ["dump", "held", "-q", "default", "--profile", "legacy", *options, "-o", name, "--truth", "told"]
+    assert run_command(arguments) == 0
+
+
+def test_the_writer_makes_what_was_packed_by_hand(target: str) -> None:
+    write("crash.dmp")
+    assert Path("crash.dmp").read_bytes() == bytes(dump(target, truth_document(target), READABLE).data)
+    assert run_command(["check", "crash.dmp", "--truth", "told", "--strict"]) == 0
+
+
+@pytest.mark.usefixtures("target")
+def test_a_cabinet_of_the_writer_is_conformant_and_identified(capsys: pytest.CaptureFixture[str]) -> None:
+    write("crash.cab", "write-cab")
+    assert run_command(["check", "crash.cab", "--truth", "told", "--strict"]) == 0
+    assert run_command(["check", "crash.cab"]) == 0
+    assert "crash.dmp inside" in capsys.readouterr().out
+    assert run_command(["identify", "crash.cab"]) == 0
+    assert "crash.dmp, a legacy full user-mode dump" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("target")
+def test_a_page_that_cannot_be_read_leaves_no_dump() -> None:
+    document = json.loads(Path("held/truth.json").read_text("utf-8"))
+    document["unreadable"] = [{"start": "0x22000", "size": "0x1000"}]
+    document["memory"][1]["size"] = "0x2000"
+    for run in document["memory"][2:]:
+        run["offset"] = hex(int(run["offset"], 16) - 0x1000)
+    Path("held/truth.json").write_text(json.dumps(document), encoding="utf-8")
+    runs = (RUNS[0], (0x20000, 0x2000), *RUNS[2:])
+    Path("held/memory.bin").write_bytes(b"".join(memory(start, start + size) for start, size in runs))
+    assert run_command(["dump", "held", "-q", "default", "--profile", "legacy", "-o", "crash.dmp"]) == 1
+    assert not Path("crash.dmp").exists()
