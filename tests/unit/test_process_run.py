@@ -135,15 +135,22 @@ def test_two_dlls_that_want_the_same_place_both_get_one(folder: Path) -> None:
     assert process.loader.unloaded[0][0] > place
 
 
-def test_every_import_slot_holds_the_address_of_the_export() -> None:
+def test_every_import_slot_holds_the_address_of_the_export_or_of_what_it_forwards_to() -> None:
     process = Process(CRASH, "crash.exe null-read")
     modules = {module.name.lower(): module for module in process.loader.modules}
     assert list(modules) == ["crash.exe", "ntdll.dll", "kernel32.dll", "alpha.dll"]
+    forwarded = set()
     for module in modules.values():
         for slot in module.image.imports:
-            target = modules[slot.dll.lower()]
-            assert slot.name is not None
-            assert process.memory.u64(module.base + slot.iat_rva) == target.base + target.image.export_rva(slot.name)
+            target, name = modules[slot.dll.lower()], slot.name
+            export = target.image.export(name)
+            if export is not None and export.forwarder is not None:
+                forwarded.add(name)
+                dll, _, name = export.forwarder.partition(".")
+                target = modules[f"{dll}.dll"]
+            assert name is not None
+            assert process.memory.u64(module.base + slot.iat_rva) == target.base + target.image.export_rva(name)
+    assert "RtlAddFunctionTable" in forwarded
 
 
 def test_init_routines_are_called_dependencies_first() -> None:
