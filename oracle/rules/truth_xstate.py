@@ -85,8 +85,8 @@ def components(case: Case) -> Checks:
     for subject, _, truth, state in _extended(case):
         surplus = state.header["CompactionMask"] & ~room
         if surplus:
-            span = state.header.span_of("CompactionMask")
-            yield bad(f"{subject}, CompactionMask", f"bits of {room:#x}", f"{surplus:#x} besides", span)
+            where = state.header.span_of("CompactionMask")
+            yield bad(f"{subject}, CompactionMask", f"bits of {room:#x}", f"{surplus:#x} besides", where)
         if truth.xstate is None:
             continue
         held = truth.components
