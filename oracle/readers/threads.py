@@ -19,7 +19,8 @@ def read_threads(dump: Dump) -> None:
         subject = f"thread {record['ThreadId']:#x}"
         dump.threads.append(ThreadFact(record, _context(dump, record, "thread.context", "contexts", subject)))
         if not record["Stack.Memory.DataSize"]:
-            dump.dont_care(record.span_of("Stack.Memory.Rva"), "Stack.Memory.Rva: a stack of no bytes is nowhere")
+            for name in ("Stack.StartOfMemoryRange", "Stack.Memory.Rva"):
+                dump.dont_care(record.span_of(name), f"{name}: a stack of no bytes is nowhere")
     _check_ids(dump)
     settle(dump, stream.type)
     if dump.architecture is None:
