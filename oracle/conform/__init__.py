@@ -14,6 +14,7 @@ from .protocol import PROTOCOL, VERSION, ProtocolError
 from .reader import UnsoundCaseError
 from .results import CaseResult, Summary, Verdict, as_object
 from .run import Options, run_reader, run_writer
+from .vectors import VectorsError, load_reader_cases, load_writer_cases
 
 __all__ = [
     "PROTOCOL",
@@ -30,10 +31,13 @@ __all__ = [
     "ReaderCase",
     "Summary",
     "UnsoundCaseError",
+    "VectorsError",
     "Verdict",
     "WriterCase",
     "as_object",
     "load_known_failures",
+    "load_reader_cases",
+    "load_writer_cases",
     "run_reader",
     "run_writer",
 ]

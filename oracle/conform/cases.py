@@ -39,6 +39,8 @@ class WriterCase:
     make: Callable[[], Target]
     """Makes or finds the truth. Called by one thread at a time."""
     note: str = ""
+    hresult: int | None = None
+    """With which a request has to be refused, where that is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,5 @@ class ReaderCase:
     """The rule that an invalid dump breaks."""
     note: str = ""
     """Why it is odd or broken."""
+    visible: bool = True
+    """Whether a broken dump shows by itself that it is; other faults are seen beside the truth alone."""

@@ -61,6 +61,8 @@ def _judge_refusal(case: WriterCase, due: str | None, answer: Answer, output: Pa
         return CaseResult(case.name, Verdict.REFUSES, False, (f"refused what can be written: {said}",))
     if answer.hresult is not None and not answer.hresult >> 31:  # winerror.h: a failure has the top bit set
         return CaseResult(case.name, Verdict.FAILS, False, (f"refused with {code}, which is no failure: {due}",))
+    if None not in (answer.hresult, case.hresult) and answer.hresult != case.hresult:
+        return CaseResult(case.name, Verdict.FAILS, False, (f"refused with {code}, not {case.hresult:#010x}: {due}",))
     if output.exists():
         return CaseResult(case.name, Verdict.FAILS, False, (f"refused, but left a file behind: {due}",))
     return CaseResult(case.name, Verdict.AGREES, True, (f"rightly refused: {due}",), checks=1)

@@ -1,0 +1,116 @@
+"""Cases from a folder of vectors, such as ``dumptruth vectors export`` makes: files, truths and a manifest.json."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..truth import TruthError, load_any_truth, parse_request
+from .cases import Dumped, Kind, ReaderCase, Target, WriterCase
+
+MANIFEST = "manifest.json"
+_REFUSED = "refused"
+"""The kind of a vector without a file: a request that a writer has to refuse."""
+
+
+class VectorsError(Exception):
+    """No folder of vectors, or something in it is not as the manifest says. The text is one line."""
+
+
+def load_reader_cases(folder: Path) -> list[ReaderCase]:
+    """A case for every vector whose file is there: large ones may not be built. Raises VectorsError."""
+    cases: list[ReaderCase] = []
+    for vector in _vectors(folder):
+        if vector["file"] is None or not _path(folder, vector["file"]).is_file():
+            continue
+        kind = Kind(vector["kind"])
+        beside_truth = vector["judged"]["truth"] or vector["judged"]["replay"]
+        cases.append(
+            ReaderCase(
+                vector["name"],
+                kind,
+                partial(_dumped, folder, vector),
+                rule=vector["rule"],
+                note=vector["note"] or vector["reason"] or "",
+                visible=kind is not Kind.INVALID or not beside_truth,
+            )
+        )
+    return cases
+
+
+def load_writer_cases(folder: Path) -> list[WriterCase]:
+    """A case for every sound or refused vector whose truth is there. Raises VectorsError."""
+    return [
+        WriterCase(
+            vector["name"],
+            partial(_target, folder, vector),
+            note=vector["note"],
+            hresult=None if vector["hresult"] is None else int(vector["hresult"], 16),
+        )
+        for vector in _vectors(folder)
+        if vector["kind"] in (Kind.VALID, _REFUSED) and _has_truth(folder, vector)
+    ]
+
+
+def _vectors(folder: Path) -> list[dict[str, Any]]:
+    path = folder / MANIFEST
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise VectorsError(f"{path}: {error.strerror}: expected a folder of vectors") from error
+    except (ValueError, RecursionError) as error:
+        raise VectorsError(f"{path}: not JSON: {error}") from error
+    head = ("dumptruth-vectors", 1)
+    if not isinstance(document, dict) or (document.get("format"), document.get("version")) != head:
+        _fail(path, "the file", "format dumptruth-vectors, version 1")
+    vectors = document.get("vectors")
+    if not isinstance(vectors, list):
+        _fail(path, "vectors", "a list")
+    for index, vector in enumerate(vectors):
+        where = f"vectors[{index}]"
+        if not isinstance(vector, dict) or not isinstance(vector.get("judged"), dict):
+            _fail(path, where, "an object with a member judged")
+        for name in ("name", "kind", "file", "truth", "rule", "note", "reason", "hresult"):
+            if not isinstance(vector.get(name), str | None) or name not in vector:
+                _fail(path, f"{where}.{name}", "text or null")
+        if vector["kind"] not in (*Kind, _REFUSED) or not vector["name"]:
+            _fail(path, where, "a name, and a kind that is known")
+        if not all(isinstance(vector["judged"].get(name), bool) for name in ("truth", "replay")):
+            _fail(path, f"{where}.judged", "truth and replay, each true or false")
+    return vectors
+
+
+def _path(folder: Path, name: str) -> Path:
+    """A file of the set. Raises VectorsError for one outside."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        _fail(folder / MANIFEST, name, "a path inside the folder")
+    return path
+
+
+def _has_truth(folder: Path, vector: dict[str, Any]) -> bool:
+    if vector["truth"] is None:
+        return False
+    directory = _path(folder, vector["truth"])
+    return all((directory / name).is_file() for name in ("truth.json", "memory.bin"))
+
+
+def _target(folder: Path, vector: dict[str, Any]) -> Target:
+    directory = _path(folder, vector["truth"]).resolve()
+    try:
+        return Target(directory, load_any_truth(directory), parse_request(vector["request"]), vector["request"])
+    except (TruthError, KeyError) as error:
+        raise VectorsError(f"{vector['name']}: {error}") from error
+
+
+def _dumped(folder: Path, vector: dict[str, Any]) -> Dumped:
+    path = _path(folder, vector["file"]).resolve()
+    if vector["judged"]["truth"] and vector["kind"] != Kind.INVALID and _has_truth(folder, vector):
+        return Dumped(path, _target(folder, vector))
+    return Dumped(path)
+
+
+def _fail(path: Path, where: str, expected: str) -> NoReturn:
+    raise VectorsError(f"{path}: {where}: expected {expected}")

@@ -1,0 +1,129 @@
+"""Cases from a folder of vectors: what is there becomes a case, what is not there none, nonsense is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dumptruth.emu.constants import Qualifier
+from dumptruth.emu.plan.request import Request
+from dumptruth.emu.snapshot import store
+from dumptruth.emu.snapshot.synthetic import synthetic_process
+from dumptruth.oracle.conform import (
+    Command,
+    Kind,
+    Limits,
+    Options,
+    VectorsError,
+    Verdict,
+    load_reader_cases,
+    load_writer_cases,
+    run_reader,
+    run_writer,
+)
+
+NONE = {"file": None, "truth": None, "rule": None, "note": "", "reason": None, "hresult": None}
+
+
+def _vector(name: str, kind: str, *, beside: bool = False, **members: object) -> dict[str, Any]:
+    judged = {"truth": beside, "strict": False, "replay": False}
+    return {**NONE, "name": name, "kind": kind, "judged": judged, **members}
+
+
+def _manifest(folder: Path, vectors: object, **members: object) -> None:
+    document = {"format": "dumptruth-vectors", "version": 1, "vectors": vectors, **members}
+    (folder / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    request = Request(Qualifier.DEBUG_DUMP_FULL)
+    store.save(synthetic_process(), tmp_path / "truth" / "process", request=request, file="crash.dmp")
+    asked = json.loads((tmp_path / "truth" / "process" / "request.json").read_text(encoding="utf-8"))
+    (tmp_path / "a.dmp").write_bytes(b"no dump")
+    truth = {"truth": "truth/process", "request": asked}
+    _manifest(
+        tmp_path,
+        [
+            _vector("broken", "invalid", file="a.dmp", rule="MDMP-HEADER-001", note="why"),
+            _vector("beside-truth", "invalid", beside=True, file="a.dmp", rule="TRUE-FLAGS-001", **truth),
+            _vector("large", "valid", file="large.dmp", **truth),
+            _vector("nowhere", "valid"),
+            _vector("refused", "refused", hresult="0x80070057", **truth),
+        ],
+    )
+    return tmp_path
+
+
+def test_what_is_there_becomes_a_case(folder: Path) -> None:
+    read = load_reader_cases(folder)
+    assert [(case.name, case.kind, case.rule, case.visible) for case in read] == [
+        ("broken", Kind.INVALID, "MDMP-HEADER-001", True),
+        ("beside-truth", Kind.INVALID, "TRUE-FLAGS-001", False),
+    ]
+    written = load_writer_cases(folder)
+    assert [(case.name, case.hresult) for case in written] == [("large", None), ("refused", 0x80070057)]
+    target = written[0].make()
+    assert target.request.qualifier_value == Qualifier.DEBUG_DUMP_FULL
+    assert target.truth.source == ""
+
+
+def test_a_fault_that_only_the_truth_shows_need_not_be_rejected_even_when_strict(folder: Path) -> None:
+    command = Command((sys.executable, "-I", "-S", "-c", "pass"), Limits(30, 0))
+    summary = run_reader(command, load_reader_cases(folder), Options(plain=True, strict=True))
+    assert [(result.verdict, result.ok) for result in summary.results] == [
+        (Verdict.ACCEPTS, False),
+        (Verdict.ACCEPTS, True),
+    ]
+
+
+@pytest.mark.parametrize(("hresult", "verdict"), [("0x80070057", Verdict.AGREES), ("0x80004001", Verdict.FAILS)])
+def test_a_refusal_is_held_to_its_hresult(folder: Path, hresult: str, verdict: Verdict) -> None:
+    code = (
+        "import json; case = json.loads(input())['case']; "
+        f"print(json.dumps({{'case': case, 'result': 'refused', 'hresult': '{hresult}'}}))"
+    )
+    command = Command((sys.executable, "-I", "-S", "-c", code), Limits(30, 0))
+    (result,) = run_writer(command, load_writer_cases(folder)[1:]).results
+    assert result.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("vectors", "told"),
+    [
+        ({}, "vectors: expected a list"),
+        ([1], "vectors[0]: expected an object"),
+        ([_vector("a", "odd")], "vectors[0]: expected a name, and a kind"),
+        ([_vector("", "valid")], "vectors[0]: expected a name"),
+        ([_vector("a", "valid", file=1)], "vectors[0].file: expected text or null"),
+        ([_vector("a", "valid", file="../../x.dmp")], "expected a path inside the folder"),
+        ([{**_vector("a", "valid"), "judged": {}}], "vectors[0].judged: expected truth and replay"),
+    ],
+)
+def test_a_manifest_that_is_none_is_told_in_one_line(tmp_path: Path, vectors: object, told: str) -> None:
+    _manifest(tmp_path, vectors)
+    with pytest.raises(VectorsError) as raised:
+        load_reader_cases(tmp_path)
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("members", [{"format": "another"}, {"version": 2}])
+def test_another_format_or_version_is_no_manifest(tmp_path: Path, members: dict[str, object]) -> None:
+    _manifest(tmp_path, [], **members)
+    with pytest.raises(VectorsError, match="format dumptruth-vectors, version 1"):
+        load_reader_cases(tmp_path)
+
+
+def test_a_folder_without_a_manifest_is_told(tmp_path: Path) -> None:
+    with pytest.raises(VectorsError, match="expected a folder of vectors"):
+        load_writer_cases(tmp_path)
+
+
+def test_a_request_that_is_none_is_told_with_its_vector(folder: Path) -> None:
+    _manifest(folder, [_vector("a", "valid", truth="truth/process", request={})])
+    with pytest.raises(VectorsError, match=r"^a: request\.json"):
+        load_writer_cases(folder)[0].make()
