@@ -75,7 +75,8 @@ def address_space(
         if item.state != MEM_COMMIT or not readable_protection(item.protect):
             continue
         if item.unreadable:
-            unreadable.append((item.base, item.size))
+            start = unreadable.pop()[0] if unreadable and sum(unreadable[-1]) == item.base else item.base
+            unreadable.append((start, item.end - start))
             continue
         data = pattern(item.base, item.size) if item.data is None else item.data
         if len(data) != item.size:

@@ -111,3 +111,8 @@ def test_what_cannot_be_consistent_is_refused() -> None:
         synthetic_process(exception_thread=2)
     with pytest.raises(ValueError, match="no register Eip"):
         amd64_context(Eip=1)
+
+
+def test_neighbours_that_cannot_be_read_are_one_hole() -> None:
+    pages = [Pages(0x10000 + at, 0x1000, unreadable=True) for at in (0, 0x1000, 0x3000)]
+    assert address_space(pages)[2] == ((0x10000, 0x2000), (0x13000, 0x1000))
