@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
@@ -84,7 +85,7 @@ def run_reader(
     def run(case: ReaderCase) -> CaseResult:
         dumped = _made(making, case.make)
         if options.plain:
-            return _plain(command, case, dumped, strict=options.strict)
+            return _plain(speaker, case, dumped, strict=options.strict)
         answer = reader_answer(speaker.ask(reader_request(case.name, dumped.file)), case.name)
         return judge_facts(case, dumped, answer, strict=options.strict)
 
@@ -96,13 +97,10 @@ def _made(lock: threading.Lock, make: Callable[[], Made]) -> Made:
         return make()
 
 
-def _plain(command: Command, case: ReaderCase, dumped: Dumped, *, strict: bool) -> CaseResult:
-    running = command.started(str(dumped.file), spoken_to=False)
-    try:
+def _plain(speaker: _Speaker, case: ReaderCase, dumped: Dumped, *, strict: bool) -> CaseResult:
+    with speaker.started(str(dumped.file), spoken_to=False) as running:
         _, status = running.everything()
         words = running.last_words
-    finally:
-        running.close()
     if status == _REJECTED:
         return rejected(case, words.replace(str(dumped.file), dumped.file.name))
     if status != _ACCEPTED:
@@ -134,8 +132,9 @@ def _all(
     try:
         return tuple(pool.map(judged, cases))
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        speaker.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+        speaker.close()  # when the run is broken off, commands are under way that nobody waits for
+        pool.shutdown(wait=True)
 
 
 class _Speaker:
@@ -145,42 +144,69 @@ class _Speaker:
         self._command = command
         self._persistent = persistent
         self._own = threading.local()
-        self._kept: list[Running] = []
+        self._lock = threading.Lock()
+        self._running: set[Running] = set()
+        self._closed = False
 
     def ask(self, request: bytes) -> bytes:
         """The answer's line. Raises CommandDiedError and ProtocolError."""
         return self._ask_again(request) if self._persistent else self._ask_once(request)
 
+    @contextmanager
+    def started(self, *more: str, spoken_to: bool = True) -> Iterator[Running]:
+        """The command, started for one case."""
+        running = self._start(*more, spoken_to=spoken_to)
+        try:
+            yield running
+        finally:
+            self._end(running)
+
     def close(self) -> None:
-        for running in self._kept:
-            running.close()
+        """End all that is under way, and start nothing more."""
+        with self._lock:
+            self._closed = True
+            running, self._running = self._running, set()
+        for one in running:
+            one.close()
+
+    def _start(self, *more: str, spoken_to: bool = True) -> Running:
+        with self._lock:
+            if self._closed:
+                raise CommandDiedError("the run was broken off")
+            running = self._command.started(*more, spoken_to=spoken_to)
+            self._running.add(running)
+        return running
+
+    def _end(self, running: Running) -> None:
+        running.close()
+        with self._lock:
+            self._running.discard(running)
 
     def _ask_once(self, request: bytes) -> bytes:
-        running = self._command.started()
-        try:
+        with self.started() as running:
             running.say(request, last=True)
             output, status = running.everything()
             if status:  # whatever it has answered before: a reader that dies at the end has died
                 raise CommandDiedError(_with(death(status), running.last_words))
-        finally:
-            running.close()
         return only_line(output)
 
     def _ask_again(self, request: bytes) -> bytes:
         running: Running | None = getattr(self._own, "running", None)
         if running is None or running.status is not None:
-            running = self._own.running = self._command.started()
-            self._kept.append(running)
+            if running is not None:
+                self._end(running)
+            running = self._own.running = self._start()
         running.say(request, last=False)
         try:
             line = running.line()
         except CommandDiedError:
             self._own.running = None
+            self._end(running)
             raise
         if line:
             return line
         self._own.running = None
-        running.close()
+        self._end(running)
         status = running.status
         raise CommandDiedError(_with(death(status or 0), running.last_words))
 

@@ -196,6 +196,24 @@ def test_results_are_in_the_order_of_the_cases_however_many_run_at_a_time(tmp_pa
     assert sorted(seen) == sorted(names)
 
 
+def test_a_run_that_is_broken_off_waits_for_nothing(tmp_path: Path) -> None:
+    """As by Ctrl-C: one command has answered, another would sleep for a minute, a third is not started any more."""
+    code = (
+        "import json, time; case = json.loads(input())['case']\n"
+        "if case == 'sleeps': time.sleep(60)\n"
+        "time.sleep(1); print(json.dumps({'case': case, 'result': 'rejected'}))\n"
+    )
+
+    def interrupt(result: CaseResult) -> None:
+        raise KeyboardInterrupt
+
+    command = Command((sys.executable, "-I", "-S", "-c", code), Limits(80, 0))
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_over(command, _cases(tmp_path, ("a", "sleeps", "b")), Options(jobs=2), interrupt)
+    assert time.monotonic() - before < 30
+
+
 def test_a_death_is_known_by_the_list_and_by_no_other_verdict(tmp_path: Path) -> None:
     command = Command((sys.executable, "-I", "-S", "-c", "raise SystemExit(4)"), LIMITS)
     known = KnownFailures((KnownFailure("a", "issue 5", Verdict.DIES), KnownFailure("*", "other", Verdict.ACCEPTS)))
