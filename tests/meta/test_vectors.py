@@ -52,12 +52,12 @@ def truth_of(target: str) -> Truth:
 def judge(vector: dict[str, Any], *, strict: bool | None = None) -> Report:
     judged = vector["judged"]
     source = ByteSource((goldens.GOLDEN / vector["file"]).read_bytes(), vector["name"])
-    request: RequestTruth = parse_request(vector["request"])
+    request: RequestTruth | None = vector["request"] and parse_request(vector["request"])
     return check(
         source,
         truth_of(vector["target"]) if judged["truth"] else None,
         request if judged["truth"] else None,
-        profile=request.profile,
+        profile=request.profile if request else "portable" if vector["mode"] == "kernel" else "modern",
         strict=judged["strict"] if strict is None else strict,
     )
 

@@ -1,0 +1,30 @@
+"""A reader of thread lists, tested with a folder of exported vectors: python exported_vectors_reader.py DIR"""
+import json
+import struct
+import sys
+from pathlib import Path
+
+
+def thread_ids(data: bytes) -> list[int]:
+    """Of a minidump. Raises ValueError or struct.error for what is none."""
+    magic, count, directory = struct.unpack_from("<4s4xII", data)
+    for at in range(directory, min(directory + 12 * count, len(data)), 12) if magic == b"MDMP" else ():
+        kind, size, rva = struct.unpack_from("<III", data, at)
+        if kind == 3 and 4 + 48 * struct.unpack_from("<I", data, rva)[0] <= size:  # ThreadListStream
+            return [struct.unpack_from("<I", data, at)[0] for at in range(rva + 4, rva + size - 47, 48)]
+    raise ValueError("no thread list")
+
+
+folder, told = Path(sys.argv[1]), {"agrees": 0, "read": 0, "refused": 0}
+manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+for vector in (vector for vector in manifest["vectors"] if vector["file"]):
+    sound = vector["kind"] in ("valid", "acceptable") and vector["container"] == "minidump" and vector["target"]
+    try:
+        found = thread_ids((folder / vector["file"]).read_bytes())
+    except (ValueError, struct.error):
+        found = None
+    if sound:
+        expected = [thread["thread_id"] for thread in manifest["targets"][vector["target"]]["facts"]["threads"]]
+        assert found == expected, f"{vector['name']}: found {found}, expected {expected}: {vector['note']}"
+    told["agrees" if sound else "refused" if found is None else "read"] += 1
+print(json.dumps(told))
