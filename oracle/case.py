@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .entitle.refusal import refusal
 from .entitle.user import Entitlement
 from .readers.cab_facts import Cabinet
 from .readers.facts import Dump
@@ -47,6 +48,13 @@ class Case:
     request: RequestTruth | None = None
     replay: Replayer | None = None
     profile: str = "modern"
+
+    @cached_property
+    def refused(self) -> str | None:
+        """Why no minidump may come of the request. Only of a case that has a truth and a request."""
+        assert self.truth is not None
+        assert self.request is not None
+        return refusal(self.truth, self.request)
 
     @cached_property
     def entitlement(self) -> Entitlement:

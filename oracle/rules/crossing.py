@@ -7,7 +7,6 @@ from typing import Final
 
 from ..case import Case
 from ..decode import enumeration
-from ..entitle.flags import stack_of
 from ..model import Fault, Grade, Level, Source
 from ..readers.facts import ThreadFact
 from ..rule import Checks, bad, ok, rule
@@ -151,16 +150,7 @@ def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
     does.
     """
     truth = None if case.truth is None else case.truth.thread(thread.id)
-    return truth is not None and (not truth.stack_limit <= sp < truth.stack_base or _cut_stack(case, thread))
-
-
-def _cut_stack(case: Case, thread: ThreadFact) -> bool:
-    """Whether the truth knows that a part of the thread's stack cannot be read."""
-    truth = None if case.truth is None else case.truth.thread(thread.id)
-    if case.truth is None or truth is None:
-        return False
-    start, end = stack_of(case.truth, truth)
-    return start < end and case.truth.read(start, end - start) is None
+    return truth is not None and not truth.stack_limit <= sp < truth.stack_base
 
 
 @rule(
@@ -227,7 +217,7 @@ def teb_of_thread(case: Case) -> Checks:
     for thread in case.dump.threads:
         teb = thread.record["Teb"]
         data = case.dump.read_memory(teb, id_at + pointer)
-        if data is None or thread.stack_size == 0 or _cut_stack(case, thread):
+        if data is None or thread.stack_size == 0:
             continue
         values = [int.from_bytes(data[at : at + pointer], "little") for at in (self_at, id_at, base_at)]
         right = [teb, thread.id, thread.stack_end]

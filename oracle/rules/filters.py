@@ -7,14 +7,17 @@ must keep is its own affair; what it must not do is to change a word into anothe
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from ..case import Case
 from ..entitle.flags import Format, effective, stack_of
 from ..entitle.images import CODE, sections
 from ..entitle.user import outside
 from ..model import Grade, Level, Source, Span
-from ..rule import Checks, bad, ok, rule
+from ..rule import Check, Checks, bad, ok, rule
 from ..truth_model import COMMIT, PAGE
 from .truth_fields import TRUTH
 
@@ -76,7 +79,7 @@ class _Filter:
         self.triage = bool(flags & Format.FILTER_TRIAGE)
         self.size = truth.system.pointer_size
         self.stacks = _union(stack_of(truth, thread) for thread in truth.threads)
-        self.is_image = _Points(_union((module.base, module.base + module.size) for module in truth.modules))
+        self.images = _union((module.base, module.base + module.size) for module in truth.modules)
         code = [(start, end) for _, _, start, end in sections(truth, CODE)]
         headers = [(module.base, module.base + module.size_of_headers) for module in truth.modules]
         captured = case.dump.captured()
@@ -91,20 +94,16 @@ class _Filter:
         self.touched = _union([*triaged, *(self.stacks if self.memory else [])])
         """Where a word may have become 0."""
 
-    def must_keep(self, word: int, address: int) -> bool:
-        """Whether a word of the target at ``address`` has to be there still."""
-        walks = word in self.is_stack or word in self.is_code
-        by_memory = not self.memory or walks or not self._on_stack(address)
+    def must_keep(self, word: int, on_stack: bool) -> bool:
+        """Whether a word of the target has to be there still."""
+        by_memory = not self.memory or not on_stack or word in self.is_stack or word in self.is_code
         return by_memory and (not self.triage or word in self.is_captured)
 
-    def must_zero(self, word: int, address: int) -> bool:
-        """Whether a word of the target at ``address`` has to be gone."""
-        if self.memory and self._on_stack(address) and word not in self.is_committed:
+    def must_zero(self, word: int, on_stack: bool, in_image: bool) -> bool:
+        """Whether a word of the target has to be gone."""
+        if self.memory and on_stack and word not in self.is_committed:
             return True
-        return self.triage and address not in self.is_image and word not in self.is_captured
-
-    def _on_stack(self, address: int) -> bool:
-        return address in self.is_stack
+        return self.triage and not in_image and word not in self.is_captured
 
 
 @rule(
@@ -152,11 +151,23 @@ def _first_wrong(view: _Filter, where: int, expected: bytes, actual: bytes) -> t
             at = next(index for index, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
             return low + at, min(low + at + 16, high), False
     for low, high in _common(view.touched, where, end):
-        for start, stop in _words(low, high, view.size):
+        first, last = low + -low % view.size, high - high % view.size
+        middle = slice(first - where, last - where)
+        if first < last and _all_right(expected[middle], actual[middle], view):
+            parts = [(low, min(first, high)), (max(last, low), high)]
+        else:
+            parts = list(_words(low, high, view.size))
+        for start, stop in parts:
             word = actual[start - where : stop - where]
             if any(word) and word != expected[start - where : stop - where]:
                 return start, stop, True
     return None
+
+
+def _all_right(expected: bytes, actual: bytes, view: _Filter) -> bool:
+    """Whether every whole word is the target's or 0."""
+    pairs = set(zip(_numbers(expected, view.size), _numbers(actual, view.size), strict=True))
+    return all(found in (0, held) for held, found in pairs)
 
 
 def _words(low: int, high: int, size: int) -> Iterator[tuple[int, int]]:
@@ -168,13 +179,24 @@ def _words(low: int, high: int, size: int) -> Iterator[tuple[int, int]]:
         at = stop
 
 
-def _whole_words(case: Case, view: _Filter) -> Iterator[tuple[int, int, int, int]]:
-    """Every aligned word of the target, not 0, that a filter may have taken out: address, value, value in the dump, and
-    its place in the file.
-    """
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Aligned words of the target that a filter may have taken out, one behind the other, and the dump's."""
+
+    address: int
+    place: int
+    """File offset."""
+    on_stack: bool
+    in_image: bool
+    held: memoryview[int]
+    found: memoryview[int]
+
+
+def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
+    """Every aligned word of the touched memory, in runs of which all lie on a stack or none, in an image or none."""
     assert case.truth is not None
     for start, end, offset in case.dump.pieces():
-        for low, high in _common(view.touched, start, end):
+        for low, high, on_stack, in_image in _segments(view, start, end):
             first, last = low + -low % view.size, high - high % view.size
             for address, held in case.truth.readable(first, last):
                 for at in range(0, len(held), _CHUNK):
@@ -182,16 +204,43 @@ def _whole_words(case: Case, view: _Filter) -> Iterator[tuple[int, int, int, int
                     if not any(chunk):
                         continue
                     place = offset + address + at - start
-                    found = bytes(case.dump.source.view(place, len(chunk)))
-                    pairs = zip(_numbers(chunk, view.size), _numbers(found, view.size), strict=True)
-                    for index, (word, actual) in enumerate(pairs):
-                        if word:
-                            step = index * view.size
-                            yield address + at + step, word, actual, place + step
+                    found = case.dump.source.read(place, len(chunk))
+                    numbers = (_numbers(chunk, view.size), _numbers(found, view.size))
+                    yield _Words(address + at, place, on_stack, in_image, *numbers)
+
+
+def _segments(view: _Filter, start: int, end: int) -> Iterator[tuple[int, int, bool, bool]]:
+    for low, high in _common(view.touched, start, end):
+        cuts = {low, high}
+        for runs in (view.stacks, view.images):
+            cuts.update(edge for run in _common(runs, low, high) for edge in run)
+        for one, other in pairwise(sorted(cuts)):
+            yield one, other, one in view.is_stack, any(_common(view.images, one, one + 1))
 
 
 def _numbers(data: bytes, size: int) -> memoryview[int]:
     return memoryview(data).cast("Q") if size == 8 else memoryview(data).cast("I")
+
+
+def _judged(case: Case, due: Callable[[_Filter, int, _Words], bool], wrong: Callable[[int], bool]) -> Iterator[Check]:
+    """Of the words that are ``due`` a check each; those are bad of which the dump's value is ``wrong``."""
+    view = _Filter(case)
+    right = 0
+    for words in _words_of(case, view):
+        for (word, actual), count in Counter(zip(words.held, words.found, strict=True)).items():
+            if not word or not due(view, word, words):
+                continue
+            if not wrong(actual):
+                right += count
+                continue
+            for index, pair in enumerate(zip(words.held, words.found, strict=True)):
+                if pair == (word, actual):
+                    at = index * view.size
+                    span = Span(words.place + at, words.place + at + view.size)
+                    expected = f"{word:#x}, which a debugger needs" if actual == 0 else "0: the filter takes it out"
+                    yield bad(f"memory {words.address + at:#x}", expected, f"{actual:#x}", span)
+    if right:
+        yield ok("words", count=right)
 
 
 @rule(
@@ -207,18 +256,7 @@ def kept_words(case: Case) -> Checks:
     """On a stack the addresses of code and of captured stacks: return addresses and frame pointers, without which it
     cannot be walked. With FILTER_TRIAGE whatever points into captured memory; with both what both let pass.
     """
-    view = _Filter(case)
-    kept = 0
-    for address, word, actual, place in _whole_words(case, view):
-        if not view.must_keep(word, address):
-            continue
-        if actual == 0:
-            span = Span(place, place + view.size)
-            yield bad(f"memory {address:#x}", f"{word:#x}, which a debugger needs", "0", span)
-        else:
-            kept += 1
-    if kept:
-        yield ok("words", count=kept)
+    yield from _judged(case, lambda view, word, at: view.must_keep(word, at.on_stack), lambda actual: actual == 0)
 
 
 @rule(
@@ -234,15 +272,6 @@ def removed_words(case: Case) -> Checks:
     """Of a stack whatever is no address at all: counters, characters, keys. With FILTER_TRIAGE also addresses of memory
     that the dump does not hold, wherever they stand, images aside. Whoever asks for a filter sends the dump to others.
     """
-    view = _Filter(case)
-    gone = 0
-    for address, word, actual, place in _whole_words(case, view):
-        if not view.must_zero(word, address):
-            continue
-        if actual:
-            span = Span(place, place + view.size)
-            yield bad(f"memory {address:#x}", "0: the filter does not let it pass", f"{actual:#x}", span)
-        else:
-            gone += 1
-    if gone:
-        yield ok("words", count=gone)
+    yield from _judged(
+        case, lambda view, word, at: view.must_zero(word, at.on_stack, at.in_image), lambda actual: actual != 0
+    )

@@ -84,13 +84,12 @@ def context_flags(case: Case) -> Checks:
     """A debugger shows only the parts that ContextFlags name. The high status bits may differ, and where extended state
     follows the record its bit may be set; of an x86 record it must be, or Breakpad refuses the size.
     """
+    x86 = case.dump.architecture == "x86"
     for subject, fact, truth in known_contexts(case):
         expected = truth.context_flags & ~_STATUS
         accepted = {expected}
         if len(fact.extension):
-            accepted = {expected | _XSTATE}
-            if case.dump.architecture == "amd64":
-                accepted.add(expected)
+            accepted = {expected | _XSTATE} if x86 else {expected, expected | _XSTATE}
         actual = fact.flags & ~_STATUS
         if actual in accepted:
             yield ok(f"{subject}, ContextFlags")
@@ -113,11 +112,11 @@ def registers(case: Case) -> Checks:
     """Integer, control, segment and debug registers. A wrong frame pointer ends the stack trace; a wrong instruction
     pointer shows the wrong function. Registers of a part that ContextFlags do not name may be 0 as well.
     """
+    architecture = case.dump.architecture or ""
     for subject, fact, truth in known_contexts(case):
         for name, value in truth.registers.items():
             actual, span = _register(fact.record, name)
-            named = truth.context_flags & _bit(case.dump.architecture or "", name)
-            if actual == value or (actual == 0 and not named):
+            if actual == value or (actual == 0 and not truth.context_flags & _bit(architecture, name)):
                 yield ok(f"{subject}, {name}")
             else:
                 yield bad(f"{subject}, {name}", f"{value:#x}", f"{actual:#x}", span)
@@ -147,8 +146,8 @@ def floating_point(case: Case) -> Checks:
     """x87 and SSE state as FXSAVE stores it, 512 bytes; on x86 x87 again as FLOATING_SAVE_AREA; on arm64 V0 to V31.
     Parts that ContextFlags do not name may be zero as well.
     """
+    architecture = case.dump.architecture or ""
     for subject, fact, truth in known_contexts(case):
-        architecture = case.dump.architecture or ""
         floating = truth.context_flags & _FLOATING_BIT[architecture]
         areas: dict[str, list[tuple[str, bytes | None, int]]] = {
             "amd64": [("FltSave", truth.fxsave, floating)],
@@ -178,8 +177,8 @@ def unused_parts(case: Case) -> Checks:
     """Home slots, vector registers, debug control and last branch: a saved context uses none of them. Bytes left over
     there are some other process's memory.
     """
+    names = _NO_TRUTH.get(case.dump.architecture or "", ())
     for subject, fact, _ in known_contexts(case):
-        names = _NO_TRUTH.get(case.dump.architecture or "", ())
         yield from zero(fact.record, subject, names, "the target has no value for it")
 
 

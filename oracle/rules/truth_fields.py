@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from ..case import Case
 from ..decode import Record
-from ..entitle.refusal import refusal
 from ..model import Fault, Grade, Source, Span
 from ..readers.facts import StringFact
 from ..rule import Checks, bad, ok
@@ -17,7 +16,7 @@ TRUTH = Source("the target's own state, truth-format.md", Grade.DOCUMENTED)
 
 def asked(case: Case) -> bool:
     """A dump that is judged against truth and request, where the request is one that makes a minidump."""
-    return case.truth is not None and case.request is not None and refusal(case.truth, case.request) is None
+    return case.truth is not None and case.request is not None and case.refused is None
 
 
 def same(record: Record, subject: str, expected: Mapping[str, int]) -> Checks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..case import Case
 from ..entitle.clauses import Duty
 from ..entitle.flags import TOKEN_INFORMATION, acceptable_header_flags
-from ..entitle.refusal import refusal
 from ..model import Fault, Grade, Level, Source
 from ..readers.container import stream_name
 from ..rule import Checks, bad, ok, rule
@@ -35,7 +34,7 @@ def request_makes_a_minidump(case: Case) -> Checks:
     """
     assert case.truth is not None
     assert case.request is not None
-    why = refusal(case.truth, case.request)
+    why = case.refused
     header = case.dump.header
     if why is None:
         yield ok("dump")
