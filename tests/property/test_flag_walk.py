@@ -24,7 +24,6 @@ from dumptruth.emu.snapshot.synthetic_flags import flag_target
 from dumptruth.emu.snapshot.synthetic_streams import stream_target
 from dumptruth.fixtures.agreement import Agreed, BothRefuse, Target, agree
 from dumptruth.fixtures.judging import judge, requested
-from dumptruth.fixtures.mutants import all_mutants
 from dumptruth.fixtures.replayer import replay_dump
 from dumptruth.oracle import Outcome
 from hypothesis import given, settings
@@ -219,18 +218,6 @@ def test_no_ignore_turns_a_hole_into_a_refusal() -> None:
         found = agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside | NO_IGNORE))
         assert isinstance(found, BothRefuse)
         assert found.writer.hresult == Hresult.ERROR_PARTIAL_COPY
-
-
-IGNORED = {"ADD_AVX_XSTATE_CONTEXT": "contexts-left-plain"}
-"""Mutants that ignore a flag and do not say so in their name."""
-
-
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: named([flag]))
-def test_a_mutant_ignores_the_flag_and_is_caught(flag: FormatFlag) -> None:
-    """That it is caught, and by which rules, tests/meta/test_mutants.py shows of every mutant."""
-    name = named([flag])
-    wanted = IGNORED.get(name, f"{name.lower().replace('_', '-')}-ignored")
-    assert [mutant for mutant in all_mutants().values() if mutant.name == wanted]
 
 
 CAB, SECONDARY, IMAGES = (
