@@ -91,6 +91,11 @@ def _text(value: object, where: str) -> str:
     return value
 
 
+def _whole(text: str) -> str:
+    """Half a surrogate pair, which UTF-8 has no form for, as the oracle reads it: U+FFFD."""
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
 def _object(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FactsError(f"answered facts.{where} {type(value).__name__}: expected an object")
@@ -120,7 +125,7 @@ def _modules(value: object) -> list[tuple[int | str | None, ...]]:
         (
             _number(item.get("base"), f"{where}.base"),
             _number_or_none(item.get("size"), f"{where}.size"),
-            None if item.get("name") is None else _text(item["name"], f"{where}.name"),
+            None if item.get("name") is None else _whole(_text(item["name"], f"{where}.name")),
         )
         for item, where in _items(value, "modules")
     ]

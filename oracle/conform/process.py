@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Final
@@ -176,8 +177,7 @@ class Running:
                 del self._errors[:-_TAIL]
 
     @staticmethod
-    def _thread(listen: object, pipe: IO[bytes]) -> threading.Thread:
-        assert callable(listen)
+    def _thread(listen: Callable[[IO[bytes]], None], pipe: IO[bytes]) -> threading.Thread:
         thread = threading.Thread(target=listen, args=(pipe,), daemon=True)
         thread.start()
         return thread

@@ -136,6 +136,14 @@ def test_a_right_writer_passes_all_that_it_does_not_skip(
     assert {result["verdict"] for result in found["results"]} == {"agrees", "skipped"}
 
 
+def test_a_right_writer_passes_the_committed_vectors(writer: Callable[[str], list[str]], conform: Conform) -> None:
+    golden = Path(__file__).resolve().parents[2] / "fixtures" / "golden"
+    found = conform(writer("python"), "--vectors", str(golden), "--persistent")
+    assert [result for result in found["results"] if not result["ok"]] == []
+    assert found["status"] == 0
+    assert found["judged"] >= 12
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "judged"), [("python", 34), ("c", 9), ("shell", 5)])
 def test_a_right_writer_passes_every_case(

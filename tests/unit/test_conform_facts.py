@@ -105,6 +105,12 @@ def test_what_is_wrong_is_told_by_fact_place_and_both_values(fact: str, value: o
     assert any(told in line for line in found.differences), found.differences
 
 
+@pytest.mark.parametrize("name", [chr(0xD800) + ".exe", chr(0xFFFD) + ".exe"])
+def test_half_a_surrogate_pair_may_be_reported_as_it_is_or_as_a_replacement(name: str) -> None:
+    expected = Expected(modules=[(0x10000, 0x1000, "\ufffd.exe")])
+    assert compare(expected, {"modules": [{"base": 0x10000, "name": name}]}).differences == ()
+
+
 def test_an_exception_that_the_dump_has_not_is_told() -> None:
     assert compare(Expected(has_exception=False), {"exception": {"thread_id": 1}}).differences == (
         "exception: expected none, read (0x1, -, -)",

@@ -17,6 +17,7 @@ SMALL, DEFAULT = 1024, 1025
 # DEBUG_FORMAT_USER_SMALL_* (DbgEng.h) -> MINIDUMP_TYPE (minidumpapiset.h)
 FULL_MEMORY, HANDLE_DATA, UNLOADED, MEMORY_INFO, THREAD_INFO = 0x1, 0x2, 0x4, 0x400, 0x800
 MINIDUMP_TYPE = {FULL_MEMORY: 0x2, HANDLE_DATA: 0x4, UNLOADED: 0x20, MEMORY_INFO: 0x800, THREAD_INFO: 0x1000}
+CAB = 0x70000000  # DEBUG_FORMAT_WRITE_CAB and what goes with it
 PAGE = 0x1000
 EPOCH = 116_444_736_000_000_000  # 1970 as FILETIME
 SEGMENTS = ("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs")
@@ -268,6 +269,8 @@ def answer(message, fault):
     if truth["mode"] != "user" or truth["system"]["architecture"] != "amd64":
         raise SkippedError("processes of amd64 alone")
     flags = request["format_flags_value"]
+    if flags & CAB:
+        raise SkippedError("no cabinets")
     if request["qualifier_value"] == DEFAULT:
         if request["profile"] == "refuse":
             raise RefusedError("0x80004001", "DEFAULT is not implemented")
