@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .listing import listing
+from .page_compare import PAGE, Range, differing, joined
 from .readers.facts import Dump
 from .readers.identify import KERNEL_DUMP, MINIDUMP, identify
 from .readers.kernel import read_kernel
@@ -14,10 +15,6 @@ from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
 from .source import ByteSource
 
-_PAGE = 0x1000
-_CHUNK = 1 << 18
-
-Range = tuple[int, int]
 Piece = tuple[int, int, int]
 """Start and end in the target's memory, and the file offset of its first byte. Sorted pieces never overlap."""
 
@@ -81,7 +78,7 @@ def compare(first: ByteSource, second: ByteSource) -> Comparison:
     for shared in _common(*pieces):
         compared += shared.size
         differing += _differing(first, second, shared)
-    memory += [MemoryDifference(start, end, "differs") for start, end in _joined(differing)]
+    memory += [MemoryDifference(start, end, "differs") for start, end in joined(differing)]
     memory.sort(key=lambda item: item.start)
     return Comparison(dumps[0].kind, len(keys), compared, differences, tuple(memory))
 
@@ -98,13 +95,13 @@ def _read(source: ByteSource) -> Dump | KernelDump:
 def _pieces(dump: Dump | KernelDump) -> list[Piece]:
     """Memory of the target without overlaps; where ranges overlap, the first in the file counts."""
     if isinstance(dump, KernelDump) and dump.paged:
-        return [(pfn * _PAGE, (pfn + count) * _PAGE, offset) for pfn, count, offset in dump.pages.runs()]
+        return [(pfn * PAGE, (pfn + count) * PAGE, offset) for pfn, count, offset in dump.pages.runs()]
     return list(dump.pieces())
 
 
 def _without(pieces: list[Piece], other: list[Piece]) -> Iterator[Range]:
     """The parts of ``pieces`` that ``other`` does not have, joined."""
-    yield from _joined(_gaps(pieces, other))
+    yield from joined(_gaps(pieces, other))
 
 
 def _gaps(pieces: list[Piece], other: list[Piece]) -> Iterator[Range]:
@@ -148,38 +145,16 @@ def _common(first: list[Piece], second: list[Piece]) -> Iterator[_Shared]:
 
 
 def _differing(first: ByteSource, second: ByteSource, shared: _Shared) -> Iterator[Range]:
-    """The parts of a range that differ, in pages of the target. What is a hole in both files is not read."""
+    """The parts of a range that differ, in pages of the target."""
     address, size, at, other = shared
-    data = sorted(
-        [(low - at, high - at) for low, high in first.data(at, at + size)]
-        + [(low - other, high - other) for low, high in second.data(other, other + size)]
-    )
-    for low, high in _joined(data):
-        for offset in range(low, high, _CHUNK):
-            length = min(_CHUNK, high - offset)
-            mine, theirs = first.read(at + offset, length), second.read(other + offset, length)
-            if mine != theirs:
-                yield from _pages(address + offset, mine, theirs)
+    for low, high in differing(first, at, second, other, size):
+        yield from _pages(address + low, first.read(at + low, high - low), second.read(other + low, high - low))
 
 
 def _pages(address: int, mine: bytes, theirs: bytes) -> Iterator[Range]:
     start = 0
     while start < len(mine):
-        stop = min(len(mine), start + _PAGE - (address + start) % _PAGE)
+        stop = min(len(mine), start + PAGE - (address + start) % PAGE)
         if mine[start:stop] != theirs[start:stop]:
             yield address + start, address + stop
         start = stop
-
-
-def _joined(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Sorted ranges, those that overlap or touch made one."""
-    last: Range | None = None
-    for start, end in ranges:
-        if last is not None and start <= last[1]:
-            last = last[0], max(last[1], end)
-            continue
-        if last is not None:
-            yield last
-        last = start, end
-    if last is not None:
-        yield last

@@ -107,7 +107,7 @@ class _Judged:
         """Bytes of memory that the target has; 0 when that is not known."""
         if isinstance(self.truth, KernelTruth):
             return PAGE * sum(run.page_count for run in self.truth.physical_runs)
-        return 0 if self.truth is None else len(self.truth.contents)
+        return 0 if self.truth is None else self.truth.contents.size
 
     def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
         """The case of a dump, or None, and why ``source`` cannot be judged."""

@@ -1,8 +1,11 @@
-"""Comparing gigabytes of pages at the speed of memory: whole chunks first, single pages only where a chunk differs."""
+"""Comparing gigabytes of pages at the speed of memory: whole chunks first, single pages only where a chunk differs.
+What is a hole in both files is the same, and is not read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from heapq import merge
 from typing import Final
 
 from .source import ByteSource
@@ -11,6 +14,8 @@ PAGE: Final = 0x1000
 _CHUNK: Final = 1 << 18
 """Bytes. Small enough that what is copied stays in the processor's cache."""
 _ZEROS: Final = bytearray(1 << 20)
+
+Range = tuple[int, int]
 
 
 def _is_zero(view: memoryview) -> bool:
@@ -39,20 +44,67 @@ def nonzero_pages(source: ByteSource, offset: int, pages: int) -> Iterator[int]:
         last = max(last, stop - 1)
 
 
-def differing_pages(source: ByteSource, offset: int, expected: memoryview) -> Iterator[int]:
-    """Indices of the pages of ``expected`` that the file does not hold byte for byte from ``offset`` on."""
-    buffer = bytearray(min(_CHUNK, len(expected)))
-    window = memoryview(buffer)
-    for at in range(0, len(expected), _CHUNK):
-        wanted = expected[at : at + _CHUNK]
-        actual = source.view(offset + at, len(wanted))
-        if len(actual) == len(buffer) == len(wanted):
-            window[:] = wanted
-            same = buffer == actual
-        else:
-            same = bytes(wanted) == bytes(actual)
-        if same:
+def joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Ranges in ascending order of their starts, those that overlap or touch made one."""
+    last: Range | None = None
+    for start, end in ranges:
+        if last is not None and start <= last[1]:
+            last = last[0], max(last[1], end)
             continue
-        for page in range(0, len(wanted), PAGE):
-            if bytes(wanted[page : page + PAGE]) != bytes(actual[page : page + PAGE]):
-                yield (at + page) // PAGE
+        if last is not None:
+            yield last
+        last = start, end
+    if last is not None:
+        yield last
+
+
+def differing(one: ByteSource, at: int, other: ByteSource, beside: int, size: int) -> Iterator[Range]:
+    """Where ``size`` bytes of two files, from the offsets ``at`` and ``beside`` on, are not the same: chunks with a
+    difference in them, relative to their start, in order. None of them crosses a multiple of 256 KiB.
+    """
+    buffer = bytearray(min(_CHUNK, size))
+    window = memoryview(buffer)
+    for low, high in joined(merge(_data(one, at, size), _data(other, beside, size))):
+        start = low
+        while start < high:
+            end = min(start - start % _CHUNK + _CHUNK, high)
+            mine, theirs = one.view(at + start, end - start), other.view(beside + start, end - start)
+            if len(mine) == len(theirs) == len(buffer):
+                window[:] = mine
+                same = buffer == theirs  # a bytearray by memcmp, as above
+            else:
+                same = bytes(mine) == bytes(theirs)
+            if not same:
+                yield start, end
+            start = end
+
+
+def _data(source: ByteSource, at: int, size: int) -> Iterator[Range]:
+    """The parts of ``size`` bytes from ``at`` on that are no holes, relative to ``at``. Behind the end is no hole."""
+    for start, end in source.data(at, at + size):
+        yield start - at, end - at
+    if source.size < at + size:
+        yield max(source.size - at, 0), size
+
+
+def differing_pages(one: ByteSource, at: int, other: ByteSource, beside: int, size: int) -> Iterator[int]:
+    """Indices of the pages, counted from ``at`` and ``beside``, that are not the same in both files."""
+    last = -1
+    for low, high in differing(one, at, other, beside, size):
+        for page in range(max(low // PAGE, last + 1), -(-high // PAGE)):
+            length = min(PAGE, size - page * PAGE)
+            if one.read(at + page * PAGE, length) != other.read(beside + page * PAGE, length):
+                yield page
+            last = page
+
+
+def first_difference(one: bytes, other: bytes) -> int:
+    """The index of the first byte that is not the same; there is one."""
+    low, high = 0, max(len(one), len(other))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

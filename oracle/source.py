@@ -15,7 +15,9 @@ _MAX_EXTENTS = 65_536
 
 
 def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
-    """Where an open file has data, as sorted ``[start, end)``; None where the system does not tell, or of too many."""
+    """Where an open file has data, as sorted ``[start, end)``; None where the system does not tell. Of too many holes
+    the last ones count as data.
+    """
     if not hasattr(os, "SEEK_DATA"):
         return None
     found: list[tuple[int, int]] = []
@@ -28,7 +30,9 @@ def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
     except OSError as error:
         # ENXIO: no data behind ``at``.
         return found if error.errno == errno.ENXIO else None
-    return found if at >= size else None
+    if at < size:
+        found.append((at, size))
+    return found
 
 
 class ByteSource:

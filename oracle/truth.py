@@ -8,12 +8,12 @@ member and what was expected.
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from .members import TruthError, build, fail, shown
+from .source import ByteSource
 from .truth_context import ContextTruth
 from .truth_kernel import parse_kernel_truth
 from .truth_kernel_model import KernelTruth
@@ -73,15 +73,12 @@ def load_any_truth(directory: Path) -> Truth:
     return parse_kernel(document, memory) if kernel else parse_truth(document, memory)
 
 
-def _load(directory: Path) -> tuple[Any, bytes | mmap.mmap]:
+def _load(directory: Path) -> tuple[Any, ByteSource]:
     document = _load_json(directory, TRUTH)
     try:
-        with (directory / MEMORY).open("rb") as file:
-            empty = file.seek(0, 2) == 0
-            memory = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return document, ByteSource.open(directory / MEMORY)
     except OSError as error:
         raise TruthError(f"{MEMORY}: cannot be read: {error.strerror}") from error
-    return document, memory
 
 
 def load_request(directory: Path) -> RequestTruth | None:
@@ -94,21 +91,25 @@ def parse_request(document: Any) -> RequestTruth:
     return build(RequestTruth, _body(document, REQUEST, {"format": "dumptruth-request", "version": 1}), REQUEST)
 
 
-def parse_kernel(document: Any, memory: bytes | mmap.mmap) -> KernelTruth:
+def parse_kernel(document: Any, memory: bytes | ByteSource) -> KernelTruth:
     """The truth of a machine, from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
     head = {"format": "dumptruth-truth", "version": 1, "mode": "kernel"}
-    return parse_kernel_truth(_body(document, TRUTH, head), memory, TRUTH)
+    return parse_kernel_truth(_body(document, TRUTH, head), _source(memory), TRUTH)
 
 
-def parse_truth(document: Any, memory: bytes | mmap.mmap) -> ProcessTruth:
+def parse_truth(document: Any, memory: bytes | ByteSource) -> ProcessTruth:
     """The truth of a process, from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
     head = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
     truth = build(ProcessTruth, _body(document, TRUTH, head), TRUTH)
-    object.__setattr__(truth, "contents", memoryview(memory))
+    object.__setattr__(truth, "contents", _source(memory))
     _check_regions(truth)
     _check_memory(truth)
     _check_lists(truth)
     return truth
+
+
+def _source(memory: bytes | ByteSource) -> ByteSource:
+    return memory if isinstance(memory, ByteSource) else ByteSource(memory, MEMORY)
 
 
 def _load_json(directory: Path, name: str) -> Any:
@@ -169,8 +170,8 @@ def _check_memory(truth: ProcessTruth) -> None:
         offset += run.size
     if len(truth.memory) < len(readable):
         fail(f"{TRUTH}.memory", f"a run for the readable pages {_span(*readable[len(truth.memory)])}", "none")
-    if len(truth.contents) != offset:
-        fail(MEMORY, f"{offset:#x} bytes, the sum of the runs in truth.json", f"{len(truth.contents):#x}")
+    if truth.contents.size != offset:
+        fail(MEMORY, f"{offset:#x} bytes, the sum of the runs in truth.json", f"{truth.contents.size:#x}")
 
 
 def _check_runs(truth: ProcessTruth, member: str, runs: Sequence[tuple[int, int]]) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from typing import Any
 
 from .members import build, exact_members, fail
+from .source import ByteSource
 from .truth_kernel_model import KernelTruth, PageRunTruth, TouchedRunTruth
 from .truth_model import PAGE, REGISTERS
 
 _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
 
-def parse_kernel_truth(members: dict[str, Any], memory: bytes | mmap.mmap, name: str) -> KernelTruth:
-    """A truth from the members of truth.json behind its head, and the bytes of memory.bin. Raises TruthError."""
+def parse_kernel_truth(members: dict[str, Any], memory: ByteSource, name: str) -> KernelTruth:
+    """A truth from the members of truth.json behind its head, and memory.bin. Raises TruthError."""
     truth = build(KernelTruth, members, name)
-    object.__setattr__(truth, "contents", memoryview(memory))
+    object.__setattr__(truth, "contents", memory)
     _check_runs(truth, name)
     _check_lists(truth, name)
     return truth
@@ -33,8 +33,8 @@ def _check_runs(truth: KernelTruth, name: str) -> None:
             where = f"{name}.memory[{index}].offset"
             fail(where, f"{offset:#x}, where the run before ends", f"{run.offset:#x}")
         offset += run.page_count * PAGE
-    if len(truth.contents) != offset:
-        fail("memory.bin", f"{offset:#x} bytes, the sum of the runs in {name}", f"{len(truth.contents):#x}")
+    if truth.contents.size != offset:
+        fail("memory.bin", f"{offset:#x} bytes, the sum of the runs in {name}", f"{truth.contents.size:#x}")
     _check_inside(truth, truth.memory, f"{name}.memory")
     for member in ("free_pages", "standby_pages", "unreadable_pages"):
         runs: tuple[PageRunTruth, ...] = getattr(truth, member)

@@ -15,6 +15,7 @@ from typing import Annotated
 from .decode import Record, structure
 from .members import U16, U32, Bytes, Wide, array, byte_string, choice, mapping, wide
 from .page_set import PageSet
+from .source import ByteSource
 from .truth_context import ContextTruth
 from .truth_model import PAGE, REGISTERS
 from .walk import AddressSpace
@@ -173,7 +174,7 @@ class KernelTruth:
     added_pages: tuple[PageRunTruth, ...]
     triage_data: tuple[ExtentTruth, ...]
     blobs: tuple[BlobTruth, ...]
-    contents: memoryview = field(init=False, repr=False, compare=False, default_factory=lambda: memoryview(b""))
+    contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
     known: dict[str, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """What was computed from this truth and is asked for by many rules."""
@@ -214,11 +215,13 @@ class KernelTruth:
         if index >= 0 and pfn < self.memory[index].end_page:
             run = self.memory[index]
             at = run.offset + (pfn - run.base_page) * PAGE
-            return self.contents[at : at + PAGE]
+            return self.contents.view(at, PAGE)
         return ZERO_PAGE if pfn in self.ram else None
 
-    def pieces(self, base: int, count: int) -> Iterator[tuple[int, int, memoryview | None]]:
-        """``count`` pages of RAM from PFN ``base``, ascending, as (PFN, pages, bytes); None for bytes that are zero."""
+    def pieces(self, base: int, count: int) -> Iterator[tuple[int, int, int | None]]:
+        """``count`` pages of RAM from PFN ``base``, ascending, as (PFN, pages, where in ``contents`` their bytes are);
+        None for bytes that are zero.
+        """
         at, end = base, base + count
         index = max(bisect_right(self._starts, base) - 1, 0)
         while index < len(self.memory) and self.memory[index].base_page < end:
@@ -229,8 +232,7 @@ class KernelTruth:
                 continue
             if at < low:
                 yield at, low - at, None
-            offset = run.offset + (low - run.base_page) * PAGE
-            yield low, high - low, self.contents[offset : offset + (high - low) * PAGE]
+            yield low, high - low, run.offset + (low - run.base_page) * PAGE
             at = high
         if at < end:
             yield at, end - at, None

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Annotated
 
 from .members import I32, U8, U16, U32, Bytes, Wide, array, choice, number, wide
+from .source import ByteSource
 from .truth_context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStateTruth
 from .truth_objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserStreamTruth
 
@@ -254,7 +255,7 @@ class ProcessTruth:
     """Oldest first. None or empty: handle tracing is off."""
     tokens: tuple[TokenTruth, ...] | None = None
     """None or empty: the writer was told of none."""
-    contents: memoryview = field(init=False, repr=False, compare=False, default_factory=lambda: memoryview(b""))
+    contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
 
     @cached_property
@@ -277,20 +278,25 @@ class ProcessTruth:
         region = self.regions[max(bisect_right(self._region_bases, address) - 1, 0)]
         return region if region.base <= address < region.end else None
 
-    def readable(self, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
-        """The readable parts of ``[start, end)``, ascending: address and bytes."""
+    def readable_runs(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """The readable parts of ``[start, end)``, ascending: address, size and where in ``contents`` the bytes are."""
         index = max(bisect_right(self._run_starts, start) - 1, 0)
         while index < len(self.memory) and self.memory[index].start < end:
             run = self.memory[index]
             low, high = max(start, run.start), min(end, run.end)
             if low < high:
-                yield low, self.contents[run.offset + low - run.start : run.offset + high - run.start]
+                yield low, high - low, run.offset + low - run.start
             index += 1
+
+    def readable(self, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
+        """The readable parts of ``[start, end)``, ascending: address and bytes."""
+        for address, size, offset in self.readable_runs(start, end):
+            yield address, self.contents.view(offset, size)
 
     def read(self, address: int, size: int) -> memoryview | None:
         """``size`` bytes at ``address``; None unless all of them are readable."""
-        piece = next(self.readable(address, address + size), None)
-        return piece[1] if piece and piece[0] == address and len(piece[1]) == size else None
+        run = next(self.readable_runs(address, address + size), None)
+        return self.contents.view(run[2], size) if run and run[:2] == (address, size) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,9 +117,9 @@ def _without_losses(pieces: list[Piece], losses: Losses) -> tuple[list[Piece], l
 
 def _grant(clause: Clause, truth: ProcessTruth, pieces: Iterable[Piece]) -> Grant:
     readable = sorted(
-        Piece(address, address + len(data), piece.subject)
+        Piece(address, address + size, piece.subject)
         for piece in pieces
-        for address, data in truth.readable(piece.start, piece.end)
+        for address, size, _ in truth.readable_runs(piece.start, piece.end)
     )
     return Grant(clause, tuple(readable), _union_of((piece.start, piece.end) for piece in readable))
 

@@ -215,14 +215,14 @@ def _wrong(dump: Dump | UserDump, truth: ProcessTruth, held: list[_Layer]) -> li
     """The pages, as far as they are captured, whose bytes are not the target's."""
     found = []
     for item in held:
-        for address, data in truth.readable(item.start, item.end):
-            expected, offset = memoryview(data), _offset(item, address)
+        for address, size, there in truth.readable_runs(item.start, item.end):
+            offset = _offset(item, address)
             # Whole pages at the speed of memory; what does not begin on a page is a piece of its own.
-            head = min(-address % PAGE, len(expected))
-            for part, base in ((expected[:head], address), (expected[head:], address + head)):
-                for index in differing_pages(dump.source, offset + base - address, part):
-                    start = base + index * PAGE
-                    found.append(_Layer(start, min(start + PAGE, base + len(part)), None))
+            head = min(-address % PAGE, size)
+            for at, length in ((0, head), (head, size - head)):
+                for index in differing_pages(dump.source, offset + at, truth.contents, there + at, length):
+                    start = address + at + index * PAGE
+                    found.append(_Layer(start, min(start + PAGE, address + at + length), None))
     return found
 
 
@@ -316,10 +316,12 @@ def _wrong_pages(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> li
     for item in held:
         for low, high in readable.overlapping(item.start // PAGE, item.end // PAGE):
             first, last = max(low, item.start // PAGE), min(high, item.end // PAGE)
-            for pfn, pages, data in truth.pieces(first, last - first):
+            for pfn, pages, there in truth.pieces(first, last - first):
                 at = _offset(item, pfn * PAGE)
                 pages_at = (
-                    nonzero_pages(dump.source, at, pages) if data is None else differing_pages(dump.source, at, data)
+                    nonzero_pages(dump.source, at, pages)
+                    if there is None
+                    else differing_pages(dump.source, at, truth.contents, there, pages * PAGE)
                 )
                 found += [_Layer((pfn + index) * PAGE, (pfn + index + 1) * PAGE, None) for index in pages_at]
     return sorted(found)

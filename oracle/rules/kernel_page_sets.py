@@ -320,13 +320,16 @@ def page_bytes(case: KernelCase) -> Checks:
 
 def _compare(dump: KernelDump, truth: KernelTruth, base: int, count: int, offset: int) -> Checks:
     failures = 0
-    for pfn, pages, data in truth.pieces(base, count):
+    for pfn, pages, there in truth.pieces(base, count):
         at = offset + (pfn - base) * PAGE
-        wrong = nonzero_pages(dump.source, at, pages) if data is None else differing_pages(dump.source, at, data)
+        if there is None:
+            wrong = nonzero_pages(dump.source, at, pages)
+        else:
+            wrong = differing_pages(dump.source, at, truth.contents, there, pages * PAGE)
         for index in wrong:
             failures += 1
             held = dump.source.read(at + index * PAGE, PAGE)
-            wanted = bytes(PAGE) if data is None else bytes(data[index * PAGE : (index + 1) * PAGE])
+            wanted = bytes(PAGE) if there is None else truth.contents.read(there + index * PAGE, PAGE)
             byte = next(i for i in range(PAGE) if held[i] != wanted[i])
             start = at + index * PAGE + byte
             yield bad(

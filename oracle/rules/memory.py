@@ -8,13 +8,12 @@ from typing import Final
 from ..case import Case
 from ..decode import enumeration, structure
 from ..model import Grade, Level, Source, Span
+from ..page_compare import differing, first_difference
 from ..readers.facts import MemoryRange
 from ..rule import Checks, bad, ok, rule
 from .threads import unpadded
 
 _PAGE: Final = 4096
-_CHUNK: Final = 1 << 20
-"""Bytes compared at once."""
 
 
 def _ranges(case: Case, stream: int) -> list[MemoryRange]:
@@ -74,17 +73,8 @@ def contiguous(case: Case) -> Checks:
 def _first_difference(case: Case, one: int, other: int, size: int) -> int | None:
     """Where the bytes at two file offsets first differ, relative to them."""
     source = case.dump.source
-    for at in range(0, size, _CHUNK):
-        length = min(_CHUNK, size - at)
-        if source.view(one + at, length) != source.view(other + at, length):
-            low, high = 0, length
-            while high - low > 1:
-                middle = (low + high) // 2
-                if source.view(one + at, middle) == source.view(other + at, middle):
-                    low = middle
-                else:
-                    high = middle
-            return at + low
+    for low, high in differing(source, one, source, other, size):
+        return low + first_difference(source.read(one + low, high - low), source.read(other + low, high - low))
     return None
 
 

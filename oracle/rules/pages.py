@@ -6,8 +6,10 @@ from ..case import Case
 from ..entitle.flags import Format, effective
 from ..entitle.user import Entitlement, outside
 from ..model import Fault, Grade, Level, Source, Span
+from ..page_compare import differing, first_difference
 from ..readers.facts import MemoryRange
 from ..rule import Checks, bad, ok, rule
+from ..source import ByteSource
 from ..truth_model import PAGE, ProcessTruth
 from .truth_fields import TRUTH, asked
 
@@ -163,14 +165,14 @@ _OF_FUNCTION_TABLES = frozenset({"unwind info"})
 def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange, without: frozenset[str]) -> Checks:
     clean = True
     for start, end in entitlement.ungranted(item.start, item.end, without):
-        for address, data in truth.readable(start, end):
+        for address, size, _ in truth.readable_runs(start, end):
             clean = False
-            subject = f"memory {address:#x}..{address + len(data):#x}"
+            subject = f"memory {address:#x}..{address + size:#x}"
             yield bad(
                 subject,
                 "no such bytes: no clause names them",
                 "captured",
-                _span(item, address, len(data)),
+                _span(item, address, size),
                 fault=Fault.FORBIDDEN,
             )
     if clean:
@@ -193,7 +195,7 @@ def unreadable_memory(case: Case) -> Checks:
     assert case.truth is not None
     for item in case.dump.memory:
         at, clean = item.start, True
-        readable = [(address, address + len(data)) for address, data in case.truth.readable(item.start, item.end)]
+        readable = [(at, at + size) for at, size, _ in case.truth.readable_runs(item.start, item.end)]
         for start, end in [*readable, (item.end, item.end)]:
             if at < start:
                 clean = False
@@ -231,39 +233,32 @@ def captured_bytes(case: Case) -> Checks:
     """
     assert case.truth is not None
     for item in case.dump.memory:
-        for address, held in case.truth.readable(item.start, item.end):
-            yield from _compare(case, item, address, held)
+        for run in case.truth.readable_runs(item.start, item.end):
+            yield from _compare(case.dump.source, item, case.truth.contents, run)
 
 
-def _compare(case: Case, item: MemoryRange, address: int, held: memoryview) -> Checks:
-    found = case.dump.source.view(item.offset + address - item.start, len(held))
-    # Copies in chunks: bytes compare as fast as memcmp, memoryviews element by element.
-    for at in range(0, len(held), _CHUNK):
-        expected, actual = bytes(held[at : at + _CHUNK]), bytes(found[at : at + _CHUNK])
-        where = address + at
-        if actual == expected:
-            yield ok(f"memory {where:#x}", count=_pages(where, where + len(expected)))
+def _compare(source: ByteSource, item: MemoryRange, contents: ByteSource, run: tuple[int, int, int]) -> Checks:
+    """One finding in each ``_CHUNK`` bytes: where they first differ. ``run`` is one of readable memory."""
+    address, size, there = run
+    place = item.offset + address - item.start
+    at = 0
+    for low, high in differing(contents, there, source, place, size):
+        if low < at:
             continue
-        first = _first_difference(expected, actual)
-        start = first & ~15
+        expected, actual = contents.read(there + low, high - low), source.read(place + low, high - low)
+        first = low + first_difference(expected, actual)
+        start, chunk = first & ~15, low - low % _CHUNK
+        if at < chunk:
+            yield ok(f"memory {address + at:#x}", count=_pages(address + at, address + chunk))
+        at = min(chunk + _CHUNK, size)
         yield bad(
-            f"memory {where + first:#x}, in page {(where + first) & ~(PAGE - 1):#x}",
-            expected[start : start + 16].hex(" "),
-            actual[start : start + 16].hex(" "),
-            _span(item, where + first, 1),
+            f"memory {address + first:#x}, in page {(address + first) & ~(PAGE - 1):#x}",
+            contents.read(there + start, min(16, at - start)).hex(" "),
+            source.read(place + start, min(16, at - start)).hex(" "),
+            _span(item, address + first, 1),
         )
-
-
-def _first_difference(expected: bytes, actual: bytes) -> int:
-    """The index of the first byte that differs; the two do differ."""
-    low, high = 0, max(len(expected), len(actual))
-    while high - low > 1:
-        middle = (low + high) // 2
-        if expected[low:middle] == actual[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
+    if at < size:
+        yield ok(f"memory {address + at:#x}", count=_pages(address + at, address + size))
 
 
 def _span(item: MemoryRange, address: int, size: int) -> Span:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from dumptruth.oracle import ByteSource
 from dumptruth.oracle.entitle.clauses import Duty
 from dumptruth.oracle.entitle.flags import (
     MINIDUMP_TYPE,
@@ -128,7 +129,7 @@ def target(
         run = next(run for run in runs if run.start <= address < run.end)
         at = run.offset + address - run.start
         contents[at : at + 8] = word.to_bytes(8, "little")
-    object.__setattr__(truth, "contents", memoryview(bytes(contents)))
+    object.__setattr__(truth, "contents", ByteSource(bytes(contents)))
     return truth
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from struct import pack_into
 
 import pytest
 from dumptruth.oracle import ByteSource
-from dumptruth.oracle.page_compare import differing_pages, nonzero_pages
+from dumptruth.oracle.page_compare import differing, differing_pages, first_difference, nonzero_pages
 from dumptruth.oracle.page_set import PageSet
 from dumptruth.oracle.readers.kernel_pages import PageBitmap, PageRuns
 from dumptruth.oracle.walk import AddressSpace, mapped
@@ -182,7 +183,7 @@ def test_differing_and_nonzero_pages_are_found(kinds: bytes, spoilt: set[int], b
     for index in wrong:
         actual[before + index * P + 17] ^= 0xFF
     source = ByteSource(bytes(actual))
-    assert set(differing_pages(source, before, memoryview(expected))) == wrong
+    assert set(differing_pages(source, before, ByteSource(expected), 0, len(expected))) == wrong
     nonzero = {index for index, kind in enumerate(kinds) if kind & 1} | wrong
     assert set(nonzero_pages(source, before, len(kinds))) == nonzero
 
@@ -195,8 +196,55 @@ def test_large_areas_are_compared_in_chunks() -> None:
         actual[at] = 1
     source = ByteSource(bytes(actual))
     pages = [0, 63, 256, size // P - 1]
-    assert list(differing_pages(source, 0, memoryview(expected))) == pages
+    assert list(differing_pages(source, 0, ByteSource(expected), 0, size)) == pages
     assert list(nonzero_pages(source, 0, size // P)) == pages
+    chunks = list(differing(source, 0, ByteSource(expected), 0, size))
+    assert chunks == [(0, 1 << 18), (1 << 20, (1 << 20) + (1 << 18)), (size - (1 << 18), size)]
+
+
+class Sparse(ByteSource):
+    """Bytes that say which blocks of 16 are zero, and note what is read."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        super().__init__(data)
+        self.asked: list[tuple[int, int]] = []
+
+    def data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        for low in range(start - start % 16, min(end, self.size), 16):
+            if any(super().view(low, 16)):
+                yield max(low, start), min(low + 16, end, self.size)
+
+    def view(self, offset: int, length: int) -> memoryview:
+        self.asked.append((offset, offset + length))
+        return super().view(offset, length)
+
+
+def test_what_is_a_hole_in_both_files_is_not_read() -> None:
+    first, second = bytearray(1 << 16), bytearray(1 << 16)
+    first[64] = second[64] = first[0x2005] = second[0x8000] = 1
+    one, other = Sparse(first), Sparse(second)
+    assert list(differing(one, 0, other, 0, 1 << 16)) == [(0x2000, 0x2010), (0x8000, 0x8010)]
+    assert one.asked == other.asked == [(64, 80), (0x2000, 0x2010), (0x8000, 0x8010)]
+
+
+blocks = st.lists(st.sampled_from([b"", b"", b"", b"a", b"b", b"\0\0c"]), max_size=12).map(
+    lambda kinds: b"".join(kind.ljust(16, b"\0") for kind in kinds)
+)
+
+
+@given(blocks, blocks, st.integers(0, 40), st.integers(0, 40), st.integers(0, 200))
+def test_files_with_holes_differ_where_their_bytes_do(
+    first: bytes, second: bytes, at: int, beside: int, size: int
+) -> None:
+    one, other = Sparse(first), Sparse(second)
+    found = list(differing(one, at, other, beside, size))
+    mine, theirs = first[at : at + size], second[beside : beside + size]
+    # Behind the end of a file is nothing, not even a zero.
+    wrong = {index for index in range(size) if mine[index : index + 1] != theirs[index : index + 1]}
+    assert wrong <= {index for low, high in found for index in range(low, high)}
+    for low, high in found:
+        assert wrong & set(range(low, high))
+        assert low + first_difference(mine[low:high], theirs[low:high]) == min(wrong & set(range(low, high)))
 
 
 @pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="the system does not tell holes")
