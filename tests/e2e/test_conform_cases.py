@@ -13,6 +13,7 @@ from dumptruth.emu.plan.request import KernelProfile, Profile
 from dumptruth.fixtures.conformance import Workshop, reader_cases, writer_cases
 from dumptruth.fixtures.conformance.writing import (
     asked_of_writers,
+    refused_with,
 )
 from dumptruth.oracle import ByteSource, Outcome, check
 from dumptruth.oracle.conform import Kind, ReaderCase
@@ -45,9 +46,11 @@ def test_the_projects_own_writer_passes_every_case_of_writers(workshop: Workshop
     target = workshop.target(asked)
     due = due_refusal(target.truth, target.request)
     if due is not None:
-        with pytest.raises(DumpWriteError):
+        with pytest.raises(DumpWriteError) as raised:
             workshop.dump(asked)
+        assert raised.value.hresult == refused_with(asked)
         return
+    assert refused_with(asked) is None
     path, _ = workshop.dump(asked)
     with ByteSource.open(path) as source:
         report = check(source, target.truth, target.request, profile=asked.profile)
