@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,12 @@ def test_each_top_package_says_that_it_is_typed(top: str) -> None:
 
 def test_the_command_is_installed() -> None:
     assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.cli:main"}
+
+
+def test_pytest_finds_the_plugin() -> None:
+    declared = _pyproject()["project"]["entry-points"]["pytest11"]
+    assert declared == {"dumptruth": "dumptruth.oracle.pytest_plugin"}
+    assert hasattr(importlib.import_module(declared["dumptruth"]), "pytest_addoption")
 
 
 def test_the_changelog_describes_the_version_that_is_packaged() -> None:

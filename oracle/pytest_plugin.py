@@ -1,0 +1,104 @@
+"""The pytest plugin: vectors as parameters, a judge as an assertion, and a summary of what was judged.
+
+    from dumptruth.oracle.assertion import assert_conformant
+
+    @pytest.mark.dumptruth(kind="valid", mode="user")
+    def test_my_reader(dumptruth_vector):
+        expected = [thread["thread_id"] for thread in dumptruth_vector.facts["threads"]]
+        assert my_reader(dumptruth_vector.path).thread_ids == expected
+
+    def test_my_writer(tmp_path):
+        assert_conformant(my_writer(tmp_path), truth=tmp_path / "truth")
+
+Needs neither Unicorn nor LIEF, nor anything of the emulator's side.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .assertion import TALLY, assert_conformant
+from .vectors import MEMBERS, Vector, VectorsError, choose, load_vectors, packaged
+
+__all__ = ["assert_conformant"]
+
+_VECTORS = pytest.StashKey[tuple[Vector, ...]]()
+_WORKER = "dumptruth"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("dumptruth").addoption(
+        "--dumptruth-vectors",
+        metavar="DIR",
+        type=Path,
+        help="Folder of vectors, as 'dumptruth vectors export' or 'build' makes; by default those that are packaged.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "dumptruth(**members): the vectors that the fixture dumptruth_vector goes through; members are "
+        f"{', '.join(MEMBERS)}, each a value or several: dumptruth(kind='valid', mode='user')",
+    )
+
+
+def _vectors(config: pytest.Config) -> tuple[Vector, ...]:
+    if _VECTORS not in config.stash:
+        try:
+            config.stash[_VECTORS] = load_vectors(config.getoption("--dumptruth-vectors") or packaged())
+        except VectorsError as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_VECTORS]
+
+
+@pytest.fixture(scope="session")
+def dumptruth_vectors(request: pytest.FixtureRequest) -> tuple[Vector, ...]:
+    """Every vector of the folder, also those without a file."""
+    return _vectors(request.config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for ``dumptruth_vector`` gets every one that its mark chooses and whose file is there."""
+    if "dumptruth_vector" not in metafunc.fixturenames:
+        return
+    wanted: dict[str, Any] = {}
+    for mark in metafunc.definition.iter_markers("dumptruth"):
+        if mark.args:
+            raise pytest.UsageError(f"{metafunc.function.__name__}: dumptruth takes members by name, e.g. kind='valid'")
+        wanted = {**mark.kwargs, **wanted}  # the closest mark comes first, and wins
+    try:
+        chosen = [vector for vector in choose(_vectors(metafunc.config), **wanted) if vector.path is not None]
+    except VectorsError as error:
+        raise pytest.UsageError(f"{metafunc.function.__name__}: {error}") from error
+    if not chosen:
+        raise pytest.UsageError(f"{metafunc.function.__name__}: no vector whose file is there is dumptruth({wanted})")
+    metafunc.parametrize("dumptruth_vector", chosen, ids=[vector.name for vector in chosen])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist tells the process that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_WORKER] = TALLY.as_object()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    told = getattr(node, "workeroutput", {}).get(_WORKER)
+    if told:
+        TALLY.merge(told)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not TALLY.dumps:
+        return
+    terminalreporter.section("dumptruth")
+    terminalreporter.line(
+        f"{TALLY.dumps} dumps judged, {TALLY.failed} not conformant; {TALLY.rules:,} rules run, {TALLY.checks:,} checks"
+    )
+    for rule, count in TALLY.by_rule.most_common():
+        terminalreporter.line(f"  {rule}  fails {count} of {TALLY.dumps}")

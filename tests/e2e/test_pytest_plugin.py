@@ -1,0 +1,140 @@
+"""The pytest plugin, as its users have it: in a process of its own, where nothing of the emulator's side can load."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = "dumptruth.oracle.pytest_plugin"
+BARE = """
+import sys
+for name in ("unicorn", "lief", "typer", "rich", "jinja2", "dumptruth.emu", "dumptruth.fixtures"):
+    sys.modules[name] = None  # an import of it fails
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+HEAD = f"import pytest\nfrom {MODULE} import assert_conformant\n"
+
+
+def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """pytest on a file of that text, with no other plugin."""
+    (folder / "test_it.py").write_text(HEAD + text, encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-c", BARE, "-p", MODULE, "-p", "no:cacheprovider", "--strict-markers", "-W", "error",
+         *options],
+        capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, "COLUMNS": "160", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+    )  # fmt: skip
+
+
+def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    last = done.stdout.strip().splitlines()[-1]
+    return {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error|skipped)", last)}
+
+
+def test_the_packaged_vectors_are_parameters_without_unicorn_lief_or_the_emulator(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        '@pytest.mark.dumptruth(kind="valid", container="minidump", name=["user/small/*", "user/comment/*"])\n'
+        "def test_vector(dumptruth_vector):\n"
+        '    assert dumptruth_vector.read()[:4] == b"MDMP"\n'
+        "    assert dumptruth_vector.facts['threads']\n"
+        "    assert_conformant(dumptruth_vector.path)\n"
+        "def test_all(dumptruth_vectors):\n"
+        "    assert {vector.kind for vector in dumptruth_vectors} == {'valid', 'invalid', 'acceptable', 'refused'}\n",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = outcomes(done)["passed"]
+    assert passed > 20
+    assert f"{passed - 1} dumps judged, 0 not conformant" in done.stdout
+
+
+def test_a_failure_names_rule_requirement_expected_actual_and_offset(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        '@pytest.mark.dumptruth(name="hostile/user/threads-2-32")\n'
+        "def test_vector(dumptruth_vector):\n"
+        "    assert_conformant(dumptruth_vector.read())\n",
+    )
+    assert outcomes(done) == {"failed": 1}
+    assert "the dump is not conformant: 1 of" in done.stdout
+    assert "MDMP-THREAD-001 [MUST] The thread list is as long as its count says" in done.stdout
+    for line in (r"expected  \S", r"actual    \S", r"offset    0x[0-9a-f]+\.\.0x[0-9a-f]+"):
+        assert re.search(line, done.stdout), line
+    assert "1 dumps judged, 1 not conformant" in done.stdout
+    assert "MDMP-THREAD-001  fails 1 of 1" in done.stdout
+    assert "oracle/assertion.py" not in done.stdout.replace("\\", "/"), "the failure is shown where the test asserts"
+
+
+def test_a_dump_is_judged_against_truth_and_request(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        '@pytest.mark.dumptruth(name="user/small/dll-after-unload")\n'
+        "class TestIt:\n"
+        "    def test_right(self, dumptruth_vector):\n"
+        "        it = dumptruth_vector\n"
+        "        assert assert_conformant(it.path, it.truth_folder, it.entry['request'], strict=True).own\n"
+        "        assert assert_conformant(it.read(), it.truth(), it.request()).own\n"
+        "    def test_wrong(self, dumptruth_vector):\n"
+        "        it = dumptruth_vector\n"
+        "        request = {**it.entry['request'], 'comment': 'was asked for'}\n"
+        "        assert_conformant(it.path, it.truth_folder, request)\n"
+        "    def test_without_request(self, dumptruth_vector):\n"
+        "        with pytest.raises(ValueError, match='no request'):\n"
+        "            assert_conformant(dumptruth_vector.path, dumptruth_vector.truth_folder)\n",
+    )
+    assert outcomes(done) == {"failed": 1, "passed": 2}
+    assert "TRUE-" in done.stdout
+    assert "3 dumps judged, 1 not conformant" in done.stdout
+
+
+def test_what_is_no_dump_is_said_to_be_none(tmp_path: Path) -> None:
+    done = run(tmp_path, "def test_it():\n    assert_conformant(b'GIF89a')\n")
+    assert outcomes(done) == {"failed": 1}
+    assert "the dump cannot be judged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ('colour="red"', "vectors cannot be chosen by colour; there are name, kind"),
+        ('"valid"', "takes members by name"),
+        ('kind="refused"', "no vector whose file is there"),
+    ],
+)
+def test_a_mark_that_chooses_nothing_is_an_error(tmp_path: Path, mark: str, message: str) -> None:
+    done = run(tmp_path, f"@pytest.mark.dumptruth({mark})\ndef test_it(dumptruth_vector):\n    pass\n")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def test_another_folder_is_taken_and_a_wrong_one_is_an_error(tmp_path: Path) -> None:
+    text = "def test_it(dumptruth_vectors):\n    assert [vector.name for vector in dumptruth_vectors] == []\n"
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    document = {"format": "dumptruth-vectors", "version": 1, "targets": {}, "vectors": []}
+    (folder / "manifest.json").write_text(json.dumps(document), encoding="utf-8")
+    assert outcomes(run(tmp_path, text, "--dumptruth-vectors", str(folder))) == {"passed": 1}
+    done = run(tmp_path, text, "--dumptruth-vectors", str(tmp_path))
+    assert done.returncode != 0
+    assert "no manifest of vectors" in done.stdout + done.stderr
+
+
+def test_workers_tell_what_they_judged(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    done = run(
+        tmp_path,
+        '@pytest.mark.dumptruth(name="user/comment/*")\n'
+        "def test_vector(dumptruth_vector):\n"
+        "    assert_conformant(dumptruth_vector.path)\n",
+        "-p", "xdist", "-n", "2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 dumps judged, 0 not conformant" in done.stdout
