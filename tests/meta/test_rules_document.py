@@ -10,5 +10,11 @@ def test_rules_md_equals_its_regenerated_form() -> None:
     assert DOCUMENT.read_text("utf-8") == document(), "run: python -m dumptruth.fixtures.rules_document --write"
 
 
+def test_every_rule_names_the_vectors_that_break_it() -> None:
+    without = [line.split("|")[1].strip() for line in document().splitlines() if line.endswith("|  |")]
+    # Proved by mutants of the truth, or of the run, and not of a file.
+    assert set(without) <= {"KXCT-REPLAY-001", "KXCT-VERSION-001"}
+
+
 def test_every_area_has_a_section() -> None:
     assert {rule.partition("-")[0] for rule in all_rules()} == set(AREAS)
