@@ -13,6 +13,24 @@ from .readers.facts import Dump
 _COMMIT = 0x1000
 
 
+class CapturedBytes:
+    """Memory that a dump holds. A slice reads what it says from the file, nothing else does."""
+
+    __slots__ = ("_dump", "_size", "_start")
+
+    def __init__(self, dump: Dump, start: int, size: int) -> None:
+        self._dump, self._start, self._size = dump, start, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, key: slice, /) -> bytes:
+        start, end, step = key.indices(self._size)
+        if step != 1:
+            raise ValueError("a slice of captured memory has no step")
+        return self._dump.read_memory(self._start + start, end - start) or b""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayRegion:
     """``size`` bytes of the target's memory from ``start``, both in bytes, under one protection (winnt.h PAGE_*)."""
@@ -20,7 +38,7 @@ class ReplayRegion:
     start: int
     size: int
     protect: int
-    data: bytes | None
+    data: CapturedBytes | None
     """None where the dump has no bytes: guard pages, PAGE_NOACCESS, pages that could not be read."""
 
 
@@ -80,7 +98,7 @@ def _regions(dump: Dump) -> Iterator[ReplayRegion]:
                 continue
             if at < low:
                 yield ReplayRegion(at, low - at, protect, None)
-            yield ReplayRegion(low, high - low, protect, dump.read_memory(low, high - low))
+            yield ReplayRegion(low, high - low, protect, CapturedBytes(dump, low, high - low))
             at = high
         if at < end:
             yield ReplayRegion(at, end - at, protect, None)

@@ -34,6 +34,11 @@ def state(code: str, **registers: int) -> tuple[list[ReplayRegion], dict[str, in
     return memory, {"Rip": CODE, "Rsp": STACK + 2 * PAGE - 0x100, "EFlags": 0x10246, **registers}
 
 
+def held(region: ReplayRegion) -> bytes:
+    assert region.data is not None
+    return region.data[:]
+
+
 def run(code: str, *, one_shot_page: int | None = None, **registers: int) -> ReplayOutcome:
     memory, context = state(code, **registers)
     return replay(memory, context, FXSAVE, TEB, one_shot_page=one_shot_page)
@@ -99,6 +104,36 @@ def test_only_the_armed_page_is_inaccessible() -> None:
             run("8900", Rax=address, one_shot_page=page)
 
 
+class Zeros:
+    """Memory of any size that notes which parts of it are read."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.read: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: slice, /) -> bytes:
+        self.read.append((key.start, key.stop))
+        return bytes(key.stop - key.start)
+
+
+def test_only_the_pages_that_an_instruction_goes_to_are_read() -> None:
+    zeros, base = Zeros(1 << 40), 0x100_0000_0000
+    source = base + (5 << 30) - 4
+    memory, context = state("48a5", Rsi=source, Rdi=DATA + 3 * PAGE)  # movsq over a page's end, to read-only memory
+    memory.append(ReplayRegion(base, 1 << 40, 0x04, zeros))
+    assert replay(memory, context, FXSAVE, TEB) == ReplayOutcome(ACCESS_VIOLATION, CODE, (1, DATA + 3 * PAGE))
+    assert sorted(zeros.read) == [((5 << 30) - PAGE, 5 << 30), (5 << 30, (5 << 30) + PAGE)]
+
+
+def test_more_pages_than_the_machine_holds_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dumptruth.fixtures.replay._RAM", 8 * PAGE)
+    with pytest.raises(ReplayError, match=r"memory at 0x\w+: more pages are in use than 0x8000 bytes of RAM hold"):
+        run("48a5", Rsi=DATA, Rdi=DATA + 3 * PAGE)
+
+
 # --- raised by software ----------------------------------------------------------------------------------------------
 
 RECORD = DATA + 0x100
@@ -134,7 +169,7 @@ def test_a_raised_exception_is_met_again_by_a_direct_call() -> None:
 
 def test_a_raised_exception_is_met_again_by_an_indirect_call() -> None:
     memory, context = raised("ff15" + struct.pack("<i", 0x80).hex())  # the pointer at CODE + 6 + 0x80
-    code = bytearray(memory[0].data or b"")
+    code = bytearray(held(memory[0]))
     struct.pack_into("<Q", code, 0x86, CODE + 0x100)
     memory[0] = ReplayRegion(CODE, PAGE, 0x20, bytes(code))
     assert replay(memory, context, FXSAVE, TEB) == ReplayOutcome(0xE0001234, CODE + 6, PARAMETERS)
@@ -142,7 +177,7 @@ def test_a_raised_exception_is_met_again_by_an_indirect_call() -> None:
 
 def test_a_software_exception_may_carry_the_code_of_a_fault() -> None:
     memory, context = raised(DIRECT)
-    data = bytearray(memory[1].data or b"")
+    data = bytearray(held(memory[1]))
     struct.pack_into("<I", data, 0x100, ACCESS_VIOLATION)
     memory[1] = ReplayRegion(DATA, 3 * PAGE, 0x04, bytes(data))
     assert replay(memory, context, FXSAVE, TEB) == ReplayOutcome(ACCESS_VIOLATION, CODE + 5, PARAMETERS)

@@ -24,7 +24,10 @@ def test_memory_registers_and_the_exception_come_out_of_a_full_dump(full: Any) -
     ]
     for region in given.regions:
         held = full.truth.read(region.start, region.size)
-        assert region.data == (None if held is None else bytes(held))
+        assert (None if region.data is None else region.data[:]) == (None if held is None else bytes(held))
+        if region.data is not None:
+            assert len(region.data) == region.size
+            assert region.data[0x1FF0:0x2010] == region.data[:][0x1FF0:0x2010]
     assert given.regions[0].data is None
     assert given.regions[1].data is not None
 
