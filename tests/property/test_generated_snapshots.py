@@ -24,24 +24,21 @@ from dumptruth.fixtures.strategies import ARCHITECTURES, processes, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# Of a failing example hypothesis prints the snapshot; it warns that this is long.
-pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
-
 SMALL = 1024
 MORE_MEMORY = 0x8 | 0x10 | 0x80 | 0x100 | 0x1000 | 0x8000
 LISTS = 0x400 | 0x800
 
 
-def agree_twice(snapshot: ProcessSnapshot, request: Request) -> None:
-    found = agree(Target.of(snapshot), request)
+def agree_twice(target: Target, request: Request) -> None:
+    found = agree(target, request)
     if isinstance(found, Agreed):
-        assert dump_bytes(snapshot, request)[0] == found.data
+        assert dump_bytes(target.snapshot, request)[0] == found.data
 
 
 @settings(max_examples=120, derandomize=True, database=None)
-@given(processes(), requests())
-def test_writer_and_judge_agree_on_any_process(snapshot: ProcessSnapshot, request_: Request) -> None:
-    agree_twice(snapshot, request_)
+@given(processes().map(Target.of), requests())
+def test_writer_and_judge_agree_on_any_process(target: Target, asked: Request) -> None:
+    agree_twice(target, asked)
 
 
 @pytest.mark.slow
@@ -49,7 +46,7 @@ def test_writer_and_judge_agree_on_any_process(snapshot: ProcessSnapshot, reques
 @settings(max_examples=1000, derandomize=True, database=None)
 @given(data=st.data())
 def test_writer_and_judge_agree_on_a_thousand_processes(architecture: str, data: st.DataObject) -> None:
-    agree_twice(data.draw(processes([architecture])), data.draw(requests()))
+    agree_twice(data.draw(processes([architecture]).map(Target.of)), data.draw(requests()))
 
 
 def test_tokens_of_a_32_bit_target_in_the_form_of_a_64_bit_debugger() -> None:
