@@ -25,7 +25,7 @@ from dumptruth.emu.snapshot.synthetic_streams import stream_target
 from dumptruth.fixtures.agreement import Agreed, BothRefuse, Target, agree
 from dumptruth.fixtures.judging import judge, requested
 from dumptruth.fixtures.replayer import replay_dump
-from dumptruth.oracle import Outcome
+from dumptruth.oracle import ByteSource, Outcome, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,6 +218,15 @@ def test_no_ignore_turns_a_hole_into_a_refusal() -> None:
         found = agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside | NO_IGNORE))
         assert isinstance(found, BothRefuse)
         assert found.writer.hresult == Hresult.ERROR_PARTIAL_COPY
+
+
+def test_a_writer_that_skips_the_hole_all_the_same_is_caught() -> None:
+    torn = target("amd64-torn")
+    dump = bytearray(written("amd64-torn", PRIVATE).data)
+    bit = next(row.minidump_type for row in FLAG_ROWS if row.flag == NO_IGNORE)
+    dump[0x18:0x20] = (int.from_bytes(dump[0x18:0x20], "little") | bit).to_bytes(8, "little")
+    report = check(ByteSource(bytes(dump)), torn.truth, requested(SMALL, PRIVATE | NO_IGNORE))
+    assert [item.rule for item in report.failing()] == ["TRUE-REQUEST-001"]
 
 
 CAB, SECONDARY, IMAGES = (
