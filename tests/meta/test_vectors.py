@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.replayer import replay_dump
 from dumptruth.fixtures.vectors import goldens, manifest
 from dumptruth.fixtures.vectors.recipe import Recipe, load_glossary, load_recipes
+from dumptruth.fixtures.vectors.target import Target
 from dumptruth.oracle import (
     ByteSource,
     Outcome,
@@ -154,3 +157,38 @@ def test_a_sample_made_anew_is_the_committed_one() -> None:
 @pytest.mark.slow
 def test_everything_made_anew_is_what_is_committed() -> None:
     assert list(goldens.difference(goldens.golden_files(recipes()), goldens.GOLDEN)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, vector in VECTORS.items() if vector["kind"] != "refused"])
+def test_every_vector_is_what_it_is_said_to_be_the_large_ones_too(name: str) -> None:
+    vector = VECTORS[name]
+    made = goldens.make(recipes()[name], recipes())
+    assert made.data is not None
+    held = truth_made(made.target) if vector["judged"]["truth"] else None
+    request: RequestTruth | None = None if held is None else parse_request(vector["request"])
+    report = check(
+        ByteSource(made.data, name),
+        held,
+        request,
+        profile=vector["profile"] or "modern",
+        strict=vector["judged"]["strict"] or vector["kind"] == "valid",
+        replay=replay_dump if vector["judged"]["replay"] else None,
+    )
+    if vector["kind"] == "invalid":
+        assert failing(report) == {vector["rule"], *vector["collateral"]}
+        assert report.outcome is Outcome.NON_CONFORMANT, report.reason
+    else:
+        assert failing(report) <= set(vector["warns"])
+        assert report.outcome is Outcome.CONFORMANT, report.reason
+
+
+_TRUTHS: dict[str, Truth] = {}
+
+
+def truth_made(target: Target) -> Truth:
+    if target.id not in _TRUTHS:
+        with tempfile.TemporaryDirectory() as folder:
+            target.save(Path(folder) / "truth")
+            _TRUTHS[target.id] = load_any_truth(Path(folder) / "truth")
+    return _TRUTHS[target.id]

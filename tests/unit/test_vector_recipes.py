@@ -11,6 +11,7 @@ from dumptruth.fixtures.vectors import goldens, manifest
 from dumptruth.fixtures.vectors.build import make
 from dumptruth.fixtures.vectors.recipe import Kind, Recipe, RecipeError, load_recipes
 from dumptruth.fixtures.vectors.target import TargetSpecError, target_of
+from dumptruth.oracle import load_any_truth
 
 HEAD = '[[vector]]\nname = "a/b"\nnote = "a note"\n'
 SMALL = 'target = { synthetic = "process", threads = 1, modules = 1 }\nrequest = { qualifier = "small" }\n'
@@ -229,3 +230,18 @@ def test_a_folder_without_a_manifest_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format": "other"}', encoding="utf-8")
     with pytest.raises(manifest.ManifestError, match="expected format dumptruth-vectors, version 1"):
         manifest.load(tmp_path)
+
+
+def test_every_truth_that_is_exported_is_what_the_schema_of_truths_asks(tmp_path: Path) -> None:
+    """Of the targets that recipes alone make, one of each builder."""
+    for spec in (
+        {"synthetic": "odd-names"}, {"synthetic": "nothing-but-a-thread"}, {"synthetic": "many-runs", "count": 43},
+        {"synthetic": "machine", "page_0": True, "last_page": True, "runs": [[1, 0x9F], [0x200, 0x200]], "blobs": 2},
+        {"synthetic": "process", "runs": [1, 33]}, {"pristine": "userdump-arm64"},
+    ):  # fmt: skip
+        target = target_of(spec)
+        target.save(tmp_path / target.id)
+        assert target.has_truth
+        assert load_any_truth(tmp_path / target.id)
+    assert not target_of({"synthetic": "ram", "runs": [[1, 9]]}).has_truth
+    assert not target_of({"pristine": "kernel-x86"}).has_truth
