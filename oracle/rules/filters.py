@@ -17,6 +17,7 @@ from ..entitle.flags import Format, effective, stack_of
 from ..entitle.images import CODE, sections
 from ..entitle.user import outside
 from ..model import Grade, Level, Source, Span
+from ..page_compare import differing
 from ..rule import Check, Checks, bad, ok, rule
 from ..truth_model import COMMIT, PAGE
 from .truth_fields import TRUTH
@@ -122,24 +123,40 @@ def filtered_bytes(case: Case) -> Checks:
     assert case.truth is not None
     view = _Filter(case)
     for start, end, offset in case.dump.pieces():
-        for address, held in case.truth.readable(start, end):
-            found = case.dump.source.view(offset + address - start, len(held))
-            yield from _compare(view, address, held, found, offset + address - start)
+        for address, size, there in case.truth.readable_runs(start, end):
+            place = offset + address - start
+            wrong = differing(case.truth.contents, there, case.dump.source, place, size)
+            done = 0
+            for at, stop in _chunks(wrong, size):
+                expected = case.truth.contents.read(there + at, stop - at)
+                actual = case.dump.source.read(place + at, stop - at)
+                first = _first_wrong(view, address + at, expected, actual)
+                if first is not None:
+                    yield _wrong_word(first, address + at, expected, actual, place + at)
+                    if done < at:
+                        yield ok(f"memory {address + done:#x}", count=-(-(at - done) // PAGE))
+                    done = stop
+            if done < size:
+                yield ok(f"memory {address + done:#x}", count=-(-(size - done) // PAGE))
 
 
-def _compare(view: _Filter, address: int, held: memoryview, found: memoryview, offset: int) -> Checks:
-    for at in range(0, len(held), _CHUNK):
-        expected, actual = bytes(held[at : at + _CHUNK]), bytes(found[at : at + _CHUNK])
-        where = address + at
-        wrong = None if expected == actual else _first_wrong(view, where, expected, actual)
-        if wrong is None:
-            yield ok(f"memory {where:#x}", count=-(-len(expected) // PAGE))
-            continue
-        start, end, zeroable = wrong
-        shown = expected[start - where : end - where].hex(" ")
-        acceptable = (shown, "zeros") if zeroable else (shown,)
-        span = Span(offset + start - address, offset + end - address)
-        yield bad(f"memory {start:#x}", acceptable, actual[start - where : end - where].hex(" "), span)
+def _chunks(parts: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """``size`` bytes cut at the multiples of ``_CHUNK``: those pieces that the ascending ``parts`` touch, each once."""
+    end = 0
+    for low, high in parts:
+        for start in range(max(low - low % _CHUNK, end), high, _CHUNK):
+            end = min(start + _CHUNK, size)
+            yield start, end
+
+
+def _wrong_word(
+    found: tuple[int, int, bool], where: int, expected: bytes, actual: bytes, place: int
+) -> Check:
+    start, end, zeroable = found
+    part = slice(start - where, end - where)
+    shown = expected[part].hex(" ")
+    acceptable = (shown, "zeros") if zeroable else (shown,)
+    return bad(f"memory {start:#x}", acceptable, actual[part].hex(" "), Span(place + part.start, place + part.stop))
 
 
 def _first_wrong(view: _Filter, where: int, expected: bytes, actual: bytes) -> tuple[int, int, bool] | None:
@@ -198,9 +215,11 @@ def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
     for start, end, offset in case.dump.pieces():
         for low, high, on_stack, in_image in _segments(view, start, end):
             first, last = low + -low % view.size, high - high % view.size
-            for address, held in case.truth.readable(first, last):
-                for at in range(0, len(held), _CHUNK):
-                    chunk = bytes(held[at : at + _CHUNK])
+            for address, size, there in case.truth.readable_runs(first, last):
+                # A word that is 0 in the target is nobody's to judge: its holes are not looked at.
+                data = case.truth.contents.data(there, there + size)
+                for at, stop in _chunks(((low - there, high - there) for low, high in data), size):
+                    chunk = case.truth.contents.read(there + at, stop - at)
                     if not any(chunk):
                         continue
                     place = offset + address + at - start
