@@ -11,9 +11,10 @@ from dumptruth.emu.client import DebugClient
 from dumptruth.emu.plan.request import DumpRefused, Request
 from dumptruth.emu.plan.user import plan_user
 from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.model import MemoryRun, ProcessSnapshot, Region
+from dumptruth.emu.snapshot.model import ProcessSnapshot
 from dumptruth.emu.snapshot.sparse import SparseBytes
 from dumptruth.emu.snapshot.synthetic_flags import flag_target
+from dumptruth.emu.snapshot.synthetic_sparse import with_private_region
 from dumptruth.emu.writer.layout import Buffer
 from dumptruth.emu.writer.minidump import Minidump, dump_bytes
 from hypothesis import given
@@ -33,24 +34,12 @@ def page(offset: int) -> bytes:
     return struct.pack("<Q", BIG + offset) * (PAGE // 8)
 
 
-def with_run(size: int, data: SparseBytes) -> ProcessSnapshot:
-    """A process with one private, readable and writable region of that size more."""
-    small = SMALL_PROCESS
-    regions = []
-    for region in small.regions:
-        if region.base <= BIG < region.end:
-            regions += [
-                replace(region, size=BIG - region.base),
-                Region(BIG, size, BIG, 4, 0x1000, 4, 0x20000),
-                replace(region, base=BIG + size, size=region.end - BIG - size),
-            ]
-        else:
-            regions.append(region)
-    memory = sorted([*small.memory, MemoryRun(BIG, data)], key=lambda run: run.start)
-    return replace(small, regions=tuple(regions), memory=tuple(memory))
+def with_run(data: SparseBytes) -> ProcessSnapshot:
+    """A process with one region more."""
+    return with_private_region(SMALL_PROCESS, BIG, data)
 
 
-FIVE_GIB = with_run(5 * GIB, SparseBytes(5 * GIB, [(offset, page(offset)) for offset in STRETCHES]))
+FIVE_GIB = with_run(SparseBytes(5 * GIB, [(offset, page(offset)) for offset in STRETCHES]))
 
 PAGES = st.lists(st.tuples(st.integers(0, 15), st.binary(min_size=1, max_size=3)), max_size=5, unique_by=lambda x: x[0])
 
@@ -172,6 +161,12 @@ def test_a_truth_of_five_gib_is_saved_as_holes(tmp_path: Path) -> None:
     assert store.load(tmp_path / "truth") == FIVE_GIB
 
 
+def test_memory_that_is_not_free_has_no_room_for_a_region() -> None:
+    for base, size in ((BIG - PAGE, 2 * PAGE), (0x7FFE0000, PAGE), (1 << 47, PAGE)):
+        with pytest.raises(ValueError, match="expected to be free"):
+            with_private_region(FIVE_GIB, base, SparseBytes(size))
+
+
 def test_a_memory_list_past_4_gib_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     client = DebugClient(FIVE_GIB, start_directory=tmp_path)
     (tmp_path / "old.dmp").write_bytes(b"old")
@@ -186,7 +181,7 @@ def test_a_memory_list_whose_last_ranges_alone_lie_past_4_gib_is_refused_too() -
     request = Request(SMALL, PRIVATE_READ_WRITE)
     rest = sum(planned.size for planned in plan_user(SMALL_PROCESS, request).ranges)
     size = (4 * GIB - rest - 1) // PAGE * PAGE
-    target = with_run(size, SparseBytes(size))
+    target = with_run(SparseBytes(size))
     assert sum(planned.size for planned in plan_user(target, request).ranges) < 4 * GIB
     with pytest.raises(DumpRefused, match=r"more than 32-bit RVAs reach: .*Rva") as caught:
         Minidump(target, request)
@@ -196,7 +191,7 @@ def test_a_memory_list_whose_last_ranges_alone_lie_past_4_gib_is_refused_too() -
 def test_sparse_and_dense_memory_give_the_same_dump() -> None:
     size = 0x10000
     sparse = SparseBytes(size, [(0x2000, page(0)), (0x5000, page(1)), (0x6000, page(2))])
-    target = with_run(size, sparse)
+    target = with_run(sparse)
     dense = replace(
         target,
         memory=tuple(replace(run, data=bytes(sparse)) if run.start == BIG else run for run in target.memory),
