@@ -138,6 +138,7 @@ def test_kdmp_parser_takes_all_memory_for_a_run_of_2_to_the_40_pages(ask: Ask, t
 
 
 @limited
+@pytest.mark.slow
 @pins("kdmp-run-count-believed")
 def test_kdmp_parser_takes_all_memory_for_runs_beyond_the_descriptor(ask: Ask, tmp_path: Path) -> None:
     """700 bytes hold 42 runs. Behind those of the machine the header has filler, which is taken for huge runs."""

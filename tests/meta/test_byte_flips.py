@@ -9,7 +9,7 @@ from dumptruth.fixtures.flips import campaign, flip
 from dumptruth.fixtures.mutants.pristine import pristine
 from dumptruth.fixtures.mutants.registry import Vector
 
-SAMPLE = 400
+SAMPLE = 120
 VERSION_HIGH_WORD = {6, 7}
 """MINIDUMP_HEADER.Version, high word: private to the writer (minidumpapiset.h; spec user-mode 3.1)."""
 

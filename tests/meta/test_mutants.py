@@ -169,7 +169,7 @@ def test_with_any_rule_off_a_mutant_of_it_survives(name: str) -> None:
 
 
 def test_the_order_of_the_rules_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    subjects = [mutants_of(name)[0] for name in RULES]
+    subjects = [mutants_of(name)[0] for name in list(RULES)[::6]]
     forwards = [judge(subject).results for subject in subjects]
     monkeypatch.setattr("dumptruth.oracle.judge.all_rules", lambda: dict(reversed(all_rules().items())))
     backwards = [judge(subject).results for subject in subjects]

@@ -35,7 +35,7 @@ def agree_twice(target: Target, request: Request) -> None:
         assert dump_bytes(target.snapshot, request)[0] == found.data
 
 
-@settings(max_examples=120, derandomize=True, database=None)
+@settings(max_examples=60, derandomize=True, database=None)
 @given(processes().map(Target.of), requests())
 def test_writer_and_judge_agree_on_any_process(target: Target, asked: Request) -> None:
     agree_twice(target, asked)
@@ -106,7 +106,7 @@ def cost(make: Callable[[int], ProcessSnapshot], count: int, flags: int) -> int:
     [
         (with_threads, 2_000, 0, 20_000),  # 5,500 measured
         (with_modules, 200, MORE_MEMORY | LISTS, 30_000),  # 7,300
-        (with_regions, 20_000, 0x400, 2_000),  # the map of the address space
+        pytest.param(with_regions, 20_000, 0x400, 2_000, marks=pytest.mark.slow),  # the map of the address space
     ],
 )
 def test_large_targets_cost_no_more_than_so_many_calls_for_each_thing(

@@ -185,7 +185,7 @@ def check_threads(dump: bytes, snapshot: ProcessSnapshot) -> None:
         assert struct.unpack_from("<Q", dump, context_rva + 0xF8)[0] == thread.context["Rip"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(processes(), REQUESTS)
 def test_any_process_gives_a_sound_dump_and_the_same_one_again(snapshot: ProcessSnapshot, request_: Request) -> None:
     dump, result = dump_bytes(snapshot, request_)
@@ -198,7 +198,7 @@ def test_any_process_gives_a_sound_dump_and_the_same_one_again(snapshot: Process
     assert second.layout.entries == result.layout.entries
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(processes(), REQUESTS)
 def test_every_stream_has_its_exact_size_and_the_flags_agree(snapshot: ProcessSnapshot, request_: Request) -> None:
     dump, result = dump_bytes(snapshot, request_)
@@ -221,7 +221,7 @@ def test_every_stream_has_its_exact_size_and_the_flags_agree(snapshot: ProcessSn
     assert [planned.type for planned in result.plan.streams] == list(found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(processes())
 def test_every_name_is_found_where_it_is_cited(snapshot: ProcessSnapshot) -> None:
     dump, _ = dump_bytes(snapshot, Request(1025))

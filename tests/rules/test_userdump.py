@@ -31,7 +31,7 @@ def judged(data: bytes, made: HandPristine | None = None, *, strict: bool = True
     assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
     assert render(report)
     assert 0 <= report.unclaimed <= len(data)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10  # hundredths of one; a loop without a bound takes for ever
     return report
 
 
@@ -58,7 +58,7 @@ def sampled(made: HandPristine, step: int) -> list[int]:
     ]  # fmt: skip
 
 
-SOME_OR_ALL = pytest.mark.parametrize("step", [29, pytest.param(1, marks=pytest.mark.slow)])
+SOME_OR_ALL = pytest.mark.parametrize("step", [97, pytest.param(1, marks=pytest.mark.slow)])
 
 
 @SOME_OR_ALL

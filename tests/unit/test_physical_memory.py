@@ -103,7 +103,7 @@ def test_a_large_machine_costs_only_what_is_touched() -> None:
     last = memory.runs[-1][0] + memory.runs[-1][1] - 1
     memory.write(memory.allocate_within(1, first=last, end=last + 1), b"end")
     assert memory.touched() == ((high // 4096 + 5, 1), (last, 1))
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10  # hundredths of one; a loop without a bound takes for ever
 
 
 def run_with(memory: PhysicalMemory, target: int, code: bytes) -> object:

@@ -31,7 +31,7 @@ def judged(data: bytes, made: Any = None) -> Report:
     assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
     assert render(report)
     assert 0 <= report.unclaimed <= len(data)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10  # hundredths of one; a loop without a bound takes for ever
     return report
 
 
