@@ -53,8 +53,10 @@ class KernelObject:
         return self.handle_count * 0x8000 + self.references
 
     def is_signaled(self, thread: Thread) -> bool:
-        """Whether a wait of ``thread`` is satisfied. Only asked of objects whose handles can grant SYNCHRONIZE: a section,
-        a directory, a key or a token has no such right, so nobody can wait for it."""
+        """Whether a wait of ``thread`` is satisfied.
+
+        Only asked of objects whose handles can grant SYNCHRONIZE: a section, directory, key or token never does.
+        """
         raise NotImplementedError
 
     def acquire(self, thread: Thread) -> bool:

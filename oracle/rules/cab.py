@@ -10,6 +10,7 @@ from ..case import CabinetCase
 from ..model import Fault, Grade, Level, Source
 from ..readers.cab_facts import Cabinet, Member
 from ..rule import Checks, bad, cab_rule, ok
+from .overlaps import overlaps
 
 _METHODS: Final = {0: "none", 1: "MSZIP", 2: "Quantum", 3: "LZX"}
 _READABLE: Final = (0, 1)
@@ -327,14 +328,7 @@ def no_overlap(case: CabinetCase) -> Checks:
     """Entries and blocks have bytes of their own. Folders that share blocks are how a small file expands without
     end.
     """
-    accounting = case.dump.accounting
-    for first, second in accounting.overlaps:
-        yield bad(second.label, f"bytes behind {first.label} ({first.span})", str(second.span), first.span, second.span)
-    hidden = accounting.overlap_total - len(accounting.overlaps)
-    if hidden:
-        yield bad("further regions", "no overlap", f"{hidden} more")
-    if accounting.regions > accounting.overlap_total:
-        yield ok("regions", accounting.regions - accounting.overlap_total)
+    yield from overlaps(case.dump.accounting)
 
 
 @cab_rule(

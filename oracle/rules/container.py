@@ -10,6 +10,7 @@ from ..decode import enumeration
 from ..model import Fault, Grade, Level, Source
 from ..readers.facts import StringFact
 from ..rule import Checks, bad, ok, rule
+from .overlaps import overlaps
 
 _VERSION: Final = 0xA793
 """MINIDUMP_VERSION (42899), minidumpapiset.h."""
@@ -203,14 +204,7 @@ def system_info_present(case: Case) -> Checks:
 def no_overlap(case: Case) -> Checks:
     """Header, directory, streams, strings, contexts, CodeView records and memory each have bytes of their own; only
     equal strings and records may be stored once and cited twice. Where two overlap, one of them is wrong."""
-    accounting = case.dump.accounting
-    for first, second in accounting.overlaps:
-        yield bad(second.label, f"bytes behind {first.label} ({first.span})", str(second.span), first.span, second.span)
-    hidden = accounting.overlap_total - len(accounting.overlaps)
-    if hidden:
-        yield bad("further regions", "no overlap", f"{hidden} more")
-    if accounting.regions > accounting.overlap_total:
-        yield ok("regions", accounting.regions - accounting.overlap_total)
+    yield from overlaps(case.dump.accounting)
 
 
 @rule(

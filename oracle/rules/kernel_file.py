@@ -7,6 +7,7 @@ from ..model import Fault, Grade, Level, Source, Span
 from ..readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
 from ..rule import Check, Checks, bad, kernel_rule, ok
 from .kernel_fields import blank, blank_area, header_of, own, spec, truth_of
+from .overlaps import overlaps
 from .truth_fields import same_bytes
 
 _BLOB_BUILD = 0xF000_0000
@@ -23,14 +24,7 @@ def no_overlap(case: KernelCase) -> Checks:
     """Headers, bitmap or runs, pages, the blocks of a small dump and secondary data have bytes of their own. Where two
     overlap, one of them is wrong.
     """
-    accounting = case.dump.accounting
-    for first, second in accounting.overlaps:
-        yield bad(second.label, f"bytes behind {first.label} ({first.span})", str(second.span), first.span, second.span)
-    hidden = accounting.overlap_total - len(accounting.overlaps)
-    if hidden:
-        yield bad("further regions", "no overlap", f"{hidden} more")
-    if accounting.regions > accounting.overlap_total:
-        yield ok("regions", accounting.regions - accounting.overlap_total)
+    yield from overlaps(case.dump.accounting)
 
 
 @kernel_rule(

@@ -10,6 +10,7 @@ from typing import Final
 from ..case import UserdumpCase
 from ..model import Fault, Grade, Level, Source
 from ..rule import Checks, bad, ok, userdump_rule
+from .overlaps import overlaps
 
 LAYOUT: Final = Source("Singularity RDK base/Windows/Inc/Dump.h, 64-bit; spec user-mode 2.6", Grade.DOCUMENTED)
 MEANING: Final = Source("spec user-mode 2.6", Grade.INFERRED)
@@ -96,14 +97,7 @@ def version_values(case: UserdumpCase) -> Checks:
 )
 def no_overlap(case: UserdumpCase) -> Checks:
     """Header, records, contexts, names and memory have bytes of their own. Where two overlap, one of them is wrong."""
-    accounting = case.dump.accounting
-    for first, second in accounting.overlaps:
-        yield bad(second.label, f"bytes behind {first.label} ({first.span})", str(second.span), first.span, second.span)
-    hidden = accounting.overlap_total - len(accounting.overlaps)
-    if hidden:
-        yield bad("further regions", "no overlap", f"{hidden} more")
-    if accounting.regions > accounting.overlap_total:
-        yield ok("regions", accounting.regions - accounting.overlap_total)
+    yield from overlaps(case.dump.accounting)
 
 
 @userdump_rule(
