@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..machine.cpu import Cpu, RunawayError, UnsupportedInstructionError
+from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
+from ..machine.run_end import UnsupportedInstructionError
 from ..machine.traps import (
     DOUBLE_FAULT,
     RFLAGS_IF,

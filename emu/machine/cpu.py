@@ -11,8 +11,7 @@ A jump to a non-canonical address reports the target instead of the jump.
 import ctypes
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from unicorn import x86_const as x86
 from unicorn.unicorn_const import (
@@ -45,22 +44,8 @@ from .context_blob import (
 from .paging import PageTables
 from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
-from .traps import (
-    DEBUG,
-    ERROR_CODE_VECTORS,
-    INVALID_OPCODE,
-    PAGE_FAULT,
-    RFLAGS_RF,
-    SYSCALL_LENGTH,
-    BadMemory,
-    Event,
-    Fault,
-    Halted,
-    Preempted,
-    Stopped,
-    Syscall,
-    page_fault_access,
-)
+from .run_end import Signals, event_of
+from .traps import RFLAGS_RF, SYSCALL_LENGTH, Event, Halted, Stopped
 from .watchdog import Watchdog
 
 # The newest model that has no RDRAND: that would be host randomness (U10). Family 6, model 42, stepping 1.
@@ -93,10 +78,6 @@ class RunawayError(RuntimeError):
     """A run lasted longer than the host time limit: the guest never stops."""
 
 
-class UnsupportedInstructionError(RuntimeError):
-    """The guest executed an instruction whose fault Unicorn cannot produce exactly (IN and OUT, U9)."""
-
-
 class CpuState:
     """A complete saved processor state; opaque. Made by `Cpu.save` and `Cpu.new_thread_state`."""
 
@@ -104,29 +85,6 @@ class CpuState:
 
     def __init__(self, context: UcContext) -> None:
         self.context = context
-
-
-@dataclass(slots=True)
-class _Signals:
-    """What the hooks saw during one run. Hooks hold this and never the Cpu, so that no reference cycle keeps RAM."""
-
-    handle: ctypes.c_void_p
-    vector: int | None = None
-    invalid_opcode: bool = False
-    syscall: bool = False
-    preempted: bool = False
-    stop_requested: bool = False
-    bad_physical_address: int | None = None
-    port_instruction: int | None = None
-    blocks_left: int | None = None
-    time_stamp: int = 0
-
-    def clear(self) -> None:
-        self.vector = self.bad_physical_address = self.port_instruction = None
-        self.invalid_opcode = self.syscall = self.preempted = False
-
-    def stop(self) -> None:
-        uclib.uc_emu_stop(self.handle)
 
 
 class Cpu(RegisterFile):
@@ -154,7 +112,7 @@ class Cpu(RegisterFile):
         uc.reg_write(x86.UC_X86_REG_CR0, _CR0_VALUE)
         context = uc.context_save()
         super().__init__(uc, _REGISTER_IDS, context, _locate_blob(uc, context))
-        self._signals = _Signals(uc._uch)
+        self._signals = Signals(partial(uclib.uc_emu_stop, uc._uch))
         self._keep_alive: list[object] = []
         self._block_hook_installed = False
         self._install_hooks()
@@ -204,7 +162,15 @@ class Cpu(RegisterFile):
         finally:
             if self._watchdog:
                 self._watchdog.disarm()
-        return self._event(failure)
+        event = event_of(signals, self, self._ram)
+        if event is not None:
+            return event
+        rip = self.get("Rip")
+        if self._watchdog and self._watchdog.struck:
+            raise RunawayError(f"guest code at {rip:#x} still ran after the host time limit")
+        if failure is not None:
+            raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
+        return Halted(rip - 1)  # F4
 
     def request_stop(self) -> None:
         """Makes the run in progress, or else the next one, return Stopped. For signal handlers and other threads."""
@@ -279,59 +245,6 @@ class Cpu(RegisterFile):
             self.flush_tlb()
         self._seen = generation, code_generation
 
-    def _event(self, failure: UcError | None) -> Event:
-        signals = self._signals
-        rip = self.get("Rip")
-        if signals.port_instruction is not None:
-            raise UnsupportedInstructionError(f"IN or OUT at {signals.port_instruction:#x}: not emulated exactly")
-        if signals.bad_physical_address is not None:
-            self._forget_exception()
-            return BadMemory(rip, signals.bad_physical_address)
-        if signals.vector is not None:
-            return self._fault(signals.vector, rip)
-        if signals.invalid_opcode:
-            return self._invalid_opcode(rip)
-        if signals.syscall:
-            rip -= SYSCALL_LENGTH
-            self.set("Rip", rip)
-            return Syscall(rip)
-        if signals.preempted:
-            return Preempted(rip)
-        if signals.stop_requested:
-            signals.stop_requested = False
-            return Stopped(rip)
-        if self._watchdog and self._watchdog.struck:
-            raise RunawayError(f"guest code at {rip:#x} still ran after the host time limit")
-        if failure is not None:
-            raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
-        return Halted(rip - 1)  # F4
-
-    def _fault(self, vector: int, rip: int) -> Fault:
-        blob = self._fresh_blob()
-        error_code = blob.error_code if vector in ERROR_CODE_VECTORS else 0
-        software = blob.is_software_interrupt
-        self._forget_exception()
-        if software:
-            # Rip is behind the instruction. CC is one byte; CD 03 ends in 03, so the byte before Rip tells them apart.
-            length = 1 if self._byte(rip - 1) == 0xCC and vector == 3 else 2
-            self.set("Rip", rip - length)
-            return Fault(vector, 0, rip - length, length=length, software=True)
-        if vector == PAGE_FAULT:
-            return Fault(vector, error_code, rip, self.get("Cr2"), access=page_fault_access(error_code))
-        return Fault(vector, error_code, rip)
-
-    def _invalid_opcode(self, rip: int) -> Fault:
-        self._fresh_blob()
-        self._forget_exception()
-        if self._byte(rip) == 0xF1:  # INT1 (icebp) arrives as an invalid instruction
-            return Fault(DEBUG, 0, rip, length=1, software=True)
-        return Fault(INVALID_OPCODE, 0, rip)
-
-    def _byte(self, va: int) -> int:
-        """A byte of code, through the page tables that the processor uses."""
-        found = PageTables(self._ram, self.get("Cr3")).translate(va)
-        return -1 if found is None else self._ram.view[found.pa]
-
     # --- hooks -----------------------------------------------------------------------------------------------------
 
     def _install_hooks(self) -> None:
@@ -374,7 +287,7 @@ class Cpu(RegisterFile):
         uc.hook_add(UC_HOOK_INSN, on_out, aux1=x86.UC_X86_INS_OUT)
         # The binding refuses these two; the library does not (U10).
         for instruction in (x86.UC_X86_INS_RDTSC, x86.UC_X86_INS_RDTSCP):
-            reader = _time_stamp_reader(signals, auxiliary=instruction == x86.UC_X86_INS_RDTSCP)
+            reader = _time_stamp_reader(uc._uch, signals, auxiliary=instruction == x86.UC_X86_INS_RDTSCP)
             self._add_raw_hook(UC_HOOK_INSN, _INSTRUCTION_HOOK(reader), instruction)
 
     def _install_block_hook(self) -> None:
@@ -407,11 +320,11 @@ class Cpu(RegisterFile):
             raise UcError(status)
 
 
-def _time_stamp_reader(signals: _Signals, *, auxiliary: bool) -> Callable[[int, int], int]:
+def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: bool) -> Callable[[int, int], int]:
     """A hook for RDTSC, or with `auxiliary` RDTSCP, which also returns TSC_AUX (0 here) in ECX."""
 
     def write(register: int, value: int) -> None:
-        uclib.uc_reg_write(signals.handle, register, ctypes.byref(ctypes.c_uint64(value)))
+        uclib.uc_reg_write(handle, register, ctypes.byref(ctypes.c_uint64(value)))
 
     def on_read(_handle: int, _data: int) -> int:
         write(x86.UC_X86_REG_RAX, signals.time_stamp & 0xFFFF_FFFF)

@@ -157,6 +157,14 @@ class RegisterFile:
         """Writes a model-specific register."""
         self._registers.msr_write(number, value)
 
+    def take_exception(self) -> tuple[int, bool]:
+        """Ends the exception in flight (K1): its error code, whatever the vector, and whether an INT made it."""
+        blob = self._fresh_blob()
+        taken = blob.error_code, blob.is_software_interrupt
+        blob.forget_exception()
+        self._put_back()
+        return taken
+
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _enter_user_mode(self) -> None:
@@ -192,8 +200,3 @@ class RegisterFile:
         flags = (_CODE64_FLAGS if name == "SegCs" else _DATA_FLAGS) | level << _DPL_SHIFT
         base = blob.segment(index).base if name in ("SegFs", "SegGs") else 0
         blob.set_segment(index, Descriptor(selector, base, 0xFFFF_FFFF, flags))
-
-    def _forget_exception(self) -> None:
-        """Ends the exception in flight (K1); needs a fresh blob."""
-        self._blob.forget_exception()
-        self._put_back()

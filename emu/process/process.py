@@ -11,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
-from ..machine.cpu import Cpu, RunawayError, UnsupportedInstructionError
+from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
+from ..machine.run_end import UnsupportedInstructionError
 from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.model import SystemInformation, XstateConfiguration
 

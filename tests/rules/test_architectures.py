@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import ByteSource, Report, Verdict, check
+from dumptruth.oracle.truth import parse_truth
 from dumptruth.oracle.truth_context import CONTEXT_REGISTERS
+
+from .hand_minidump import HandMade, More, dump, request
+from .hand_target import MEMORY, TRUTH
 
 FLOAT_SAVE, VECTORS = bytes(range(112)), bytes(range(256)) * 2
 FXSAVE = bytes(range(255, -1, -1)) * 2
@@ -26,9 +30,9 @@ def context(architecture: str, flags: int, old: dict[str, Any]) -> dict[str, Any
     return {"context_flags": flags, "registers": registers, **areas}
 
 
-def made(workbench: Any, architecture: str, flags: int | None = None) -> Any:
+def made(architecture: str, flags: int | None = None) -> Any:
     number, cpu, below, all_parts = MACHINES[architecture]
-    truth = copy.deepcopy(workbench.TRUTH)
+    truth = copy.deepcopy(TRUTH)
     truth["system"]["architecture"] = architecture
     if architecture == "x86":
         truth["system"]["processor_features"] = None
@@ -36,9 +40,9 @@ def made(workbench: Any, architecture: str, flags: int | None = None) -> Any:
         truth["system"]["x86_cpu"] = {"vendor_id": "GenuineIntel", **words}
     for owner in (*truth["threads"], truth["exception"]):
         owner["context"] = context(architecture, flags or all_parts, owner["context"])
-    layout = workbench.dump(truth, 0, None, workbench.More(machine=(number, cpu), below=below))
-    parsed = workbench.parse_truth(truth, workbench.MEMORY)
-    return workbench.HandMade(bytes(layout.data), layout.at, parsed, workbench.request(1024, 0, None))
+    layout = dump(truth, 0, None, More(machine=(number, cpu), below=below))
+    parsed = parse_truth(truth, MEMORY)
+    return HandMade(bytes(layout.data), layout.at, parsed, request(1024, 0, None))
 
 
 def judge(case: Any, data: bytes | None = None) -> Report:
@@ -51,8 +55,8 @@ def failing(report: Report) -> set[str]:
 
 
 @pytest.mark.parametrize("architecture", list(MACHINES))
-def test_a_dump_of_another_machine_made_by_hand_is_conformant(architecture: str, workbench: Any) -> None:
-    case = made(workbench, architecture)
+def test_a_dump_of_another_machine_made_by_hand_is_conformant(architecture: str) -> None:
+    case = made(architecture)
     report = judge(case)
     assert [(result.rule, result.findings) for result in report.results if result.verdict is Verdict.FAIL] == []
     assert report.unclaimed == 0
@@ -77,15 +81,15 @@ ARM64 = {
         ("arm64", 0, "TRUE-CONTEXT-001"),
     ],
 )
-def test_a_changed_register_is_noticed(architecture: str, offset: int, rule: str, workbench: Any) -> None:
-    case = made(workbench, architecture)
+def test_a_changed_register_is_noticed(architecture: str, offset: int, rule: str) -> None:
+    case = made(architecture)
     data = bytearray(case.data)
     data[case.at["context 1"] + offset] ^= 0x21
     assert failing(judge(case, bytes(data))) == {rule}
 
 
-def test_the_stacks_of_x86_begin_one_word_below_the_stack_pointer(workbench: Any) -> None:
-    case = made(workbench, "x86")
+def test_the_stacks_of_x86_begin_one_word_below_the_stack_pointer() -> None:
+    case = made("x86")
     thread, entry = case.at["stream 3"] + 4, case.at["stream 5"] + 4
     data = bytearray(case.data)
     for place in (thread + 0x18, entry):
@@ -97,8 +101,8 @@ def test_the_stacks_of_x86_begin_one_word_below_the_stack_pointer(workbench: Any
     assert {"TRUE-THREAD-003", "PAGE-REQUIRED-001"} <= failing(judge(case, bytes(data)))
 
 
-def test_the_processor_of_x86_is_told_by_cpuid(workbench: Any) -> None:
-    case = made(workbench, "x86")
+def test_the_processor_of_x86_is_told_by_cpuid() -> None:
+    case = made("x86")
     for offset in (0x20, 0x2B, 0x2C, 0x30, 0x34):
         data = bytearray(case.data)
         data[case.at["stream 7"] + offset] ^= 1
@@ -110,9 +114,9 @@ def test_the_processor_of_x86_is_told_by_cpuid(workbench: Any) -> None:
     [("x86", 0x10007, ((0x04, 0x8C), (0xCC, 0x2CC))), ("arm64", 0x400003, ((0x110, 0x390),))],
 )
 def test_registers_of_parts_that_are_not_named_may_be_zero(
-    architecture: str, flags: int, unnamed: tuple[tuple[int, int], ...], workbench: Any
+    architecture: str, flags: int, unnamed: tuple[tuple[int, int], ...]
 ) -> None:
-    case = made(workbench, architecture, flags)
+    case = made(architecture, flags)
     assert failing(judge(case)) == set()
     data, at = bytearray(case.data), case.at["context 1"]
     for start, end in unnamed:

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import ByteSource, Report, Verdict, check
+from dumptruth.oracle.truth import parse_truth
+
+from .hand_minidump import HandMade, More, dump, request
+from .hand_target import MEMORY, TRUTH, memory
 
 SID_USER = bytes([1, 2, 0, 0, 0, 0, 0, 5]) + pack("<II", 21, 1001)
 SID_GROUP = bytes([1, 1, 0, 0, 0, 0, 0, 5]) + pack("<I", 32)
@@ -69,9 +73,9 @@ def handles(layout: Any) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def extended(workbench: Any) -> Any:
+def extended() -> Any:
     """DEBUG_DUMP_SMALL with HANDLE_DATA and ADD_AVX_XSTATE_CONTEXT of a target that has something for every stream."""
-    codes = workbench.memory(TABLE_BASE, TABLE_BASE + 0x1000)
+    codes = memory(TABLE_BASE, TABLE_BASE + 0x1000)
     unwind = [at for at in range(0x100, 0xE00, 4) if codes[at + 2] in (1, 2, 3)][:9:4]
     assert len(unwind) == 3
     entries = [(16 * index, 16 * index + 16, at) for index, at in enumerate(unwind)]
@@ -91,7 +95,7 @@ def extended(workbench: Any) -> Any:
         0x10000: b"abc",
         0x4D7A0001: b"",
     }
-    truth = copy.deepcopy(workbench.TRUTH)
+    truth = copy.deepcopy(TRUTH)
     truth["system"]["xstate"] = {
         "enabled_features": "0x207",
         "features": [{"offset": offset, "size": size} for offset, size in FEATURES],
@@ -137,12 +141,12 @@ def extended(workbench: Any) -> Any:
             "statistics": STATISTICS.hex(),
         }
     ]
-    more = workbench.More(ranges=ranges, tails=TAILS, xstate=XSTATE_DATA, streams=streams, align={13: 4})
-    layout = workbench.dump(truth, 0x200004 | 0x40000, None, more)
+    more = More(ranges=ranges, tails=TAILS, xstate=XSTATE_DATA, streams=streams, align={13: 4})
+    layout = dump(truth, 0x200004 | 0x40000, None, more)
     truth["threads"][0]["context"]["context_flags"] &= ~0x40  # its record has the bit, which it may
     given = ({"type": 0x10000, "data": b"abc".hex()}, {"type": 0x4D7A0001, "data": ""})
-    asked = workbench.request(1024, 0x20002, "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{EURO SIGN}", given)
-    return workbench.HandMade(bytes(layout.data), layout.at, workbench.parse_truth(truth, workbench.MEMORY), asked)
+    asked = request(1024, 0x20002, "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{EURO SIGN}", given)
+    return HandMade(bytes(layout.data), layout.at, parse_truth(truth, MEMORY), asked)
 
 
 def judge(made: Any, data: bytes | None = None, *, own: bool = True) -> Report:

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import ByteSource, Report, Verdict, check
+from dumptruth.oracle.truth import parse_truth
+
+from .hand_minidump import HandMade, dump, request
+from .hand_target import MEMORY, TRUTH
 
 STACK, END = 0x13F00, 0x14000
 CODE, FRAME, HEAP, NUMBER, UNLISTED = 0x401010, 0x13F80, 0x20010, 0x1234567890, 0x401A00
@@ -25,19 +29,19 @@ def filled(words: tuple[int, ...]) -> bytes:
     return b"".join(word.to_bytes(8, "little") for word in words).ljust(END - STACK, b"\0")
 
 
-def made(workbench: Any, flags: int) -> tuple[Any, bytearray]:
+def made(flags: int) -> tuple[Any, bytearray]:
     """A small dump, both stacks zero but for ``WORDS`` at the low end of the first, filtered as ``flags`` allow."""
-    memory = bytearray(workbench.MEMORY)
+    memory = bytearray(MEMORY)
     memory[STACK - 0x12000 : END - 0x12000] = filled(WORDS)
     memory[0x2000 + 0x1E00 : 0x2000 + 0x2000] = bytes(0x200)
-    truth = workbench.parse_truth(copy.deepcopy(workbench.TRUTH), bytes(memory))
-    layout = workbench.dump(workbench.TRUTH, HEADER[flags], None)
+    truth = parse_truth(copy.deepcopy(TRUTH), bytes(memory))
+    layout = dump(TRUTH, HEADER[flags], None)
     data = bytearray(layout.data)
     at = layout.at["memory 0x13f00"]
     data[at : at + END - STACK] = filled(KEPT[flags])
     at = layout.at["memory 0x21e00"]
     data[at : at + 0x200] = bytes(0x200)
-    return workbench.HandMade(bytes(data), layout.at, truth, workbench.request(1024, flags, None)), data
+    return HandMade(bytes(data), layout.at, truth, request(1024, flags, None)), data
 
 
 def judge(case: Any, data: bytes) -> Report:
@@ -50,8 +54,8 @@ def failing(report: Report) -> set[str]:
 
 
 @pytest.mark.parametrize("flags", list(HEADER))
-def test_a_filtered_dump_made_by_hand_is_conformant(flags: int, workbench: Any) -> None:
-    case, data = made(workbench, flags)
+def test_a_filtered_dump_made_by_hand_is_conformant(flags: int) -> None:
+    case, data = made(flags)
     report = judge(case, bytes(data))
     assert failing(report) == set()
     checked = {result.rule for result in report.results if result.checks}
@@ -75,22 +79,22 @@ def test_a_filtered_dump_made_by_hand_is_conformant(flags: int, workbench: Any) 
         (MEMORY_FILTER | TRIAGE, 4, UNLISTED, {"PAGE-FILTER-003"}),
     ],
 )
-def test_one_word(flags: int, index: int, value: int, rules: set[str], workbench: Any) -> None:
-    case, data = made(workbench, flags)
+def test_one_word(flags: int, index: int, value: int, rules: set[str]) -> None:
+    case, data = made(flags)
     at = case.at["memory 0x13f00"] + 8 * index
     data[at : at + 8] = value.to_bytes(8, "little")
     assert failing(judge(case, bytes(data))) == rules
 
 
 @pytest.mark.parametrize("flags", list(HEADER))
-def test_code_is_never_filtered(flags: int, workbench: Any) -> None:
-    case, data = made(workbench, flags)
+def test_code_is_never_filtered(flags: int) -> None:
+    case, data = made(flags)
     at = case.at["memory 0x401180"] + 0x40
     data[at : at + 8] = bytes(8)
     assert failing(judge(case, bytes(data))) == {"PAGE-FILTER-001"}
 
 
-def test_a_dump_that_nobody_asked_to_filter_is_compared_byte_by_byte(workbench: Any) -> None:
-    case, data = made(workbench, MEMORY_FILTER)
-    unasked = workbench.HandMade(case.data, case.at, case.truth, workbench.request(1024, 0, None))
+def test_a_dump_that_nobody_asked_to_filter_is_compared_byte_by_byte() -> None:
+    case, data = made(MEMORY_FILTER)
+    unasked = HandMade(case.data, case.at, case.truth, request(1024, 0, None))
     assert failing(judge(unasked, bytes(data))) == {"PAGE-BYTES-001", "TRUE-FLAGS-001"}

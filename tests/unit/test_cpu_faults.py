@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import pytest
-from dumptruth.emu.machine.cpu import Cpu, UnsupportedInstructionError
+from dumptruth.emu.machine.cpu import Cpu
 from dumptruth.emu.machine.paging import PageTables
 from dumptruth.emu.machine.ram import PAGE_SIZE, Ram
+from dumptruth.emu.machine.run_end import UnsupportedInstructionError
 from dumptruth.emu.machine.traps import Access, Fault
 
 CODE = 0x0000_7FF6_0000_1000  # read, execute

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import pytest
+from dumptruth.emu.machine.context_blob import ContextBlob
 from dumptruth.emu.machine.cpu import Cpu
 from dumptruth.emu.machine.paging import PageTables
 from dumptruth.emu.machine.ram import PAGE_SIZE, Ram
@@ -198,8 +199,9 @@ def test_a_system_call_enters_the_kernel_and_comes_back(system: System) -> None:
 
 def test_a_mapping_that_leads_outside_ram_is_bad_memory(system: System) -> None:
     system.tables.map(0x5000_0000, 0x7000_0000, 1, write=True, user=True, execute=False)
-    event = system.start(USER_CODE, "90 8b00", Rax=0x5000_0010)
-    assert event == BadMemory(USER_CODE + 1, 0x7000_0010)
+    event = system.start(USER_CODE, "48ffc1 8b00", Rax=0x5000_0010, Rcx=6)  # inc rcx; mov eax, [rax]
+    assert event == BadMemory(USER_CODE + 3, 0x7000_0010)
+    assert system.cpu.get("Rcx") == 7
     assert system.start(USER_CODE, "0f0b") == Fault(6, 0, USER_CODE)
 
 
@@ -209,12 +211,11 @@ def test_a_mapping_that_leads_outside_ram_is_bad_memory(system: System) -> None:
 def test_k1_without_the_wall_faults_turn_into_double_faults_and_silence(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Cpu, "_forget_exception", lambda _: None)
+    monkeypatch.setattr(ContextBlob, "forget_exception", lambda _: None)
     events = [system.start(USER_CODE, "8b00", Rax=0) for _ in range(3)]
     assert [type(event) is Fault and event.vector for event in events] == [14, 8, False]
     monkeypatch.undo()
-    system.cpu._fresh_blob()
-    system.cpu._forget_exception()
+    system.cpu.take_exception()
     faults = [system.start(USER_CODE, "8b00", Rax=0) for _ in range(5)]
     assert faults == [Fault(14, 0x4, USER_CODE, 0, access=Access.READ)] * 5
 

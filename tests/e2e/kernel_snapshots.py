@@ -1,0 +1,59 @@
+"""The snapshots of the kernel-mode scenarios, read the way a debugger does: through page tables in their own pages."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+
+from dumptruth.emu.scenario_kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.system import Driver, KernelProcess, SystemSnapshot
+
+PRESENT, LARGE = 1, 0x80
+FRAME = 0xFFFFFFFFFF000
+
+
+@cache
+def snapshot_of(name: str) -> SystemSnapshot:
+    return run_kernel_scenario(name)
+
+
+def physical(snapshot: SystemSnapshot, va: int, root: int) -> int | None:
+    table = root
+    for shift in (39, 30, 21, 12):
+        page = snapshot.page(table >> 12)
+        assert page is not None
+        (entry,) = struct.unpack_from("<Q", page, (va >> shift & 511) * 8)
+        if not entry & PRESENT:
+            return None
+        size = 1 << shift
+        if shift == 12 or (shift < 39 and entry & LARGE):
+            return int(entry & FRAME & ~(size - 1)) + va % size
+        table = entry & FRAME
+    return None
+
+
+def read(snapshot: SystemSnapshot, va: int, size: int, root: int | None = None) -> bytes:
+    data = b""
+    while len(data) < size:
+        pa = physical(snapshot, va + len(data), root or snapshot.directory_table_base)
+        assert pa is not None, hex(va + len(data))
+        page = snapshot.page(pa >> 12)
+        assert page is not None
+        data += bytes(page[pa & 0xFFF : min(0x1000, (pa & 0xFFF) + size - len(data))])
+    return data
+
+
+def u64(snapshot: SystemSnapshot, va: int) -> int:
+    return int.from_bytes(read(snapshot, va, 8), "little")
+
+
+def u16(snapshot: SystemSnapshot, va: int) -> int:
+    return int.from_bytes(read(snapshot, va, 2), "little")
+
+
+def process(snapshot: SystemSnapshot, name: str) -> KernelProcess:
+    return next(p for p in snapshot.processes if p.image_file_name == name)
+
+
+def driver(snapshot: SystemSnapshot, name: str) -> Driver:
+    return next(d for d in snapshot.drivers if d.base_name == name)
