@@ -15,7 +15,17 @@ from .readers.minidump import read_minidump
 from .readers.summary import summary
 from .readers.userdump import UserDump, read_userdump
 from .source import ByteSource
-from .truth import KernelTruth, ProcessTruth, RequestTruth, Truth, TruthError, load_any_truth, load_request, load_truth
+from .truth import (
+    KernelTruth,
+    ProcessTruth,
+    RequestTruth,
+    Truth,
+    TruthError,
+    load_any_truth,
+    load_request,
+    load_request_file,
+    load_truth,
+)
 
 __all__ = [
     "ByteSource",
@@ -52,6 +62,7 @@ __all__ = [
     "identify",
     "load_any_truth",
     "load_request",
+    "load_request_file",
     "load_truth",
     "read_cabinet",
     "read_kernel",

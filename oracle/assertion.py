@@ -12,7 +12,7 @@ from .judge import check
 from .model import Finding, Outcome, Report, Verdict
 from .readers.identify import KERNEL_DUMP, identify
 from .source import ByteSource
-from .truth import RequestTruth, Truth, load_any_truth, load_request, parse_request
+from .truth import RequestTruth, Truth, load_any_truth, load_request, load_request_file, parse_request
 
 SHOWN: Final = 3
 """Findings of one rule that a failure's text has."""
@@ -95,7 +95,7 @@ def _request(
     if isinstance(request, Mapping):
         return parse_request(request)
     if isinstance(request, str | Path):
-        return load_request(Path(request).parent)
+        return load_request_file(Path(request))
     if request is None and beside is not None:
         return load_request(beside)
     return request

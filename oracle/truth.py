@@ -49,6 +49,7 @@ __all__ = [
     "UnloadedModuleTruth",
     "load_any_truth",
     "load_request",
+    "load_request_file",
     "load_truth",
     "parse_kernel",
     "parse_request",
@@ -86,9 +87,14 @@ def load_request(directory: Path) -> RequestTruth | None:
     return parse_request(_load_json(directory, REQUEST)) if (directory / REQUEST).exists() else None
 
 
-def parse_request(document: Any) -> RequestTruth:
-    """A request from the JSON value of request.json. Raises TruthError."""
-    return build(RequestTruth, _body(document, REQUEST, {"format": "dumptruth-request", "version": 1}), REQUEST)
+def load_request_file(path: Path) -> RequestTruth:
+    """A request from a file of its own, in the format of request.json. Raises TruthError, which names the file."""
+    return parse_request(_load_json(path.parent, path.name), path.name)
+
+
+def parse_request(document: Any, name: str = REQUEST) -> RequestTruth:
+    """A request from the JSON value of request.json, or of a file ``name``. Raises TruthError."""
+    return build(RequestTruth, _body(document, name, {"format": "dumptruth-request", "version": 1}), name)
 
 
 def parse_kernel(document: Any, memory: bytes | ByteSource) -> KernelTruth:

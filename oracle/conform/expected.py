@@ -29,6 +29,19 @@ _HEADER: Final = {"PfnDatabase": "PfnDataBase"} | {
 """Names of ``extra`` in a kernel dump -> fields of the header."""
 _WITH_OWN_LIST: Final = (8, 9, 10)
 """Types of a kernel dump that have a list of runs, with a count of pages, beside that of the header."""
+_KINDS: Final = {
+    1: ("complete",),
+    2: ("kernel",),
+    3: ("header",),
+    4: ("small",),
+    5: ("complete", "active"),
+    6: ("kernel", "active"),
+    8: ("kernel",),
+    9: ("active",),
+    10: ("complete",),
+}
+"""DumpType -> the kinds that a dump of that type may be called. The types are spec kernel 2.1, what is written as which
+type is 1.3: an active dump of the kernel itself is one of the two with a bitmap, and no document says which."""
 _EXCEPTION: Final = ("ExceptionCode", "ExceptionFlags", "ExceptionAddress", "NumberParameters")
 
 Range = tuple[int, int]
@@ -54,6 +67,8 @@ class Expected:
     memory: Memory | None = None
     stream_count: int | None = None
     flags: int | None = None
+    dump_kind: tuple[str, ...] | None = None
+    """Of ``DUMP_KINDS``, those that are right."""
     extra: dict[str, int | str | None] = field(default_factory=dict)
     """None: the dump has no such thing, and what is read for it is something else."""
 
@@ -97,6 +112,7 @@ def _minidump(dump: Dump, truth: Truth | None) -> Expected:
         memory=Memory(dump.captured(), dump.read_memory),
         stream_count=None if dump.header is None else dump.header["NumberOfStreams"],
         flags=dump.flags,
+        dump_kind=(MINIDUMP,),
         extra=extra,
     )
 
@@ -110,6 +126,7 @@ def _userdump(dump: UserDump) -> Expected:
         architecture=dump.architecture,
         modules=[(module.base, module.size, module.text.decode("cp1252", "replace")) for module in dump.modules],
         memory=Memory(dump.captured(), dump.read_memory),
+        dump_kind=(USERDUMP,),
     )
 
 
@@ -128,8 +145,10 @@ def _kernel(dump: KernelDump) -> Expected:
         extra["NumberOfPages"] = dump.descriptor["NumberOfPages"]
     elif dump.descriptor is None and dump.triage is not None:  # a small dump of a build before 26100 has none
         extra["NumberOfPages"] = None
+    kind = _KINDS.get(dump.type)
     if not dump.paged:  # a small dump has memory by virtual address, a header none at all
-        return Expected(dump.architecture, memory=Memory([], lambda _address, _size: None), extra=extra)
+        nothing = Memory([], lambda _address, _size: None)
+        return Expected(dump.architecture, memory=nothing, dump_kind=kind, extra=extra)
     runs = [(pfn * PAGE, count * PAGE, offset) for pfn, count, offset in dump.pages.runs()]
     ranges = list(joined((start, start + size) for start, size, _ in runs))
     extra["MemoryMap"] = " ".join(f"{start:#x}+{end - start:#x}" for start, end in ranges)
@@ -143,7 +162,7 @@ def _kernel(dump: KernelDump) -> Expected:
         at = address - first * PAGE
         return data[at : at + size] if len(data) == (last + 1 - first) * PAGE else None
 
-    return Expected(dump.architecture, memory=Memory(ranges, read), extra=extra)
+    return Expected(dump.architecture, memory=Memory(ranges, read), dump_kind=kind, extra=extra)
 
 
 def joined(ranges: Iterable[Range]) -> Iterator[Range]:

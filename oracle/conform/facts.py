@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .expected import PAGE, Expected, Memory, Range, joined
-from .protocol import FACTS, ProtocolError
+from .protocol import DUMP_KINDS, FACTS, ProtocolError
 
 _SHOWN: Final = 3
 """Differences of one fact that are told."""
@@ -59,6 +59,8 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
                 note(name, _extra_differences(expected.extra, known))
         elif name == "architecture" and expected.architecture is not None:
             note(name, _one(name, expected.architecture, _text(value, name)))
+        elif name == "dump_kind" and expected.dump_kind is not None:
+            note(name, _kind_difference(expected.dump_kind, _kind(value)))
         elif name in ("stream_count", "flags") and (due := getattr(expected, name)) is not None:
             note(name, _one(name, due, _number(value, name)))
     return Comparison(tuple(compared), tuple(differences))
@@ -89,6 +91,13 @@ def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise FactsError(f"answered facts.{where} {type(value).__name__}: expected text")
     return value
+
+
+def _kind(value: object) -> str:
+    kind = _text(value, "dump_kind")
+    if kind not in DUMP_KINDS:
+        raise FactsError(f"answered facts.dump_kind {repr(kind)[:40]}: expected {', '.join(DUMP_KINDS)}")
+    return kind
 
 
 def _whole(text: str) -> str:
@@ -155,6 +164,11 @@ def _pages(value: object) -> list[tuple[int, int, str | None]]:
 def _one(name: str, due: int | str | None, said: int | str) -> Iterator[str]:
     if due != said:
         yield f"{name}: expected {_value(due)}, read {_value(said)}"
+
+
+def _kind_difference(due: tuple[str, ...], said: str) -> Iterator[str]:
+    if said not in due:
+        yield f"dump_kind: expected {' or '.join(due)}, read {said}"
 
 
 def _value(value: int | str | None) -> str:

@@ -1,4 +1,4 @@
-"""The messages of protocol "dumptruth-conform", version 1: one JSON value a line (conform-protocol.md)."""
+"""The messages of protocol "dumptruth-conform", version 1.1: one JSON value a line (conform-protocol.md)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ PROTOCOL: Final = "dumptruth-conform"
 VERSION: Final = 1
 
 WRITTEN, REFUSED, READ, REJECTED, SKIPPED = "written", "refused", "read", "rejected", "skipped"
-FACTS: Final = ("architecture", "threads", "modules", "exception", "memory", "stream_count", "flags", "extra")
+FACTS: Final = (
+    *("architecture", "threads", "modules", "exception", "memory", "stream_count", "flags", "extra"),
+    "dump_kind",  # since 1.1
+)
 """What a reader may be asked for."""
+DUMP_KINDS: Final = ("minidump", "userdump", "complete", "kernel", "active", "small", "header", "raw")
+"""Values of the fact ``dump_kind``."""
 _WRITER_RESULTS: Final = (WRITTEN, REFUSED, SKIPPED)
 _READER_RESULTS: Final = (READ, REJECTED, SKIPPED)
 _MEMBERS: Final = {"case", "result", "reason", "hresult", "facts"}

@@ -145,6 +145,22 @@ def test_options_of_check_override_what_was_recorded(dumptruth: Any) -> None:
     assert dumptruth("check", "a.dmp", "--truth", "t", "-q", 1024, "-f", "handle_data", "--comment", "one").status == 0
 
 
+def test_a_request_may_be_given_apart_from_the_truth(dumptruth: Any) -> None:
+    dumptruth("dump", "null-read", "-f", "handle-data", "--comment", "one", "-o", "a.dmp", "--truth", "t")
+    Path("apart").mkdir()
+    asked = Path("t/request.json").rename("apart/mine.json")
+    assert dumptruth("check", "a.dmp", "--truth", "t").status == 2
+    assert dumptruth("check", "a.dmp", "--truth", "t", "--request", asked).status == 0
+    assert dumptruth("map", "a.dmp", "--truth", "t", "--request", asked, "--json").json()["memory"]["judged"]
+    done = dumptruth("check", "a.dmp", "--truth", "t", "--request", asked, "--comment", "two")
+    assert (done.status, "TRUE-COMMENT-001" in done.out) == (1, True)
+    # It stands before the one beside the truth.
+    other = json.loads(asked.read_text(encoding="utf-8")) | {"comment": "two"}
+    Path("t/request.json").write_text(json.dumps(other), encoding="utf-8")
+    assert dumptruth("check", "a.dmp", "--truth", "t").status == 1
+    assert dumptruth("check", "a.dmp", "--truth", "t", "--request", asked).status == 0
+
+
 @pytest.mark.parametrize("spelling", ["default", "DEFAULT", "DEBUG_DUMP_DEFAULT", "debug_user_windows_dump", "0x401"])
 def test_a_qualifier_may_be_spelt_in_several_ways(dumptruth: Any, held: Path, spelling: str) -> None:
     assert dumptruth("dump", held, "-q", spelling, "-o", "a.dmp", "--json").json()["qualifier"] == "DEBUG_DUMP_DEFAULT"

@@ -187,6 +187,23 @@ def test_a_truth_without_request_needs_a_qualifier(refused: Any, made: Path) -> 
     assert "only with --truth" in refused(2, "check", made / "a.dmp", "-q", "small")
 
 
+@pytest.mark.parametrize("command", ["check", "map"])
+def test_a_request_apart_that_is_none_is_named(refused: Any, made: Path, command: str) -> None:
+    dump, asked, own = made / "a.dmp", made / "truth" / "request.json", Path("own.json")
+    truth = ("--truth", made / "truth")
+    assert "own.json: cannot be read" in refused(2, command, dump, *truth, "--request", own)
+    own.write_text("{", encoding="utf-8")
+    assert "own.json: not JSON" in refused(2, command, dump, *truth, "--request", own)
+    document = json.loads(asked.read_text(encoding="utf-8"))
+    own.write_text(json.dumps(document | {"format": "dumptruth-truth"}), encoding="utf-8")
+    assert "own.json.format: expected 'dumptruth-request'" in refused(2, command, dump, *truth, "--request", own)
+    own.write_text(json.dumps(document | {"comment": 5}), encoding="utf-8")
+    assert "own.json.comment: expected" in refused(2, command, dump, *truth, "--request", own)
+    assert "expected one of them" in refused(2, command, dump, *truth, "--request", asked, "-q", "small")
+    assert "only " in (said := refused(2, command, dump, "--request", asked))
+    assert "--truth" in said
+
+
 def test_files_that_are_not_there_are_named(refused: Any) -> None:
     assert refused(2, "check", "nothing.dmp").startswith("dumptruth: nothing.dmp: ")
     assert refused(2, "identify", "nothing.dmp").startswith("dumptruth: nothing.dmp: ")

@@ -19,7 +19,7 @@ for name in ("unicorn", "lief", "typer", "rich", "jinja2", "dumptruth.emu", "dum
 import pytest
 sys.exit(pytest.main(sys.argv[1:]))
 """
-HEAD = f"import pytest\nfrom {MODULE} import assert_conformant\n"
+HEAD = f"import json\nimport pytest\nfrom {MODULE} import assert_conformant\n"
 
 
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -86,13 +86,18 @@ def test_a_dump_is_judged_against_truth_and_request(tmp_path: Path) -> None:
         "        it = dumptruth_vector\n"
         "        request = {**it.entry['request'], 'comment': 'was asked for'}\n"
         "        assert_conformant(it.path, it.truth_folder, request)\n"
+        "    def test_wrong_by_a_file_of_any_name(self, dumptruth_vector, tmp_path):\n"
+        "        it = dumptruth_vector\n"
+        "        file = tmp_path / 'asked.json'\n"
+        "        file.write_text(json.dumps({**it.entry['request'], 'comment': 'was asked for'}))\n"
+        "        assert_conformant(it.path, it.truth_folder, file)\n"
         "    def test_without_request(self, dumptruth_vector):\n"
         "        with pytest.raises(ValueError, match='no request'):\n"
         "            assert_conformant(dumptruth_vector.path, dumptruth_vector.truth_folder)\n",
     )
-    assert outcomes(done) == {"failed": 1, "passed": 2}
+    assert outcomes(done) == {"failed": 2, "passed": 2}
     assert "TRUE-" in done.stdout
-    assert "3 dumps judged, 1 not conformant" in done.stdout
+    assert "4 dumps judged, 2 not conformant" in done.stdout
 
 
 def test_what_is_no_dump_is_said_to_be_none(tmp_path: Path) -> None:

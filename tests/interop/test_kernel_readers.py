@@ -61,7 +61,15 @@ ABOVE_4_GIB = (*RUNS, (0x10_0000, 0x1400))
 MACHINES = ("synthetic", "above-4-gib", *RAM)
 LEECHCORE_MINIMUM = 16 << 20
 """Bytes: LeechCore opens no smaller file (spec kernel 7.2)."""
-NOT_A_FIELD = {"MemoryMap", "Recognised", "Kind"}
+KINDS = {
+    **dict.fromkeys((1, 5, 10), ("complete",)),
+    **dict.fromkeys((2, 6, 8), ("kernel",)),
+    3: ("header", "small"),  # a known fault of file
+    4: ("small",),
+    9: ("active",),
+}
+"""DumpType -> what a reader may call the dump."""
+NOT_A_FIELD = {"MemoryMap", "Recognised"}
 """What adapters report beside fields of the header and registers."""
 
 
@@ -173,6 +181,7 @@ def _assert_header(said: Facts, dumped: Dumped, dump_type: int) -> None:
     assert reported
     assert {name: said.extra[name] for name in reported} == {name: hex(truth[name]) for name in reported}
     assert said.architecture in (None, dumped.snapshot.system.architecture)
+    assert said.dump_kind in (None, *KINDS[dump_type])
 
 
 def _assert_pages(said: Facts, dumped: Dumped) -> None:

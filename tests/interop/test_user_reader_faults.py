@@ -233,6 +233,15 @@ def test_minidump_reads_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump
     assert _facts(ask("minidump", full.path)).flags == 2
 
 
+@pins("udmp-flags-misplaced")
+def test_udmp_parser_checks_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump) -> None:
+    before = _facts(ask("udmp-parser", full.path))
+    full.edit(24, struct.pack("<I", 0x8000_1826))  # bit 31 has no meaning, and udmp-parser's mask leaves it out
+    assert ask("udmp-parser", full.path) == before
+    full.edit(24, struct.pack("<II", 0x1826, 0x8000_0000))
+    assert isinstance(ask("udmp-parser", full.path), ReaderFailedError)
+
+
 @pins("udmp-version-ignored")
 def test_udmp_parser_ignores_the_version_that_others_refuse(ask: Ask, full: Dump) -> None:
     before = _facts(ask("udmp-parser", full.path))
@@ -261,6 +270,13 @@ def test_minidump_is_ended_by_a_stream_type_that_it_does_not_know(ask: Ask, full
 def test_minidump_believes_a_thread_count(ask: Ask, full: Dump) -> None:
     _thread_count(full)
     assert isinstance(ask("minidump", full.path, seconds=5, memory=512 << 20), ReaderLimitError)
+
+
+@pins("minidump-truncated-directory")
+def test_minidump_takes_the_signature_for_a_count_when_the_directory_is_cut_off(ask: Ask, small: Dump) -> None:
+    """What the file does not hold is read as zeros: the thread list is at RVA 0, and ``MDMP`` the count of threads."""
+    small.path.write_bytes(small.data[: small.entry(THREADS) + 8])
+    assert isinstance(ask("minidump", small.path, seconds=5, memory=512 << 20), ReaderLimitError)
 
 
 def _exception_thread(answer: Answer) -> int:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile
+from dumptruth.emu.plan.request import KernelProfile, Profile
 from dumptruth.emu.snapshot.synthetic import synthetic_process
 from dumptruth.emu.snapshot.synthetic_system import RUNS, synthetic_machine
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.conform import FactsError
 from dumptruth.oracle.conform.expected import Expected, Memory, expected_facts
 from dumptruth.oracle.conform.facts import compare
+from dumptruth.oracle.conform.protocol import DUMP_KINDS
 
 DATA = bytes(index * 7 % 251 for index in range(0x2000))
 
@@ -35,6 +36,7 @@ EXPECTED = Expected(
     memory=MEMORY,
     stream_count=9,
     flags=2,
+    dump_kind=("kernel", "active"),
     extra={"command_line": "a.exe -x", "Rip": 0x1000},
 )
 
@@ -52,6 +54,7 @@ RIGHT: dict[str, Any] = {
     "memory": [_page(0x1000, 0x1000), _page(0x2000, 0x800), _page(0x2800, 0x800)],
     "stream_count": 9,
     "flags": "0x2",
+    "dump_kind": "active",
     "extra": {"command_line": "a.exe -x", "Rip": "0x1000", "Unknown": []},
 }
 
@@ -84,6 +87,7 @@ def test_a_dump_that_has_no_such_fact_is_not_compared_by_it() -> None:
         ("exception", {"thread_id": 1, "address": 0}, "read (0x1, -, 0x0)"),
         ("stream_count", 8, "stream_count: expected 0x9, read 0x8"),
         ("flags", 0, "flags: expected 0x2, read 0x0"),
+        ("dump_kind", "small", "dump_kind: expected kernel or active, read small"),
         ("extra", {"Rip": "0x1001"}, "Rip: expected 0x1000, read 0x1001"),
         ("memory", [], "memory: 0x2000 bytes in 1 ranges expected, not read, the first at 0x1000"),
         ("memory", [_page(0x1000, 0x1000)], "memory: 0x1000 bytes in 1 ranges expected, not read, the first at 0x2000"),
@@ -146,6 +150,8 @@ def test_a_digest_is_known_by_its_length(digest: Any) -> None:
         {"modules": [{"base": 1 << 64}]},
         {"modules": [{"base": True}]},
         {"flags": "two"},
+        {"dump_kind": "triage"},
+        {"dump_kind": 6},
         {"architecture": 64},
     ],
 )
@@ -193,3 +199,29 @@ def test_the_facts_of_a_kernel_dump_are_those_of_the_machine(tmp_path: Path, pro
     assert facts.extra["BugCheckCodeParameter[3]"] == machine.bug_check.parameters[3]
     assert facts.extra["Rip"] == machine.processors[0].context["Rip"]
     assert facts.extra["MemoryMap"] == "0x1000+0x9f000 0x100000+0x300000 0x410000+0x1f0000"
+
+
+@pytest.mark.parametrize(
+    ("profile", "qualifier", "kinds"),
+    [
+        (KernelProfile.PORTABLE, Qualifier.DEBUG_DUMP_FULL, ("complete",)),
+        (KernelProfile.BITMAP, Qualifier.DEBUG_DUMP_FULL, ("complete", "active")),
+        (KernelProfile.RANGES, Qualifier.DEBUG_DUMP_FULL, ("complete",)),
+        (KernelProfile.CLASSIC, Qualifier.DEBUG_DUMP_DEFAULT, ("kernel",)),
+        (KernelProfile.PORTABLE, Qualifier.DEBUG_DUMP_ACTIVE, ("kernel", "active")),
+        (KernelProfile.RANGES, Qualifier.DEBUG_DUMP_ACTIVE, ("active",)),
+        (KernelProfile.RANGES, Qualifier.DEBUG_DUMP_DEFAULT, ("kernel",)),
+        (KernelProfile.PORTABLE, Qualifier.DEBUG_DUMP_SMALL, ("small",)),
+        (KernelProfile.HEADER, Qualifier.DEBUG_DUMP_FULL, ("header",)),
+        (Profile.MODERN, Qualifier.DEBUG_DUMP_SMALL, ("minidump",)),
+        (Profile.LEGACY, Qualifier.DEBUG_DUMP_DEFAULT, ("userdump",)),
+    ],
+)
+def test_every_kind_of_dump_has_its_word(
+    tmp_path: Path, profile: KernelProfile | Profile, qualifier: Qualifier, kinds: tuple[str, ...]
+) -> None:
+    target = synthetic_machine() if isinstance(profile, KernelProfile) else synthetic_process()
+    DebugClient(target, profile=profile).write(tmp_path / "a.dmp", qualifier)
+    with ByteSource.open(tmp_path / "a.dmp") as source:
+        assert expected_facts(source).dump_kind == kinds
+    assert set(kinds) <= set(DUMP_KINDS)
