@@ -24,13 +24,14 @@ _NEVER_ANYWHERE = {1, 2, 8, *range(0x8000, 0x800D)}
     Source(
         "minidumpapiset.h MINIDUMP_TYPE: failed stack reads are unrecoverable; spec user-mode 2.3", Grade.DOCUMENTED
     ),
+    Source("minidumpapiset.h MiniDumpNoIgnoreInaccessibleMemory, by its name; spec user-mode 1.6", Grade.INFERRED),
     applies=lambda case: case.truth is not None and case.request is not None,
 )
 def request_makes_a_minidump(case: Case) -> Checks:
     """Some requests write nothing in a user-mode session (DEBUG_DUMP_FULL), some profiles write DEFAULT as another
-    format or refuse it, and some targets cannot be dumped: a stack that cannot be read, or, with full memory, any
-    page that cannot. A minidump that is there all the same was made by a writer that took one thing for another, or
-    that hid a failed read.
+    format or refuse it, and some targets cannot be dumped: a stack that cannot be read, or, with full memory, any page
+    that cannot, or, where NO_IGNORE_INACCESSIBLE_MEM forbids to skip it, one that a flag names. A minidump that is
+    there all the same was made by a writer that took one thing for another, or that hid a failed read.
     """
     assert case.truth is not None
     assert case.request is not None
