@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.metadata
 import os
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import dumptruth.fixtures
@@ -24,6 +28,13 @@ def _is_ours(package_file: Path) -> bool:
 assert _is_ours(Path(str(dumptruth.fixtures.__file__))), (
     f"dumptruth.fixtures comes from {dumptruth.fixtures.__file__}, neither this checkout nor the dumptruth distribution"
 )
+
+if sys.dont_write_bytecode:
+    # The processes that tests start, hundreds of them, would each compile the packages anew: theirs is kept elsewhere.
+    _bytecode = tempfile.mkdtemp(prefix="dumptruth-bytecode-")
+    atexit.register(shutil.rmtree, _bytecode, ignore_errors=True)
+    os.environ["PYTHONPYCACHEPREFIX"] = _bytecode
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The workers of a parallel run are told a terminal width that is not there: tables would fold.
 os.environ.pop("COLUMNS", None)

@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,8 @@ def export_definition(dll: str) -> str:
     return text
 
 
-def build(arch: str, out_dir: Path) -> list[Path]:
-    """Build every image and PDB of `arch` ("amd64") into `out_dir`; returns the files made.
+def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES) -> list[Path]:
+    """Build images of `arch` ("amd64"), each with its PDB, into `out_dir`; returns the files made.
 
     The bytes depend on the sources and the pinned wheel only. Raises `ImageBuildError`.
     """
@@ -111,10 +112,12 @@ def build(arch: str, out_dir: Path) -> list[Path]:
                 _write(work / source.name, source.read_text(encoding="utf-8"))
         _write(work / "services.s", amd64_stubs())
         with ThreadPoolExecutor() as pool:
-            objects = [pool.submit(_object, tools, work, source) for image in IMAGES for source in image.sources]
+            objects = [pool.submit(_object, tools, work, source) for image in images for source in image.sources]
         for done in objects:
             done.result()
-        for image in IMAGES:
+        for dll in {image.name for image in images} | {dll for image in images for dll in image.imports}:
+            _import_library(tools, work, dll)
+        for image in images:
             _build_image(tools, work, image)
             made += image.files
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -134,16 +137,21 @@ def _object(tools: Toolchain, work: Path, source: str) -> None:
         tools.assemble(source, Path(f"{source}.obj"), work)
 
 
+def _import_library(tools: Toolchain, work: Path, dll: str) -> None:
+    stem = Path(dll).stem
+    if (FOLDER / f"{stem}.def").exists():
+        _write(work / f"{stem}.def", export_definition(dll))
+        tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
+
+
 def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
     inputs = [f"{source}.obj" for source in image.sources]
     options = [f"/entry:{image.entry}"] if image.entry else ["/noentry"]
     if image.name.endswith(".dll"):
         options.append("/dll")
     stem = Path(image.name).stem
-    if (FOLDER / f"{stem}.def").exists():
-        _write(work / f"{stem}.def", export_definition(image.name))
+    if (work / f"{stem}.def").exists():
         options.append(f"/def:{stem}.def")
-        tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
     if image.version:
         (work / f"{stem}.res").write_bytes(version_resource(image.name, image.description, image.version))
         inputs.append(f"{stem}.res")
@@ -198,8 +206,7 @@ def _compile_user(source: Path, out_dir: Path, arch: str, suffix: str, options: 
         tools.assemble("chkstk.s", Path("chkstk.obj"), work)
         libraries = []
         for dll in ("kernel32", "ntdll"):
-            _write(work / f"{dll}.def", export_definition(f"{dll}.dll"))
-            tools.import_library(f"{dll}.def", f"import_{dll}.lib", work)
+            _import_library(tools, work, f"{dll}.dll")
             libraries.append(f"import_{dll}.lib")
         try:
             tools.link(image, [obj, "chkstk.obj", *libraries], work, options)

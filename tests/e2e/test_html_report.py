@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
 from dumptruth.fixtures.mutants.registry import Vector
 from dumptruth.fixtures.reporting.page import html_report
 from dumptruth.oracle import ByteSource, check
+
+from ..samples import pairs_always
 
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="driving a browser needs the extra 'browser'")
 
@@ -104,9 +107,7 @@ TAB, ENTER, SPACE, RIGHT, DOWN, HOME = "\ue004", "\ue007", " ", "\ue014", "\ue01
 PAGES = ("sound", "wrong", "missing", "forbidden", "foreign", "kernel", "kernel-wrong", "kernel-small", "text")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("name", "scheme", "width"), pairs_always(product(PAGES, SCHEMES, WIDTHS)))
 def test_a_page_opens_fits_and_loads_nothing(
     browser: Any, pages: dict[str, Path], name: str, scheme: str, width: str
 ) -> None:

@@ -1,6 +1,12 @@
-"""Every kernel scenario, under every qualifier and profile, makes a dump that conforms, with its truth and without."""
+"""Every kernel scenario, under every qualifier and profile, makes a dump that conforms, with its truth and without.
+
+Always those in which each two of scenario, qualifier and profile meet; all of them with ``-m slow``.
+"""
 
 from __future__ import annotations
+
+from functools import cache
+from itertools import product
 
 import pytest
 from dumptruth.emu.constants import Qualifier
@@ -14,12 +20,15 @@ from dumptruth.fixtures.judging import replayer
 from dumptruth.fixtures.mutants.kernel_pristine import asked, truth
 from dumptruth.oracle import ByteSource, KernelTruth, Outcome, Report, Verdict, check
 
+from ..samples import pairs_always, with_the_rest_slow
+
 SMALL, DEFAULT, FULL, ACTIVE = (
     Qualifier.DEBUG_DUMP_SMALL,
     Qualifier.DEBUG_DUMP_DEFAULT,
     Qualifier.DEBUG_DUMP_FULL,
     Qualifier.DEBUG_DUMP_ACTIVE,
 )
+BUILDS = (9600, 19041)
 REPLAY = "KXCT-REPLAY-001"
 WITHOUT_FAULT = {"bugcheck-e2", "bugcheck-ef", "user-crash", "live-dump"}
 """Somebody asked for the bug check or the dump: there is nothing to meet again."""
@@ -34,11 +43,11 @@ TYPES = {
 }
 
 
-@pytest.fixture(scope="module", params=[scenario.name for scenario in KERNEL_SCENARIOS])
-def machine(request: pytest.FixtureRequest) -> tuple[str, SystemSnapshot, KernelTruth]:
-    """A scenario's name, the machine that it left, and the truth of it: one boot serves all its dumps."""
-    snapshot = run_kernel_scenario(request.param)
-    return request.param, snapshot, truth(snapshot)
+@cache
+def machine(name: str) -> tuple[SystemSnapshot, KernelTruth]:
+    """The machine that a scenario left, and the truth of it: one boot serves all its dumps."""
+    snapshot = run_kernel_scenario(name)
+    return snapshot, truth(snapshot)
 
 
 def dumped(snapshot: SystemSnapshot, held: KernelTruth, request: Request) -> tuple[KernelPlan, Report, Report]:
@@ -60,12 +69,14 @@ def test_every_profile_is_looked_at() -> None:
     assert set(TYPES) == set(KernelProfile)
 
 
-@pytest.mark.parametrize("qualifier", [SMALL, DEFAULT, FULL, ACTIVE])
-@pytest.mark.parametrize("profile", TYPES)
+@pytest.mark.parametrize(
+    ("name", "profile", "qualifier"),
+    pairs_always(product([scenario.name for scenario in KERNEL_SCENARIOS], TYPES, (SMALL, DEFAULT, FULL, ACTIVE))),
+)
 def test_the_dump_conforms_and_every_byte_has_an_owner(
-    machine: tuple[str, SystemSnapshot, KernelTruth], profile: KernelProfile, qualifier: Qualifier
+    name: str, profile: KernelProfile, qualifier: Qualifier
 ) -> None:
-    name, snapshot, held = machine
+    snapshot, held = machine(name)
     plan, own, foreign = dumped(snapshot, held, Request(qualifier, profile=profile))
     assert plan.dump_type == TYPES[profile][qualifier]
     assert_conformant(own)
@@ -75,8 +86,13 @@ def test_the_dump_conforms_and_every_byte_has_an_owner(
     assert replayed is (Verdict.PASS if complete else Verdict.NOT_APPLICABLE)
 
 
-@pytest.mark.parametrize("build", [9600, 19041])
-@pytest.mark.parametrize("name", [scenario.name for scenario in KERNEL_SCENARIOS])
+@pytest.mark.parametrize(
+    ("name", "build"),
+    with_the_rest_slow(
+        product([scenario.name for scenario in KERNEL_SCENARIOS], BUILDS),
+        [(scenario.name, BUILDS[index % 2]) for index, scenario in enumerate(KERNEL_SCENARIOS)],
+    ),
+)
 def test_small_dumps_of_other_builds_conform(name: str, build: int) -> None:
     """The layout of a small dump is its build's (spec kernel-mode 3.7); the machines above are of build 26100."""
     snapshot = run_kernel_scenario(name, build=build)

@@ -1,7 +1,8 @@
 """Other people's readers of kernel dumps open what the writer writes, and find in it what the machine held.
 
 The bytes are compared with the snapshot itself, page by page: neither the writer's plan of them nor the oracle has a
-say. Which reader opens what is the table in ``fixtures.adapters.known``, of which every cell is run here.
+say. Which reader opens what is the table in ``fixtures.adapters.known``, of which every cell is run here: always on one
+machine, on the others with ``-m slow`` but for those of which reader and machine or type meet nowhere else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from dumptruth.fixtures.adapters.facts import (
     digest,
 )
 from dumptruth.fixtures.adapters.known import KERNEL, VERSIONS, Verdict
+
+from ..samples import pairwise, with_the_rest_slow
 
 Answer = Facts | ReaderFailedError
 Ask = Callable[..., Answer]
@@ -127,14 +130,14 @@ def _large_enough(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(ask: Ask) -> Ask:
+def asked(ask_one: Ask) -> Ask:
     """The answer of a reader, once for all files with the same bytes: profiles share kinds."""
     answers: dict[tuple[str, str], Answer] = {}
 
     def once(reader: str, path: Path) -> Answer:
         key = (reader, hashlib.blake2b(path.read_bytes()).hexdigest())
         if key not in answers:
-            answers[key] = ask(reader, path)
+            answers[key] = ask_one(reader, path)
         return answers[key]
 
     return once
@@ -224,11 +227,20 @@ def _cases() -> list[tuple[str, str, KernelProfile, Qualifier]]:
     ]
 
 
-@pytest.mark.parametrize("case", _cases(), ids=lambda case: "-".join((*case[:2], case[2].name, case[3].name)))
+def _always() -> list[tuple[str, str, KernelProfile, Qualifier]]:
+    """Every reader with every type, machine, profile and qualifier that it meets, and every type with every machine."""
+    typed = [(*case, TYPES[case[2:]]) for case in _cases()]
+    return [case[:4] for case in pairwise(typed)]
+
+
+@pytest.mark.parametrize(
+    ("reader", "machine", "profile", "qualifier"),
+    with_the_rest_slow(_cases(), _always()),
+    ids=lambda value: value.name if isinstance(value, Qualifier | KernelProfile) else value,
+)
 def test_a_reader_makes_of_a_kernel_dump_what_the_table_says(
-    asked: Ask, folder: Path, case: tuple[str, str, KernelProfile, Qualifier]
+    asked: Ask, folder: Path, *, reader: str, machine: str, profile: KernelProfile, qualifier: Qualifier
 ) -> None:
-    reader, machine, profile, qualifier = case
     dumped, dump_type = _dumped(folder, machine, profile, qualifier), TYPES[profile, qualifier]
     verdict = KERNEL[reader][dump_type]
     path = dumped.path

@@ -6,7 +6,7 @@ answers from a process of its own, as a user's reader would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +18,8 @@ from dumptruth.emu.scenario import run_scenario
 from dumptruth.emu.snapshot.model import PAGE_SIZE, ProcessSnapshot
 from dumptruth.emu.snapshot.synthetic import synthetic_process
 from dumptruth.fixtures.adapters import READERS
-from dumptruth.fixtures.adapters.facts import Facts, PageFact, ReaderMissingError, digest
+from dumptruth.fixtures.adapters.facts import Facts, PageFact, ReaderFailedError, digest
 from dumptruth.fixtures.adapters.known import USER, Verdict
-from dumptruth.fixtures.adapters.run import read_with
 
 SYNTHETIC = "synthetic"
 TARGETS = (SYNTHETIC, "null-read", "raised-exception", "secondary-thread", "dll-after-unload", "deadlock")
@@ -28,10 +27,13 @@ KINDS = {"small": Qualifier.DEBUG_DUMP_SMALL, "default": Qualifier.DEBUG_DUMP_DE
 FLAGS = {"small": 0, "default": 0x1826}  # spec user-mode 2.1: full memory, handles, unloaded, memory info, thread info
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dumped:
     snapshot: ProcessSnapshot
     path: Path
+
+
+Says = Callable[[str, Dumped], Facts]
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +53,17 @@ def _dumped(folder: Path, target: str, kind: str) -> Dumped:
     return Dumped(snapshot, path)
 
 
-@cache
-def _asked(reader: str, path: Path) -> Facts:
-    return read_with(reader, path)
+@pytest.fixture(scope="module")
+def says(ask_one: Callable[[str, Path], Facts | ReaderFailedError]) -> Says:
+    """What a reader says of a dump; asked once."""
 
+    @cache
+    def said(reader: str, dumped: Dumped) -> Facts:
+        answer = ask_one(reader, dumped.path)
+        assert isinstance(answer, Facts), answer
+        return answer
 
-def _says(reader: str, dumped: Dumped) -> Facts:
-    try:
-        return _asked(reader, dumped.path)
-    except ReaderMissingError as error:
-        pytest.skip(str(error))
+    return said
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -104,10 +107,10 @@ cases = pytest.mark.parametrize(
 
 @cases
 def test_a_reader_agrees_on_architecture_threads_modules_and_exception(
-    folder: Path, reader: str, target: str, kind: str
+    says: Says, folder: Path, *, reader: str, target: str, kind: str
 ) -> None:
     dumped = _dumped(folder, target, kind)
-    said, truth = _says(reader, dumped), dumped.snapshot
+    said, truth = says(reader, dumped), dumped.snapshot
     if USER[reader][kind] is Verdict.HEADER:
         assert said.flags == FLAGS[kind]
         assert said.stream_count
@@ -133,10 +136,10 @@ def test_a_reader_agrees_on_architecture_threads_modules_and_exception(
 
 @cases
 def test_a_reader_finds_exactly_the_memory_that_the_target_held(
-    folder: Path, reader: str, target: str, kind: str
+    says: Says, folder: Path, *, reader: str, target: str, kind: str
 ) -> None:
     dumped = _dumped(folder, target, kind)
-    said, truth = _says(reader, dumped), dumped.snapshot
+    said, truth = says(reader, dumped), dumped.snapshot
     verdict = USER[reader][kind]
     if verdict is Verdict.HEADER or (verdict is Verdict.PARTLY and not said.memory):
         return  # what it leaves out is a known fault of its own
@@ -152,19 +155,21 @@ def test_a_reader_finds_exactly_the_memory_that_the_target_held(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("target", TARGETS)
-def test_readers_count_the_same_streams(folder: Path, target: str, kind: str) -> None:
+def test_readers_count_the_same_streams(says: Says, folder: Path, target: str, kind: str) -> None:
     dumped = _dumped(folder, target, kind)
     counts = {
-        reader: said.stream_count for reader in READERS if (said := _says(reader, dumped)).stream_count is not None
+        reader: said.stream_count for reader in READERS if (said := says(reader, dumped)).stream_count is not None
     }
     assert len(counts) >= 2
     assert len(set(counts.values())) == 1
 
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if target != SYNTHETIC])
-def test_a_reader_finds_the_process_parameters_through_the_peb_of_a_full_dump(folder: Path, target: str) -> None:
+def test_a_reader_finds_the_process_parameters_through_the_peb_of_a_full_dump(
+    says: Says, folder: Path, target: str
+) -> None:
     dumped = _dumped(folder, target, "default")
-    assert _says("minidump", dumped).extra == {
+    assert says("minidump", dumped).extra == {
         "image_base": hex(dumped.snapshot.modules[0].base),
         "command_line": dumped.snapshot.process.command_line,
     }

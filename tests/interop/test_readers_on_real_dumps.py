@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ if not (CORPUS / "corpus.json").is_file():
         allow_module_level=True,
     )
 
+Says = Callable[[str, str], Facts]
+
 DUMPS: dict[str, dict[str, Any]] = {
     dump["name"]: dump["facts"] for dump in json.loads((CORPUS / "corpus.json").read_text(encoding="utf-8"))["dumps"]
 }
@@ -39,27 +42,29 @@ REFUSED = {
 PADDED = "breakpad-macos-x64-padded-lists.dmp"
 
 
-@cache
-def facts(reader: str, name: str) -> Facts:
-    return read_with(reader, CORPUS / name)
+@pytest.fixture(scope="module")
+def says(ask_one: Callable[[str, Path], Facts | ReaderFailedError]) -> Says:
+    """What a reader says of a dump of the corpus; asked once."""
 
+    @cache
+    def said(reader: str, name: str) -> Facts:
+        answer = ask_one(reader, CORPUS / name)
+        if isinstance(answer, ReaderFailedError):
+            raise answer
+        return answer
 
-def facts_or_skip(reader: str, name: str) -> Facts:
-    try:
-        return facts(reader, name)
-    except ReaderMissingError as error:
-        pytest.skip(str(error))
+    return said
 
 
 @pytest.mark.parametrize("name", DUMPS)
 @pytest.mark.parametrize("reader", READERS)
-def test_an_adapter_reports_what_the_dump_is_known_to_hold(reader: str, name: str) -> None:
+def test_an_adapter_reports_what_the_dump_is_known_to_hold(says: Says, reader: str, name: str) -> None:
     known = DUMPS[name]
     if (reader, name) in REFUSED:
         with pytest.raises(ReaderFailedError, match=REFUSED[reader, name]):
-            facts_or_skip(reader, name)
+            says(reader, name)
         return
-    said = facts_or_skip(reader, name)
+    said = says(reader, name)
     if said.architecture is not None:
         assert said.architecture == known["arch"].lower()
     if said.threads is not None:
@@ -76,29 +81,29 @@ def test_an_adapter_reports_what_the_dump_is_known_to_hold(reader: str, name: st
 
 
 @pytest.mark.parametrize("name", [name for name in DUMPS if name not in (PADDED, "crashpad-macos-x64.dmp")])
-def test_two_readers_find_the_same_bytes_at_the_same_addresses(name: str) -> None:
-    one, other = facts_or_skip("minidump", name), facts_or_skip("obj2yaml", name)
+def test_two_readers_find_the_same_bytes_at_the_same_addresses(says: Says, name: str) -> None:
+    one, other = says("minidump", name), says("obj2yaml", name)
     assert one.memory
     assert set(one.memory) == set(other.memory or ())
 
 
-def test_minidump_does_not_know_lists_with_padding_before_the_first_entry() -> None:
-    wrong, right = facts_or_skip("minidump", PADDED), facts_or_skip("obj2yaml", PADDED)
+def test_minidump_does_not_know_lists_with_padding_before_the_first_entry(says: Says) -> None:
+    wrong, right = says("minidump", PADDED), says("obj2yaml", PADDED)
     assert len(wrong.threads or ()) == len(right.threads or ())
     assert wrong.threads != right.threads
     assert wrong.memory != right.memory
 
 
 @pytest.mark.parametrize("name", [name for name, known in DUMPS.items() if int(known["flags"], 16)])
-def test_minidump_reads_the_header_flags_four_bytes_too_far(name: str) -> None:
-    assert facts_or_skip("minidump", name).flags == 0
-    assert facts_or_skip("file", name).flags == int(DUMPS[name]["flags"], 16)
+def test_minidump_reads_the_header_flags_four_bytes_too_far(says: Says, name: str) -> None:
+    assert says("minidump", name).flags == 0
+    assert says("file", name).flags == int(DUMPS[name]["flags"], 16)
 
 
 @pytest.mark.parametrize("name", [name for name in DUMPS if ("udmp-parser", name) not in REFUSED])
-def test_udmp_parser_ignores_the_memory_list(name: str) -> None:
+def test_udmp_parser_ignores_the_memory_list(says: Says, name: str) -> None:
     assert DUMPS[name]["memory_ranges"] > 0
-    assert facts_or_skip("udmp-parser", name).memory == ()
+    assert says("udmp-parser", name).memory == ()
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -135,9 +140,9 @@ def test_a_reader_that_takes_too_much_memory_is_stopped(tmp_path: Path) -> None:
         pytest.skip(str(error))
 
 
-def test_facts_survive_json() -> None:
+def test_facts_survive_json(says: Says) -> None:
     for reader in READERS:
-        said = facts_or_skip(reader, "dbghelp10-x64-normal.dmp")
+        said = says(reader, "dbghelp10-x64-normal.dmp")
         assert Facts.from_json(said.to_json()) == said
 
 

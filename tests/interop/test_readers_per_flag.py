@@ -67,12 +67,12 @@ def in_an_image(page: PageFact) -> bool:
 
 @pytest.mark.parametrize("flag", [row.flag for row in FLAG_ROWS], ids=named)
 @pytest.mark.parametrize("reader", WITNESSES)
-def test_a_reader_agrees_with_the_target(ask: Ask, tmp_path: Path, reader: str, flag: FormatFlag) -> None:
+def test_a_reader_agrees_with_the_target(ask_one: Ask, tmp_path: Path, reader: str, flag: FormatFlag) -> None:
     truth = target().snapshot
     flags = flag | NEEDED.get((reader, flag), FormatFlag(0))
     dump, file = dumped(flags), tmp_path / "flag.dmp"
     file.write_bytes(dump.data)
-    said = ask(reader, file)
+    said = ask_one(reader, file)
     assert isinstance(said, Facts), said
     assert said.architecture == "amd64"
     assert sorted(
@@ -123,10 +123,10 @@ def test_udmp_parser_needs_the_memory_info_list(ask: Ask, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", [row.flag for row in FLAG_ROWS], ids=named)
-def test_file_reads_the_header(ask: Ask, tmp_path: Path, flag: FormatFlag) -> None:
+def test_file_reads_the_header(ask_one: Ask, tmp_path: Path, flag: FormatFlag) -> None:
     file = tmp_path / "flag.dmp"
     file.write_bytes(dumped(flag).data)
-    said = ask("file", file)
+    said = ask_one("file", file)
     assert isinstance(said, Facts)
     assert said.flags == int(dumped(flag).result.plan.flags)
     assert said.stream_count == len(dumped(flag).result.plan.streams)

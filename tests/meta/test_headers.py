@@ -75,7 +75,14 @@ def test_the_list_of_undeclared_rows_is_current(findings: list[Finding]) -> None
     assert headers.UNDECLARED.read_text(encoding="utf-8") == headers.undeclared(findings)
 
 
-@pytest.mark.parametrize("structure", ["MINIDUMP_THREAD", "MINIDUMP_MODULE", "MINIDUMP_EXCEPTION_STREAM"])
+@pytest.mark.parametrize(
+    "structure",
+    [
+        "MINIDUMP_THREAD",
+        pytest.param("MINIDUMP_MODULE", marks=pytest.mark.slow),
+        pytest.param("MINIDUMP_EXCEPTION_STREAM", marks=pytest.mark.slow),
+    ],
+)
 def test_a_table_with_one_wrong_offset_is_refuted_and_only_there(structure: str) -> None:
     """Every row of the oracle's table, moved by four bytes, one at a time."""
     table = headers.decode.structures()[structure]

@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -90,11 +91,13 @@ def _third_party(item: Import) -> bool:
     return not item.relative and _top_level(item.module) not in sys.stdlib_module_names | {"dumptruth"}
 
 
-ALL = [item for path in _sources(*TOP) for item in imports(path)]
+@cache
+def _all() -> list[Import]:
+    return [item for path in _sources(*TOP) for item in imports(path)]
 
 
 def _of(prefix: str) -> list[Import]:
-    return [item for item in ALL if item.file == prefix or item.file.startswith(prefix + "/")]
+    return [item for item in _all() if item.file == prefix or item.file.startswith(prefix + "/")]
 
 
 def test_the_parser_sees_every_way_to_import() -> None:
@@ -127,11 +130,11 @@ def test_the_target_knows_neither_the_oracle_nor_the_workshop() -> None:
 
 
 def test_unicorn_is_imported_by_one_file() -> None:
-    assert {item.file for item in ALL if _top_level(item.module) == "unicorn"} <= {"emu/machine/cpu.py"}
+    assert {item.file for item in _all() if _top_level(item.module) == "unicorn"} <= {"emu/machine/cpu.py"}
 
 
 def test_lief_is_imported_by_the_image_loader_alone() -> None:
-    assert {item.file for item in ALL if _top_level(item.module) == "lief"} <= {"emu/image.py"}
+    assert {item.file for item in _all() if _top_level(item.module) == "lief"} <= {"emu/image.py"}
 
 
 MODEL = ("model", "processor_state", "sparse")
@@ -172,14 +175,14 @@ def test_plan_and_writer_know_a_snapshot_and_nothing_of_how_it_came_to_be(part: 
 
 def test_inside_the_packages_imports_are_relative() -> None:
     own = ("dumptruth", *TOP, "tests")
-    assert [str(item) for item in ALL if not item.relative and _within(item.module, *own)] == []
+    assert [str(item) for item in _all() if not item.relative and _within(item.module, *own)] == []
 
 
 def test_every_third_party_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     declared = {re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_") for requirement in requirements}
-    assert [str(item) for item in ALL if _third_party(item) and _top_level(item.module) not in declared] == []
+    assert [str(item) for item in _all() if _third_party(item) and _top_level(item.module) not in declared] == []
 
 
 def test_tests_import_the_packages_by_their_installed_names() -> None:

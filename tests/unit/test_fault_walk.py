@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from dumptruth.emu.snapshot.synthetic_flags import flag_target
 from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
 from dumptruth.emu.snapshot.system import SystemSnapshot
 from dumptruth.emu.writer.faults import FaultPoint, Faults
+
+from ..samples import with_the_rest_slow
 
 OLD = b"what was there before" * 1000
 CAB = DEBUG_FORMAT_WRITE_CAB
@@ -111,6 +114,10 @@ KINDS = {
 }
 
 
+BEFORE = ("nothing", "a file", "nothing, NO_OVERWRITE")
+"""What is at the place of the dump. Of kinds and these a pair of each kind always runs."""
+
+
 def client(kind: Kind, folder: Path, faults: Faults | None = None) -> DebugClient:
     modules = {} if isinstance(kind.target(), SystemSnapshot) else images()
     return DebugClient(
@@ -144,8 +151,10 @@ def rehearse(kind: Kind, folder: Path, flags: int) -> dict[FaultPoint, int]:
     return faults.reached
 
 
-@pytest.mark.parametrize("before", ["nothing", "a file", "nothing, NO_OVERWRITE"])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("name", "before"),
+    with_the_rest_slow(product(KINDS, BEFORE), [(name, BEFORE[index % 3]) for index, name in enumerate(KINDS)]),
+)
 def test_a_file_is_complete_or_as_it_was(tmp_path: Path, name: str, before: str) -> None:
     fault_walk(tmp_path, KINDS[name], before)
 
@@ -157,7 +166,7 @@ def crashed(mode: str) -> ProcessSnapshot | SystemSnapshot:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", ["nothing", "a file", "nothing, NO_OVERWRITE"])
+@pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("name", KINDS)
 def test_so_it_is_with_targets_that_really_ran(tmp_path: Path, name: str, before: str) -> None:
     mode = "kernel" if KINDS[name].target is machine else "user"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 import struct
@@ -12,7 +13,7 @@ from pathlib import Path
 import lief
 import pytest
 from dumptruth.emu.images import build as image_builder
-from dumptruth.emu.images.build import IMAGES, build
+from dumptruth.emu.images.build import IMAGES, Image, build
 from dumptruth.emu.images.services import FOLDER, services
 from dumptruth.emu.process.winnt import Status
 
@@ -185,30 +186,36 @@ def test_every_failure_of_a_service_has_a_win32_error() -> None:
     assert sorted(failures - set(listed)) == []
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All images, built in a folder whose name is nothing like the one that the committed files were built in."""
-    work = tmp_path_factory.mktemp("a folder with a long name") / "and another"
-    work.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(work))
-        build("amd64", work / "built")
-    return work / "built"
+@pytest.mark.parametrize(
+    ("source", "pdb"), [(source, image.files[1]) for image in IMAGES for source in image.sources if ".c" in source]
+)
+def test_the_image_was_built_when_the_source_was_as_it_is(source: str, pdb: str) -> None:
+    """The debug information holds the MD5 of every source."""
+    text = (FOLDER / source).read_text(encoding="utf-8")
+    assert hashlib.md5(text.encode()).digest() in (FOLDER / pdb).read_bytes()
 
 
 @needs_ziglang
-def test_the_sources_build_the_committed_bytes_from_any_folder(built: Path) -> None:
-    names = sorted(file for image in IMAGES for file in image.files)
-    assert sorted(path.name for path in built.iterdir()) == names
-    assert [name for name in names if (built / name).read_bytes() != (FOLDER / name).read_bytes()] == []
+@pytest.mark.parametrize(
+    "images", [IMAGES[2:], pytest.param(IMAGES, marks=pytest.mark.slow)], ids=["those of few sources", "all"]
+)
+def test_the_sources_build_the_committed_bytes_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: tuple[Image, ...]
+) -> None:
+    """In a folder whose name is nothing like the one that the committed files were built in."""
+    work = tmp_path / "a folder with a long name" / "and another"
+    work.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    built = build("amd64", work / "built", images)
+    assert [path.name for path in built] == [file for image in images for file in image.files]
+    assert [path.name for path in built if path.read_bytes() != (FOLDER / path.name).read_bytes()] == []
 
 
-@needs_ziglang
 def test_the_check_command_names_each_file_that_differs_or_is_missing(
-    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [file for image in IMAGES for file in image.files]
-    monkeypatch.setattr(image_builder, "build", lambda *_: [built / name for name in names])
+    monkeypatch.setattr(image_builder, "build", lambda *_: [FOLDER / name for name in names])
     monkeypatch.setattr(image_builder, "build_kernel", lambda *_: [])  # has a test of its own
     assert image_builder.main(["--check"]) == 0
     for name in names:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,10 @@ import jsonschema
 import pytest
 from dumptruth.oracle import KernelTruth, TruthError, load_any_truth, load_truth, truth_kernel_model
 from dumptruth.oracle.truth import parse_kernel
+
+from .schemas import schema, validator
+
+SCHEMA = "truth-kernel-1.json"
 
 P = 0x1000
 _REGISTERS = (
@@ -103,18 +106,11 @@ def test_a_truth_that_contradicts_itself_is_refused_in_one_line(path: tuple[Any,
     assert "\n" not in str(refused.value)
 
 
-def schema() -> dict[str, Any]:
-    text = (files("dumptruth.oracle") / "schemas" / "truth-kernel-1.json").read_text(encoding="utf-8")
-    result: dict[str, Any] = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(result)
-    return result
-
-
 @pytest.mark.parametrize("change", [{"time": 1}, {"surplus": 1}, {"processors": []}, {"blobs": [{"tag": "00"}]}])
 def test_the_schema_accepts_what_the_loader_accepts_and_no_other_shape(change: dict[str, Any]) -> None:
-    jsonschema.validate(DOCUMENT, schema())
+    validator(SCHEMA).validate(DOCUMENT)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(DOCUMENT | change, schema())
+        validator(SCHEMA).validate(DOCUMENT | change)
 
 
 _DEFINED = {
@@ -128,7 +124,7 @@ _DEFINED = {
 
 @pytest.mark.parametrize("name", _DEFINED)
 def test_the_schema_and_the_loader_know_the_same_members(name: str) -> None:
-    body = schema()["$defs"][_DEFINED[name]]
+    body = schema(SCHEMA)["$defs"][_DEFINED[name]]
     members = [entry.name for entry in fields(getattr(truth_kernel_model, name)) if entry.init]
     assert list(body["properties"]) == members
     assert body["required"] == members

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
@@ -23,14 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from .schemas import schema, validator
+
+SCHEMA = "report-1.json"
+
 CONTROL = "\x00\x1b[31m\x0b\ufffe\ud800<&>\"'\u2028\U0010ffff"
-
-
-@cache
-def schema() -> dict[str, Any]:
-    text = (files(oracle) / "schemas" / "report-1.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def own(vector: Vector, *flips: int, **options: Any) -> Report:
@@ -90,23 +86,19 @@ def test_the_samples_hold_every_outcome_and_verdict() -> None:
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_schema_is_one() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
-
-
 @every_report
 def test_a_report_is_as_its_schema_says(name: str) -> None:
     document = json.loads(to_json(report(name)))
-    jsonschema.validate(document, schema())
+    validator(SCHEMA).validate(document)
     assert document == as_object(report(name))
 
 
 def _described(document: Any, by: dict[str, Any]) -> None:
     """Every member of ``document`` is described by the schema: nothing is emitted that nobody documents."""
     if "$ref" in by:
-        by = schema()["$defs"][by["$ref"].rpartition("/")[2]]
+        by = schema(SCHEMA)["$defs"][by["$ref"].rpartition("/")[2]]
     if "oneOf" in by and document is not None:
-        by = schema()["$defs"][by["oneOf"][1]["$ref"].rpartition("/")[2]]
+        by = schema(SCHEMA)["$defs"][by["oneOf"][1]["$ref"].rpartition("/")[2]]
     if isinstance(document, dict):
         assert set(document) <= set(by["properties"])
         for name, value in document.items():
@@ -118,7 +110,7 @@ def _described(document: Any, by: dict[str, Any]) -> None:
 
 @every_report
 def test_every_member_of_a_report_is_described(name: str) -> None:
-    _described(as_object(report(name)), schema())
+    _described(as_object(report(name)), schema(SCHEMA))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +120,7 @@ def test_every_member_of_a_report_is_described(name: str) -> None:
 )
 def test_the_schema_refuses_what_is_no_report(change: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(as_object(report("user, own, wrong byte")) | change, schema())
+        validator(SCHEMA).validate(as_object(report("user, own, wrong byte")) | change)
 
 
 # -- JUnit -------------------------------------------------------------------------------------------------------------
@@ -266,7 +258,7 @@ def test_no_text_of_a_stranger_breaks_a_report(text: str) -> None:
     judged = report("user, own, conformant")
     failed = replace(judged.results[0], verdict=Verdict.FAIL, failures=1, findings=(_finding(text),))
     odd = replace(judged, file=text or "x", reason=text, results=(failed, judged.results[1]))
-    jsonschema.validate(json.loads(to_json(odd)), schema())
+    validator(SCHEMA).validate(json.loads(to_json(odd)))
     assert json.loads(to_sarif(odd))["runs"][0]["results"][0]["partialFingerprints"]
     (suite,) = ElementTree.parse(StringIO(to_junit(odd))).getroot()
     assert to_junit(odd).encode("utf-8")

@@ -88,8 +88,10 @@ def test_a_page_of_every_kind_of_dump_is_one_balanced_file(vector: Vector) -> No
 
 @pytest.mark.parametrize(
     "mutant",
-    [mutant for number, mutant in enumerate(all_mutants().values()) if number % 12 == 0],
-    ids=lambda mutant: mutant.id,
+    [
+        pytest.param(mutant, id=mutant.id, marks=pytest.mark.slow if number % 30 else ())
+        for number, mutant in enumerate(all_mutants().values())
+    ],
 )
 def test_the_page_of_a_mutant_names_rule_and_finding(mutant: Mutant) -> None:
     told = case_of(mutant.vector)

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import jsonschema
 import pytest
 from dumptruth.oracle import truth_context, truth_model, truth_objects
 from dumptruth.oracle.truth import TruthError, load_request, load_truth, parse_request, parse_truth
+
+from .schemas import schema, validator
 
 REGISTERS = (
     "SegCs SegDs SegEs SegFs SegGs SegSs EFlags Dr0 Dr1 Dr2 Dr3 Dr6 Dr7 Rax Rcx Rdx Rbx Rsp Rbp Rsi Rdi "
@@ -329,16 +330,9 @@ def test_a_request_is_read_or_absent(tmp_path: Path) -> None:
         parse_request(REQUEST | {"qualifier_value": -1})
 
 
-def schema(name: str) -> dict[str, Any]:
-    text = (files("dumptruth.oracle") / "schemas" / name).read_text(encoding="utf-8")
-    result: dict[str, Any] = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(result)
-    return result
-
-
 def test_the_schemas_accept_what_the_loader_accepts() -> None:
-    jsonschema.validate(TRUTH, schema("truth-1.json"))
-    jsonschema.validate(REQUEST, schema("request-1.json"))
+    validator("truth-1.json").validate(TRUTH)
+    validator("request-1.json").validate(REQUEST)
     parse_truth(TRUTH, MEMORY)
 
 
@@ -353,7 +347,7 @@ def test_the_schema_refuses_what_has_the_wrong_shape(change: Callable[[dict[str,
     document = copy.deepcopy(TRUTH)
     change(document)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, schema("truth-1.json"))
+        validator("truth-1.json").validate(document)
 
 
 @pytest.mark.parametrize(

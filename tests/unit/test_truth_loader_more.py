@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
-import jsonschema
 import pytest
 from dumptruth.oracle.truth import TruthError, parse_request, parse_truth
 from dumptruth.oracle.truth_context import CONTEXT_REGISTERS
+
+from .schemas import validator
 
 Change = Callable[[dict[str, Any]], None]
 SID = "010100000000000512000000"
@@ -122,18 +121,12 @@ def truth(architecture: str = "amd64", **more: Any) -> dict[str, Any]:
     return copy.deepcopy(document)
 
 
-def schema(name: str) -> dict[str, Any]:
-    text = (files("dumptruth.oracle") / "schemas" / name).read_text(encoding="utf-8")
-    result: dict[str, Any] = json.loads(text)
-    return result
-
-
 def test_absent_and_null_mean_that_nobody_knows() -> None:
     for document in (truth(), truth(**dict.fromkeys(OPTIONAL))):
         told = parse_truth(document, b"")
         assert told.function_tables is told.handle_operations is told.tokens is None
         assert told.system.xstate is told.threads[0].context.xstate is None
-        jsonschema.validate(document, schema("truth-1.json"))
+        validator("truth-1.json").validate(document)
 
 
 def test_optional_members_are_read_member_for_member() -> None:
@@ -150,7 +143,7 @@ def test_optional_members_are_read_member_for_member() -> None:
     assert told.system.xstate is not None
     assert [feature.size for feature in told.system.xstate.features] == [160, 256, 256]
     assert told.threads[0].context.components == {2: b"\x5a" * 256}
-    jsonschema.validate(document, schema("truth-1.json"))
+    validator("truth-1.json").validate(document)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +157,7 @@ def test_each_architecture_has_its_own_registers(architecture: str, ip: str, sp:
     context = told.threads[0].context
     assert (context.ip, context.sp) == (names.index(ip), names.index(sp))
     assert told.system.pointer_size == pointer
-    jsonschema.validate(document, schema("truth-1.json"))
+    validator("truth-1.json").validate(document)
 
 
 def test_the_names_of_the_registers_are_those_of_the_interface() -> None:
@@ -261,6 +254,6 @@ def test_a_request_may_bring_streams_of_its_own() -> None:
     document = {**REQUEST, "user_streams": [{"type": 65536, "data": "00ff"}]}
     (stream,) = parse_request(document).user_streams
     assert (stream.type, stream.data) == (65536, b"\0\xff")
-    jsonschema.validate(document, schema("request-1.json"))
+    validator("request-1.json").validate(document)
     with pytest.raises(TruthError, match=r"user_streams\[0\]\.data: expected bytes"):
         parse_request({**REQUEST, "user_streams": [{"type": 1, "data": "0"}]})

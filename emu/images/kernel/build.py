@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,8 @@ KERNEL_IMAGES = (
 )
 
 
-def build_kernel(out_dir: Path) -> list[Path]:
-    """Build every kernel-mode image and PDB (amd64) into `out_dir`; returns the files made.
+def build_kernel(out_dir: Path, images: Sequence[KernelImage] = KERNEL_IMAGES) -> list[Path]:
+    """Build kernel-mode images (amd64), each with its PDB, into `out_dir`; returns the files made.
 
     The bytes depend on the sources and the pinned wheel only. Raises `ImageBuildError`.
     """
@@ -83,17 +84,17 @@ def build_kernel(out_dir: Path) -> list[Path]:
         with ThreadPoolExecutor() as pool:
             objects = [
                 pool.submit(_object, tools, work, source, image.definitions)
-                for image in KERNEL_IMAGES
+                for image in images
                 for source in image.sources
             ]
         for done in objects:
             done.result()
-        for dll in sorted({dll for image in KERNEL_IMAGES for dll in image.imports}):
+        for dll in sorted({dll for image in images for dll in image.imports}):
             _import_library(tools, work, dll)
-        for image in KERNEL_IMAGES:
+        for image in images:
             _link(tools, work, image)
         out_dir.mkdir(parents=True, exist_ok=True)
-        made = [file for image in KERNEL_IMAGES for file in image.files]
+        made = [file for image in images for file in image.files]
         for file in made:
             shutil.copyfile(work / file, out_dir / file)
     return [out_dir / file for file in made]

@@ -1,0 +1,23 @@
+"""The published schemas, each checked to be one and made ready once for all documents."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    """Of the schema of that file name."""
+    found = json.loads((files("dumptruth.oracle") / "schemas" / name).read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(found)
+    return Draft202012Validator(found)
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = validator(name).schema
+    return found
