@@ -160,11 +160,13 @@ def _results(
     rules: list[Rule], cases: Mapping[str, AnyCase], strict: bool, member: str | None = None
 ) -> tuple[RuleResult, ...]:
     """``member``: where in the file the dump is whose rules are neither the file's nor the cabinet's."""
-    return tuple(
-        replace(_run(rule, cases[rule.kind], strict), inside=None if rule.kind in (_FILE, CABINET) else member)
-        for rule in rules
-        if rule.kind in cases
-    )
+    results = []
+    for rule in rules:
+        if rule.kind in cases:
+            result = _run(rule, cases[rule.kind], strict)
+            whole = member is None or rule.kind in (_FILE, CABINET)
+            results.append(result if whole else replace(result, inside=member))
+    return tuple(results)
 
 
 def _concluded(

@@ -91,11 +91,12 @@ class Rule:
     applies: Callable[[Any], bool] = field(repr=False)
     kind: str = "minidump"
     """The files that it judges: ``Reading.kind``; or ``file``, a file of any kind as it lies on the disk."""
+    grade: Grade = field(init=False)
+    """The strongest grade among the sources."""
 
-    @property
-    def grade(self) -> Grade:
-        """The strongest grade among the sources."""
-        return min((source.grade for source in self.sources), key=list(Grade).index)
+    def __post_init__(self) -> None:
+        strongest = min((source.grade for source in self.sources), key=list(Grade).index)
+        object.__setattr__(self, "grade", strongest)
 
     @property
     def rationale(self) -> str:

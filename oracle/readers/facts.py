@@ -8,8 +8,8 @@ from typing import ClassVar
 from ..decode import Record
 from ..model import Span
 from .architectures import architecture_of
-from .lookup import Lookup
 from .reading import Reading
+from .recorded import CapturedMemory, RecordedModule
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +110,13 @@ class ThreadNameFact:
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleFact:
+class ModuleFact(RecordedModule):
     record: Record
     """MINIDUMP_MODULE."""
     name: StringFact | None
     code_view: Span | None
     """The bytes of the CodeView record; None when there is none or it does not lie in the file."""
     misc: Span | None
-
-    @property
-    def base(self) -> int:
-        return self.record["BaseOfImage"]
-
-    @property
-    def size(self) -> int:
-        return self.record["SizeOfImage"]
-
-    @property
-    def end(self) -> int:
-        return self.base + self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +186,7 @@ class FunctionTableFact:
 
 
 @dataclass
-class Dump(Reading):
+class Dump(Reading, CapturedMemory):
     """A minidump as read. Absent streams leave None or an empty list; ``facts`` and ``broken`` tell them apart."""
 
     kind: ClassVar[str] = "minidump"
@@ -238,7 +226,6 @@ class Dump(Reading):
     """The list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
     string_bytes_left: int = 64 << 20
     """How many bytes of the strings that it names may be read: a ceiling like that on records."""
-    _lookup: Lookup | None = field(default=None, repr=False)
 
     @property
     def architecture(self) -> str | None:
@@ -249,24 +236,3 @@ class Dump(Reading):
     def flags(self) -> int:
         """The header's Flags: MINIDUMP_TYPE bits."""
         return 0 if self.header is None else self.header["Flags"]
-
-    def read_memory(self, address: int, size: int) -> bytes | None:
-        """Bytes of the target as captured; None unless the dump holds all of them."""
-        return self._ranges().read(self.source, address, size)
-
-    def covered(self, start: int, end: int) -> bool:
-        """Whether the dump holds every byte of ``[start, end)`` of the target."""
-        return self._ranges().covered(start, end)
-
-    def captured(self) -> list[tuple[int, int]]:
-        """The union of the captured ranges: sorted ``[start, end)`` pairs that neither overlap nor touch."""
-        return self._ranges().union
-
-    def pieces(self) -> list[tuple[int, int, int]]:
-        """The captured memory as sorted, disjoint ``(start, end, file offset)``."""
-        return self._ranges().pieces
-
-    def _ranges(self) -> Lookup:
-        if self._lookup is None:
-            self._lookup = Lookup(self.memory)
-        return self._lookup

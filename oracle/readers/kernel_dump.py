@@ -12,6 +12,7 @@ from ..walk import AddressSpace
 from .kernel_pages import PAGE, NoPages, PageBitmap, PageRuns
 from .lookup import Lookup
 from .reading import Reading
+from .recorded import RecordedModule
 
 # DUMP_TYPE_*: tables/kernel_header.toml
 FULL, SUMMARY, HEADER, TRIAGE, BITMAP_FULL, BITMAP_KERNEL, AUTOMATIC, KERNEL, ACTIVE, COMPLETE = range(1, 11)
@@ -115,25 +116,14 @@ class TriageFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleEntry:
+class ModuleEntry(RecordedModule):
     """An entry of the loaded module list."""
 
+    BASE: ClassVar[str] = "DllBase"
     record: Record
     """KLDR_DATA_TABLE_ENTRY, or DUMP_DRIVER_ENTRY in a small dump."""
     address: int | None
     """Where the entry is in the target; None in a small dump."""
-
-    @property
-    def base(self) -> int:
-        return self.record["DllBase"]
-
-    @property
-    def size(self) -> int:
-        return self.record["SizeOfImage"]
-
-    @property
-    def end(self) -> int:
-        return self.base + self.size
 
 
 @dataclass

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import ClassVar, Final
 
 from ..decode import Record
 from ..model import Span
 from .facts import ContextFact
-from .lookup import Lookup
 from .reading import Reading
+from .recorded import CapturedMemory, RecordedModule
 
 MACHINES: Final = {(0x14C, 32): "x86", (0x8664, 64): "amd64", (0x1C4, 32): "arm", (0xAA64, 64): "arm64"}
 """winnt.h IMAGE_FILE_MACHINE_I386, _AMD64, _ARMNT, _ARM64, with the width of a pointer."""
 
 
 @dataclass(frozen=True, slots=True)
-class CrashModule:
+class CrashModule(RecordedModule):
     record: Record
     """CRASH_MODULE, without the name behind it."""
     name: Span
     """ImageNameLength bytes."""
     text: bytes
     """The name without the NUL at its end, where it has one: whether a writer counts it is not known."""
-
-    @property
-    def base(self) -> int:
-        return self.record["BaseOfImage"]
-
-    @property
-    def size(self) -> int:
-        return self.record["SizeOfImage"]
-
-    @property
-    def end(self) -> int:
-        return self.base + self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +52,7 @@ class CapturedRegion:
 
 
 @dataclass
-class UserDump(Reading):
+class UserDump(Reading, CapturedMemory):
     """A legacy full user dump as read."""
 
     kind: ClassVar[str] = "userdump"
@@ -93,15 +80,3 @@ class UserDump(Reading):
     def architecture(self) -> str | None:
         """``x86``, ``amd64``, ``arm``, ``arm64``; None for a machine that is not known, or not of that width."""
         return None if self.header is None else MACHINES.get((self.header["MachineImageType"], self.bits))
-
-    def read_memory(self, address: int, size: int) -> bytes | None:
-        """Bytes of the target as captured; None unless the dump holds all of them."""
-        return self._ranges.read(self.source, address, size)
-
-    def captured(self) -> list[tuple[int, int]]:
-        """The union of the captured regions: sorted ``[start, end)`` pairs that neither overlap nor touch."""
-        return self._ranges.union
-
-    @cached_property
-    def _ranges(self) -> Lookup:
-        return Lookup(self.memory)

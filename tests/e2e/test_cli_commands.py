@@ -28,27 +28,6 @@ void mainCRTStartup(void) {
 """
 
 
-class Done:
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def dumptruth(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command line in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> Done:
-        status = run_command([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Done(status, captured.out, captured.err)
-
-    return command
-
-
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The truth of a scenario, without a request."""

@@ -15,28 +15,16 @@ from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
 from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
 from dumptruth.fixtures.cli import run_command
 
+from .command_line import CommandLine
+
 RECORD = 0x300_0000_0000
 
 
-class Done:
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def dot_dump(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command line in a folder of its own."""
+def dot_dump(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Run the command in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> Done:
-        status = run_command(["dot-dump", *(str(argument) for argument in arguments)])
-        captured = capsys.readouterr()
-        return Done(status, captured.out, captured.err)
-
-    return command
+    return CommandLine(capsys, "dot-dump")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 from dumptruth.emu.images.kernel.build import FOLDER as IMAGES
 from dumptruth.emu.snapshot import store
 from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
-from dumptruth.fixtures.cli import run_command
 
 TYPES = {
     "portable": {"small": 4, "default": 6, "full": 1, "active": 6},
@@ -33,27 +32,6 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path) {
     return STATUS_SUCCESS;
 }
 """
-
-
-class Done:
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def dumptruth(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command line in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: object) -> Done:
-        status = run_command([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Done(status, captured.out, captured.err)
-
-    return command
 
 
 @pytest.fixture(scope="module")

@@ -13,23 +13,14 @@ from xml.etree import ElementTree
 import pytest
 from dumptruth.fixtures.cli import run_command
 
-
-class Done:
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
+from .command_line import CommandLine
 
 
 @pytest.fixture
-def dumptruth(capsys: pytest.CaptureFixture[str], dumps: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def dumptruth(capsys: pytest.CaptureFixture[str], dumps: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """Run a command line in the folder of the dumps."""
     monkeypatch.chdir(dumps)
-
-    def command(*arguments: object) -> Done:
-        status = run_command([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Done(status, captured.out, captured.err)
-
-    return command
+    return CommandLine(capsys)
 
 
 @pytest.fixture(scope="module")

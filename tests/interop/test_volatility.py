@@ -93,7 +93,19 @@ def _dumped(folder: Path, scenario: str, profile: KernelProfile) -> Dumped:
     return Dumped(snapshot, folder / f"{scenario}.dmp")
 
 
-@pytest.fixture(params=TARGETS, ids=lambda target: f"{target[0]}-{target[1]}")
+def _targets(*always: int) -> pytest.MarkDecorator:
+    """The targets as dumps; those that are not among the indexes are behind ``slow``."""
+    return pytest.mark.parametrize(
+        "dumped",
+        [
+            pytest.param(target, id="-".join(target), marks=() if index in always else pytest.mark.slow)
+            for index, target in enumerate(TARGETS)
+        ],
+        indirect=True,
+    )
+
+
+@pytest.fixture
 def dumped(folder: Path, request: pytest.FixtureRequest) -> Dumped:
     return _dumped(folder, *request.param)
 
@@ -115,6 +127,7 @@ def _second(time: int) -> str:
     return (EPOCH + timedelta(seconds=time // 10_000_000)).isoformat()
 
 
+@_targets(0, 1)
 def test_pslist_lists_the_processes_in_order_with_their_threads_counted(folder: Path, dumped: Dumped) -> None:
     found = [
         (row["Offset(V)"], row["PID"], row["ImageFileName"], row["Threads"])
@@ -126,6 +139,7 @@ def test_pslist_lists_the_processes_in_order_with_their_threads_counted(folder: 
     ]
 
 
+@_targets(1)
 def test_modules_lists_the_kernel_hal_and_drivers_in_load_order(folder: Path, dumped: Dumped) -> None:
     found = [
         (row["Offset"], row["Base"], row["Size"], row["Name"], row["Path"])
@@ -137,6 +151,7 @@ def test_modules_lists_the_kernel_hal_and_drivers_in_load_order(folder: Path, du
     ]
 
 
+@_targets(0)
 def test_unloadedmodules_lists_the_drivers_that_are_gone(folder: Path, dumped: Dumped) -> None:
     found = [
         (row["Name"], row["StartAddress"], row["EndAddress"])
@@ -149,6 +164,7 @@ def test_unloadedmodules_lists_the_drivers_that_are_gone(folder: Path, dumped: D
     assert found
 
 
+@_targets(0, 1)
 def test_crashinfo_shows_the_header_as_the_target_was(folder: Path, dumped: Dumped) -> None:
     (row,) = _rows(folder, dumped, "crashinfo.Crashinfo")
     truth = dumped.snapshot
@@ -176,6 +192,7 @@ def test_crashinfo_shows_the_header_as_the_target_was(folder: Path, dumped: Dump
         assert row["BitmapPages"] == pages
 
 
+@_targets(1)
 def test_info_reads_kernel_base_root_and_version_from_memory(folder: Path, dumped: Dumped) -> None:
     said = {row["Variable"]: row["Value"] for row in _rows(folder, dumped, "info.Info")}
     truth = dumped.snapshot

@@ -128,7 +128,7 @@ def agree_on(drawn: tuple[str, Request]) -> None:
     agree(target(drawn[0]), drawn[1])
 
 
-@settings(max_examples=150, derandomize=True, database=None)
+@settings(max_examples=80, derandomize=True, database=None)
 @given(COMBINATIONS)
 def test_flags_drawn_at_random(drawn: tuple[str, Request]) -> None:
     agree_on(drawn)

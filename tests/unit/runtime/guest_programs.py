@@ -15,6 +15,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 HEAD = """
+#define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 #include <winternl.h>
 #include <string.h>

@@ -1,0 +1,60 @@
+"""What records of several kinds of dump have in common: modules, and memory that is found by its address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import ClassVar
+
+from ..decode import Record
+from ..source import ByteSource
+from .lookup import Extent, Lookup
+
+
+class RecordedModule:
+    """A module of the target, where its record says it is."""
+
+    __slots__ = ()
+    BASE: ClassVar[str] = "BaseOfImage"
+    """The field of the record that has the base."""
+    record: Record
+
+    @property
+    def base(self) -> int:
+        return self.record[self.BASE]
+
+    @property
+    def size(self) -> int:
+        return self.record["SizeOfImage"]
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+
+class CapturedMemory:
+    """Of a dump that holds memory by virtual address: the bytes at an address."""
+
+    source: ByteSource
+    memory: Sequence[Extent]
+
+    @cached_property
+    def _ranges(self) -> Lookup:
+        """Of ``memory`` as it is at the first question: ask when all of it was read."""
+        return Lookup(self.memory)
+
+    def read_memory(self, address: int, size: int) -> bytes | None:
+        """Bytes of the target as captured; None unless the dump holds all of them."""
+        return self._ranges.read(self.source, address, size)
+
+    def covered(self, start: int, end: int) -> bool:
+        """Whether the dump holds every byte of ``[start, end)`` of the target."""
+        return self._ranges.covered(start, end)
+
+    def captured(self) -> list[tuple[int, int]]:
+        """The union of the captured ranges: sorted ``[start, end)`` pairs that neither overlap nor touch."""
+        return self._ranges.union
+
+    def pieces(self) -> list[tuple[int, int, int]]:
+        """The captured memory as sorted, disjoint ``(start, end, file offset)``."""
+        return self._ranges.pieces
