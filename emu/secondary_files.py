@@ -105,6 +105,18 @@ def secondary_files(
     return list(found.members.values()), found.warnings()
 
 
+def image_files(snapshot: ProcessSnapshot | SystemSnapshot, files: ImageFiles) -> list[int]:
+    """Bases of the images whose files are there, and of the right build; of those with one name the first."""
+    found = _Collector(files)
+    bases = []
+    for image in _images(snapshot):
+        known = len(found.members)
+        found.take(image.name, _is_image(image.time_date_stamp, image.size))
+        if len(found.members) > known:
+            bases.append(image.start)
+    return bases
+
+
 def _images(snapshot: ProcessSnapshot | SystemSnapshot) -> list[_Image]:
     if isinstance(snapshot, SystemSnapshot):
         return [

@@ -32,7 +32,7 @@ from .truth_model import (
     ThreadTruth,
     UnloadedModuleTruth,
 )
-from .truth_objects import check_function_tables, check_tokens
+from .truth_objects import check_function_tables, check_image_files, check_tokens
 
 __all__ = [
     "ContextTruth",
@@ -235,7 +235,9 @@ def _check_lists(truth: ProcessTruth) -> None:
     check_function_tables(truth.function_tables or (), system.architecture, f"{TRUTH}.function_tables")
     check_tokens(truth.tokens or (), f"{TRUTH}.tokens")
     _check_unique([thread.thread_id for thread in truth.threads], "threads", "thread_id")
-    _check_unique([module.base for module in truth.modules], "modules", "base")
+    bases = [module.base for module in truth.modules]
+    _check_unique(bases, "modules", "base")
+    check_image_files(truth.image_files, bases, "module", f"{TRUTH}.image_files")
     for index, thread in enumerate(truth.threads):
         if thread.stack_limit > thread.stack_base:
             fail(f"{TRUTH}.threads[{index}].stack_limit", "at most stack_base", f"{thread.stack_limit:#x}")

@@ -9,6 +9,7 @@ from .members import build, exact_members, fail
 from .source import ByteSource
 from .truth_kernel_model import KernelTruth, PageRunTruth, TouchedRunTruth
 from .truth_model import PAGE, REGISTERS
+from .truth_objects import check_image_files
 
 _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
@@ -75,5 +76,7 @@ def _check_lists(truth: KernelTruth, name: str) -> None:
     for member, root in roots.items():
         if root % PAGE or root // PAGE not in truth.ram:
             fail(f"{name}.{member}", "the address of a page of RAM", f"{root:#x}")
+    bases = [driver.base for driver in truth.drivers]
+    check_image_files(truth.image_files, bases, "driver", f"{name}.image_files")
     if not truth.drivers:
         fail(f"{name}.drivers", "the kernel at least", "none")

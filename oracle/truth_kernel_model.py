@@ -174,6 +174,8 @@ class KernelTruth:
     added_pages: tuple[PageRunTruth, ...]
     triage_data: tuple[ExtentTruth, ...]
     blobs: tuple[BlobTruth, ...]
+    image_files: tuple[Wide, ...] | None = None
+    """Bases of the drivers whose image files are at hand, for a cabinet. None: not known."""
     contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
     known: dict[str, object] = field(init=False, repr=False, compare=False, default_factory=dict)

@@ -255,6 +255,8 @@ class ProcessTruth:
     """Oldest first. None or empty: handle tracing is off."""
     tokens: tuple[TokenTruth, ...] | None = None
     """None or empty: the writer was told of none."""
+    image_files: tuple[Wide, ...] | None = None
+    """Bases of the modules whose image files are at hand, for a cabinet. None: not known."""
     contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
 

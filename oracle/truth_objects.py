@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
@@ -93,6 +94,15 @@ def check_function_tables(tables: tuple[FunctionTableTruth, ...], architecture: 
     for index, (before, table) in enumerate(pairwise(tables), 1):
         if len(table.native) != len(before.native):
             fail(f"{where}[{index}].native", f"{len(before.native)} bytes, as in all tables", str(len(table.native)))
+
+
+def check_image_files(bases: Sequence[int] | None, known: Collection[int], of: str, where: str) -> None:
+    """Raises TruthError unless each is the base of a module, or driver, and stands there once."""
+    for index, base in enumerate(bases or ()):
+        if base not in known:
+            fail(f"{where}[{index}]", f"the base of a {of}", f"{base:#x}")
+        if base in (bases or ())[:index]:
+            fail(f"{where}[{index}]", "each base once", f"{base:#x} again")
 
 
 def check_tokens(tokens: tuple[TokenTruth, ...], where: str) -> None:

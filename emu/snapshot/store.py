@@ -14,6 +14,7 @@ from .sparse_file import read_dense, read_run, write_run
 from .system import PhysicalRun, SystemSnapshot
 from .truth_members import (
     BYTES,
+    HEX,
     NOTHING,
     NUMBER,
     TEXT,
@@ -42,22 +43,34 @@ _Data = TypeVar("_Data")
 TRUTH_FILE = "truth.json"
 MEMORY_FILE = "memory.bin"
 REQUEST_FILE = "request.json"
+IMAGE_FILES = "image_files"
+"""Member of truth.json that is no part of a snapshot: where the host has files, and so which, may change."""
 
 _HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
 _KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
+_BASES = list_of(HEX)
 _USER_STREAMS = list_of(object_of(UserStream, {"type": NUMBER, "data": BYTES}))
 
 
 def save(
-    snapshot: Snapshot, directory: Path, *, source: str = "", request: Request | None = None, file: str = ""
+    snapshot: Snapshot,
+    directory: Path,
+    *,
+    source: str = "",
+    request: Request | None = None,
+    file: str = "",
+    image_files: Sequence[int] | None = None,
 ) -> None:
     """Write ``truth.json`` and ``memory.bin`` into ``directory``, which is made when it is not there.
 
     ``source`` is the scenario or program, for people. With ``request`` also ``request.json``; ``file`` is the base name
-    of the dump, for people. All or nothing: the files are written beside the directory and moved in when they are
-    complete. Raises TruthError when the directory cannot be written.
+    of the dump, for people. ``image_files``: bases of the images whose files a writer can have, for a cabinet; None:
+    not known. All or nothing: the files are written beside the directory and moved in when they are complete. Raises
+    TruthError when the directory cannot be written.
     """
     members = truth_document(snapshot, source)
+    if image_files is not None:
+        members[IMAGE_FILES] = _BASES.write(image_files)
     directory = directory.absolute()
     staging = directory.parent / f".{directory.name}.saving"
     try:
@@ -142,7 +155,8 @@ def _load(
 ) -> tuple[dict[str, Any], Where]:
     path = directory / TRUTH_FILE
     where = Where(path, "")
-    document = members_of(_read_json(path), where, [*head, "source", *members], later)
+    document = members_of(_read_json(path), where, [*head, "source", *members], {*later, IMAGE_FILES})
+    optional(_BASES).read(document.get(IMAGE_FILES), where / IMAGE_FILES)
     for name, value in head.items():
         if document[name] != value:
             raise (where / name).error(f"expected {json.dumps(value)}, found {json.dumps(document[name])[:40]}")

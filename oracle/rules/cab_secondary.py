@@ -54,16 +54,15 @@ def _guid(module: ModuleTruth) -> bytes | None:
 
 
 def _used(case: CabinetCase) -> list[_Image]:
-    """The images that the session needed: the program's, and the one in which the exception happened.
-
-    Of a machine nothing is known: all.
-    """
+    """The images that the session needed: the program's or the kernel's, and the one in which the event happened."""
     images, truth = _images(case), case.truth
-    if truth is None or isinstance(truth, KernelTruth):
-        return images
-    event = truth.exception
-    places = () if event is None else (event.context.ip, event.address)
-    return [image for index, image in enumerate(images) if index == 0 or any(map(image.holds, places))]
+    places: tuple[int, ...] = tuple(image.base for image in images[:1])
+    if isinstance(truth, KernelTruth):
+        event = truth.exception
+        places = (truth.symbols.kernel_base, truth.crashed.context.ip, *(() if event is None else (event.address,)))
+    elif truth is not None and truth.exception is not None:
+        places = (*places, truth.exception.context.ip, truth.exception.address)
+    return [image for image in images if image.base in places or any(map(image.holds, places))]
 
 
 def _others(case: CabinetCase) -> Iterator[tuple[Member, ImageIdentity | bytes | None]]:
@@ -83,6 +82,12 @@ def _asks(case: CabinetCase) -> bool:
 
 def _asks_for_secondary(case: CabinetCase) -> bool:
     return _asks(case) and case.request is not None and bool(case.request.format_flags_value & _SECONDARY)
+
+
+def _files(case: CabinetCase) -> frozenset[int] | None:
+    """Bases of the images whose files the writer can have; None where the truth does not tell."""
+    known = None if case.truth is None else case.truth.image_files
+    return None if known is None else frozenset(known)
 
 
 def _asks_for_used(case: CabinetCase) -> bool:
@@ -156,7 +161,9 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
 )  # fmt: skip
 def used(case: CabinetCase) -> Checks:
     """The program's image, that of the module in which the exception happened, and their program databases."""
-    yield from _among(case, _used(case), "a file of the program, or of the module of the exception")
+    # Which files a session with a machine used nobody knows: any of them.
+    images = _images(case) if isinstance(case.truth, KernelTruth) else _used(case)
+    yield from _among(case, images, "a file of the program, or of the module of the exception")
 
 
 @cab_rule(
@@ -165,14 +172,39 @@ def used(case: CabinetCase) -> Checks:
     Level.SHOULD,
     _FORMAT_FLAGS,
     needs=("members", "data"),
-    applies=_asks_for_secondary,
+    applies=lambda case: _asks_for_secondary(case) and _files(case) is None,
 )
 def images_present(case: CabinetCase) -> Checks:
     """With CAB_SECONDARY_ALL_IMAGES those of all modules, else those that the session used. A writer may lack the file
-    of a module, and then says so; the truth does not tell, so this is no more than advice.
+    of a module, and then says so; where the truth does not tell which it has, this is no more than advice.
     """
+    yield from _present(case, _asked_for(case))
+
+
+@cab_rule(
+    "CAB-SECONDARY-005",
+    "Every image that the request asks for and whose file there is, is there",
+    Level.MUST,
+    _FORMAT_FLAGS,
+    needs=("members", "data"),
+    applies=lambda case: _asks_for_secondary(case) and _files(case) is not None,
+)
+def images_at_hand(case: CabinetCase) -> Checks:
+    """The same where the truth tells which image files the writer can have: who has the file and leaves it out sends a
+    dump that nobody can read without looking for the right build.
+    """
+    files = _files(case) or frozenset()
+    yield from _present(case, [image for image in _asked_for(case) if image.base in files])
+
+
+def _asked_for(case: CabinetCase) -> list[_Image]:
+    return _used(case) if _asks_for_used(case) else _images(case)
+
+
+def _present(case: CabinetCase, images: list[_Image]) -> Checks:
+    """Each of ``images`` is a member."""
     found = {identity for _, identity in _others(case)}
-    for image in _used(case) if _asks_for_used(case) else _images(case):
+    for image in images:
         if image.identity in found:
             yield ok(image.name)
         else:

@@ -140,6 +140,34 @@ def test_a_request_may_be_given_apart_from_the_truth(dumptruth: Any) -> None:
     assert dumptruth("check", "a.dmp", "--truth", "t", "--request", asked).status == 0
 
 
+@pytest.mark.parametrize("every", [(), ("-f", "cab-secondary-all-images")])
+def test_the_cabinet_of_a_machine_holds_the_images_whose_files_are_at_hand(dumptruth: Any, every: Any) -> None:
+    cab = ("-f", "write-cab", "-f", "cab-secondary-files", *every)
+    dumptruth("dump", "bugcheck-d1", "--ram", "4M", "-q", "small", *cab, "-o", "a.cab", "--truth", "t")
+    document = json.loads(Path("t/truth.json").read_text(encoding="utf-8"))
+    assert document["symbols"]["kernel_base"] in document["image_files"]
+    done = dumptruth("check", "a.cab", "--truth", "t", "--json", "-")
+    rules = {item["rule"]: item["verdict"] for item in json.loads(done.out)["rules"]}
+    assert (done.status, rules["CAB-SECONDARY-005"]) == (0, "PASS"), rules
+
+
+def test_a_cabinet_must_hold_the_images_whose_files_were_at_hand(dumptruth: Any) -> None:
+    cab = ("-f", "write-cab", "-f", "cab-secondary-files")
+    assert dumptruth("dump", "null-read", *cab, "-o", "used.cab", "--truth", "t").status == 0
+    document = json.loads(Path("t/truth.json").read_text(encoding="utf-8"))
+    assert document["image_files"] == [module["base"] for module in document["modules"]]
+    assert dumptruth("check", "used.cab", "--truth", "t").status == 0
+    every = (*cab, "-f", "cab-secondary-all-images")
+    done = dumptruth("check", "used.cab", "--truth", "t", "-q", "small", *every)
+    assert (done.status, "CAB-SECONDARY-005" in done.out) == (1, True)
+    # Where nobody says which files there were, it is advice.
+    del document["image_files"]
+    Path("t/truth.json").write_text(json.dumps(document), encoding="utf-8")
+    assert dumptruth("check", "used.cab", "--truth", "t", "-q", "small", *every).status == 0
+    done = dumptruth("check", "used.cab", "--truth", "t", "-q", "small", *every, "--strict")
+    assert (done.status, "CAB-SECONDARY-004" in done.out) == (1, True)
+
+
 @pytest.mark.parametrize("spelling", ["default", "DEFAULT", "DEBUG_DUMP_DEFAULT", "debug_user_windows_dump", "0x401"])
 def test_a_qualifier_may_be_spelt_in_several_ways(dumptruth: Any, held: Path, spelling: str) -> None:
     assert dumptruth("dump", held, "-q", spelling, "-o", "a.dmp", "--json").json()["qualifier"] == "DEBUG_DUMP_DEFAULT"

@@ -24,7 +24,7 @@ from dumptruth.emu.constants import (
     Hresult,
 )
 from dumptruth.emu.images.services import FOLDER
-from dumptruth.emu.secondary_files import ImageFiles
+from dumptruth.emu.secondary_files import ImageFiles, image_files
 from dumptruth.emu.snapshot.model import CodeView, ProcessSnapshot
 from dumptruth.emu.snapshot.synthetic import synthetic_process
 from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
@@ -136,6 +136,18 @@ def test_a_handle_gets_the_cabinet_and_a_name_beside_it_names_the_member(tmp_pat
     assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL, CAB) == 0
     assert list(members(file.getvalue())) == ["dump.dmp"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_image_files_at_hand_are_those_of_the_right_build_and_of_a_name_the_first() -> None:
+    bases = [module.base for module in SNAPSHOT.modules]
+    files = {module.name: image(index) for index, module in enumerate(SNAPSHOT.modules)}
+    assert image_files(SNAPSHOT, files) == bases
+    assert image_files(SNAPSHOT, {}) == []
+    assert image_files(SNAPSHOT, {**files, "C:\\w\\guilty.dll": image(2)}) == [bases[0], bases[2]]
+    modules = list(SNAPSHOT.modules)
+    modules[2] = replace(modules[2], name="D:\\GUILTY.DLL")
+    twins = replace(SNAPSHOT, modules=tuple(modules))
+    assert image_files(twins, {**files, "D:\\GUILTY.DLL": image(2)}) == bases[:2]
 
 
 def test_no_overwrite_is_about_the_cabinet(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_truth_is_loaded_by_its_mode(tmp_path: Path) -> None:
         (("bug_check", "parameters"), ["0x0"], "4 to 4"),
         (("system", "architecture"), "arm64", "amd64"),
         (("surplus",), 1, "no such member"),
+        (("image_files",), ["0x1"], "the base of a driver"),
         (("processors", 0, "context", "registers", "Rax"), None, "Rax"),
     ],
 )

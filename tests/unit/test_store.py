@@ -24,6 +24,7 @@ from dumptruth.emu.snapshot.model import (
 )
 from dumptruth.emu.snapshot.store import TruthError, load, load_request, save, save_request, source_of
 from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process, synthetic_system
+from dumptruth.oracle import load_truth
 
 CRASHED = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
 SID = bytes.fromhex("010100000000000512000000")
@@ -96,6 +97,24 @@ def test_saving_over_an_old_truth_leaves_nothing_of_it(tmp_path: Path) -> None:
     assert load_request(tmp_path / "t") is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t"]
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["memory.bin", "truth.json"]
+
+
+@pytest.mark.parametrize("bases", [[], [CRASHED.modules[0].base]])
+def test_which_image_files_there_are_is_told_beside_the_snapshot(tmp_path: Path, bases: list[int]) -> None:
+    save(CRASHED, tmp_path / "t", image_files=bases)
+    assert load(tmp_path / "t") == CRASHED
+    assert load_truth(tmp_path / "t").image_files == tuple(bases)
+    save(CRASHED, tmp_path / "t")
+    assert load_truth(tmp_path / "t").image_files is None
+
+
+def test_image_files_that_are_no_addresses_are_refused(tmp_path: Path) -> None:
+    save(CRASHED, tmp_path / "t", image_files=[])
+    file = tmp_path / "t" / "truth.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(document | {"image_files": [4096]}), encoding="utf-8")
+    with pytest.raises(TruthError, match=r"image_files\[0\]|image_files.0"):
+        load(tmp_path / "t")
 
 
 def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

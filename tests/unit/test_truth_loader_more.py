@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, truth_document
 from dumptruth.oracle.truth import TruthError, parse_request, parse_truth
 from dumptruth.oracle.truth_context import CONTEXT_REGISTERS
 
@@ -122,11 +123,29 @@ def truth(architecture: str = "amd64", **more: Any) -> dict[str, Any]:
 
 
 def test_absent_and_null_mean_that_nobody_knows() -> None:
-    for document in (truth(), truth(**dict.fromkeys(OPTIONAL))):
+    for document in (truth(), truth(**dict.fromkeys((*OPTIONAL, "image_files")))):
         told = parse_truth(document, b"")
         assert told.function_tables is told.handle_operations is told.tokens is None
+        assert told.image_files is None
         assert told.system.xstate is told.threads[0].context.xstate is None
         validator("truth-1.json").validate(document)
+
+
+@pytest.mark.parametrize(
+    ("bases", "line"),
+    [
+        (["0x1000"], "truth.json.image_files[0]: expected the base of a module, found 0x1000"),
+        (["0x400000", "0x400000"], "truth.json.image_files[1]: expected each base once, found 0x400000 again"),
+        ([4194304], "truth.json.image_files[0]: expected at most 64 bits as lower-case hexadecimal"),
+    ],
+)
+def test_image_files_are_those_of_modules(bases: list[Any], line: str) -> None:
+    document = truth_document("amd64")
+    with pytest.raises(TruthError) as caught:
+        parse_truth(document | {"image_files": bases}, MEMORY)
+    assert line in str(caught.value)
+    assert parse_truth(document | {"image_files": ["0x400000"]}, MEMORY).image_files == (0x400000,)
+    assert parse_truth(document | {"image_files": []}, MEMORY).image_files == ()
 
 
 def test_optional_members_are_read_member_for_member() -> None:
