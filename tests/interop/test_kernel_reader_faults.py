@@ -239,7 +239,9 @@ def test_volatility3_reads_the_number_of_pages_from_padding(ask: Ask, tmp_path: 
 # --- LeechCore --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dump_type", [2, 7, 8, 9, 10, 0x45474150])
+@pytest.mark.parametrize(
+    "dump_type", [2, 0x45474150, *(pytest.param(number, marks=pytest.mark.slow) for number in (7, 8, 9, 10))]
+)
 @pins("leechcore-unknown-type-raw")
 def test_leechcore_takes_a_dump_of_a_type_it_does_not_know_for_raw_memory(
     ask: Ask, tmp_path: Path, dump_type: int
