@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine
 from dumptruth.oracle import ByteSource, KernelTruth, Outcome, ProcessTruth, Report, RequestTruth, Verdict, check
+from dumptruth.oracle.decode import structure
 from dumptruth.oracle.report.text import render
 
 EXTREMES = (
@@ -25,6 +26,15 @@ def extremes(width: int, number: int, step: int) -> tuple[int, ...]:
     """Extreme values that fit into ``width`` bytes: one in ``step``, another one for another ``number`` of a field."""
     fitting = [value for value in EXTREMES if value < 1 << 8 * width]
     return tuple(fitting[number % min(step, len(fitting)) :: step])
+
+
+def extreme_patches(records: Mapping[str, str], step: int) -> Iterator[tuple[str, int, bytes]]:
+    """(piece, offset in it, new bytes) for every integer of ``records``, which are pieces and their structures."""
+    fields = [(piece, field) for piece, name in records.items() for field in structure(name).fields.values()]
+    for number, (piece, field) in enumerate(fields):
+        if field.kind != "bytes" and field.count == 1:
+            for value in extremes(field.width, number, step):
+                yield piece, field.offset, value.to_bytes(field.width, "little")
 
 
 def judged(

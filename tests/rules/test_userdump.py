@@ -12,14 +12,13 @@ from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
 from dumptruth.fixtures.mutants.registry import Vector
 from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, RUNS, memory, truth_document
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_userdump
-from dumptruth.oracle.decode import structure
 from dumptruth.oracle.rules.truth_userdump import ansi
 from dumptruth.oracle.truth import parse_truth
 from hypothesis import given
 from hypothesis import strategies as st
 
 from . import hostile
-from .hostile import EVERY, extremes, failing, peak, unnoticed
+from .hostile import EVERY, extreme_patches, failing, peak, unnoticed
 
 VECTORS = (Vector.USERDUMP, Vector.USERDUMP_X86, Vector.USERDUMP_ARM64)
 
@@ -66,29 +65,22 @@ def test_every_byte_turned_over_is_noticed_or_declared(vector: Vector, step: int
     assert unnoticed(made, offsets) == free & set(offsets)
 
 
-def extreme_fields(vector: Vector) -> list[tuple[str, int, int]]:
-    """(piece, offset in it, width) of every integer of every kind of record."""
+def records_of(vector: Vector) -> dict[str, str]:
+    """A piece of every kind of record, and the structure that it has."""
     bits = 32 if vector is Vector.USERDUMP_X86 else 64
-    records = {
+    return {
         "header": f"USERMODE_CRASHDUMP_HEADER{bits}", "version": "CRASHDUMP_VERSION_INFO",
         "thread 0": f"CRASH_THREAD{bits}", "module 0": f"CRASH_MODULE{bits}",
         "region 1": f"MEMORY_BASIC_INFORMATION{bits}", "event": f"DEBUG_EVENT{bits}",
     }  # fmt: skip
-    return [
-        (piece, field.offset, field.width)
-        for piece, name in records.items()
-        for field in structure(name).fields.values()
-        if field.kind != "bytes" and field.count == 1
-    ]
 
 
 @pytest.mark.parametrize("step", [5, EVERY])
 @pytest.mark.parametrize("vector", VECTORS)
 def test_every_extreme_value_of_every_field_is_survived(vector: Vector, step: int) -> None:
     made = pristine(vector)
-    for number, (piece, offset, width) in enumerate(extreme_fields(vector)):
-        for value in extremes(width, number, step):
-            judged(made.patched((piece, offset, value.to_bytes(width, "little"))), made)
+    for patch in extreme_patches(records_of(vector), step):
+        judged(made.patched(patch), made)
 
 
 @SOME_OR_ALL
