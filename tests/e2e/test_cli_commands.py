@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.images.services import FOLDER as IMAGES
+from dumptruth.fixtures import demonstration
 from dumptruth.fixtures.cli import run_command
 from dumptruth.fixtures.commands import failure
 
@@ -303,13 +304,24 @@ def test_a_program_gets_its_arguments_and_the_dlls_beside_it(dumptruth: Any) -> 
     assert event["address"] == "0xbad00000ba0"
 
 
+@pytest.mark.slow
 def test_demo_runs_every_program_under_both_qualifiers_and_a_sample_of_machines_under_four(dumptruth: Any) -> None:
+    demonstrated(dumptruth, programs=18, machines=3)
+
+
+def test_demo_of_a_program_and_a_machine(dumptruth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # no other processes, which would not know of the next line
+    monkeypatch.setattr(demonstration, "scenario_names", lambda **_: ["guard-page", "deadlock", "bugcheck-d1"])
+    demonstrated(dumptruth, programs=2, machines=1)
+
+
+def demonstrated(dumptruth: Any, *, programs: int, machines: int) -> None:
     done = dumptruth("demo", "--out", "kept", "--json")
     document = done.json()
     assert done.status == 0
     assert document["passed"]
     modes = [row["mode"] for row in document["rows"]]
-    assert modes == ["user"] * 36 + ["kernel"] * 12
+    assert modes == ["user"] * 2 * programs + ["kernel"] * 4 * machines
     for row in document["rows"]:
         assert row["outcome"] == "CONFORMANT", row
         assert row["unclaimed"] == 0

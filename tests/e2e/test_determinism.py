@@ -34,7 +34,7 @@ def _dump(folder: Path, scenario: str, skew_days: int, seed: str, zone: str) -> 
     return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("a.dmp", "b.dmp")]
 
 
-@pytest.mark.parametrize("scenario", ["secondary-thread", "deadlock"])
+@pytest.mark.parametrize("scenario", ["secondary-thread", pytest.param("deadlock", marks=pytest.mark.slow)])
 def test_two_runs_on_different_days_in_different_folders_give_the_same_bytes(tmp_path: Path, scenario: str) -> None:
     today = _dump(tmp_path / "here", scenario, 0, "0", "UTC")
     later = _dump(tmp_path / "some" / "other place", scenario, 400, "12345", "America/Los_Angeles")

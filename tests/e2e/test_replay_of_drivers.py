@@ -32,8 +32,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
     ("code", "body"),
     [
         (0x139, "__fastfail(7);"),
-        (0xBE, "*(volatile char *)(ULONG_PTR)DriverEntry = 1;"),
-        (0x7E, "*(volatile char *)0x8000000000000000ull = 1;"),
+        pytest.param(0xBE, "*(volatile char *)(ULONG_PTR)DriverEntry = 1;", marks=pytest.mark.slow),
+        pytest.param(0x7E, "*(volatile char *)0x8000000000000000ull = 1;", marks=pytest.mark.slow),
         (0xD1, "KIRQL i; KeRaiseIrql(DISPATCH_LEVEL, &i); ((void (*)(void))0x10)();"),
     ],
 )
