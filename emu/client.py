@@ -81,9 +81,14 @@ class DumpResult:
         return self.planned
 
     @property
+    def written(self) -> LayoutMap:
+        """Of the file that was written, be it the dump or a cabinet."""
+        return self.cabinet or self.layout
+
+    @property
     def size(self) -> int:
         """Bytes of the file that was written."""
-        return (self.cabinet or self.layout).size
+        return self.written.size
 
 
 class DebugClient:

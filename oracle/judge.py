@@ -80,7 +80,6 @@ def check(
         claimed=0,
         unclaimed=0,
         pages=0,
-        dont_care=0,
         reason=identity.description,
     )
     judged = _Judged(truth, request, replay, profile)
@@ -182,7 +181,7 @@ def _concluded(
         claimed=reading.accounting.claimed,
         unclaimed=reading.accounting.unclaimed,
         pages=_pages(pages),
-        dont_care=sum(len(item.span) for item in reading.dont_cares),
+        dont_cares=tuple(reading.dont_cares),
         reason=reason,
     )
 
@@ -199,15 +198,20 @@ def _pages(case: AnyCase) -> int:
 
 def _selected(select: Collection[str], skip: Collection[str]) -> list[Rule]:
     rules = all_rules()
-    for pattern in (*select, *skip):
-        if not any(fnmatchcase(id_, pattern) for id_ in rules):
+    chosen = _matching(rules, select) if select else set(rules)
+    left = _matching(rules, skip)
+    return [rule for id_, rule in rules.items() if id_ in chosen and id_ not in left]
+
+
+def _matching(rules: Mapping[str, Rule], patterns: Collection[str]) -> set[str]:
+    """The ids that any of the patterns means. Raises SelectionError for one that means none."""
+    found: set[str] = set()
+    for pattern in patterns:
+        here = {pattern} if pattern in rules else {id_ for id_ in rules if fnmatchcase(id_, pattern)}
+        if not here:
             raise SelectionError(f"no rule matches {pattern!r}")
-    return [
-        rule
-        for id_, rule in rules.items()
-        if (not select or any(fnmatchcase(id_, pattern) for pattern in select))
-        and not any(fnmatchcase(id_, pattern) for pattern in skip)
-    ]
+        found |= here
+    return found
 
 
 def _counts(rule: Rule, level: Level, own: bool, strict: bool) -> bool:

@@ -88,6 +88,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class DontCare:
+    """Bytes that no rule can judge, by declaration."""
+
+    span: Span
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     rule: str
     subject: str
@@ -154,8 +162,7 @@ class Report:
     unclaimed: int
     pages: int
     """Pages of the target of which the dump holds bytes."""
-    dont_care: int
-    """Bytes that no rule can judge, by declaration."""
+    dont_cares: tuple[DontCare, ...] = ()
     reason: str | None = None
     """Why the file is no dump, or what went wrong inside the judge."""
     member: MemberReport | None = None
@@ -165,6 +172,11 @@ class Report:
 
     def failing(self) -> Iterable[RuleResult]:
         return (result for result in self.results if result.verdict is Verdict.FAIL and result.counts)
+
+    @property
+    def dont_care(self) -> int:
+        """Bytes that no rule can judge, by declaration."""
+        return sum(len(item.span) for item in self.dont_cares)
 
     @property
     def checks(self) -> int:

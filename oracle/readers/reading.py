@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from ..model import Fault, Span
+from ..model import DontCare, Fault, Span
 from ..source import ByteSource
 
 
@@ -40,14 +40,6 @@ class Claim:
     owner: Owner = Owner.FACT
     shared: bool = False
     """An identical claim (same bytes, same kind of thing) is legal: equal strings, a context cited twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class DontCare:
-    """Bytes that no rule can judge, by declaration."""
-
-    span: Span
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ class _Image:
     time_date_stamp: int
     guid: bytes | None
     """Of its program database; None where it has none, or the truth does not tell."""
+    symbols: str = ""
+    """The program database's path, where there is a GUID."""
 
     @property
     def identity(self) -> ImageIdentity:
@@ -44,13 +47,21 @@ def _images(case: CabinetCase) -> list[_Image]:
     assert truth is not None
     if isinstance(truth, KernelTruth):
         return [_Image(item.full_name, item.base, item.size, item.time_date_stamp, None) for item in truth.drivers]
-    return [_Image(item.name, item.base, item.size, item.time_date_stamp, _guid(item)) for item in truth.modules]
+    return [
+        _Image(item.name, item.base, item.size, item.time_date_stamp, _guid(item), _symbols(item))
+        for item in truth.modules
+    ]
 
 
 def _guid(module: ModuleTruth) -> bytes | None:
     """Of an RSDS record: signature, GUID, age, path (spec user-mode 3.6)."""
     view = module.code_view
     return view[4:20] if view is not None and view.startswith(_RSDS) and len(view) >= 24 else None
+
+
+def _symbols(module: ModuleTruth) -> str:
+    view = module.code_view
+    return "" if view is None or _guid(module) is None else view[24:].split(b"\0")[0].decode("utf-8", "replace")
 
 
 def _used(case: CabinetCase) -> list[_Image]:
@@ -209,3 +220,35 @@ def _present(case: CabinetCase, images: list[_Image]) -> Checks:
             yield ok(image.name)
         else:
             yield bad(f"image of {image.name}", "a member", "none", fault=Fault.MISSING)
+
+
+@cab_rule(
+    "CAB-SECONDARY-005",
+    "A file of the target has the name that the target knows it by",
+    Level.SHOULD,
+    Source("debuggers look for a module's files by their base names, as for the dump (spec user-mode 1.8)",
+           Grade.INFERRED),
+    needs=("members", "data"),
+    applies=_asks_for_secondary,
+)  # fmt: skip
+def named_as_in_the_target(case: CabinetCase) -> Checks:
+    """The last part of the module's path, or of the path in its CodeView record. Of what belongs to no module, and of
+    a program database where the truth does not tell whose it is, nothing is asked.
+    """
+    images = _images(case)
+    for member, found in _others(case):
+        named = {
+            _base_name(image.name if found == image.identity else image.symbols)
+            for image in images
+            if found is not None and found in (image.identity, image.guid)
+        }
+        if not named:
+            continue
+        if member.name.casefold() in {name.casefold() for name in named}:
+            yield ok(member.name)
+        else:
+            yield bad(f"name of {' or '.join(sorted(named))}", tuple(sorted(named)), member.name, member.name_span)
+
+
+def _base_name(path: str) -> str:
+    return re.split(r"[\\/]", path)[-1]

@@ -38,7 +38,8 @@ def function_tables(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def aligned_tables(case: Case) -> Checks:
-    """A debugger that maps the file uses the entries where they lie. Pads follow the header and odd numbers of entries.
+    """A debugger that maps the file uses the entries where they lie. Pads follow the header and odd numbers of
+    entries, behind the last table, too.
     """
     dump, head = case.dump, case.dump.headers[13]
     pads = [("header", Span(head.span.end, head.span.end + head["SizeOfAlignPad"]))]
@@ -54,6 +55,9 @@ def aligned_tables(case: Case) -> Checks:
         if any(dump.source.view(pad.start, len(pad))) or len(pad) >= _ALIGNMENT:
             actual = dump.source.read(pad.start, min(len(pad), 16)).hex()
             yield bad(f"pad behind {subject}", f"fewer than {_ALIGNMENT} bytes, all zero", actual, pad)
+        elif pad.end % _ALIGNMENT:
+            expected = f"an end at a multiple of {_ALIGNMENT}"
+            yield bad(f"pad behind {subject}", expected, f"{len(pad)} bytes to {pad.end:#x}", pad)
         else:
             yield ok(f"pad behind {subject}")
 

@@ -18,6 +18,8 @@ from .truth_fields import TRUTH, by_field, same, same_keys, stream_span, zero
 _HEADER = Source("minidumpapiset.h MINIDUMP_TOKEN_INFO_LIST, MINIDUMP_TOKEN_INFO_HEADER", Grade.DOCUMENTED)
 _SAMPLE = Source("spec user-mode 3.15: the one real sample, by dbgeng 10.0.14321", Grade.OBSERVED)
 _WINNT = Source("winnt.h TOKEN_USER, TOKEN_GROUPS, TOKEN_PRIVILEGES, TOKEN_STATISTICS, SID", Grade.DOCUMENTED)
+_ALIGNMENT = 8
+"""What parts begin at multiples of."""
 _ELEMENT = structure("TOKEN_INFO_ELEMENT").size
 
 
@@ -74,6 +76,13 @@ class _Blob:
 
     def number(self, at: int, size: int) -> int:
         return int.from_bytes(self.take(at, size), "little")
+
+    def size_fault(self, padding: int) -> str | None:
+        """What is wrong with the part's size, given all that was read; ``padding``: bytes that it may have behind."""
+        end = max(end for _, end in self._read)
+        if end <= len(self.data) <= end + padding:
+            return None
+        return f"{len(self.data)} bytes for {end}"
 
     @property
     def leftover(self) -> Span | None:
@@ -142,6 +151,10 @@ def _faults_with(
             faults.append(" ".join(f"{luid:#x}:{attributes:#x}" for luid, attributes in found) or "none")
     elif blob.take(0, len(token.statistics)) != token.statistics:
         faults.append(blob.data.hex())
+    if not faults:
+        # SIDs are of any length, so what holds them may be aligned at its end; the other structures are what they are.
+        wrong = blob.size_fault(_ALIGNMENT - 1 if name in ("User", "Groups") else 0)
+        faults += [] if wrong is None else [wrong]
     for fault in faults:
         yield fault, blob.span
     leftover = blob.leftover

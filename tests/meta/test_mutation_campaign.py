@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 from dumptruth.emu.writer.layout import Entry, LayoutMap
-from dumptruth.fixtures.campaign import Result, campaign, case_of, examine, lines, vectors
-from dumptruth.fixtures.mutants.registry import Vector
-from dumptruth.fixtures.mutations import Mutation, mutations
-
-ALWAYS = 0.0004
-"""Of all mutations, in every run of the tests."""
-WHOLE = 0.15
-"""Of all mutations in the campaign: a quarter of a million."""
-LEAST = 200_000
-
-
-@pytest.mark.parametrize("vector", vectors())
-def test_a_sample_of_mutations_is_noticed(vector: Vector) -> None:
-    case = case_of(vector)
-    found = examine(case, [item for item in mutations(case.data, case.layout) if not item.spared(ALWAYS)])
-    assert found.survivors == []
-    assert found.noticed
-
-
-@pytest.mark.slow
-def test_the_campaign_is_large_and_nothing_survives_without_a_reason() -> None:
-    results = [(vector, campaign(vector, WHOLE)) for vector in vectors()]
-    print("\n".join(lines(results)))
-    assert sum(result.total for _, result in results) >= LEAST
-    assert [item for _, result in results for item in result.survivors] == []
+from dumptruth.fixtures.campaign import Of, Result, examine, lines
+from dumptruth.fixtures.mutations import Mutation, every_byte, every_cut, mutations
+from dumptruth.fixtures.subjects import golden_names, names, subject
 
 
 def test_every_part_and_every_field_of_every_dump_is_mutated() -> None:
-    for vector in (Vector.SMALL, Vector.KERNEL_SMALL_B):
-        case = case_of(vector)
+    for name in ("pristine/small", "pristine/kernel-small-b"):
+        case = subject(name)
         made = list(mutations(case.data, case.layout))
         touched = {item.path for item in made}
         for entry in case.layout.entries:
@@ -58,13 +35,30 @@ def test_a_mutation_is_one_splice() -> None:
 
 
 def test_what_nobody_notices_and_nothing_excuses_is_a_survivor() -> None:
-    case = case_of(Vector.SMALL)
+    case = subject("pristine/small")
     version = case.layout.entry("Header").fields["Version"][0]
     free = Mutation("flip bit 0", "Header.Version", version + 2, 1, bytes([case.data[version + 2] ^ 1]))
     same = Mutation("copied", "Header.Version", version, 1, case.data[version : version + 1])
     found = examine(case, [free, same, Mutation("zero", "Header.Signature", 0, 4, bytes(4))])
     assert (found.total, found.unchanged, found.noticed, found.survivors) == (3, 1, 1, [])
     assert [path for path, _ in found.excused] == ["Header.Version"]
+    assert examine(case, [Mutation("zero", "Header.Signature", 0, 4, bytes(4))]).advised == 0
     nowhere = Mutation("appended nothing that anybody owns", "the end", len(case.data), 0, b"")
     assert examine(case, [nowhere]).unchanged == 1
-    assert any("small" in line for line in lines([(Vector.SMALL, Result(total=1, survivors=[free]))]))
+    assert any("small" in line for line in lines([(case.name, Result(total=1, survivors=[free]))]))
+
+
+def test_every_byte_is_turned_over_once_and_a_small_file_is_cut_at_every_length() -> None:
+    for name in ("user/small/process-x86", "pristine/cab", "pristine/userdump"):
+        of = subject(name)
+        assert [item.at for item in every_byte(of.data, of.layout)] == list(range(len(of.data)))
+        cuts = {item.at for item in every_cut(of.data, of.layout)}
+        assert cuts == set(range(len(of.data))) or len(of.data) > 16 << 10
+        assert {entry.offset for entry in of.layout.entries} | {entry.end - 1 for entry in of.layout.entries} <= cuts
+    assert Of("bytes") is Of.BYTES
+
+
+def test_the_subjects_are_all_dumps_that_answer_to_a_truth_once_each() -> None:
+    assert len(set(names())) == len(names()) > 120
+    assert set(golden_names()) < set(names())
+    assert len({subject(name).data for name in golden_names()}) > 70
