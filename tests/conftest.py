@@ -29,12 +29,20 @@ assert _is_ours(Path(str(dumptruth.fixtures.__file__))), (
     f"dumptruth.fixtures comes from {dumptruth.fixtures.__file__}, neither this checkout nor the dumptruth distribution"
 )
 
-if sys.dont_write_bytecode:
-    # The processes that tests start, hundreds of them, would each compile the packages anew: theirs is kept elsewhere.
-    _bytecode = tempfile.mkdtemp(prefix="dumptruth-bytecode-")
-    atexit.register(shutil.rmtree, _bytecode, ignore_errors=True)
-    os.environ["PYTHONPYCACHEPREFIX"] = _bytecode
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Where no bytecode may be written, each of the hundreds of processes that tests start would compile the packages anew:
+# theirs is kept in a folder of the first process, which all workers share and which goes with it.
+BYTECODE = "DUMPTRUTH_TESTS_BYTECODE"
+if sys.dont_write_bytecode and "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ[BYTECODE] = tempfile.mkdtemp(prefix="dumptruth-bytecode-")
+    atexit.register(shutil.rmtree, os.environ[BYTECODE], ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """In the process that runs tests: where a process of a test finds and leaves its bytecode."""
+    if BYTECODE in os.environ:
+        os.environ["PYTHONPYCACHEPREFIX"] = os.environ[BYTECODE]
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 # The workers of a parallel run are told a terminal width that is not there: tables would fold.
 os.environ.pop("COLUMNS", None)

@@ -16,7 +16,7 @@ from dumptruth.fixtures.mutants.registry import Vector
 from dumptruth.fixtures.reporting.page import html_report
 from dumptruth.oracle import ByteSource, check
 
-from ..samples import pairs_always
+from ..samples import with_the_rest_slow
 
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="driving a browser needs the extra 'browser'")
 
@@ -107,7 +107,15 @@ TAB, ENTER, SPACE, RIGHT, DOWN, HOME = "\ue004", "\ue007", " ", "\ue014", "\ue01
 PAGES = ("sound", "wrong", "missing", "forbidden", "foreign", "kernel", "kernel-wrong", "kernel-small", "text")
 
 
-@pytest.mark.parametrize(("name", "scheme", "width"), pairs_always(product(PAGES, SCHEMES, WIDTHS)))
+LOOKS = list(product(SCHEMES, WIDTHS))
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "width"),
+    with_the_rest_slow(
+        product(PAGES, SCHEMES, WIDTHS), [(name, *LOOKS[index % 4]) for index, name in enumerate(PAGES)]
+    ),
+)
 def test_a_page_opens_fits_and_loads_nothing(
     browser: Any, pages: dict[str, Path], name: str, scheme: str, width: str
 ) -> None:
@@ -158,8 +166,16 @@ return found.slice(0, 10);
 """
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["wrong", "missing", "forbidden", "kernel-wrong", "kernel-small"])
+COLOURED = ("wrong", "missing", "forbidden", "kernel-wrong", "kernel-small")
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    with_the_rest_slow(
+        product(COLOURED, SCHEMES),
+        [*product(COLOURED[:1], SCHEMES), *((name, SCHEMES[index % 2]) for index, name in enumerate(COLOURED))],
+    ),
+)
 def test_text_stands_out_from_what_is_behind_it(
     browser: Any, pages: dict[str, Path], name: str, scheme: str
 ) -> None:

@@ -156,9 +156,9 @@ def _thread_count(dump: Dump) -> None:
     ],
 )
 def test_a_reader_refuses_what_breaks_its_demands(
-    ask: Ask, full: Dump, reader: str, edit: Callable[[Dump], None]
+    ask: Ask, ask_one: Ask, full: Dump, reader: str, edit: Callable[[Dump], None]
 ) -> None:
-    assert isinstance(ask(reader, full.path), Facts)
+    assert isinstance(ask_one(reader, full.path), Facts)
     edit(full)
     answer = ask(reader, full.path)
     assert isinstance(answer, ReaderFailedError)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 
 import pytest
 from dumptruth.fixtures.assertions import (
@@ -26,10 +25,6 @@ from dumptruth.fixtures import headers
 @pytest.fixture(scope="module")
 def findings() -> list[Finding]:
     return examine([*headers.oracle_claims(), *headers.writer_claims()])
-
-
-def _verdicts(claims: Sequence[Claim]) -> list[Verdict]:
-    return [finding.verdict for finding in examine(claims)]
 
 
 def test_no_header_refutes_a_row_of_the_writer_or_of_the_oracle(findings: list[Finding]) -> None:
@@ -101,32 +96,41 @@ def test_a_table_with_one_wrong_offset_is_refuted_and_only_there(structure: str)
     assert refuted == {(name, name) for name in table.fields}
 
 
-def test_wrong_sizes_widths_and_constants_are_refuted() -> None:
-    claims = [
-        Claim("test", "size", "sizeof", size_of("MINIDUMP_THREAD", 44)),
-        Claim("test", "width", "Teb", member_at("MINIDUMP_THREAD", "Teb", 16, 4)),
-        Claim("test", "constant", "ThreadNamesStream", constant_is("ThreadNamesStream", 25)),
-        Claim("test", "signed", "E_INVALIDARG", constant_is("E_INVALIDARG", 0x80070058)),
-        Claim("test", "context", "Rip", member_at("CONTEXT", "Rip", 0xF0, 8), ("amd64",)),
-    ]
-    assert _verdicts(claims) == [Verdict.REFUTED] * len(claims)
+WRONG = (
+    Claim("test", "size", "sizeof", size_of("MINIDUMP_THREAD", 44)),
+    Claim("test", "width", "Teb", member_at("MINIDUMP_THREAD", "Teb", 16, 4)),
+    Claim("test", "constant", "ThreadNamesStream", constant_is("ThreadNamesStream", 25)),
+    Claim("test", "signed", "E_INVALIDARG", constant_is("E_INVALIDARG", 0x80070058)),
+    Claim("test", "context", "Rip", member_at("CONTEXT", "Rip", 0xF0, 8), ("amd64",)),
+)
+MISPLACED = Claim("test", "MINIDUMP_THREAD", "Teb", member_at("MINIDUMP_THREAD", "Teb", 20, 8))
+UNDECLARED = (
+    Claim("test", "structure", "sizeof", size_of("MINIDUMP_NO_SUCH_THING", 4)),
+    Claim("test", "tag", "sizeof", size_of("struct _MINIDUMP_NO_SUCH_THING", 4)),
+    Claim("test", "misspelt", "Teb", member_at("MINIDUMP_THREADS", "Teb", 16, 8)),
+    Claim("test", "member", "NoSuchMember", member_at("MINIDUMP_THREAD", "NoSuchMember", 0, 4)),
+    Claim("test", "unknown", "NoSuchStream", constant_is("NoSuchStream", 1)),
+)
+POINTER = Claim("test", "pointer", "sizeof", "sizeof(void *) == 8")
 
 
-def test_a_refutation_says_what_the_headers_have() -> None:
-    (finding,) = examine([Claim("test", "MINIDUMP_THREAD", "Teb", member_at("MINIDUMP_THREAD", "Teb", 20, 8))])
-    assert "16 == 20" in finding.said
-    assert finding.architectures == ("amd64", "x86", "arm64")
+@pytest.fixture(scope="module")
+def answers() -> dict[Claim, Finding]:
+    """What becomes of claims that are not true: one question to the compiler for all."""
+    return {finding.claim: finding for finding in examine([*WRONG, MISPLACED, *UNDECLARED, POINTER])}
 
 
-def test_what_no_header_declares_is_unproven_and_never_proven() -> None:
-    claims = [
-        Claim("test", "structure", "sizeof", size_of("MINIDUMP_NO_SUCH_THING", 4)),
-        Claim("test", "tag", "sizeof", size_of("struct _MINIDUMP_NO_SUCH_THING", 4)),
-        Claim("test", "misspelt", "Teb", member_at("MINIDUMP_THREADS", "Teb", 16, 8)),
-        Claim("test", "member", "NoSuchMember", member_at("MINIDUMP_THREAD", "NoSuchMember", 0, 4)),
-        Claim("test", "constant", "NoSuchStream", constant_is("NoSuchStream", 1)),
-    ]
-    assert _verdicts(claims) == [Verdict.UNDECLARED] * len(claims)
+def test_wrong_sizes_widths_and_constants_are_refuted(answers: dict[Claim, Finding]) -> None:
+    assert [answers[claim].verdict for claim in WRONG] == [Verdict.REFUTED] * len(WRONG)
+
+
+def test_a_refutation_says_what_the_headers_have(answers: dict[Claim, Finding]) -> None:
+    assert "16 == 20" in answers[MISPLACED].said
+    assert answers[MISPLACED].architectures == ("amd64", "x86", "arm64")
+
+
+def test_what_no_header_declares_is_unproven_and_never_proven(answers: dict[Claim, Finding]) -> None:
+    assert [answers[claim].verdict for claim in UNDECLARED] == [Verdict.UNDECLARED] * len(UNDECLARED)
 
 
 def test_a_claim_that_is_no_assertion_is_an_error_and_no_verdict() -> None:
@@ -134,6 +138,5 @@ def test_a_claim_that_is_no_assertion_is_an_error_and_no_verdict() -> None:
         examine([Claim("test", "syntax", "x", "1 +")])
 
 
-def test_one_architecture_that_refutes_is_enough() -> None:
-    (finding,) = examine([Claim("test", "pointer", "sizeof", "sizeof(void *) == 8")])
-    assert (finding.verdict, finding.architectures) == (Verdict.REFUTED, ("x86",))
+def test_one_architecture_that_refutes_is_enough(answers: dict[Claim, Finding]) -> None:
+    assert (answers[POINTER].verdict, answers[POINTER].architectures) == (Verdict.REFUTED, ("x86",))

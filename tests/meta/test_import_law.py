@@ -53,6 +53,7 @@ def _is_import_call(node: ast.AST) -> bool:
     return name in {"import_module", "__import__"}
 
 
+@cache
 def imports(path: Path, source: str | None = None) -> list[Import]:
     """Every import of a file as an absolute module name; ``from a import b`` gives both ``a`` and ``a.b``."""
     file = path.relative_to(ROOT).as_posix()

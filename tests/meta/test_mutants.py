@@ -117,7 +117,13 @@ def test_every_mutant_fails_its_rule_and_its_declared_collateral_alone(name: str
     assert result.findings
 
 
-@pytest.mark.parametrize("name", [name for name, it in MUTANTS.items() if it.foreign and not it.vector.foreign])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if index % 3 else ())
+        for index, name in enumerate(name for name, it in MUTANTS.items() if it.foreign and not it.vector.foreign)
+    ],
+)
 def test_what_is_wrong_without_truth_is_wrong_with_it(name: str) -> None:
     case, made = case_of(MUTANTS[name].vector), spoilt(name)
     source = ByteSource(made.data, name)
