@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import mmap
 import os
 from bisect import bisect_right
@@ -11,7 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from .allocated_ranges import allocated_ranges, device_io_control
+
 _MAX_EXTENTS = 65_536
+
+
+def _system_handle(descriptor: int) -> int:
+    return int(importlib.import_module("msvcrt").get_osfhandle(descriptor))
 
 
 def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
@@ -19,7 +26,8 @@ def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
     the last ones count as data.
     """
     if not hasattr(os, "SEEK_DATA"):
-        return None
+        control = device_io_control()
+        return None if control is None else allocated_ranges(control, _system_handle(handle), size, _MAX_EXTENTS)
     found: list[tuple[int, int]] = []
     at = 0
     try:
