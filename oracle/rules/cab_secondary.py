@@ -223,7 +223,7 @@ def _present(case: CabinetCase, images: list[_Image]) -> Checks:
 
 
 @cab_rule(
-    "CAB-SECONDARY-005",
+    "CAB-SECONDARY-006",
     "A file of the target has the name that the target knows it by",
     Level.SHOULD,
     Source("debuggers look for a module's files by their base names, as for the dump (spec user-mode 1.8)",
