@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..decode import enumeration
+from ..decode import enumeration, structure
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,10 @@ ARCHITECTURES: Final = {
 }
 """By name. A context of the architecture is at least ``structure(...).size`` bytes."""
 
+_BREAKPAD_ARM: Final = Architecture("arm", "CONTEXT_ARM_BREAKPAD", 0x4000_0000, 4, "Pc", "Sp")
+"""What Breakpad, Crashpad and minidump-writer store of a 32-bit ARM. It is told from Windows' own by its size.
+Source: google/breakpad src/google_breakpad/common/minidump_cpu_arm.h; spec user-mode 5."""
+
 _BY_NUMBER: Final = {
     "PROCESSOR_ARCHITECTURE_INTEL": "x86",
     "PROCESSOR_ARCHITECTURE_AMD64": "amd64",
@@ -41,3 +45,10 @@ _BY_NUMBER: Final = {
 def architecture_of(processor_architecture: int) -> str | None:
     """The key of ``ARCHITECTURES`` for SystemInfo's ProcessorArchitecture, or None."""
     return _BY_NUMBER.get(enumeration("PROCESSOR_ARCHITECTURE").name_of(processor_architecture))
+
+
+def layout_of(architecture: str, size: int) -> Architecture:
+    """What a context of ``size`` bytes in a dump of that architecture looks like."""
+    if architecture == "arm" and size == structure(_BREAKPAD_ARM.structure).size:
+        return _BREAKPAD_ARM
+    return ARCHITECTURES[architecture]

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from ..decode import decode, structure
+from typing import Final
+
+from ..decode import Record, decode, structure
 from ..model import Span
 from ..source import ByteSource
-from .architectures import ARCHITECTURES
+from .architectures import layout_of
 from .facts import ContextFact
+
+_LIFE: Final = ("SuspendCount", "PriorityClass", "Priority", "Teb", "Stack.StartOfMemoryRange", "Stack.Memory.DataSize")
+"""What a thread that can be looked at has at least something of."""
+
+
+def without_context(record: Record) -> bool:
+    """Whether a MINIDUMP_THREAD or MINIDUMP_EXCEPTION_STREAM says that it has no context.
+
+    By size and RVA 0; or it is the entry of a thread that ended while the list was written, of which dbghelp knows the
+    id and the size that its context would have had (minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD: nothing beyond
+    the id; met in a real file).
+    """
+    if record["ThreadContext.Rva"]:
+        return False
+    ended = record.structure.name == "MINIDUMP_THREAD" and not any(record[name] for name in _LIFE)
+    return ended or record["ThreadContext.DataSize"] == 0
 
 
 def read_context(source: ByteSource, architecture: str, rva: int, size: int, path: str) -> ContextFact | None:
     """The context at ``[rva, rva + size)``; None when that is not in the file or too short for the architecture."""
-    layout = ARCHITECTURES[architecture]
+    layout = layout_of(architecture, size)
     if size < structure(layout.structure).size or rva + size > source.size:
         return None
     record = decode(source, rva, layout.structure, path)

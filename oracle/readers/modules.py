@@ -23,10 +23,10 @@ def read_modules(dump: Dump) -> None:
 def _located(dump: Dump, record: Record, member: str, label: str) -> Span | None:
     """The bytes that a location descriptor of a module names, claimed; None when there are none."""
     size, rva = record[f"{member}.DataSize"], record[f"{member}.Rva"]
-    if size == 0 and rva == 0:
+    if size == 0:
         return None
     subject = f"{label} of {record.path}"
-    if size == 0 or rva == 0 or rva + size > dump.source.size:
+    if rva == 0 or rva + size > dump.source.size:
         dump.defect(
             "module.record",
             subject,

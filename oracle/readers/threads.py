@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..decode import Record, decode, structure
 from ..model import Span
-from .architectures import ARCHITECTURES
+from .architectures import layout_of
 from .container import STREAM, STREAM_FACTS, read_counted, read_headed, read_string, settle
-from .contexts import read_context
+from .contexts import read_context, without_context
 from .facts import ContextFact, Dump, ExceptionFact, ThreadFact, ThreadNameFact
 
 
@@ -44,6 +44,8 @@ def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) ->
     size, rva = record["ThreadContext.DataSize"], record["ThreadContext.Rva"]
     spans = (record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva"))
     architecture = dump.architecture
+    if without_context(record):
+        return None
     if rva + size > dump.source.size or rva == 0:
         expected = f"{size} bytes inside the file of {dump.source.size} bytes, not at 0"
         dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *spans, loses=(fact,))
@@ -51,7 +53,7 @@ def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) ->
     if architecture is None:
         dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
         return None
-    least = structure(ARCHITECTURES[architecture].structure).size
+    least = structure(layout_of(architecture, size).structure).size
     if size < least:
         dump.defect(
             f"{topic}.size",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ..case import Case
-from ..model import Grade, Level, Source
+from ..model import Fault, Grade, Level, Source
 from ..readers.architectures import ARCHITECTURES
+from ..readers.contexts import without_context
 from ..rule import Checks, bad, ok, rule
 from .threads import CONTEXT_SOURCE, machine
 
@@ -38,7 +39,8 @@ def exception_size(case: Case) -> Checks:
 )
 def exception_context_inside(case: Case) -> Checks:
     """The registers at the moment of the exception are what a crash dump is for; a debugger's .ecxr shows them."""
-    if "exception.context.bounds" not in case.dump.broken.values():
+    assert case.dump.exception is not None
+    if not without_context(case.dump.exception.record) and not case.dump.defects_of("exception.context.bounds"):
         yield ok("exception")
 
 
@@ -113,3 +115,24 @@ def zero_extension(case: Case) -> Checks:
             yield ok(f"parameter {index}")
         else:
             yield bad(f"parameter {index}", f"below {limit:#x}", f"{value:#x}", span)
+
+
+@rule(
+    "MDMP-EXCEPTION-007",
+    "The exception has a context",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 3.7, 4 V26", Grade.DOCUMENTED),
+    Source("rust-minidump/minidump-writer src/linux/sections/exception_stream.rs: size and RVA 0", Grade.IMPLEMENTED),
+    needs=("exception",),
+    foreign_level=Level.SHOULD,
+)
+def exception_context_present(case: Case) -> Checks:
+    """Breakpad's kin store an exception for every dump that is asked for, and where nothing crashed there are no
+    registers to show. Readers then take those of the thread.
+    """
+    assert case.dump.exception is not None
+    record = case.dump.exception.record
+    if without_context(record):
+        yield bad("exception", "a context", "none", record.span_of("ThreadContext.Rva"), fault=Fault.MISSING)
+    else:
+        yield ok("exception")

@@ -6,7 +6,8 @@ from typing import Final
 
 from ..case import Case
 from ..decode import enumeration, structure
-from ..model import Grade, Level, Source, Span
+from ..model import Fault, Grade, Level, Source, Span
+from ..readers.facts import ModuleFact
 from ..rule import Checks, bad, ok, rule
 from .threads import unpadded
 
@@ -14,6 +15,18 @@ _GRANULARITY: Final = 0x10000
 """Bytes: images are mapped at multiples of the allocation granularity (spec user-mode 3.6)."""
 _MAX_CODE_VIEW: Final = 32768
 """Bytes: Breakpad refuses longer CodeView records (spec user-mode 5)."""
+_ANDROID: Final = enumeration("PLATFORM_ID")["BREAKPAD_ANDROID"]
+"""Modules overlap in sound dumps of Android, where a loader maps one over another's reserved room; Breakpad's reader
+allows it there alone (google/breakpad src/processor/minidump.cc)."""
+
+
+def _platform(case: Case) -> int | None:
+    return None if case.dump.system_info is None else case.dump.system_info["PlatformId"]
+
+
+def _image(module: ModuleFact) -> tuple[int, ...]:
+    """What tells one mapped image from another."""
+    return (module.base, module.size, module.record["TimeDateStamp"], module.record["CheckSum"])
 
 
 @rule(
@@ -36,12 +49,15 @@ def module_list_size(case: Case) -> Checks:
     Level.MUST,
     Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
     needs=("modules",),
+    applies=lambda case: case.truth is not None or _platform(case) != _ANDROID,
 )
 def modules_disjoint(case: Case) -> Checks:
-    """No address belongs to two images. rust-minidump drops one of two that overlap, Breakpad cuts one short."""
+    """No address belongs to two images. rust-minidump drops one of two that overlap, Breakpad cuts one short. One image
+    listed twice is another rule's.
+    """
     last = None
     for module in sorted(case.dump.modules, key=lambda module: (module.base, module.end)):
-        if last is not None and module.base < last.end:
+        if last is not None and module.base < last.end and _image(module) != _image(last):
             expected = f"a base from {last.end:#x} on, where {last.record.path} ends"
             yield bad(module.record.path, expected, f"{module.base:#x}", module.record.span_of("BaseOfImage"))
         else:
@@ -109,7 +125,7 @@ def module_bases(case: Case) -> Checks:
     reports=("module.record",),
 )
 def module_records(case: Case) -> Checks:
-    """DataSize 0 goes with Rva 0. A record elsewhere gives the debugger the wrong PDB, or none."""
+    """A record elsewhere gives the debugger the wrong PDB, or none."""
     count = 2 * len(case.dump.modules) - case.dump.defects_of("module.record")
     if count:
         yield ok("module records", count)
@@ -125,9 +141,11 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
     if layout is None:
         known = kind in signatures.members
         return None if known else (f"one of {', '.join(signatures.members)}", data[:4].hex(" "))
-    path = data[structure(layout).size :]
-    if path.find(b"\0") != len(path) - 1:
-        return f"{kind}: a path whose first NUL is the last byte", f"{size} bytes with the NUL elsewhere"
+    path, nul, rest = data[structure(layout).size :].partition(b"\0")
+    if not nul:
+        return f"{kind}: a path that ends in NUL", f"{size} bytes without one"
+    if any(rest):
+        return f"{kind}: a path with nothing but zeros behind it", f"{len(rest)} other bytes behind {len(path)}"
     return None
 
 
@@ -140,7 +158,8 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
 )
 def code_view(case: Case) -> Checks:
     """RSDS: 24 bytes, the PDB's path, NUL. NB10: 16 bytes, the path, NUL. It names the symbols of the module; 1585
-    of 1585 records in real Windows dumps end at their NUL.
+    of 1585 records in real Windows dumps end at their NUL. The C# compiler pads the path of a build that is not
+    deterministic with zeros, to 260 bytes (dotnet/roslyn PeWriter.PadPdbPath).
     """
     for module in case.dump.modules:
         if module.code_view is None:
@@ -174,6 +193,48 @@ def version_info(case: Case) -> Checks:
             span = Span(record.span_of(names[0]).start, record.span_of(names[-1]).end)
             expected = ("0xfeef04bd, 0x10000", "13 zeros")
             yield bad(f"VersionInfo of {record.path}", expected, f"{head[0]:#x}, {head[1]:#x}", span)
+
+
+@rule(
+    "MDMP-MODULE-009",
+    "No module is listed twice",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_MODULE_LIST; spec user-mode 4 V29: unique base", Grade.DOCUMENTED),
+    needs=("modules",),
+    foreign_level=Level.SHOULD,
+)
+def modules_once(case: Case) -> Checks:
+    """Under WOW64 the program is in the lists of both loaders, the 64-bit one and the 32-bit one, and dbghelp 6.1 took
+    it from either: two entries, alike in all but where their names lie.
+    """
+    seen: set[tuple[int, ...]] = set()
+    for module in case.dump.modules:
+        if _image(module) in seen:
+            span = module.record.span_of("BaseOfImage")
+            expected = "an image that no entry before it describes"
+            yield bad(module.record.path, expected, f"{module.base:#x} again", span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(module.record.path)
+        seen.add(_image(module))
+
+
+@rule(
+    "MDMP-MODULE-010",
+    "A CodeView or debug record that is absent has no place either",
+    Level.MUST,
+    Source("spec user-mode 4 V31", Grade.OBSERVED),
+    needs=("modules",),
+    foreign_level=Level.SHOULD,
+)
+def absent_records(case: Case) -> Checks:
+    """DataSize 0 goes with Rva 0. Nobody reads no bytes, and LLVM's yaml2obj gives every record a place."""
+    for module in case.dump.modules:
+        for member in ("CvRecord", "MiscRecord"):
+            subject, rva = f"{member} of {module.record.path}", module.record[f"{member}.Rva"]
+            if rva and not module.record[f"{member}.DataSize"]:
+                yield bad(subject, "Rva 0 with DataSize 0", f"{rva:#x}", module.record.span_of(f"{member}.Rva"))
+            else:
+                yield ok(subject)
 
 
 @rule(

@@ -8,7 +8,8 @@ from typing import Final
 from ..case import Case
 from ..decode import structure
 from ..model import Fault, Grade, Level, Source
-from ..readers.architectures import ARCHITECTURES
+from ..readers.architectures import layout_of
+from ..readers.contexts import without_context
 from ..readers.facts import ContextFact, Stream
 from ..rule import Check, Checks, bad, ok, rule
 
@@ -28,7 +29,7 @@ def unpadded(case: Case, stream: Stream, entries: int, entry: str) -> Iterator[C
 
 def machine(case: Case, context: ContextFact, subject: str) -> Check:
     """Whether the machine bit of ContextFlags is that of SystemInfo's architecture."""
-    architecture = ARCHITECTURES[case.dump.architecture or ""]
+    architecture = layout_of(case.dump.architecture or "", len(context.span))
     if context.flags & architecture.machine_bit:
         return ok(subject)
     expected = f"ContextFlags with the bit of {architecture.name}, {architecture.machine_bit:#x}"
@@ -78,9 +79,9 @@ def thread_ids(case: Case) -> Checks:
 )
 def context_inside(case: Case) -> Checks:
     """Without its registers a thread cannot be walked."""
-    faults = case.dump.defects_of("thread.context.bounds")
-    if len(case.dump.threads) > faults:
-        yield ok("threads", len(case.dump.threads) - faults)
+    count = sum(not without_context(thread.record) for thread in case.dump.threads)
+    if count > case.dump.defects_of("thread.context.bounds"):
+        yield ok("threads", count - case.dump.defects_of("thread.context.bounds"))
 
 
 @rule(
@@ -93,7 +94,9 @@ def context_inside(case: Case) -> Checks:
     reports=("thread.context.size",),
 )
 def context_size(case: Case) -> Checks:
-    """716 bytes on x86, 1232 on amd64, 416 on arm, 912 on arm64; more only with an XSTATE extension behind it."""
+    """716 bytes on x86, 1232 on amd64, 416 on arm, 912 on arm64; more only with an XSTATE extension behind it. Of arm
+    Breakpad and its kin store 368 bytes of their own layout.
+    """
     count = sum(thread.context is not None for thread in case.dump.threads)
     if count:
         yield ok("contexts", count)
@@ -111,3 +114,24 @@ def context_machine(case: Case) -> Checks:
     for thread in case.dump.threads:
         if thread.context is not None:
             yield machine(case, thread.context, f"context of thread {thread.id:#x}")
+
+
+@rule(
+    "MDMP-THREAD-006",
+    "Every thread has a context",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD, _INVALID_CONTEXT", Grade.DOCUMENTED),
+    Source("dbgcore 10.0.14321: 14 of 40 threads of a real file have none", Grade.OBSERVED),
+    needs=("threads",),
+    foreign_level=Level.SHOULD,
+)
+def context_present(case: Case) -> Checks:
+    """A target that stands still has the registers of every thread. One that runs on while its list is written, as a
+    process that dumps itself does, leaves entries of threads that have ended, which know an id and nothing else.
+    """
+    for thread in case.dump.threads:
+        if without_context(thread.record):
+            span = thread.record.span_of("ThreadContext.Rva")
+            yield bad(f"thread {thread.id:#x}", "a context", "none", span, fault=Fault.MISSING)
+        else:
+            yield ok(f"thread {thread.id:#x}")

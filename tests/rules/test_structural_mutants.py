@@ -68,6 +68,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "thread id twice": ("small", (("stream 3", 4 + 48, u32(0x1238)),), {"MDMP-THREAD-002"}),
     "thread id 0": ("small", (("stream 3", 4, u32(0)),), {"MDMP-THREAD-002"}),
     "context behind the end": ("small", (("stream 3", 4 + 0x2C, FOUR),), {"MDMP-THREAD-003"}),
+    "no context": ("small", (("stream 3", 4 + 0x28, u64(0)),), {"MDMP-THREAD-006", "MDMP-LAYOUT-002"}),
     "context too short": ("small", (("stream 3", 4 + 0x28, u32(716)),), {"MDMP-THREAD-004"}),
     "context of x86": ("small", (("context 0", 0x30, u32(0x1003F)),), {"MDMP-THREAD-005"}),
     "stack elsewhere": ("small", (("stream 3", 4 + 0x24, FOUR),), {"XCUT-STACK-001"}),
@@ -82,6 +83,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "TEB without a flag": ("small", (("stream 3", 4 + 0x10, u64(0x13FF0)),), {"XCUT-TEB-002"}),
     "exception cut": ("small", (("directory", 12 * 2 + 4, u32(160)),), {"MDMP-EXCEPTION-001"}),
     "exception context behind the end": ("small", (("stream 6", 0xA4, FOUR),), {"MDMP-EXCEPTION-002"}),
+    "no exception context": ("small", (("stream 6", 0xA0, u64(0)),), {"MDMP-EXCEPTION-007", "MDMP-LAYOUT-002"}),
     "exception context too short": ("small", (("stream 6", 0xA0, u32(716)),), {"MDMP-EXCEPTION-003"}),
     "exception context of x86": ("small", (("exception context", 0x30, u32(0x1003F)),), {"MDMP-EXCEPTION-004"}),
     "16 parameters": ("small", (("stream 6", 0x20, u32(16)),), {"MDMP-EXCEPTION-005"}),
@@ -100,7 +102,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "module name of odd length": ("small", (("module name 0", 0, b"\x0f"),), {"MDMP-MODULE-004"}),
     "module base": ("small", (("stream 4", 4 + 108, u64(0x501000)),), {"MDMP-MODULE-005"}),
     "CodeView record behind the end": ("small", (("stream 4", 4 + 0x50, FOUR),), {"MDMP-MODULE-006"}),
-    "CodeView record of no size": ("small", (("stream 4", 4 + 0x4C, u32(0)),), {"MDMP-MODULE-006"}),
+    "debug record of no size": ("small", (("stream 4", 4 + 0x58, FOUR),), {"MDMP-MODULE-010"}),
     "CodeView signature": ("small", (("code view 0", 0, b"X"),), {"MDMP-MODULE-007"}),
     "CodeView path without NUL": ("small", (("code view 0", 29, b"X"),), {"MDMP-MODULE-007"}),
     "CodeView path with a second NUL": ("small", (("code view 0", 26, b"\0"),), {"MDMP-MODULE-007"}),
@@ -179,6 +181,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "created after the dump": ("small", (("stream 15", 12, FOUR),), {"XCUT-TIME-001"}),
 }
 ELSEWHERE = {
+    "MDMP-MODULE-009",
     "MDMP-HEADER-001",
     "MDMP-LAYOUT-003",
     "MDMP-MEMORY64-003",
