@@ -76,6 +76,7 @@ def flags_and_streams(case: Case) -> Checks:
     Source("minidumpapiset.h MiniDumpFilterModulePaths; spec user-mode 2.4, 4 V47", Grade.DOCUMENTED),
     needs=("header", "modules", "module.names"),
     applies=lambda case: bool(case.dump.flags & _TYPE["MiniDumpFilterModulePaths"]),
+    foreign_level=Level.SHOULD,
 )
 def filtered_paths(case: Case) -> Checks:
     """Directories tell who the user is and what is installed; the flag promises that they stay at home. No separator

@@ -36,6 +36,11 @@ def machine(case: Case, context: ContextFact, subject: str) -> Check:
     return bad(subject, expected, f"{context.flags:#x}", context.record.span_of("ContextFlags"))
 
 
+def _blank(case: Case, context: ContextFact) -> bool:
+    """Whether it is zeros from end to end: of the registers nothing is said."""
+    return context.flags == 0 and not any(case.dump.source.view(context.span.start, len(context.span)))
+
+
 @rule(
     "MDMP-THREAD-001",
     "The thread list is as long as its count says",
@@ -112,7 +117,7 @@ def context_size(case: Case) -> Checks:
 def context_machine(case: Case) -> Checks:
     """ContextFlags carries a bit of its machine. With another, readers decode the registers by the wrong layout."""
     for thread in case.dump.threads:
-        if thread.context is not None:
+        if thread.context is not None and not _blank(case, thread.context):
             yield machine(case, thread.context, f"context of thread {thread.id:#x}")
 
 
@@ -127,11 +132,14 @@ def context_machine(case: Case) -> Checks:
 )
 def context_present(case: Case) -> Checks:
     """A target that stands still has the registers of every thread. One that runs on while its list is written, as a
-    process that dumps itself does, leaves entries of threads that have ended, which know an id and nothing else.
+    process that dumps itself does, leaves entries of threads that have ended, which know an id and nothing else; and
+    zeros where the registers could not be read.
     """
     for thread in case.dump.threads:
         if without_context(thread.record):
             span = thread.record.span_of("ThreadContext.Rva")
             yield bad(f"thread {thread.id:#x}", "a context", "none", span, fault=Fault.MISSING)
+        elif thread.context is not None and _blank(case, thread.context):
+            yield bad(f"thread {thread.id:#x}", "a context", "zeros", thread.context.span, fault=Fault.MISSING)
         else:
             yield ok(f"thread {thread.id:#x}")

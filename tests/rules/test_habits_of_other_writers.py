@@ -38,6 +38,7 @@ def test_a_writer_of_ones_own_may_not_have_it(name: str) -> None:
     ("habit", "rule"),
     [
         ("thread-that-ended", "MDMP-THREAD-006"),
+        ("registers-that-could-not-be-read", "MDMP-THREAD-006"),
         ("program-listed-by-both-loaders", "MDMP-MODULE-009"),
         ("exception-without-context", "MDMP-EXCEPTION-007"),
         ("stack-up-to-the-control-block", "XCUT-STACK-004"),
