@@ -110,7 +110,7 @@ def thread_list(context: bytes, at: int) -> bytes:
 )
 def test_each_architecture_has_its_own_context(architecture: int, size: int, flags_at: int, flags: int) -> None:
     context = bytearray(size)
-    context[flags_at : flags_at + 4] = pack("<I", flags)
+    context[-1] = 1  # a context of zeros would be none
     for wrong, expected in ((0, set()), (flags, {"MDMP-THREAD-005"})):
         context[flags_at : flags_at + 4] = pack("<I", flags ^ wrong)
         at = place([(THREADS, thread_list(bytes(context), 0))])
