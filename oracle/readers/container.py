@@ -138,6 +138,8 @@ def _read_entry(dump: Dump, record: Record) -> None:
         dump.duplicates.append(stream)
         dump.claim(stream.span, f"duplicate {name}")
         return
+    if not size:
+        dump.dont_care(record.span_of("Location.Rva"), f"Rva of {name}: a stream of no bytes is nowhere")
     dump.streams[number] = stream
     dump.found(f"stream.{number}")
     dump.claim(stream.span, name)

@@ -173,9 +173,11 @@ def further_streams(case: Case) -> Checks:
 
 def _presence(case: Case, duty: Duty) -> Checks:
     """Each stream type that has ``duty`` is there (MUST), or is not (NEVER)."""
+    assert case.request is not None
     entitlement = case.entitlement
     found = case.dump.streams
-    for number in sorted((_NUMBERS | found.keys()) - _NEVER_ANYWHERE):
+    given = {stream.type for stream in case.request.user_streams}
+    for number in sorted((_NUMBERS | found.keys() | given) - _NEVER_ANYWHERE):
         actual, why = entitlement.stream(number)
         if actual is not duty:
             continue
