@@ -135,7 +135,7 @@ def test_a_reader_that_takes_too_much_memory_is_stopped(tmp_path: Path) -> None:
     hostile.write_bytes(data)
     try:
         with pytest.raises(ReaderFailedError, match="took more than the 256 MiB"):
-            read_with("minidump", hostile, memory=256 << 20)
+            read_with("minidump", hostile, seconds=600, memory=256 << 20)
     except ReaderMissingError as error:
         pytest.skip(str(error))
 
