@@ -25,8 +25,7 @@ EXPLAINED = {
 
 def main() -> int:
     skips = Counter(
-        skipped.get("message", "no reason given")
-        for skipped in ElementTree.parse(Path(sys.argv[1])).iter("skipped")
+        skipped.get("message", "no reason given") for skipped in ElementTree.parse(Path(sys.argv[1])).iter("skipped")
     )
     unexplained = 0
     for reason, count in sorted(skips.items()):

@@ -23,10 +23,10 @@ OPTIONAL = {"hypothesis", "kdmp_parser", "minidump", "pytest", "udmp_parser", "v
 
 
 def compare_with_checkout(checkout: Path, wheel: Path) -> int:
-    """Every file of the three folders is in the wheel, byte for byte, and nothing else but the metadata is."""
+    """Every file of the four folders is in the wheel, byte for byte, and nothing else but the metadata is."""
     expected = {
         f"dumptruth/{path.relative_to(checkout).as_posix()}": path
-        for top in TOP
+        for top in ("docs", *TOP)
         for path in (checkout / top).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

@@ -152,9 +152,7 @@ class Image:
         for relocation in self.relocations:
             end = relocation.rva + relocation.size
             value = int.from_bytes(mapped[relocation.rva : end], "little") + delta
-            mapped[relocation.rva : end] = (value & (1 << 8 * relocation.size) - 1).to_bytes(
-                relocation.size, "little"
-            )
+            mapped[relocation.rva : end] = (value & (1 << 8 * relocation.size) - 1).to_bytes(relocation.size, "little")
         # As Windows' loader leaves it: OptionalHeader.ImageBase is the actual base.
         header = int.from_bytes(mapped[0x3C:0x40], "little") + 24
         if self.architecture == "x86":
@@ -210,9 +208,7 @@ def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dl
         start, length = section.virtual_address, section.virtual_size or section.sizeof_raw_data
         raw = data[section.pointerto_raw_data : section.pointerto_raw_data + min(section.sizeof_raw_data, length)]
         if section.pointerto_raw_data + section.sizeof_raw_data > len(data):
-            raise ImageError(
-                f"{label}: section {name}: its data ends behind the end of the file, at {len(data)} bytes"
-            )
+            raise ImageError(f"{label}: section {name}: its data ends behind the end of the file, at {len(data)} bytes")
         if start % _PAGE or start + length > size:
             raise ImageError(f"{label}: section {name} at 0x{start:X} does not fit an image of 0x{size:X} bytes")
         mapped[start : start + len(raw)] = raw
@@ -289,9 +285,7 @@ def _relocations(pe: lief.PE.Binary, label: str, size: int) -> tuple[Relocation,
             if kind == IMAGE_REL_BASED_ABSOLUTE:
                 continue
             if kind not in sizes:
-                raise ImageError(
-                    f"{label}: relocation type {kind} at 0x{entry.address:X} is not used on this machine"
-                )
+                raise ImageError(f"{label}: relocation type {kind} at 0x{entry.address:X} is not used on this machine")
             if entry.address + sizes[kind] > size:
                 raise ImageError(f"{label}: relocation at 0x{entry.address:X} lies outside the image")
             found.append(Relocation(entry.address, sizes[kind]))

@@ -6,6 +6,7 @@ to. Imports nothing of ``dumptruth.emu``; needs neither unicorn nor lief.
 
 from .case import CabinetCase, Case, KernelCase, KernelReplayer, Replayed, Replayer, UserdumpCase
 from .judge import SelectionError, all_rules, check
+from .memory.source import ByteSource
 from .model import Fault, Finding, Grade, Level, Outcome, Report, RuleResult, Source, Span, Verdict
 from .readers.cab import Cabinet, read_cabinet
 from .readers.facts import Dump
@@ -14,8 +15,7 @@ from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
 from .readers.summary import summary
 from .readers.userdump import UserDump, read_userdump
-from .source import ByteSource
-from .truth import (
+from .truth.load import (
     KernelTruth,
     ProcessTruth,
     RequestTruth,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from .judge import check
+from .memory.source import ByteSource
 from .model import Finding, Outcome, Report, Verdict
 from .readers.identify import KERNEL_DUMP, identify
-from .source import ByteSource
-from .truth import RequestTruth, Truth, load_any_truth, load_request, load_request_file, parse_request
+from .truth.load import RequestTruth, Truth, load_any_truth, load_request, load_request_file, parse_request
 
 SHOWN: Final = 3
 """Findings of one rule that a failure's text has."""
@@ -89,9 +89,7 @@ def assert_conformant(
     return report
 
 
-def _request(
-    request: str | Path | Mapping[str, Any] | RequestTruth | None, beside: Path | None
-) -> RequestTruth | None:
+def _request(request: str | Path | Mapping[str, Any] | RequestTruth | None, beside: Path | None) -> RequestTruth | None:
     if isinstance(request, Mapping):
         return parse_request(request)
     if isinstance(request, str | Path):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .entitle.refusal import refusal
-from .entitle.user import Entitlement
+from .entitlement.refusal import refusal
+from .entitlement.user import Entitlement
 from .readers.cab_facts import Cabinet
 from .readers.facts import Dump
 from .readers.kernel_dump import KernelDump
@@ -16,8 +16,8 @@ from .readers.reading import Reading
 from .readers.userdump_facts import UserDump
 
 if TYPE_CHECKING:
-    from .truth import ProcessTruth, RequestTruth, Truth
-    from .truth_kernel_model import KernelTruth
+    from .truth.kernel import KernelTruth
+    from .truth.load import ProcessTruth, RequestTruth, Truth
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from .memory.source import ByteSource
 from .model import Grade, Source, Span
-from .source import ByteSource
 
 # Kind of a field -> bytes of one element, signed. "bytes" is an opaque run of any width; "utf16" a fixed array of
 # UTF-16LE units, NUL padded.

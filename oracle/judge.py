@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
+from .memory.source import ByteSource
 from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Verdict
 from .readers.cab import read_cabinet
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
@@ -17,8 +18,7 @@ from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
 from .readers.userdump import read_userdump
 from .rule import RULES, Check, Rule
-from .source import ByteSource
-from .truth import KernelTruth, RequestTruth, Truth
+from .truth.load import KernelTruth, RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """Findings kept of one rule; ``RuleResult.failures`` has the total."""
@@ -168,9 +168,7 @@ def _results(
     return tuple(results)
 
 
-def _concluded(
-    report: Report, case: AnyCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None
-) -> Report:
+def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None) -> Report:
     """The verdict, and the account of the file that ``case`` is; ``dump`` is the one inside, where there is one."""
     outcome, reason = _outcome(results)
     reading, pages = case.dump, case if dump is None else dump
@@ -267,9 +265,7 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory)
             )
     verdict = Verdict.FAIL if failures else Verdict.PASS if checks else Verdict.VACUOUS
-    return RuleResult(
-        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts
-    )
+    return RuleResult(rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts)
 
 
 def _outcome(results: tuple[RuleResult, ...]) -> tuple[Outcome, str | None]:

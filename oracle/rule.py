@@ -185,9 +185,7 @@ def file_rule(
     applies: Callable[[FileCase], bool] = always,
 ) -> Callable[[Callable[[FileCase], Checks]], Callable[[FileCase], Checks]]:
     """Like ``rule``, for what is asked of the file itself, whatever dump it is or holds."""
-    return _registration(
-        "file", id, title, level, sources, needs=(), reports=(), applies=applies, foreign_level=None
-    )
+    return _registration("file", id, title, level, sources, needs=(), reports=(), applies=applies, foreign_level=None)
 
 
 def _registration(

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from .truth import RequestTruth, Truth, load_any_truth, parse_request
+from .truth.load import RequestTruth, Truth, load_any_truth, parse_request
 
 MANIFEST: Final = "manifest.json"
 MEMBERS: Final = ("name", "kind", "mode", "container", "architecture", "qualifier", "profile", "rule", "flags")

@@ -25,10 +25,7 @@ def pairwise(cases: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
 def with_the_rest_slow(cases: Iterable[Sequence[Any]], kept: Iterable[Sequence[Any]]) -> list[Any]:
     """Every case as a parameter; those that are not ``kept`` are behind the mark ``slow``."""
     chosen = [tuple(case) for case in kept]
-    return [
-        pytest.param(*case, marks=() if tuple(case) in chosen else pytest.mark.slow)
-        for case in cases
-    ]
+    return [pytest.param(*case, marks=() if tuple(case) in chosen else pytest.mark.slow) for case in cases]
 
 
 def pairs_always(cases: Iterable[Sequence[Any]]) -> list[Any]:

@@ -42,3 +42,8 @@ def amd64_stubs() -> str:
             "    ret",
         ]
     return "\n".join(lines) + "\n"
+
+
+def number_of(name: str) -> int:
+    """The number of the service called ``name``."""
+    return next(row.number for row in services() if row.name == name)

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from ..machine.paging import ACCESSED, DIRTY, PageNotPresent, PageTables
-from ..snapshot.system import SystemSnapshot
+from ..snapshot.kernel import SystemSnapshot
 from .boot import Boot
 from .system_space import pte_address
 

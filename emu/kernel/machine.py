@@ -9,21 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..machine.cpu import Cpu, RunawayError
+from ..machine.delivery import DeliveryError, deliver_fault, deliver_interrupt, enter_syscall
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.run_end import UnsupportedInstructionError
-from ..machine.traps import (
-    DOUBLE_FAULT,
-    RFLAGS_IF,
-    BadMemory,
-    DeliveryError,
-    Fault,
-    Halted,
-    Preempted,
-    Syscall,
-    deliver_fault,
-    deliver_interrupt,
-    enter_syscall,
-)
+from ..machine.traps import DOUBLE_FAULT, RFLAGS_IF, BadMemory, Fault, Halted, Preempted, Syscall
 from .boot import Boot
 from .boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
 

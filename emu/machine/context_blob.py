@@ -120,9 +120,7 @@ class ContextBlob:
         return Descriptor(selector, base, limit, flags)
 
     def set_segment(self, index: int, new: Descriptor) -> None:
-        struct.pack_into(
-            "<I4xQII", self._bytes, self._segment_at(index), new.selector, new.base, new.limit, new.flags
-        )
+        struct.pack_into("<I4xQII", self._bytes, self._segment_at(index), new.selector, new.base, new.limit, new.flags)
 
     @property
     def cpl(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..constants import Hresult
-from .request import DumpRefused, Request, UserStream
+from ..request import DumpRefused, Request, UserStream
 
 FIRST_USER_STREAM = 0x10000
 """minidumpapiset.h: types up to LastReservedStream 0xFFFF are Microsoft's."""

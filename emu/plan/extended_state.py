@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..constants import MinidumpType
-from ..snapshot.model import ProcessSnapshot, XstateConfiguration
+from ..snapshot.process import ProcessSnapshot, XstateConfiguration
 
 _WITH_CONTEXT_EX = ("amd64", "x86")
 

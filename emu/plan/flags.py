@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..constants import FormatFlag, Hresult, MinidumpType, Qualifier
-from .request import DumpRefused, Profile, Request, format_flag_names
+from ..request import DumpRefused, Profile, Request, format_flag_names
 
 MODERN_DEFAULT = (
     FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
@@ -62,9 +62,7 @@ OPTIONAL_DATA = (
     | _T.MiniDumpWithPrivateReadWriteMemory
 )
 """What MiniDumpWithoutOptionalData cancels (spec 2.4)."""
-_CAB_FLAGS = (
-    _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
-)
+_CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 
 
 def checked_flags(request: Request) -> tuple[int, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..snapshot.model import Module
+from ..snapshot.process import Module
 from .reading import Reading
 
 DOS_HEADER_SIZE = 0x40

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..constants import FormatFlag, Hresult, Qualifier
-from ..snapshot.system import SystemSnapshot
+from ..request import DumpRefused, KernelProfile, Request, format_flag_names
+from ..snapshot.kernel import SystemSnapshot
 from .kernel_constants import (
     BITMAP_TYPES,
     COMMENT_SIZE,
@@ -19,7 +20,6 @@ from .kernel_memory import PhysicalMemory, pages
 from .kernel_pages import PagePlan, select_pages
 from .kernel_small import SmallPlan, plan_small
 from .ranges import subtract
-from .request import DumpRefused, KernelProfile, Request, format_flag_names
 
 _Q, _P, _T = Qualifier, KernelProfile, DumpType
 

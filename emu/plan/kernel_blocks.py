@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..snapshot.model import PAGE_SIZE
-from ..snapshot.system import SystemSnapshot
+from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.process import PAGE_SIZE
 from .kernel_constants import KERNEL_HALF, PAGE_SHIFT
 from .kernel_debugger_data import KDDEBUGGER_DATA64
 from .kernel_memory import VirtualMemory

@@ -6,8 +6,8 @@ import ctypes
 from ctypes import c_uint16, c_uint32, c_uint64
 
 from ..constants import Hresult
+from ..request import DumpRefused
 from .kernel_memory import VirtualMemory
-from .request import DumpRefused
 
 KDBG_TAG = 0x4742444B  # "KDBG"
 _HEADER_SIZE = 0x18
@@ -71,9 +71,7 @@ class KDDEBUGGER_DATA64(ctypes.LittleEndianStructure):
             "MmZeroedPageSingleBitErrorsDetected EtwpDebuggerData"
         ),
         *_offsets("OffsetPrcbContext OffsetPrcbMaxBreakpoints OffsetPrcbMaxWatchpoints"),
-        *_offsets32(
-            "OffsetKThreadStackLimit OffsetKThreadStackBase OffsetKThreadQueueListEntry OffsetEThreadIrpList"
-        ),
+        *_offsets32("OffsetKThreadStackLimit OffsetKThreadStackBase OffsetKThreadQueueListEntry OffsetEThreadIrpList"),
         *_offsets(
             "OffsetPrcbIdleThread OffsetPrcbNormalDpcState OffsetPrcbDpcStack OffsetPrcbIsrStack SizeKDPC_STACK_FRAME "
             "OffsetKPriQueueThreadListHead OffsetKThreadWaitReason Padding"

@@ -9,8 +9,8 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from ..snapshot.model import PAGE_SIZE
-from ..snapshot.system import SystemSnapshot
+from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.process import PAGE_SIZE
 from .kernel_constants import PAGE_SHIFT
 from .ranges import Range, intersect, merge, runs_of
 

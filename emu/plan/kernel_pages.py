@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..constants import Hresult, Qualifier
-from ..snapshot.system import SystemSnapshot
+from ..request import DumpRefused
+from ..snapshot.kernel import SystemSnapshot
 from .kernel_memory import KERNEL_ENTRIES, USER_ENTRIES, PageWalk, PhysicalMemory, VirtualMemory, pages
 from .ranges import Range, intersect, merge, subtract
-from .request import DumpRefused
 
 Selection = Iterable[tuple[str, Sequence[Range]]]
 """Reasons, each with the frames it asks for."""

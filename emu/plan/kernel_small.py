@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..constants import Hresult
-from ..snapshot.system import Processor, SystemSnapshot, UnloadedDriver
+from ..request import DumpRefused
+from ..snapshot.kernel import Processor, SystemSnapshot, UnloadedDriver
 from .kernel_blocks import BlockPlan, data_blocks, reserved
 from .kernel_constants import BOOT_ID, KUSER_SHARED_DATA, MAXIMUM_UNLOADED
 from .kernel_debugger_data import KDDEBUGGER_DATA64, read_debugger_data
 from .kernel_memory import PhysicalMemory, VirtualMemory
-from .request import DumpRefused
 
 _FIRST_BUILD_OF_LAYOUT_B = 26100
 _FIXED_SIZE = 0x40000  # SizeOfDump of every dump of build 9600 (spec kernel 3.7)
@@ -91,9 +91,7 @@ def plan_small(snapshot: SystemSnapshot, physical: PhysicalMemory, warnings: lis
     process = _whole("EPROCESS", process_address, kdbg.SizeEProcess)
     stack = crash_stack(memory, kdbg, processor, warnings)
     debugger_data = BlockPlan(symbols.kd_debugger_data_block, kdbg.Size, "spec 1.2: debugger data block")
-    names = tuple(
-        driver.full_name if layout is SmallLayout.A else driver.base_name for driver in snapshot.drivers
-    )
+    names = tuple(driver.full_name if layout is SmallLayout.A else driver.base_name for driver in snapshot.drivers)
     unloaded = snapshot.unloaded_drivers[-MAXIMUM_UNLOADED:]
     raw = (prcb, process, thread, stack, debugger_data)
     fixed = _FIXED_SIZE if snapshot.system.build_number <= _LAST_BUILD_OF_FIXED_SIZE else None
@@ -129,9 +127,7 @@ def _whole(name: str, address: int, size: int) -> BlockPlan:
     return BlockPlan(address, size, f"spec 1.2: {name} of the crashing processor")
 
 
-def crash_stack(
-    memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64, processor: Processor, warnings: list[str]
-) -> BlockPlan:
+def crash_stack(memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64, processor: Processor, warnings: list[str]) -> BlockPlan:
     """From the stack pointer to the thread's StackBase; on another stack to that one's top, at most 0x2000 bytes."""
     reason = "spec 3.4: stack of the crashing processor"
     pointer = processor.context["Rsp"] & ~7

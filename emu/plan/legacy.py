@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..constants import MEM_COMMIT, Hresult, Qualifier, readable_protection
-from ..snapshot.model import ProcessSnapshot, Region
+from ..request import DumpRefused, Profile, Request
+from ..snapshot.process import ProcessSnapshot, Region
 from .flags import checked_flags
 from .reading import Reading
-from .request import DumpRefused, Profile, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,7 @@ def plan_legacy(snapshot: ProcessSnapshot, request: Request) -> LegacyPlan:
         warnings.append("the USERDUMP format has no place for a comment; it is left out")
     reading = Reading(snapshot)
     regions = tuple(
-        region
-        for region in snapshot.regions
-        if region.state == MEM_COMMIT and readable_protection(region.protect)
+        region for region in snapshot.regions if region.state == MEM_COMMIT and readable_protection(region.protect)
     )
     for region in regions:
         if not reading.covers(region.base, region.end):

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from ..constants import MEM_COMMIT, readable_protection
-from ..snapshot.model import MemoryRun, ProcessSnapshot
+from ..snapshot.process import MemoryRun, ProcessSnapshot
 from ..snapshot.sparse import SparseBytes
 from .ranges import Range, RangeSet, subtract
 

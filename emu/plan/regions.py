@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..constants import MEM_COMMIT, MEM_PRIVATE, PAGE_READWRITE, MinidumpType, readable_protection
-from ..snapshot.model import Region
+from ..snapshot.process import Region
 from .ranges import Range, subtract
 from .target import Target, Wish, unreadable
 

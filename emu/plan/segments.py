@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..constants import IMAGE_SCN_CNT_CODE, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE
-from ..snapshot.model import Section
+from ..snapshot.process import Section
 from .image_headers import DOS_HEADER_SIZE, nt_headers
 from .target import Target, Wish
 
@@ -19,7 +19,7 @@ def data_segments(target: Target) -> Iterator[Wish]:
 
 
 def code_segments(target: Target) -> Iterator[Wish]:
-    """"All code and code-related sections" (DEBUG_FORMAT_XXX reference)."""
+    """ "All code and code-related sections" (DEBUG_FORMAT_XXX reference)."""
     return _sections(target, "CODE_SEGMENTS", _is_code)
 
 

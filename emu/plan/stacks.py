@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..constants import Hresult
-from ..snapshot.model import ProcessSnapshot, Thread
+from ..request import DumpRefused
+from ..snapshot.process import ProcessSnapshot, Thread
 from .ranges import Range
 from .reading import Reading
-from .request import DumpRefused
 from .target import Target, Wish
 
 WINDOW_BEFORE = 0x80

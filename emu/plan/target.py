@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..constants import Hresult, MinidumpType
-from ..snapshot.model import ProcessSnapshot
+from ..request import DumpRefused
+from ..snapshot.process import ProcessSnapshot
 from .ranges import Range, RangeSet
 from .reading import Reading
-from .request import DumpRefused
 
 
 class Wish(NamedTuple):

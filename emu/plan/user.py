@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..constants import Hresult, MinidumpType, StreamType
-from ..snapshot.model import POINTER_SIZE, ProcessSnapshot, XstateConfiguration
+from ..request import DumpRefused, Request, UserStream
+from ..snapshot.process import POINTER_SIZE, ProcessSnapshot, XstateConfiguration
 from .caller_streams import comment_of, user_streams_of
 from .extended_state import extended_state
 from .filters import WordFilter, word_filters
@@ -21,7 +22,6 @@ from .process_data import process_thread_data
 from .ranges import RangeSet
 from .reading import Reading
 from .regions import all_memory, private_read_write_memory
-from .request import DumpRefused, Request, UserStream
 from .segments import code_segments, data_segments, module_headers
 from .stacks import instruction_windows, stack_ranges, stacks, unwind_data
 from .target import Target, Wish
@@ -89,9 +89,7 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
         with_=_T.MiniDumpWithUnloadedModules,
         there_is=lambda snapshot: snapshot.unloaded_modules,
     ),
-    StreamRow(
-        _S.TokenStream, "the debugger knows the target's tokens", there_is=lambda snapshot: snapshot.tokens
-    ),
+    StreamRow(_S.TokenStream, "the debugger knows the target's tokens", there_is=lambda snapshot: snapshot.tokens),
     StreamRow(
         _S.FunctionTableStream,
         "there are dynamic function tables",  # of other architectures the format's entries are not known

@@ -33,7 +33,7 @@ from ..constants import (
     PAGE_WRITECOMBINE,
     PAGE_WRITECOPY,
 )
-from ..snapshot.model import Region
+from ..snapshot.process import Region
 from .winnt import (
     ALLOCATION_GRANULARITY,
     MEM_DECOMMIT,
@@ -170,9 +170,7 @@ class AddressSpace:
         return found
 
     def is_free(self, start: int, size: int) -> bool:
-        return (
-            start >= LOWEST_USER_ADDRESS and start + size <= USER_END and not self._overlapping(start, start + size)
-        )
+        return start >= LOWEST_USER_ADDRESS and start + size <= USER_END and not self._overlapping(start, start + size)
 
     def query(self, address: int) -> Region:
         """MEMORY_BASIC_INFORMATION of ``address``. INVALID_PARAMETER beyond user space."""

@@ -9,7 +9,7 @@ import struct
 
 from ..constants import CONTEXT_AMD64_ALL
 from ..machine.cpu import Cpu
-from ..snapshot.model import Context
+from ..snapshot.process import Context
 from ..snapshot.processor_state import AMD64_REGISTERS
 
 CONTEXT_SIZE = 0x4D0

@@ -34,9 +34,7 @@ _REGISTERS = (
 _LEGACY_PREFIXES = frozenset(b"\xf0\xf2\xf3\x2e\x36\x3e\x26\x64\x65\x66\x67")
 
 # CPL or IOPL decides (SDM vol. 2, each instruction's "#GP(0) if the current privilege level is not 0 / IOPL").
-_PRIVILEGED = frozenset(
-    b"\xf4\xfa\xfb\xe4\xe5\xe6\xe7\xec\xed\xee\xef\x6c\x6d\x6e\x6f"
-)  # hlt cli sti in out ins outs
+_PRIVILEGED = frozenset(b"\xf4\xfa\xfb\xe4\xe5\xe6\xe7\xec\xed\xee\xef\x6c\x6d\x6e\x6f")  # hlt cli sti in out ins outs
 _PRIVILEGED_0F = frozenset(
     b"\x06\x08\x09\x20\x21\x22\x23\x30\x32\x33\x35"
 )  # clts invd wbinvd mov-cr/dr wrmsr rdmsr ...

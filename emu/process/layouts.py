@@ -176,9 +176,6 @@ class Structure:
     def set_unicode_string(self, field: str, buffer: int, length: int) -> None:
         """UNICODE_STRING with ``length`` bytes of text at ``buffer``, a terminator behind it."""
         value = (
-            length.to_bytes(2, "little")
-            + (length + 2).to_bytes(2, "little")
-            + bytes(4)
-            + buffer.to_bytes(8, "little")
+            length.to_bytes(2, "little") + (length + 2).to_bytes(2, "little") + bytes(4) + buffer.to_bytes(8, "little")
         )
         self.set_bytes(field, value)

@@ -8,13 +8,11 @@ Type names are those of the object manager (as HandleData shows them). Access ri
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from ..machine.cpu import CpuState
+from .files import File as FileNode
 from .winnt import Status, StatusError
-
-if TYPE_CHECKING:
-    from .files import File as FileNode
-    from .threads import Thread
 
 GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE, GENERIC_ALL = 0x80000000, 0x40000000, 0x20000000, 0x10000000
 MAXIMUM_ALLOWED = 0x02000000
@@ -259,3 +257,47 @@ class Key(KernelObject):
     all_access = 0xF003F
     read_access, write_access, execute_access = 0x20019, 0x20006, 0x20019
     waitable = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """``[allocation, base)`` is reserved; the committed part ends at ``base`` and begins at TEB.NtTib.StackLimit."""
+
+    allocation: int
+    base: int
+
+
+@dataclass(eq=False)
+class Thread:
+    """``thread_id`` is a multiple of 4. Times are FILETIMEs or durations in 100 ns units."""
+
+    thread_id: int
+    teb: int
+    stack: Stack
+    start_address: int
+    stack_limit: int
+    """TEB.NtTib.StackLimit as the system set it: the lowest byte that is committed and not guarded."""
+    state: CpuState
+    """The registers while it does not run."""
+    create_time: int
+    affinity: int
+    suspend_count: int = 0
+    priority: int = 0
+    """Relative, as GetThreadPriority says it."""
+    name: str | None = None
+    exit_time: int = 0
+    exit_status: int = Status.PENDING
+    kernel_time: int = 0
+    user_time: int = 0
+    wait: Wait | None = None
+    wake_status: int | None = None
+    """What the service that blocked it returns once it runs again."""
+    mutants: list[Mutant] = field(default_factory=list)
+    object: ThreadObject = field(default_factory=ThreadObject)
+
+    def __post_init__(self) -> None:
+        self.object.thread = self
+
+    @property
+    def exited(self) -> bool:
+        return self.exit_time != 0

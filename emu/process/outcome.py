@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
-from ..snapshot.model import Context
+from ..snapshot.process import Context
 from .exceptions import ExceptionRecord
-from .threads import Thread
+from .objects import Thread
 
 
 class RunError(Exception):
     """The run cannot go on and is no crash; the message is one line that says why."""
+
+
+class Control(enum.Enum):
+    """What a service does with the thread that called it instead of returning."""
+
+    BLOCKED = "waits"
+    ENDED = "has ended, or the whole run has"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from ..constants import MEM_COMMIT, PAGE_GUARD, PAGE_READWRITE
 from .address_space import USER_END, page_floor
 from .layouts import TEB, Structure
 from .memory import GuestMemory
-from .threads import Thread
+from .objects import Thread
 from .winnt import PAGE_SIZE, Status, StatusError
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..constants import MEM_COMMIT, MEM_PRIVATE, MEM_RESERVE, PAGE_READONLY, PAGE_READWRITE
 from ..image import Image
-from ..snapshot.model import SystemInformation
+from ..snapshot.process import SystemInformation
 from .layouts import (
     KUSER_SHARED_DATA,
     KUSER_SHARED_DATA_ADDRESS,

@@ -9,25 +9,16 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
+from ..images.services import number_of
 from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
 from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
-from ..snapshot.model import SystemInformation, XstateConfiguration
-
-# Importing them registers every service.
-from . import (  # noqa: F401
-    service_exception,
-    service_file,
-    service_image,
-    service_memory,
-    service_sync,
-    service_thread,
-    service_token,
-)
+from ..snapshot.process import SystemInformation, XstateConfiguration
 from .context import context_of
 from .exceptions import exception_from_fault
 from .files import File, FileSystem
@@ -39,16 +30,15 @@ from .ldr_list import LoaderLists
 from .library import ImageLibrary, load_program
 from .loader import Loader
 from .memory import GuestMemory
-from .objects import Directory, FileObject, Key, ProcessObject, Section
+from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread
 from .objects import Event as EventObject
-from .outcome import Crashed, Deadlock, Exited, Outcome, RunError
+from .outcome import Control, Crashed, Deadlock, Exited, Outcome, RunError
 from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
-from .services import Call, Control, ServiceTable, number_of
 from .stack_trace import NONVOLATILE, return_addresses
 from .system import CREATE_TIME, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
-from .threads import Thread, create_stack, free_stack, free_teb, write_teb
+from .threads import create_stack, free_stack, free_teb, write_teb
 from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError
 
@@ -71,12 +61,19 @@ CONSOLE_NAME = r"\Device\ConDrv"
 """What HandleData shows for console handles."""
 
 
+class SystemServices(Protocol):
+    """What answers the system calls of a process."""
+
+    def serve(self, process: Process, thread: Thread, number: int) -> int | Control | None:
+        """An NTSTATUS, or a Control; None when no service has the number."""
+
+
 class Process:
     """One user-mode process, ready to run its first instruction.
 
     ``program`` is a PE file on the host; its folder serves the DLLs next to it. ``command_line`` is the whole text, the
-    program's name included. ``xstate``: the extended state that the processors are said to have. Raises ImageError,
-    OSError for what cannot be loaded.
+    program's name included. ``services`` answers its system calls. ``xstate`` is the extended state that the
+    processors are said to have. Raises ImageError, OSError for what cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -89,6 +86,7 @@ class Process:
         program: Path,
         command_line: str | None = None,
         *,
+        services: SystemServices,
         dll_directories: tuple[Path, ...] = (),
         quantum_limit: int = QUANTUM_LIMIT,
         xstate: XstateConfiguration | None = None,
@@ -119,7 +117,7 @@ class Process:
         self.handle_trace: HandleTrace | None = None
         self.files = FileSystem(_DIRECTORIES)
         self.files.add(File(found.path, read_only=True, data=bytearray(program.read_bytes())))
-        self.services = ServiceTable()
+        self._services = services
 
         self._shared_data = SharedUserData(self.memory, self.system)
         space = self.memory.space
@@ -337,18 +335,16 @@ class Process:
         cpu = self.cpu
         number = cpu.get("Rax") & 0xFFFFFFFF
         self.scheduler.charge_service(thread)
-        found = self.services.find(number)
-        if found is None:
-            cpu.complete_syscall(Status.INVALID_SYSTEM_SERVICE)
-            return True
-        row, handler = found
         try:
-            result = handler(Call(self, thread, self._arguments(row.arguments)))
+            result = self._services.serve(self, thread, number)
         except StatusError as error:
             result = int(error.status)
         except PageNotPresent:
             # The program took away memory in which the system keeps a structure.
             result = int(Status.ACCESS_VIOLATION)
+        if result is None:
+            cpu.complete_syscall(Status.INVALID_SYSTEM_SERVICE)
+            return True
         if isinstance(result, Control):
             if result is Control.BLOCKED:
                 # RAX keeps the service number while the thread waits, as in dumps of Windows.
@@ -356,14 +352,6 @@ class Process:
             return False
         cpu.complete_syscall(result)
         return not (self._give_way or thread.suspend_count or self._outcome is not None)
-
-    def _arguments(self, count: int) -> tuple[int, ...]:
-        registers = tuple(self.cpu.get(name) for name in ("R10", "Rdx", "R8", "R9")[:count])
-        if count <= 4:
-            return registers
-        # [RSP] is the stub's return address, then 0x20 bytes of home space.
-        at = self.cpu.get("Rsp") + 0x28
-        return registers + tuple(self.memory.u64(at + 8 * n) for n in range(count - 4))
 
     # --- faults
 

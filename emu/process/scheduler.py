@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from .objects import KernelObject, Wait
+from .objects import KernelObject, Thread, Wait
 from .system import TICK
-from .threads import Thread
 from .winnt import Status
 
 SERVICE_COST = 20

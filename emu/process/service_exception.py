@@ -6,9 +6,9 @@ import struct
 
 from .context import CONTEXT_SIZE, context_from_bytes
 from .exceptions import EXCEPTION_RECORD_SIZE, record_from_bytes
-from .outcome import Crashed
+from .outcome import Control, Crashed
 from .peb import PERFORMANCE_FREQUENCY
-from .services import Call, Control, boolean, service
+from .services import Call, boolean, service
 from .system import BOOT_TIME
 from .winnt import Status
 

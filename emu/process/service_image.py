@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..image import ImageError
-from .outcome import RunError
-from .services import Call, Control, service, u32
+from .outcome import Control, RunError
+from .services import Call, service, u32
 from .winnt import Status, StatusError
 
 

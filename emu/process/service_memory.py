@@ -15,14 +15,7 @@ from ..constants import (
 from .address_space import page_ceiling, valid_protection
 from .files import File
 from .handles import OBJ_OPENIF
-from .objects import (
-    FILE_READ_DATA,
-    SECTION_MAP_EXECUTE,
-    SECTION_MAP_READ,
-    SECTION_MAP_WRITE,
-    FileObject,
-    Section,
-)
+from .objects import FILE_READ_DATA, SECTION_MAP_EXECUTE, SECTION_MAP_READ, SECTION_MAP_WRITE, FileObject, Section
 from .services import Call, object_attributes, own_process, path_of, service, u32
 from .winnt import ALLOCATION_GRANULARITY, PAGE_SIZE, SEC_COMMIT, SEC_IMAGE, SEC_RESERVE, Status, StatusError
 

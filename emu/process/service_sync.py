@@ -15,7 +15,8 @@ from .objects import (
     Semaphore,
     Wait,
 )
-from .services import Call, Control, boolean, object_attributes, own_process, path_of, s32, service, u32
+from .outcome import Control
+from .services import Call, boolean, object_attributes, own_process, path_of, s32, service, u32
 from .winnt import Status, StatusError
 
 MAXIMUM_WAIT_OBJECTS = 64  # winnt.h

@@ -6,11 +6,11 @@ import struct
 
 from .handle_trace import DEFAULT_SLOTS, MAXIMUM_SLOTS, HandleTrace
 from .handles import CURRENT_PROCESS, CURRENT_THREAD
-from .objects import THREAD_SUSPEND_RESUME, THREAD_TERMINATE, ProcessObject, ThreadObject, Wait
-from .outcome import Exited
+from .objects import THREAD_SUSPEND_RESUME, THREAD_TERMINATE, ProcessObject, Thread, ThreadObject, Wait
+from .outcome import Control, Exited
 from .service_sync import deadline
-from .services import Call, Control, object_attributes, own_process, s32, service, u32
-from .threads import NORMAL_BASE_PRIORITY, Thread
+from .services import Call, object_attributes, own_process, s32, service, u32
+from .threads import NORMAL_BASE_PRIORITY
 from .winnt import Status, StatusError
 
 THREAD_CREATE_FLAGS_CREATE_SUSPENDED = 0x1  # phnt, ntpsapi.h

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from ..snapshot.model import SidAndAttributes
+from ..snapshot.process import SidAndAttributes
 from .services import Call, own_process, service, u32
 from .tokens import TokenObject, token_of
 from .winnt import Status, StatusError

@@ -7,26 +7,15 @@ the caller's is one (ACCESS_VIOLATION).
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..images.services import Service, services
 from .handles import CURRENT_PROCESS, object_path
-from .objects import KernelObject, ProcessObject
+from .objects import KernelObject, ProcessObject, Thread
+from .outcome import Control
+from .process import Process
 from .winnt import Status, StatusError
-
-if TYPE_CHECKING:
-    from .process import Process
-    from .threads import Thread
-
-
-class Control(enum.Enum):
-    """What a service does with the thread that called it instead of returning."""
-
-    BLOCKED = "waits"
-    ENDED = "has ended, or the whole run has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +47,25 @@ class ServiceTable:
     def find(self, number: int) -> tuple[Service, Handler] | None:
         return self._by_number.get(number)
 
+    def serve(self, process: Process, thread: Thread, number: int) -> int | Control | None:
+        """Answer a system call of the running thread: an NTSTATUS or a Control; None when no service has the number.
 
-def number_of(name: str) -> int:
-    """The number of the service called ``name``."""
-    return next(row.number for row in services() if row.name == name)
+        Raises StatusError and PageNotPresent, as the service does.
+        """
+        found = self.find(number)
+        if found is None:
+            return None
+        row, handler = found
+        return handler(Call(process, thread, _arguments(process, row.arguments)))
+
+
+def _arguments(process: Process, count: int) -> tuple[int, ...]:
+    registers = tuple(process.cpu.get(name) for name in ("R10", "Rdx", "R8", "R9")[:count])
+    if count <= 4:
+        return registers
+    # [RSP] is the stub's return address, then 0x20 bytes of home space.
+    at = process.cpu.get("Rsp") + 0x28
+    return registers + tuple(process.memory.u64(at + 8 * n) for n in range(count - 4))
 
 
 # --- what arguments mean

@@ -7,7 +7,7 @@ itself tells (CPUID) is taken from the processor model that executes the program
 from __future__ import annotations
 
 from ..machine.cpu import Cpu
-from ..snapshot.model import SystemInformation, XstateConfiguration
+from ..snapshot.process import SystemInformation, XstateConfiguration
 
 TICK = 156250
 """One clock interrupt, 15.625 ms (GetSystemTimeAdjustment), in 100 ns units."""

@@ -1,65 +1,19 @@
-"""A thread of the target: its stack, its TEB, and what the scheduler knows of it."""
+"""A thread's stack and its TEB."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_GUARD, PAGE_READWRITE
-from ..machine.cpu import CpuState
 from .address_space import page_ceiling
 from .layouts import TEB, TEB_SIZE, Structure
 from .memory import GuestMemory
-from .objects import Mutant, ThreadObject, Wait
-from .winnt import MEM_DECOMMIT, MEM_RELEASE, PAGE_SIZE, Status, StatusError
+from .objects import Stack
+from .winnt import MEM_DECOMMIT, MEM_RELEASE, PAGE_SIZE, StatusError
 
 DEFAULT_RESERVE = 0x100000  # "Thread Stack Size": 1 MiB unless the image says otherwise
 MINIMUM_COMMIT = 0x4000
 NORMAL_BASE_PRIORITY = 8  # NORMAL_PRIORITY_CLASS
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """``[allocation, base)`` is reserved; the committed part ends at ``base`` and begins at TEB.NtTib.StackLimit."""
-
-    allocation: int
-    base: int
-
-
-@dataclass(eq=False)
-class Thread:
-    """``thread_id`` is a multiple of 4. Times are FILETIMEs or durations in 100 ns units."""
-
-    thread_id: int
-    teb: int
-    stack: Stack
-    start_address: int
-    stack_limit: int
-    """TEB.NtTib.StackLimit as the system set it: the lowest byte that is committed and not guarded."""
-    state: CpuState
-    """The registers while it does not run."""
-    create_time: int
-    affinity: int
-    suspend_count: int = 0
-    priority: int = 0
-    """Relative, as GetThreadPriority says it."""
-    name: str | None = None
-    exit_time: int = 0
-    exit_status: int = Status.PENDING
-    kernel_time: int = 0
-    user_time: int = 0
-    wait: Wait | None = None
-    wake_status: int | None = None
-    """What the service that blocked it returns once it runs again."""
-    mutants: list[Mutant] = field(default_factory=list)
-    object: ThreadObject = field(default_factory=ThreadObject)
-
-    def __post_init__(self) -> None:
-        self.object.thread = self
-
-    @property
-    def exited(self) -> bool:
-        return self.exit_time != 0
 
 
 def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int) -> tuple[Stack, int]:

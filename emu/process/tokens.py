@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from ..snapshot.model import LuidAndAttributes, SidAndAttributes, Token
+from ..snapshot.process import LuidAndAttributes, SidAndAttributes, Token
 from .objects import KernelObject
 
 TOKEN_PRIMARY, TOKEN_IMPERSONATION = 1, 2  # winnt.h TOKEN_TYPE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-from ..snapshot.system import DataBlob
+from ..snapshot.kernel import DataBlob
 from .encode import add_struct
 from .kernel_structs import DUMP_BLOB_FILE_HEADER, DUMP_BLOB_HEADER
 from .layout import Section

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..constants import Hresult
-from ..plan.request import DumpRefused
+from ..request import DumpRefused
 from .encode import add_struct, fields_of
 from .layout import Buffer, Entry, Layout, LayoutError, LayoutMap, Section, Sink
 from .structs import Packed

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Mapping
 from typing import Any
 
-from ..snapshot.model import Context, XstateConfiguration
+from ..snapshot.process import Context, XstateConfiguration
 from ..snapshot.processor_state import ARM64_REGISTERS
 from .context_structs import CONTEXT, CONTEXT_ARM64, CONTEXT_EX, CONTEXT_X86, XSAVE_AREA_HEADER
 from .encode import add_struct

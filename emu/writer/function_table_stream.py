@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from ..snapshot.model import ProcessSnapshot
+from ..snapshot.process import ProcessSnapshot
 from .encode import add_struct
 from .layout import LayoutError, Section
 from .structs import MINIDUMP_FUNCTION_TABLE_DESCRIPTOR, MINIDUMP_FUNCTION_TABLE_STREAM, RUNTIME_FUNCTION
@@ -68,8 +68,9 @@ def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
             })  # fmt: skip
         add_pad(f"{path}.AlignPad", pad)
     if reserved < 0:
-        raise LayoutError(f"FunctionTable: starts at {rva:#x}, where the pads need more than {_RESERVED_PER_TABLE} "
-                          "bytes a table")
+        raise LayoutError(
+            f"FunctionTable: starts at {rva:#x}, where the pads need more than {_RESERVED_PER_TABLE} bytes a table"
+        )
     if reserved:
         section.add("FunctionTable.Unused", "padding", bytes(reserved))
     return section

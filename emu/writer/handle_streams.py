@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from ..snapshot.model import ProcessSnapshot
+from ..snapshot.process import ProcessSnapshot
 from .encode import add_string, add_struct
 from .layout import Section
 from .structs import (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ..plan.kernel import KernelPlan, plan_kernel
 from ..plan.kernel_constants import BITMAP_TYPES, RANGES_TYPES, DumpType
 from ..plan.kernel_small import SmallLayout
-from ..plan.request import Request
-from ..snapshot.model import PAGE_SIZE
-from ..snapshot.system import DataBlob, SystemSnapshot
+from ..request import Request
+from ..snapshot.kernel import DataBlob, SystemSnapshot
+from ..snapshot.process import PAGE_SIZE
 from .blobs import blob_section
 from .faults import Faults
 from .kernel_bitmap import bitmap_section

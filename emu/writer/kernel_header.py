@@ -20,8 +20,8 @@ from ..plan.kernel_constants import (
     TriageField,
 )
 from ..plan.kernel_small import SmallLayout
-from ..snapshot.model import Context
-from ..snapshot.system import SystemSnapshot
+from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.process import Context
 from .context_structs import CONTEXT
 from .encode import UNSET, add_struct, utf16_array
 from .kernel_structs import CONTEXT_FIELD_SIZE, DUMP_HEADER64

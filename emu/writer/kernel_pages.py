@@ -6,9 +6,9 @@ from bisect import bisect_right
 
 from ..constants import Hresult
 from ..plan.kernel import KernelPlan
-from ..plan.request import DumpRefused
-from ..snapshot.model import PAGE_SIZE
-from ..snapshot.system import SystemSnapshot
+from ..request import DumpRefused
+from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.process import PAGE_SIZE
 from .faults import FaultPoint, Faults
 from .layout import Section
 

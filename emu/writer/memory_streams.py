@@ -9,9 +9,9 @@ from ..constants import Hresult
 from ..plan.filters import filtered
 from ..plan.memory import RangePlan
 from ..plan.reading import Reading
-from ..plan.request import DumpRefused
 from ..plan.user import Plan
-from ..snapshot.model import ProcessSnapshot
+from ..request import DumpRefused
+from ..snapshot.process import ProcessSnapshot
 from .encode import add_struct
 from .faults import FaultPoint, Faults
 from .layout import Label, Section
@@ -55,9 +55,7 @@ def _read(reading: Reading, planned: RangePlan, faults: Faults) -> Iterator[memo
     except OSError:
         pieces = None
     if pieces is None:
-        raise DumpRefused(
-            Hresult.ERROR_PARTIAL_COPY, f"memory {planned.start:#x}..{planned.end:#x} cannot be read"
-        )
+        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {planned.start:#x}..{planned.end:#x} cannot be read")
     return pieces
 
 

@@ -6,9 +6,9 @@ import ctypes
 from dataclasses import dataclass
 
 from ..constants import MINIDUMP_SIGNATURE, Hresult, StreamType
-from ..plan.request import DumpRefused, Request
 from ..plan.user import Plan, plan_user
-from ..snapshot.model import ProcessSnapshot
+from ..request import DumpRefused, Request
+from ..snapshot.process import ProcessSnapshot
 from .encode import add_struct, location, utf16
 from .faults import Faults
 from .function_table_stream import add_function_tables
@@ -79,9 +79,7 @@ def write_minidump(
     return Minidump(snapshot, request, faults=faults).emit(sink)
 
 
-def dump_bytes(
-    snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None
-) -> tuple[bytes, WriteResult]:
+def dump_bytes(snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None) -> tuple[bytes, WriteResult]:
     """The dump in memory. Raises as ``Minidump``."""
     sink = BytesSink()
     result = Minidump(snapshot, request, plan=plan).emit(sink)

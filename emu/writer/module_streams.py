@@ -7,7 +7,7 @@ from typing import Any
 
 from ..plan.filters import base_name
 from ..plan.user import Plan
-from ..snapshot.model import Module, ProcessSnapshot
+from ..snapshot.process import Module, ProcessSnapshot
 from .encode import NO_LOCATION, add_string, add_struct
 from .layout import FieldMap, Section
 from .structs import (

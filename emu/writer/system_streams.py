@@ -16,7 +16,7 @@ from ..constants import (
     SystemMemoryFlag,
 )
 from ..plan.user import Plan
-from ..snapshot.model import PAGE_SIZE, ProcessSnapshot, SystemInformation, VmCounters
+from ..snapshot.process import PAGE_SIZE, ProcessSnapshot, SystemInformation, VmCounters
 from .contexts import context_size
 from .encode import add_string, add_struct, utf16_array
 from .layout import LayoutError, Section
@@ -34,9 +34,9 @@ WRITER_VERSION = (10, 0, 14321)
 DEBUG_BUILD_STRING = "dumptruth.amd64,10.0.14321.1024"
 """DbgBldStr, ``library.architecture,version`` (spec 3.10): the form of that engine's, under this writer's own name.
 The architecture is the writing library's, whatever the target's is."""
-HEADER_VERSION = MINIDUMP_VERSION | (
-    (WRITER_VERSION[0] << 12) + (WRITER_VERSION[1] << 8) + (WRITER_VERSION[2] & 0xFF)
-) << 16
+HEADER_VERSION = (
+    MINIDUMP_VERSION | ((WRITER_VERSION[0] << 12) + (WRITER_VERSION[1] << 8) + (WRITER_VERSION[2] & 0xFF)) << 16
+)
 """High word: (major << 12) + (minor << 8) + (build & 0xFF) of the writing library (spec 3.1, 18 of 19 files)."""
 
 _ARCHITECTURE = {

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Mapping
 
 from ..plan.user import Plan
-from ..snapshot.model import ProcessSnapshot
+from ..snapshot.process import ProcessSnapshot
 from .contexts import add_context, context_size
 from .encode import add_string, add_struct, location
 from .layout import Label, LayoutError, Section

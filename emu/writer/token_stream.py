@@ -6,7 +6,7 @@ import ctypes
 import struct
 from collections.abc import Sequence
 
-from ..snapshot.model import LuidAndAttributes, ProcessSnapshot, SidAndAttributes, Token
+from ..snapshot.process import LuidAndAttributes, ProcessSnapshot, SidAndAttributes, Token
 from .encode import add_struct
 from .layout import LayoutError, Section
 from .structs import MINIDUMP_TOKEN_INFO_LIST, TOKEN_ELEMENT_HEADER

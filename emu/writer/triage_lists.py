@@ -9,15 +9,10 @@ from ..constants import Hresult
 from ..plan.kernel_constants import MAXIMUM_UNLOADED
 from ..plan.kernel_memory import VirtualMemory
 from ..plan.kernel_small import SmallLayout, SmallPlan, name_record_size, string_pool_size
-from ..plan.request import DumpRefused
-from ..snapshot.system import Driver, SystemSnapshot
+from ..request import DumpRefused
+from ..snapshot.kernel import Driver, SystemSnapshot
 from .encode import add_struct, fields_of, utf16
-from .kernel_structs import (
-    DUMP_DRIVER_ENTRY64,
-    DUMP_MM_STORAGE64,
-    DUMP_UNLOADED_DRIVERS64,
-    KLDR_DATA_TABLE_ENTRY64,
-)
+from .kernel_structs import DUMP_DRIVER_ENTRY64, DUMP_MM_STORAGE64, DUMP_UNLOADED_DRIVERS64, KLDR_DATA_TABLE_ENTRY64
 from .layout import Cite, Label, Section
 
 _LIVE_PART = KLDR_DATA_TABLE_ENTRY64.TimeDateStamp.offset  # beyond it the live structure differs
@@ -122,5 +117,3 @@ def _live_entry(driver: Driver, memory: VirtualMemory) -> bytes:
             Hresult.ERROR_PARTIAL_COPY, f"KLDR_DATA_TABLE_ENTRY {driver.entry:#x} of {driver.base_name} cannot be read"
         )
     return live + struct.pack("<II", driver.time_date_stamp, 0)
-
-

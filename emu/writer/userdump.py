@@ -14,8 +14,8 @@ from typing import Any
 from ..constants import Hresult
 from ..plan.legacy import LegacyPlan, plan_legacy
 from ..plan.reading import Reading
-from ..plan.request import DumpRefused, Request
-from ..snapshot.model import ExceptionEvent, ProcessSnapshot, Region
+from ..request import DumpRefused, Request
+from ..snapshot.process import ExceptionEvent, ProcessSnapshot, Region
 from .contexts import add_context
 from .encode import add_struct
 from .faults import FaultPoint, Faults

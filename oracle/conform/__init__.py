@@ -1,8 +1,7 @@
 """Conformance runs: anyone's writer or reader, as a command in any language, against what the target really held.
 
-``conform-protocol.md`` beside this file says how the command is spoken to. ``run_writer`` judges what a writer writes,
-``run_reader`` compares what a reader says. The cases come from the caller. Standard library only, like all of the
-oracle.
+``docs/conform-protocol.md`` says how the command is spoken to. ``run_writer`` judges a writer, ``run_reader``
+compares what a reader says. The cases come from the caller. Standard library only, like all of the oracle.
 """
 
 from .cases import Kind, ReaderCase, WriterCase

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..truth import RequestTruth, Truth
+from ..truth.load import RequestTruth, Truth
 
 
 class Kind(StrEnum):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..memory.source import ByteSource
 from ..readers.cab import read_cabinet
 from ..readers.facts import ContextFact, Dump
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
@@ -14,8 +15,7 @@ from ..readers.kernel_dump import KernelDump
 from ..readers.minidump import read_minidump
 from ..readers.userdump import read_userdump
 from ..readers.userdump_facts import UserDump
-from ..source import ByteSource
-from ..truth import ProcessTruth, Truth
+from ..truth.load import ProcessTruth, Truth
 
 PAGE: Final = 0x1000
 _HEADER: Final = {"PfnDatabase": "PfnDataBase"} | {
@@ -95,9 +95,7 @@ def _minidump(dump: Dump, truth: Truth | None) -> Expected:
         extra = {"image_base": truth.modules[0].base, "command_line": truth.process.command_line}
     return Expected(
         architecture=dump.architecture,
-        threads=[
-            (thread.id, *_pointers(thread.context), thread.record["Teb"]) for thread in dump.threads
-        ],
+        threads=[(thread.id, *_pointers(thread.context), thread.record["Teb"]) for thread in dump.threads],
         modules=[
             (module.base, module.size, "" if module.name is None else module.name.text) for module in dump.modules
         ],

@@ -175,9 +175,7 @@ def _value(value: int | str | None) -> str:
     return repr(value[:80]) if isinstance(value, str) else "none" if value is None else f"{value:#x}"
 
 
-def _differing(
-    what: str, due: list[tuple[Any, ...]], said: list[tuple[Any, ...]]
-) -> Iterator[str]:
+def _differing(what: str, due: list[tuple[Any, ...]], said: list[tuple[Any, ...]]) -> Iterator[str]:
     """By the first member, which names the item. What a reader does not report (None) agrees with anything."""
     if len(due) != len(said):
         yield f"{what}s: expected {len(due)}, read {len(said)}"

@@ -1,4 +1,4 @@
-"""The messages of protocol "dumptruth-conform", version 1.1: one JSON value a line (conform-protocol.md)."""
+"""The messages of protocol "dumptruth-conform", version 1.1: one JSON value a line (docs/conform-protocol.md)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..judge import check
+from ..memory.source import ByteSource
 from ..model import Outcome
-from ..source import ByteSource
 from .cases import Dumped, Kind, ReaderCase
 from .expected import expected_facts
 from .facts import compare
@@ -29,9 +29,7 @@ def judge_facts(case: ReaderCase, dumped: Dumped, answer: Answer, *, strict: boo
         expected = expected_facts(source, None if dumped.target is None else dumped.target.truth)
         found = compare(expected, answer.facts or {})
     if found.differences:
-        return CaseResult(
-            case.name, Verdict.MISREADS, False, found.differences, case.kind, compared=found.compared
-        )
+        return CaseResult(case.name, Verdict.MISREADS, False, found.differences, case.kind, compared=found.compared)
     return CaseResult(case.name, Verdict.AGREES, True, (), case.kind, compared=found.compared)
 
 

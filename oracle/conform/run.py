@@ -14,14 +14,7 @@ from typing import Final, TypeVar
 from .cases import Dumped, ReaderCase, WriterCase
 from .expectations import KnownFailures
 from .process import Command, CommandDiedError, Running, death
-from .protocol import (
-    ProtocolError,
-    only_line,
-    reader_answer,
-    reader_request,
-    writer_answer,
-    writer_request,
-)
+from .protocol import ProtocolError, only_line, reader_answer, reader_request, writer_answer, writer_request
 from .reader import accepted, judge_facts, rejected
 from .results import CaseResult, Summary, Verdict
 from .writer import ReplayerOf, judge_answer
@@ -213,4 +206,3 @@ class _Speaker:
 
 def _with(how: str, words: str) -> str:
     return f"{how}: {words}" if words else how
-

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..truth import TruthError, load_any_truth, parse_request
+from ..truth.load import TruthError, load_any_truth, parse_request
 from .cases import Dumped, Kind, ReaderCase, Target, WriterCase
 
 MANIFEST = "manifest.json"

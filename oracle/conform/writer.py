@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from ..case import KernelReplayer, Replayer
-from ..entitle.kernel import refusal as refusal_of_machine
-from ..entitle.refusal import refusal as refusal_of_process
+from ..entitlement.kernel import refusal as refusal_of_machine
+from ..entitlement.refusal import refusal as refusal_of_process
 from ..judge import check
+from ..memory.source import ByteSource
 from ..model import Finding, Outcome, Report
-from ..source import ByteSource
-from ..truth import KernelTruth, RequestTruth, Truth
+from ..truth.load import KernelTruth, RequestTruth, Truth
 from .cases import Target, WriterCase
 from .protocol import REFUSED, SKIPPED, Answer
 from .results import CaseResult, Verdict

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from ..decode import Record, decode, structure
+from ..memory.source import ByteSource
 from ..model import Span
-from ..source import ByteSource
 from .accounting import account
 from .cab_facts import UNREAD, Cabinet, Folder, Member
 from .identify import identify

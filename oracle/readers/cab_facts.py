@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from ..decode import Record
+from ..memory.source import ByteSource
 from ..model import Span
-from ..source import ByteSource
 from .identify import KERNEL_DUMP, MINIDUMP, USERDUMP
 from .reading import Reading
 

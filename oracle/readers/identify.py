@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..decode import enumeration
-from ..source import ByteSource
+from ..memory.source import ByteSource
 
 MINIDUMP: Final = "minidump"
 KERNEL_DUMP: Final = "kernel-dump"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..decode import decode
-from ..source import ByteSource
+from ..memory.source import ByteSource
 
 _PE: Final = b"PE\0\0"
 """winnt.h IMAGE_NT_SIGNATURE."""

@@ -6,8 +6,8 @@ import struct
 from typing import Final
 
 from ..decode import decode, structure
+from ..memory.source import ByteSource
 from ..model import Span
-from ..source import ByteSource
 from .accounting import account
 from .architectures import ARCHITECTURES
 from .kernel_blobs import read_blobs
@@ -225,5 +225,3 @@ def _read_ranges(dump: KernelDump) -> None:
     dump.claim(Span(record.span.start, first), "runs")
     _read_runs(dump, record.span.end, count)
     _place(dump, PageRuns(dump.runs, first))
-
-

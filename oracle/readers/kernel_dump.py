@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import ClassVar, Final
 
 from ..decode import Record, structure
+from ..memory.walk import AddressSpace
 from ..model import Span
-from ..walk import AddressSpace
 from .kernel_pages import PAGE, NoPages, PageBitmap, PageRuns
 from .lookup import Lookup
 from .reading import Reading

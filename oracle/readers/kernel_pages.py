@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
-from ..source import ByteSource
+from ..memory.source import ByteSource
 
 PAGE: Final = 0x1000
 _BLOCK: Final = 0x400

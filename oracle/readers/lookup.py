@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..source import ByteSource
+from ..memory.source import ByteSource
 
 
 class Extent(Protocol):

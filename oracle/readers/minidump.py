@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..source import ByteSource
+from ..memory.source import ByteSource
 from .accounting import account
 from .container import read_container
 from .facts import Dump

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from ..memory.source import ByteSource
 from ..model import DontCare, Fault, Span
-from ..source import ByteSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from ..decode import Record
-from ..source import ByteSource
+from ..memory.source import ByteSource
 from .lookup import Extent, Lookup
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from ..decode import Record
-from ..source import ByteSource
+from ..memory.source import ByteSource
 from .cab import read_cabinet
 from .cab_facts import Cabinet
 from .facts import Dump

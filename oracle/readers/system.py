@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..decode import Record, decode, structure
+from ..memory.source import ByteSource
 from ..model import Span
-from ..source import ByteSource
 from .container import STREAM, STREAM_FACTS, read_string, settle
 from .facts import CommentFact, Dump, Stream
 

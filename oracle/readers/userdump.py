@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..decode import Record, decode, structure
+from ..memory.source import ByteSource
 from ..model import Span
-from ..source import ByteSource
 from .accounting import account
 from .architectures import ARCHITECTURES
 from .contexts import read_context

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..decode import Record, decode, structure
+from ..memory.source import ByteSource
 from ..model import Span
-from ..source import ByteSource
 from .facts import ContextFact
 
 LEGACY_AREA: Final = 512

@@ -11,20 +11,20 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
-from ..entitle import user
-from ..entitle.clauses import Duty
-from ..entitle.flags import Format, effective
-from ..entitle.kernel import entitlement_of, kind_of
-from ..entitle.kernel import refusal as kernel_refusal
-from ..entitle.refusal import refusal as user_refusal
+from ..entitlement import user
+from ..entitlement.clauses import Duty
+from ..entitlement.flags import Format, effective
+from ..entitlement.kernel import entitlement_of, kind_of
+from ..entitlement.kernel import refusal as kernel_refusal
+from ..entitlement.refusal import refusal as user_refusal
+from ..memory.page_compare import differing_pages, nonzero_pages
 from ..model import Fault, Finding
-from ..page_compare import differing_pages, nonzero_pages
 from ..readers.facts import Dump
 from ..readers.kernel_dump import KernelDump
 from ..readers.lookup import Lookup
 from ..readers.reading import Reading
 from ..readers.userdump_facts import UserDump
-from ..truth import KernelTruth, ProcessTruth, RequestTruth, Truth
+from ..truth.load import KernelTruth, ProcessTruth, RequestTruth, Truth
 from .memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
 
 MAX_RUNS: Final = 100_000
@@ -165,9 +165,7 @@ _UNREADABLE: Final = "nobody could have read it"
 # -- user mode ---------------------------------------------------------------------------------------------------------
 
 
-def _judged(
-    dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]
-) -> Iterator[MemoryRegion]:
+def _judged(dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
     entitlement = user.Entitlement(truth, request)
     # A filter changes bytes on purpose.
     filtered = effective(request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE)

@@ -153,9 +153,7 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
 
 
-def _result(
-    result: RuleResult, finding: Finding, index: int, artifact: dict[str, Any], place: int
-) -> dict[str, Any]:
+def _result(result: RuleResult, finding: Finding, index: int, artifact: dict[str, Any], place: int) -> dict[str, Any]:
     identity = "\0".join((result.rule, finding.subject, finding.fault, result.inside or ""))
     location: dict[str, Any] = {
         "physicalLocation": {"artifactLocation": {"uri": artifact["location"]["uri"], "index": place}},

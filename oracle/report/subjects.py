@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..memory.source import ByteSource
 from ..model import Finding, Report
 from ..readers.cab import read_cabinet
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
@@ -11,7 +12,6 @@ from ..readers.kernel import read_kernel
 from ..readers.minidump import read_minidump
 from ..readers.reading import Reading
 from ..readers.userdump import read_userdump
-from ..source import ByteSource
 
 _READERS = {
     MINIDUMP: read_minidump,

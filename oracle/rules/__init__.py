@@ -1,7 +1,7 @@
-"""The rules, one file an area. Importing the package registers all of them."""
+"""The rules, one folder an area. Importing the package registers all of them."""
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
-for _module in iter_modules(__path__):
-    import_module(f".{_module.name}", __name__)
+for _module in walk_packages(__path__, f"{__name__}."):
+    import_module(_module.name)

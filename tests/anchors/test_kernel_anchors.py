@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.plan.kernel_debugger_data import KDDEBUGGER_DATA64
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.snapshot.synthetic import amd64_context
-from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
-from dumptruth.emu.snapshot.system import BugCheck, DataBlob, SystemSnapshot
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.snapshot.kernel import BugCheck, DataBlob, SystemSnapshot
+from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
+from dumptruth.emu.synthetic.process import amd64_context
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 
 

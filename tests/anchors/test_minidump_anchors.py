@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.model import CodeView, ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import Pages, amd64_context, synthetic_process, synthetic_system
+from dumptruth.emu.request import Request
+from dumptruth.emu.snapshot.process import CodeView, ProcessSnapshot
+from dumptruth.emu.synthetic.process import Pages, amd64_context, synthetic_process, synthetic_system
 from dumptruth.emu.writer.minidump import dump_bytes
 
 
@@ -362,9 +362,7 @@ def test_a_handle_descriptor_points_to_its_names() -> None:
     assert first[12:16] == bytes(4)  # no object name
     type_rva = int.from_bytes(first[8:12], "little")
     assert full[type_rva : type_rva + 16] == bytes.fromhex("0A 00 00 00 45 00 76 00 65 00 6E 00 74 00 00 00")  # Event
-    assert first[16:] == bytes.fromhex(
-        "00 00 00 00  03 00 1F 00  01 00 00 00  00 80 00 00  00 00 00 00  00 00 00 00"
-    )
+    assert first[16:] == bytes.fromhex("00 00 00 00  03 00 1F 00  01 00 00 00  00 80 00 00  00 00 00 00  00 00 00 00")
     object_rva = int.from_bytes(second[12:16], "little")
     assert full[object_rva : object_rva + 10] == bytes.fromhex("38 00 00 00 5C 00 44 00 65 00")  # \De...
 

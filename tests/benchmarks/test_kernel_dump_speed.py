@@ -18,14 +18,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.model import PAGE_SIZE
-from dumptruth.emu.snapshot.system import SystemSnapshot
-from dumptruth.fixtures.judging import judge
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE
+from dumptruth.emu.truth import store
+from dumptruth.fixtures.replay.judging import judge
 from dumptruth.oracle import Outcome, load_any_truth, load_request
 
 pytestmark = pytest.mark.benchmark
@@ -39,7 +39,7 @@ FULL = Request(Qualifier.DEBUG_DUMP_FULL, profile=KernelProfile.PORTABLE)
 MEASURED_COMMAND = """
 import resource, sys
 from pathlib import Path
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 status = run_command(sys.argv[1:])
 proc = Path("/proc/self/status")
 peaks = [line.split()[1] for line in proc.read_text().splitlines() if line.startswith("VmHWM")] if proc.exists() else []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 
 
 class Done:

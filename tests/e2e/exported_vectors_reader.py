@@ -1,4 +1,5 @@
 """A reader of thread lists, tested with a folder of exported vectors: python exported_vectors_reader.py DIR"""
+
 import json
 import struct
 import sys

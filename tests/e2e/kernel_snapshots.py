@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from functools import cache
 
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.system import Driver, KernelProcess, SystemSnapshot
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import Driver, KernelProcess, SystemSnapshot
 
 PRESENT, LARGE = 1, 0x80
 FRAME = 0xFFFFFFFFFF000

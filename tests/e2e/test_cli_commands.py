@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.images.services import FOLDER as IMAGES
-from dumptruth.fixtures import demonstration
-from dumptruth.fixtures.cli import run_command
-from dumptruth.fixtures.commands import failure
+from dumptruth.fixtures.app import demonstration
+from dumptruth.fixtures.app.cli import run_command
+from dumptruth.fixtures.app.commands import failure
 
 # C programs of our own need the compiler: the optional extra `images`.
 ZIGLANG = "ziglang"
@@ -339,7 +339,7 @@ def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_pat
     """A real process, as users start it; a Windows code page gets only characters that it has."""
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR")}
     for arguments in (["run", str(held)], ["scenarios"], ["rules"]):
-        code = "from dumptruth.fixtures.cli import main; main()"
+        code = "from dumptruth.fixtures.app.cli import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,

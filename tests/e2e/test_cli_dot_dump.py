@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
-from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
-from dumptruth.fixtures.cli import run_command
+from dumptruth.emu.synthetic.kernel import synthetic_machine
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
+from dumptruth.emu.truth import store
+from dumptruth.fixtures.app.cli import run_command
 
 from .command_line import CommandLine
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.images.services import FOLDER as IMAGES
-from dumptruth.emu.scenario import ExpectationError
-from dumptruth.fixtures import demonstration
-from dumptruth.fixtures.cli import run_command
-from dumptruth.fixtures.demo import run_demo
+from dumptruth.emu.scenarios.process import ExpectationError
+from dumptruth.fixtures.app import demonstration
+from dumptruth.fixtures.app.cli import run_command
+from dumptruth.fixtures.app.demo import run_demo
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(
     def broken(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("dumptruth.fixtures.judging.judge", broken)
+    monkeypatch.setattr("dumptruth.fixtures.replay.judging.judge", broken)
     monkeypatch.delenv("DUMPTRUTH_DEBUG", raising=False)
     assert run_command(["check", str(made / "a.dmp")]) == 2
     line = capsys.readouterr().err
@@ -295,7 +295,7 @@ def test_demo_fails_when_a_scenario_does(tmp_path: Path, monkeypatch: pytest.Mon
     assert rows[1].problem.startswith("PAGE-BYTES-001")
     assert rows[2].problem == "another event"
     monkeypatch.setattr(demonstration, "judge", honest)
-    monkeypatch.setattr("dumptruth.fixtures.judging.find_spec", lambda _name: None)
+    monkeypatch.setattr("dumptruth.fixtures.replay.judging.find_spec", lambda _name: None)
     rows = run_demo(tmp_path / "again", workers=1)
     assert rows[0].passed
     assert rows[1].problem == "XCUT-REPLAY-001: NOT_APPLICABLE: the dump was not replayed"

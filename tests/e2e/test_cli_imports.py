@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 
 HEAVY = ("lief", "unicorn", "rich", "dumptruth.oracle", "dumptruth.emu", "concurrent.futures.process", "numpy")
 
@@ -26,7 +26,7 @@ def _imported(command: list[str], *, absent: tuple[str, ...] = ()) -> tuple[int,
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({absent!r}))\n"
-        "from dumptruth.fixtures.cli import run_command\n"
+        "from dumptruth.fixtures.app.cli import run_command\n"
         f"status = run_command({command!r})\n"
         f"print('\\n', status, *(name for name in {HEAVY!r} if sys.modules.get(name)))\n"
     )
@@ -64,7 +64,7 @@ def test_a_target_that_needs_what_is_not_installed_says_so_in_one_line(made: Pat
     code = (
         "import sys\n"
         "sys.modules['unicorn'] = None\n"
-        "from dumptruth.fixtures.cli import run_command\n"
+        "from dumptruth.fixtures.app.cli import run_command\n"
         "sys.exit(run_command(['run', 'null-read']))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.images.kernel.build import FOLDER as IMAGES
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
+from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
+from dumptruth.emu.truth import store
 
 TYPES = {
     "portable": {"small": 4, "default": 6, "full": 1, "active": 6},

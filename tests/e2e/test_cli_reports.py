@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 
 from .command_line import CommandLine
 
@@ -152,7 +152,7 @@ def test_a_map_of_no_dump_and_a_request_without_truth_are_refused(dumptruth: Any
 def test_a_map_uses_only_characters_that_the_terminal_has(dumps: Path, encoding: str, extra: dict[str, str]) -> None:
     """A real process, as users start it. Forced into colour, as a terminal would have it, unless NO_COLOR says no."""
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR", "NO_COLOR")}
-    code = "from dumptruth.fixtures.cli import main; main()"
+    code = "from dumptruth.fixtures.app.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "map", "broken.dmp", "--truth", "user"],
         cwd=dumps,

@@ -7,14 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DumpWriteError
 from dumptruth.emu.constants import FormatFlag, Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Profile
+from dumptruth.emu.debugger.client import DumpWriteError
+from dumptruth.emu.request import KernelProfile, Profile
 from dumptruth.fixtures.conformance import Workshop, reader_cases, writer_cases
-from dumptruth.fixtures.conformance.writing import (
-    asked_of_writers,
-    refused_with,
-)
+from dumptruth.fixtures.conformance.writing import asked_of_writers, refused_with
 from dumptruth.oracle import ByteSource, Outcome, check
 from dumptruth.oracle.conform import Kind, ReaderCase
 from dumptruth.oracle.conform.writer import due_refusal

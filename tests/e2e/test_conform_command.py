@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[2]

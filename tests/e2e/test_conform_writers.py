@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 
 WRITERS = Path(__file__).resolve().parents[1] / "conform" / "writers"
 Conform = Callable[..., dict[str, Any]]

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.mutants.userdump_assembled import CAPTURED, MACHINES, dump, memory, truth_document
 
 RUNS = ((0x12000, 0x2000), (0x20000, 0x3000), (0x400000, 0x3000), (0x500000, 0x1000))

@@ -16,8 +16,8 @@ skew = float(sys.argv[1])
 now = time.time
 time.time = lambda: now() + skew
 time.time_ns = lambda: int((now() + skew) * 1e9)
-from dumptruth.emu.client import DebugClient
-from dumptruth.emu.scenario import run_scenario
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.scenarios.process import run_scenario
 from dumptruth.emu.constants import Qualifier
 client = DebugClient(run_scenario(sys.argv[2]))
 assert client.WriteDumpFile("a.dmp", Qualifier.DEBUG_DUMP_SMALL) == 0, client.last_error

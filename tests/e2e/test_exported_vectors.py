@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 
 READER = Path(__file__).parent / "exported_vectors_reader.py"
 

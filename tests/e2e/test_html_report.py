@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.app.reporting.page import html_report
 from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
 from dumptruth.fixtures.mutants.registry import Vector
-from dumptruth.fixtures.reporting.page import html_report
 from dumptruth.oracle import ByteSource, check
 
 from ..samples import with_the_rest_slow
@@ -176,9 +176,7 @@ COLOURED = ("wrong", "missing", "forbidden", "kernel-wrong", "kernel-small")
         [*product(COLOURED[:1], SCHEMES), *((name, SCHEMES[index % 2]) for index, name in enumerate(COLOURED))],
     ),
 )
-def test_text_stands_out_from_what_is_behind_it(
-    browser: Any, pages: dict[str, Path], name: str, scheme: str
-) -> None:
+def test_text_stands_out_from_what_is_behind_it(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: 4.5 to 1, large text 3 to 1."""
     with opened(browser, pages[name], "desktop", scheme):
         assert browser.execute_script(CONTRAST) == []

@@ -12,12 +12,12 @@ import pytest
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.plan.kernel import KernelPlan
 from dumptruth.emu.plan.kernel_small import SmallLayout
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.scenario_kernel import KERNEL_SCENARIOS, run_kernel_scenario
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.scenarios.kernel import KERNEL_SCENARIOS, run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
-from dumptruth.fixtures.judging import replayer
 from dumptruth.fixtures.mutants.kernel_pristine import asked, truth
+from dumptruth.fixtures.replay.judging import replayer
 from dumptruth.oracle import ByteSource, KernelTruth, Outcome, Report, Verdict, check
 
 from ..samples import pairs_always, with_the_rest_slow
@@ -73,9 +73,7 @@ def test_every_profile_is_looked_at() -> None:
     ("name", "profile", "qualifier"),
     pairs_always(product([scenario.name for scenario in KERNEL_SCENARIOS], TYPES, (SMALL, DEFAULT, FULL, ACTIVE))),
 )
-def test_the_dump_conforms_and_every_byte_has_an_owner(
-    name: str, profile: KernelProfile, qualifier: Qualifier
-) -> None:
+def test_the_dump_conforms_and_every_byte_has_an_owner(name: str, profile: KernelProfile, qualifier: Qualifier) -> None:
     snapshot, held = machine(name)
     plan, own, foreign = dumped(snapshot, held, Request(qualifier, profile=profile))
     assert plan.dump_type == TYPES[profile][qualifier]

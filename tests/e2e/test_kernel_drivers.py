@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.scenario_kernel import ImageError, MachineError, NoBugCheck, run_driver
+from dumptruth.emu.scenarios.kernel import ImageError, MachineError, NoBugCheck, run_driver
 
 pytest.importorskip("ziglang", reason="the extra `images` is not installed")
 
@@ -77,9 +77,7 @@ def test_a_driver_that_behaves_prints_and_lives_on(build: Build) -> None:
     assert b"answer 42\n" in end.value.output
 
 
-def test_a_driver_that_never_returns_is_an_error_and_no_hang(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_driver_that_never_returns_is_an_error_and_no_hang(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dumptruth.emu.kernel.machine.BUSY_LIMIT", 20)
     with pytest.raises(MachineError, match="the machine was still running after"):
         run_driver(build("for (;;) ;"))

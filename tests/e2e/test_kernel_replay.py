@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.synthetic.kernel import synthetic_machine
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
-from dumptruth.fixtures.judging import judge
-from dumptruth.fixtures.kernel_fault import fault_state
-from dumptruth.fixtures.replay import ReplayError
-from dumptruth.fixtures.replay_kernel import replay_fault
-from dumptruth.fixtures.replayer import replay_kernel_dump
+from dumptruth.fixtures.replay.judging import judge
+from dumptruth.fixtures.replay.kernel import replay_fault
+from dumptruth.fixtures.replay.kernel_fault import fault_state
+from dumptruth.fixtures.replay.process import ReplayError
+from dumptruth.fixtures.replay.replayer import replay_kernel_dump
 from dumptruth.oracle import (
     ByteSource,
     KernelDump,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dumptruth.emu import scenario_kernel
+from dumptruth.emu.capture.kernel import capture_system
 from dumptruth.emu.kernel.boot import Boot
 from dumptruth.emu.kernel.boot_block import GuestScenario
 from dumptruth.emu.kernel.configuration import KERNEL_FOLDER, Configuration
@@ -14,7 +14,8 @@ from dumptruth.emu.kernel.machine import Finished, Machine, Stopped
 from dumptruth.emu.kernel.physical_memory import parse_size
 from dumptruth.emu.kernel.user_space import PRIVATE_MEMORY, private_page
 from dumptruth.emu.process.library import SYSTEM_IMAGES
-from dumptruth.emu.scenario_kernel import (
+from dumptruth.emu.scenarios import kernel as scenario_kernel
+from dumptruth.emu.scenarios.kernel import (
     KERNEL_SCENARIOS,
     ConfigurationError,
     ExpectationError,
@@ -25,7 +26,6 @@ from dumptruth.emu.scenario_kernel import (
     run_driver,
     run_kernel_scenario,
 )
-from dumptruth.emu.snapshot.capture_system import capture_system
 
 from .kernel_snapshots import physical, process, read, snapshot_of, u16
 

@@ -12,7 +12,7 @@ from dumptruth.emu.kernel.physical_memory import memory_map, parse_size
 from dumptruth.emu.kernel.system_space import pte_address
 from dumptruth.emu.kernel.user_space import PRIVATE_MEMORY, private_page
 from dumptruth.emu.process.library import load_file
-from dumptruth.emu.scenario_kernel import KERNEL_SCENARIOS
+from dumptruth.emu.scenarios.kernel import KERNEL_SCENARIOS
 
 from .kernel_snapshots import FRAME, LARGE, PRESENT, driver, physical, process, read, snapshot_of, u16, u64
 

@@ -9,15 +9,15 @@ import os
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.model import PAGE_SIZE
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.kernel_dump import write_kernel_dump
-from dumptruth.fixtures.replayer import replay_kernel_dump
+from dumptruth.fixtures.replay.replayer import replay_kernel_dump
 from dumptruth.oracle import ByteSource, Outcome, check, load_any_truth, load_request
 
 RAM = 64 << 30
@@ -114,9 +114,7 @@ def test_the_judge_compares_every_page_and_reads_what_was_touched(
         if sum(end - start for start, end in source.data(0, source.size)) > source.size // 2:
             pytest.skip("the system does not tell where a file has holes: all of 64 GiB would be read")
         assert isinstance(source, CountingSource)
-        report = check(
-            source, load_any_truth(truth), load_request(truth), profile=profile, replay=replay_kernel_dump
-        )
+        report = check(source, load_any_truth(truth), load_request(truth), profile=profile, replay=replay_kernel_dump)
         assert (report.outcome, report.unclaimed, report.pages) == (Outcome.CONFORMANT, 0, RAM // PAGE_SIZE)
         (pages,) = (result for result in report.results if result.rule == "KPAG-BYTES-001")
         assert pages.checks == RAM // PAGE_SIZE

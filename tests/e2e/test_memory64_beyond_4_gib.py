@@ -14,21 +14,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import FormatFlag as Flag
 from dumptruth.emu.constants import Qualifier
+from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.plan.memory import RangePlan
-from dumptruth.emu.plan.request import Request
 from dumptruth.emu.plan.user import plan_user
-from dumptruth.emu.scenario import run_scenario
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.request import Request
+from dumptruth.emu.scenarios.process import run_scenario
+from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.snapshot.sparse import SparseBytes
-from dumptruth.emu.snapshot.synthetic_sparse import with_private_region
+from dumptruth.emu.synthetic.sparse import with_private_region
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.minidump import Minidump
 from dumptruth.emu.writer.sinks import FileSink
-from dumptruth.fixtures.cli import run_command
-from dumptruth.fixtures.judging import judge
+from dumptruth.fixtures.app.cli import run_command
+from dumptruth.fixtures.replay.judging import judge
 from dumptruth.oracle import ByteSource, Fault, Outcome, Report, Span, Verdict, load_request, load_truth, read_minidump
 
 GIB, PAGE = 1 << 30, 0x1000

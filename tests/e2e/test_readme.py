@@ -71,7 +71,7 @@ def _printed(item: Shown, folder: Path) -> str:
         command = [item.run]
     else:
         assert program == "dumptruth", item.run
-        command = ["from dumptruth.fixtures.cli import main; main()", *shlex.split(arguments)]
+        command = ["from dumptruth.fixtures.app.cli import main; main()", *shlex.split(arguments)]
     done = subprocess.run(
         [sys.executable, "-c", *command],
         cwd=folder,

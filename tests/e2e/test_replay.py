@@ -4,7 +4,7 @@ import struct
 
 import pytest
 from dumptruth.emu.images.services import services
-from dumptruth.fixtures.replay import ReplayError, ReplayOutcome, ReplayRegion, call_length, replay
+from dumptruth.fixtures.replay.process import ReplayError, ReplayOutcome, ReplayRegion, call_length, replay
 
 CODE = 0x1_4000_1000
 DATA = 0x20_0000
@@ -129,7 +129,7 @@ def test_only_the_pages_that_an_instruction_goes_to_are_read() -> None:
 
 
 def test_more_pages_than_the_machine_holds_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dumptruth.fixtures.replay._RAM", 8 * PAGE)
+    monkeypatch.setattr("dumptruth.fixtures.replay.process._RAM", 8 * PAGE)
     with pytest.raises(ReplayError, match=r"memory at 0x\w+: more pages are in use than 0x8000 bytes of RAM hold"):
         run("48a5", Rsi=DATA, Rdi=DATA + 3 * PAGE)
 

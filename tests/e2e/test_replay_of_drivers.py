@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.scenario_kernel import run_driver
-from dumptruth.emu.snapshot import store
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.scenarios.kernel import run_driver
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
-from dumptruth.fixtures.judging import judge
+from dumptruth.fixtures.replay.judging import judge
 from dumptruth.oracle import Outcome, Verdict, load_any_truth, load_request
 
 pytest.importorskip("ziglang", reason="the extra `images` is not installed")

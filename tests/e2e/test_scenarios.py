@@ -22,8 +22,8 @@ from dumptruth.emu.constants import (
     PAGE_WRITECOPY,
 )
 from dumptruth.emu.process.address_space import USER_END
-from dumptruth.emu.scenario import SCENARIOS, ScenarioError, run_scenario
-from dumptruth.emu.snapshot.model import ProcessSnapshot, Thread
+from dumptruth.emu.scenarios.process import SCENARIOS, ScenarioError, run_scenario
+from dumptruth.emu.snapshot.process import ProcessSnapshot, Thread
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -15,9 +15,9 @@ import pytest
 from dumptruth.fixtures.adapters import KERNEL_READERS, READERS
 from dumptruth.fixtures.adapters.facts import Facts, ReaderFailedError
 from dumptruth.fixtures.adapters.known import FAULTS, VERSIONS
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.conformance import Workshop, reader_cases
-from dumptruth.fixtures.readers_table import HEADERS_ALONE, KNOWN_FAILURES, README, known_failures, replaced
+from dumptruth.fixtures.documents.readers import DOCUMENT, HEADERS_ALONE, KNOWN_FAILURES, document, known_failures
 from dumptruth.oracle.conform import Verdict
 
 MODES = dict.fromkeys(READERS, "user/*") | dict.fromkeys(KERNEL_READERS, "kernel/*") | {"file": "*"}
@@ -158,9 +158,8 @@ def test_every_entry_has_a_verdict_a_reason_and_a_case_that_it_is_the_first_for(
     assert all(entry.verdict is not None for entry in entries)
 
 
-def test_the_table_in_readme_is_the_generated_one() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert replaced(text) == text, "run: python -m dumptruth.fixtures.readers_table --write"
+def test_the_table_of_readers_is_the_generated_one() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == document(), "run: python -m dumptruth.fixtures.documents --write"
 
 
 def test_there_is_a_list_for_every_reader_and_no_other() -> None:

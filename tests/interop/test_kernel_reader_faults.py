@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile
-from dumptruth.emu.snapshot.model import PAGE_SIZE
-from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import KernelProfile
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE
+from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
 from dumptruth.fixtures.adapters.facts import Facts, ReaderDiedError, ReaderFailedError, ReaderLimitError, digest
 from dumptruth.fixtures.adapters.known import KERNEL_FAULTS, pins
 

@@ -14,21 +14,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.model import PAGE_SIZE
-from dumptruth.emu.snapshot.synthetic_system import RUNS, bare_machine, synthetic_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import KernelProfile
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE
+from dumptruth.emu.synthetic.kernel import RUNS, bare_machine, synthetic_machine
 from dumptruth.fixtures.adapters import KERNEL_READERS
-from dumptruth.fixtures.adapters.facts import (
-    Facts,
-    ReaderDiedError,
-    ReaderFailedError,
-    ReaderLimitError,
-    digest,
-)
+from dumptruth.fixtures.adapters.facts import Facts, ReaderDiedError, ReaderFailedError, ReaderLimitError, digest
 from dumptruth.fixtures.adapters.known import KERNEL, VERSIONS, Verdict
 
 from ..samples import pairwise, with_the_rest_slow
@@ -210,8 +204,7 @@ def _assert_raw(said: Facts, path: Path) -> None:
     data = path.read_bytes()
     assert said.memory is not None
     assert [(page.start, page.digest) for page in said.memory] == [
-        (start, digest(data[start : start + PAGE_SIZE]))
-        for start in range(0, len(data) - PAGE_SIZE + 1, PAGE_SIZE)
+        (start, digest(data[start : start + PAGE_SIZE])) for start in range(0, len(data) - PAGE_SIZE + 1, PAGE_SIZE)
     ]
 
 

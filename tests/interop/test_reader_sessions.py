@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.snapshot.synthetic import synthetic_process
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.fixtures.adapters.facts import ReaderDiedError, ReaderFailedError, ReaderMissingError
 from dumptruth.fixtures.adapters.run import read_with
 from dumptruth.fixtures.adapters.session import ReaderSession

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.scenario import run_scenario
-from dumptruth.emu.snapshot.model import PAGE_SIZE, ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import synthetic_process
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.scenarios.process import run_scenario
+from dumptruth.emu.snapshot.process import PAGE_SIZE, ProcessSnapshot
+from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.fixtures.adapters import READERS
 from dumptruth.fixtures.adapters.facts import Facts, PageFact, ReaderFailedError, digest
 from dumptruth.fixtures.adapters.known import USER, Verdict

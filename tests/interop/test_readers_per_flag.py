@@ -15,12 +15,12 @@ import pytest
 from dumptruth.emu.constants import FormatFlag, Qualifier
 from dumptruth.emu.plan.filters import base_name
 from dumptruth.emu.plan.flags import FLAG_ROWS
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.synthetic_flags import flag_target
-from dumptruth.emu.snapshot.synthetic_streams import stream_target
+from dumptruth.emu.request import Request
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.stream_process import stream_target
 from dumptruth.fixtures.adapters import READERS
+from dumptruth.fixtures.adapters.agreement import Agreed, Target, agree
 from dumptruth.fixtures.adapters.facts import Facts, PageFact, ReaderFailedError, digest
-from dumptruth.fixtures.agreement import Agreed, Target, agree
 
 Ask = Callable[..., Facts | ReaderFailedError]
 

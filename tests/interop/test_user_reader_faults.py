@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.snapshot.model import ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import synthetic_process
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.snapshot.process import ProcessSnapshot
+from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.fixtures.adapters.facts import Facts, ReaderFailedError, ReaderLimitError, digest
 from dumptruth.fixtures.adapters.known import USER_FAULTS, pins
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import DEBUG_DUMP_FULL
+from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.images.kernel.build import FOLDER
-from dumptruth.emu.plan.request import KernelProfile
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.request import KernelProfile
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
 
 if importlib.util.find_spec("volatility3") is None:
     pytest.skip("volatility3 is not installed (the extra `interop` has it)", allow_module_level=True)
@@ -158,8 +158,7 @@ def test_unloadedmodules_lists_the_drivers_that_are_gone(folder: Path, dumped: D
         for row in _rows(folder, dumped, "unloadedmodules.UnloadedModules")
     ]
     assert found == [
-        (driver.name, _shown(driver.start), _shown(driver.end))
-        for driver in dumped.snapshot.unloaded_drivers
+        (driver.name, _shown(driver.start), _shown(driver.end)) for driver in dumped.snapshot.unloaded_drivers
     ]
     assert found
 

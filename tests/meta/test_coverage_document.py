@@ -1,4 +1,4 @@
-"""README's tables of flags and streams are what the registries say, and no row of them is without proof."""
+"""The tables of flags and streams are what the registries say, and no row of them is without proof."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import pytest
 from dumptruth.emu.constants import StreamType
 from dumptruth.emu.plan.flags import FLAG_ROWS, FlagRow
 from dumptruth.emu.plan.user import STREAM_ROWS
-from dumptruth.fixtures.coverage_document import (
+from dumptruth.fixtures.documents.coverage import (
     COMMENTS,
-    README,
+    DOCUMENT,
+    document,
     flag_name,
     flag_vector,
     ignoring,
-    replaced,
     rules_of_stream,
     stream_vector,
 )
 from dumptruth.fixtures.mutants import mutants_of
 
 
-def test_readme_has_the_tables_as_they_should_be() -> None:
-    text = README.read_text("utf-8")
-    assert replaced(text) == text, "run: python -m dumptruth.fixtures.coverage_document --write"
+def test_the_document_equals_its_regenerated_form() -> None:
+    assert DOCUMENT.read_text("utf-8") == document(), "run: python -m dumptruth.fixtures.documents --write"
 
 
 @pytest.mark.parametrize("row", FLAG_ROWS, ids=flag_name)

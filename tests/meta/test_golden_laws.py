@@ -9,9 +9,9 @@ from itertools import groupby
 
 import pytest
 from dumptruth.emu.writer.layout import LayoutMap
-from dumptruth.fixtures.campaign import Of, Result, campaign, chosen, examine, lines
-from dumptruth.fixtures.mutations import Mutation, mutations, path_of
-from dumptruth.fixtures.subjects import Subject, golden_names, names, subject
+from dumptruth.fixtures.campaign.campaign import Of, Result, campaign, chosen, examine, lines
+from dumptruth.fixtures.campaign.mutations import Mutation, mutations, path_of
+from dumptruth.fixtures.campaign.subjects import Subject, golden_names, names, subject
 from dumptruth.oracle import Outcome
 
 MOST = 0.00181

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from dumptruth.fixtures.assertions import (
+from dumptruth.fixtures.headers.compiler import (
     Claim,
     Finding,
     HeadersError,
@@ -19,7 +19,7 @@ from dumptruth.fixtures.assertions import (
 if importlib.util.find_spec("ziglang") is None:
     pytest.skip("the extra `images` (ziglang, the compiler and its headers) is not installed", allow_module_level=True)
 
-from dumptruth.fixtures import headers
+from dumptruth.fixtures.headers import claims as headers
 
 
 @pytest.fixture(scope="module")

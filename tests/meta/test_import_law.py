@@ -11,6 +11,7 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOP = ("emu", "oracle", "fixtures")
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "commons", "manager", "managers", "misc", "shared", "stuff"}
-"""File names that say nothing about what is inside (design section 3)."""
+"""File names that say nothing about what is inside ."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,13 @@ def _of(prefix: str) -> list[Import]:
 def test_the_parser_sees_every_way_to_import() -> None:
     source = (
         "from ..emu import constants\nfrom . import rule\nimport unicorn.x86_const as u\n"
-        "def f():\n    import_module('lief')\n    importlib.import_module('..emu.client', __package__)\n"
-        "if TYPE_CHECKING:\n    from ..emu.client import DebugClient\n"
+        "def f():\n    import_module('lief')\n    importlib.import_module('..emu.debugger.client', __package__)\n"
+        "if TYPE_CHECKING:\n    from ..emu.debugger.client import DebugClient\n"
     )
     seen = {item.module for item in imports(ROOT / "oracle" / "judge.py", source)}
     assert seen == {
         "dumptruth.emu", "dumptruth.emu.constants", "dumptruth.oracle", "dumptruth.oracle.rule", "unicorn.x86_const",
-        "lief", "dumptruth.emu.client", "dumptruth.emu.client.DebugClient",
+        "lief", "dumptruth.emu.debugger.client", "dumptruth.emu.debugger.client.DebugClient",
     }  # fmt: skip
 
 
@@ -138,40 +139,163 @@ def test_lief_is_imported_by_the_image_loader_alone() -> None:
     assert {item.file for item in _all() if _top_level(item.module) == "lief"} <= {"emu/image.py"}
 
 
-MODEL = ("model", "processor_state", "sparse")
-"""The files that a snapshot's model is made of."""
+MAY_IMPORT: dict[str, str] = {
+    # The target and the writer.
+    "emu": "",
+    "emu.constants": "",
+    "emu.snapshot": "",
+    "emu.request": "emu.constants",
+    "emu.plan": "emu.constants emu.request emu.snapshot",
+    "emu.writer": "emu.constants emu.request emu.snapshot emu.plan",
+    "emu.truth": "emu.request emu.snapshot",
+    "emu.debugger": "emu.constants emu.request emu.snapshot emu.plan emu.writer",
+    "emu.images": "",
+    "emu.image": "",
+    "emu.image_files": "emu.images emu.debugger",
+    "emu.machine": "",
+    "emu.process": "emu.constants emu.snapshot emu.image emu.images emu.machine",
+    "emu.kernel": "emu.constants emu.snapshot emu.image emu.images emu.machine emu.process",
+    "emu.capture": "emu.constants emu.snapshot emu.machine emu.process emu.kernel",
+    "emu.scenarios": "emu.image emu.snapshot emu.process emu.kernel emu.capture",
+    "emu.synthetic": "emu.constants emu.snapshot emu.plan emu.process",
+    # The judge.
+    "oracle.memory": "",
+    "oracle.model": "",
+    "oracle.decode": "oracle.memory oracle.model",
+    "oracle.truth": "oracle.decode oracle.memory",
+    "oracle.readers": "oracle.decode oracle.memory oracle.model",
+    "oracle.entitlement": "oracle.memory oracle.model oracle.truth",
+    "oracle.case": "oracle.entitlement oracle.readers oracle.truth",
+    "oracle.rule": "oracle.case oracle.model",
+    "oracle.replay_input": "oracle.decode oracle.readers",
+    "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.memory oracle.model oracle.readers oracle.rule"
+    " oracle.truth",
+    "oracle.judge": "oracle.case oracle.memory oracle.model oracle.readers oracle.rule oracle.rules oracle.truth",
+    "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
+    " oracle.truth",
+    "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
+    "oracle.conform": "oracle.case oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers"
+    " oracle.truth",
+    "oracle.vectors": "oracle.truth",
+    "oracle.assertion": "oracle.judge oracle.memory oracle.model oracle.readers oracle.truth",
+    "oracle.pytest_plugin": "oracle.assertion oracle.vectors",
+    "oracle": "oracle.case oracle.judge oracle.memory oracle.model oracle.readers oracle.truth",
+    # The workshop, which may import both.
+    "fixtures": "",
+    "fixtures.strategies": "emu",
+    "fixtures.headers": "emu oracle",
+    "fixtures.replay": "emu oracle",
+    "fixtures.adapters": "emu oracle",
+    "fixtures.conformance": "emu oracle fixtures.replay",
+    "fixtures.mutants": "emu oracle fixtures.replay",
+    "fixtures.habits": "fixtures.mutants",
+    "fixtures.vectors": "emu oracle fixtures.habits fixtures.mutants",
+    "fixtures.campaign": "emu oracle fixtures.mutants fixtures.vectors",
+    "fixtures.documents": "emu oracle fixtures.adapters fixtures.conformance fixtures.mutants fixtures.vectors",
+    "fixtures.app": "emu oracle fixtures",
+}
+"""Each room and the rooms that its files may import. A room is a folder, or a file that stands beside the folders.
+
+No room stands before one that it imports, so there is no circle between rooms. A library names no application.
+"""
+
+ROOMS = sorted(MAY_IMPORT, key=len, reverse=True)
+
+
+def _modules() -> dict[str, Path]:
+    """Every file by its dotted name below ``dumptruth``."""
+    named: dict[str, Path] = {}
+    for path in _sources(*TOP):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+def _inside(module: str, room: str) -> bool:
+    return f"{module}.".startswith(f"{room}.")
+
+
+def _room(module: str) -> str:
+    return next(room for room in ROOMS if _inside(module, room))
+
+
+@cache
+def _graph() -> dict[str, dict[str, Import]]:
+    """File to file: what each imports of this project, imports for type checkers included."""
+    modules = _modules()
+    return {module: _edges(path, modules) for module, path in modules.items()}
+
+
+def _edges(path: Path, modules: Container[str]) -> dict[str, Import]:
+    """The files that a file imports. ``from ..snapshot import store`` means ``store``, not the package on the way."""
+    edges: dict[str, Import] = {}
+    for item in imports(path):
+        name = item.module.removeprefix("dumptruth.")
+        if item.relative and name in modules:
+            package = name.rpartition(".")[0]
+            if package in edges and edges[package].line == item.line:
+                del edges[package]
+            edges[name] = item
+    return edges
+
+
+def _circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Every circle that a search in depth meets, as the files along it."""
+    done: set[str] = set()
+    found: list[list[str]] = []
+
+    def visit(module: str, trail: list[str]) -> None:
+        if module in trail:
+            found.append([*trail[trail.index(module) :], module])
+        elif module not in done:
+            for other in graph.get(module, ()):
+                visit(other, [*trail, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_the_rooms_it_may(room: str) -> None:
+    allowed = tuple(MAY_IMPORT[room].split())
+    stray = [
+        str(item)
+        for module, edges in _graph().items()
+        if _room(module) == room
+        for other, item in edges.items()
+        if _room(other) != room and not any(_inside(other, name) for name in allowed)
+    ]
+    assert stray == []
+
+
+def test_no_room_allows_what_leads_back_to_it() -> None:
+    rooms = {
+        room: [other for other in MAY_IMPORT for name in allowed.split() if other != room and _inside(other, name)]
+        for room, allowed in MAY_IMPORT.items()
+    }
+    assert _circles(rooms) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert _circles({"a": ["b"], "b": ["c", "d"], "c": ["a"]}) == [["a", "b", "c", "a"]]
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert [" -> ".join(circle) for circle in _circles(_graph())] == []
 
 
 def test_the_snapshot_model_imports_only_the_standard_library() -> None:
+    assert [str(item) for item in _of("emu/snapshot") if not item.relative
+            and _top_level(item.module) not in sys.stdlib_module_names] == []  # fmt: skip
+
+
+def test_no_library_imports_the_application() -> None:
+    application = "dumptruth.fixtures.app"
     assert [
-        str(item)
-        for part in MODEL
-        for item in _of(f"emu/snapshot/{part}.py")
-        if not any(_within(item.module, f"dumptruth.emu.snapshot.{other}") for other in MODEL)
-        and (item.relative or _top_level(item.module) not in sys.stdlib_module_names)
+        str(item) for item in _all() if _within(item.module, application) and not item.file.startswith("fixtures/app/")
     ] == []
-
-
-SNAPSHOTS = tuple(f"dumptruth.emu.snapshot.{part}" for part in (*MODEL, "system"))
-
-
-@pytest.mark.parametrize(
-    ("part", "allowed"),
-    [
-        ("emu/plan", ("dumptruth.emu.plan", *SNAPSHOTS, "dumptruth.emu.constants")),
-        ("emu/writer", ("dumptruth.emu.writer", "dumptruth.emu.plan", *SNAPSHOTS, "dumptruth.emu.constants")),
-    ],
-)
-def test_plan_and_writer_know_a_snapshot_and_nothing_of_how_it_came_to_be(part: str, allowed: tuple[str, ...]) -> None:
-    # `from ..snapshot.model import X` names the packages on the way too; only the deepest name is what is used.
-    stray = [
-        str(item)
-        for item in _of(part)
-        if _third_party(item)
-        or (_within(item.module, "dumptruth") and not _within(item.module, *allowed)
-            and not any(_within(name, item.module) for name in allowed))
-    ]  # fmt: skip
-    assert stray == []
 
 
 def test_inside_the_packages_imports_are_relative() -> None:

@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterable, Iterator
 
 import pytest
-from dumptruth.fixtures.campaign import examine
+from dumptruth.fixtures.campaign.campaign import examine
+from dumptruth.fixtures.campaign.mutations import Mutation, path_of
+from dumptruth.fixtures.campaign.subjects import Subject, subject
 from dumptruth.fixtures.mutants.registry import Vector
-from dumptruth.fixtures.mutations import Mutation, path_of
-from dumptruth.fixtures.subjects import Subject, subject
 
 KINDS = [
     Vector.KERNEL_FULL,

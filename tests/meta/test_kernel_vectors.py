@@ -10,10 +10,10 @@ from functools import cache
 import pytest
 from dumptruth.emu.constants import Hresult, Qualifier
 from dumptruth.emu.plan.kernel import plan_kernel
-from dumptruth.emu.plan.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.model import PAGE_SIZE
-from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
-from dumptruth.emu.snapshot.system import PhysicalRun, SystemSnapshot
+from dumptruth.emu.request import DumpRefused, KernelProfile, Request
+from dumptruth.emu.snapshot.kernel import PhysicalRun, SystemSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE
+from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 from dumptruth.fixtures.mutants import kernel_pristine
 from dumptruth.oracle import ByteSource, KernelTruth, Outcome, Report, Verdict, check

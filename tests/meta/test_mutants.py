@@ -15,7 +15,7 @@ from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristi
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine
 from dumptruth.fixtures.mutants.pristine import pristine
 from dumptruth.fixtures.mutants.registry import KernelPristine, Mutant, Pristine, Spoilt, Vector, mutant
-from dumptruth.fixtures.replayer import replay_dump
+from dumptruth.fixtures.replay.replayer import replay_dump
 from dumptruth.oracle import ByteSource, Grade, Level, Outcome, Report, Verdict, all_rules, check
 
 RULES = all_rules()

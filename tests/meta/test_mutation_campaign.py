@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dumptruth.emu.writer.layout import Entry, LayoutMap
-from dumptruth.fixtures.campaign import Of, Result, examine, lines
-from dumptruth.fixtures.mutations import Mutation, every_byte, every_cut, mutations
-from dumptruth.fixtures.subjects import golden_names, names, subject
+from dumptruth.fixtures.campaign.campaign import Of, Result, examine, lines
+from dumptruth.fixtures.campaign.mutations import Mutation, every_byte, every_cut, mutations
+from dumptruth.fixtures.campaign.subjects import golden_names, names, subject
 
 
 def test_every_part_and_every_field_of_every_dump_is_mutated() -> None:

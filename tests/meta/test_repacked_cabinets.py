@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.mutants import hand_pristine
 from dumptruth.fixtures.vectors import goldens, manifest
 from dumptruth.fixtures.vectors.cabinets import unpacked

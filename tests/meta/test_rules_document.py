@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dumptruth.fixtures.rules_document import AREAS, DOCUMENT, document
+from dumptruth.fixtures.documents.rules import AREAS, DOCUMENT, document
 from dumptruth.oracle import all_rules
 
 
 def test_rules_md_equals_its_regenerated_form() -> None:
-    assert DOCUMENT.read_text("utf-8") == document(), "run: python -m dumptruth.fixtures.rules_document --write"
+    assert DOCUMENT.read_text("utf-8") == document(), "run: python -m dumptruth.fixtures.documents --write"
 
 
 def test_every_rule_names_the_vectors_that_break_it() -> None:

@@ -10,23 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.replayer import replay_dump
+from dumptruth.fixtures.replay.replayer import replay_dump
 from dumptruth.fixtures.vectors import goldens, manifest
 from dumptruth.fixtures.vectors.recipe import Recipe, load_glossary, load_recipes
 from dumptruth.fixtures.vectors.repacked import same, settled
 from dumptruth.fixtures.vectors.target import Target
-from dumptruth.oracle import (
-    ByteSource,
-    Outcome,
-    Report,
-    RequestTruth,
-    Truth,
-    Verdict,
-    all_rules,
-    check,
-    load_any_truth,
-)
-from dumptruth.oracle.truth import parse_request
+from dumptruth.oracle import ByteSource, Outcome, Report, RequestTruth, Truth, Verdict, all_rules, check, load_any_truth
+from dumptruth.oracle.truth.load import parse_request
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
@@ -35,11 +25,7 @@ SCHEMAS = ROOT / "oracle" / "schemas"
 HELD = manifest.load(goldens.GOLDEN)
 VECTORS = {vector["name"]: vector for vector in HELD["vectors"]}
 COMMITTED = {name: vector for name, vector in VECTORS.items() if vector["file"] is not None}
-JUDGED = [
-    name
-    for name, vector in COMMITTED.items()
-    if vector["truth"] is not None or not vector["judged"]["truth"]
-]
+JUDGED = [name for name, vector in COMMITTED.items() if vector["truth"] is not None or not vector["judged"]["truth"]]
 """Those whose truth, where they need one, is committed too."""
 
 

@@ -14,17 +14,17 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier
+from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.plan.flags import FLAG_ROWS
-from dumptruth.emu.plan.request import Request, UserStream
-from dumptruth.emu.scenario import run_scenario
-from dumptruth.emu.snapshot.model import ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic_flags import flag_target
-from dumptruth.emu.snapshot.synthetic_streams import stream_target
-from dumptruth.fixtures.agreement import Agreed, BothRefuse, Target, agree
-from dumptruth.fixtures.judging import judge, requested
-from dumptruth.fixtures.replayer import replay_dump
+from dumptruth.emu.request import Request, UserStream
+from dumptruth.emu.scenarios.process import run_scenario
+from dumptruth.emu.snapshot.process import ProcessSnapshot
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.stream_process import stream_target
+from dumptruth.fixtures.adapters.agreement import Agreed, BothRefuse, Target, agree
+from dumptruth.fixtures.replay.judging import judge, requested
+from dumptruth.fixtures.replay.replayer import replay_dump
 from dumptruth.oracle import ByteSource, Outcome, check
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.constants import PAGE_READONLY, PAGE_READWRITE
-from dumptruth.emu.plan.request import Request
 from dumptruth.emu.process.tokens import token_of
-from dumptruth.emu.snapshot.model import ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
-from dumptruth.emu.snapshot.synthetic_forms import AMD64
+from dumptruth.emu.request import Request
+from dumptruth.emu.snapshot.process import ProcessSnapshot
+from dumptruth.emu.synthetic.forms import AMD64
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
-from dumptruth.fixtures.agreement import Agreed, Target, agree
+from dumptruth.fixtures.adapters.agreement import Agreed, Target, agree
 from dumptruth.fixtures.strategies import ARCHITECTURES, processes, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,7 +119,5 @@ def test_large_targets_cost_no_more_than_so_many_calls_for_each_thing(
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [0, MORE_MEMORY | LISTS, 0x1 | 0x20 | LISTS])
 @pytest.mark.parametrize(("make", "count"), [(with_threads, 2_000), (with_modules, 200), (with_regions, 20_000)])
-def test_what_grows_fourfold_costs_fourfold(
-    make: Callable[[int], ProcessSnapshot], count: int, flags: int
-) -> None:
+def test_what_grows_fourfold_costs_fourfold(make: Callable[[int], ProcessSnapshot], count: int, flags: int) -> None:
     assert cost(make, count, flags) <= 5 * cost(make, count // 4, flags)

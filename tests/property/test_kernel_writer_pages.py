@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.snapshot.synthetic_system import bare_machine
-from dumptruth.emu.snapshot.system import DataBlob, SystemSnapshot
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.snapshot.kernel import DataBlob, SystemSnapshot
+from dumptruth.emu.synthetic.kernel import bare_machine
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from dumptruth.emu.constants import MEM_RESERVE, PAGE_EXECUTE_READ, PAGE_GUARD, PAGE_NOACCESS, PAGE_READWRITE
 from dumptruth.emu.plan.flags import FLAG_ROWS
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.model import Handle, ProcessSnapshot, UnloadedModule
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.request import Request
+from dumptruth.emu.snapshot.process import Handle, ProcessSnapshot, UnloadedModule
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.minidump import WriteResult, dump_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,13 +66,9 @@ def processes(draw: st.DrawFn) -> ProcessSnapshot:
         version_info=draw(st.booleans()),
         code_view=draw(st.booleans()),
         unloaded_modules=draw(
-            st.lists(
-                st.builds(UnloadedModule, st.integers(0, (1 << 64) - 1), U32, U32, U32, NAMES), max_size=4
-            )
+            st.lists(st.builds(UnloadedModule, st.integers(0, (1 << 64) - 1), U32, U32, U32, NAMES), max_size=4)
         ),
-        handle_list=draw(
-            st.lists(st.builds(Handle, U32, NAMES, st.none() | NAMES, U32, U32, U32, U32), max_size=4)
-        ),
+        handle_list=draw(st.lists(st.builds(Handle, U32, NAMES, st.none() | NAMES, U32, U32, U32, U32), max_size=4)),
         stack_committed=committed,
         stack_used=draw(st.integers(0, committed)),
         extra=draw(extra_pages()),

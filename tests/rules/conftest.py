@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from dumptruth.oracle.truth import parse_truth
+from dumptruth.oracle.truth.load import parse_truth
 
 from .hand_minidump import HandMade, dump, request
 from .hand_target import MEMORY, TRUTH

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from struct import pack
 from typing import Any
 
-from dumptruth.oracle.truth import ProcessTruth, RequestTruth, parse_request
+from dumptruth.oracle.truth.load import ProcessTruth, RequestTruth, parse_request
 
 from .hand_target import (
     CODE_VIEW,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import ByteSource, Report, Verdict, check
-from dumptruth.oracle.truth import parse_truth
-from dumptruth.oracle.truth_context import CONTEXT_REGISTERS
+from dumptruth.oracle.truth.context import CONTEXT_REGISTERS
+from dumptruth.oracle.truth.load import parse_truth
 
 from .hand_minidump import HandMade, More, dump, request
 from .hand_target import MEMORY, TRUTH

@@ -23,7 +23,7 @@ from dumptruth.oracle.readers import cab as reader
 from dumptruth.oracle.readers.spool import Spool
 from dumptruth.oracle.report.as_json import as_object
 from dumptruth.oracle.report.text import render
-from dumptruth.oracle.rules.cab_contents import dos_time
+from dumptruth.oracle.rules.cab.contents import dos_time
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import ByteSource, Report, Verdict, check
-from dumptruth.oracle.truth import parse_truth
+from dumptruth.oracle.truth.load import parse_truth
 
 from .hand_minidump import HandMade, dump, request
 from .hand_target import MEMORY, TRUTH

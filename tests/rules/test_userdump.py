@@ -12,8 +12,8 @@ from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
 from dumptruth.fixtures.mutants.registry import Vector
 from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, RUNS, memory, truth_document
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_userdump
-from dumptruth.oracle.rules.truth_userdump import ansi
-from dumptruth.oracle.truth import parse_truth
+from dumptruth.oracle.rules.userdump.truth import ansi
+from dumptruth.oracle.truth.load import parse_truth
 from hypothesis import given
 from hypothesis import strategies as st
 

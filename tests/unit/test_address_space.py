@@ -187,9 +187,7 @@ def test_views_are_neither_freed_nor_committed_but_unmapped(space: AddressSpace)
     space.insert_view(BASE, 0x3000, PAGE_READWRITE, MEM_MAPPED)
     assert status_of(space.free, BASE, 0, MEM_RELEASE) == Status.UNABLE_TO_DELETE_SECTION
     assert status_of(space.allocate, BASE, 1, MEM_COMMIT, PAGE_READWRITE) == Status.ALREADY_COMMITTED
-    assert (
-        status_of(space.insert_view, BASE + 0x2000, 0x1000, PAGE_READONLY, MEM_IMAGE) == Status.CONFLICTING_ADDRESSES
-    )
+    assert status_of(space.insert_view, BASE + 0x2000, 0x1000, PAGE_READONLY, MEM_IMAGE) == Status.CONFLICTING_ADDRESSES
     assert space.remove_view(BASE + 0x1000) == (BASE, 0x3000)
     assert status_of(space.remove_view, BASE) == Status.NOT_MAPPED_VIEW
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.oracle import ByteSource, source
-from dumptruth.oracle.allocated_ranges import allocated_ranges
+from dumptruth.oracle import ByteSource
+from dumptruth.oracle.memory import source
+from dumptruth.oracle.memory.allocated_ranges import allocated_ranges
 
 MIB = 1 << 20
 HANDLE = 0x1_0000_0004

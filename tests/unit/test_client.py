@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
-from dumptruth.emu.client import DebugClient, DumpWriteError
 from dumptruth.emu.constants import (
     DEBUG_DUMP_ACTIVE,
     DEBUG_DUMP_DEFAULT,
@@ -21,9 +20,10 @@ from dumptruth.emu.constants import (
     DEBUG_USER_WINDOWS_DUMP,
     DEBUG_USER_WINDOWS_SMALL_DUMP,
 )
-from dumptruth.emu.host_errors import hresult_of
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
+from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
+from dumptruth.emu.debugger.host_errors import hresult_of
+from dumptruth.emu.request import Request
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
 
 SNAPSHOT = synthetic_process()

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import (
     DEBUG_DUMP_DEFAULT,
     DEBUG_DUMP_FULL,
@@ -23,12 +22,13 @@ from dumptruth.emu.constants import (
     DEBUG_FORMAT_WRITE_CAB,
     Hresult,
 )
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.debugger.secondary_files import ImageFiles, image_files
 from dumptruth.emu.images.services import FOLDER
-from dumptruth.emu.secondary_files import ImageFiles, image_files
-from dumptruth.emu.snapshot.model import CodeView, ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import synthetic_process
-from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import CodeView, ProcessSnapshot
+from dumptruth.emu.synthetic.kernel import synthetic_machine
+from dumptruth.emu.synthetic.process import synthetic_process
 
 CAB = DEBUG_FORMAT_WRITE_CAB
 FILES = CAB | DEBUG_FORMAT_CAB_SECONDARY_FILES

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.emu.client import DebugClient, DumpWriteError
 from dumptruth.emu.constants import (
     DEBUG_DUMP_DEFAULT,
     DEBUG_DUMP_FULL,
@@ -25,13 +24,14 @@ from dumptruth.emu.constants import (
     Hresult,
     SessionClass,
 )
-from dumptruth.emu.host_errors import hresult_of_layout
-from dumptruth.emu.plan.request import Profile, UserStream
-from dumptruth.emu.snapshot.model import MemoryRun, ProcessSnapshot
+from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
+from dumptruth.emu.debugger.host_errors import hresult_of_layout
+from dumptruth.emu.request import Profile, UserStream
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import MemoryRun, ProcessSnapshot
 from dumptruth.emu.snapshot.sparse import SparseBytes
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
-from dumptruth.emu.snapshot.synthetic_system import bare_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.synthetic.kernel import bare_machine
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.faults import FaultPoint, Faults
 from dumptruth.emu.writer.layout import LayoutError, LayoutOverflow
 
@@ -202,7 +202,7 @@ def test_memory_errors_of_the_host_are_out_of_memory(tmp_path: Path, monkeypatch
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("dumptruth.emu.client.Minidump", fail)
+    monkeypatch.setattr("dumptruth.emu.debugger.client.Minidump", fail)
     assert client(tmp_path).WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == Hresult.E_OUTOFMEMORY
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.request import Request
+from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 from dumptruth.emu.writer.minidump import dump_bytes
 from dumptruth.fixtures.mutants.kernel_edits import poked
@@ -16,7 +16,7 @@ from dumptruth.fixtures.mutants.pristine import pristine
 from dumptruth.fixtures.mutants.registry import Vector
 from dumptruth.fixtures.mutants.surgery import Surgery
 from dumptruth.oracle import ByteSource
-from dumptruth.oracle.comparison import Comparison, NotComparableError, compare
+from dumptruth.oracle.diff.comparison import Comparison, NotComparableError, compare
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +27,7 @@ def compared(first: bytes, second: bytes) -> Comparison:
 
 def written(snapshot: ProcessSnapshot, request: Request) -> bytes:
     return dump_bytes(snapshot, request)[0]
+
 
 PAGE_NOACCESS = 1
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import KernelProfile, Profile
-from dumptruth.emu.snapshot.synthetic import synthetic_process
-from dumptruth.emu.snapshot.synthetic_system import RUNS, synthetic_machine
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import KernelProfile, Profile
+from dumptruth.emu.synthetic.kernel import RUNS, synthetic_machine
+from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.conform import FactsError
 from dumptruth.oracle.conform.expected import Expected, Memory, expected_facts

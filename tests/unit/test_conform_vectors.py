@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.constants import Qualifier
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.synthetic import synthetic_process
+from dumptruth.emu.request import Request
+from dumptruth.emu.synthetic.process import synthetic_process
+from dumptruth.emu.truth import store
 from dumptruth.oracle.conform import (
     Command,
     Kind,

@@ -14,10 +14,10 @@ from dumptruth.emu.constants import (
     DEBUG_FORMAT_NO_OVERWRITE,
     DEBUG_FORMAT_WRITE_CAB,
 )
-from dumptruth.emu.dot_dump import DotDump, DotDumpError, parse
-from dumptruth.emu.snapshot.synthetic import synthetic_process
-from dumptruth.emu.snapshot.synthetic_system import bare_machine
-from dumptruth.emu.stored_event import EventSource
+from dumptruth.emu.debugger.dot_dump import DotDump, DotDumpError, parse
+from dumptruth.emu.debugger.stored_event import EventSource
+from dumptruth.emu.synthetic.kernel import bare_machine
+from dumptruth.emu.synthetic.process import synthetic_process
 
 PROCESS = synthetic_process()
 MACHINE = bare_machine(((1, 16),))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.emu.client import DebugClient, DumpWriteError
 from dumptruth.emu.constants import (
     DEBUG_DUMP_ACTIVE,
     DEBUG_DUMP_DEFAULT,
@@ -37,13 +36,14 @@ from dumptruth.emu.constants import (
     DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA,
     DEBUG_FORMAT_WRITE_CAB,
 )
-from dumptruth.emu.scenario import run_scenario
-from dumptruth.emu.scenario_kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.model import ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
-from dumptruth.emu.snapshot.synthetic_flags import flag_target
-from dumptruth.emu.snapshot.synthetic_system import synthetic_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
+from dumptruth.emu.scenarios.kernel import run_kernel_scenario
+from dumptruth.emu.scenarios.process import run_scenario
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.process import ProcessSnapshot
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.kernel import synthetic_machine
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.faults import FaultPoint, Faults
 
 from ..samples import with_the_rest_slow
@@ -52,9 +52,7 @@ OLD = b"what was there before" * 1000
 CAB = DEBUG_FORMAT_WRITE_CAB
 ALL_FILES = CAB | DEBUG_FORMAT_CAB_SECONDARY_FILES | DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 MUCH = (
-    DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
-    | DEBUG_FORMAT_USER_SMALL_HANDLE_DATA
-    | DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO
+    DEBUG_FORMAT_USER_SMALL_FULL_MEMORY | DEBUG_FORMAT_USER_SMALL_HANDLE_DATA | DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO
 )
 SOME = (
     DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS
@@ -120,9 +118,7 @@ BEFORE = ("nothing", "a file", "nothing, NO_OVERWRITE")
 
 def client(kind: Kind, folder: Path, faults: Faults | None = None) -> DebugClient:
     modules = {} if isinstance(kind.target(), SystemSnapshot) else images()
-    return DebugClient(
-        kind.target(), start_directory=folder, profile=kind.profile, image_files=modules, faults=faults
-    )
+    return DebugClient(kind.target(), start_directory=folder, profile=kind.profile, image_files=modules, faults=faults)
 
 
 @cache

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dumptruth.emu.image_files import FoundFiles
 from dumptruth.emu.images.services import FOLDER
-from dumptruth.fixtures.image_files import FoundFiles
 
 
 def test_a_file_is_found_by_its_base_name_in_any_case(tmp_path: Path) -> None:

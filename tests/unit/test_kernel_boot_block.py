@@ -72,9 +72,7 @@ def test_hypercalls_are_those_of_the_header() -> None:
     assert {call.name: call.value for call in boot_block.Hypercall} == header
 
 
-@pytest.mark.parametrize(
-    ("name", "mirror"), [("SCENARIO", boot_block.GuestScenario), ("PROGRAM", boot_block.Program)]
-)
+@pytest.mark.parametrize(("name", "mirror"), [("SCENARIO", boot_block.GuestScenario), ("PROGRAM", boot_block.Program)])
 def test_what_the_guest_is_told_to_do_has_the_same_numbers(name: str, mirror: type[boot_block.Program]) -> None:
     header = enumerators(name)
     assert sorted(header.values()) == [member.value for member in mirror]

@@ -9,8 +9,9 @@ import pytest
 from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier
 from dumptruth.emu.plan.kernel import KernelPlan, plan_kernel
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
-from dumptruth.emu.plan.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.synthetic_system import (
+from dumptruth.emu.request import DumpRefused, KernelProfile, Request
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.synthetic.kernel import (
     DRIVER_BASE,
     KERNEL_BASE,
     KUSER_KERNEL,
@@ -19,7 +20,6 @@ from dumptruth.emu.snapshot.synthetic_system import (
     bare_machine,
     synthetic_machine,
 )
-from dumptruth.emu.snapshot.system import SystemSnapshot
 
 SMALL, DEFAULT, FULL, ACTIVE = (
     Qualifier.DEBUG_DUMP_SMALL, Qualifier.DEBUG_DUMP_DEFAULT, Qualifier.DEBUG_DUMP_FULL, Qualifier.DEBUG_DUMP_ACTIVE,

@@ -40,9 +40,7 @@ def run(folder: Path, body: str, before: str = "", *, processors: int = 1) -> tu
     source = folder / "asking.c"
     source.write_text(DRIVER % (before, body), encoding="utf-8")
     driver = compile_driver(source, folder / "out")
-    configuration = Configuration(
-        ram=16 * MIB, processors=processors, task=GuestTask(ticks=40), drivers=(driver,)
-    )
+    configuration = Configuration(ram=16 * MIB, processors=processors, task=GuestTask(ticks=40), drivers=(driver,))
     machine = Machine(Boot(configuration))
     outcome = machine.run()
     lines = machine.output.decode().splitlines()

@@ -10,8 +10,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from dumptruth.oracle import KernelTruth, TruthError, load_any_truth, load_truth, truth_kernel_model
-from dumptruth.oracle.truth import parse_kernel
+from dumptruth.oracle import KernelTruth, TruthError, load_any_truth, load_truth
+from dumptruth.oracle.truth import kernel as truth_kernel_model
+from dumptruth.oracle.truth.load import parse_kernel
 
 from .schemas import schema, validator
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient, DumpWriteError
 from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier, SessionClass
-from dumptruth.emu.plan.request import KernelProfile, Request
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.synthetic import synthetic_process
-from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
-from dumptruth.emu.snapshot.system import BugCheck, DataBlob, PhysicalRun, SystemSnapshot
+from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
+from dumptruth.emu.request import KernelProfile, Request
+from dumptruth.emu.snapshot.kernel import BugCheck, DataBlob, PhysicalRun, SystemSnapshot
+from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
+from dumptruth.emu.synthetic.process import synthetic_process
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.faults import FaultPoint, Faults
 from dumptruth.emu.writer.kernel_bitmap import page_bitmap
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
@@ -146,7 +146,7 @@ def test_each_mode_is_loaded_by_its_own_door(tmp_path: Path, machine: SystemSnap
     store.save(machine, tmp_path / "kernel")
     store.save(process, tmp_path / "user")
     assert store.load_snapshot(tmp_path / "user") == process
-    with pytest.raises(store.TruthError, match='mode'):
+    with pytest.raises(store.TruthError, match="mode"):
         store.load_system(tmp_path / "user")
     with pytest.raises(store.TruthError, match=r"truth\.json"):
         store.load(tmp_path / "kernel")

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from dumptruth.emu.constants import Hresult, Qualifier
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
-from dumptruth.emu.plan.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.synthetic_system import KERNEL_BASE, PFN_DATABASE, synthetic_machine
-from dumptruth.emu.snapshot.system import DataBlob, SystemSnapshot
+from dumptruth.emu.request import DumpRefused, KernelProfile, Request
+from dumptruth.emu.snapshot.kernel import DataBlob, SystemSnapshot
+from dumptruth.emu.synthetic.kernel import KERNEL_BASE, PFN_DATABASE, synthetic_machine
 from dumptruth.emu.writer.kernel_dump import KernelWriteResult, kernel_dump_bytes
 
 BLOBS = (DataBlob(bytes(range(16)), b"a" * 13), DataBlob(bytes(16), b""), DataBlob(b"\xff" * 16, b"b" * 16))
@@ -58,9 +58,7 @@ class Triage:
         return int(struct.unpack_from("<H", self.data, self.kdbg + offset)[0])
 
     def table(self) -> list[tuple[int, int, int]]:
-        return [
-            struct.unpack_from("<QII", self.data, self.blocks + 16 * index) for index in range(self.block_count)
-        ]
+        return [struct.unpack_from("<QII", self.data, self.blocks + 16 * index) for index in range(self.block_count)]
 
 
 @pytest.fixture(params=sorted(MACHINES), scope="module")

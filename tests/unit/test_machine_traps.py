@@ -8,19 +8,10 @@ from importlib.resources import files
 import pytest
 from dumptruth.emu.machine.context_blob import ContextBlob
 from dumptruth.emu.machine.cpu import Cpu
+from dumptruth.emu.machine.delivery import DeliveryError, deliver_fault, enter_syscall
 from dumptruth.emu.machine.paging import PageTables
 from dumptruth.emu.machine.ram import PAGE_SIZE, Ram
-from dumptruth.emu.machine.traps import (
-    Access,
-    BadMemory,
-    DeliveryError,
-    Event,
-    Fault,
-    Halted,
-    Syscall,
-    deliver_fault,
-    enter_syscall,
-)
+from dumptruth.emu.machine.traps import Access, BadMemory, Event, Fault, Halted, Syscall
 from unicorn.unicorn_const import UC_HOOK_CODE
 
 USER_CODE = 0x0000_7FF6_0000_1000

@@ -9,10 +9,10 @@ from struct import pack_into
 
 import pytest
 from dumptruth.oracle import ByteSource
-from dumptruth.oracle.page_compare import differing, differing_pages, first_difference, nonzero_pages
-from dumptruth.oracle.page_set import PageSet
+from dumptruth.oracle.memory.page_compare import differing, differing_pages, first_difference, nonzero_pages
+from dumptruth.oracle.memory.page_set import PageSet
+from dumptruth.oracle.memory.walk import AddressSpace, mapped
 from dumptruth.oracle.readers.kernel_pages import PageBitmap, PageRuns
-from dumptruth.oracle.walk import AddressSpace, mapped
 from hypothesis import given
 from hypothesis import strategies as st
 

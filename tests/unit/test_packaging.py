@@ -36,8 +36,9 @@ def _covered(setuptools: dict[str, Any]) -> set[Path]:
     }
 
 
-def test_the_package_list_names_exactly_the_folders_that_hold_python() -> None:
+def test_the_package_list_names_exactly_the_folders_that_hold_python_or_documents() -> None:
     folders = {path.parent for top in TOP for path in _files(top) if path.suffix == ".py"}
+    folders |= {path.parent for path in _files("docs")}
     expected = {"dumptruth." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}
     listed = _pyproject()["tool"]["setuptools"]["packages"]
     assert len(listed) == len(set(listed)), "a package is listed twice"
@@ -46,15 +47,17 @@ def test_the_package_list_names_exactly_the_folders_that_hold_python() -> None:
 
 def test_every_package_is_a_regular_package() -> None:
     for package in _pyproject()["tool"]["setuptools"]["packages"]:
+        if package.split(".")[1] == "docs":
+            continue  # documents, and no Python
         assert (_folder(package) / "__init__.py").is_file(), f"{package} has no __init__.py"
 
 
 def test_every_package_lies_below_a_mapped_folder() -> None:
     setuptools = _pyproject()["tool"]["setuptools"]
-    assert setuptools["package-dir"] == {f"dumptruth.{top}": top for top in TOP}
+    assert setuptools["package-dir"] == {f"dumptruth.{top}": top for top in ("docs", *TOP)}
 
 
-@pytest.mark.parametrize("top", TOP)
+@pytest.mark.parametrize("top", ["docs", *TOP])
 def test_every_file_that_is_not_python_is_package_data(top: str) -> None:
     covered = _covered(_pyproject()["tool"]["setuptools"])
     data = [path for path in _files(top) if path.suffix != ".py"]
@@ -78,7 +81,7 @@ def test_each_top_package_says_that_it_is_typed(top: str) -> None:
 
 
 def test_the_command_is_installed() -> None:
-    assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.cli:main"}
+    assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.app.cli:main"}
 
 
 def test_pytest_finds_the_plugin() -> None:

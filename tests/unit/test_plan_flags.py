@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from dumptruth.emu.constants import FormatFlag, MinidumpType, StreamType
 from dumptruth.emu.plan.ranges import Range, intersect, merge, subtract
-from dumptruth.emu.plan.request import DumpRefused, Request
 from dumptruth.emu.plan.user import Plan, plan_user
-from dumptruth.emu.snapshot.model import FunctionEntry, FunctionTable, MemoryRun, ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import Pages, address_space, synthetic_process
-from dumptruth.emu.snapshot.synthetic_contexts import synthetic_context
-from dumptruth.emu.snapshot.synthetic_flags import PLACES, flag_target
+from dumptruth.emu.request import DumpRefused, Request
+from dumptruth.emu.snapshot.process import FunctionEntry, FunctionTable, MemoryRun, ProcessSnapshot
+from dumptruth.emu.synthetic.contexts import synthetic_context
+from dumptruth.emu.synthetic.flag_process import PLACES, flag_target
+from dumptruth.emu.synthetic.process import Pages, address_space, synthetic_process
 
 SMALL = 1024
 ARCHITECTURES = ("amd64", "x86", "arm64")

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from dumptruth.emu.constants import FormatFlag, MinidumpType, StreamType
 from dumptruth.emu.plan.flags import FLAG_ROWS
-from dumptruth.emu.plan.request import DumpRefused, Request
 from dumptruth.emu.plan.user import Plan, plan_user
-from dumptruth.emu.snapshot.model import ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import Pages, amd64_context, synthetic_process
+from dumptruth.emu.request import DumpRefused, Request
+from dumptruth.emu.snapshot.process import ProcessSnapshot
+from dumptruth.emu.synthetic.process import Pages, amd64_context, synthetic_process
 
 SMALL, DEFAULT = 1024, 1025
 CRASHED = synthetic_process()

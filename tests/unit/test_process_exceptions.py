@@ -11,9 +11,10 @@ from dumptruth.emu.process.instruction import divisor, is_privileged
 from dumptruth.emu.process.winnt import Status
 
 RIP = 0x7FF600001000
-ZERO = dict.fromkeys(
-    ["Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", *(f"R{n}" for n in range(8, 16))], 0
-) | {"Rip": RIP, "MxCsr": 0x1F80}
+ZERO = dict.fromkeys(["Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", *(f"R{n}" for n in range(8, 16))], 0) | {
+    "Rip": RIP,
+    "MxCsr": 0x1F80,
+}
 
 
 def reader(memory: dict[int, bytes]):  # type: ignore[no-untyped-def]

@@ -11,8 +11,8 @@ from dumptruth.emu.image import ImageError, load_image
 from dumptruth.emu.process.library import SYSTEM_IMAGES, ImageLibrary
 from dumptruth.emu.process.loader import preferred_place
 from dumptruth.emu.process.outcome import Crashed, Exited, RunError
-from dumptruth.emu.process.process import Process
-from dumptruth.emu.scenario import ExitedNormally, run_program
+from dumptruth.emu.process.start import start_process
+from dumptruth.emu.scenarios.process import ExitedNormally, run_program
 
 CRASH = SYSTEM_IMAGES / "crash.exe"
 
@@ -86,7 +86,7 @@ def test_an_import_from_a_dll_that_is_nowhere_is_a_missing_import(folder: Path) 
 
 
 def test_a_program_that_never_ends_is_stopped(folder: Path) -> None:
-    process = Process(folder / "crash.exe", "crash.exe null-read", quantum_limit=3)
+    process = start_process(folder / "crash.exe", "crash.exe null-read", quantum_limit=3)
     with pytest.raises(RunError, match=r"^crash.exe: still running after 3 quanta of \d+ blocks"):
         process.run()
 
@@ -127,7 +127,7 @@ def test_a_program_without_dynamic_base_lies_at_its_preferred_base(folder: Path)
 
 
 def test_two_dlls_that_want_the_same_place_both_get_one(folder: Path) -> None:
-    process = Process(folder / "crash.exe", "crash.exe null-read")
+    process = start_process(folder / "crash.exe", "crash.exe null-read")
     beta = load_image(folder / "beta.dll")
     place = preferred_place(beta)
     process.memory.space.allocate(place, 0x1000, 0x2000, 4)
@@ -136,7 +136,7 @@ def test_two_dlls_that_want_the_same_place_both_get_one(folder: Path) -> None:
 
 
 def test_every_import_slot_holds_the_address_of_the_export_or_of_what_it_forwards_to() -> None:
-    process = Process(CRASH, "crash.exe null-read")
+    process = start_process(CRASH, "crash.exe null-read")
     modules = {module.name.lower(): module for module in process.loader.modules}
     assert list(modules) == ["crash.exe", "ntdll.dll", "kernel32.dll", "alpha.dll"]
     forwarded = set()
@@ -154,7 +154,7 @@ def test_every_import_slot_holds_the_address_of_the_export_or_of_what_it_forward
 
 
 def test_init_routines_are_called_dependencies_first() -> None:
-    process = Process(CRASH, "crash.exe null-read")
+    process = start_process(CRASH, "crash.exe null-read")
     names = []
     while module := process.loader.next_init_routine():
         names.append(module.name)
@@ -261,7 +261,7 @@ def test_a_compiled_program_s_threads_waits_and_timeouts_behave(tmp_path: Path) 
 
     source = tmp_path / "threads.c"
     source.write_text(COMPILED, encoding="utf-8")
-    process = Process(compile_program(source, tmp_path))
+    process = start_process(compile_program(source, tmp_path))
     assert process.run() == Exited(42)
     assert process.console.decode().splitlines() == [
         "all 0", "finished 100", "finished 200", "finished 300", "exit code 7", "abandoned 80", "again 0", "released 2",

@@ -6,16 +6,19 @@ import struct
 from functools import cache
 
 import pytest
+from dumptruth.emu.images.services import number_of
 from dumptruth.emu.process.handle_trace import DEFAULT_SLOTS, HandleTrace, OperationType
 from dumptruth.emu.process.handles import HandleTable
 from dumptruth.emu.process.library import SYSTEM_IMAGES
 from dumptruth.emu.process.objects import Event
+from dumptruth.emu.process.outcome import Control
 from dumptruth.emu.process.process import Process
-from dumptruth.emu.process.services import Call, Control, ServiceTable, number_of
+from dumptruth.emu.process.services import Call, ServiceTable
+from dumptruth.emu.process.start import start_process
 from dumptruth.emu.process.tokens import USER, sid, token_of
 from dumptruth.emu.process.winnt import Status, StatusError
-from dumptruth.emu.scenario import run_scenario
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.scenarios.process import run_scenario
+from dumptruth.emu.snapshot.process import ProcessSnapshot
 
 CURRENT_PROCESS = (1 << 64) - 1
 BUFFER = 0x20000000000
@@ -23,7 +26,7 @@ BUFFER = 0x20000000000
 
 @pytest.fixture
 def process() -> Process:
-    made = Process(SYSTEM_IMAGES / "crash.exe", "crash.exe null-read")
+    made = start_process(SYSTEM_IMAGES / "crash.exe", "crash.exe null-read")
     made.memory.space.allocate(BUFFER, 0x1000, 0x3000, 4)
     return made
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from dumptruth.fixtures.reporting.cells import ROWS, Grid, blocks, grid, to_scale
-from dumptruth.fixtures.reporting.windows import AROUND, MAX_SPAN, ROW, window
-from dumptruth.fixtures.reporting.words import address_text, number_text, size_text
+from dumptruth.fixtures.app.reporting.cells import ROWS, Grid, blocks, grid, to_scale
+from dumptruth.fixtures.app.reporting.windows import AROUND, MAX_SPAN, ROW, window
+from dumptruth.fixtures.app.reporting.words import address_text, number_text, size_text
 from dumptruth.oracle import ByteSource, Span
 from dumptruth.oracle.report.file_regions import FileRegion, Part
 from dumptruth.oracle.report.memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
@@ -127,9 +127,7 @@ def test_a_window_shows_the_span_and_little_else(data: bytes, start: int, length
     first = found.rows[0].offset
     assert shown == data[first : first + len(shown)]
     assert len(shown) <= MAX_SPAN + 2 * AROUND + 2 * ROW
-    marked = [
-        row.offset + index for row in found.rows for index, (_, _, at_fault) in enumerate(row.cells) if at_fault
-    ]
+    marked = [row.offset + index for row in found.rows for index, (_, _, at_fault) in enumerate(row.cells) if at_fault]
     assert marked == [at for at in range(start, start + length) if first <= at < first + len(shown)]
     assert found.cut == (start + length > first + len(shown))
     assert all(len(character) == 1 and character.isprintable() for row in found.rows for _, character, _ in row.cells)

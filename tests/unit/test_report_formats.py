@@ -46,9 +46,7 @@ def broken_judge() -> Report:
     """A report in which a rule has met a bug of its own."""
     report = foreign(Vector.SMALL)
     first = replace(report.results[0], verdict=Verdict.ERROR, note="KeyError: 'x'", checks=0)
-    return replace(
-        report, outcome=Outcome.INTERNAL_ERROR, reason="KeyError: 'x'", results=(first, *report.results[1:])
-    )
+    return replace(report, outcome=Outcome.INTERNAL_ERROR, reason="KeyError: 'x'", results=(first, *report.results[1:]))
 
 
 REPORTS = {

@@ -10,15 +10,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.app.reporting.page import MAX_FINDINGS, UNFOLDED, html_report
 from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, pristine
 from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
-from dumptruth.fixtures.reporting.page import MAX_FINDINGS, UNFOLDED, html_report
 from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Verdict, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
-HOSTILE = "\"><script>alert(1)</script></style>\x00\x1b\ud800{{ 7 * 7 }}"
+HOSTILE = '"><script>alert(1)</script></style>\x00\x1b\ud800{{ 7 * 7 }}'
 
 
 class Page(HTMLParser):

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.client import DebugClient
-from dumptruth.emu.plan.request import DumpRefused, Request
+from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.plan.user import plan_user
-from dumptruth.emu.snapshot import store
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.request import DumpRefused, Request
+from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.snapshot.sparse import SparseBytes
-from dumptruth.emu.snapshot.synthetic_flags import flag_target
-from dumptruth.emu.snapshot.synthetic_sparse import with_private_region
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.sparse import with_private_region
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.layout import Buffer
 from dumptruth.emu.writer.minidump import Minidump, dump_bytes
 from hypothesis import given

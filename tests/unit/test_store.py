@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL
-from dumptruth.emu.plan.request import Request, UserStream
-from dumptruth.emu.snapshot.model import (
+from dumptruth.emu.request import Request, UserStream
+from dumptruth.emu.snapshot.process import (
     FunctionEntry,
     FunctionTable,
     HandleOperation,
@@ -22,8 +22,8 @@ from dumptruth.emu.snapshot.model import (
     XstateConfiguration,
     XstateFeature,
 )
-from dumptruth.emu.snapshot.store import TruthError, load, load_request, save, save_request, source_of
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process, synthetic_system
+from dumptruth.emu.synthetic.process import Pages, synthetic_process, synthetic_system
+from dumptruth.emu.truth.store import TruthError, load, load_request, save, save_request, source_of
 from dumptruth.oracle import load_truth
 
 CRASHED = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
@@ -53,9 +53,13 @@ SNAPSHOTS = {
     "bare modules": synthetic_process(version_info=False, code_view=False),
     "later members": LATER,
     **{
-        f"context {index}": replace(CRASHED, threads=tuple(
-            replace(thread, context=replace(thread.context, **parts)) for thread in CRASHED.threads  # type: ignore[arg-type]
-        ))
+        f"context {index}": replace(
+            CRASHED,
+            threads=tuple(
+                replace(thread, context=replace(thread.context, **parts))
+                for thread in CRASHED.threads  # type: ignore[arg-type]
+            ),
+        )
         for index, parts in enumerate(CONTEXTS)
     },
     "odd names": synthetic_process(module_names=["C:\\a\u00e9\U0001f600\ud800.exe"], thread_names=["", "\u4e2d\0x"]),

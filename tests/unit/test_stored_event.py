@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_SMALL, Hresult
-from dumptruth.emu.plan.request import DumpRefused, Request
-from dumptruth.emu.snapshot.model import ProcessSnapshot
+from dumptruth.emu.debugger.stored_event import EventSource, with_event
+from dumptruth.emu.request import DumpRefused, Request
+from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.snapshot.processor_state import REGISTERS
-from dumptruth.emu.snapshot.synthetic import Pages, address_space, synthetic_process
-from dumptruth.emu.snapshot.synthetic_flags import flag_target
-from dumptruth.emu.stored_event import EventSource, with_event
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.process import Pages, address_space, synthetic_process
 from dumptruth.emu.writer.contexts import add_context
 from dumptruth.emu.writer.layout import Layout, Section
 from dumptruth.emu.writer.minidump import dump_bytes
@@ -148,9 +148,7 @@ def test_what_is_no_event_is_refused(snapshot: ProcessSnapshot, source: EventSou
 
 def test_the_bit_for_extended_state_goes_with_the_state_that_is_not_taken_over() -> None:
     snapshot = target()
-    thread = replace(
-        snapshot.threads[1], context=replace(snapshot.threads[1].context, context_flags=0x10005F)
-    )
+    thread = replace(snapshot.threads[1], context=replace(snapshot.threads[1].context, context_flags=0x10005F))
     marked = replace(snapshot, threads=(snapshot.threads[0], thread))
     page = bytearray(marked.read(PLACE, 0x1000) or b"")
     page[0x30:0x34] = (0x10005F).to_bytes(4, "little")

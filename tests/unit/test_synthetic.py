@@ -6,8 +6,8 @@ import struct
 
 import pytest
 from dumptruth.emu.constants import MEM_COMMIT, MEM_FREE, MEM_RESERVE, PAGE_GUARD, PAGE_NOACCESS, PAGE_READWRITE
-from dumptruth.emu.snapshot.model import PAGE_SIZE, ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import Pages, address_space, amd64_context, synthetic_process
+from dumptruth.emu.snapshot.process import PAGE_SIZE, ProcessSnapshot
+from dumptruth.emu.synthetic.process import Pages, address_space, amd64_context, synthetic_process
 
 EXTRA = 0x300_0000_0000
 ODD = (

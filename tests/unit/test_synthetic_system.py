@@ -7,9 +7,9 @@ import struct
 import pytest
 from dumptruth.emu.plan.kernel_debugger_data import read_debugger_data
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
-from dumptruth.emu.snapshot.synthetic_kernel import BUILDS
-from dumptruth.emu.snapshot.synthetic_system import bare_machine, synthetic_machine
-from dumptruth.emu.snapshot.system import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
+from dumptruth.emu.synthetic.kernel_structures import BUILDS
 
 
 def memory_of(machine: SystemSnapshot) -> VirtualMemory:

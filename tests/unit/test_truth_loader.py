@@ -11,8 +11,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from dumptruth.oracle import truth_context, truth_model, truth_objects
-from dumptruth.oracle.truth import TruthError, load_request, load_truth, parse_request, parse_truth
+from dumptruth.oracle.truth import context as truth_context
+from dumptruth.oracle.truth import objects as truth_objects
+from dumptruth.oracle.truth import process as truth_model
+from dumptruth.oracle.truth.load import TruthError, load_request, load_truth, parse_request, parse_truth
 
 from .schemas import schema, validator
 
@@ -277,9 +279,7 @@ BAD: list[tuple[Callable[[dict[str, Any]], None], str]] = [
 
 
 @pytest.mark.parametrize(("change", "line"), BAD, ids=[line[:60] for _, line in BAD])
-def test_a_bad_member_is_named_in_one_line(
-    change: Callable[[dict[str, Any]], None], line: str, tmp_path: Path
-) -> None:
+def test_a_bad_member_is_named_in_one_line(change: Callable[[dict[str, Any]], None], line: str, tmp_path: Path) -> None:
     document = copy.deepcopy(TRUTH)
     change(document)
     with pytest.raises(TruthError) as caught:
@@ -336,9 +336,7 @@ def test_the_schemas_accept_what_the_loader_accepts() -> None:
     parse_truth(TRUTH, MEMORY)
 
 
-SHAPE = [
-    entry for entry in BAD[:22] if "thread of the process" not in entry[1] and "the value before" not in entry[1]
-]
+SHAPE = [entry for entry in BAD[:22] if "thread of the process" not in entry[1] and "the value before" not in entry[1]]
 """The bad members whose fault is their own; a schema cannot say relations between members."""
 
 

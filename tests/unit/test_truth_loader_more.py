@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, truth_document
-from dumptruth.oracle.truth import TruthError, parse_request, parse_truth
-from dumptruth.oracle.truth_context import CONTEXT_REGISTERS
+from dumptruth.oracle.truth.context import CONTEXT_REGISTERS
+from dumptruth.oracle.truth.load import TruthError, parse_request, parse_truth
 
 from .schemas import validator
 

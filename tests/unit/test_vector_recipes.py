@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dumptruth.fixtures.cli import run_command
+from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.vectors import goldens, manifest
 from dumptruth.fixtures.vectors.build import make
 from dumptruth.fixtures.vectors.recipe import Kind, Recipe, RecipeError, load_recipes

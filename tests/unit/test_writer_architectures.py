@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL, FormatFlag, StreamType
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.model import Context, ProcessSnapshot, Thread
+from dumptruth.emu.request import Request
+from dumptruth.emu.snapshot.process import Context, ProcessSnapshot, Thread
 from dumptruth.emu.snapshot.processor_state import ARM64_REGISTERS, AVX_STATE, X86_REGISTERS
-from dumptruth.emu.snapshot.synthetic import synthetic_process, synthetic_system
+from dumptruth.emu.synthetic.process import synthetic_process, synthetic_system
 from dumptruth.emu.writer.contexts import context_size
 from dumptruth.emu.writer.layout import LayoutError
 from dumptruth.emu.writer.minidump import dump_bytes

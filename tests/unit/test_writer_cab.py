@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from dumptruth.emu.constants import Hresult
-from dumptruth.emu.plan.request import DumpRefused
-from dumptruth.emu.snapshot.synthetic import TIME
+from dumptruth.emu.request import DumpRefused
+from dumptruth.emu.synthetic.process import TIME
 from dumptruth.emu.writer.cab import BLOCK, MAXIMUM_BLOCKS, Cabinet, Member, bytes_member, checksum
 from dumptruth.emu.writer.layout import LayoutError, LayoutMap
 from dumptruth.emu.writer.sinks import BytesSink

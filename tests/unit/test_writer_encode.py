@@ -6,7 +6,7 @@ import ctypes
 from dataclasses import replace
 
 import pytest
-from dumptruth.emu.snapshot.synthetic import amd64_context
+from dumptruth.emu.synthetic.process import amd64_context
 from dumptruth.emu.writer import context_structs, structs, system_structs
 from dumptruth.emu.writer.contexts import add_context
 from dumptruth.emu.writer.encode import add_string, add_struct, fields_of, utf16_array

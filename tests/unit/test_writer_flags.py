@@ -11,10 +11,10 @@ from dumptruth.emu.constants import FormatFlag
 from dumptruth.emu.plan.filters import WordFilter, base_name
 from dumptruth.emu.plan.flags import FLAG_ROWS
 from dumptruth.emu.plan.ranges import RangeSet
-from dumptruth.emu.plan.request import Request
-from dumptruth.emu.snapshot.model import ProcessSnapshot
-from dumptruth.emu.snapshot.synthetic import synthetic_process
-from dumptruth.emu.snapshot.synthetic_flags import PLACES, flag_target, stack_words
+from dumptruth.emu.request import Request
+from dumptruth.emu.snapshot.process import ProcessSnapshot
+from dumptruth.emu.synthetic.flag_process import PLACES, flag_target, stack_words
+from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
 
 SMALL = 1024
@@ -89,8 +89,7 @@ def words(data: bytes, start: int, size: int) -> list[tuple[int, int]]:
     """(address, word) of each pointer-aligned word in bytes that lie at ``start``."""
     first = -start % size
     return [
-        (start + at, int.from_bytes(data[at : at + size], "little"))
-        for at in range(first, len(data) - size + 1, size)
+        (start + at, int.from_bytes(data[at : at + size], "little")) for at in range(first, len(data) - size + 1, size)
     ]
 
 

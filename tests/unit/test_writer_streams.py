@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL, FormatFlag, Hresult, StreamType
-from dumptruth.emu.plan.request import DumpRefused, Request, UserStream
 from dumptruth.emu.process.tokens import sid, token_of
-from dumptruth.emu.snapshot.model import (
+from dumptruth.emu.request import DumpRefused, Request, UserStream
+from dumptruth.emu.snapshot.process import (
     FunctionTable,
     HandleOperation,
     ProcessSnapshot,
@@ -17,8 +17,8 @@ from dumptruth.emu.snapshot.model import (
     XstateFeature,
 )
 from dumptruth.emu.snapshot.processor_state import AVX_STATE
-from dumptruth.emu.snapshot.synthetic import synthetic_process, synthetic_system
-from dumptruth.emu.snapshot.synthetic_streams import GENERATED_CODE, generated_code, stream_target
+from dumptruth.emu.synthetic.process import synthetic_process, synthetic_system
+from dumptruth.emu.synthetic.stream_process import GENERATED_CODE, generated_code, stream_target
 from dumptruth.emu.writer.layout import LayoutError, LayoutOverflow
 from dumptruth.emu.writer.minidump import dump_bytes
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dumptruth.emu.client import DebugClient
 from dumptruth.emu.constants import (
     DEBUG_DUMP_DEFAULT,
     DEBUG_DUMP_SMALL,
@@ -19,11 +18,12 @@ from dumptruth.emu.constants import (
     PAGE_READWRITE,
     Hresult,
 )
-from dumptruth.emu.plan.request import DumpRefused, Profile, Request
-from dumptruth.emu.snapshot.model import MemoryRun, ProcessSnapshot
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import DumpRefused, Profile, Request
+from dumptruth.emu.snapshot.process import MemoryRun, ProcessSnapshot
 from dumptruth.emu.snapshot.sparse import SparseBytes
-from dumptruth.emu.snapshot.synthetic import Pages, synthetic_process
-from dumptruth.emu.snapshot.synthetic_flags import flag_target
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.layout import LayoutError
 from dumptruth.emu.writer.minidump import dump_bytes
 from dumptruth.emu.writer.userdump import user_dump_bytes

@@ -1,5 +1,5 @@
-/* A writer of complete kernel dumps (type 1) that knows nothing of dumptruth but two documents: truth-format.md and
- * conform-protocol.md. C11 and its library, nothing else.
+/* A writer of complete kernel dumps (type 1) that knows nothing of dumptruth but two documents: docs/truth-format.md and
+ * docs/conform-protocol.md. C11 and its library, nothing else.
  *
  * Right as it is; with --fault NAME it is wrong in one way:
  *

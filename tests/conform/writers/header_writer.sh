@@ -1,6 +1,6 @@
 #!/bin/sh
 # A writer of header-only kernel dumps (type 3) in POSIX sh and awk. It knows nothing of dumptruth but two documents:
-# truth-format.md and conform-protocol.md.
+# docs/truth-format.md and docs/conform-protocol.md.
 #
 # Right as it is; with --fault NAME it is wrong in one way:
 #

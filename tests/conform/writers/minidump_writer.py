@@ -1,4 +1,4 @@
-"""A writer of user minidumps that knows nothing of dumptruth but two documents: truth-format.md, conform-protocol.md.
+"""A writer of user minidumps. It knows only docs/truth-format.md and docs/conform-protocol.md.
 
 Right as it is; ``--fault NAME`` makes it wrong in one way that real writers were wrong in:
 
@@ -229,9 +229,7 @@ def dump(truth, memory, request, flags, fault):
     for start, end in ranges:
         places.append((start, end, at))
         at += end - start
-    rows = [
-        thread_row(thread, where, places, full) for thread, where in zip(truth["threads"], contexts, strict=True)
-    ]
+    rows = [thread_row(thread, where, places, full) for thread, where in zip(truth["threads"], contexts, strict=True)]
     stream(3, struct.pack("<I", len(rows)) + b"".join(rows))
     if full:
         shift = 8 if fault == "memory64-shift" else 0

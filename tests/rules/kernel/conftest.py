@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import KernelTruth, RequestTruth
-from dumptruth.oracle.truth import parse_kernel, parse_request
+from dumptruth.oracle.truth.load import parse_kernel, parse_request
 
 from .hand_machine import (
     BLOBS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dumptruth.oracle.rules.kernel_replay import expected_fault
+from dumptruth.oracle.rules.kernel.replay import expected_fault
 
 READ, WRITE, FETCH = 0, 2, 0x10  # W/R and I/D of a page fault's error code: Intel SDM volume 3, 4.7
 

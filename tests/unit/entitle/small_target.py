@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dumptruth.oracle import ByteSource
-from dumptruth.oracle.truth_context import ThreadContextTruth
-from dumptruth.oracle.truth_model import (
+from dumptruth.oracle.truth.context import ThreadContextTruth
+from dumptruth.oracle.truth.process import (
     COMMIT,
     FREE,
     IMAGE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.oracle.entitle.clauses import Duty
-from dumptruth.oracle.entitle.flags import Format, stack, stack_of
-from dumptruth.oracle.entitle.user import Entitlement
-from dumptruth.oracle.truth_model import ProcessTruth, RequestTruth, UnreadableTruth
-from dumptruth.oracle.truth_objects import FunctionEntryTruth, FunctionTableTruth
+from dumptruth.oracle.entitlement.clauses import Duty
+from dumptruth.oracle.entitlement.flags import Format, stack, stack_of
+from dumptruth.oracle.entitlement.user import Entitlement
+from dumptruth.oracle.truth.objects import FunctionEntryTruth, FunctionTableTruth
+from dumptruth.oracle.truth.process import ProcessTruth, RequestTruth, UnreadableTruth
 
 from .small_target import CODE, DEFAULT, HEAP, SMALL, STACK, request, target, thread
 

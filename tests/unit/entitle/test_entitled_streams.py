@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.oracle.entitle.clauses import Duty
-from dumptruth.oracle.entitle.flags import MINIDUMP_TYPE, Format, acceptable_header_flags, effective, header_flags
-from dumptruth.oracle.entitle.refusal import refusal
-from dumptruth.oracle.entitle.user import Entitlement
-from dumptruth.oracle.truth_model import UnloadedModuleTruth, UnreadableTruth
-from dumptruth.oracle.truth_objects import HandleOperationTruth, UserStreamTruth
+from dumptruth.oracle.entitlement.clauses import Duty
+from dumptruth.oracle.entitlement.flags import MINIDUMP_TYPE, Format, acceptable_header_flags, effective, header_flags
+from dumptruth.oracle.entitlement.refusal import refusal
+from dumptruth.oracle.entitlement.user import Entitlement
+from dumptruth.oracle.truth.objects import HandleOperationTruth, UserStreamTruth
+from dumptruth.oracle.truth.process import UnloadedModuleTruth, UnreadableTruth
 
 from .small_target import CODE, DEFAULT, FULL, HEAP, SMALL, STACK, request, target, thread
 
@@ -39,10 +39,7 @@ def test_the_scan_bit_means_something_else_beside_write_cab() -> None:
     ("stream", "flags", "duty"),
     [
         *((number, 0, Duty.MUST) for number in (3, 4, 5, 7, 15)),
-        *(
-            (number, 0, Duty.NEVER)
-            for number in (6, 9, 10, 11, 12, 14, 16, 17, 18, 20, 23, 24, 25, 0x7000, 0x12345)
-        ),
+        *((number, 0, Duty.NEVER) for number in (6, 9, 10, 11, 12, 14, 16, 17, 18, 20, 23, 24, 25, 0x7000, 0x12345)),
         # What the truth does not tell of may be there: function tables and tokens.
         *((number, 0, Duty.MAY) for number in (0, 13, 19, 21, 22)),
         (18, Format.HANDLE_DATA, Duty.NEVER),

@@ -9,6 +9,7 @@ import pytest
 from dumptruth.emu.images.build import compile_program
 from dumptruth.emu.process.outcome import Exited, Outcome
 from dumptruth.emu.process.process import Process
+from dumptruth.emu.process.start import start_process
 
 needs_compiler = pytest.mark.skipif(
     importlib.util.find_spec("ziglang") is None, reason="compiling needs the extra `images`"
@@ -28,7 +29,7 @@ def run(folder: Path, text: str, arguments: str = "") -> tuple[Process, Outcome]
     source = folder / "program.c"
     source.write_text(HEAD + text, encoding="utf-8", newline="\n")
     program = compile_program(source, folder)
-    process = Process(program, f"program.exe{arguments}")
+    process = start_process(program, f"program.exe{arguments}")
     return process, process.run()
 
 

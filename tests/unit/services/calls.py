@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from dumptruth.emu.images.services import number_of
+from dumptruth.emu.process.objects import Thread
+from dumptruth.emu.process.outcome import Control
 from dumptruth.emu.process.process import Process
-from dumptruth.emu.process.services import Call, Control, ServiceTable, number_of
-from dumptruth.emu.process.threads import Thread
+from dumptruth.emu.process.services import Call, ServiceTable
 from dumptruth.emu.process.winnt import Status, StatusError
 
 CURRENT_PROCESS = (1 << 64) - 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dumptruth.emu.images.services import services
-from dumptruth.emu.process.services import ServiceTable, number_of
+from dumptruth.emu.images.services import number_of, services
+from dumptruth.emu.process.services import ServiceTable
 from dumptruth.emu.process.winnt import Status
 
 from .calls import Kernel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from dumptruth.emu.process.services import Control
+from dumptruth.emu.process.outcome import Control
 from dumptruth.emu.process.winnt import Status
 
 from .calls import Kernel
@@ -49,9 +49,7 @@ def test_files_are_made_written_and_read_in_memory(kernel: Kernel) -> None:
         (r"\??\C:\dumptruth\a.txt", 6, 0x60, Status.INVALID_PARAMETER),
     ],
 )
-def test_files_that_cannot_be_opened(
-    kernel: Kernel, name: str, disposition: int, options: int, status: Status
-) -> None:
+def test_files_that_cannot_be_opened(kernel: Kernel, name: str, disposition: int, options: int, status: Status) -> None:
     assert nt_file(kernel, name, 0x80100080, disposition, options) == status
 
 

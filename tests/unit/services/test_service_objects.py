@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from dumptruth.emu.process.objects import Event, Mutant
-from dumptruth.emu.process.services import Control
+from dumptruth.emu.process.outcome import Control
 from dumptruth.emu.process.winnt import Status
 
 from .calls import CURRENT_PROCESS, CURRENT_THREAD, Kernel
@@ -15,8 +15,7 @@ def test_a_name_is_opened_again_or_collides_and_goes_with_its_last_handle(kernel
     path = r"\Sessions\1\BaseNamedObjects\test"
     first = kernel.made("NtCreateEvent", 0x1F0003, kernel.attributes(path), 0, 0)
     assert (
-        kernel("NtCreateEvent", kernel.scratch, 0x1F0003, kernel.attributes(path), 0, 0)
-        == Status.OBJECT_NAME_COLLISION
+        kernel("NtCreateEvent", kernel.scratch, 0x1F0003, kernel.attributes(path), 0, 0) == Status.OBJECT_NAME_COLLISION
     )
     again = kernel.attributes(path.upper(), 0x80)
     assert kernel("NtCreateEvent", kernel.scratch, 0x1F0003, again, 0, 0) == Status.OBJECT_NAME_EXISTS

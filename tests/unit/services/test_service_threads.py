@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 
 from dumptruth.emu.constants import PAGE_GUARD, PAGE_READWRITE
-from dumptruth.emu.process.outcome import Crashed, Exited
-from dumptruth.emu.process.services import Control
+from dumptruth.emu.process.outcome import Control, Crashed, Exited
 from dumptruth.emu.process.winnt import Status
 
 from .calls import CURRENT_PROCESS, CURRENT_THREAD, Kernel

@@ -1,0 +1,1 @@
+"""From a stopped process or machine to a snapshot."""

@@ -1,0 +1,1 @@
+"""The debugger: DebugClient, the .dump command, and what goes with a dump."""

@@ -1,0 +1,33 @@
+"""Where the image files and PDBs of a target are on the host, for cabinets with secondary files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
+
+from .debugger.secondary_files import File
+from .images.services import FOLDER
+
+BUILT = (FOLDER, FOLDER / "kernel")
+"""The synthetic system's own: programs and DLLs, kernel and drivers."""
+
+
+class FoundFiles:
+    """Finds a file by its base name in any case: among ``made``, then in ``folders``, then with the built images.
+
+    A target's path says nothing about the host's, as with a debugger's image path.
+    """
+
+    def __init__(self, *folders: Path, made: Mapping[str, bytes] | None = None) -> None:
+        self._folders = (*(folder.absolute() for folder in folders), *BUILT)
+        self._made = {name.casefold(): data for name, data in (made or {}).items()}
+
+    def __call__(self, name: str) -> File | None:
+        base = PureWindowsPath(name).name.casefold()
+        if base in self._made:
+            return self._made[base]
+        for folder in self._folders:
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if path.name.casefold() == base and path.is_file():
+                    return path
+        return None

@@ -1,0 +1,42 @@
+"""Starts a process: the model of ``process.py`` with every system service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..snapshot.process import XstateConfiguration
+
+# Importing them registers their services.
+from . import (  # noqa: F401
+    service_exception,
+    service_file,
+    service_image,
+    service_memory,
+    service_sync,
+    service_thread,
+    service_token,
+)
+from .process import QUANTUM_LIMIT, Process
+from .services import ServiceTable
+
+
+def start_process(
+    program: Path,
+    command_line: str | None = None,
+    *,
+    dll_directories: tuple[Path, ...] = (),
+    quantum_limit: int = QUANTUM_LIMIT,
+    xstate: XstateConfiguration | None = None,
+) -> Process:
+    """A process that is ready to run its first instruction; ``Process`` says what the parameters mean.
+
+    Raises ImageError and OSError for what cannot be loaded.
+    """
+    return Process(
+        program,
+        command_line,
+        services=ServiceTable(),
+        dll_directories=dll_directories,
+        quantum_limit=quantum_limit,
+        xstate=xstate,
+    )

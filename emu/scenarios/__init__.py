@@ -1,0 +1,1 @@
+"""Named crashes: programs of user mode, machines of kernel mode."""

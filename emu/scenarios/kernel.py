@@ -1,0 +1,292 @@
+"""The named crashes of the synthetic kernel, and drivers of the user's own: from a name or a file to a snapshot.
+
+Every scenario declares the bug check that it expects, from the images' exports and the values that it is given, never
+from a run; the run must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..capture.kernel import capture_system
+from ..image import ImageError
+from ..kernel.boot import Boot
+from ..kernel.boot_block import (
+    CALLBACK_ADD_PAGES,
+    CALLBACK_SECONDARY_DATA,
+    CALLBACK_TRIAGE_DATA,
+    GuestScenario,
+    Program,
+)
+from ..kernel.bug_check import Declaration, Pointee
+from ..kernel.configuration import Configuration, ConfigurationError, GuestTask
+from ..kernel.machine import Finished, Machine, MachineError
+from ..kernel.physical_memory import RamSizeError, parse_size
+from ..kernel.structures import StructureError
+from ..snapshot.kernel import SystemSnapshot
+from .process import ExpectationError, ScenarioError
+
+__all__ = [
+    "KERNEL_SCENARIOS",
+    "ConfigurationError",
+    "ExpectationError",
+    "ImageError",
+    "KernelScenario",
+    "MachineError",
+    "NoBugCheck",
+    "RamSizeError",
+    "ScenarioError",
+    "StructureError",
+    "find_kernel_scenario",
+    "run_driver",
+    "run_kernel_scenario",
+]
+
+DRIVER_TICKS = 64
+"""Clock ticks, one second, that a driver of the user's has after its DriverEntry to crash."""
+
+# Addresses that the scenarios hand to crashdrv.sys. No page of the kernel's is anywhere near the two large ones.
+_NULL_FIELD = 0x28
+_NULL_LIST = 0x10
+_UNMAPPED = 0xFFFFB58012345678
+_BAD_STACK = 0xFFFFB5801234F000
+
+# What UNEXPECTED_KERNEL_MODE_TRAP shows of CR0 and CR4: the values that emu.machine.cpu starts a processor with.
+_CR0, _CR4 = 0x80050031, 0x406F8
+_DOUBLE_FAULT = 8
+
+
+class NoBugCheck(Exception):  # noqa: N818 - it is an outcome, not a fault of anybody's
+    """A driver did not crash the system, so there is nothing to dump. ``output`` is what DbgPrint wrote."""
+
+    def __init__(self, driver: str, output: bytes) -> None:
+        super().__init__(f"{driver}: the system runs on and did not crash: nothing to dump")
+        self.output = output
+
+
+@dataclass(frozen=True)
+class KernelScenario:
+    """``guest`` is what crashdrv.sys does, with ``arguments``; ``processors`` how many the machine has by default."""
+
+    name: str
+    description: str
+    guest: GuestScenario
+    declared: Declaration
+    arguments: tuple[int, int, int, int] = (0, 0, 0, 0)
+    processors: int = 2
+    crashing_processor: int | None = None
+    callbacks: int = 0
+    program: Program = Program.IDLE
+    critical_program: Program = Program.IDLE
+    mode: str = "kernel"
+    arch: str = "amd64"
+
+    def task(self) -> GuestTask:
+        return GuestTask(
+            scenario=self.guest,
+            arguments=self.arguments,
+            code=self.declared.code,
+            callbacks=self.callbacks,
+            program=self.program,
+            critical_program=self.critical_program,
+        )
+
+
+def _unhandled(status: int, place: str) -> Declaration:
+    """An exception of a system thread that nothing handles: 0x7E."""
+    return Declaration(0x7E, (status, place, Pointee.EXCEPTION_RECORD, Pointee.CONTEXT), place)
+
+
+_EVERY_CALLBACK = CALLBACK_SECONDARY_DATA | CALLBACK_ADD_PAGES | CALLBACK_TRIAGE_DATA
+_ASKED = (0x1111, 0x2222222222, 0x3333333333333333, 0x4444444444444444)
+_LIVE = (0x1, 0x20, 0x300, 0x4000)
+
+KERNEL_SCENARIOS = (
+    KernelScenario(
+        "bugcheck-d1",
+        "a driver reads a field of a null pointer at DISPATCH_LEVEL",
+        GuestScenario.D1,
+        Declaration(0xD1, (_NULL_FIELD, 2, 0, "crashdrv.sys!CrashReadSite")),
+        arguments=(_NULL_FIELD, 0, 0, 0),
+    ),
+    KernelScenario(
+        "bugcheck-a",
+        "a kernel routine follows a driver's null pointer at DISPATCH_LEVEL",
+        GuestScenario.A,
+        Declaration(0x0A, (_NULL_LIST, 2, 0, "ntoskrnl.exe!ExpInterlockedPopEntrySListFault")),
+        arguments=(_NULL_LIST, 0, 0, 0),
+    ),
+    KernelScenario(
+        "bugcheck-50",
+        "a driver writes to a kernel address that nothing is mapped at",
+        GuestScenario.PAGE_FAULT_50,
+        Declaration(0x50, (_UNMAPPED, 2, "crashdrv.sys!CrashWriteSite", 2)),
+        arguments=(_UNMAPPED, 0, 0, 0),
+        callbacks=CALLBACK_SECONDARY_DATA,
+    ),
+    KernelScenario(
+        "bugcheck-7e",
+        "a system thread executes UD2",
+        GuestScenario.ILLEGAL_7E,
+        _unhandled(0xFFFFFFFFC000001D, "crashdrv.sys!CrashIllegalSite"),
+        callbacks=CALLBACK_TRIAGE_DATA,
+    ),
+    KernelScenario(
+        "bugcheck-7e-divide",
+        "a system thread divides by zero",
+        GuestScenario.DIVIDE_7E,
+        _unhandled(0xFFFFFFFFC0000094, "crashdrv.sys!CrashDivideSite"),
+    ),
+    KernelScenario(
+        "bugcheck-7e-breakpoint",
+        "a system thread executes INT 3 without a debugger",
+        GuestScenario.BREAKPOINT_7E,
+        _unhandled(0xFFFFFFFF80000003, "crashdrv.sys!CrashBreakpointSite"),
+    ),
+    KernelScenario(
+        "bugcheck-3b",
+        "a driver reads a null pointer in a system call of app.exe",
+        GuestScenario.SERVICE_3B,
+        Declaration(0x3B, (0xC0000005, "crashdrv.sys!CrashReadSite", Pointee.CONTEXT, 0), "crashdrv.sys!CrashReadSite"),
+        arguments=(_NULL_FIELD, 0, 0, 0),
+        program=Program.CALL_DRIVER,
+    ),
+    KernelScenario(
+        "bugcheck-7f",
+        "a driver pushes on a stack that is not there: a double fault",
+        GuestScenario.BAD_STACK_7F,
+        Declaration(0x7F, (_DOUBLE_FAULT, _CR0, _CR4, "crashdrv.sys!CrashStackSite")),
+        arguments=(_BAD_STACK, 0, 0, 0),
+    ),
+    KernelScenario(
+        "bugcheck-7f-overflow",
+        "a driver recurses until its kernel stack is used up: a double fault",
+        GuestScenario.OVERFLOW_7F,
+        Declaration(0x7F, (_DOUBLE_FAULT, _CR0, _CR4, "crashdrv.sys!CrashOverflowSite")),
+    ),
+    KernelScenario(
+        "bugcheck-fc",
+        "a driver jumps into nonpaged pool, which is not executable",
+        GuestScenario.NO_EXECUTE_FC,
+        Declaration(0xFC, (Pointee.POOL, Pointee.PTE, Pointee.TRAP_FRAME, 2)),
+    ),
+    KernelScenario(
+        "bugcheck-e2",
+        "a driver asks for a bug check with four parameters, and every kind of callback adds to the dump",
+        GuestScenario.BUGCHECK,
+        Declaration(0xE2, _ASKED),
+        arguments=_ASKED,
+        callbacks=_EVERY_CALLBACK,
+    ),
+    KernelScenario(
+        "bugcheck-ef",
+        "the program of a critical process ends",
+        GuestScenario.CRITICAL_EF,
+        Declaration(0xEF, (Pointee.CRITICAL_PROCESS, 0, 0, 0)),
+        critical_program=Program.EXIT,
+    ),
+    KernelScenario(
+        "second-processor",
+        "as bugcheck-d1, on the second of four processors",
+        GuestScenario.D1_SECOND,
+        Declaration(0xD1, (_NULL_FIELD, 2, 0, "crashdrv.sys!CrashReadSite")),
+        arguments=(_NULL_FIELD, 0, 0, 0),
+        processors=4,
+        crashing_processor=1,
+    ),
+    KernelScenario(
+        "user-crash",
+        "a program crashes, the kernel lives on; then a live dump",
+        GuestScenario.USER_CRASH,
+        Declaration(0x161, _LIVE),
+        arguments=_LIVE,
+        program=Program.CRASH,
+    ),
+    KernelScenario(
+        "live-dump",
+        "a live dump that a driver asks for: nothing has crashed",
+        GuestScenario.LIVE,
+        Declaration(0x161, _LIVE),
+        arguments=_LIVE,
+        callbacks=CALLBACK_SECONDARY_DATA,
+    ),
+)
+
+
+def find_kernel_scenario(name: str) -> KernelScenario:
+    """Raises ScenarioError, naming those there are."""
+    for scenario in KERNEL_SCENARIOS:
+        if scenario.name == name:
+            return scenario
+    known = ", ".join(scenario.name for scenario in KERNEL_SCENARIOS)
+    raise ScenarioError(f"no kernel-mode scenario is called {name!r}; there are {known}")
+
+
+def run_kernel_scenario(
+    name: str, ram: str | int = "16M", build: int = 26100, processors: int | None = None, touched: str | int = 0
+) -> SystemSnapshot:
+    """Run a scenario to its bug check or live dump.
+
+    ``ram`` and ``touched`` are sizes (``16M``, or bytes): of RAM, and of memory that a user process fills besides.
+    ``processors`` None: as many as the scenario is about. Raises ScenarioError, RamSizeError, ConfigurationError,
+    ExpectationError, MachineError, StructureError.
+    """
+    scenario = find_kernel_scenario(name)
+    configuration = Configuration(
+        ram=_size(ram),
+        processors=scenario.processors if processors is None else processors,
+        build=build,
+        touched=_size(touched),
+        task=scenario.task(),
+    )
+    if (scenario.crashing_processor or 0) >= configuration.processors:
+        raise ConfigurationError(
+            f"scenario {name}: {configuration.processors} processors, expected more than {scenario.crashing_processor}"
+        )
+    machine = Machine(Boot(configuration))
+    outcome = machine.run()
+    if isinstance(outcome, Finished):
+        raise ExpectationError(f"scenario {name}: expected bug check 0x{scenario.declared.code:X}, found none")
+    snapshot = capture_system(machine, outcome)
+    declared = scenario.declared.on_build(build)
+    if not declared.agrees(machine.boot, snapshot):
+        found = ", ".join(f"0x{value:X}" for value in (snapshot.bug_check.code, *snapshot.bug_check.parameters))
+        raise ExpectationError(f"scenario {name}: expected bug check {declared.text(machine.boot)}; found {found}")
+    if scenario.crashing_processor not in (None, snapshot.crashing_processor):
+        where = f"expected a crash on processor {scenario.crashing_processor}, found {snapshot.crashing_processor}"
+        raise ExpectationError(f"scenario {name}: {where}")
+    return snapshot
+
+
+def run_driver(
+    path: Path,
+    ram: str | int = "16M",
+    build: int = 26100,
+    processors: int = 2,
+    touched: str | int = 0,
+    *,
+    others: Sequence[Path] = (),
+) -> SystemSnapshot:
+    """Load a driver (.sys) of the user's, after ``others``, and run the system until it crashes.
+
+    Raises NoBugCheck when it does not; ImageError (no driver, missing import), OSError; and as run_kernel_scenario.
+    """
+    configuration = Configuration(
+        ram=_size(ram),
+        processors=processors,
+        build=build,
+        touched=_size(touched),
+        task=GuestTask(ticks=DRIVER_TICKS),
+        drivers=(*others, path),
+    )
+    machine = Machine(Boot(configuration))
+    outcome = machine.run()
+    if isinstance(outcome, Finished):
+        raise NoBugCheck(path.name, bytes(machine.output))
+    return capture_system(machine, outcome)
+
+
+def _size(value: str | int) -> int:
+    return parse_size(value) if isinstance(value, str) else value

@@ -1,0 +1,246 @@
+"""The named crashes, and programs of the user's own: from a name or a file to a snapshot.
+
+Every scenario declares the event that it expects, from the image's own exports and the addresses that crash.c fixes,
+never from a run; the run must agree.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..capture.process import capture
+from ..image import ImageError
+from ..process.library import SYSTEM_IMAGES, load_file
+from ..process.loader import preferred_place
+from ..process.outcome import Exited, RunError
+from ..process.process import STACK_AREA
+from ..process.start import start_process
+from ..process.winnt import PAGE_SIZE, Status, StatusError
+from ..snapshot.process import ExceptionEvent, ProcessSnapshot
+from ..snapshot.processor_state import AVX_STATE
+
+__all__ = [
+    "SCENARIOS",
+    "ExitedNormally",
+    "ExpectationError",
+    "ExpectedEvent",
+    "ImageError",
+    "RunError",
+    "Scenario",
+    "ScenarioError",
+    "find_scenario",
+    "run_program",
+    "run_scenario",
+]
+
+CRASH_PROGRAM = SYSTEM_IMAGES / "crash.exe"
+
+# The addresses that crash.c asks for (its head comment).
+_READ_ONLY_PAGE = 0x20000000000
+_NO_EXECUTE_PAGE = 0x20000010000
+_GUARD_PAGE = 0x20000020000
+_GENERATED_CODE = 0x20000050000
+_PRIVATE_HEAP = 0x20000100000
+_WILD_TARGET = 0x00000BAD00000BA0
+_LAST_GUARD_PAGE = STACK_AREA + PAGE_SIZE  # the main thread's stack is the first one; its lowest page stays reserved
+_EVERYWHERE = (1 << 64) - 1
+
+
+class ScenarioError(Exception):
+    """No such scenario; the message is one line."""
+
+
+class ExpectationError(Exception):
+    """A scenario ended otherwise than it declares; the message is one line with both events."""
+
+
+class ExitedNormally(Exception):  # noqa: N818 - it is an outcome, not a fault of anybody's
+    """A program ended by itself, so there is nothing to dump. ``status`` is its exit code (0 to 0xFFFFFFFF)."""
+
+    def __init__(self, program: str, status: int, output: bytes) -> None:
+        super().__init__(f"{program}: exited with code {status} (0x{status:X}) and did not crash: nothing to dump")
+        self.status = status
+        self.output = output
+        """What the program wrote to its console."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedEvent:
+    code: int
+    address: int
+    information: tuple[int, ...]
+
+    def __str__(self) -> str:
+        parameters = ", ".join(f"0x{value:X}" for value in self.information) or "none"
+        return f"code 0x{self.code:08X} at 0x{self.address:X}, parameters {parameters}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Declaration:
+    """``place`` is an address, or ``image!export``."""
+
+    code: int
+    place: int | str
+    information: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``declared`` None: the target stops without an exception."""
+
+    name: str
+    description: str
+    declared: _Declaration | None
+    mode: str = "user"
+    arch: str = "amd64"
+    avx_threads: tuple[str, ...] = ()
+    """Names of the threads that have AVX state. It is set, not computed: Unicorn executes no AVX instruction."""
+
+    @property
+    def command_line(self) -> str:
+        return f"{CRASH_PROGRAM.name} {self.name}"
+
+    @cached_property
+    def expected(self) -> ExpectedEvent | None:
+        """The declared event with its address; loads the images but runs nothing."""
+        if self.declared is None:
+            return None
+        place = self.declared.place
+        address = place if isinstance(place, int) else _export_address(place)
+        return ExpectedEvent(self.declared.code, address, self.declared.information)
+
+
+def _export_address(place: str) -> int:
+    name, _, export = place.partition("!")
+    image = load_file(SYSTEM_IMAGES / name)
+    return preferred_place(image) + image.export_rva(export)
+
+
+_AV = Status.ACCESS_VIOLATION
+
+SCENARIOS = (
+    Scenario("null-read", "reads a field of a null pointer", _Declaration(_AV, "crash.exe!crash_read_site", (0, 0x10))),
+    Scenario(
+        "null-write", "writes a field of a null pointer", _Declaration(_AV, "crash.exe!crash_write_site", (1, 0x18))
+    ),
+    Scenario(
+        "write-read-only",
+        "writes to a committed page that is PAGE_READONLY",
+        _Declaration(_AV, "crash.exe!crash_write_site", (1, _READ_ONLY_PAGE + 0x18)),
+    ),
+    Scenario(
+        "execute-nx",
+        "calls into a page without execute permission",
+        _Declaration(_AV, _NO_EXECUTE_PAGE + 0x40, (8, _NO_EXECUTE_PAGE + 0x40)),
+    ),
+    Scenario("wild-call", "calls through a wild pointer", _Declaration(_AV, _WILD_TARGET, (8, _WILD_TARGET))),
+    Scenario(
+        "non-canonical",
+        "reads a non-canonical address: the processor reports none",
+        _Declaration(_AV, "crash.exe!crash_read_site", (0, _EVERYWHERE)),
+    ),
+    Scenario(
+        "divide-by-zero",
+        "divides by zero",
+        _Declaration(Status.INTEGER_DIVIDE_BY_ZERO, "crash.exe!crash_divide_site"),
+    ),
+    Scenario(
+        "illegal-instruction",
+        "executes UD2",
+        _Declaration(Status.ILLEGAL_INSTRUCTION, "crash.exe!crash_illegal_site"),
+    ),
+    Scenario("breakpoint", "calls DebugBreak", _Declaration(Status.BREAKPOINT, "ntdll.dll!DbgBreakPoint", (0,))),
+    Scenario(
+        "fast-fail",
+        "fails fast with FAST_FAIL_FATAL_APP_EXIT",
+        _Declaration(Status.STACK_BUFFER_OVERRUN, "crash.exe!crash_fast_fail_site", (7,)),
+    ),
+    Scenario(
+        "stack-overflow",
+        "recurses until the last guard page of its stack",
+        _Declaration(Status.STACK_OVERFLOW, "crash.exe!crash_overflow_site", (1, _LAST_GUARD_PAGE + 0xF00)),
+    ),
+    Scenario(
+        "guard-page",
+        "reads a page that is PAGE_GUARD",
+        _Declaration(Status.GUARD_PAGE_VIOLATION, "crash.exe!crash_read_site", (0, _GUARD_PAGE + 0x10)),
+    ),
+    Scenario(
+        "heap-use-after-free",
+        "reads a large heap block after freeing it: the heap has decommitted its pages",
+        _Declaration(_AV, "crash.exe!crash_read_site", (0, _PRIVATE_HEAP + 0xDF000 + 0x20)),
+    ),
+    Scenario(
+        "raised-exception",
+        "raises a software exception with three parameters",
+        _Declaration(0xE0425150, "kernel32.dll!RaiseException_return", (0x1111, 0x22222222, 0x3333333333333333)),
+    ),
+    Scenario(
+        "dll-after-unload",
+        "writes a null pointer in alpha.dll, just after beta.dll was unloaded",
+        _Declaration(_AV, "alpha.dll!alpha_write_site", (1, 0x20)),
+    ),
+    Scenario(
+        "secondary-thread",
+        "reads a null pointer on a thread other than the first",
+        _Declaration(_AV, "crash.exe!crash_secondary_site", (0, 0x30)),
+    ),
+    Scenario("deadlock", "two threads wait for each other's mutex: every thread waits, no exception", None),
+    Scenario(
+        "every-stream",
+        "crashes in code it generated: function tables, traced handles, a token, AVX state that is set, not computed",
+        _Declaration(_AV, _GENERATED_CODE + 0x45, (1, 0x38)),
+        avx_threads=("main", "computes"),
+    ),
+)
+
+
+def find_scenario(name: str) -> Scenario:
+    """Raises ScenarioError, naming those there are."""
+    for scenario in SCENARIOS:
+        if scenario.name == name:
+            return scenario
+    known = ", ".join(scenario.name for scenario in SCENARIOS)
+    raise ScenarioError(f"no scenario is called {name!r}; there are {known}")
+
+
+def run_scenario(name: str) -> ProcessSnapshot:
+    """Run a scenario to its crash. Raises ScenarioError, ExpectationError, RunError."""
+    scenario = find_scenario(name)
+    try:
+        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads)
+    except ExitedNormally as exited:
+        raise ExpectationError(f"scenario {name}: {exited}") from exited
+    expected, found = scenario.expected, _event(snapshot.exception)
+    if found != expected:
+        raise ExpectationError(f"scenario {name}: expected {expected or 'no exception'}, found {found or 'none'}")
+    return snapshot
+
+
+def run_program(path: Path, arguments: Sequence[str] = (), *, dlls: Sequence[Path] = ()) -> ProcessSnapshot:
+    """Run a PE file of the user's to its crash. ``dlls`` are folders with its DLLs, besides its own folder; behind
+    them alpha.dll and beta.dll are there for every program, so that there is a DLL to load and to unload.
+
+    Raises ExitedNormally; ImageError (no PE, wrong machine, a DLL); RunError (missing import, endless); OSError.
+    """
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*dlls, SYSTEM_IMAGES))
+
+
+def _run(path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...] = ()) -> ProcessSnapshot:
+    xstate = AVX_STATE if avx_threads else None
+    try:
+        process = start_process(path, command_line, dll_directories=dlls, xstate=xstate)
+    except StatusError as error:
+        raise RunError(f"{path.name}: cannot be loaded: {error}") from error
+    outcome = process.run()
+    if isinstance(outcome, Exited):
+        raise ExitedNormally(path.name, outcome.status, bytes(process.console))
+    return capture(process, outcome, avx_threads=avx_threads)
+
+
+def _event(exception: ExceptionEvent | None) -> ExpectedEvent | None:
+    return None if exception is None else ExpectedEvent(exception.code, exception.address, exception.information)

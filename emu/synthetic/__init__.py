@@ -1,0 +1,1 @@
+"""Snapshots made by hand, with no CPU behind them."""

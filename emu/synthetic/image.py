@@ -1,0 +1,110 @@
+"""A mapped image made by hand: a module's numbers, its headers that repeat them, and its sections."""
+
+from __future__ import annotations
+
+import struct
+
+from ..constants import (
+    IMAGE_SCN_CNT_CODE,
+    IMAGE_SCN_CNT_INITIALIZED_DATA,
+    IMAGE_SCN_MEM_EXECUTE,
+    IMAGE_SCN_MEM_READ,
+    IMAGE_SCN_MEM_WRITE,
+    MEM_COMMIT,
+    MEM_IMAGE,
+    PAGE_EXECUTE_READ,
+    PAGE_EXECUTE_WRITECOPY,
+    PAGE_READONLY,
+    PAGE_READWRITE,
+)
+from ..snapshot.process import PAGE_SIZE, CodeView, Module, Section
+from .forms import AMD64, Form
+from .pages import Pages, pattern
+
+IMAGE_STRIDE = 0x10_0000
+
+TEXT, _RDATA, _DATA = 0x1000, 0x3000, 0x4000
+"""RVAs of the sections."""
+_IMAGE_SIZE = 0x6000
+_STACK_RESERVE = 0x10_0000
+
+
+def synthetic_module(index: int, name: str, version_info: bool, code_view: bool, form: Form = AMD64) -> Module:
+    """The module that is loaded ``index``-th; 0 is the program."""
+    base = form.first_image if index == 0 else form.first_dll + (index - 1) * IMAGE_STRIDE
+    stem = name.replace("/", "\\").rpartition("\\")[2].rpartition(".")[0]
+    pdb = f"{stem}.pdb".encode("utf-8", "surrogatepass")
+    guid = struct.pack("<IHH8s", 0xD0570000 + index, 0x7274, 0x7475, b"synthtic")
+    fixed = (0xFEEF04BD, 0x10000, 0x000A0000, 0x4A610000 + index, 0x000A0000, 0x4A610000, 0x3F, 0, 0x40004,
+             1 if index == 0 else 2, 0, 0, 0)  # fmt: skip
+    return Module(
+        base=base,
+        size=_IMAGE_SIZE,
+        checksum=0xC5000 + index,
+        time_date_stamp=0x65A00000 + index,
+        name=name,
+        version_info=fixed if version_info else None,
+        code_view=CodeView(b"RSDS" + guid + struct.pack("<I", 1) + pdb + b"\0") if code_view else None,
+        dll_characteristics=0x8160,
+        sections=(
+            Section(".text", TEXT, 0x1F00, IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_READ),
+            Section(".rdata", _RDATA, 0x900, IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ),
+            Section(".data", _DATA, 0x1404, IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ | IMAGE_SCN_MEM_WRITE),
+        ),
+        size_of_headers=0x400,
+    )
+
+
+def image_pages(module: Module, form: Form = AMD64) -> list[Pages]:
+    """The mapped image: headers that name its numbers, then the sections, under one allocation."""
+
+    def part(start: int, size: int, protect: int, data: bytes | None = None) -> Pages:
+        return Pages(
+            module.base + start, size, MEM_COMMIT, protect, MEM_IMAGE, module.base, PAGE_EXECUTE_WRITECOPY, data
+        )
+
+    rdata = bytearray(pattern(module.base + _RDATA, PAGE_SIZE))
+    record = module.code_view.record if module.code_view else b""
+    rdata[: 28 + len(record)] = _debug_directory(module, len(record)) + record
+    return [
+        part(0, PAGE_SIZE, PAGE_READONLY, _headers(module, form)),
+        part(TEXT, 0x2000, PAGE_EXECUTE_READ, b"\xcc" * 0x2000),
+        part(_RDATA, PAGE_SIZE, PAGE_READONLY, bytes(rdata[:PAGE_SIZE])),
+        part(_DATA, 0x2000, PAGE_READWRITE),
+    ]
+
+
+def _debug_directory(module: Module, size: int) -> bytes:
+    """IMAGE_DEBUG_DIRECTORY (winnt.h), type 2: CodeView."""
+    return struct.pack("<IIHHIIII", 0, module.time_date_stamp, 0, 0, 2, size, _RDATA + 28, 0)
+
+
+def _headers(module: Module, form: Form) -> bytes:
+    """IMAGE_DOS_HEADER, IMAGE_NT_HEADERS and section headers (winnt.h; PE format, learn.microsoft.com)."""
+    directories = [(0, 0)] * 16
+    if module.code_view:
+        directories[6] = (_RDATA, 28)  # IMAGE_DIRECTORY_ENTRY_DEBUG
+    wide = form.pointer_size == 8
+    dos = struct.pack("<2s58xI", b"MZ", 0x80).ljust(0x80, b"\0")
+    # executable, large addresses or a 32-bit machine; DLL
+    kind = (0x22 if wide else 0x102) | (0 if module.base == form.first_image else 0x2000)
+    size = 240 if wide else 224
+    coff = struct.pack(
+        "<4sHHIIIHH", b"PE\0\0", form.machine, len(module.sections), module.time_date_stamp, 0, 0, size, kind
+    )
+    optional = struct.pack("<HBBIIIII", 0x20B if wide else 0x10B, 14, 0, 0x2000, 0x3000, 0, TEXT, TEXT)
+    optional += struct.pack("<Q", module.base) if wide else struct.pack("<II", _RDATA, module.base)  # BaseOfData
+    optional += struct.pack(
+        "<IIHHHHHHIIIIHH",
+        PAGE_SIZE, 0x200, 10, 0, 0, 0, 10, 0, 0, module.size, module.size_of_headers, module.checksum,
+        3, module.dll_characteristics,
+    )  # fmt: skip
+    optional += struct.pack(f"<4{form.pointer}II", _STACK_RESERVE, PAGE_SIZE, _STACK_RESERVE, PAGE_SIZE, 0, 16)
+    tables = b"".join(struct.pack("<II", *directory) for directory in directories)
+    sections = b"".join(
+        struct.pack("<8sIIIIIIHHI", section.name.encode(), section.virtual_size, section.virtual_address,
+                    (section.virtual_size + 0x1FF) & ~0x1FF, section.virtual_address, 0, 0, 0, 0,
+                    section.characteristics)
+        for section in module.sections
+    )  # fmt: skip
+    return (dos + coff + optional + tables + sections).ljust(PAGE_SIZE, b"\0")

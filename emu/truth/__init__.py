@@ -1,0 +1,1 @@
+"""A snapshot saved as a truth directory, and loaded again."""

@@ -1,0 +1,71 @@
+"""Runs of memory in a file that has holes, where the file system knows them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import BinaryIO
+
+from ..snapshot.process import PAGE_SIZE
+from ..snapshot.sparse import SparseBytes
+
+_HOLE = bytes(1 << 16)
+"""Zeros of at least this length become a hole."""
+_DENSE = 1 << 30
+"""A run that is longer is loaded as SparseBytes."""
+
+
+def write_run(file: BinaryIO, data: bytes | memoryview | SparseBytes) -> None:
+    """The bytes, from the file's position on; it is behind them then, and the file at least so long."""
+    pieces = data.pieces(0, len(data)) if isinstance(data, SparseBytes) else (memoryview(data),)
+    for piece in pieces:
+        if isinstance(piece, int):
+            file.seek(piece - 1, os.SEEK_CUR)
+            file.write(b"\0")
+        else:
+            _write_sparse(file, piece)
+
+
+def _write_sparse(file: BinaryIO, data: memoryview) -> None:
+    """The bytes; long stretches of zeros as holes."""
+    start = at = 0
+    while at < len(data):
+        end = at + len(_HOLE)
+        if end < len(data) and data[at:end] == _HOLE:  # the last bytes are always written: they set the length
+            file.write(data[start:at])
+            file.seek(len(_HOLE), os.SEEK_CUR)
+            start = end
+        at = end
+    file.write(data[start:])
+
+
+def read_dense(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
+
+
+def read_run(file: BinaryIO, offset: int, size: int) -> bytes | SparseBytes:
+    """``size`` bytes, which the file has; of a long run only what is not zero. Offset and size are page multiples."""
+    if size <= _DENSE:
+        return read_dense(file, offset, size)
+    stretches = []
+    at, end = offset, offset + size
+    while at < end:
+        at = _data_from(file, at)
+        block = read_dense(file, at, min(len(_HOLE), end - at)) if at < end else b""
+        if not _HOLE.startswith(block):
+            stretches.append((at - offset, block))
+        at += len(block) or end
+    return SparseBytes(size, stretches)
+
+
+def _data_from(file: BinaryIO, at: int) -> int:
+    """Where the next page with data may be, at ``at`` or behind; past every end when there is none."""
+    if not hasattr(os, "SEEK_DATA"):
+        return at
+    try:
+        return max(file.seek(at, os.SEEK_DATA) // PAGE_SIZE * PAGE_SIZE, at)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # lseek(2): there is none
+            return 1 << 63
+        raise

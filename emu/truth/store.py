@@ -1,0 +1,267 @@
+"""The truth format (docs/truth-format.md, version 1): a snapshot and a request as files, without loss."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from ..request import Request, UserStream, format_flag_names
+from ..snapshot.kernel import PhysicalRun, SystemSnapshot
+from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from .kernel import SYSTEM_SNAPSHOT
+from .members import (
+    BYTES,
+    HEX,
+    NOTHING,
+    NUMBER,
+    TEXT,
+    Kind,
+    Later,
+    TruthError,
+    Where,
+    list_of,
+    members_of,
+    object_of,
+    optional,
+    read_members,
+    write_members,
+)
+from .process import SNAPSHOT, SNAPSHOT_LATER
+from .sparse_file import read_dense, read_run, write_run
+
+__all__ = [
+    "Snapshot", "TruthError", "load", "load_request", "load_snapshot", "load_system", "request_document", "save",
+    "save_request", "source_of", "truth_document",
+]  # fmt: skip
+
+Snapshot = ProcessSnapshot | SystemSnapshot
+_Data = TypeVar("_Data")
+
+TRUTH_FILE = "truth.json"
+MEMORY_FILE = "memory.bin"
+REQUEST_FILE = "request.json"
+IMAGE_FILES = "image_files"
+"""Member of truth.json that is no part of a snapshot: where the host has files, and so which, may change."""
+
+_HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
+_KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
+_BASES = list_of(HEX)
+_USER_STREAMS = list_of(object_of(UserStream, {"type": NUMBER, "data": BYTES}))
+
+
+def save(
+    snapshot: Snapshot,
+    directory: Path,
+    *,
+    source: str = "",
+    request: Request | None = None,
+    file: str = "",
+    image_files: Sequence[int] | None = None,
+) -> None:
+    """Write ``truth.json`` and ``memory.bin`` into ``directory``, which is made when it is not there.
+
+    ``source`` is the scenario or program, for people. With ``request`` also ``request.json``; ``file`` is the base name
+    of the dump, for people. ``image_files``: bases of the images whose files a writer can have, for a cabinet; None:
+    not known. All or nothing: the files are written beside the directory and moved in when they are complete. Raises
+    TruthError when the directory cannot be written.
+    """
+    members = truth_document(snapshot, source)
+    if image_files is not None:
+        members[IMAGE_FILES] = _BASES.write(image_files)
+    directory = directory.absolute()
+    staging = directory.parent / f".{directory.name}.saving"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        staging.mkdir(parents=True)
+        try:
+            with (staging / MEMORY_FILE).open("wb") as memory:
+                for run in snapshot.memory:
+                    write_run(memory, run.data)
+            _write_json(staging / TRUTH_FILE, members)
+            if request is not None:
+                _write_json(staging / REQUEST_FILE, request_document(request, file))
+            _move_in(staging, directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise TruthError(f"{directory}: cannot save the truth: {error.strerror or error}") from error
+
+
+def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
+    """``truth.json`` of the snapshot, before it is text."""
+    kernel = isinstance(snapshot, SystemSnapshot)
+    offset = 0
+    index: list[dict[str, str]] = []
+    for run in snapshot.memory:
+        if isinstance(run, PhysicalRun):
+            place = {"base_page": hex(run.base_page), "page_count": hex(run.page_count)}
+        else:
+            place = {"start": hex(run.start), "size": hex(len(run.data))}
+        index.append({**place, "offset": hex(offset)})
+        offset += len(run.data)
+    made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
+    for name, kind in (SYSTEM_SNAPSHOT if kernel else SNAPSHOT).items():
+        made[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
+    if not kernel:
+        made |= write_members(snapshot, {}, SNAPSHOT_LATER)
+    return made
+
+
+def _move_in(staging: Path, directory: Path) -> None:
+    """The new files take the places of the old; a truth never mixes two snapshots."""
+    directory.mkdir(exist_ok=True)
+    for name in (TRUTH_FILE, REQUEST_FILE):
+        (directory / name).unlink(missing_ok=True)
+    for name in (MEMORY_FILE, REQUEST_FILE, TRUTH_FILE):
+        if (staging / name).exists():
+            (staging / name).replace(directory / name)
+
+
+def load(directory: Path) -> ProcessSnapshot:
+    """The user-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    values, where = _load(directory, SNAPSHOT, _HEAD, SNAPSHOT_LATER)
+    index = [(row["start"], row["size"], row["offset"]) for row in values["memory"]]
+    values["memory"] = tuple(
+        MemoryRun(start, data) for start, data in _read_memory(directory / MEMORY_FILE, index, where, "start", read_run)
+    )
+    return ProcessSnapshot(**values)
+
+
+def load_system(directory: Path) -> SystemSnapshot:
+    """The kernel-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    values, where = _load(directory, SYSTEM_SNAPSHOT, _KERNEL_HEAD)
+    index = [(row["base_page"] * PAGE_SIZE, row["page_count"] * PAGE_SIZE, row["offset"]) for row in values["memory"]]
+    values["memory"] = tuple(
+        PhysicalRun(start // PAGE_SIZE, data)
+        for start, data in _read_memory(directory / MEMORY_FILE, index, where, "base_page", read_dense)
+    )
+    if not 0 <= values["crashing_processor"] < len(values["processors"]):
+        raise (where / "crashing_processor").error("expected the index of a processor")
+    return SystemSnapshot(**values)
+
+
+def load_snapshot(directory: Path) -> Snapshot:
+    """The snapshot that ``directory`` holds, of whichever mode. Raises TruthError."""
+    document = _read_json(directory / TRUTH_FILE)
+    kernel = isinstance(document, dict) and document.get("mode") == _KERNEL_HEAD["mode"]
+    return load_system(directory) if kernel else load(directory)
+
+
+def _load(
+    directory: Path, members: Mapping[str, Kind], head: Mapping[str, Any], later: Mapping[str, Later] = NOTHING
+) -> tuple[dict[str, Any], Where]:
+    path = directory / TRUTH_FILE
+    where = Where(path, "")
+    document = members_of(_read_json(path), where, [*head, "source", *members], {*later, IMAGE_FILES})
+    optional(_BASES).read(document.get(IMAGE_FILES), where / IMAGE_FILES)
+    for name, value in head.items():
+        if document[name] != value:
+            raise (where / name).error(f"expected {json.dumps(value)}, found {json.dumps(document[name])[:40]}")
+    return read_members(document, where, members, later), where
+
+
+def source_of(directory: Path) -> str:
+    """The scenario or program that the truth names as its source. Raises TruthError."""
+    path = directory / TRUTH_FILE
+    document = _read_json(path)
+    if not isinstance(document, dict) or "source" not in document:
+        raise Where(path, "source").error("missing")
+    return str(TEXT.read(document["source"], Where(path, "source")))
+
+
+def _read_memory(
+    path: Path,
+    index: Sequence[tuple[int, int, int]],
+    top: Where,
+    start_name: str,
+    read: Callable[[BinaryIO, int, int], _Data],
+) -> list[tuple[int, _Data]]:
+    """The runs' bytes. ``index``: (start, size, offset) of each; ``read`` gets file, offset and size."""
+    where = top / "memory"
+    expected, end = 0, -1
+    for number, (start, size, offset) in enumerate(index):
+        if offset != expected:
+            raise (where / number / "offset").error(f"expected {expected:#x}, where the run before it ends")
+        if size == 0 or start <= end:
+            raise (where / number / start_name).error("runs are not empty, sorted, and never touch")
+        expected += size
+        end = start + size
+    try:
+        length = path.stat().st_size
+        if length != expected:
+            raise TruthError(f"{path}: {length} bytes, but {TRUTH_FILE} lists {expected} bytes of memory")
+        with path.open("rb") as memory:
+            return [(start, read(memory, offset, size)) for start, size, offset in index]
+    except OSError as error:
+        raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def save_request(request: Request, directory: Path, *, file: str = "") -> None:
+    """Write ``request.json`` into an existing truth directory. Raises TruthError."""
+    staging = directory / f".{REQUEST_FILE}.saving"
+    try:
+        try:
+            _write_json(staging, request_document(request, file))
+            staging.replace(directory / REQUEST_FILE)
+        finally:
+            staging.unlink(missing_ok=True)
+    except OSError as error:
+        raise TruthError(f"{directory / REQUEST_FILE}: cannot be written: {error.strerror or error}") from error
+
+
+def load_request(directory: Path) -> Request | None:
+    """The request that ``directory`` records, None when it records none. Raises TruthError."""
+    path = directory / REQUEST_FILE
+    if not path.exists():
+        return None
+    where = Where(path, "")
+    members = (
+        "format", "version", "qualifier", "qualifier_value", "format_flags", "format_flags_value", "comment",
+        "profile", "file",
+    )  # fmt: skip
+    document = members_of(_read_json(path), where, members, ("user_streams",))
+    if document["format"] != "dumptruth-request" or document["version"] != 1:
+        raise (where / "format").error('expected "dumptruth-request", version 1')
+    return Request(
+        qualifier=NUMBER.read(document["qualifier_value"], where / "qualifier_value"),
+        format_flags=NUMBER.read(document["format_flags_value"], where / "format_flags_value"),
+        comment=optional(TEXT).read(document["comment"], where / "comment"),
+        profile=TEXT.read(document["profile"], where / "profile"),
+        user_streams=_USER_STREAMS.read(document.get("user_streams", []), where / "user_streams"),
+    )
+
+
+def request_document(request: Request, file: str = "") -> dict[str, Any]:
+    """``request.json``, before it is text."""
+    made = {
+        "format": "dumptruth-request",
+        "version": 1,
+        "qualifier": request.qualifier_name,
+        "qualifier_value": int(request.qualifier),
+        "format_flags": format_flag_names(request.format_flags),
+        "format_flags_value": int(request.format_flags),
+        "comment": request.comment_text,
+        "profile": str(request.profile),
+        "file": file,
+    }
+    if request.user_streams:
+        made["user_streams"] = _USER_STREAMS.write(request.user_streams)
+    return made
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    # ASCII only: a lone surrogate, legal in a Windows name, has no UTF-8 form but an escape.
+    text = json.dumps(document, indent=1, ensure_ascii=True)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TruthError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,160 @@
+"""Two dumps compared by what they say, not byte by byte: facts that differ, memory that one has or that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..memory.page_compare import PAGE, Range, differing, joined
+from ..memory.source import ByteSource
+from ..readers.facts import Dump
+from ..readers.identify import KERNEL_DUMP, MINIDUMP, identify
+from ..readers.kernel import read_kernel
+from ..readers.kernel_dump import KernelDump
+from ..readers.minidump import read_minidump
+from .listing import listing
+
+Piece = tuple[int, int, int]
+"""Start and end in the target's memory, and the file offset of its first byte. Sorted pieces never overlap."""
+
+
+class NotComparableError(ValueError):
+    """A file is no dump whose facts are known, or the two are of different kinds. The text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    subject: str
+    name: str
+    first: str | None
+    """None where only the second dump has the fact."""
+    second: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDifference:
+    """``[start, end)`` of the target: virtual addresses, or physical ones where a kernel dump has pages."""
+
+    start: int
+    end: int
+    where: str
+    """``only in the first``, ``only in the second`` or ``differs``. What differs is told in whole pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    kind: str
+    facts: int
+    """How many the two have in all."""
+    compared: int
+    """Bytes of the target's memory that both hold."""
+    differences: tuple[Difference, ...]
+    memory: tuple[MemoryDifference, ...]
+
+    @property
+    def same(self) -> bool:
+        return not self.differences and not self.memory
+
+
+def compare(first: ByteSource, second: ByteSource) -> Comparison:
+    """Compare two dumps of one kind. Raises NotComparableError."""
+    dumps = _read(first), _read(second)
+    if dumps[0].kind != dumps[1].kind:
+        raise NotComparableError(f"{first.name} is a {dumps[0].kind}, {second.name} a {dumps[1].kind}")
+    said = [{(fact.subject, fact.name): fact.value for fact in listing(dump)} for dump in dumps]
+    keys = list(dict.fromkeys([*said[0], *said[1]]))
+    differences = tuple(
+        Difference(*key, said[0].get(key), said[1].get(key)) for key in keys if said[0].get(key) != said[1].get(key)
+    )
+    memory: list[MemoryDifference] = []
+    compared = 0
+    pieces = _pieces(dumps[0]), _pieces(dumps[1])
+    for start, end in _without(pieces[0], pieces[1]):
+        memory.append(MemoryDifference(start, end, "only in the first"))
+    for start, end in _without(pieces[1], pieces[0]):
+        memory.append(MemoryDifference(start, end, "only in the second"))
+    differing: list[Range] = []
+    for shared in _common(*pieces):
+        compared += shared.size
+        differing += _differing(first, second, shared)
+    memory += [MemoryDifference(start, end, "differs") for start, end in joined(differing)]
+    memory.sort(key=lambda item: item.start)
+    return Comparison(dumps[0].kind, len(keys), compared, differences, tuple(memory))
+
+
+def _read(source: ByteSource) -> Dump | KernelDump:
+    identity = identify(source)
+    if identity.kind == MINIDUMP:
+        return read_minidump(source)
+    if identity.kind == KERNEL_DUMP:
+        return read_kernel(source)
+    raise NotComparableError(f"{source.name} is {identity.description}: expected a minidump or a kernel dump")
+
+
+def _pieces(dump: Dump | KernelDump) -> list[Piece]:
+    """Memory of the target without overlaps; where ranges overlap, the first in the file counts."""
+    if isinstance(dump, KernelDump) and dump.paged:
+        return [(pfn * PAGE, (pfn + count) * PAGE, offset) for pfn, count, offset in dump.pages.runs()]
+    return list(dump.pieces())
+
+
+def _without(pieces: list[Piece], other: list[Piece]) -> Iterator[Range]:
+    """The parts of ``pieces`` that ``other`` does not have, joined."""
+    yield from joined(_gaps(pieces, other))
+
+
+def _gaps(pieces: list[Piece], other: list[Piece]) -> Iterator[Range]:
+    index = 0
+    for start, end, _ in pieces:
+        at = start
+        while index and other[index - 1][1] > start:
+            index -= 1
+        while index < len(other) and other[index][0] < end:
+            low, high, _ = other[index]
+            if low > at:
+                yield at, low
+            at = max(at, high)
+            index += 1
+        if at < end:
+            yield at, end
+
+
+class _Shared(NamedTuple):
+    """Memory that both dumps have."""
+
+    address: int
+    size: int
+    first: int
+    second: int
+    """File offset in either."""
+
+
+def _common(first: list[Piece], second: list[Piece]) -> Iterator[_Shared]:
+    mine = theirs = 0
+    while mine < len(first) and theirs < len(second):
+        start, end, at = first[mine]
+        low, high, other = second[theirs]
+        begin, stop = max(start, low), min(end, high)
+        if begin < stop:
+            yield _Shared(begin, stop - begin, at + begin - start, other + begin - low)
+        if end <= high:
+            mine += 1
+        else:
+            theirs += 1
+
+
+def _differing(first: ByteSource, second: ByteSource, shared: _Shared) -> Iterator[Range]:
+    """The parts of a range that differ, in pages of the target."""
+    address, size, at, other = shared
+    for low, high in differing(first, at, second, other, size):
+        yield from _pages(address + low, first.read(at + low, high - low), second.read(other + low, high - low))
+
+
+def _pages(address: int, mine: bytes, theirs: bytes) -> Iterator[Range]:
+    start = 0
+    while start < len(mine):
+        stop = min(len(mine), start + PAGE - (address + start) % PAGE)
+        if mine[start:stop] != theirs[start:stop]:
+            yield address + start, address + stop
+        start = stop

@@ -1,0 +1,1 @@
+"""Bytes and intervals: the bounded source, page sets, the page-table walker."""

@@ -1,0 +1,196 @@
+"""The judge's own page walker: virtual addresses through page tables, over whatever pages there are.
+
+Works on the pages of a dump and on those of a truth alike; a table that is not there maps nothing.
+Sources: Intel SDM volume 3, chapter 4; AMD64 manual volume 2, chapter 5; Arm ARM D8; spec kernel-mode 4.8, 8.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+PAGE: Final = 0x1000
+
+# Bits of an x86 page-table entry: Intel SDM volume 3, tables 4-15 to 4-20.
+PRESENT, USER, LARGE = 0x1, 0x4, 0x80
+SHARED_HALF: Final = 256
+"""Root entries from here on belong to the kernel (spec kernel-mode 4.8)."""
+
+
+class PhysicalMemory(Protocol):
+    def page(self, pfn: int) -> memoryview | bytes | None:
+        """The 4096 bytes of a page, or None where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a walk: which bits of the address index it, and whether an entry may map memory by itself."""
+
+    shift: int
+    bits: int
+    leaf: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """A paging mode."""
+
+    levels: tuple[Level, ...]
+    entry_size: int
+    """Bytes."""
+    frame_mask: int
+    root_mask: int
+    virtual_bits: int
+
+
+MODES: Final = {
+    "amd64": Paging(
+        (Level(39, 9, False), Level(30, 9, True), Level(21, 9, True), Level(12, 9, True)),
+        8, 0x000F_FFFF_FFFF_F000, 0x000F_FFFF_FFFF_F000, 48,
+    ),
+    "x86-pae": Paging(
+        (Level(30, 2, False), Level(21, 9, True), Level(12, 9, True)), 8, 0x000F_FFFF_FFFF_F000, 0xFFFF_FFE0, 32
+    ),
+    "x86": Paging((Level(22, 10, True), Level(12, 10, True)), 4, 0xFFFF_F000, 0xFFFF_F000, 32),
+    # Provisional: one public reader (spec kernel-mode 8.2).
+    "arm64": Paging(
+        (Level(39, 9, False), Level(30, 9, True), Level(21, 9, True), Level(12, 9, True)),
+        8, 0x0003_FFFF_FFFF_F000, 0x0003_FFFF_FFFF_F000, 48,
+    ),
+}  # fmt: skip
+
+
+class AddressSpace:
+    """Address translation from one root, over the pages that ``memory`` has."""
+
+    def __init__(self, memory: PhysicalMemory, root: int, mode: str = "amd64") -> None:
+        self._memory = memory
+        self._arm = mode == "arm64"
+        self.mode = MODES[mode]
+        self.root = root & self.mode.root_mask
+        """Physical address of the root table."""
+
+    def canonical(self, address: int) -> bool:
+        """Whether the processor takes ``address`` at all."""
+        bits = self.mode.virtual_bits
+        if bits == 32:
+            return 0 <= address < 1 << 32
+        top = address >> (bits - 1)
+        return 0 <= address < 1 << 64 and top in (0, (1 << (65 - bits)) - 1)
+
+    def translate(self, address: int) -> int | None:
+        """The physical address behind a virtual one; None where nothing is mapped, or a table is not there."""
+        if not self.canonical(address):
+            return None
+        mode, table = self.mode, self.root
+        for level in mode.levels:
+            index = (address >> level.shift) & ((1 << level.bits) - 1)
+            entry = self._entry(table + index * mode.entry_size)
+            if entry is None or not entry & PRESENT:
+                return None
+            if level.leaf and self._is_leaf(entry, level):
+                offset = (1 << level.shift) - 1
+                return (entry & mode.frame_mask & ~offset) | (address & offset)
+            table = entry & mode.frame_mask
+        return None
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """``size`` bytes at ``address``; None unless every page of them is mapped and there."""
+        if size <= 0 or size > 1 << 24 or address + size > 1 << 64:
+            return None
+        parts = []
+        while size:
+            physical = self.translate(address)
+            page = None if physical is None else self._memory.page(physical // PAGE)
+            if physical is None or page is None:
+                return None
+            at = physical % PAGE
+            parts.append(bytes(page[at : at + size]))
+            length = len(parts[-1])
+            address, size = address + length, size - length
+        return b"".join(parts)
+
+    def _is_leaf(self, entry: int, level: Level) -> bool:
+        if level.shift == 12:
+            return True
+        return not entry & 2 if self._arm else bool(entry & LARGE)
+
+    def _entry(self, physical: int) -> int | None:
+        page = self._memory.page(physical // PAGE)
+        if page is None:
+            return None
+        at = physical % PAGE
+        return int.from_bytes(page[at : at + self.mode.entry_size], "little")
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a half of an address space consists of."""
+
+    tables: frozenset[int]
+    """PFNs of page tables below the root."""
+    leaves: tuple[tuple[int, int], ...]
+    """``[first, end)`` PFNs of mapped memory; large pages as their 4 KiB pages. Unsorted, may overlap."""
+
+
+def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool) -> Mapped:
+    """Everything that the kernel half, or the user half, of amd64 ``roots`` maps.
+
+    A root entry that points back at its root (the self-map) is left out: what it maps are the page tables, which
+    ``tables`` has. Each table is visited once for each level that it is used at, so that tables which point at each
+    other cost no more than their pages.
+    """
+    half = range(SHARED_HALF, 512) if kernel else range(SHARED_HALF)
+    tables: set[int] = set()
+    leaves: list[tuple[int, int]] = []
+    seen: set[tuple[int, int]] = set()
+    stack: list[tuple[int, int]] = []
+    frame = MODES["amd64"].frame_mask
+    for root in roots:
+        entries = _table(memory, (root & frame) // PAGE)
+        for index in half:
+            entry = entries[index] if entries else 0
+            if entry & PRESENT and entry & frame != root & frame:
+                stack.append(((entry & frame) // PAGE, 1))
+    while stack:
+        pfn, depth = stack.pop()
+        if (pfn, depth) in seen:
+            continue
+        seen.add((pfn, depth))
+        tables.add(pfn)
+        entries = _table(memory, pfn)
+        if entries is None:
+            continue
+        if depth == 3:
+            leaves.extend(_rows(entries, 1, frame))
+            continue
+        pages = 1 << (18 - 9 * (depth - 1))
+        large = tuple(entry if entry & LARGE else 0 for entry in entries)
+        leaves.extend(_rows(large, pages, frame & ~(pages * PAGE - 1)))
+        stack.extend(((entry & frame) // PAGE, depth + 1) for entry in entries if entry & PRESENT and not entry & LARGE)
+    return Mapped(frozenset(tables), tuple(leaves))
+
+
+def _table(memory: PhysicalMemory, pfn: int) -> tuple[int, ...] | None:
+    page = memory.page(pfn)
+    return None if page is None or len(page) < PAGE else struct.unpack("<512Q", page)
+
+
+def _rows(entries: tuple[int, ...], pages: int, frame: int) -> Iterator[tuple[int, int]]:
+    """Present entries as ``[first, end)`` PFNs; neighbours that map neighbouring frames as one."""
+    start = end = -1
+    for entry in entries:
+        if not entry & PRESENT:
+            continue
+        pfn = (entry & frame) >> 12
+        if pfn == end:
+            end += pages
+            continue
+        if end > start:
+            yield start, end
+        start, end = pfn, pfn + pages
+    if end > start:
+        yield start, end

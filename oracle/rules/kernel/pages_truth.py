@@ -1,0 +1,342 @@
+"""Against truth and request: which physical pages a kernel dump holds, and whether their bytes are the machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...case import KernelCase
+from ...entitlement.clauses import Duty
+from ...entitlement.kernel import KernelEntitlement, Kind, entitlement_of
+from ...memory.page_compare import differing_pages, nonzero_pages
+from ...memory.page_set import PageSet
+from ...model import Fault, Grade, Level, Source, Span
+from ...readers.kernel_dump import KernelDump
+from ...readers.kernel_pages import PAGE, PageRuns
+from ...rule import Checks, bad, kernel_rule, ok
+from ...truth.kernel import KernelTruth
+from .asserts import asked_kind, header_of, own, spec, truth_of
+
+_SHOWN = 20
+"""Runs of pages at fault that are named one by one."""
+
+
+def _paged(case: KernelCase) -> bool:
+    return own(case) and case.dump.paged
+
+
+def entitlement(case: KernelCase) -> KernelEntitlement:
+    kind = asked_kind(case)
+    assert kind is not None
+    return entitlement_of(truth_of(case), kind)
+
+
+def _present(dump: KernelDump, pages: PageSet) -> int:
+    """How many of ``pages`` the dump names: by counting, whatever their number."""
+    return sum(dump.pages.count(start, end) for start, end in pages.runs)
+
+
+def _absent(dump: KernelDump, pages: PageSet) -> Iterator[tuple[int, int]]:
+    """The runs of ``pages`` that the dump does not name."""
+    for start, end in pages.runs:
+        if dump.pages.count(start, end) == end - start:
+            continue
+        at = start
+        for base, count, _ in dump.pages.runs(start, end):
+            if at < base:
+                yield at, base
+            at = base + count
+        if at < end:
+            yield at, end
+
+
+def _missing(dump: KernelDump, pages: PageSet, why: str) -> Checks:
+    """Each of ``pages`` is in the dump."""
+    total, there = pages.total, _present(dump, pages)
+    if there:
+        yield ok(why, there)
+    left = total - there
+    for index, (start, end) in enumerate(_absent(dump, pages)):
+        if index == _SHOWN:
+            break
+        left -= end - start
+        where = Span(start * PAGE, end * PAGE)
+        yield bad(_name(start, end), f"in the dump: {why}", "not there", fault=Fault.MISSING, memory=(where,))
+    for _ in range(min(left, 1)):
+        yield bad("further pages", f"in the dump: {why}", f"{left} are not there", fault=Fault.MISSING)
+
+
+def _forbidden(dump: KernelDump, pages: PageSet, why: str) -> Checks:
+    """None of ``pages`` is in the dump."""
+    left = _present(dump, pages)
+    if pages.total > left:
+        yield ok(why, pages.total - left)
+    if not left:
+        return
+    shown = 0
+    for start, end in pages.runs:
+        for base, count, offset in dump.pages.runs(start, end):
+            shown += 1
+            left -= count
+            span = Span(offset, offset + count * PAGE)
+            yield bad(_name(base, base + count), f"not in the dump: {why}", "there", span, fault=Fault.FORBIDDEN)
+            if shown == _SHOWN:
+                break
+        if shown == _SHOWN:
+            break
+    if left:
+        yield bad("further pages", f"not in the dump: {why}", f"{left} are there", fault=Fault.FORBIDDEN)
+
+
+def _name(start: int, end: int) -> str:
+    return f"page {start:#x}" if end - start == 1 else f"pages {start:#x}..{end:#x}"
+
+
+@kernel_rule(
+    "KPAG-RAM-001",
+    "Only memory of the machine is in the dump",
+    Level.MUST,
+    Source("learn.microsoft.com Complete Memory Dump; spec kernel-mode 6.3 C1", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=_paged,
+)
+def only_ram(case: KernelCase) -> Checks:
+    """A PFN that is no RAM is a device, firmware, or a hole that a run was merged across: bytes there are no memory."""
+    dump, truth = case.dump, truth_of(case)
+    allowed = truth.ram | truth.added
+    outside = PageSet([(0, 1 << 64)]) - allowed
+    inside = _present(dump, allowed)
+    if inside:
+        yield ok("pages", inside)
+    left = _present(dump, outside)
+    for check in _forbidden(dump, outside, "not memory of the machine") if left else ():
+        if not check.passed:
+            yield check
+
+
+@kernel_rule(
+    "KPAG-ROOT-001",
+    "The page that DirectoryTableBase names is in the dump",
+    Level.MUST,
+    spec("6.3 C2", Grade.IMPLEMENTED),
+    needs=("header", "pages"),
+    applies=lambda case: case.dump.paged and case.dump.architecture is not None,
+)
+def root_present(case: KernelCase) -> Checks:
+    """No virtual address can be read without it."""
+    root = header_of(case.dump)["DirectoryTableBase"]
+    if case.dump.page(root // PAGE) is not None:
+        yield ok("root page table")
+    else:
+        span = header_of(case.dump).span_of("DirectoryTableBase")
+        yield bad("root page table", f"page {root // PAGE:#x}", "not in the dump", span, fault=Fault.MISSING)
+
+
+@kernel_rule(
+    "KPAG-ONCE-001",
+    "No page is in the dump twice",
+    Level.MUST,
+    spec("6.2 B2, 6.3 C3: kdmp-parser-rs refuses duplicates", Grade.IMPLEMENTED),
+    needs=("pages",),
+    applies=lambda case: case.dump.paged,
+)
+def once(case: KernelCase) -> Checks:
+    """Where two copies of a page differ, which one counts depends on the reader."""
+    pages = case.dump.pages
+    twice = pages.total - pages.distinct if isinstance(pages, PageRuns) else 0
+    if twice:
+        yield bad("pages", "each once", f"{twice} more than once", fault=Fault.FORBIDDEN)
+    elif pages.total:
+        yield ok("pages", pages.total)
+
+
+def _required(case: KernelCase, *names: str) -> Checks:
+    for clause in entitlement(case).decided():
+        if clause.duty is Duty.MUST and clause.name in names:
+            yield from _missing(case.dump, clause.pages, clause.name)
+
+
+def _never(case: KernelCase, *names: str) -> Checks:
+    for clause in entitlement(case).decided():
+        if clause.duty is Duty.NEVER and clause.name in names:
+            yield from _forbidden(case.dump, clause.pages, clause.name)
+
+
+@kernel_rule(
+    "KPAG-COMPLETE-001",
+    "A complete dump holds all memory of the machine",
+    Level.MUST,
+    Source("learn.microsoft.com Complete Memory Dump; spec kernel-mode 1.2, 6.3 C3", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=lambda case: _paged(case) and asked_kind(case) is Kind.COMPLETE,
+)
+def complete(case: KernelCase) -> Checks:
+    """Every page of MmPhysicalMemoryBlock, touched or not, used or free."""
+    yield from _required(case, "memory of the machine")
+
+
+def _kernel_or_active(case: KernelCase) -> bool:
+    return _paged(case) and asked_kind(case) in (Kind.KERNEL, Kind.ACTIVE)
+
+
+@kernel_rule(
+    "KPAG-KERNEL-001",
+    "Every page of the kernel is in the dump",
+    Level.MUST,
+    Source("learn.microsoft.com Kernel Memory Dump; spec kernel-mode 1.2, 6.3 C4", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=_kernel_or_active,
+)
+def kernel_pages(case: KernelCase) -> Checks:
+    """The page tables of the kernel half, and all that they map: kernel, HAL, drivers, pools, stacks."""
+    yield from _required(case, "page table of the kernel", "mapped by the kernel half")
+
+
+@kernel_rule(
+    "KPAG-ADDED-001",
+    "Pages that a bug-check callback added are in the dump",
+    Level.MUST,
+    Source("learn.microsoft.com KbCallbackAddPages; spec kernel-mode 1.2", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=_paged,
+)
+def added_pages(case: KernelCase) -> Checks:
+    """A driver asked for them by number: whether they are anybody's otherwise does not matter."""
+    yield from _missing(case.dump, truth_of(case).added, "added by a bug-check callback")
+
+
+@kernel_rule(
+    "KPAG-KERNEL-002",
+    "No memory of a user-mode application is in a kernel dump",
+    Level.MUST,
+    Source("learn.microsoft.com Kernel Memory Dump; spec kernel-mode 1.2, 6.3 C5", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
+)
+def no_user_pages(case: KernelCase) -> Checks:
+    """Whoever sends a kernel dump away relies on it: passwords and documents stay on the machine."""
+    yield from _never(case, "memory of a user-mode application")
+
+
+@kernel_rule(
+    "KPAG-KERNEL-003",
+    "No unallocated memory is in a kernel dump",
+    Level.MUST,
+    Source("learn.microsoft.com Kernel Memory Dump; spec kernel-mode 1.2, 6.3 C6", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
+)
+def no_unallocated_pages(case: KernelCase) -> Checks:
+    """What nothing maps is free, or was some ended process's."""
+    yield from _never(case, "memory that nothing maps")
+
+
+@kernel_rule(
+    "KPAG-TABLES-001",
+    "The page tables of a user half are in a kernel dump all together, or not at all",
+    Level.SHOULD,
+    spec("6.3 C7: allowed, not required; real type 6 dumps contain them", Grade.OBSERVED),
+    needs=("pages",),
+    applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
+)
+def user_tables(case: KernelCase) -> Checks:
+    """Either is a policy, and so are those of the current process alone: its root maps them to the kernel. Some without
+    the others make an address space that half translates. Roots aside: they hold the kernel half too.
+    """
+    rights = entitlement(case)
+    others = rights.kernel_tables | rights.kernel_pages | truth_of(case).added
+    for root in rights.process_roots:
+        tables = rights.tables_of(root) - others
+        there = _present(case.dump, tables)
+        subject = f"user page tables below root {root:#x}"
+        if there in (0, tables.total):
+            yield ok(subject, max(tables.total, 1))
+        else:
+            yield bad(subject, ("all", "none"), f"{there} of {tables.total}")
+
+
+@kernel_rule(
+    "KPAG-ACTIVE-001",
+    "Memory that applications use is in an active dump",
+    Level.MUST,
+    Source("learn.microsoft.com Active Memory Dump; spec kernel-mode 1.2, 6.3 C8", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=lambda case: _paged(case) and asked_kind(case) is Kind.ACTIVE,
+)
+def active_user_pages(case: KernelCase) -> Checks:
+    """Pages that the user half of a process maps. Which pages in transition belong to it is open."""
+    yield from _required(case, "mapped by a user half")
+
+
+@kernel_rule(
+    "KPAG-ACTIVE-002",
+    "No free page is in an active dump",
+    Level.MUST,
+    Source("learn.microsoft.com Active Memory Dump; spec kernel-mode 1.2, 6.3 C8", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=lambda case: _paged(case) and asked_kind(case) is Kind.ACTIVE,
+)
+def active_no_free_pages(case: KernelCase) -> Checks:
+    """Free and zeroed pages hold nothing that anybody uses; leaving them out is what an active dump is for."""
+    yield from _never(case, "free or zeroed page")
+
+
+@kernel_rule(
+    "KPAG-SHARED-001",
+    "A page that both halves map counts as the kernel's",
+    Level.MUST,
+    spec("6.3 C9", Grade.INFERRED),
+    needs=("pages",),
+    applies=_kernel_or_active,
+)
+def shared_pages(case: KernelCase) -> Checks:
+    """KUSER_SHARED_DATA above all: without it tools cannot tell the version of Windows."""
+    yield from _missing(case.dump, entitlement(case).shared, "mapped by both halves")
+
+
+@kernel_rule(
+    "KPAG-BYTES-001",
+    "Every page holds the machine's bytes",
+    Level.MUST,
+    spec("6.2 B11: what a dump is", Grade.DOCUMENTED),
+    needs=("pages",),
+    applies=_paged,
+)
+def page_bytes(case: KernelCase) -> Checks:
+    """Every PFN, byte for byte. A page at the wrong place, changed after the capture, or zero where it was not is found
+    by nothing else. Pages that could not be read have no bytes to compare.
+    """
+    dump, truth = case.dump, truth_of(case)
+    readable = (truth.ram | truth.added) - truth.unreadable
+    for start, end in (truth.unreadable & truth.ram).runs:
+        for _, count, offset in dump.pages.runs(start, end):
+            dump.dont_care(Span(offset, offset + count * PAGE), "a page that the machine could not read")
+    for low, high in readable.runs:
+        for base, count, offset in dump.pages.runs(low, high):
+            there = min(count, max(dump.source.size - offset, 0) // PAGE)
+            if not there:
+                return
+            yield from _compare(dump, truth, base, there, offset)
+
+
+def _compare(dump: KernelDump, truth: KernelTruth, base: int, count: int, offset: int) -> Checks:
+    failures = 0
+    for pfn, pages, there in truth.pieces(base, count):
+        at = offset + (pfn - base) * PAGE
+        if there is None:
+            wrong = nonzero_pages(dump.source, at, pages)
+        else:
+            wrong = differing_pages(dump.source, at, truth.contents, there, pages * PAGE)
+        for index in wrong:
+            failures += 1
+            held = dump.source.read(at + index * PAGE, PAGE)
+            wanted = bytes(PAGE) if there is None else truth.contents.read(there + index * PAGE, PAGE)
+            byte = next(i for i in range(PAGE) if held[i] != wanted[i])
+            start = at + index * PAGE + byte
+            yield bad(
+                f"page {pfn + index:#x}, byte {byte:#x}",
+                wanted[byte : byte + 8].hex(),
+                held[byte : byte + 8].hex(),
+                Span(start, at + (index + 1) * PAGE),
+            )
+    if count > failures:
+        yield ok("pages", count - failures)

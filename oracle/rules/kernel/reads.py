@@ -1,0 +1,177 @@
+"""What a debugger reads first of all must be in a dump with pages: through page tables that are in the dump too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ...case import KernelCase
+from ...decode import Record, structure
+from ...model import Fault, Grade, Level, Span
+from ...readers.architectures import ARCHITECTURES
+from ...readers.kernel_dump import KernelDump
+from ...rule import Checks, bad, kernel_rule, ok
+from .asserts import header_of, own, spec, truth_of
+from .crossing import processor_blocks
+
+_PAGE = 0x1000
+_MAX_STACK = 0x10000
+"""Bytes of a stack that are asked for: kernel stacks have 0x6000 or 0x7000 (spec kernel-mode 4.6)."""
+
+
+class Need(NamedTuple):
+    """Virtual memory that a reader of the dump will ask for."""
+
+    subject: str
+    address: int
+    size: int
+
+
+def _from_header(dump: KernelDump) -> Iterator[Need]:
+    header, pointer = header_of(dump), dump.pointer
+    yield Need("KDBG, header", header["KdDebuggerDataBlock"], 0x18)
+    yield Need("PsLoadedModuleList", header["PsLoadedModuleList"], 2 * pointer)
+    yield Need("PsActiveProcessHead", header["PsActiveProcessHead"], 2 * pointer)
+    record = dump.debugger_data
+    if record is not None:
+        size = min(record["Header.Size"], structure("KDDEBUGGER_DATA64").size)
+        yield Need("KDBG, all of it", header["KdDebuggerDataBlock"], size)
+        yield from _processors(dump, record)
+    for module in dump.modules:
+        for name in ("FullDllName", "BaseDllName"):
+            length = module.record[f"{name}.Length"]
+            if length:
+                yield Need(f"{name} of {module.record.path}", module.record[f"{name}.Buffer"], length)
+    if dump.context is not None and dump.architecture is not None:
+        yield Need("code at the instruction pointer", dump.context[ARCHITECTURES[dump.architecture].ip], 1)
+        yield Need("stack at the stack pointer", dump.context[ARCHITECTURES[dump.architecture].sp], pointer)
+
+
+def _processors(dump: KernelDump, record: Record) -> Iterator[Need]:
+    count = header_of(dump)["NumberProcessors"]
+    if record["KiProcessorBlock"]:
+        yield Need("KiProcessorBlock", dump.address(record["KiProcessorBlock"]), min(count, 4096) * dump.pointer)
+    for index, block in processor_blocks(dump):
+        if not block:
+            continue
+        if record["SizePrcb"]:
+            yield Need(f"KPRCB {index}", block, record["SizePrcb"])
+        if record["OffsetPrcbContext"] and dump.context is not None:
+            pointer = dump.pointer_at(block + record["OffsetPrcbContext"])
+            if pointer:
+                yield Need(f"context of processor {index}", pointer, dump.context.structure.size)
+        thread = dump.pointer_at(block + record["OffsetPrcbCurrentThread"])
+        if thread and record["SizeEThread"]:
+            yield Need(f"ETHREAD of processor {index}", thread, record["SizeEThread"])
+            process = dump.pointer_at(thread + record["OffsetKThreadApcProcess"])
+            if process and record["SizeEProcess"]:
+                yield Need(f"EPROCESS of processor {index}", process, record["SizeEProcess"])
+
+
+def _from_truth(case: KernelCase) -> Iterator[Need]:
+    truth = truth_of(case)
+    sizes = truth.debugger_data
+    if truth.symbols.kd_version_block:
+        yield Need("KdVersionBlock", truth.symbols.kd_version_block, structure("DBGKD_GET_VERSION64").size)
+    for driver in truth.drivers:
+        yield Need(f"module list entry of {driver.base_name}", driver.entry, structure("KLDR_DATA_TABLE_ENTRY64").size)
+    for process in truth.processes:
+        size = sizes["SizeEProcess"] if sizes is not None else 0
+        yield Need(f"EPROCESS of {process.image_file_name}", process.process, size or 8)
+        for thread in process.threads:
+            size = sizes["SizeEThread"] if sizes is not None else 0
+            yield Need(f"ETHREAD {thread.thread_id:#x}", thread.thread, size or 8)
+    for processor in truth.processors:
+        sp, base = processor.context.sp, processor.stack_base
+        if processor.stack_limit <= sp < base:
+            yield Need(f"stack of processor {processor.number}", sp, min(base - sp, _MAX_STACK))
+
+
+def _needs(case: KernelCase) -> Iterator[Need]:
+    yield from _from_header(case.dump)
+    if own(case):
+        yield from _from_truth(case)
+
+
+def _pages(need: Need) -> range:
+    return range(need.address & ~(_PAGE - 1), need.address + min(need.size, 1 << 20), _PAGE)
+
+
+def _applies(case: KernelCase) -> bool:
+    return case.dump.space is not None
+
+
+@kernel_rule(
+    "KXCT-TRANSLATE-001",
+    "What a debugger reads first translates with the page tables in the dump",
+    Level.MUST,
+    spec("4.8, 6.3 C11", Grade.INFERRED),
+    needs=("header", "pages"),
+    applies=_applies,
+)
+def translates(case: KernelCase) -> Checks:
+    """Lists, debugger data, processors, threads, stacks, names, code. Each address goes through up to four tables; one
+    that was left out makes everything below it unreadable. Addresses of user space are the user's, and not looked at.
+    """
+    space = case.dump.space
+    assert space is not None
+    assert case.dump.header is not None
+    for need in _needs(case):
+        for address in _pages(need):
+            if address >> 63 == 0 and case.dump.bits == 64:
+                continue
+            if space.translate(address) is None:
+                yield bad(need.subject, f"{address:#x} translates", "it does not", _root(case), fault=Fault.MISSING)
+            else:
+                yield ok(need.subject)
+
+
+@kernel_rule(
+    "KXCT-READ-001",
+    "What a debugger reads first is in the dump",
+    Level.MUST,
+    spec("4.2, 4.5, 6.3 C10", Grade.INFERRED),
+    needs=("header", "pages"),
+    applies=_applies,
+)
+def readable(case: KernelCase) -> Checks:
+    """The same memory: the page that an address translates to is in the file."""
+    space = case.dump.space
+    assert space is not None
+    for need in _needs(case):
+        for address in _pages(need):
+            physical = space.translate(address)
+            if physical is None:
+                continue
+            if case.dump.page(physical // _PAGE) is not None:
+                yield ok(need.subject)
+            elif address >> 63 or case.dump.bits == 32:
+                expected = f"page {physical // _PAGE:#x}, behind {address:#x}"
+                yield bad(need.subject, expected, "not in the dump", _root(case), fault=Fault.MISSING)
+
+
+def _root(case: KernelCase) -> Span:
+    return header_of(case.dump).span_of("DirectoryTableBase")
+
+
+@kernel_rule(
+    "KXCT-DTB-002",
+    "DirectoryTableBase maps the kernel",
+    Level.MUST,
+    spec("2.2, 4.8, 6.1 A11: MemProcFS, elf2dmp", Grade.IMPLEMENTED),
+    needs=("header", "pages"),
+    applies=_applies,
+    foreign_level=Level.SHOULD,
+)
+def maps_kernel(case: KernelCase) -> Checks:
+    """Of the two roots that a process may have, the header must hold the kernel's: the other maps next to nothing of
+    it. The loaded module list is what every tool looks for through it.
+    """
+    space, header = case.dump.space, header_of(case.dump)
+    assert space is not None
+    address = header["PsLoadedModuleList"]
+    if space.translate(address) is not None:
+        yield ok("header, DirectoryTableBase")
+    else:
+        expected = f"a root that maps PsLoadedModuleList, {address:#x}"
+        yield bad("header, DirectoryTableBase", expected, f"{header['DirectoryTableBase']:#x}", _root(case))

@@ -1,0 +1,355 @@
+"""The small dump, judged by itself: its header, its blocks and the room between them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...case import KernelCase
+from ...decode import Record, enumeration, structure
+from ...model import Fault, Grade, Level, Source, Span
+from ...readers.architectures import ARCHITECTURES
+from ...readers.kernel_dump import TRIAGE, TriageFacts
+from ...rule import Checks, bad, kernel_rule, ok
+from .asserts import EXCEPTION_CONTEXT, blank_area, header_of, own, spec
+
+_MARKER: Final = b"TRGD"
+_IN_HEADER: Final = {
+    64: {"ContextOffset": 0x348, "ExceptionOffset": 0xF00},
+    32: {"ContextOffset": 0x320, "ExceptionOffset": 0x7D0},
+}
+_OFFSETS: Final = (
+    *("ContextOffset", "ExceptionOffset", "MmOffset", "UnloadedDriversOffset", "PrcbOffset", "ProcessOffset"),
+    *("ThreadOffset", "CallStackOffset", "DriverListOffset", "StringPoolOffset", "BrokenDriverOffset"),
+    *("DataPageOffset", "DebuggerDataOffset", "DataBlocksOffset"),
+)
+# Bits of MiniDumpFields that mean what they say, and the offset of each: spec kernel-mode 3.3, 6.5 T4.
+_BITS: Final = {
+    "TRIAGE_DUMP_CONTEXT": "ContextOffset",
+    "TRIAGE_DUMP_EXCEPTION": "ExceptionOffset",
+    "TRIAGE_DUMP_PRCB": "PrcbOffset",
+    "TRIAGE_DUMP_PROCESS": "ProcessOffset",
+    "TRIAGE_DUMP_THREAD": "ThreadOffset",
+    "TRIAGE_DUMP_STACK": "CallStackOffset",
+    "TRIAGE_DUMP_DRIVER_LIST": "DriverListOffset",
+    "TRIAGE_DUMP_DATAPAGE": "DataPageOffset",
+    "TRIAGE_DUMP_DEBUGGER_DATA": "DebuggerDataOffset",
+    "TRIAGE_DUMP_DATA_BLOCKS": "DataBlocksOffset",
+}
+_SMALL: Final = 2 << 20
+
+
+def triage_of(case: KernelCase) -> TriageFacts:
+    assert case.dump.triage is not None
+    return case.dump.triage
+
+
+def _header(case: KernelCase) -> Record:
+    return triage_of(case).header
+
+
+@kernel_rule(
+    "KTRI-END-001",
+    "The small dump ends inside the file, with the end marker",
+    Level.MUST,
+    spec("3.1, 6.5 T1 [S 72/72, H4]", Grade.OBSERVED),
+    reports=("kernel.triage.size",),
+    applies=lambda case: case.dump.type == TRIAGE,
+)
+def end_marker(case: KernelCase) -> Checks:
+    """ValidOffset is SizeOfDump - 4, and the four bytes there are TRGD: what is missing there was never written."""
+    if case.dump.triage is None:
+        return
+    at = _header(case)["ValidOffset"]
+    found = case.dump.source.read(at, 4)
+    yield ok("end marker") if found == _MARKER else bad("end marker", "TRGD", repr(found)[1:], Span(at, at + 4))
+
+
+@kernel_rule(
+    "KTRI-BLOCK-001",
+    "Every offset leads behind the triage header",
+    Level.MUST,
+    spec("3.1, 6.5 T2 [S 72/72]", Grade.OBSERVED),
+    needs=("triage",),
+)
+def offsets(case: KernelCase) -> Checks:
+    """0 means that there is none. Context and exception record stand in the main header."""
+    header = _header(case)
+    for name in _OFFSETS:
+        offset = header[name]
+        if not offset or offset >= header.span.end or offset == _IN_HEADER[case.dump.bits].get(name):
+            yield ok(f"triage header, {name}")
+        else:
+            expected = f"0, or {header.span.end:#x} and more"
+            yield bad(f"triage header, {name}", expected, f"{offset:#x}", header.span_of(name))
+
+
+@kernel_rule(
+    "KTRI-BLOCK-002",
+    "Every block lies before the end marker",
+    Level.MUST,
+    spec("3.1, 6.5 T3 [S 72/72]", Grade.OBSERVED),
+    reports=("kernel.triage.bounds",),
+    needs=("triage",),
+)
+def blocks_inside(case: KernelCase) -> Checks:
+    """Behind the triage header and before ValidOffset, all of it."""
+    blocks = triage_of(case).blocks
+    if blocks:
+        yield ok("blocks", len(blocks))
+
+
+@kernel_rule(
+    "KTRI-BLOCK-003",
+    "Every block begins at a multiple of 8",
+    Level.MUST,
+    spec("3.6, 6.5 T3 [S 72/72]", Grade.OBSERVED),
+    needs=("triage",),
+)
+def blocks_aligned(case: KernelCase) -> Checks:
+    """It follows from their sizes, each a multiple of 8. The bytes of data blocks are not aligned."""
+    for name, span in triage_of(case).blocks.items():
+        if span.start % 8 == 0:
+            yield ok(name)
+        else:
+            yield bad(name, "a multiple of 8", f"{span.start:#x}", span)
+
+
+@kernel_rule(
+    "KTRI-FLAGS-001",
+    "MiniDumpFields has the bits of the parts that are there",
+    Level.MUST,
+    spec("3.3, 6.5 T4 [S 72/72]", Grade.OBSERVED),
+    needs=("header", "triage"),
+)
+def fields_mask(case: KernelCase) -> Checks:
+    """A bit is set where its offset is not 0. The bits for a broken driver and for memory information do not follow
+    that in Windows' own files, so they are not judged.
+    """
+    header, main = _header(case), header_of(case.dump)
+    names = enumeration("TRIAGE_DUMP_FIELDS")
+    mask = main["MiniDumpFields"]
+    for name, field in _BITS.items():
+        if bool(mask & names[name]) == bool(header[field]):
+            yield ok(f"MiniDumpFields, {name}")
+        else:
+            expected = f"{'set' if header[field] else 'clear'}: {field} is {header[field]:#x}"
+            yield bad(f"MiniDumpFields, {name}", expected, f"{mask:#x}", main.span_of("MiniDumpFields"))
+
+
+@kernel_rule(
+    "KTRI-PARTS-001",
+    "Context, exception record, KPRCB and call stack are there",
+    Level.MUST,
+    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 1.2, 6.5 T5 [S 72/72]", Grade.DOCUMENTED),
+    needs=("triage",),
+)
+def parts(case: KernelCase) -> Checks:
+    """Without them there is nothing to debug."""
+    header = _header(case)
+    for name in ("ContextOffset", "ExceptionOffset", "PrcbOffset", "CallStackOffset"):
+        if header[name]:
+            yield ok(f"triage header, {name}")
+        else:
+            yield bad(f"triage header, {name}", "an offset", "0", header.span_of(name), fault=Fault.MISSING)
+
+
+@kernel_rule(
+    "KTRI-STACK-001",
+    "The stack pointer lies in the saved stack",
+    Level.MUST,
+    spec("3.1, 6.5 T6 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "context"),
+)
+def stack_pointer(case: KernelCase) -> Checks:
+    """TopOfStack is the address of the first saved byte, the lowest: from there the stack is walked."""
+    header, context = _header(case), case.dump.context
+    assert context is not None
+    assert case.dump.architecture is not None
+    name = ARCHITECTURES[case.dump.architecture].sp
+    top, size, sp = header["TopOfStack"], header["SizeOfCallStack"], context[name]
+    if top <= sp < top + size:
+        yield ok("stack pointer")
+    else:
+        yield bad("stack pointer", f"{top:#x} to {top + size:#x}", f"{sp:#x}", context.span_of(name))
+
+
+@kernel_rule(
+    "KTRI-STACK-002",
+    "The saved stack begins at the stack pointer",
+    Level.SHOULD,
+    spec("3.1, 6.5 T6 [S 68/72]", Grade.OBSERVED),
+    needs=("triage", "context"),
+    applies=lambda case: (
+        case.dump.context is not None and (own(case) or not case.dump.context["ContextFlags"] & EXCEPTION_CONTEXT)
+    ),
+)
+def stack_begins_at_pointer(case: KernelCase) -> Checks:
+    """What lies below the stack pointer is left over from earlier calls. Windows' exception contexts are the exception:
+    their stack begins at the bug check.
+    """
+    header, context = _header(case), case.dump.context
+    assert context is not None
+    assert case.dump.architecture is not None
+    sp = context[ARCHITECTURES[case.dump.architecture].sp]
+    if header["TopOfStack"] == sp:
+        yield ok("TopOfStack")
+    else:
+        yield bad("TopOfStack", f"{sp:#x}", f"{header['TopOfStack']:#x}", header.span_of("TopOfStack"))
+
+
+@kernel_rule(
+    "KTRI-SIZES-001",
+    "The saved blocks have the sizes that the debugger data tells",
+    Level.MUST,
+    spec("3.1, 6.5 T7, T11 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.blocks"),
+    applies=lambda case: case.dump.debugger_data is not None,
+)
+def block_sizes(case: KernelCase) -> Checks:
+    """SizePrcb, SizeEProcess and SizeEThread up to the block behind, since only the offsets are stored; the debugger
+    data's own size.
+    """
+    triage, record = triage_of(case), case.dump.debugger_data
+    assert record is not None
+    starts = sorted(span.start for span in triage.blocks.values())
+    for name, field in (("prcb", "SizePrcb"), ("process", "SizeEProcess"), ("thread", "SizeEThread")):
+        span = triage.blocks.get(name)
+        if span is None:
+            continue
+        following = next((start for start in starts if start > span.start), span.end)
+        if record[field] == following - span.start:
+            yield ok(name)
+        else:
+            expected = f"{record[field]:#x} bytes, {field}"
+            yield bad(name, expected, f"{following - span.start:#x}", span, record.span_of(field))
+    size, told = triage.header["DebuggerDataSize"], record["Header.Size"]
+    if size == told:
+        yield ok("debugger data")
+    else:
+        where = triage.header.span_of("DebuggerDataSize")
+        yield bad("debugger data", f"{told:#x} bytes, Header.Size", f"{size:#x}", where)
+
+
+@kernel_rule(
+    "KTRI-SMALL-001",
+    "A small dump is small",
+    Level.SHOULD,
+    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 3.7, 6.5 T13 [S 70/72]", Grade.DOCUMENTED),
+    needs=("triage",),
+)
+def small(case: KernelCase) -> Checks:
+    """2 MiB and less, secondary data aside. Documentation says 64 KB; measured ones have 0.12 to 8.3 MB."""
+    size = _header(case)["SizeOfDump"]
+    if size <= _SMALL:
+        yield ok("SizeOfDump")
+    else:
+        yield bad("SizeOfDump", f"at most {_SMALL:#x}", f"{size:#x}", _header(case).span_of("SizeOfDump"))
+
+
+_FIRST_MEASURED: Final = 19041
+"""The oldest build whose room was measured and follows the recipe: 9600 fills a file of fixed size, and what the builds
+between the two do is not known (spec kernel-mode 3.7).
+"""
+
+
+@kernel_rule(
+    "KTRI-ROOM-001",
+    "The room before the end marker is what alignment was reserved for, and empty",
+    Level.MUST,
+    spec("3.8 steps 7 and 8, 6.1 A17 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.data"),
+    applies=lambda case: case.dump.bits == 64 and (own(case) or case.dump.build >= _FIRST_MEASURED),
+)
+def room(case: KernelCase) -> Checks:
+    """The first marker stands where the blocks would have ended, had each been padded to 8. Layout B goes on with zeros
+    up to a multiple of 512, and a second marker; build 9600 to 256 KiB. Real files of build 9600 keep stale bytes here.
+    """
+    dump, triage = case.dump, triage_of(case)
+    valid = triage.header["ValidOffset"]
+    if own(case) and dump.build <= 9600:
+        yield from blank_area(dump, "room before the end marker", Span(triage.data_end, valid), only_zero=True)
+        return
+    first = triage.data_end + sum(-block.size % 8 for block in triage.data_blocks)
+    if triage.layout == "A":
+        if valid != first:
+            span = triage.header.span_of("ValidOffset")
+            yield bad("end marker", f"at {first:#x}", f"{valid:#x}", span)
+        yield from blank_area(dump, "room before the end marker", Span(triage.data_end, valid), only_zero=True)
+        return
+    found = dump.source.read(first, 4)
+    if found == _MARKER and first <= valid:
+        yield ok("first end marker")
+    else:
+        yield bad("first end marker", f"TRGD at {first:#x}", repr(found)[1:], Span(first, first + 4))
+    yield from blank_area(dump, "room before the first end marker", Span(triage.data_end, first), only_zero=True)
+    if first + 4 < valid:
+        yield from blank_area(dump, "room behind the first end marker", Span(first + 4, valid), only_zero=True)
+
+
+def expected_places(case: KernelCase) -> dict[str, int]:
+    """Offsets and sizes by the recipe of spec kernel-mode 3.8, from the file's own counts: by triage header field."""
+    dump, triage = case.dump, triage_of(case)
+    header, record = triage.header, dump.debugger_data
+    assert record is not None
+    unloaded = 8 + structure("DUMP_UNLOADED_DRIVERS64").size * (50 if triage.layout == "B" else triage.unloaded_count)
+    order = [
+        ("PrcbOffset", record["SizePrcb"]),
+        ("ProcessOffset", record["SizeEProcess"]),
+        ("ThreadOffset", record["SizeEThread"]),
+        ("CallStackOffset", header["SizeOfCallStack"]),
+        ("DebuggerDataOffset", record["Header.Size"]),
+        ("UnloadedDriversOffset", unloaded),
+        ("DriverListOffset", structure("DUMP_DRIVER_ENTRY64").size * header["DriverCount"]),
+        ("StringPoolOffset", header["StringPoolSize"]),
+        ("DataBlocksOffset", structure("TRIAGE_DATA_BLOCK").size * header["DataBlocksCount"]),
+    ]
+    if triage.layout == "A":
+        order.insert(0, order.pop(5))
+    at = header.span.end
+    places = {"MmOffset": at}
+    at += structure("DUMP_MM_STORAGE64").size
+    for name, size in order:
+        places[name] = at
+        at += size
+    names = (triage.strings.get(driver["DriverNameOffset"]) for driver in triage.drivers)
+    lengths = [name.length for name in names if name is not None]
+    if triage.layout == "A":
+        places["StringPoolSize"] = sum(-(-(4 + 2 * length + 2) // 8) * 8 for length in lengths)
+    else:
+        places["StringPoolSize"] = -(-sum(2 * length + 15 for length in lengths) // 8) * 8
+    marker = triage.data_end + sum(-block.size % 8 for block in triage.data_blocks)
+    if triage.layout == "B":
+        places["SizeOfDump"] = -(-(marker + 4) // 512) * 512
+    else:
+        places["SizeOfDump"] = 0x40000 if dump.build <= 9600 else marker + 4
+    places["ValidOffset"] = places["SizeOfDump"] - 4
+    return places
+
+
+@kernel_rule(
+    "KTRI-RECIPE-001",
+    "Every offset and size follows from the contents",
+    Level.MUST,
+    spec("3.6, 3.8, 6.5 T15 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.blocks", "triage.drivers", "triage.strings", "triage.unloaded", "triage.data"),
+    applies=lambda case: case.dump.bits == 64 and case.dump.debugger_data is not None,
+    foreign_level=Level.SHOULD,
+)
+def recipe(case: KernelCase) -> Checks:
+    """Blocks back to back in one of two orders, without filler. Some readers take the distance of two offsets for a
+    size. Bytes of data blocks are packed behind their table, in its order.
+    """
+    triage = triage_of(case)
+    header = triage.header
+    for name, value in expected_places(case).items():
+        if header[name] == value:
+            yield ok(f"triage header, {name}")
+        else:
+            yield bad(f"triage header, {name}", f"{value:#x}", f"{header[name]:#x}", header.span_of(name))
+    at = header["DataBlocksOffset"] + 16 * header["DataBlocksCount"]
+    for block in triage.data_blocks:
+        if block.offset == at:
+            yield ok(block.record.path)
+        else:
+            yield bad(block.record.path, f"{at:#x}", f"{block.offset:#x}", block.record.span_of("Offset"))
+        at += block.size

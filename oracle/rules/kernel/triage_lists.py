@@ -1,0 +1,233 @@
+"""The lists of a small dump, judged by themselves: drivers and their names, unloaded drivers, data blocks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...case import KernelCase
+from ...decode import Record
+from ...model import Grade, Level, Source, Span
+from ...readers.kernel_dump import DataBlock, Extent
+from ...readers.kernel_triage import UNLOADED_ROOM
+from ...rule import Checks, bad, kernel_rule, ok
+from .asserts import blank_area, header_of, spec
+from .triage import triage_of
+
+_MAX_NAME: Final = 24
+"""Bytes: WCHAR[12] (spec kernel-mode 3.2)."""
+
+
+@kernel_rule(
+    "KTRI-POOL-001",
+    "The string pool is records from end to end",
+    Level.MUST,
+    spec("3.2, 6.5 T9 [S 72/72]; Ghidra, ReactOS", Grade.OBSERVED),
+    reports=("kernel.triage.pool",),
+    needs=("triage",),
+)
+def pool(case: KernelCase) -> Checks:
+    """Length in UTF-16 units, units, a NUL, padding to 8. A Length in bytes makes the next record begin in the wrong
+    place, and then no name is right.
+    """
+    for string in triage_of(case).strings.values():
+        span = Span(string.offset, string.offset + 4 + 2 * string.length + 2)
+        yield ok("string") if string.terminated else bad("string", "a NUL behind the units", "none", span)
+
+
+@kernel_rule(
+    "KTRI-POOL-002",
+    "Records that no driver refers to are empty",
+    Level.MUST,
+    spec("3.2, 6.5 T9 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.strings", "triage.drivers"),
+)
+def pool_surplus(case: KernelCase) -> Checks:
+    """Layout B reserves more than it needs: zeros, which read as empty records. A name that nobody refers to is a
+    driver that was lost.
+    """
+    triage = triage_of(case)
+    used = {driver["DriverNameOffset"] for driver in triage.drivers}
+    for offset, string in triage.strings.items():
+        if offset in used or string.length == 0:
+            yield ok("string")
+        else:
+            yield bad("string", "a driver that refers to it", repr(string.text), Span(offset, offset + 4))
+
+
+@kernel_rule(
+    "KTRI-DRIVERS-001",
+    "Every driver's name is a record of the string pool",
+    Level.MUST,
+    spec("3.2, 6.5 T8 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.drivers", "triage.strings"),
+)
+def driver_names(case: KernelCase) -> Checks:
+    """DriverNameOffset is the file offset where a record begins."""
+    triage = triage_of(case)
+    for driver in triage.drivers:
+        string = triage.strings.get(driver["DriverNameOffset"])
+        if string is not None and string.length:
+            yield ok(driver.path)
+        else:
+            actual = f"{driver['DriverNameOffset']:#x}"
+            yield bad(driver.path, "the offset of a name in the pool", actual, driver.span_of("DriverNameOffset"))
+
+
+@kernel_rule(
+    "KTRI-DRIVERS-002",
+    "There is a driver list, and its first entry is the kernel",
+    Level.MUST,
+    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 3.2, 6.5 T14 [S 72/72]", Grade.DOCUMENTED),
+    needs=("triage", "triage.drivers"),
+    applies=lambda case: case.dump.debugger_data is not None,
+)
+def kernel_first(case: KernelCase) -> Checks:
+    """Its DllBase is KernBase of the debugger data."""
+    drivers, record = triage_of(case).drivers, case.dump.debugger_data
+    assert record is not None
+    base = case.dump.address(record["KernBase"])
+    if not drivers:
+        where = triage_of(case).header.span_of("DriverCount")
+        yield bad("driver list", "drivers", "none", where)
+    elif drivers[0]["DllBase"] == base:
+        yield ok("driver 0, DllBase")
+    else:
+        actual = f"{drivers[0]['DllBase']:#x}"
+        yield bad("driver 0, DllBase", f"{base:#x}, KernBase", actual, drivers[0].span_of("DllBase"))
+
+
+@kernel_rule(
+    "KTRI-DRIVERS-003",
+    "Live list entries of layout B agree with their neighbours",
+    Level.MUST,
+    spec("3.2, 6.4 X4 [S 10/10]", Grade.OBSERVED),
+    needs=("header", "triage", "triage.drivers"),
+    applies=lambda case: case.dump.triage is not None and case.dump.triage.layout == "B",
+)
+def driver_links(case: KernelCase) -> Checks:
+    """The first Blink and the last Flink are PsLoadedModuleList; the Flink of one entry is the Blink of the next but
+    one; BaseDllName is as long as the name in the pool.
+    """
+    triage, header = triage_of(case), header_of(case.dump)
+    drivers, head = triage.drivers, header["PsLoadedModuleList"]
+    if not drivers:
+        return
+    wanted = [(drivers[0], "InLoadOrderLinks.Blink", head), (drivers[-1], "InLoadOrderLinks.Flink", head)]
+    wanted += [
+        (drivers[index], "InLoadOrderLinks.Flink", drivers[index + 2]["InLoadOrderLinks.Blink"])
+        for index in range(len(drivers) - 2)
+    ]
+    for driver in drivers:
+        string = triage.strings.get(driver["DriverNameOffset"])
+        if string is not None:
+            wanted.append((driver, "BaseDllName.Length", 2 * string.length))
+    for driver, name, value in wanted:
+        if driver[name] == value:
+            yield ok(f"{driver.path}, {name}")
+        else:
+            yield bad(f"{driver.path}, {name}", f"{value:#x}", f"{driver[name]:#x}", driver.span_of(name))
+
+
+@kernel_rule(
+    "KTRI-UNLOADED-001",
+    "The unloaded drivers are at most 50, each a range with a short name",
+    Level.MUST,
+    spec("3.2, 6.5 T10 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.unloaded"),
+    applies=lambda case: case.dump.triage is not None and "unloaded" in case.dump.triage.blocks,
+)
+def unloaded(case: KernelCase) -> Checks:
+    """A count and entries; layout B keeps room for 50, the unused ones zero. Names have room for 12 characters."""
+    triage = triage_of(case)
+    span = triage.blocks["unloaded"]
+    if triage.unloaded_count <= UNLOADED_ROOM:
+        yield ok("unloaded drivers")
+    else:
+        where = Span(span.start, span.start + 4)
+        yield bad("unloaded drivers", f"at most {UNLOADED_ROOM}", f"{triage.unloaded_count}", where)
+    for entry in triage.unloaded:
+        yield from _unloaded(entry)
+    end = triage.unloaded[-1].span.end if triage.unloaded else span.start + 8
+    if end < span.end:
+        yield from blank_area(case.dump, "unused entries", Span(end, span.end), only_zero=True)
+    if case.dump.bits == 64:
+        yield from blank_area(case.dump, "count", Span(span.start + 4, span.start + 8), only_zero=True)
+
+
+def _unloaded(entry: Record) -> Checks:
+    start, end, length = entry["StartAddress"], entry["EndAddress"], entry["Name.Length"]
+    if start <= end:
+        yield ok(entry.path)
+    else:
+        yield bad(entry.path, f"an end from {start:#x} on", f"{end:#x}", entry.span_of("EndAddress"))
+    if length <= _MAX_NAME and length % 2 == 0:
+        yield ok(f"{entry.path}, name")
+    else:
+        expected = f"an even length up to {_MAX_NAME}"
+        yield bad(f"{entry.path}, name", expected, f"{length}", entry.span_of("Name.Length"))
+
+
+@kernel_rule(
+    "KTRI-DATA-001",
+    "Every data block lies between the block table and the end marker",
+    Level.MUST,
+    spec("3.2, 6.5 T12 [S 72/72]; rizin", Grade.OBSERVED),
+    reports=("kernel.triage.data",),
+    needs=("triage",),
+)
+def data_inside(case: KernelCase) -> Checks:
+    """And has at least one byte."""
+    blocks = triage_of(case).data_blocks
+    if blocks:
+        yield ok("data blocks", len(blocks))
+
+
+@kernel_rule(
+    "KTRI-DATA-002",
+    "Where blocks hold the same addresses, they hold the same bytes",
+    Level.MUST,
+    spec("3.5, 6.5 T12 [S 72/72: overlapping 11]", Grade.OBSERVED),
+    needs=("triage", "triage.data"),
+)
+def data_agrees(case: KernelCase) -> Checks:
+    """Data blocks may overlap each other and the saved stack. Two copies that differ were not taken at one time, and
+    which of them a reader shows is chance.
+    """
+    triage = triage_of(case)
+    extents: list[DataBlock | Extent] = list(triage.data_blocks)
+    stack = triage.blocks.get("stack")
+    if stack is not None:
+        top = triage.header["TopOfStack"]
+        extents.append(Extent(top, top + len(stack), stack.start))
+    before: DataBlock | Extent | None = None
+    for item in sorted(extents, key=lambda item: (item.start, item.end)):
+        if before is not None and item.start < before.end:
+            size = min(before.end, item.end) - item.start
+            at = before.offset + item.start - before.start
+            first, second = case.dump.source.read(at, size), case.dump.source.read(item.offset, size)
+            if first != second:
+                what = f"{item.start:#x}..{item.start + size:#x}"
+                spans = (Span(at, at + size), Span(item.offset, item.offset + size))
+                yield bad(what, "the same bytes in both blocks", "other bytes", *spans)
+        yield ok("blocks")
+        if before is None or item.end > before.end:
+            before = item
+
+
+@kernel_rule(
+    "KTRI-DATA-003",
+    "No block leaves the address space",
+    Level.MUST,
+    spec("3.2, 6.5 T12", Grade.IMPLEMENTED),
+    needs=("triage", "triage.data"),
+)
+def data_addresses(case: KernelCase) -> Checks:
+    """Address and size of a block name memory that a target of that width can have."""
+    limit = 1 << case.dump.bits
+    for block in triage_of(case).data_blocks:
+        start = case.dump.address(block.start)
+        if start + block.size <= limit:
+            yield ok(block.record.path)
+        else:
+            actual = f"{start + block.size:#x}"
+            yield bad(block.record.path, f"an end at most {limit:#x}", actual, block.record.span_of("Address"))

@@ -1,0 +1,382 @@
+"""Against truth: the small dump, to the last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ...case import KernelCase
+from ...decode import Record, structure
+from ...model import Fault, Grade, Level, Source, Span
+from ...readers.kernel_dump import TriageFacts
+from ...rule import Checks, bad, kernel_rule, ok
+from ...truth.kernel import DriverTruth, KernelTruth
+from ..asserts import one_of, same, same_bytes, zero
+from .asserts import blank_area, header_of, own, spec, truth_of
+from .header_truth import TRUTH
+from .triage import triage_of
+
+_FIELDS: Final = {"A": 0xCFF, "B": 0xDFF}
+_OPTIONS: Final = {"A": 0xFFFF_FFFF, "B": 0x41}
+_LAYOUT_B_FROM: Final = 26100
+_UNUSED: Final = ("BStoreOffset", "SizeOfBStore", "LimitOfBStore", "DataPageAddress", "DataPageOffset", "DataPageSize")
+_MAX_CODE: Final = 0x1000
+
+
+def _own(case: KernelCase) -> bool:
+    return own(case) and case.dump.bits == 64 and case.dump.triage is not None
+
+
+@kernel_rule(
+    "KTRI-LAYOUT-001",
+    "The small dump has the layout of its build",
+    Level.MUST,
+    spec("3.7, 3.8; design.md 11", Grade.INFERRED),
+    needs=("triage",),
+    applies=_own,
+)
+def layout(case: KernelCase) -> Checks:
+    """9600 and 19041 have layout A, 26100 layout B: where the unloaded drivers are, which options, which bits."""
+    triage, header = triage_of(case), header_of(case.dump)
+    wanted = "B" if truth_of(case).system.build_number >= _LAYOUT_B_FROM else "A"
+    if triage.layout == wanted:
+        yield ok("layout")
+    else:
+        where = triage.header.span_of("UnloadedDriversOffset")
+        yield bad("layout", f"layout {wanted}", f"layout {triage.layout}", where)
+    fixed = {
+        "ServicePackBuild": 0,
+        "ContextOffset": 0x348,
+        "ExceptionOffset": 0xF00,
+        "BrokenDriverOffset": 0,
+        "TriageOptions": _OPTIONS[wanted],
+        **dict.fromkeys(_UNUSED, 0),
+    }
+    yield from same(triage.header, "triage header", fixed)
+    yield from same(header, "header", {"MiniDumpFields": _FIELDS[wanted]})
+
+
+def _block(triage: TriageFacts, name: str) -> Span | None:
+    return triage.blocks.get(name)
+
+
+def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
+    """(block, address in the target, size) of everything that a small dump copies whole."""
+    truth, triage = truth_of(case), triage_of(case)
+    sizes = truth.debugger_data
+    crashed = truth.crashed
+    if sizes is None:
+        return
+    yield "prcb", crashed.kprcb, sizes["SizePrcb"]
+    yield "thread", crashed.current_thread, sizes["SizeEThread"]
+    process = truth.read(crashed.current_thread + sizes["OffsetKThreadApcProcess"], 8)
+    if process is not None:
+        yield "process", int.from_bytes(process, "little"), sizes["SizeEProcess"]
+    yield "stack", triage.header["TopOfStack"], triage.header["SizeOfCallStack"]
+    yield "debugger data", truth.symbols.kd_debugger_data_block, sizes["Header.Size"]
+
+
+@kernel_rule(
+    "KTRI-SAVED-001",
+    "KPRCB, EPROCESS, ETHREAD, stack and debugger data are the target's bytes",
+    Level.MUST,
+    TRUTH,
+    spec("3.1, 6.5 T6, T7, T11 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.blocks"),
+    applies=_own,
+)
+def saved_blocks(case: KernelCase) -> Checks:
+    """Of the processor that crashed, its current thread, and the process that thread was attached to."""
+    truth, triage = truth_of(case), triage_of(case)
+    for name, address, size in _saved(case):
+        span = _block(triage, name)
+        if span is None:
+            yield bad(name, f"{size:#x} bytes of {address:#x}", "no block", triage.header.span, fault=Fault.MISSING)
+            continue
+        held = truth.read(address, size)
+        if held is None:
+            where = triage.header.span_of("TopOfStack")
+            yield bad(name, "an address that the target maps", f"{address:#x}", where, span)
+            continue
+        yield from same_bytes(name, held, case.dump.source.read(span.start, len(span)), span)
+
+
+@kernel_rule(
+    "KTRI-STACK-003",
+    "The saved stack goes up to the stack's base",
+    Level.MUST,
+    spec("3.4, 3.8 step 4, 6.5 T6 [S 32/32 on the thread's own stack]", Grade.OBSERVED),
+    needs=("triage", "triage.blocks"),
+    applies=_own,
+)
+def stack_extent(case: KernelCase) -> Checks:
+    """From the stack pointer to StackBase of the thread, or of the other stack that the processor was on, then 0x2000
+    bytes at most.
+    """
+    truth, header = truth_of(case), triage_of(case).header
+    crashed = truth.crashed
+    threads = (thread for process in truth.processes for thread in process.threads)
+    thread = next((thread for thread in threads if thread.thread == crashed.current_thread), None)
+    sp = crashed.context.sp
+    on_own = thread is not None and thread.stack_limit <= sp < thread.stack_base
+    base = thread.stack_base if thread is not None and on_own else crashed.stack_base
+    room = base - sp
+    accepted = (room,) if on_own else (min(room, 0x2000),)
+    yield from same(header, "triage header", {"TopOfStack": sp})
+    yield from one_of(header, "triage header", "SizeOfCallStack", accepted)
+
+
+@kernel_rule(
+    "KTRI-DRIVERS-004",
+    "The driver list is the loaded module list",
+    Level.MUST,
+    TRUTH,
+    spec("3.2, 6.5 T8 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.drivers", "triage.strings"),
+    applies=_own,
+)
+def drivers(case: KernelCase) -> Checks:
+    """Each entry in order: base, size, checksum, time stamp, and its name: the full path in layout A, the base name in
+    layout B.
+    """
+    triage, held = triage_of(case), truth_of(case).drivers
+    where = triage.header.span_of("DriverCount")
+    yield from same(triage.header, "triage header", {"DriverCount": len(held)})
+    for record, driver in zip(triage.drivers, held, strict=False):
+        expected = {
+            "DllBase": driver.base,
+            "SizeOfImage": driver.size,
+            "CheckSum": driver.checksum,
+            "TimeDateStamp": driver.time_date_stamp,
+        }
+        yield from same(record, record.path, expected)
+        string = triage.strings.get(record["DriverNameOffset"])
+        name = driver.base_name if triage.layout == "B" else driver.full_name
+        if string is not None and string.text == name:
+            yield ok(f"{record.path}, name")
+        else:
+            actual = "none" if string is None else repr(string.text)
+            span = where if string is None else Span(string.offset, string.offset + 4 + 2 * string.length)
+            yield bad(f"{record.path}, name", repr(name), actual, span)
+
+
+@kernel_rule(
+    "KTRI-POOL-003",
+    "Padding in the string pool is zero",
+    Level.MUST,
+    spec("3.2, 3.8 step 5 [S 69/72: three files hold stale bytes]", Grade.OBSERVED),
+    needs=("triage", "triage.strings"),
+    applies=_own,
+)
+def pool_padding(case: KernelCase) -> Checks:
+    """Behind each NUL, up to a multiple of 8."""
+    for string in triage_of(case).strings.values():
+        start = string.offset + 4 + 2 * string.length + 2
+        rest = Span(start, -(-start // 8) * 8)
+        yield from blank_area(case.dump, f"name {string.text!r}, padding", rest, only_zero=True)
+
+
+_LIVE: Final = (
+    *("InLoadOrderLinks.Flink", "InLoadOrderLinks.Blink", "ExceptionTable", "ExceptionTableSize", "_padding1C"),
+    *("GpValue", "NonPagedDebugInfo", "EntryPoint", "_padding44", "FullDllName.Length", "FullDllName.MaximumLength"),
+    *("_padding4C", "FullDllName.Buffer", "BaseDllName.Length", "BaseDllName.MaximumLength", "_padding5C"),
+    *("BaseDllName.Buffer", "Flags", "LoadCount", "SignatureLevel", "SectionPointer"),
+)
+
+
+@kernel_rule(
+    "KTRI-DRIVERS-005",
+    "The rest of a driver entry is zero, or what the target's list entry has",
+    Level.MUST,
+    spec("3.2: zero in layout A, live in layout B [S 32/32]", Grade.OBSERVED),
+    needs=("triage", "triage.drivers"),
+    applies=_own,
+)
+def driver_rest(case: KernelCase) -> Checks:
+    """Layout A fills four fields only; layout B copies the entry, links and buffer addresses included. Padding and the
+    upper half of the time stamp are zero.
+    """
+    triage, truth = triage_of(case), truth_of(case)
+    for record, driver in zip(triage.drivers, truth.drivers, strict=False):
+        yield from zero(record, record.path, ("_padding04", "_padding84"), "padding")
+        live = _live(truth, driver) if triage.layout == "B" else None
+        if live is None:
+            yield from zero(record, record.path, (*_LIVE, "_padding7C"), "layout A fills four fields")
+            continue
+        for name in _LIVE:
+            span = record.span_of(name)
+            yield from same_bytes(f"{record.path}, {name}", live.raw(name), record.raw(name), span)
+        if record.raw("_padding7C") not in (bytes(4), live.raw("CoverageSectionSize")):
+            span = record.span_of("_padding7C")
+            yield bad(f"{record.path}, behind CheckSum", "zero", record.raw("_padding7C").hex(), span)
+
+
+def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
+    return truth.structure("KLDR_DATA_TABLE_ENTRY64", driver.entry)
+
+
+@kernel_rule(
+    "KTRI-UNLOADED-002",
+    "The unloaded drivers are the target's",
+    Level.MUST,
+    TRUTH,
+    spec("3.2, 6.5 T10", Grade.OBSERVED),
+    needs=("triage", "triage.unloaded"),
+    applies=_own,
+)
+def unloaded(case: KernelCase) -> Checks:
+    """Name, up to 12 characters, and range of each; the list may run either way. Buffer is null in layout A and where
+    the name is in layout B.
+    """
+    triage, truth = triage_of(case), truth_of(case)
+    held = truth.unloaded_drivers
+    if triage.unloaded_count != len(held):
+        where = triage.header.span_of("UnloadedDriversOffset")
+        yield bad("unloaded drivers", f"{len(held)}", f"{triage.unloaded_count}", where)
+        return
+    yield ok("unloaded drivers")
+    found = [entry["StartAddress"] for entry in triage.unloaded]
+    order = held if found == [driver.start for driver in held] else tuple(reversed(held))
+    for entry, driver in zip(triage.unloaded, order, strict=True):
+        units = driver.name.encode("utf-16-le", "surrogatepass")[:24]
+        yield from same(entry, entry.path, {"StartAddress": driver.start, "EndAddress": driver.end})
+        yield from same(entry, entry.path, {"Name.Length": len(units)})
+        yield from zero(entry, entry.path, ("_padding04",), "padding")
+        span = entry.span_of("DriverName")
+        yield from same_bytes(f"{entry.path}, DriverName", units.ljust(24, b"\0"), entry.raw("DriverName"), span)
+        if not len(units) <= entry["Name.MaximumLength"] <= 24:
+            where = entry.span_of("Name.MaximumLength")
+            actual = f"{entry['Name.MaximumLength']}"
+            yield bad(f"{entry.path}, MaximumLength", f"{len(units)} to 24", actual, where)
+        buffer = entry["Name.Buffer"]
+        live = truth.read(buffer, len(units)) if buffer and units else None
+        if not buffer or (triage.layout == "B" and live == units):
+            yield ok(f"{entry.path}, Buffer")
+        else:
+            expected = "0, or where the name is" if triage.layout == "B" else "0"
+            yield bad(f"{entry.path}, Buffer", expected, f"{buffer:#x}", entry.span_of("Name.Buffer"))
+
+
+@kernel_rule(
+    "KTRI-MM-001",
+    "Memory manager information has its version and size, and nothing it does not know",
+    Level.MUST,
+    spec("3.2 [S 72/72]", Grade.OBSERVED),
+    needs=("triage", "triage.blocks"),
+    applies=_own,
+)
+def memory_information(case: KernelCase) -> Checks:
+    """Version 1, 0x50 bytes, four words of zero. The counters are zero in layout A; in layout B two hold 0x100000000,
+    and the others are the kernel's own counts, which no truth has.
+    """
+    triage = triage_of(case)
+    if triage.mm is None:
+        yield bad("MM storage", "a block", "none", triage.header.span_of("MmOffset"), fault=Fault.MISSING)
+        return
+    yield from same(triage.mm, "MM storage", {"Version": 1, "Size": structure("DUMP_MM_STORAGE64").size})
+    words = ("MmSpecialPoolTag", "MiTriageActionTaken", "MmVerifyDriverLevel", "KernelVerifier")
+    yield from zero(triage.mm, "MM storage", words, "no verifier is on")
+    counters = list(triage.mm.structure.fields)[6:]
+    if triage.layout == "A":
+        yield from zero(triage.mm, "MM storage", counters, "layout A has no counts")
+        return
+    for name in ("MmMaximumNonPagedPool", "PagedPoolMaximum"):
+        yield from one_of(triage.mm, "MM storage", name, (0x1_0000_0000,))
+        counters.remove(name)
+    for name in counters:
+        case.dump.dont_care(triage.mm.span_of(name), f"{name}: the kernel's own count (spec kernel-mode 3.2)")
+
+
+@kernel_rule(
+    "KTRI-DATA-004",
+    "Every data block is the target's bytes",
+    Level.MUST,
+    TRUTH,
+    spec("3.5, 6.5 T12", Grade.OBSERVED),
+    needs=("triage", "triage.data"),
+    applies=_own,
+)
+def data_bytes(case: KernelCase) -> Checks:
+    """Address by address. A changed byte in a block breaks no rule of structure; only this finds it."""
+    truth = truth_of(case)
+    for block in triage_of(case).data_blocks:
+        held = truth.read(block.start, block.size)
+        if held is None:
+            actual = f"{block.start:#x}, {block.size:#x} bytes"
+            yield bad(block.record.path, "memory that the target maps", actual, block.record.span_of("Address"))
+        else:
+            data = case.dump.source.read(block.offset, block.size)
+            yield from same_bytes(block.record.path, held, data, block.span)
+
+
+@kernel_rule(
+    "KTRI-DATA-005",
+    "What bug-check callbacks asked for is in the dump",
+    Level.MUST,
+    Source("learn.microsoft.com KbCallbackTriageDumpData; spec kernel-mode 1.2, 3.5", Grade.DOCUMENTED),
+    needs=("triage", "triage.data"),
+    applies=_own,
+)
+def callback_data(case: KernelCase) -> Checks:
+    """Ranges that drivers added, each readable by its address."""
+    for extent in truth_of(case).triage_data:
+        subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
+        if not extent.size or case.dump.read(extent.address, extent.size) is not None:
+            yield ok(subject)
+        else:
+            yield bad(subject, "in the dump", "not there, or not all", triage_of(case).header.span, fault=Fault.MISSING)
+
+
+@kernel_rule(
+    "KTRI-DATA-006",
+    "No image is in the dump",
+    Level.SHOULD,
+    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 1.2, 6.5 T13", Grade.DOCUMENTED),
+    needs=("triage", "triage.data"),
+    applies=_own,
+)
+def no_images(case: KernelCase) -> Checks:
+    """A debugger takes code and constants from the image files. No block has more than a page of a section that nobody
+    can write.
+    """
+    truth = truth_of(case)
+    sections = [section for driver in truth.drivers for section in driver.read_only_sections]
+    for block in triage_of(case).data_blocks:
+        inside = max((min(block.end, s.address + s.size) - max(block.start, s.address) for s in sections), default=0)
+        if inside <= _MAX_CODE:
+            yield ok(block.record.path)
+        else:
+            expected = f"at most {_MAX_CODE:#x} bytes of a read-only section"
+            yield bad(block.record.path, expected, f"{inside:#x}", block.record.span, fault=Fault.FORBIDDEN)
+
+
+@kernel_rule(
+    "KTRI-DATA-007",
+    "The memory that a reader of the small dump asks for is in it",
+    Level.SHOULD,
+    spec("3.5: in all real files of layout A from build 19041 on [S 22/22]", Grade.OBSERVED),
+    needs=("triage", "triage.data"),
+    applies=lambda case: _own(case) and case.dump.build > 9600 and triage_of(case).layout == "A",
+)
+def customary_data(case: KernelCase) -> Checks:
+    """KiProcessorBlock, every KPRCB and context, the code at the instruction pointer. Real files of layout B and of
+    build 9600 do without.
+    """
+    truth, triage = truth_of(case), triage_of(case)
+    sizes = truth.debugger_data
+    if sizes is None:
+        return
+    wanted = [("KiProcessorBlock", truth.symbols.ki_processor_block, 8 * len(truth.processors))]
+    for processor in truth.processors:
+        wanted.append((f"KPRCB {processor.number}", processor.kprcb, sizes["SizePrcb"]))
+        pointer = truth.read(processor.kprcb + sizes["OffsetPrcbContext"], 8)
+        if pointer is not None and any(pointer):
+            size = structure("CONTEXT_AMD64").size
+            wanted.append((f"context of processor {processor.number}", int.from_bytes(pointer, "little"), size))
+    wanted.append(("code at the instruction pointer", truth.crashed.context.ip, 1))
+    for subject, address, size in wanted:
+        if truth.read(address, size) is None or case.dump.read(address, size) is not None:
+            yield ok(subject)
+        else:
+            expected = f"{size:#x} bytes of {address:#x}"
+            yield bad(subject, expected, "not in the dump", triage.header.span, fault=Fault.MISSING)

@@ -1,0 +1,1 @@
+"""Rules for minidumps, by the format alone."""

@@ -1,0 +1,315 @@
+"""What one stream says against what another says: header, threads, exception."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+from ...case import Case
+from ...decode import enumeration
+from ...model import Fault, Grade, Level, Source
+from ...readers.facts import ThreadFact
+from ...rule import Checks, bad, ok, rule
+
+_TYPE: Final = enumeration("MINIDUMP_TYPE")
+_PAGE: Final = 4096
+
+_FLAG_STREAMS: Final = {
+    "MiniDumpWithFullMemory": 9,
+    "MiniDumpWithHandleData": 12,
+    "MiniDumpWithFullMemoryInfo": 16,
+    "MiniDumpWithThreadInfo": 17,
+    "MiniDumpWithTokenInformation": 19,
+}
+"""Flag <=> stream, in every Microsoft file seen. Source: spec user-mode 4 V07, V48 [O 44]."""
+
+# TEB fields: NT_TIB.StackBase and Self, ClientId.UniqueThread, by pointer size.
+# Source: spec user-mode 2.5, checked on 31 TEBs (amd64) [O]; x86 from winternl.h _TEB and public definitions [R].
+_TEB: Final = {8: (0x08, 0x30, 0x48), 4: (0x04, 0x18, 0x24)}
+
+_LONGER_STACKS: Final = _TYPE["MiniDumpWithIndirectlyReferencedMemory"] | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
+"""Flags by which the range that holds a stack may be longer than the stack."""
+
+_NO_TEB_UNLESS: Final = (
+    _TYPE["MiniDumpWithProcessThreadData"]
+    | _TYPE["MiniDumpWithIndirectlyReferencedMemory"]
+    | _TYPE["MiniDumpWithFullMemory"]
+    | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
+)
+
+
+@rule(
+    "XCUT-FLAGS-001",
+    "The header's flags and the streams agree",
+    Level.MUST,
+    Source("spec user-mode 4 V07, V48: 44 of 44 Microsoft files", Grade.OBSERVED),
+    needs=("header", "directory"),
+    foreign_level=Level.SHOULD,
+)
+def flags_and_streams(case: Case) -> Checks:
+    """Full memory, handles, memory info, thread info and tokens are there exactly when their bit is set; unloaded
+    modules only with their bit. WinDbg believes the bits: a Memory64List without its bit loads badly.
+    """
+    dump = case.dump
+    assert dump.header is not None
+    span = dump.header.span_of("Flags")
+    present = {entry["StreamType"] for entry in dump.directory}
+    without_memory = dump.flags & _TYPE["MiniDumpWithoutOptionalData"]
+    for name, number in _FLAG_STREAMS.items():
+        flag, stream = bool(dump.flags & _TYPE[name]), number in present
+        if flag == stream or (number == 9 and flag and without_memory):
+            yield ok(name)
+        elif stream:
+            yield bad(f"stream {number}", f"{name} in Flags", f"{dump.flags:#x}", span)
+        else:
+            yield bad(f"stream {number}", f"the stream, since Flags has {name}", "none", span, fault=Fault.MISSING)
+    if 14 in present and not dump.flags & _TYPE["MiniDumpWithUnloadedModules"]:
+        yield bad("stream 14", "MiniDumpWithUnloadedModules in Flags", f"{dump.flags:#x}", span)
+
+
+@rule(
+    "XCUT-PATHS-001",
+    "With filtered paths no module's name has a directory",
+    Level.MUST,
+    Source("minidumpapiset.h MiniDumpFilterModulePaths; spec user-mode 2.4, 4 V47", Grade.DOCUMENTED),
+    needs=("header", "modules", "module.names"),
+    applies=lambda case: bool(case.dump.flags & _TYPE["MiniDumpFilterModulePaths"]),
+    foreign_level=Level.SHOULD,
+)
+def filtered_paths(case: Case) -> Checks:
+    """Directories tell who the user is and what is installed; the flag promises that they stay at home. No separator
+    and no drive, in the names of loaded and unloaded modules.
+    """
+    names = [(module.record.path, module.name) for module in case.dump.modules]
+    if "unloaded_modules.names" in case.dump.facts:
+        names += [(module.record.path, module.name) for module in case.dump.unloaded_modules]
+    for subject, name in names:
+        if name is None:
+            continue
+        if any(separator in name.text for separator in "\\/:"):
+            yield bad(f"name of {subject}", "a base name", repr(name.text), name.span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(f"name of {subject}")
+
+
+@rule(
+    "XCUT-STACK-001",
+    "Every thread's stack is a range of the memory list",
+    Level.MUST,
+    Source("spec user-mode 4 V21: 44 of 44 Microsoft files", Grade.OBSERVED),
+    Source("llvm lldb/source/Plugins/Process/minidump reads stacks only from the memory list", Grade.IMPLEMENTED),
+    needs=("threads", "memory.5"),
+    applies=lambda case: 9 not in case.dump.streams,
+)
+def stack_is_a_range(case: Case) -> Checks:
+    """The stack's start, size and RVA are those of one range. With indirectly referenced memory a stack may have
+    become part of a longer range; then its RVA is 0 and it is found by address. LLDB sees no other stack. Private
+    memory, of which no sample is known, has the stacks in it too.
+    """
+    ranges = {(item.start, item.size, item.offset) for item in case.dump.memory}
+    indirect = case.dump.flags & _LONGER_STACKS
+    spans = sorted((item.start, item.end) for item in case.dump.memory)
+    for thread in case.dump.threads:
+        subject = f"stack of thread {thread.id:#x}"
+        location = (thread.stack_start, thread.stack_size, thread.stack_rva)
+        index = bisect_right(spans, (thread.stack_start, 1 << 65)) - 1
+        inside = index >= 0 and thread.stack_end <= spans[index][1]
+        if location in ranges or thread.stack_size == 0 or (indirect and thread.stack_rva == 0 and inside):
+            yield ok(subject)
+            continue
+        span = thread.record.span_of("Stack.StartOfMemoryRange")
+        actual = f"{thread.stack_size:#x} bytes from {thread.stack_start:#x} at file offset {thread.stack_rva:#x}"
+        yield bad(subject, "start, size and RVA of a range of the memory list", actual, span)
+
+
+@rule(
+    "XCUT-STACK-002",
+    "With full memory every stack is found by address",
+    Level.MUST,
+    Source("spec user-mode 3.5, 4 V22; rust-minidump, udmp-parser look the stack up", Grade.IMPLEMENTED),
+    needs=("threads", "memory.9"),
+    applies=lambda case: 5 not in case.dump.streams,
+)
+def stack_by_address(case: Case) -> Checks:
+    """The bytes are behind everything an RVA can reach, so Rva is 0 and the Memory64List holds the stack's range."""
+    for thread in case.dump.threads:
+        subject = f"stack of thread {thread.id:#x}"
+        if thread.stack_rva:
+            yield bad(subject, "Rva 0", f"{thread.stack_rva:#x}", thread.record.span_of("Stack.Memory.Rva"))
+        elif not case.dump.covered(thread.stack_start, thread.stack_end):
+            actual = f"{thread.stack_start:#x} to {thread.stack_end:#x}"
+            span = thread.record.span_of("Stack.StartOfMemoryRange")
+            yield bad(subject, "a captured range", actual, span)
+        else:
+            yield ok(subject)
+
+
+def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
+    """Whether the truth knows that a stack pointer lies outside its thread's stack, as a wild or overflown one
+    does.
+    """
+    truth = None if case.truth is None else case.truth.thread(thread.id)
+    return truth is not None and not truth.stack_limit <= sp < truth.stack_base
+
+
+@rule(
+    "XCUT-STACK-003",
+    "Every thread's stack pointer lies in its stack",
+    Level.MUST,
+    Source("spec user-mode 4 V23: 461 of 461 threads of Microsoft files", Grade.OBSERVED),
+    needs=("threads", "contexts"),
+    foreign_level=Level.SHOULD,
+)
+def stack_pointer_inside(case: Case) -> Checks:
+    """A debugger walks the stack from the stack pointer on; memory that does not hold it is somebody else's stack.
+    Not asked when the truth has the pointer outside the stack's own bounds. An empty stack of x86 has one word, below
+    the pointer.
+    """
+    beyond = 1 if case.dump.architecture == "x86" else 0
+    for thread in case.dump.threads:
+        if thread.context is None or thread.stack_size == 0 or _off_stack(case, thread, thread.context.sp):
+            continue
+        sp = thread.context.sp
+        if thread.stack_start <= sp < thread.stack_end + beyond:
+            yield ok(f"thread {thread.id:#x}")
+        else:
+            expected = f"a stack pointer in {thread.stack_start:#x} to {thread.stack_end:#x}"
+            yield bad(f"thread {thread.id:#x}", expected, f"{sp:#x}", thread.context.span)
+
+
+@rule(
+    "XCUT-STACK-004",
+    "Every stack ends at a page boundary",
+    Level.MUST,
+    Source("spec user-mode 4 V24: 89 of 89 files", Grade.OBSERVED),
+    needs=("threads",),
+    foreign_level=Level.SHOULD,
+)
+def stack_end_aligned(case: Case) -> Checks:
+    """A stack is captured up to its base, and a stack's base is the end of an allocation. On Linux Crashpad takes the
+    thread's control block, which lies in the last page, for the end (snapshot/linux/process_reader_linux.cc).
+    """
+    for thread in case.dump.threads:
+        if thread.stack_size == 0:
+            continue
+        if thread.stack_end % _PAGE == 0:
+            yield ok(f"stack of thread {thread.id:#x}")
+        else:
+            span = thread.record.span_of("Stack.Memory.DataSize")
+            expected = f"an end at a multiple of {_PAGE:#x}"
+            yield bad(f"stack of thread {thread.id:#x}", expected, f"{thread.stack_end:#x}", span)
+
+
+@rule(
+    "XCUT-TEB-001",
+    "A captured TEB is that of its thread",
+    Level.MUST,
+    Source("winternl.h TEB; spec user-mode 2.5, 4 V24: 31 of 31 TEBs", Grade.OBSERVED),
+    needs=("threads", "memory"),
+    applies=lambda case: case.dump.architecture in {"amd64", "x86"},
+    foreign_level=Level.SHOULD,
+)
+def teb_of_thread(case: Case) -> Checks:
+    """Where the dump holds a TEB, its Self is its address, its ClientId the thread's id, its StackBase the stack's
+    end. A triage filter may have zeroed them: an id is no pointer, and StackBase points behind what is captured.
+    """
+    filtered = bool(case.dump.flags & _TYPE["MiniDumpFilterTriage"])
+    pointer = 8 if case.dump.architecture == "amd64" else 4
+    base_at, self_at, id_at = _TEB[pointer]
+    for thread in case.dump.threads:
+        teb = thread.record["Teb"]
+        data = case.dump.read_memory(teb, id_at + pointer)
+        if data is None or thread.stack_size == 0:
+            continue
+        values = [int.from_bytes(data[at : at + pointer], "little") for at in (self_at, id_at, base_at)]
+        right = [teb, thread.id, thread.stack_end]
+        if all(value == due or (filtered and value == 0) for value, due in zip(values, right, strict=True)):
+            yield ok(f"TEB of thread {thread.id:#x}")
+            continue
+        expected = f"Self {teb:#x}, thread id {thread.id:#x}, StackBase {thread.stack_end:#x}"
+        actual = f"{values[0]:#x}, {values[1]:#x}, {values[2]:#x}"
+        yield bad(f"TEB of thread {thread.id:#x}", expected, actual, thread.record.span_of("Teb"))
+
+
+@rule(
+    "XCUT-TEB-002",
+    "No TEB is captured that no flag asked for",
+    Level.MUST,
+    Source("spec user-mode 2.3, 4 V52: 37 of 37 files", Grade.OBSERVED),
+    needs=("header", "threads", "memory"),
+    applies=lambda case: not case.dump.flags & _NO_TEB_UNLESS,
+    foreign_level=Level.SHOULD,
+)
+def no_teb(case: Case) -> Checks:
+    """TEBs hold thread-local data. Only process and thread data, indirectly referenced memory, full memory and
+    private memory take them in.
+    """
+    for thread in case.dump.threads:
+        teb = thread.record["Teb"]
+        if teb and case.dump.covered(teb, teb + 1):
+            span = thread.record.span_of("Teb")
+            yield bad(f"TEB of thread {thread.id:#x}", "not captured", f"{teb:#x} is", span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(f"TEB of thread {thread.id:#x}")
+
+
+@rule(
+    "XCUT-EXCEPTION-001",
+    "The exception's thread is in the thread list",
+    Level.MUST,
+    Source("0vercl0k/udmp-parser, chromium/crashpad; spec user-mode 4 V25: 87 of 87 files", Grade.OBSERVED),
+    needs=("exception", "threads", "thread.ids"),
+)
+def exception_thread(case: Case) -> Checks:
+    """udmp-parser refuses the file otherwise: there is no thread to show the exception on."""
+    assert case.dump.exception is not None
+    record = case.dump.exception.record
+    if any(thread.id == record["ThreadId"] for thread in case.dump.threads):
+        yield ok("exception")
+    else:
+        yield bad("exception", "the id of a listed thread", f"{record['ThreadId']:#x}", record.span_of("ThreadId"))
+
+
+@rule(
+    "XCUT-EXCEPTION-002",
+    "The exception's stack pointer lies in the stack of its thread",
+    Level.MUST,
+    Source("spec user-mode 4 V26: 41 of 43 Microsoft files", Grade.OBSERVED),
+    needs=("exception", "exception.context", "threads", "thread.ids"),
+    foreign_level=Level.SHOULD,
+)
+def exception_stack(case: Case) -> Checks:
+    """Two real files name the wrong thread. Not asked when the truth has the pointer outside the stack's bounds."""
+    exception = case.dump.exception
+    assert exception is not None
+    if exception.context is None:
+        return
+    sp = exception.context.sp
+    for thread in case.dump.threads:
+        if thread.id != exception.record["ThreadId"] or thread.stack_size == 0 or _off_stack(case, thread, sp):
+            continue
+        if thread.stack_start <= sp < thread.stack_end:
+            yield ok("exception")
+        else:
+            expected = f"a stack pointer in {thread.stack_start:#x} to {thread.stack_end:#x}, thread {thread.id:#x}"
+            yield bad("exception", expected, f"{sp:#x}", exception.context.span)
+
+
+@rule(
+    "XCUT-EXCEPTION-003",
+    "The exception's address is 0, the instruction pointer, or in a module",
+    Level.SHOULD,
+    Source("spec user-mode 4 V27: 43 of 43 Microsoft files", Grade.OBSERVED),
+    needs=("exception", "exception.context", "modules"),
+)
+def exception_address(case: Case) -> Checks:
+    """Unix writers store the address that the signal names; a jump into nowhere is outside everything."""
+    exception = case.dump.exception
+    assert exception is not None
+    address = exception.record["ExceptionRecord.ExceptionAddress"]
+    known = {0} if exception.context is None else {0, exception.context.ip}
+    if address in known or any(module.base <= address < module.end for module in case.dump.modules):
+        yield ok("exception")
+    else:
+        span = exception.record.span_of("ExceptionRecord.ExceptionAddress")
+        yield bad("exception", tuple(f"{value:#x}" for value in sorted(known)), f"{address:#x}", span)

@@ -1,0 +1,165 @@
+"""Extended processor state behind the contexts, as far as the dump alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ...case import Case
+from ...decode import structure
+from ...model import Grade, Level, Source, Span
+from ...readers.facts import ContextFact
+from ...readers.xstate import COMPACTED, FIRST_COMPONENT, context_ex, features_of, read_xstate
+from ...rule import Checks, bad, ok, rule
+
+_XSTATE_DATA_SIZE: Final = 528
+"""sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO), minidumpapiset.h."""
+_EXTENDED: Final = 576
+_CONTEXT_EX: Final = structure("CONTEXT_EX").size
+
+
+def _announced(case: Case) -> bool:
+    misc = case.dump.misc_info
+    return misc is not None and misc["XStateData.SizeOfInfo"] != 0
+
+
+def _extended(case: Case) -> Iterator[tuple[str, ContextFact]]:
+    """The contexts that are longer than their record, in a foreign file by a CONTEXT_EX at least. In one's own dump
+    only where MiscInfo announces it: another rule says whether that may be.
+    """
+    if case.dump.architecture not in {"amd64", "x86"} or (case.truth is not None and not _announced(case)):
+        return
+    exception = case.dump.exception
+    contexts = [(f"context of thread {thread.id:#x}", thread.context) for thread in case.dump.threads]
+    contexts.append(("context of the exception", None if exception is None else exception.context))
+    for subject, context in contexts:
+        if context is not None and len(context.extension) >= (1 if case.truth is not None else _CONTEXT_EX):
+            yield subject, context
+
+
+@rule(
+    "MDMP-XSTATE-001",
+    "CONTEXT_EX tells where the record and the extended state behind it lie",
+    Level.MUST,
+    Source("winnt.h CONTEXT_EX; spec user-mode 3.11: every extended context of 2 files", Grade.DOCUMENTED),
+    needs=("contexts",),
+    foreign_level=Level.SHOULD,
+)
+def context_ex_chunks(case: Case) -> Checks:
+    """Its offsets count from itself: the legacy part is the record in front, the extended state a chunk inside the
+    context, and All spans the two. Its place varies with the alignment of the buffer, so nobody can guess it.
+    """
+    for subject, context in _extended(case):
+        ex = context_ex(case.dump.source, context)
+        if ex is None:
+            wanted = f"a CONTEXT_EX of 24 bytes behind the {context.record.structure.size} of the record"
+            yield bad(subject, wanted, f"{len(context.extension)} bytes", context.extension)
+            continue
+        size = context.record.structure.size
+        start, length = ex["XState.Offset"], ex["XState.Length"]
+        fits = start >= 24 and length >= 64 and start + length <= len(context.extension)
+        expected = {
+            "All.Offset": -size,
+            "Legacy.Offset": -size,
+            "Legacy.Length": size,
+            "All.Length": size + start + length,
+        }
+        wrong = [name for name, value in expected.items() if ex[name] != value]
+        for name in wrong:
+            yield bad(f"{subject}, {name}", str(expected[name]), str(ex[name]), ex.span_of(name))
+        if not fits:
+            room = f"64 to {len(context.extension) - 24} bytes inside the context, behind CONTEXT_EX"
+            span = Span(ex.span_of("XState.Offset").start, ex.span.end)
+            yield bad(f"{subject}, XState", room, f"{length} bytes at {start}", span)
+        elif not wrong:
+            yield ok(subject)
+
+
+@rule(
+    "MDMP-XSTATE-002",
+    "The XSAVE header is one that a processor takes",
+    Level.MUST,
+    Source("Intel SDM volume 1, 13.4.2, 13.8.2: what XRSTOR refuses; spec user-mode 3.11", Grade.DOCUMENTED),
+    needs=("contexts",),
+    foreign_level=Level.SHOULD,
+)
+def xsave_header(case: Case) -> Checks:
+    """Reserved bytes are zero. In compacted format every component that is there has its room, in standard format the
+    compaction mask is zero.
+    """
+    for subject, context in _extended(case):
+        fact = read_xstate(case.dump.source, context)
+        if fact is None:
+            continue
+        header, mask, compaction = fact.header, fact.header["Mask"], fact.header["CompactionMask"]
+        if any(header.raw("Reserved2")):
+            span = header.span_of("Reserved2")
+            yield bad(f"{subject}, Reserved2", "zero", header.raw("Reserved2").hex(), span)
+        elif (compaction and not compaction & COMPACTED) or (compaction and mask & ~compaction) or mask & COMPACTED:
+            span = Span(header.span_of("Mask").start, header.span_of("CompactionMask").end)
+            expected = "CompactionMask 0, or bit 63 and every bit of Mask"
+            yield bad(f"{subject}, masks", expected, f"Mask {mask:#x}, CompactionMask {compaction:#x}", span)
+        else:
+            yield ok(subject)
+
+
+@rule(
+    "MDMP-XSTATE-003",
+    "Every component of the extended state lies inside its chunk",
+    Level.MUST,
+    Source("Intel SDM volume 1, 13.4.3; spec user-mode 3.11: 2 files", Grade.OBSERVED),
+    needs=("contexts", "misc_info"),
+    applies=_announced,
+    foreign_level=Level.SHOULD,
+)
+def components_inside(case: Case) -> Checks:
+    """XStateData says where each component is and how long; the upper halves of the YMM registers are found by it."""
+    misc = case.dump.misc_info
+    assert misc is not None
+    features = features_of(misc)
+    for subject, context in _extended(case):
+        fact = read_xstate(case.dump.source, context)
+        if fact is None:
+            continue
+        for component in range(FIRST_COMPONENT, 63):
+            if not fact.present >> component & 1:
+                continue
+            if fact.place(component, features) is not None:
+                yield ok(f"{subject}, component {component}")
+            else:
+                expected = f"bytes inside the {len(fact.chunk)} of the chunk, by XStateData.Features"
+                yield bad(f"{subject}, component {component}", expected, "none", fact.chunk)
+
+
+@rule(
+    "MDMP-MISC-004",
+    "XStateData is empty, or describes each component that it enables",
+    Level.MUST,
+    Source("minidumpapiset.h XSTATE_CONFIG_FEATURE_MSC_INFO; spec user-mode 3.10, 3.11", Grade.DOCUMENTED),
+    needs=("misc_info",),
+    applies=_announced,
+    foreign_level=Level.SHOULD,
+)
+def xstate_data(case: Case) -> Checks:
+    """528 bytes: the size of a context, the enabled components, and offset and size of each. Without its size the
+    components behind it in a compacted area cannot be found.
+    """
+    misc = case.dump.misc_info
+    assert misc is not None
+    span = misc.span_of("XStateData.SizeOfInfo")
+    if misc["XStateData.SizeOfInfo"] == _XSTATE_DATA_SIZE:
+        yield ok("XStateData.SizeOfInfo")
+    else:
+        yield bad("XStateData.SizeOfInfo", str(_XSTATE_DATA_SIZE), str(misc["XStateData.SizeOfInfo"]), span)
+    features, enabled = features_of(misc), misc["XStateData.EnabledFeatures"]
+    table = misc.span_of("XStateData.Features")
+    for component in range(FIRST_COMPONENT, 63):
+        if not enabled >> component & 1:
+            continue
+        offset, size = features.get(component, (0, 0))
+        where = Span(table.start + 8 * component, table.start + 8 * component + 8)
+        if size and offset >= _EXTENDED:
+            yield ok(f"XStateData.Features[{component}]")
+        else:
+            expected = f"a size, and an offset from {_EXTENDED} on"
+            yield bad(f"XStateData.Features[{component}]", expected, f"size {size}, offset {offset}", where)

@@ -1,0 +1,1 @@
+"""Rules for minidumps, against truth and request."""

@@ -1,0 +1,204 @@
+"""Against truth: the CONTEXT records of the threads and of the exception, to the last byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ...case import Case
+from ...decode import Record
+from ...entitlement.flags import Format, effective
+from ...model import Fault, Grade, Level, Source, Span
+from ...readers.facts import ContextFact
+from ...rule import Checks, bad, ok, own, rule
+from ...truth.context import ThreadContextTruth
+from ..asserts import TRUTH, same_bytes, zero
+from .threads import known_threads
+
+_CONTEXT = Source("winnt.h CONTEXT; spec user-mode 3.11", Grade.DOCUMENTED)
+# winnt.h CONTEXT_EXCEPTION_ACTIVE .. CONTEXT_EXCEPTION_REPORTING: status of the request, not contents
+_STATUS = 0xF800_0000
+_XSTATE = 0x40
+"""winnt.h CONTEXT_XSTATE of x86 and amd64, the bit without the machine's."""
+_DEBUG = re.compile(r"Dr\d|[BW][cv]r\d")
+# winnt.h: the part of ContextFlags that a register belongs to, by architecture. What is in no set is INTEGER.
+_CONTROL = {
+    "amd64": {"SegCs", "SegSs", "Rip", "Rsp", "EFlags"},
+    "x86": {"SegCs", "SegSs", "Eip", "Esp", "Ebp", "EFlags"},
+    "arm64": {"Fp", "Lr", "Sp", "Pc", "Cpsr"},
+}
+_SEGMENTS = {"SegDs", "SegEs", "SegFs", "SegGs"}
+_FLOATING = {"MxCsr", "Fpcr", "Fpsr"}
+_FLOATING_BIT = {"amd64": 0x8, "x86": 0x8, "arm64": 0x4}
+_DEBUG_BIT = {"amd64": 0x10, "x86": 0x10, "arm64": 0x8}
+_EXTENDED_REGISTERS = 0x20
+"""winnt.h CONTEXT_EXTENDED_REGISTERS, x86 only."""
+_NO_TRUTH = {
+    "amd64": (
+        *("P1Home", "P2Home", "P3Home", "P4Home", "P5Home", "P6Home"),
+        *("VectorRegister", "VectorControl", "DebugControl"),
+        *("LastBranchToRip", "LastBranchFromRip", "LastExceptionToRip", "LastExceptionFromRip"),
+    )
+}
+"""The fields of a record that no truth has a value for; the other architectures have none."""
+
+
+def _bit(architecture: str, register: str) -> int:
+    """The bit of ContextFlags that names the part with this register."""
+    if register in _CONTROL[architecture]:
+        return 0x1
+    if register in _SEGMENTS:
+        return 0x4
+    if register == "X18":
+        return 0x10  # winnt.h CONTEXT_ARM64_X18
+    if register in _FLOATING:
+        return _FLOATING_BIT[architecture]
+    return _DEBUG_BIT[architecture] if _DEBUG.fullmatch(register) else 0x2
+
+
+def known_contexts(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth]]:
+    """Each context of the dump whose owner the truth knows."""
+    assert case.truth is not None
+    for fact, thread in known_threads(case):
+        if fact.context is not None:
+            yield f"context of thread {fact.id:#x}", fact.context, thread.context
+    exception = case.dump.exception
+    if exception is not None and exception.context is not None and case.truth.exception is not None:
+        yield "context of the exception", exception.context, case.truth.exception.context
+
+
+def decodes(case: Case) -> bool:
+    return case.truth is not None and case.dump.architecture == case.truth.system.architecture
+
+
+@rule(
+    "TRUE-CONTEXT-001",
+    "ContextFlags name the parts that are there",
+    Level.MUST,
+    _CONTEXT,
+    TRUTH,
+    needs=("contexts",),
+    applies=decodes,
+)
+def context_flags(case: Case) -> Checks:
+    """A debugger shows only the parts that ContextFlags name. The high status bits may differ, and where extended state
+    follows the record its bit may be set; of an x86 record it must be, or Breakpad refuses the size.
+    """
+    x86 = case.dump.architecture == "x86"
+    for subject, fact, truth in known_contexts(case):
+        expected = truth.context_flags & ~_STATUS
+        accepted = {expected}
+        if len(fact.extension):
+            accepted = {expected | _XSTATE} if x86 else {expected, expected | _XSTATE}
+        actual = fact.flags & ~_STATUS
+        if actual in accepted:
+            yield ok(f"{subject}, ContextFlags")
+        else:
+            span = fact.record.span_of("ContextFlags")
+            shown = tuple(f"{value:#x}" for value in sorted(accepted))
+            yield bad(f"{subject}, ContextFlags", shown, f"{actual:#x}", span)
+
+
+@rule(
+    "TRUE-CONTEXT-002",
+    "Every register has the target's value",
+    Level.MUST,
+    _CONTEXT,
+    TRUTH,
+    needs=("contexts",),
+    applies=decodes,
+)
+def registers(case: Case) -> Checks:
+    """Integer, control, segment and debug registers. A wrong frame pointer ends the stack trace; a wrong instruction
+    pointer shows the wrong function. Registers of a part that ContextFlags do not name may be 0 as well.
+    """
+    architecture = case.dump.architecture or ""
+    for subject, fact, truth in known_contexts(case):
+        for name, value in truth.registers.items():
+            actual, span = _register(fact.record, name)
+            if actual == value or (actual == 0 and not truth.context_flags & _bit(architecture, name)):
+                yield ok(f"{subject}, {name}")
+            else:
+                yield bad(f"{subject}, {name}", f"{value:#x}", f"{actual:#x}", span)
+
+
+def _register(record: Record, name: str) -> tuple[int, Span]:
+    """Value and place of a register; ``Bcr3`` is the fourth element of Bcr."""
+    if name in record.structure.fields:
+        return record[name], record.span_of(name)
+    array, index = name[:-1], int(name[-1])
+    field, span = record.structure.fields[array], record.span_of(array)
+    values = record.array(array)
+    width = field.width // len(values)
+    return values[index], Span(span.start + index * width, span.start + (index + 1) * width)
+
+
+@rule(
+    "TRUE-CONTEXT-003",
+    "The floating-point and vector registers are the target's",
+    Level.MUST,
+    _CONTEXT,
+    TRUTH,
+    needs=("contexts",),
+    applies=decodes,
+)
+def floating_point(case: Case) -> Checks:
+    """x87 and SSE state as FXSAVE stores it, 512 bytes; on x86 x87 again as FLOATING_SAVE_AREA; on arm64 V0 to V31.
+    Parts that ContextFlags do not name may be zero as well.
+    """
+    architecture = case.dump.architecture or ""
+    for subject, fact, truth in known_contexts(case):
+        floating = truth.context_flags & _FLOATING_BIT[architecture]
+        areas: dict[str, list[tuple[str, bytes | None, int]]] = {
+            "amd64": [("FltSave", truth.fxsave, floating)],
+            "x86": [
+                ("FloatSave", truth.float_save, floating),
+                ("ExtendedRegisters", truth.fxsave, truth.context_flags & _EXTENDED_REGISTERS),
+            ],
+            "arm64": [("V", truth.v, floating)],
+        }
+        for name, expected, named in areas[architecture]:
+            raw = fact.record.raw(name)
+            if not named and not any(raw):
+                yield ok(f"{subject}, {name}")
+            else:
+                yield from same_bytes(f"{subject}, {name}", expected or b"", raw, fact.record.span_of(name))
+
+
+@rule(
+    "TRUE-CONTEXT-004",
+    "What a context has no value for is zero",
+    Level.MUST,
+    _CONTEXT,
+    needs=("contexts",),
+    applies=decodes,
+)
+def unused_parts(case: Case) -> Checks:
+    """Home slots, vector registers, debug control and last branch: a saved context uses none of them. Bytes left over
+    there are some other process's memory.
+    """
+    names = _NO_TRUTH.get(case.dump.architecture or "", ())
+    for subject, fact, _ in known_contexts(case):
+        yield from zero(fact.record, subject, names, "the target has no value for it")
+
+
+@rule(
+    "TRUE-CONTEXT-005",
+    "A context has an extension only where AVX state was asked for",
+    Level.MUST,
+    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.4, 3.11", Grade.DOCUMENTED),
+    needs=("contexts",),
+    applies=own,
+)
+def no_extension(case: Case) -> Checks:
+    """CONTEXT_EX and XSTATE follow the record only with ADD_AVX_XSTATE_CONTEXT; Breakpad refuses what it cannot
+    size.
+    """
+    if case.request is not None and effective(case.request) & Format.ADD_AVX_XSTATE_CONTEXT:
+        return
+    for subject, fact, _ in known_contexts(case):
+        extra = fact.extension
+        if len(extra):
+            yield bad(subject, f"{fact.record.structure.size} bytes", f"{len(fact.span)}", extra, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(subject)

@@ -1,0 +1,92 @@
+"""Against truth: the Exception stream."""
+
+from __future__ import annotations
+
+from ...case import Case
+from ...model import Grade, Level, Source
+from ...rule import Checks, bad, ok, rule
+from ..asserts import TRUTH, same, zero
+
+_PAGE = Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 3.7", Grade.DOCUMENTED)
+_PREFIX = "ExceptionRecord."
+
+
+def _both(case: Case) -> bool:
+    return case.truth is not None and case.truth.exception is not None
+
+
+@rule(
+    "TRUE-EXCEPTION-001",
+    "The exception names the thread that raised it",
+    Level.MUST,
+    _PAGE,
+    TRUTH,
+    needs=("exception",),
+    applies=_both,
+)
+def exception_thread(case: Case) -> Checks:
+    """Debuggers make this thread the current one."""
+    truth, fact = case.truth, case.dump.exception
+    assert truth is not None
+    assert truth.exception is not None
+    if fact is not None:
+        yield from same(fact.record, "exception", {"ThreadId": truth.exception.thread_id})
+
+
+@rule(
+    "TRUE-EXCEPTION-002",
+    "The exception record is the target's last event",
+    Level.MUST,
+    _PAGE,
+    TRUTH,
+    needs=("exception",),
+    applies=_both,
+)
+def exception_record(case: Case) -> Checks:
+    """Code, flags, nested record and address: what !analyze starts from."""
+    truth, fact = case.truth, case.dump.exception
+    assert truth is not None
+    assert truth.exception is not None
+    if fact is not None:
+        expected = {
+            "ExceptionCode": truth.exception.code,
+            "ExceptionFlags": truth.exception.flags,
+            "ExceptionRecord": truth.exception.record,
+            "ExceptionAddress": truth.exception.address,
+        }
+        yield from same(fact.record, "exception", {f"{_PREFIX}{name}": value for name, value in expected.items()})
+
+
+@rule(
+    "TRUE-EXCEPTION-003",
+    "The exception has its parameters, and zeros behind them",
+    Level.MUST,
+    _PAGE,
+    TRUTH,
+    needs=("exception",),
+    applies=_both,
+)
+def exception_parameters(case: Case) -> Checks:
+    """An access violation has two: 0 read, 1 write or 8 execute, and the address. Real files hold garbage in the slots
+    past NumberParameters and in the padding; a writer of one's own puts zeros there, or it leaks its own stack.
+    """
+    truth, fact = case.truth, case.dump.exception
+    assert truth is not None
+    assert truth.exception is not None
+    if fact is None:
+        return
+    record, information = fact.record, truth.exception.information
+    yield from same(record, "exception", {f"{_PREFIX}NumberParameters": len(information)})
+    name = f"{_PREFIX}ExceptionInformation"
+    expected = [*information, *[0] * (15 - len(information))]
+    wrong = [
+        f"[{index}] {actual:#x} for {value:#x}"
+        for index, (actual, value) in enumerate(zip(record.array(name), expected, strict=True))
+        if actual != value
+    ]
+    if wrong:
+        shown = " ".join(f"{value:#x}" for value in information) or "no parameter"
+        yield bad(f"exception, {name}", f"{shown}, then zeros", ", ".join(wrong), record.span_of(name))
+    else:
+        yield ok(f"exception, {name}", count=15)
+    yield from zero(record, "exception", ("__alignment", f"{_PREFIX}__unusedAlignment"), "padding")

@@ -1,0 +1,204 @@
+"""Against truth and request: function tables, handle operations, and the streams that the caller gave."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+
+from ...case import Case
+from ...decode import Record
+from ...model import Fault, Grade, Level, Source, Span
+from ...readers.container import stream_name
+from ...readers.facts import FunctionTableFact
+from ...rule import Checks, bad, ok, rule
+from ...truth.objects import FunctionTableTruth
+from ..asserts import TRUTH, asked, same, same_bytes, stream_span, zero
+
+_TABLE = Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_DESCRIPTOR; spec user-mode 3.14", Grade.DOCUMENTED)
+_OPERATION = Source("avrfsdk.h AVRF_HANDLE_OPERATION; spec user-mode 3.12", Grade.DOCUMENTED)
+_USER = Source("minidumpapiset.h MINIDUMP_USER_STREAM: stored as given; spec user-mode 3.2, 3.16", Grade.DOCUMENTED)
+_ENTRY_SIZE = 12
+"""sizeof(RUNTIME_FUNCTION) of amd64, winnt.h."""
+
+
+def _same_rows(kind: str, held: Iterable[Hashable], found: Iterable[tuple[Hashable, Span]], where: Span) -> Checks:
+    """The dump has each row as often as the target, in any order, and no other."""
+    missing = Counter(held)
+    for row, span in found:
+        if missing[row] > 0:
+            missing[row] -= 1
+            yield ok(f"{kind} {_shown(row)}")
+        else:
+            yield bad(f"{kind} {_shown(row)}", "no entry: the target has none", "one", span, fault=Fault.FORBIDDEN)
+    for row in missing.elements():
+        yield bad(f"{kind} {_shown(row)}", "an entry", "none", where, fault=Fault.MISSING)
+
+
+def _shown(row: Hashable) -> str:
+    values = row if isinstance(row, tuple) else (row,)
+    return " ".join(f"{value:#x}" for value in values if isinstance(value, int))
+
+
+@rule(
+    "TRUE-FUNCTIONTABLE-001",
+    "FunctionTable lists the target's dynamic function tables",
+    Level.MUST,
+    _TABLE,
+    TRUTH,
+    needs=("function_tables",),
+    applies=lambda case: case.truth is not None and case.truth.function_tables is not None,
+)
+def function_tables(case: Case) -> Checks:
+    """Address range, base and number of entries of each. The header tells how long the system's own descriptor and an
+    entry are: readers step through the tables by those sizes.
+    """
+    assert case.truth is not None
+    tables = case.truth.function_tables or ()
+    head = case.dump.headers[13]
+    expected = {"SizeOfFunctionEntry": _ENTRY_SIZE}
+    if tables:
+        expected["SizeOfNativeDescriptor"] = len(tables[0].native)
+    yield from same(head, "FunctionTable", expected)
+    held = [(*_key(table), len(table.entries)) for table in tables]
+    found = [(_row(fact.record), fact.record.span) for fact in case.dump.function_tables]
+    yield from _same_rows("function table", held, found, stream_span(case, 13))
+
+
+def _key(table: FunctionTableTruth) -> tuple[int, int, int]:
+    return table.minimum_address, table.maximum_address, table.base_address
+
+
+def _row(record: Record) -> tuple[int, ...]:
+    return tuple(record[name] for name in ("MinimumAddress", "MaximumAddress", "BaseAddress", "EntryCount"))
+
+
+def _entries(table: FunctionTableTruth) -> bytes:
+    return b"".join(
+        value.to_bytes(4, "little")
+        for entry in table.entries
+        for value in (entry.begin_address, entry.end_address, entry.unwind_data)
+    )
+
+
+@rule(
+    "TRUE-FUNCTIONTABLE-002",
+    "Each function table has its entries and the system's descriptor",
+    Level.MUST,
+    _TABLE,
+    TRUTH,
+    needs=("function_tables",),
+    applies=lambda case: case.truth is not None and case.truth.function_tables is not None,
+)
+def function_entries(case: Case) -> Checks:
+    """RUNTIME_FUNCTIONs as the program gave them, and what the system keeps of the table. With a wrong entry a debugger
+    unwinds generated code by another function's codes.
+    """
+    assert case.truth is not None
+    tables: dict[tuple[int, ...], list[FunctionTableTruth]] = {}
+    for table in case.truth.function_tables or ():
+        tables.setdefault((*_key(table), len(table.entries)), []).append(table)
+    for fact in case.dump.function_tables:
+        alike = tables.get(_row(fact.record))
+        if not alike:
+            continue
+        held = {(table.native, _entries(table)): index for index, table in enumerate(alike)}
+        table = alike.pop(held.get(_contents(case, fact), 0))
+        subject, read = f"function table {table.base_address:#x}", case.dump.source.read
+        native = read(fact.native.start, len(fact.native))
+        yield from same_bytes(f"{subject}, native descriptor", table.native, native, fact.native)
+        entries = read(fact.entries.start, len(fact.entries))
+        yield from same_bytes(f"{subject}, entries", _entries(table), entries, fact.entries)
+
+
+def _contents(case: Case, fact: FunctionTableFact) -> tuple[bytes, bytes]:
+    read = case.dump.source.read
+    return read(fact.native.start, len(fact.native)), read(fact.entries.start, len(fact.entries))
+
+
+@rule(
+    "TRUE-HANDLEOPERATION-001",
+    "HandleOperationList has what handle tracing recorded",
+    Level.MUST,
+    _OPERATION,
+    TRUTH,
+    needs=("handle_operations",),
+    applies=lambda case: case.truth is not None and bool(case.truth.handle_operations),
+)
+def handle_operations(case: Case) -> Checks:
+    """Handle, process, thread, kind, index and stack of each operation: who closed the handle that was used later."""
+    assert case.truth is not None
+    held = [
+        (item.handle, item.process_id, item.thread_id, item.operation_type, item.index, *item.return_addresses)
+        for item in case.truth.handle_operations or ()
+    ]
+    found = []
+    for record in case.dump.handle_operations:
+        fixed = (record[name] for name in ("Handle", "ProcessId", "ThreadId", "OperationType"))
+        depth, addresses = record["BackTraceInformation.Depth"], "BackTraceInformation.ReturnAddresses"
+        row = (*fixed, record["BackTraceInformation.Index"], *record.array(addresses)[:depth])
+        found.append((row, record.span))
+    yield from _same_rows("handle operation", held, found, stream_span(case, 18))
+
+
+@rule(
+    "TRUE-HANDLEOPERATION-002",
+    "What a handle operation does not use is zero",
+    Level.MUST,
+    _OPERATION,
+    needs=("handle_operations",),
+    applies=lambda case: case.truth is not None,
+)
+def unused_addresses(case: Case) -> Checks:
+    """Reserved fields, and the return addresses from Depth on: leftovers are addresses of another stack."""
+    yield from zero(case.dump.headers[18], "HandleOperationList", ("Reserved",), "reserved")
+    for record in case.dump.handle_operations:
+        yield from zero(record, record.path, ("Spare0",), "reserved")
+        name = "BackTraceInformation.ReturnAddresses"
+        depth, span = record["BackTraceInformation.Depth"], record.span_of(name)
+        rest = record.array(name)[depth:]
+        if any(rest):
+            shown = " ".join(f"{value:#x}" for value in rest if value)
+            yield bad(f"{record.path}, {name}", f"zeros from [{depth}] on", shown, span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(f"{record.path}, {name}")
+
+
+@rule(
+    "TRUE-USERSTREAM-001",
+    "Each stream that the caller gave has the caller's bytes",
+    Level.MUST,
+    _USER,
+    needs=("directory",),
+    applies=lambda case: asked(case) and case.request is not None and bool(case.request.user_streams),
+)
+def user_streams(case: Case) -> Checks:
+    """A writer stores them as they are: only the caller's own reader knows what they mean."""
+    assert case.request is not None
+    for given in case.request.user_streams:
+        stream = case.dump.streams.get(given.type)
+        if stream is not None:
+            actual = case.dump.source.read(stream.rva, stream.size)
+            yield from same_bytes(stream.name, given.data, actual, stream.span)
+
+
+@rule(
+    "TRUE-USERSTREAM-002",
+    "The caller's streams stand in the directory in the caller's order",
+    Level.SHOULD,
+    Source("spec user-mode 3.2: user streams behind the others; the order carries no meaning", Grade.INFERRED),
+    needs=("directory",),
+    applies=lambda case: asked(case) and case.request is not None and len(case.request.user_streams) > 1,
+)
+def user_stream_order(case: Case) -> Checks:
+    """Readers find a stream by its type; people list the directory."""
+    assert case.request is not None
+    given = [stream.type for stream in case.request.user_streams]
+    found = [entry["StreamType"] for entry in case.dump.directory if entry["StreamType"] in given]
+    if sorted(found) != sorted(given):
+        return
+    if found == given:
+        yield ok("user streams", count=len(given))
+    else:
+        shown = ", ".join(stream_name(number) for number in given)
+        actual = ", ".join(stream_name(number) for number in found)
+        yield bad("user streams", shown, actual, case.dump.directory[0].span)

@@ -1,0 +1,107 @@
+"""Against truth: HandleData."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...case import Case
+from ...decode import Record
+from ...model import Grade, Level, Source
+from ...readers.facts import HandleFact
+from ...rule import Checks, own, rule
+from ...truth.process import HandleTruth
+from ..asserts import TRUTH, by_field, same, same_keys, same_text, stream_span, zero
+
+_PAGE = Source("minidumpapiset.h MINIDUMP_HANDLE_DESCRIPTOR_2; spec user-mode 3.12", Grade.DOCUMENTED)
+
+
+def _unused(record: Record) -> bool:
+    """An entry for a handle value that is not in use: Windows lists some, with every other field zero."""
+    return not any(record[name] for name in record.structure.fields if name != "Handle")
+
+
+def _known(case: Case) -> Iterator[tuple[HandleFact, HandleTruth, str]]:
+    assert case.truth is not None
+    handles = {handle.value: handle for handle in case.truth.handles}
+    for fact in case.dump.handles:
+        handle = handles.pop(fact.record["Handle"], None)
+        if handle is not None:
+            yield fact, handle, f"handle {handle.value:#x}"
+
+
+@rule(
+    "TRUE-HANDLE-001",
+    "HandleData lists the target's open handles",
+    Level.MUST,
+    _PAGE,
+    TRUTH,
+    needs=("handles",),
+    applies=own,
+)
+def handle_values(case: Case) -> Checks:
+    """Every open handle and no closed one. Entries for unused values, all zero but the value, may stand among them."""
+    assert case.truth is not None
+    held = {handle.value for handle in case.truth.handles}
+    used = [fact.record for fact in case.dump.handles if fact.record["Handle"] in held or not _unused(fact.record)]
+    yield from same_keys("handle", by_field(used, "Handle"), held, stream_span(case, 12))
+
+
+@rule(
+    "TRUE-HANDLE-002",
+    "Each handle has its attributes, access and counts",
+    Level.MUST,
+    _PAGE,
+    TRUTH,
+    needs=("handles",),
+    applies=own,
+)
+def handle_fields(case: Case) -> Checks:
+    """As the object manager has them; the reserved fields of descriptors and list are zero."""
+    head = case.dump.headers.get(12)
+    if head is not None:
+        yield from zero(head, "HandleData", ("Reserved",), "reserved")
+    for fact, handle, subject in _known(case):
+        expected = {
+            "Attributes": handle.attributes,
+            "GrantedAccess": handle.granted_access,
+            "HandleCount": handle.handle_count,
+            "PointerCount": handle.pointer_count,
+        }
+        yield from same(fact.record, subject, expected)
+        if "Reserved0" in fact.record.structure.fields:
+            yield from zero(fact.record, subject, ("Reserved0",), "reserved")
+
+
+@rule(
+    "TRUE-HANDLE-003",
+    "Each handle has the type and name of its object",
+    Level.MUST,
+    _PAGE,
+    TRUTH,
+    needs=("handles", "handles.names"),
+    applies=own,
+)
+def handle_names(case: Case) -> Checks:
+    """An object without name has name RVA 0, and no empty string: the two mean different things."""
+    for fact, handle, subject in _known(case):
+        yield from same_text(fact.type_name, f"type of {subject}", handle.type_name, fact.record.span_of("TypeNameRva"))
+        yield from same_text(
+            fact.object_name, f"name of {subject}", handle.object_name, fact.record.span_of("ObjectNameRva")
+        )
+
+
+@rule(
+    "TRUE-HANDLE-004",
+    "No handle has object information that nobody can vouch for",
+    Level.MUST,
+    Source("spec user-mode 3.12: the layouts are the system's own and not described", Grade.OBSERVED),
+    needs=("handles",),
+    applies=own,
+)
+def handle_information(case: Case) -> Checks:
+    """The layouts of object information are private to each Windows version and a truth has none, so a dump made
+    from a truth has ObjectInfoRva 0.
+    """
+    for fact, _, subject in _known(case):
+        if "ObjectInfoRva" in fact.record.structure.fields:
+            yield from zero(fact.record, subject, ("ObjectInfoRva",), "the truth has no object information")

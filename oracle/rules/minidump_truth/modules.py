@@ -1,0 +1,246 @@
+"""Against truth: ModuleList and UnloadedModuleList."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from ...case import Case
+from ...entitlement.flags import Format, effective
+from ...model import Fault, Grade, Level, Source, Span
+from ...readers.facts import ModuleFact, UnloadedModuleFact
+from ...rule import Checks, bad, ok, own, rule
+from ...truth.process import ModuleTruth
+from ..asserts import TRUTH, by_field, one_of, same, same_bytes, same_keys, same_text, stream_span, zero
+
+_MODULE = Source("minidumpapiset.h MINIDUMP_MODULE; spec user-mode 3.6", Grade.DOCUMENTED)
+_UNLOADED = Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE; spec user-mode 3.6", Grade.DOCUMENTED)
+
+
+def _known(case: Case) -> Iterator[tuple[ModuleFact, ModuleTruth, str]]:
+    """The entries of the ModuleList at the base of a module of the target, each with that module and its short name."""
+    assert case.truth is not None
+    modules = {module.base: module for module in case.truth.modules}
+    for fact in case.dump.modules:
+        module = modules.pop(fact.base, None)
+        if module is not None:
+            yield fact, module, f"module {fact.base:#x} ({base_name(module.name)})"
+
+
+def base_name(path: str) -> str:
+    """The last component of a Windows path."""
+    return re.split(r"[\\/:]", path)[-1]
+
+
+def _filtered(case: Case) -> bool:
+    return case.request is not None and bool(effective(case.request) & Format.FILTER_PATHS)
+
+
+@rule(
+    "TRUE-MODULE-001",
+    "ModuleList lists the target's modules",
+    Level.MUST,
+    _MODULE,
+    TRUTH,
+    needs=("modules",),
+    applies=own,
+)
+def module_bases(case: Case) -> Checks:
+    """One entry per loaded module and none besides, told apart by base address."""
+    assert case.truth is not None
+    found = by_field((fact.record for fact in case.dump.modules), "BaseOfImage")
+    yield from same_keys("module", found, [module.base for module in case.truth.modules], stream_span(case, 4))
+
+
+@rule(
+    "TRUE-MODULE-002",
+    "Each module has its size, checksum and time stamp",
+    Level.MUST,
+    _MODULE,
+    TRUTH,
+    needs=("modules",),
+    applies=own,
+)
+def module_fields(case: Case) -> Checks:
+    """Size and time stamp are the key by which a symbol server finds the image."""
+    for fact, module, subject in _known(case):
+        expected = {"SizeOfImage": module.size, "CheckSum": module.checksum, "TimeDateStamp": module.time_date_stamp}
+        yield from same(fact.record, subject, expected)
+
+
+@rule(
+    "TRUE-MODULE-003",
+    "Each module has its name",
+    Level.MUST,
+    _MODULE,
+    Source("learn.microsoft.com DEBUG_FORMAT_XXX: FILTER_PATHS; spec user-mode V47", Grade.DOCUMENTED),
+    needs=("modules", "module.names"),
+    applies=own,
+)
+def module_names(case: Case) -> Checks:
+    """The full path, or with FILTER_PATHS the base name alone: directories tell who the user is."""
+    for fact, module, subject in _known(case):
+        name = base_name(module.name) if _filtered(case) else module.name
+        yield from same_text(fact.name, f"name of {subject}", name, fact.record.span_of("ModuleNameRva"))
+
+
+@rule(
+    "TRUE-MODULE-004",
+    "Each module has the version of its resource",
+    Level.MUST,
+    Source("verrsrc.h VS_FIXEDFILEINFO; spec user-mode 3.6", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("modules",),
+    applies=own,
+)
+def module_versions(case: Case) -> Checks:
+    """The 13 dwords of VS_FIXEDFILEINFO, all zero for an image without version resource."""
+    for fact, module, subject in _known(case):
+        names = [name for name in fact.record.structure.fields if name.startswith("VersionInfo.")]
+        yield from same(fact.record, subject, dict(zip(names, module.version_info or [0] * 13, strict=True)))
+
+
+@rule(
+    "TRUE-MODULE-005",
+    "Each module has the CodeView record of its image",
+    Level.MUST,
+    _MODULE,
+    TRUTH,
+    needs=("modules", "module.records"),
+    applies=own,
+)
+def module_code_view(case: Case) -> Checks:
+    """Byte for byte, NUL included: GUID and age in it are the key to the PDB, and the only way to the right symbols.
+    Whether FILTER_PATHS takes the directory out of the PDB's path too is not known: both.
+    """
+    for fact, module, subject in _known(case):
+        where = Span(fact.record.span_of("CvRecord.DataSize").start, fact.record.span_of("CvRecord.Rva").end)
+        name = f"CodeView record of {subject}"
+        if fact.code_view is None or module.code_view is None:
+            if fact.code_view is None and module.code_view is None:
+                yield ok(name)
+            elif fact.code_view is None:
+                yield bad(name, "a record", "none", where, fault=Fault.MISSING)
+            else:
+                yield bad(name, "none: the image has none", "a record", fact.code_view, fault=Fault.FORBIDDEN)
+            continue
+        span = fact.code_view
+        actual = case.dump.source.read(span.start, len(span))
+        if _filtered(case) and actual == _without_directory(module.code_view):
+            yield ok(name)
+        else:
+            yield from same_bytes(name, module.code_view, actual, span)
+
+
+def _without_directory(record: bytes) -> bytes:
+    """A CodeView record with the base name of its PDB: RSDS has 24 bytes in front of the path, NB10 16."""
+    head = {b"RSDS": 24, b"NB10": 16}.get(record[:4], len(record))
+    return record[:head] + re.split(rb"[\\/]", record[head:])[-1]
+
+
+@rule(
+    "TRUE-MODULE-006",
+    "MiscRecord is empty, and the reserved fields hold nothing unexpected",
+    Level.MUST,
+    _MODULE,
+    Source("spec user-mode 3.6: Reserved0 is 0, or by 6.2 and 10.0 writers DllCharacteristics", Grade.OBSERVED),
+    needs=("modules",),
+    applies=own,
+)
+def module_reserved(case: Case) -> Checks:
+    """No image of the last twenty years has an IMAGE_DEBUG_MISC record. Reserved1 is zero."""
+    for fact, module, subject in _known(case):
+        yield from zero(fact.record, subject, ("MiscRecord.DataSize", "MiscRecord.Rva"), "the image has none")
+        yield from one_of(fact.record, subject, "Reserved0", {0, module.dll_characteristics})
+        yield from zero(fact.record, subject, ("Reserved1",), "reserved")
+
+
+@rule(
+    "TRUE-MODULE-007",
+    "ModuleList keeps the load order",
+    Level.SHOULD,
+    Source("spec user-mode 3.6: in 44 of 44 real dumps", Grade.OBSERVED),
+    TRUTH,
+    needs=("modules",),
+    applies=own,
+)
+def module_order(case: Case) -> Checks:
+    """The main image first, the others as they were loaded: readers take the first module for the program."""
+    assert case.truth is not None
+    held = [module.base for module in case.truth.modules]
+    found = [fact.base for fact in case.dump.modules]
+    if sorted(held) != sorted(found):
+        return
+    for index, (expected, actual) in enumerate(zip(held, found, strict=True)):
+        if expected != actual:
+            span = case.dump.modules[index].record.span
+            yield bad(f"module entry {index}", f"{expected:#x}", f"{actual:#x}", span)
+            return
+    yield ok("ModuleList", count=max(len(held), 1))
+
+
+def _unloaded_row(fact: UnloadedModuleFact) -> tuple[int, ...]:
+    record = fact.record
+    return tuple(record[name] for name in ("BaseOfImage", "SizeOfImage", "CheckSum", "TimeDateStamp"))
+
+
+@rule(
+    "TRUE-UNLOADED-001",
+    "UnloadedModuleList lists what the target unloaded",
+    Level.MUST,
+    _UNLOADED,
+    TRUTH,
+    needs=("unloaded_modules",),
+    applies=own,
+)
+def unloaded_modules(case: Case) -> Checks:
+    """Base, size, checksum and time stamp of each; the same base may occur again, since addresses are used again. A
+    call into an unloaded module can be told only from this list.
+    """
+    assert case.truth is not None
+    held: list[tuple[int, ...]] = [
+        (item.base, item.size, item.checksum, item.time_date_stamp) for item in case.truth.unloaded_modules
+    ]
+    found = [_unloaded_row(fact) for fact in case.dump.unloaded_modules]
+    spare = Counter(held)
+    extra: list[int] = []
+    for index, row in enumerate(found):
+        if spare[row] > 0:
+            spare[row] -= 1
+            yield ok(f"unloaded module {row[0]:#x}")
+        else:
+            extra.append(index)
+    for row, at in zip_longest(sorted(spare.elements()), extra):
+        expected = "no entry" if row is None else " ".join(f"{value:#x}" for value in row)
+        actual = "none" if at is None else " ".join(f"{value:#x}" for value in found[at])
+        fault = Fault.MISSING if at is None else Fault.FORBIDDEN if row is None else Fault.WRONG
+        span = stream_span(case, 14) if at is None else case.dump.unloaded_modules[at].record.span
+        yield bad("unloaded module (base, size, checksum, time stamp)", expected, actual, span, fault=fault)
+
+
+@rule(
+    "TRUE-UNLOADED-002",
+    "Each unloaded module has its name",
+    Level.MUST,
+    _UNLOADED,
+    TRUTH,
+    needs=("unloaded_modules", "unloaded_modules.names"),
+    applies=own,
+)
+def unloaded_names(case: Case) -> Checks:
+    """The base name, as Windows keeps it: a debugger shows it for an address in a module that is gone."""
+    assert case.truth is not None
+    names: dict[tuple[int, ...], list[str]] = {}
+    for item in case.truth.unloaded_modules:
+        row = (item.base, item.size, item.checksum, item.time_date_stamp)
+        names.setdefault(row, []).append(base_name(item.name) if _filtered(case) else item.name)
+    for fact in case.dump.unloaded_modules:
+        expected = names.get(_unloaded_row(fact), [])
+        if not expected:
+            continue
+        text = "" if fact.name is None else fact.name.text
+        name = expected.pop(expected.index(text) if text in expected else 0)
+        subject = f"name of unloaded module {fact.record['BaseOfImage']:#x}"
+        yield from same_text(fact.name, subject, name, fact.record.span_of("ModuleNameRva"))

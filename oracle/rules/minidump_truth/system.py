@@ -1,0 +1,275 @@
+"""Against truth: SystemInfo, SystemMemoryInfo and ProcessVmCounters."""
+
+from __future__ import annotations
+
+from ...case import Case
+from ...model import Fault, Grade, Level, Source
+from ...rule import Checks, bad, ok, own, rule
+from ...truth.process import SystemTruth
+from ..asserts import TRUTH, one_of, same, same_bytes, same_text, zero
+
+# winnt.h PROCESSOR_ARCHITECTURE_INTEL, _AMD64, _ARM64
+_ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
+
+
+@rule(
+    "TRUE-SYSTEM-001",
+    "SystemInfo describes the target's processors",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("system_info",),
+    applies=own,
+)
+def processors(case: Case) -> Checks:
+    """The architecture decides how every context is read, so a wrong one ruins the whole dump. The processor union is
+    what CPUID says on x86: the vendor in the order EBX, EDX, ECX, then three words of features. Elsewhere it has 16
+    bytes of features; real writers leave garbage in the other 8, a writer of one's own zeros.
+    """
+    truth, record = case.truth, case.dump.system_info
+    assert truth is not None
+    assert record is not None
+    system = truth.system
+    yield from same(
+        record,
+        "SystemInfo",
+        {
+            "ProcessorArchitecture": _ARCHITECTURES[system.architecture],
+            "ProcessorLevel": system.processor_level,
+            "ProcessorRevision": system.processor_revision,
+        },
+    )
+    # The field has 8 bits: what more than 255 processors become is not documented.
+    yield from one_of(
+        record,
+        "SystemInfo",
+        "NumberOfProcessors",
+        {min(system.number_of_processors, 255), system.number_of_processors & 255},
+    )
+    yield from same_bytes("SystemInfo, Cpu", _cpu(system), record.raw("Cpu"), record.span_of("Cpu"))
+
+
+def _cpu(system: SystemTruth) -> bytes:
+    """CPU_INFORMATION, 24 bytes."""
+    if system.x86_cpu is not None:
+        cpu = system.x86_cpu
+        words = (cpu.version_information, cpu.feature_information, cpu.amd_extended_cpu_features)
+        return cpu.vendor_id.encode("ascii") + b"".join(word.to_bytes(4, "little") for word in words)
+    return b"".join(value.to_bytes(8, "little") for value in system.processor_features or ()).ljust(24, b"\0")
+
+
+@rule(
+    "TRUE-SYSTEM-002",
+    "SystemInfo describes the target's Windows",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("system_info",),
+    applies=own,
+)
+def windows_version(case: Case) -> Checks:
+    """Version, build, product type and suite. Debuggers choose the layout of system structures by the build number.
+    PlatformId is 2 (VER_PLATFORM_WIN32_NT), Reserved2 zero.
+    """
+    truth, record = case.truth, case.dump.system_info
+    assert truth is not None
+    assert record is not None
+    system = truth.system
+    yield from same(
+        record,
+        "SystemInfo",
+        {
+            "ProductType": system.product_type,
+            "MajorVersion": system.major_version,
+            "MinorVersion": system.minor_version,
+            "BuildNumber": system.build_number,
+            "PlatformId": 2,
+            "SuiteMask": system.suite_mask,
+            "Reserved2": 0,
+        },
+    )
+
+
+@rule(
+    "TRUE-SYSTEM-003",
+    "The service pack string is the target's",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("system_info", "system_info.csd"),
+    applies=own,
+)
+def service_pack(case: Case) -> Checks:
+    """A string, empty where there is no service pack, never absent."""
+    truth, record = case.truth, case.dump.system_info
+    assert truth is not None
+    assert record is not None
+    where = record.span_of("CSDVersionRva")
+    yield from same_text(case.dump.csd_version, "SystemInfo, CSDVersion", truth.system.csd_version, where)
+
+
+_FILE_CACHE_VALID, _BASIC_PERFORMANCE_VALID, _DIRTY_PAGES_VALID, _COMMIT_VALID = 1, 2, 4, 8
+_ALL_VALID = _FILE_CACHE_VALID | _BASIC_PERFORMANCE_VALID | _DIRTY_PAGES_VALID | _COMMIT_VALID
+
+
+@rule(
+    "TRUE-MEMORYINFO-001",
+    "SystemMemoryInfo holds the target's basic memory information",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_SYSTEM_BASIC_INFORMATION; spec user-mode 3.13", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("system_memory_info",),
+    applies=own,
+)
+def basic_memory_information(case: Case) -> Checks:
+    """Page size, physical pages, granularity, the bounds of the user address space, the processors."""
+    truth, record = case.truth, case.dump.system_memory_info
+    assert truth is not None
+    if record is None:
+        return
+    system = truth.system
+    yield from same(
+        record,
+        "SystemMemoryInfo",
+        {
+            "BasicInfo.TimerResolution": system.timer_resolution,
+            "BasicInfo.PageSize": 4096,
+            "BasicInfo.AllocationGranularity": system.allocation_granularity,
+            "BasicInfo.MinimumUserModeAddress": system.minimum_user_mode_address,
+            "BasicInfo.MaximumUserModeAddress": system.maximum_user_mode_address,
+            "BasicInfo.ActiveProcessorsAffinityMask": (1 << min(system.number_of_processors, 64)) - 1,
+            "BasicInfo.NumberOfProcessors": system.number_of_processors,
+        },
+    )
+    pages = {
+        "NumberOfPhysicalPages": system.number_of_physical_pages,
+        "LowestPhysicalPageNumber": system.lowest_physical_page_number,
+        "HighestPhysicalPageNumber": system.highest_physical_page_number,
+    }
+    for name, value in pages.items():
+        # 32-bit fields: a target of 16 TiB and more does not fit, and nobody documents what then.
+        yield from one_of(
+            record, "SystemMemoryInfo", f"BasicInfo.{name}", {min(value, 0xFFFF_FFFF), value & 0xFFFF_FFFF}
+        )
+
+
+@rule(
+    "TRUE-MEMORYINFO-002",
+    "SystemMemoryInfo holds the target's commit figures, and nothing made up",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_SYSTEM_MEMORY_INFO_1; spec user-mode 3.13", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("system_memory_info",),
+    applies=own,
+)
+def performance_information(case: Case) -> Checks:
+    """BasicPerfInfo repeats the target's commit figures under its Flags bit. Counters that the truth does not know
+    stay zero: an invented cache size would be read as the system's state.
+    """
+    truth, record = case.truth, case.dump.system_memory_info
+    assert truth is not None
+    if record is None:
+        return
+    subject = "SystemMemoryInfo"
+    second = record.type == "MINIDUMP_SYSTEM_MEMORY_INFO_2"
+    yield from same(record, subject, {"Revision": 2 if second else 1})
+    if record["Flags"] & ~(_ALL_VALID | (0x30 if second else 0)):
+        yield bad(f"{subject}, Flags", "bits 0x1 to 0x8", f"{record['Flags']:#x}", record.span_of("Flags"))
+    figures = {
+        "AvailablePages": truth.system.available_pages,
+        "CommittedPages": truth.system.committed_pages,
+        "CommitLimit": truth.system.commit_limit,
+        "PeakCommitment": truth.system.peak_commitment,
+    }
+    valid = record["Flags"] & _BASIC_PERFORMANCE_VALID
+    yield from same(
+        record, subject, {f"BasicPerfInfo.{name}": value if valid else 0 for name, value in figures.items()}
+    )
+    for name in record.structure.fields:
+        short = name.partition("PerfInfo.")[2]
+        if name.startswith("PerfInfo.") and short in figures:
+            yield from one_of(record, subject, name, {0, figures[short] & 0xFFFF_FFFF})
+        elif name.startswith(("FileCacheInfo.", "PerfInfo.")):
+            yield from zero(record, subject, (name,), "the target does not count it")
+
+
+# minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS_*: which Flags bit makes which fields of the second form valid
+_COUNTERS = {
+    "PageFaultCount": (1, "page_fault_count"),
+    "PeakWorkingSetSize": (1, "peak_working_set_size"),
+    "WorkingSetSize": (1, "working_set_size"),
+    "QuotaPeakPagedPoolUsage": (1, "quota_peak_paged_pool_usage"),
+    "QuotaPagedPoolUsage": (1, "quota_paged_pool_usage"),
+    "QuotaPeakNonPagedPoolUsage": (1, "quota_peak_non_paged_pool_usage"),
+    "QuotaNonPagedPoolUsage": (1, "quota_non_paged_pool_usage"),
+    "PagefileUsage": (1, "pagefile_usage"),
+    "PeakPagefileUsage": (1, "peak_pagefile_usage"),
+    "PeakVirtualSize": (2, "peak_virtual_size"),
+    "VirtualSize": (2, "virtual_size"),
+    "PrivateUsage": (4, "private_usage"),
+    "PrivateWorkingSetSize": (8, "private_working_set_size"),
+    "SharedCommitUsage": (8, "shared_commit_usage"),
+}
+_JOB_COUNTERS = (
+    "JobSharedCommitUsage",
+    "JobPrivateCommitUsage",
+    "JobPeakPrivateCommitUsage",
+    "JobPrivateCommitLimit",
+    "JobTotalCommitLimit",
+)
+
+
+@rule(
+    "TRUE-VMCOUNTERS-001",
+    "ProcessVmCounters are the target's",
+    Level.MUST,
+    Source("minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS_2; spec user-mode 3.13", Grade.DOCUMENTED),
+    TRUTH,
+    needs=("vm_counters",),
+    applies=own,
+)
+def vm_counters(case: Case) -> Checks:
+    """Working set, pool quota, page file and virtual size. A field counts when its Flags bit is set; without the
+    bit it is zero. The basic bit must be set. Job counters are zero: the target is in no job.
+    """
+    truth, record = case.truth, case.dump.vm_counters
+    assert truth is not None
+    if record is None:
+        return
+    subject = "ProcessVmCounters"
+    second = record.type == "MINIDUMP_PROCESS_VM_COUNTERS_2"
+    yield from same(record, subject, {"Revision": 2 if second else 1})
+    # The first form has no Flags: all of its fields count.
+    flags = record["Flags"] if second else 0xF
+    if not flags & 1 or flags & ~0x1F:
+        yield bad(f"{subject}, Flags", "bit 0x1, and no other than 0x1f", f"{flags:#x}", record.span_of("Flags"))
+    else:
+        yield ok(f"{subject}, Flags")
+    expected = {
+        name: getattr(truth.process.vm, member) if flags & bit else 0
+        for name, (bit, member) in _COUNTERS.items()
+        if name in record.structure.fields
+    }
+    yield from same(record, subject, expected)
+    if second:
+        yield from zero(record, subject, _JOB_COUNTERS, "the target is in no job")
+
+
+@rule(
+    "TRUE-COMMENT-001",
+    "The comment is the one given",
+    Level.MUST,
+    Source("learn.microsoft.com IDebugClient2::WriteDumpFile2; spec user-mode 1.2, V46", Grade.DOCUMENTED),
+    needs=("comment",),
+    applies=lambda case: case.truth is not None and case.request is not None and bool(case.request.comment),
+)
+def comment(case: Case) -> Checks:
+    """The debugger prints it when the dump is opened. ANSI and UTF-16 streams are both legal; the text decides."""
+    fact, request = case.dump.comment, case.request
+    assert request is not None
+    if fact is None or fact.text is None:
+        return
+    if fact.text == request.comment:
+        yield ok("comment")
+    else:
+        yield bad("comment", repr(request.comment), repr(fact.text), fact.stream.span, fault=Fault.WRONG)

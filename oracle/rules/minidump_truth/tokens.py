@@ -1,0 +1,208 @@
+"""Against truth: the access tokens of stream 19, to the last byte.
+
+The layout behind the documented header is that of the one real sample; what its fourth and seventh pair locate nobody
+knows, so a writer leaves them empty (spec user-mode 3.15, 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...case import Case
+from ...decode import Record, decode, structure
+from ...model import Fault, Grade, Level, Source, Span
+from ...rule import Checks, bad, ok, rule
+from ...truth.objects import SidTruth, TokenTruth
+from ..asserts import TRUTH, by_field, same, same_keys, stream_span, zero
+
+_HEADER = Source("minidumpapiset.h MINIDUMP_TOKEN_INFO_LIST, MINIDUMP_TOKEN_INFO_HEADER", Grade.DOCUMENTED)
+_SAMPLE = Source("spec user-mode 3.15: the one real sample, by dbgeng 10.0.14321", Grade.OBSERVED)
+_WINNT = Source("winnt.h TOKEN_USER, TOKEN_GROUPS, TOKEN_PRIVILEGES, TOKEN_STATISTICS, SID", Grade.DOCUMENTED)
+_ALIGNMENT = 8
+"""What parts begin at multiples of."""
+_ELEMENT = structure("TOKEN_INFO_ELEMENT").size
+
+
+def _told(case: Case) -> bool:
+    return case.truth is not None and bool(case.truth.tokens)
+
+
+def _known(case: Case) -> Iterator[tuple[Record, TokenTruth, str]]:
+    """The elements of the tokens that the truth knows, each as the sample lays it out."""
+    assert case.truth is not None
+    tokens = {token.token_id: token for token in case.truth.tokens or ()}
+    if case.dump.headers[19]["ElementHeaderSize"] != _ELEMENT:
+        return
+    for header in case.dump.tokens:
+        token = tokens.pop(header["TokenId"], None)
+        if token is not None:
+            element = decode(case.dump.source, header.span.start, "TOKEN_INFO_ELEMENT", header.path)
+            yield element, token, f"token {token.token_id:#x}"
+
+
+@rule(
+    "TRUE-TOKEN-001",
+    "The token stream lists the target's tokens",
+    Level.MUST,
+    _HEADER,
+    _SAMPLE,
+    TRUTH,
+    needs=("token",),
+    applies=_told,
+)
+def tokens(case: Case) -> Checks:
+    """By process or thread id, each with its handle; behind the header of an element seven pairs of offset and size."""
+    assert case.truth is not None
+    yield from same(case.dump.headers[19], "Token", {"ElementHeaderSize": _ELEMENT})
+    found = by_field(case.dump.tokens, "TokenId")
+    yield from same_keys("token", found, [token.token_id for token in case.truth.tokens or ()], stream_span(case, 19))
+    for element, token, subject in _known(case):
+        yield from same(element, subject, {"TokenHandle": token.handle})
+
+
+class _Blob:
+    """One part of a token, read piece by piece; what is never read must be zero."""
+
+    def __init__(self, case: Case, element: Record, name: str) -> None:
+        self.offset = element[f"{name}.Offset"]
+        self.start = element.span.start + self.offset
+        self.data = case.dump.source.read(self.start, element[f"{name}.Size"])
+        self._read: list[tuple[int, int]] = []
+
+    def take(self, at: int, size: int) -> bytes:
+        """``size`` bytes at ``at``; fewer where the part ends first."""
+        self._read.append((at, at + size))
+        return self.data[at : at + size] if at >= 0 else b""
+
+    def number(self, at: int, size: int) -> int:
+        return int.from_bytes(self.take(at, size), "little")
+
+    def size_fault(self, padding: int) -> str | None:
+        """What is wrong with the part's size, given all that was read; ``padding``: bytes that it may have behind."""
+        end = max(end for _, end in self._read)
+        if end <= len(self.data) <= end + padding:
+            return None
+        return f"{len(self.data)} bytes for {end}"
+
+    @property
+    def leftover(self) -> Span | None:
+        """Bytes that are not zero and that nothing refers to."""
+        at = 0
+        for start, end in [*sorted(self._read), (len(self.data), len(self.data))]:
+            if at < start and any(self.data[at:start]):
+                return Span(self.start + at, self.start + start)
+            at = max(at, end)
+        return None
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.start + len(self.data))
+
+
+def _sids(blob: _Blob, at: int, expected: tuple[SidTruth, ...], pointer: int) -> Iterator[str]:
+    """What is wrong with an array of SID_AND_ATTRIBUTES. A reference counts from the start of the part or of the whole
+    element: the sample does not tell which.
+    """
+    size = 2 * pointer
+    for index, held in enumerate(expected):
+        entry = at + index * size
+        reference, attributes = blob.number(entry, pointer), blob.number(entry + pointer, 4)
+        if attributes != held.attributes:
+            yield f"[{index}] attributes {attributes:#x} for {held.attributes:#x}"
+        for place in (reference, reference - blob.offset):
+            if held.sid == blob.data[max(place, 0) : max(place, 0) + len(held.sid)]:
+                blob.take(place, len(held.sid))
+                break
+        else:
+            yield f"[{index}] no SID {held.sid.hex()} at {reference:#x}"
+
+
+def _part_faults(case: Case, element: Record, token: TokenTruth, name: str) -> list[tuple[str, Span]]:
+    """What is wrong with one part of a token, and where. Of a 32-bit target there is no sample: the structures may be
+    those of the target or of a 64-bit debugger.
+    """
+    assert case.truth is not None
+    pointers = (4, 8) if case.truth.system.pointer_size == 4 else (8,)
+    return min((list(_faults_with(pointer, case, element, token, name)) for pointer in pointers), key=len)
+
+
+def _faults_with(pointer: int, case: Case, element: Record, token: TokenTruth, name: str) -> Iterator[tuple[str, Span]]:
+    """The same, should pointers have that many bytes."""
+    blob = _Blob(case, element, name)
+    faults: list[str] = []
+    if name == "Type":
+        if blob.number(0, 4) != token.token_type:
+            faults.append(f"type {blob.number(0, 4)} for {token.token_type}")
+    elif name == "User":
+        faults += _sids(blob, 0, (token.user,), pointer)
+    elif name == "Groups":
+        if blob.number(0, 4) != len(token.groups):
+            faults.append(f"{blob.number(0, 4)} groups for {len(token.groups)}")
+        else:
+            faults += _sids(blob, pointer, token.groups, pointer)
+    elif name == "Privileges":
+        expected = [(privilege.luid, privilege.attributes) for privilege in token.privileges]
+        count = blob.number(0, 4)
+        room = min(count, len(blob.data) // 12)
+        found = [(blob.number(4 + 12 * index, 8), blob.number(12 + 12 * index, 4)) for index in range(room)]
+        if found != expected or count != len(expected):
+            faults.append(" ".join(f"{luid:#x}:{attributes:#x}" for luid, attributes in found) or "none")
+    elif blob.take(0, len(token.statistics)) != token.statistics:
+        faults.append(blob.data.hex())
+    if not faults:
+        # SIDs are of any length, so what holds them may be aligned at its end; the other structures are what they are.
+        wrong = blob.size_fault(_ALIGNMENT - 1 if name in ("User", "Groups") else 0)
+        faults += [] if wrong is None else [wrong]
+    for fault in faults:
+        yield fault, blob.span
+    leftover = blob.leftover
+    if not faults and leftover is not None:
+        yield "bytes that nothing refers to", leftover
+
+
+@rule(
+    "TRUE-TOKEN-002",
+    "Each token has its type, user, groups, privileges and statistics",
+    Level.MUST,
+    _WINNT,
+    _SAMPLE,
+    TRUTH,
+    needs=("token",),
+    applies=_told,
+)
+def token_parts(case: Case) -> Checks:
+    """The structures of GetTokenInformation, with references to SIDs inside themselves: whose rights a process had."""
+    for element, token, subject in _known(case):
+        for name in ("Type", "User", "Groups", "Privileges", "Statistics"):
+            faults = list(_part_faults(case, element, token, name))
+            for fault, span in faults:
+                yield bad(f"{subject}, {name}", "the target's", fault, span)
+            if not faults:
+                yield ok(f"{subject}, {name}")
+
+
+@rule(
+    "TRUE-TOKEN-003",
+    "Nothing else is in a token",
+    Level.MUST,
+    Source("spec user-mode 3.15, 6: pairs of unknown meaning, never write", Grade.INFERRED),
+    needs=("token",),
+    applies=_told,
+)
+def token_leftovers(case: Case) -> Checks:
+    """Two of the seven pairs nobody can explain: they are empty. Between the parts only zeros align them."""
+    for element, _, subject in _known(case):
+        names = ("Pair3.Offset", "Pair3.Size", "Pair6.Offset", "Pair6.Size")
+        yield from zero(element, subject, names, "nobody knows what it means")
+        start = element.span.start
+        parts = sorted(
+            (start + element[f"{name}.Offset"], start + element[f"{name}.Offset"] + element[f"{name}.Size"])
+            for name in ("Type", "User", "Groups", "Pair3", "Privileges", "Statistics", "Pair6")
+        )
+        at, end = element.span.end, start + element["TokenSize"]
+        for low, high in [*parts, (end, end)]:
+            gap = case.dump.source.read(at, min(low, end) - at)
+            if any(gap):
+                span = Span(at, at + len(gap))
+                yield bad(f"{subject}, gap", "zeros", gap[:16].hex(), span, fault=Fault.FORBIDDEN)
+            at = max(at, high)

@@ -1,0 +1,1 @@
+"""Rules for full user dumps in the old format."""

@@ -1,0 +1,1 @@
+"""The truth directory, as the oracle loads it. The format: truth-format.md."""

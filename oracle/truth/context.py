@@ -1,0 +1,134 @@
+"""What a truth says of the registers of a thread, and what makes it consistent. One architecture a table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from .members import U32, Wide, byte_string, exact_members, fail, mapping, nullable_byte_string, wide
+
+# winnt.h CONTEXT of _M_AMD64, _M_IX86 and _M_ARM64: the fields that docs/truth-format.md lists, in its order
+CONTEXT_REGISTERS: Final = {
+    "amd64": (
+        *("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags"),
+        *("Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7"),
+        *("Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi"),
+        *("R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15", "Rip", "MxCsr"),
+    ),
+    "x86": (
+        *("Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7"),
+        *("SegGs", "SegFs", "SegEs", "SegDs", "Edi", "Esi", "Ebx", "Edx", "Ecx", "Eax"),
+        *("Ebp", "Eip", "SegCs", "EFlags", "Esp", "SegSs"),
+    ),
+    "arm64": (
+        *("Cpsr", *(f"X{index}" for index in range(29)), "Fp", "Lr", "Sp", "Pc", "Fpcr", "Fpsr"),
+        *(*(f"Bcr{index}" for index in range(8)), *(f"Bvr{index}" for index in range(8))),
+        *("Wcr0", "Wcr1", "Wvr0", "Wvr1"),
+    ),
+}
+"""The registers of a context, by architecture: the architectures that a user-mode truth can have."""
+
+POINTER_SIZES: Final = {"amd64": 8, "x86": 4, "arm64": 8}
+_POINTERS: Final = {"amd64": ("Rip", "Rsp"), "x86": ("Eip", "Esp"), "arm64": ("Pc", "Sp")}
+# winnt.h: which areas a CONTEXT has besides its registers, by architecture
+_AREAS: Final = {"amd64": ("fxsave",), "x86": ("fxsave", "float_save"), "arm64": ("v",)}
+
+COMPACTED: Final = 1 << 63
+"""winnt.h XSTATE_COMPACTION_ENABLE_MASK: in a mask of features it names the format, not a component."""
+XSAVE_EXTENDED: Final = 576
+"""Bytes of the legacy area and the header of an XSAVE area: where extended components begin (Intel SDM 1, 13.4)."""
+FIRST_EXTENDED: Final = 2
+"""XSAVE components 0 and 1, x87 and SSE, are the legacy area: a CONTEXT has them without extension."""
+_COMPONENT: Final = re.compile(r"0|[1-9][0-9]?")
+
+
+@dataclass(frozen=True, slots=True)
+class XStateFeature:
+    """Where an XSAVE component lies in an area of standard format, and how long it is, in bytes."""
+
+    offset: U32
+    size: U32
+
+
+@dataclass(frozen=True, slots=True)
+class XStateTruth:
+    """What the processor and the system save with XSAVE."""
+
+    enabled_features: Wide
+    features: tuple[XStateFeature, ...]
+    """By component number, up to the highest that is enabled; offset and size 0 where one is not."""
+
+    def check(self, where: str) -> None:
+        """Raises TruthError where mask and table contradict each other."""
+        enabled = self.enabled_features & ~COMPACTED
+        if len(self.features) != enabled.bit_length():
+            expected = f"{enabled.bit_length()} entries, up to the highest enabled component"
+            fail(f"{where}.features", expected, str(len(self.features)))
+        for component, feature in enumerate(self.features):
+            if bool(feature.size) != bool(enabled >> component & 1) or (feature.offset and not feature.size):
+                expected = "a size" if enabled >> component & 1 else "offset 0 and size 0: it is not enabled"
+                fail(f"{where}.features[{component}]", expected, f"offset {feature.offset}, size {feature.size}")
+            if component >= FIRST_EXTENDED and feature.size and feature.offset < XSAVE_EXTENDED:
+                expected = f"at least {XSAVE_EXTENDED}, behind legacy area and header"
+                fail(f"{where}.features[{component}].offset", expected, str(feature.offset))
+
+
+@dataclass(frozen=True, slots=True)
+class ContextTruth:
+    context_flags: U32
+    registers: Annotated[dict[str, int], mapping(wide)]
+    fxsave: Annotated[bytes, byte_string(512)]
+
+    @property
+    def ip(self) -> int:
+        return self.registers["Rip"]
+
+    @property
+    def sp(self) -> int:
+        return self.registers["Rsp"]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadContextTruth(ContextTruth):
+    """The context of a thread of a process, or of its exception: of any architecture, perhaps with extended state."""
+
+    fxsave: Annotated[bytes, nullable_byte_string(512)]
+    """Empty where the architecture has none."""
+    float_save: Annotated[bytes, byte_string(112)] | None = None
+    v: Annotated[bytes, byte_string(512)] | None = None
+    xstate: Annotated[dict[str, bytes], mapping(byte_string())] | None = None
+    """XSAVE components that are not in their initial state, whole, by decimal number. None: not known."""
+
+    @property
+    def ip(self) -> int:
+        return next(self.registers[ip] for ip, _ in _POINTERS.values() if ip in self.registers)
+
+    @property
+    def sp(self) -> int:
+        return next(self.registers[sp] for _, sp in _POINTERS.values() if sp in self.registers)
+
+    @property
+    def components(self) -> dict[int, bytes]:
+        """``xstate`` by component number."""
+        return {int(number): data for number, data in (self.xstate or {}).items()}
+
+    def check(self, architecture: str, xstate: XStateTruth | None, where: str) -> None:
+        """Raises TruthError for what a context of ``architecture`` has not, or must have."""
+        exact_members(self.registers, f"{where}.registers", CONTEXT_REGISTERS[architecture])
+        width = 8 * POINTER_SIZES[architecture]
+        for name, value in self.registers.items():
+            if value >> width:
+                fail(f"{where}.registers.{name}", f"at most {width} bits", f"{value:#x}")
+        for area in ("fxsave", "float_save", "v"):
+            there, due = bool(getattr(self, area)), area in _AREAS[architecture]
+            if there != due:
+                fail(f"{where}.{area}", f"{'bytes' if due else 'null'} on {architecture}", "bytes" if there else "null")
+        for key, data in (self.xstate or {}).items():
+            number = int(key) if _COMPONENT.fullmatch(key) else 0
+            if xstate is None or number >= len(xstate.features) or not xstate.features[number].size:
+                fail(f"{where}.xstate.{key}", "a component from 2 on that system.xstate enables", "another")
+            if number < FIRST_EXTENDED:
+                fail(f"{where}.xstate.{key}", "a component from 2 on: the others are in fxsave", key)
+            if len(data) != xstate.features[number].size:
+                fail(f"{where}.xstate.{key}", f"{xstate.features[number].size} bytes", str(len(data)))

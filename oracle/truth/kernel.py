@@ -1,0 +1,261 @@
+"""What the truth of a whole machine holds, member for member as docs/truth-format.md has it under "mode kernel".
+
+Addresses and sizes are in bytes, PFNs are physical addresses >> 12, times are FILETIMEs (100 ns since 1601-01-01 UTC),
+durations are in units of 100 ns.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated
+
+from ..decode import Record, structure
+from ..memory.page_set import PageSet
+from ..memory.source import ByteSource
+from ..memory.walk import AddressSpace
+from .context import ContextTruth
+from .members import U16, U32, Bytes, Wide, array, byte_string, choice, mapping, wide
+from .process import PAGE, REGISTERS
+
+ZERO_PAGE = bytes(PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSystemTruth:
+    architecture: Annotated[str, choice(*REGISTERS)]
+    build_number: U32
+    major_version: U32
+    product_type: U32
+    suite_mask: U32
+    nt_build_lab: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorTruth:
+    number: U32
+    kpcr: Wide
+    kprcb: Wide
+    current_thread: Wide
+    stack_limit: Wide
+    stack_base: Wide
+    context: ContextTruth
+    special_registers: Annotated[dict[str, int], mapping(wide)]
+
+
+@dataclass(frozen=True, slots=True)
+class BugCheckTruth:
+    code: U32
+    parameters: Annotated[tuple[int, ...], array(wide, least=4, most=4)]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelExceptionTruth:
+    code: U32
+    flags: U32
+    address: Wide
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolsTruth:
+    kernel_base: Wide
+    kd_debugger_data_block: Wide
+    kd_version_block: Wide
+    ps_loaded_module_list: Wide
+    ps_active_process_head: Wide
+    mm_pfn_database: Wide
+    ki_bugcheck_data: Wide
+    ki_processor_block: Wide
+    mm_unloaded_drivers: Wide
+    mm_physical_memory_block: Wide
+
+
+@dataclass(frozen=True, slots=True)
+class KernelThreadTruth:
+    thread: Wide
+    thread_id: U32
+    teb: Wide
+    stack_limit: Wide
+    stack_base: Wide
+
+
+@dataclass(frozen=True, slots=True)
+class KernelProcessTruth:
+    process: Wide
+    process_id: U32
+    image_file_name: str
+    directory_table_base: Wide
+    peb: Wide
+    threads: tuple[KernelThreadTruth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtentTruth:
+    """``size`` bytes of virtual memory from ``address`` on."""
+
+    address: Wide
+    size: Wide
+
+
+@dataclass(frozen=True, slots=True)
+class DriverTruth:
+    entry: Wide
+    base: Wide
+    size: U32
+    entry_point: Wide
+    checksum: U32
+    time_date_stamp: U32
+    full_name: str
+    base_name: str
+    flags: U32
+    load_count: U16
+    read_only_sections: tuple[ExtentTruth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadedDriverTruth:
+    name: str
+    start: Wide
+    end: Wide
+
+
+@dataclass(frozen=True, slots=True)
+class PageRunTruth:
+    base_page: Wide
+    page_count: Wide
+
+    @property
+    def end_page(self) -> int:
+        return self.base_page + self.page_count
+
+
+@dataclass(frozen=True, slots=True)
+class TouchedRunTruth:
+    """Pages whose bytes are in memory.bin from ``offset`` on."""
+
+    base_page: Wide
+    page_count: Wide
+    offset: Wide
+
+    @property
+    def end_page(self) -> int:
+        return self.base_page + self.page_count
+
+
+@dataclass(frozen=True, slots=True)
+class BlobTruth:
+    tag: Annotated[bytes, byte_string(16)]
+    data: Bytes
+
+
+@dataclass(frozen=True)
+class KernelTruth:
+    source: str
+    system: KernelSystemTruth
+    time: Wide
+    up_time: Wide
+    processors: tuple[ProcessorTruth, ...]
+    crashing_processor: U32
+    directory_table_base: Wide
+    system_directory_table_base: Wide
+    bug_check: BugCheckTruth
+    exception: KernelExceptionTruth | None
+    symbols: SymbolsTruth
+    processes: tuple[KernelProcessTruth, ...]
+    drivers: tuple[DriverTruth, ...]
+    unloaded_drivers: tuple[UnloadedDriverTruth, ...]
+    physical_runs: tuple[PageRunTruth, ...]
+    memory: tuple[TouchedRunTruth, ...]
+    free_pages: tuple[PageRunTruth, ...]
+    standby_pages: tuple[PageRunTruth, ...]
+    unreadable_pages: tuple[PageRunTruth, ...]
+    added_pages: tuple[PageRunTruth, ...]
+    triage_data: tuple[ExtentTruth, ...]
+    blobs: tuple[BlobTruth, ...]
+    image_files: tuple[Wide, ...] | None = None
+    """Bases of the drivers whose image files are at hand, for a cabinet. None: not known."""
+    contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
+    """memory.bin."""
+    known: dict[str, object] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What was computed from this truth and is asked for by many rules."""
+
+    @property
+    def crashed(self) -> ProcessorTruth:
+        """The processor that the bug check happened on."""
+        return self.processors[self.crashing_processor]
+
+    @cached_property
+    def ram(self) -> PageSet:
+        return pages_of(self.physical_runs)
+
+    @cached_property
+    def added(self) -> PageSet:
+        return pages_of(self.added_pages)
+
+    @cached_property
+    def free(self) -> PageSet:
+        return pages_of(self.free_pages)
+
+    @cached_property
+    def unreadable(self) -> PageSet:
+        return pages_of(self.unreadable_pages)
+
+    @cached_property
+    def space(self) -> AddressSpace:
+        """The address space that the crashing processor ran in."""
+        return AddressSpace(self, self.directory_table_base)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [run.base_page for run in self.memory]
+
+    def page(self, pfn: int) -> memoryview | bytes | None:
+        """The bytes of a page of RAM; None for what is no RAM."""
+        index = bisect_right(self._starts, pfn) - 1
+        if index >= 0 and pfn < self.memory[index].end_page:
+            run = self.memory[index]
+            at = run.offset + (pfn - run.base_page) * PAGE
+            return self.contents.view(at, PAGE)
+        return ZERO_PAGE if pfn in self.ram else None
+
+    def pieces(self, base: int, count: int) -> Iterator[tuple[int, int, int | None]]:
+        """``count`` pages of RAM from PFN ``base``, ascending, as (PFN, pages, where in ``contents`` their bytes are);
+        None for bytes that are zero.
+        """
+        at, end = base, base + count
+        index = max(bisect_right(self._starts, base) - 1, 0)
+        while index < len(self.memory) and self.memory[index].base_page < end:
+            run = self.memory[index]
+            low, high = max(at, run.base_page), min(end, run.end_page)
+            index += 1
+            if low >= high:
+                continue
+            if at < low:
+                yield at, low - at, None
+            yield low, high - low, run.offset + (low - run.base_page) * PAGE
+            at = high
+        if at < end:
+            yield at, end - at, None
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """``size`` bytes of virtual memory in the crashing processor's address space; None unless all are mapped."""
+        return self.space.read(address, size)
+
+    def structure(self, name: str, address: int, size: int | None = None) -> Record | None:
+        """A structure in the target's memory. Its span means nothing: it is in no file."""
+        table = structure(name)
+        data = self.read(address, min(table.size if size is None else size, table.size))
+        return None if data is None else Record(table, name, 0, memoryview(data))
+
+    @cached_property
+    def debugger_data(self) -> Record | None:
+        """KDDEBUGGER_DATA64, as much of it as its own Size tells."""
+        address = self.symbols.kd_debugger_data_block
+        head = self.structure("KDDEBUGGER_DATA64", address, 0x18)
+        return None if head is None else self.structure("KDDEBUGGER_DATA64", address, max(head["Header.Size"], 0x18))
+
+
+def pages_of(runs: tuple[PageRunTruth, ...]) -> PageSet:
+    return PageSet((run.base_page, run.end_page) for run in runs)
