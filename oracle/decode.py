@@ -98,8 +98,12 @@ class Enumeration:
         return mask
 
 
+def _source(row: Mapping[str, Any]) -> Source:
+    return Source(row["source"], Grade(row.get("grade", "DOCUMENTED")), tuple(row.get("versions", ())))
+
+
 def _structure(name: str, table: Mapping[str, Any]) -> Structure:
-    source = Source(table["source"], Grade(table.get("grade", "DOCUMENTED")))
+    source = _source(table)
     fields: dict[str, Field] = {}
     for row in table["fields"]:
         field, offset, width, kind, *rest = row
@@ -111,7 +115,7 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
             offset,
             width,
             kind,
-            Source(override.get("source", source.where), Grade(override.get("grade", source.grade))),
+            _source({"source": source.where, "grade": source.grade} | override) if override else source,
         )
     return Structure(
         name,

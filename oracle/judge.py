@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
+from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
 from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Verdict
 from .readers.cab import read_cabinet
@@ -18,18 +19,17 @@ from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
 from .readers.userdump import read_userdump
 from .rule import RULES, Check, Rule
-from .truth.load import KernelTruth, RequestTruth, Truth
+from .truth.load import RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """Findings kept of one rule; ``RuleResult.failures`` has the total."""
-PAGE: Final = 4096
 _FILE: Final = "file"
 """The kind of rule that judges the file as such."""
-_ROOM: Final = 2
+MAX_EXPANSION: Final = 2
 """How much more than the target's memory a sound cabinet may expand to: images and symbols are in it, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
 
-_BEYOND_PAPER: Final = {Grade.DOCUMENTED, Grade.IMPLEMENTED, Grade.OBSERVED}
+GRADES_THAT_FAIL_FOREIGN: Final = frozenset(Grade) - {Grade.INFERRED}
 """What may fail a file whose writer never heard of our profile: a rule that we only inferred may not."""
 
 
@@ -104,21 +104,22 @@ class _Judged:
     @property
     def memory(self) -> int:
         """Bytes of memory that the target has; 0 when that is not known."""
-        if isinstance(self.truth, KernelTruth):
-            return PAGE * sum(run.page_count for run in self.truth.physical_runs)
-        return 0 if self.truth is None else self.truth.contents.size
+        if self.truth is None:
+            return 0
+        if self.truth.mode == "kernel":
+            return PAGE_SIZE * sum(run.page_count for run in self.truth.physical_runs)
+        return self.truth.contents.size
 
     def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
         """The case of a dump, or None, and why ``source`` cannot be judged."""
-        of_machine = isinstance(self.truth, KernelTruth)
-        process = None if isinstance(self.truth, KernelTruth) else self.truth
+        machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
+        process = self.truth if self.truth is not None and self.truth.mode == "user" else None
         if identity.kind == KERNEL_DUMP:
             if process is not None:
                 return None, f"{identity.description}; the truth is that of a process"
-            machine = self.truth if isinstance(self.truth, KernelTruth) else None
             replay = cast("KernelReplayer | None", self.replay)
             return KernelCase(read_kernel(source), machine, self.request, replay, self.profile), ""
-        if identity.kind in (MINIDUMP, USERDUMP) and of_machine:
+        if identity.kind in (MINIDUMP, USERDUMP) and machine is not None:
             return None, f"{identity.description}; the truth is that of a whole machine"
         if identity.kind == MINIDUMP:
             return Case(
@@ -131,7 +132,7 @@ class _Judged:
 
 def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged: _Judged) -> Report:
     """The cabinet by its rules, and the dump inside, which is the first that there is, by all of its own."""
-    cabinet = read_cabinet(source, _ROOM * judged.memory)
+    cabinet = read_cabinet(source, MAX_EXPANSION * judged.memory)
     cases: dict[str, AnyCase] = {
         _FILE: FileCase(cabinet, judged.truth, judged.request),
         CABINET: CabinetCase(cabinet, judged.truth, judged.request),
@@ -190,8 +191,8 @@ def _pages(case: AnyCase) -> int:
         return 0
     dump = case.dump
     if isinstance(dump, KernelDump) and dump.paged:
-        return min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE)
-    return sum(-(-end // PAGE) - start // PAGE for start, end in dump.captured())
+        return min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE_SIZE)
+    return sum(-(-end // PAGE_SIZE) - start // PAGE_SIZE for start, end in dump.captured())
 
 
 def _selected(select: Collection[str], skip: Collection[str]) -> list[Rule]:
@@ -215,7 +216,7 @@ def _matching(rules: Mapping[str, Rule], patterns: Collection[str]) -> set[str]:
 def _counts(rule: Rule, level: Level, own: bool, strict: bool) -> bool:
     if strict:
         return level is not Level.MAY
-    return level is Level.MUST and (own or rule.grade in _BEYOND_PAPER)
+    return level is Level.MUST and (own or rule.grade in GRADES_THAT_FAIL_FOREIGN)
 
 
 def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
@@ -232,7 +233,7 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
         for fact in rule.needs:
             if fact in case.dump.broken:
                 topic = case.dump.broken[fact]
-                return result(Verdict.BLOCKED, blocked_by=_speaker(topic), note=f"{fact} cannot be relied on")
+                return result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=f"{fact} cannot be relied on")
         missing = [fact for fact in rule.needs if fact not in case.dump.facts]
         if missing:
             return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
@@ -241,7 +242,7 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
         return result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
 
 
-def _speaker(topic: str) -> str | None:
+def reporting_rule(topic: str) -> str | None:
     return next((rule.id for rule in RULES.values() if topic in rule.reports), None)
 
 

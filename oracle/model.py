@@ -16,8 +16,10 @@ class Level(StrEnum):
 
 
 class Grade(StrEnum):
-    """What stands behind a rule, strongest first."""
+    """The evidence behind a rule, strongest first."""
 
+    WITNESSED = "WITNESSED"
+    """The vendor's own code was measured to do so; the source names the versions."""
     DOCUMENTED = "DOCUMENTED"
     """A vendor page or header says it."""
     IMPLEMENTED = "IMPLEMENTED"
@@ -30,11 +32,23 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a rule or a table row comes from."""
+    """The evidence for a rule: a paragraph of this project's documents, or a public page.
+
+    Raises ValueError when the versions and the grade do not go together.
+    """
 
     where: str
-    """A page, header or repository path that one can look up; or ``spec user-mode 3.5``, which names the real one."""
+    """``docs/format/PAGE.md#HEADING``, or the address of a public page."""
     grade: Grade
+    versions: tuple[str, ...] = ()
+    """The builds of the vendor's code that were measured, such as ``29507``; for WITNESSED, and only there."""
+
+    def __post_init__(self) -> None:
+        if bool(self.versions) != (self.grade is Grade.WITNESSED):
+            raise ValueError(f"{self.where}: a source names versions exactly if its grade is WITNESSED")
+
+    def __str__(self) -> str:
+        return f"{self.where} [{' '.join([self.grade, *self.versions])}]"
 
 
 class Verdict(StrEnum):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .model import Fault, Grade, Level, Source, Span
 
@@ -57,11 +57,10 @@ def bad(
 
 
 Checks = Iterator[Check]
-T = TypeVar("T")
-Applies = Callable[["Case"], bool]
+CaseT = TypeVar("CaseT")
 
 
-def always(_case: AnyCase) -> bool:
+def always(_case: object) -> bool:
     return True
 
 
@@ -106,109 +105,46 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(
-    id: str,  # noqa: A002
-    title: str,
-    level: Level,
-    *sources: Source,
-    needs: tuple[str, ...] = (),
-    reports: tuple[str, ...] = (),
-    applies: Applies = always,
-    foreign_level: Level | None = None,
-) -> Callable[[Callable[[Case], Checks]], Callable[[Case], Checks]]:
-    """Register a rule. The decorated function yields ``ok`` and ``bad`` checks; ``explain`` prints its docstring.
+class Registrar(Generic[CaseT]):
+    """A decorator that registers the rules of one kind of file. The decorated function yields ``ok`` and ``bad``.
 
-    Raises ValueError at import for a malformed, repeated or retired id, and for a rule without a source.
+    ``dumptruth explain`` prints the function's docstring.
     """
-    return _registration(
-        "minidump", id, title, level, sources,
-        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
-    )  # fmt: skip
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def __call__(
+        self,
+        id: str,  # noqa: A002
+        title: str,
+        level: Level,
+        *sources: Source,
+        needs: tuple[str, ...] = (),
+        reports: tuple[str, ...] = (),
+        applies: Callable[[CaseT], bool] = always,
+        foreign_level: Level | None = None,
+    ) -> Callable[[Callable[[CaseT], Checks]], Callable[[CaseT], Checks]]:
+        """Raises ValueError at import for a malformed, repeated or retired id, and for a rule without evidence."""
+        if not ID.fullmatch(id):
+            raise ValueError(f"rule id {id!r} is not AREA-TOPIC-NNN")
+        if id in RULES or id in RETIRED:
+            raise ValueError(f"rule id {id} is taken")
+        if not sources:
+            raise ValueError(f"rule {id} names no source")
+
+        def register(check: Callable[[CaseT], Checks]) -> Callable[[CaseT], Checks]:
+            RULES[id] = Rule(
+                id, title, level, foreign_level or level, sources, check, needs, reports, applies, self._kind
+            )
+            return check
+
+        return register
 
 
-def kernel_rule(
-    id: str,  # noqa: A002
-    title: str,
-    level: Level,
-    *sources: Source,
-    needs: tuple[str, ...] = (),
-    reports: tuple[str, ...] = (),
-    applies: Callable[[KernelCase], bool] = always,
-    foreign_level: Level | None = None,
-) -> Callable[[Callable[[KernelCase], Checks]], Callable[[KernelCase], Checks]]:
-    """Like ``rule``, for the rules of kernel dumps."""
-    return _registration(
-        "kernel-dump", id, title, level, sources,
-        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
-    )  # fmt: skip
-
-
-def userdump_rule(
-    id: str,  # noqa: A002
-    title: str,
-    level: Level,
-    *sources: Source,
-    needs: tuple[str, ...] = (),
-    reports: tuple[str, ...] = (),
-    applies: Callable[[UserdumpCase], bool] = always,
-    foreign_level: Level | None = None,
-) -> Callable[[Callable[[UserdumpCase], Checks]], Callable[[UserdumpCase], Checks]]:
-    """Like ``rule``, for the rules of legacy full user dumps."""
-    return _registration(
-        "userdump", id, title, level, sources,
-        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
-    )  # fmt: skip
-
-
-def cab_rule(
-    id: str,  # noqa: A002
-    title: str,
-    level: Level,
-    *sources: Source,
-    needs: tuple[str, ...] = (),
-    reports: tuple[str, ...] = (),
-    applies: Callable[[CabinetCase], bool] = always,
-    foreign_level: Level | None = None,
-) -> Callable[[Callable[[CabinetCase], Checks]], Callable[[CabinetCase], Checks]]:
-    """Like ``rule``, for the rules of cabinets."""
-    return _registration(
-        "cab", id, title, level, sources,
-        needs=needs, reports=reports, applies=applies, foreign_level=foreign_level,
-    )  # fmt: skip
-
-
-def file_rule(
-    id: str,  # noqa: A002
-    title: str,
-    level: Level,
-    *sources: Source,
-    applies: Callable[[FileCase], bool] = always,
-) -> Callable[[Callable[[FileCase], Checks]], Callable[[FileCase], Checks]]:
-    """Like ``rule``, for what is asked of the file itself, whatever dump it is or holds."""
-    return _registration("file", id, title, level, sources, needs=(), reports=(), applies=applies, foreign_level=None)
-
-
-def _registration(
-    kind: str,
-    id: str,  # noqa: A002
-    title: str,
-    level: Level,
-    sources: tuple[Source, ...],
-    *,
-    needs: tuple[str, ...],
-    reports: tuple[str, ...],
-    applies: Callable[[Any], bool],
-    foreign_level: Level | None,
-) -> Callable[[Callable[[T], Checks]], Callable[[T], Checks]]:
-    if not ID.fullmatch(id):
-        raise ValueError(f"rule id {id!r} is not AREA-TOPIC-NNN")
-    if id in RULES or id in RETIRED:
-        raise ValueError(f"rule id {id} is taken")
-    if not sources:
-        raise ValueError(f"rule {id} names no source")
-
-    def register(check: Callable[[T], Checks]) -> Callable[[T], Checks]:
-        RULES[id] = Rule(id, title, level, foreign_level or level, sources, check, needs, reports, applies, kind)
-        return check
-
-    return register
+rule: Registrar[Case] = Registrar("minidump")
+kernel_rule: Registrar[KernelCase] = Registrar("kernel-dump")
+userdump_rule: Registrar[UserdumpCase] = Registrar("userdump")
+cab_rule: Registrar[CabinetCase] = Registrar("cab")
+file_rule: Registrar[FileCase] = Registrar("file")
+"""Rules about the file itself, whatever dump it is or holds."""

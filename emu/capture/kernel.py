@@ -1,4 +1,4 @@
-"""Freeze a stopped machine into a ``SystemSnapshot``: the guest's own structures tell what is where."""
+"""Freeze a stopped machine into a ``KernelSnapshot``: the guest's own structures tell what is where."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..snapshot.kernel import (
     DataBlob,
     Driver,
     KernelProcess,
+    KernelSnapshot,
     KernelSystem,
     KernelThread,
     PhysicalRun,
     Processor,
     Symbols,
-    SystemSnapshot,
     UnloadedDriver,
 )
 
@@ -32,7 +32,7 @@ _ENTRIES_AT_ONCE = 1 << 14
 """Of the PFN database, which is 1.2 % of all memory in use."""
 
 
-def capture_system(machine: Machine, stopped: Stopped) -> SystemSnapshot:
+def capture_kernel(machine: Machine, stopped: Stopped) -> KernelSnapshot:
     """The snapshot of a machine that has stopped; it shares the machine's memory unless the stop is ``live``.
 
     Raises StructureError when the kernel's own structures are not in order.
@@ -48,14 +48,14 @@ class _Capture:
         self._memory = KernelStructures(machine.boot.space.tables)
         self._kdbg = self._symbol("KdDebuggerDataBlock")
 
-    def snapshot(self) -> SystemSnapshot:
+    def snapshot(self) -> KernelSnapshot:
         memory, boot = self._memory, self._boot
         processors = tuple(self._processor(number) for number in range(len(boot.processors)))
         crashing = processors[self._stopped.processor]
         data = self._symbol("KiBugCheckData")
         code, *parameters = (memory.number(data + 8 * index) for index in range(5))
         in_use = self._frames_in(*(state for state in PageState if state not in (PageState.ZEROED, PageState.FREE)))
-        return SystemSnapshot(
+        return KernelSnapshot(
             system=self._system(),
             time=self._system_time(layout.KUSER_SYSTEM_TIME),
             up_time=self._system_time(layout.KUSER_INTERRUPT_TIME),

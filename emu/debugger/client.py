@@ -19,7 +19,7 @@ from ..plan.kernel import KernelPlan
 from ..plan.legacy import LegacyPlan, is_legacy
 from ..plan.user import Plan
 from ..request import DumpRefused, KernelProfile, Profile, Request, UserStream
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import ProcessSnapshot
 from ..writer.cab import Cabinet, Member
 from ..writer.faults import Faults
@@ -94,7 +94,7 @@ class DumpResult:
 class DebugClient:
     """A debugger's client on a stopped target.
 
-    The snapshot decides the class of the session: a SystemSnapshot is a kernel-mode target; None is no target at all.
+    The snapshot decides the class of the session: a KernelSnapshot is a kernel-mode target; None is no target at all.
     ``start_directory`` is the host folder that relative file names are relative to; None: the current one, now. It
     stands for the directory where the debugger was started, so a later change of the current folder does not move it.
     ``profile`` decides what the documents leave open; None: ``modern`` of a user-mode, ``portable`` of a kernel-mode
@@ -105,7 +105,7 @@ class DebugClient:
 
     def __init__(
         self,
-        snapshot: ProcessSnapshot | SystemSnapshot | None,
+        snapshot: ProcessSnapshot | KernelSnapshot | None,
         *,
         start_directory: Path | None = None,
         profile: str | None = None,
@@ -116,7 +116,7 @@ class DebugClient:
     ) -> None:
         self._snapshot = snapshot
         self._start_directory = (Path.cwd() if start_directory is None else Path(start_directory)).absolute()
-        kernel = isinstance(snapshot, SystemSnapshot)
+        kernel = snapshot is not None and snapshot.mode == "kernel"
         self.session_class = SessionClass.KERNEL if kernel else SessionClass.USER_WINDOWS
         """What IDebugControl::GetDebuggeeType would call the target's class."""
         if snapshot is None:
@@ -236,7 +236,7 @@ class DebugClient:
 
     def _dump(self, request: Request) -> Dump:
         assert self._snapshot is not None
-        if isinstance(self._snapshot, SystemSnapshot):
+        if self._snapshot.mode == "kernel":
             return KernelDump(self._snapshot, request, faults=self._faults)
         if is_legacy(request):
             return UserDump(self._snapshot, request, faults=self._faults)

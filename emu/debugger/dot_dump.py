@@ -18,7 +18,7 @@ from typing import Any
 
 from ..constants import FormatFlag, Qualifier
 from ..request import Request
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import ProcessSnapshot
 from .stored_event import EventSource
 
@@ -88,13 +88,13 @@ class DotDump:
     source: EventSource = field(default_factory=EventSource)
     columns: Mapping[str, int] = field(default_factory=dict)
 
-    def request(self, snapshot: ProcessSnapshot | SystemSnapshot, profile: str) -> tuple[Request, list[str]]:
+    def request(self, snapshot: ProcessSnapshot | KernelSnapshot, profile: str) -> tuple[Request, list[str]]:
         """The arguments for this target, and what to tell people.
 
         The command keeps an existing file unless ``/o`` says otherwise, which the interface does not (spec 1.7).
         Raises DotDumpError for an option that is not for this kind of target.
         """
-        kernel = isinstance(snapshot, SystemSnapshot)
+        kernel = snapshot.mode == "kernel"
         if self.kind in ("k", "ka") and not kernel:
             raise DotDumpError(f"/{self.kind}: only a kernel-mode target", self.columns[self.kind])
         flags, warnings = self.flags, []
@@ -120,7 +120,7 @@ class DotDump:
         }[self.kind]
         return Request(int(qualifier), int(flags), self.comment or None, profile), warnings
 
-    def file_name(self, snapshot: ProcessSnapshot | SystemSnapshot, taken: Collection[str] = ()) -> str:
+    def file_name(self, snapshot: ProcessSnapshot | KernelSnapshot, taken: Collection[str] = ()) -> str:
         """The file's name; with ``/u`` date, time and process identifier stand in front of its extension.
 
         The documents name these three and no form. Debuggers write them as ``_2024-01-17_21-20-00-000_1234``: the time
@@ -130,7 +130,7 @@ class DotDump:
         if not self.unique:
             return self.file
         moment = _EPOCH + timedelta(microseconds=snapshot.time // 10)
-        process = snapshot.process.process_id if isinstance(snapshot, ProcessSnapshot) else 0
+        process = snapshot.process.process_id if snapshot.mode == "user" else 0
         suffix = f"_{moment:%Y-%m-%d_%H-%M-%S}-{moment.microsecond // 1000:03}_{process:04x}"
         extension = PureWindowsPath(self.file).suffix
         stem = self.file.removesuffix(extension)

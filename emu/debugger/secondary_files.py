@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import ProcessSnapshot
 from ..writer.cab import Member, bytes_member
 
@@ -78,7 +78,7 @@ class _Collector:
 
 
 def secondary_files(
-    snapshot: ProcessSnapshot | SystemSnapshot, files: ImageFiles | None, *, every_image: bool
+    snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles | None, *, every_image: bool
 ) -> tuple[list[Member], list[str]]:
     """The cabinet's members behind the dump, and what to tell people of files that are missing.
 
@@ -105,7 +105,7 @@ def secondary_files(
     return list(found.members.values()), found.warnings()
 
 
-def image_files(snapshot: ProcessSnapshot | SystemSnapshot, files: ImageFiles) -> list[int]:
+def image_files(snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles) -> list[int]:
     """Bases of the images whose files are there, and of the right build; of those with one name the first."""
     found = _Collector(files)
     bases = []
@@ -117,8 +117,8 @@ def image_files(snapshot: ProcessSnapshot | SystemSnapshot, files: ImageFiles) -
     return bases
 
 
-def _images(snapshot: ProcessSnapshot | SystemSnapshot) -> list[_Image]:
-    if isinstance(snapshot, SystemSnapshot):
+def _images(snapshot: ProcessSnapshot | KernelSnapshot) -> list[_Image]:
+    if snapshot.mode == "kernel":
         return [
             _Image(driver.full_name, driver.base, driver.size, driver.time_date_stamp, None)
             for driver in snapshot.drivers
@@ -135,9 +135,9 @@ def _images(snapshot: ProcessSnapshot | SystemSnapshot) -> list[_Image]:
     ]
 
 
-def _stopped_at(snapshot: ProcessSnapshot | SystemSnapshot) -> list[int]:
+def _stopped_at(snapshot: ProcessSnapshot | KernelSnapshot) -> list[int]:
     """Where the last event happened; nowhere in a process that was stopped without one."""
-    if isinstance(snapshot, SystemSnapshot):
+    if snapshot.mode == "kernel":
         context = snapshot.processors[snapshot.crashing_processor].context
         return [context.instruction_pointer, *([snapshot.exception[2]] if snapshot.exception else [])]
     return [snapshot.exception.context.instruction_pointer] if snapshot.exception else []

@@ -171,7 +171,7 @@ typedef struct _THREAD_BASIC_INFORMATION {
 } THREAD_BASIC_INFORMATION;
 
 /* Documented (learn.microsoft.com "DYNAMIC_FUNCTION_TABLE") as far as EntryCount; nodes of the system's own tree follow
- * in the builds since 18362 (spec user-mode 3.14), which stay zero here. */
+ * in the builds since 18362 (docs/format/minidump-function-tables.md), which stay zero here. */
 typedef enum { RF_SORTED, RF_UNSORTED, RF_CALLBACK } FUNCTION_TABLE_TYPE;
 
 typedef struct _DYNAMIC_FUNCTION_TABLE {

@@ -19,7 +19,7 @@ class ImageBuildError(Exception):
 
 
 @dataclass(frozen=True)
-class Target:
+class ArchitectureNames:
     """How the tools name one architecture: clang's triple, the headers' folders, dlltool's and lld-link's machine."""
 
     triple: str
@@ -28,7 +28,7 @@ class Target:
     linker: str
 
 
-TARGETS = {"amd64": Target("x86_64-w64-windows-gnu", "x86_64", "i386:x86-64", "x64")}
+TARGETS = {"amd64": ArchitectureNames("x86_64-w64-windows-gnu", "x86_64", "i386:x86-64", "x64")}
 
 
 class Toolchain:

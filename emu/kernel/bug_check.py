@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from ..machine.paging import ACCESSED, DIRTY, PageNotPresent, PageTables
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from .boot import Boot
 from .system_space import pte_address
 
@@ -49,7 +49,7 @@ class Declaration:
         """For messages, with the addresses that the images have."""
         return ", ".join([f"0x{self.code:X}", *(_text(parameter, boot) for parameter in self.parameters)])
 
-    def agrees(self, boot: Boot, snapshot: SystemSnapshot) -> bool:
+    def agrees(self, boot: Boot, snapshot: KernelSnapshot) -> bool:
         """Whether the machine that began as ``boot`` ended as declared."""
         found = snapshot.bug_check
         return found.code == self.code and all(
@@ -57,7 +57,7 @@ class Declaration:
             for expected, value in zip(self.parameters, found.parameters, strict=True)
         )
 
-    def _holds(self, parameter: Parameter, value: int, boot: Boot, snapshot: SystemSnapshot) -> bool:
+    def _holds(self, parameter: Parameter, value: int, boot: Boot, snapshot: KernelSnapshot) -> bool:
         tables = boot.space.tables
         processor = snapshot.processors[snapshot.crashing_processor]
         on_stack = processor.stack_limit <= value < processor.stack_base

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..constants import MinidumpType
+from .process_view import ProcessView
 from .ranges import Range, RangeSet, subtract
 from .reading import words
-from .target import Target
 
 _CHUNK = 1 << 20
 """Bytes that are filtered at once; a multiple of every pointer size."""
@@ -61,7 +61,7 @@ class WordFilter:
         data[:] = left.tobytes()
 
 
-def word_filters(target: Target, captured: Sequence[Range]) -> Iterator[WordFilter]:
+def word_filters(target: ProcessView, captured: Sequence[Range]) -> Iterator[WordFilter]:
     """The filters that the flags ask for. ``captured``: the ranges of the file."""
     if target.flags & MinidumpType.MiniDumpFilterMemory:
         stacks = RangeSet.of(target.stacks)

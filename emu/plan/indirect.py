@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from .process_view import ProcessView, WantedRange
 from .reading import words
-from .target import Target, Wish
 
 WINDOW_BEFORE = 256
 WINDOW_AFTER = 768
@@ -14,7 +14,7 @@ WINDOW_AFTER = 768
 _REASON = "INDIRECT_MEMORY: words on stacks point here"
 
 
-def indirect_memory(target: Target) -> Iterator[Wish]:
+def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
     """The windows, those that overlap or touch as one; clipped where the page before or after cannot be read.
 
     Words into the image of a listed module have none, and no pointer is followed from a window or a register.
@@ -28,14 +28,14 @@ def indirect_memory(target: Target) -> Iterator[Wish]:
             low, high = max(word - WINDOW_BEFORE, run_start), min(word + WINDOW_AFTER, run_end)
             if low > end:
                 if start < end:
-                    yield Wish(start, end, _REASON)
+                    yield WantedRange(start, end, _REASON)
                 start = low
             end = high
         if start < end:
-            yield Wish(start, end, _REASON)
+            yield WantedRange(start, end, _REASON)
 
 
-def _stack_words(target: Target) -> set[int]:
+def _stack_words(target: ProcessView) -> set[int]:
     """The distinct pointer-aligned words of what is captured of the stacks."""
     size = target.pointer_size
     found: set[int] = set()

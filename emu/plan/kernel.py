@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..constants import FormatFlag, Hresult, Qualifier
 from ..request import DumpRefused, KernelProfile, Request, format_flag_names
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from .kernel_constants import (
     BITMAP_TYPES,
     COMMENT_SIZE,
@@ -58,7 +58,7 @@ class KernelPlan:
         return sum(planned.count for planned in self.pages)
 
 
-def plan_kernel(snapshot: SystemSnapshot, request: Request) -> KernelPlan:
+def plan_kernel(snapshot: KernelSnapshot, request: Request) -> KernelPlan:
     """Decide the dump of a kernel-mode target. Raises DumpRefused, whose HRESULT says why it cannot be."""
     warnings: list[str] = []
     dump_type = _dump_type(request, warnings)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .kernel_constants import KERNEL_HALF, PAGE_SHIFT
 from .kernel_debugger_data import KDDEBUGGER_DATA64
@@ -42,7 +42,7 @@ def reserved(blocks: Sequence[BlockPlan]) -> int:
 
 
 def data_blocks(
-    snapshot: SystemSnapshot,
+    snapshot: KernelSnapshot,
     memory: VirtualMemory,
     kdbg: KDDEBUGGER_DATA64,
     stack: BlockPlan,
@@ -108,7 +108,7 @@ class _Collection:
         return added
 
 
-def _processors(found: _Collection, snapshot: SystemSnapshot, kdbg: KDDEBUGGER_DATA64) -> None:
+def _processors(found: _Collection, snapshot: KernelSnapshot, kdbg: KDDEBUGGER_DATA64) -> None:
     found.add(kdbg.KiProcessorBlock, 8 * len(snapshot.processors), "KiProcessorBlock")
     for processor in snapshot.processors:
         name = f"processor {processor.number}"
@@ -133,12 +133,12 @@ def _registered_ranges(found: _Collection, memory: VirtualMemory, kdbg: KDDEBUGG
         found.add(start, min(end - start, 0x10_0000), "range of IopTriageDumpDataBlocks")
 
 
-def _callback_ranges(found: _Collection, snapshot: SystemSnapshot) -> None:
+def _callback_ranges(found: _Collection, snapshot: KernelSnapshot) -> None:
     for address, size in snapshot.triage_data:
         found.add(address, size, "asked for by a KbCallbackTriageDumpData callback")
 
 
-def _addresses(found: _Collection, snapshot: SystemSnapshot) -> None:
+def _addresses(found: _Collection, snapshot: KernelSnapshot) -> None:
     """The page-table entries of addresses of interest, and the pages around registers and instruction pointer."""
     processor = snapshot.processors[snapshot.crashing_processor]
     context = processor.context.as_mapping()
@@ -174,7 +174,7 @@ def _entries(memory: VirtualMemory, address: int) -> Iterator[int]:
             return
 
 
-def _pointed(found: _Collection, snapshot: SystemSnapshot, stack: BlockPlan) -> None:
+def _pointed(found: _Collection, snapshot: KernelSnapshot, stack: BlockPlan) -> None:
     """Memory that words in registers and on the stack point at, starting at the pointer."""
     context = snapshot.processors[snapshot.crashing_processor].context.as_mapping()
     words = [context[name] for name in _REGISTERS]

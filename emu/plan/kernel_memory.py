@@ -9,7 +9,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .kernel_constants import PAGE_SHIFT
 from .ranges import Range, intersect, merge, runs_of
@@ -32,7 +32,7 @@ def pages(runs: Iterable[tuple[int, int]]) -> list[Range]:
 class PhysicalMemory:
     """RAM by page frame number: every question costs a binary search."""
 
-    def __init__(self, snapshot: SystemSnapshot) -> None:
+    def __init__(self, snapshot: KernelSnapshot) -> None:
         self.ram = pages(snapshot.physical_runs)
         self.unreadable = pages(snapshot.unreadable_pages)
         self._ram_starts = [start for start, _ in self.ram]

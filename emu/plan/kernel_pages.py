@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..constants import Hresult, Qualifier
 from ..request import DumpRefused
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from .kernel_memory import KERNEL_ENTRIES, USER_ENTRIES, PageWalk, PhysicalMemory, VirtualMemory, pages
 from .ranges import Range, intersect, merge, subtract
 
@@ -32,7 +32,7 @@ class PagePlan:
         return self.end - self.start
 
 
-def select_pages(snapshot: SystemSnapshot, physical: PhysicalMemory, qualifier: int) -> tuple[PagePlan, ...]:
+def select_pages(snapshot: KernelSnapshot, physical: PhysicalMemory, qualifier: int) -> tuple[PagePlan, ...]:
     """The pages of a FULL, DEFAULT or ACTIVE dump, by frame number, neighbours joined.
 
     Raises DumpRefused with ERROR_PARTIAL_COPY when one of them cannot be read.
@@ -57,16 +57,16 @@ def select_pages(snapshot: SystemSnapshot, physical: PhysicalMemory, qualifier: 
     return planned
 
 
-def _complete(_: SystemSnapshot, physical: PhysicalMemory) -> Selection:
+def _complete(_: KernelSnapshot, physical: PhysicalMemory) -> Selection:
     yield "C3: RAM", physical.ram
 
 
-def _roots(snapshot: SystemSnapshot) -> list[int]:
+def _roots(snapshot: KernelSnapshot) -> list[int]:
     """The roots that the header and the System process name: between them, all that the kernel maps."""
     return sorted({snapshot.system_directory_table_base & -0x1000, snapshot.directory_table_base & -0x1000})
 
 
-def _kernel(snapshot: SystemSnapshot, physical: PhysicalMemory) -> Selection:
+def _kernel(snapshot: KernelSnapshot, physical: PhysicalMemory) -> Selection:
     """Kernel page tables and what they map (M3). A page that both halves map is the kernel's (C9).
 
     Of user page tables (C7) only those of the root in use are there: the kernel half maps them, through the self-map.
@@ -84,7 +84,7 @@ def _kernel(snapshot: SystemSnapshot, physical: PhysicalMemory) -> Selection:
     yield "C7: page table of the root in use, mapped by its self-map", subtract(own.tables, walk.tables)
 
 
-def _active(snapshot: SystemSnapshot, physical: PhysicalMemory) -> Selection:
+def _active(snapshot: KernelSnapshot, physical: PhysicalMemory) -> Selection:
     """The kernel's pages, and what each process maps with the page tables for it (M6, C8).
 
     Free and zeroed pages are left out, and, by policy, all standby and modified ones: M6 names no rule which of them

@@ -11,7 +11,7 @@ from enum import Enum
 
 from ..constants import Hresult
 from ..request import DumpRefused
-from ..snapshot.kernel import Processor, SystemSnapshot, UnloadedDriver
+from ..snapshot.kernel import KernelSnapshot, Processor, UnloadedDriver
 from .kernel_blocks import BlockPlan, data_blocks, reserved
 from .kernel_constants import BOOT_ID, KUSER_SHARED_DATA, MAXIMUM_UNLOADED
 from .kernel_debugger_data import KDDEBUGGER_DATA64, read_debugger_data
@@ -72,7 +72,7 @@ def _units(name: str) -> int:
     return len(name.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def plan_small(snapshot: SystemSnapshot, physical: PhysicalMemory, warnings: list[str]) -> SmallPlan:
+def plan_small(snapshot: KernelSnapshot, physical: PhysicalMemory, warnings: list[str]) -> SmallPlan:
     """Decide a small dump.
 
     Raises DumpRefused: ERROR_PARTIAL_COPY when what every small dump has cannot be read, E_FAIL when the target's own

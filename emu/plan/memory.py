@@ -1,4 +1,4 @@
-"""From wishes for memory to the ranges of the file, each with the reasons it is there.
+"""From wanted for memory to the ranges of the file, each with the reasons it is there.
 
 V21 and the like are rules of the user-mode specification (section 4).
 """
@@ -9,8 +9,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .process_view import WantedRange
 from .ranges import Range, merge, split, subtract
-from .target import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class StackPlan:
         return self.end - self.start
 
 
-def apart_from_stacks(wishes: Sequence[Wish], stacks: Sequence[Range]) -> list[Range]:
+def apart_from_stacks(wanted: Sequence[WantedRange], stacks: Sequence[Range]) -> list[Range]:
     """The ranges of a MemoryList in which every stack is a range of its own.
 
     No two ranges overlap (V15: Breakpad drops the whole list), and those that touch are one (V51). A stack stays apart,
@@ -54,24 +54,24 @@ def apart_from_stacks(wishes: Sequence[Wish], stacks: Sequence[Range]) -> list[R
             whole[-1] = (whole[-1][0], max(end, whole[-1][1]))
         else:
             whole.append((start, end))
-    return sorted(whole + subtract(((wish.start, wish.end) for wish in wishes), whole))
+    return sorted(whole + subtract(((wish.start, wish.end) for wish in wanted), whole))
 
 
-def with_stacks(wishes: Sequence[Wish]) -> list[Range]:
+def with_stacks(wanted: Sequence[WantedRange]) -> list[Range]:
     """The ranges of a MemoryList in which a stack may be part of a longer range (V21, second form; V51)."""
-    return merge((wish.start, wish.end) for wish in wishes)
+    return merge((wish.start, wish.end) for wish in wanted)
 
 
-def by_region(wishes: Sequence[Wish], regions: Sequence[int]) -> list[Range]:
+def by_region(wanted: Sequence[WantedRange], regions: Sequence[int]) -> list[Range]:
     """The ranges of a Memory64List: none reaches across the start of a region (V38, udmp-parser)."""
-    return split(with_stacks(wishes), regions)
+    return split(with_stacks(wanted), regions)
 
 
-def range_plans(ranges: Sequence[Range], wishes: Sequence[Wish]) -> tuple[RangePlan, ...]:
-    """``ranges``, sorted and disjoint, with the reasons of the wishes that lie in them."""
+def range_plans(ranges: Sequence[Range], wanted: Sequence[WantedRange]) -> tuple[RangePlan, ...]:
+    """``ranges``, sorted and disjoint, with the reasons of the wanted that lie in them."""
     reasons: list[dict[str, None]] = [{} for _ in ranges]
     starts = [start for start, _ in ranges]
-    for start, end, reason in wishes:
+    for start, end, reason in wanted:
         index = max(bisect_right(starts, start) - 1, 0)
         while index < len(ranges) and ranges[index][0] < end:
             if start < ranges[index][1]:

@@ -10,8 +10,8 @@ from itertools import chain, pairwise
 
 from .image_headers import IMAGE_DIRECTORY_ENTRY_TLS, has_directory
 from .process_layouts import ENVIRONMENT_SIZE, LAYOUTS, TLS_EXPANSION_SLOTS, ProcessLayout, fls_slots
+from .process_view import ProcessView, WantedRange
 from .ranges import Range
-from .target import Target, Wish
 
 _FLAG = "PROCESS_THREAD_DATA"
 _BRIDGED = 2
@@ -20,16 +20,16 @@ _LENGTH = 4
 """Of Length in RTL_USER_PROCESS_PARAMETERS: the structure and the strings behind it."""
 
 
-def process_thread_data(target: Target) -> Iterator[Wish]:
+def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
     layout = LAYOUTS[target.pointer_size]
     return chain(_process_data(target, layout), _thread_data(target, layout))
 
 
-def _process_data(target: Target, layout: ProcessLayout) -> Iterator[Wish]:
+def _process_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
     """The PEB; the process parameters, their strings, the environment."""
     peb = target.snapshot.process.peb
     sizes = layout.sizes_of(target.snapshot.system.build_number)
-    yield from target.demanded(peb, peb + sizes.peb, f"{_FLAG}: PEB")
+    yield from target.require_readable(peb, peb + sizes.peb, f"{_FLAG}: PEB")
     parameters = _pointer(target, peb + layout.process_parameters)
     if not parameters:
         return
@@ -50,7 +50,7 @@ def _process_data(target: Target, layout: ProcessLayout) -> Iterator[Wish]:
         yield from target.readable(environment, environment + ENVIRONMENT_SIZE, f"{_FLAG}: environment")
 
 
-def _thread_data(target: Target, layout: ProcessLayout) -> Iterator[Wish]:
+def _thread_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
     """Each TEB; its TLS vector, TLS expansion slots and FLS data."""
     size = target.pointer_size
     blocks = (
@@ -62,25 +62,25 @@ def _thread_data(target: Target, layout: ProcessLayout) -> Iterator[Wish]:
         if not thread.teb:
             continue
         of = f"of thread {thread.thread_id:#x}"
-        yield from target.demanded(thread.teb, thread.teb + layout.teb_size, f"{_FLAG}: TEB {of}")
+        yield from target.require_readable(thread.teb, thread.teb + layout.teb_size, f"{_FLAG}: TEB {of}")
         for name, offset, length in blocks:
             start = _pointer(target, thread.teb + offset)
             if start:
                 yield from target.readable(start, start + length, f"{_FLAG}: {name} {of}")
 
 
-def _tls_slots(target: Target) -> int:
+def _tls_slots(target: ProcessView) -> int:
     """The slots in use: each module with a TLS directory has one (PE format, "The .tls Section")."""
     modules = target.snapshot.modules
     return sum(has_directory(target.reading, module, IMAGE_DIRECTORY_ENTRY_TLS) for module in modules)
 
 
-def _pointer(target: Target, address: int) -> int:
+def _pointer(target: ProcessView, address: int) -> int:
     """The pointer at the address, 0 when it cannot be read."""
     return target.reading.number(address, target.pointer_size) or 0
 
 
-def _unicode_string(target: Target, address: int) -> Range | None:
+def _unicode_string(target: ProcessView, address: int) -> Range | None:
     """The text of a UNICODE_STRING without its NUL; None of an empty one."""
     length = target.reading.number(address, 2)
     buffer = _pointer(target, address + target.pointer_size)  # behind two USHORTs, aligned

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from ..constants import MEM_COMMIT, MEM_PRIVATE, PAGE_READWRITE, MinidumpType, readable_protection
 from ..snapshot.process import Region
+from .process_view import ProcessView, WantedRange, unreadable
 from .ranges import Range, subtract
-from .target import Target, Wish, unreadable
 
 READ_BLOCK = 0x10000
 """Bytes of one read: a block that fails is lost whole (spec 2.4, transcript)."""
@@ -20,7 +20,7 @@ READ_BLOCK = 0x10000
 _T = MinidumpType
 
 
-def all_memory(target: Target) -> Iterator[Wish]:
+def all_memory(target: ProcessView) -> Iterator[WantedRange]:
     """FULL_MEMORY: every accessible region. Raises DumpRefused when one cannot be read and that is not ignored."""
     ignored = target.flags & _T.MiniDumpIgnoreInaccessibleMemory
     for region in _accessible(target):
@@ -29,28 +29,28 @@ def all_memory(target: Target) -> Iterator[Wish]:
         yield from _region(target, region, "FULL_MEMORY: committed and accessible")
 
 
-def private_read_write_memory(target: Target) -> Iterator[Wish]:
+def private_read_write_memory(target: ProcessView) -> Iterator[WantedRange]:
     """PRIVATE_READ_WRITE_MEMORY: every accessible region that is private and PAGE_READWRITE."""
     for region in _accessible(target):
         if region.type == MEM_PRIVATE and region.protect & 0xFF == PAGE_READWRITE:
             yield from _region(target, region, "PRIVATE_READ_WRITE_MEMORY: private and PAGE_READWRITE")
 
 
-def _accessible(target: Target) -> Iterator[Region]:
+def _accessible(target: ProcessView) -> Iterator[Region]:
     for region in target.snapshot.regions:
         if region.state == MEM_COMMIT and readable_protection(region.protect):
             yield region
 
 
-def _region(target: Target, region: Region, reason: str) -> Iterator[Wish]:
+def _region(target: ProcessView, region: Region, reason: str) -> Iterator[WantedRange]:
     """What can be read of it, in blocks or in pages."""
-    wishes = target.demanded(region.base, region.end, reason)
+    wanted = target.require_readable(region.base, region.end, reason)
     ignore, scan = _T.MiniDumpIgnoreInaccessibleMemory, _T.MiniDumpScanInaccessiblePartialPages
     if target.flags & (ignore | scan) == ignore:
         whole = [(region.base, region.end)]
-        lost = [_blocks(region, hole) for hole in subtract(whole, ((wish.start, wish.end) for wish in wishes))]
-        return (Wish(start, end, reason) for start, end in subtract(whole, lost))
-    return wishes
+        lost = [_blocks(region, hole) for hole in subtract(whole, ((wish.start, wish.end) for wish in wanted))]
+        return (WantedRange(start, end, reason) for start, end in subtract(whole, lost))
+    return wanted
 
 
 def _blocks(region: Region, hole: Range) -> Range:

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from ..constants import IMAGE_SCN_CNT_CODE, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE
 from ..snapshot.process import Section
 from .image_headers import DOS_HEADER_SIZE, nt_headers
-from .target import Target, Wish
+from .process_view import ProcessView, WantedRange
 
 CODE_RELATED = (".pdata", ".xdata")
 """Sections that CODE_SEGMENTS takes beside the code itself: function tables and unwind information (PE format)."""
 
 
-def data_segments(target: Target) -> Iterator[Wish]:
+def data_segments(target: ProcessView) -> Iterator[WantedRange]:
     """The writable sections; read-only data is none of it (one file, 6 ranges)."""
     return _sections(target, "DATA_SEGMENTS", lambda section: bool(section.characteristics & IMAGE_SCN_MEM_WRITE))
 
 
-def code_segments(target: Target) -> Iterator[Wish]:
+def code_segments(target: ProcessView) -> Iterator[WantedRange]:
     """ "All code and code-related sections" (DEBUG_FORMAT_XXX reference)."""
     return _sections(target, "CODE_SEGMENTS", _is_code)
 
@@ -28,22 +28,22 @@ def _is_code(section: Section) -> bool:
     return bool(code) or section.name in CODE_RELATED
 
 
-def _sections(target: Target, flag: str, chosen: Callable[[Section], bool]) -> Iterator[Wish]:
+def _sections(target: ProcessView, flag: str, chosen: Callable[[Section], bool]) -> Iterator[WantedRange]:
     """The chosen sections, VirtualSize bytes each, not rounded to pages."""
     for module in target.snapshot.modules:
         for section in module.sections:
             if chosen(section):
                 start = module.base + section.virtual_address
                 reason = f"{flag}: {section.name} of the image at {module.base:#x}"
-                yield from target.demanded(start, start + section.virtual_size, reason)
+                yield from target.require_readable(start, start + section.virtual_size, reason)
 
 
-def module_headers(target: Target) -> Iterator[Wish]:
+def module_headers(target: ProcessView) -> Iterator[WantedRange]:
     """SizeOfHeaders bytes of every image, and its DOS and NT headers should they lie elsewhere."""
     for module in target.snapshot.modules:
         reason = f"MODULE_HEADERS: image at {module.base:#x}"
         headers = nt_headers(target.reading, module)
         dos_end = module.base + DOS_HEADER_SIZE
-        yield from target.demanded(module.base, max(module.base + module.size_of_headers, dos_end), reason)
+        yield from target.require_readable(module.base, max(module.base + module.size_of_headers, dos_end), reason)
         if headers:
-            yield from target.demanded(headers.address, headers.end, reason)
+            yield from target.require_readable(headers.address, headers.end, reason)

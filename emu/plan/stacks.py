@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from ..constants import Hresult
 from ..request import DumpRefused
 from ..snapshot.process import ProcessSnapshot, Thread
+from .process_view import ProcessView, WantedRange
 from .ranges import Range
 from .reading import Reading
-from .target import Target, Wish
 
 WINDOW_BEFORE = 0x80
 WINDOW_AFTER = 0x80
@@ -44,12 +44,12 @@ def stack_ranges(snapshot: ProcessSnapshot, reading: Reading) -> tuple[Range, ..
     return stacks
 
 
-def stacks(target: Target) -> Iterator[Wish]:
+def stacks(target: ProcessView) -> Iterator[WantedRange]:
     for thread, (start, end) in zip(target.snapshot.threads, target.stacks, strict=True):
-        yield Wish(start, end, f"stack of thread {thread.thread_id:#x}")
+        yield WantedRange(start, end, f"stack of thread {thread.thread_id:#x}")
 
 
-def instruction_windows(target: Target) -> Iterator[Wish]:
+def instruction_windows(target: ProcessView) -> Iterator[WantedRange]:
     """The bytes around each instruction pointer, where they are readable."""
     pointers = [
         (thread.context.instruction_pointer, f"instruction window of thread {thread.thread_id:#x}")
@@ -62,7 +62,7 @@ def instruction_windows(target: Target) -> Iterator[Wish]:
         yield from target.readable(max(pointer - WINDOW_BEFORE, 0), pointer + WINDOW_AFTER, reason)
 
 
-def unwind_data(target: Target) -> Iterator[Wish]:
+def unwind_data(target: ProcessView) -> Iterator[WantedRange]:
     """UNWIND_INFO of every entry of the dynamic function tables, without handler data and not rounded (3 files)."""
     addresses = {
         table.base_address + entry.unwind_data: None

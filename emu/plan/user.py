@@ -19,12 +19,12 @@ from .flags import effective, minidump_type
 from .indirect import indirect_memory
 from .memory import RangePlan, StackPlan, apart_from_stacks, by_region, range_plans, with_stacks
 from .process_data import process_thread_data
+from .process_view import ProcessView, WantedRange
 from .ranges import RangeSet
 from .reading import Reading
 from .regions import all_memory, private_read_write_memory
 from .segments import code_segments, data_segments, module_headers
 from .stacks import instruction_windows, stack_ranges, stacks, unwind_data
-from .target import Target, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
 )
 
 
-MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[Target], Iterable[Wish]]], ...] = (
+MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRange]]], ...] = (
     # (the flag that asks for it, 0: always; which memory it is)
     (_T.MiniDumpNormal, stacks),
     (_T.MiniDumpNormal, instruction_windows),
@@ -156,7 +156,7 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     streams += [StreamPlan(stream.type, "the caller gave it") for stream in user_streams]
     reading = Reading(snapshot)
     images = RangeSet.of((module.base, module.base + module.size) for module in snapshot.modules)
-    target = Target(snapshot, reading, flags, stack_ranges(snapshot, reading), images)
+    target = ProcessView(snapshot, reading, flags, stack_ranges(snapshot, reading), images)
     ranges, stack_plans = _memory(target, unwound=StreamType.FunctionTableStream in written)
     xstate = extended_state(snapshot, flags, warnings)
     if flags & _T.MiniDumpWithIptTrace:
@@ -175,23 +175,23 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     )
 
 
-def _memory(target: Target, *, unwound: bool) -> tuple[tuple[RangePlan, ...], tuple[StackPlan, ...]]:
+def _memory(target: ProcessView, *, unwound: bool) -> tuple[tuple[RangePlan, ...], tuple[StackPlan, ...]]:
     """The ranges of the file, and the threads' stack descriptors. ``unwound``: function tables are in the file."""
-    wishes: list[Wish] = []
+    wanted: list[WantedRange] = []
     for flag, wished in MEMORY_ROWS:
         if target.flags & flag == flag:
-            wishes += wished(target)
+            wanted += wished(target)
     if unwound:
-        wishes += unwind_data(target)
+        wanted += unwind_data(target)
     full = bool(target.flags & _T.MiniDumpWithFullMemory)
     if full:
-        ranges = by_region(wishes, [region.base for region in target.snapshot.regions])
+        ranges = by_region(wanted, [region.base for region in target.snapshot.regions])
     elif target.flags & _T.MiniDumpWithIndirectlyReferencedMemory:
-        ranges = with_stacks(wishes)
+        ranges = with_stacks(wanted)
     else:
-        ranges = apart_from_stacks(wishes, target.stacks)
+        ranges = apart_from_stacks(wanted, target.stacks)
     listed = set() if full else set(ranges)
     return (
-        range_plans(ranges, wishes),
+        range_plans(ranges, wanted),
         tuple(StackPlan(start, end, (start, end) in listed) for start, end in target.stacks),
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..capture.kernel import capture_system
+from ..capture.kernel import capture_kernel
 from ..image import ImageError
 from ..kernel.boot import Boot
 from ..kernel.boot_block import (
@@ -25,7 +25,7 @@ from ..kernel.configuration import Configuration, ConfigurationError, GuestTask
 from ..kernel.machine import Finished, Machine, MachineError
 from ..kernel.physical_memory import RamSizeError, parse_size
 from ..kernel.structures import StructureError
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from .process import ExpectationError, ScenarioError
 
 __all__ = [
@@ -226,7 +226,7 @@ def find_kernel_scenario(name: str) -> KernelScenario:
 
 def run_kernel_scenario(
     name: str, ram: str | int = "16M", build: int = 26100, processors: int | None = None, touched: str | int = 0
-) -> SystemSnapshot:
+) -> KernelSnapshot:
     """Run a scenario to its bug check or live dump.
 
     ``ram`` and ``touched`` are sizes (``16M``, or bytes): of RAM, and of memory that a user process fills besides.
@@ -249,7 +249,7 @@ def run_kernel_scenario(
     outcome = machine.run()
     if isinstance(outcome, Finished):
         raise ExpectationError(f"scenario {name}: expected bug check 0x{scenario.declared.code:X}, found none")
-    snapshot = capture_system(machine, outcome)
+    snapshot = capture_kernel(machine, outcome)
     declared = scenario.declared.on_build(build)
     if not declared.agrees(machine.boot, snapshot):
         found = ", ".join(f"0x{value:X}" for value in (snapshot.bug_check.code, *snapshot.bug_check.parameters))
@@ -268,7 +268,7 @@ def run_driver(
     touched: str | int = 0,
     *,
     others: Sequence[Path] = (),
-) -> SystemSnapshot:
+) -> KernelSnapshot:
     """Load a driver (.sys) of the user's, after ``others``, and run the system until it crashes.
 
     Raises NoBugCheck when it does not; ImageError (no driver, missing import), OSError; and as run_kernel_scenario.
@@ -285,7 +285,7 @@ def run_driver(
     outcome = machine.run()
     if isinstance(outcome, Finished):
         raise NoBugCheck(path.name, bytes(machine.output))
-    return capture_system(machine, outcome)
+    return capture_kernel(machine, outcome)
 
 
 def _size(value: str | int) -> int:

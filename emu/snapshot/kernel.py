@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar, Literal
 
 from .process import PAGE_SIZE, Context
 
@@ -153,9 +154,10 @@ class PhysicalRun:
 
 
 @dataclass(frozen=True)
-class SystemSnapshot:
+class KernelSnapshot:
     """A stopped machine, as a kernel debugger or the kernel's own dump code sees it."""
 
+    mode: ClassVar[Literal["kernel"]] = "kernel"
     system: KernelSystem
     time: int
     up_time: int

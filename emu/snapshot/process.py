@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar, Literal
 
 from .processor_state import Context, X86CpuInformation, XstateConfiguration, XstateFeature
 from .sparse import SparseBytes
@@ -325,6 +326,7 @@ class ExceptionEvent:
 class ProcessSnapshot:
     """A stopped user-mode process, as a debugger sees it."""
 
+    mode: ClassVar[Literal["user"]] = "user"
     system: SystemInformation
     process: ProcessInformation
     time: int

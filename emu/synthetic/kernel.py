@@ -16,11 +16,11 @@ from ..snapshot.kernel import (
     DataBlob,
     Driver,
     KernelProcess,
+    KernelSnapshot,
     KernelSystem,
     KernelThread,
     Processor,
     Symbols,
-    SystemSnapshot,
     UnloadedDriver,
 )
 from ..snapshot.process import PAGE_SIZE, Context
@@ -92,7 +92,7 @@ def synthetic_machine(
     blobs: Sequence[DataBlob] = (),
     triage_data: Sequence[tuple[int, int]] = (),
     added_pages: Sequence[tuple[int, int]] = (),
-) -> SystemSnapshot:
+) -> KernelSnapshot:
     """A stopped machine.
 
     ``processes`` are user processes beside System, with ``user_pages`` pages each; ``pool_pages`` of the kernel hold a
@@ -155,7 +155,7 @@ def synthetic_machine(
     idle = memory.untaken()
     for frame in idle[: standby + stale]:
         memory.page(frame)[:] = struct.pack("<Q", frame) * (PAGE_SIZE // 8)
-    return SystemSnapshot(
+    return KernelSnapshot(
         system=KernelSystem("amd64", build, 0xF, 1, 0x110, _NAMES[build]),
         time=TIME,
         up_time=_UP_TIME,
@@ -182,14 +182,14 @@ def synthetic_machine(
 
 def bare_machine(
     runs: Sequence[tuple[int, int]], touched: Mapping[int, bytes] | None = None, *, root: int | None = None
-) -> SystemSnapshot:
+) -> KernelSnapshot:
     """Only RAM: no page is in use but the root's, which has no entry; ``touched`` gives pages by frame number.
 
     ``root`` is the root's frame; None: the first of RAM. A FULL dump of it can be written, in every form.
     """
     frame = runs[0][0] if root is None else root
     processor = Processor(0, 0, 0, 0, amd64_context(Rip=KERNEL_BASE, Rsp=STACK_BASE), (), STACK_BASE, STACK_BASE)
-    return SystemSnapshot(
+    return KernelSnapshot(
         system=KernelSystem("amd64", 19041, 0xF, 1, 0x110, _NAMES[19041]), time=TIME, up_time=_UP_TIME,
         processors=(processor,), crashing_processor=0, directory_table_base=frame * PAGE_SIZE,
         system_directory_table_base=frame * PAGE_SIZE, bug_check=BugCheck(0xE2, (0, 0, 0, 0)), exception=None,

@@ -121,7 +121,7 @@ class MachineMemory:
         self.write(root, address, struct.pack(f"<{len(values)}Q", *values))
 
     def snapshot(self) -> tuple[PhysicalRun, ...]:
-        """What was touched, as a SystemSnapshot keeps it."""
+        """What was touched, as a KernelSnapshot keeps it."""
         return touched_runs(self._pages)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ..request import Request, UserStream, format_flag_names
-from ..snapshot.kernel import PhysicalRun, SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot, PhysicalRun
 from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
 from .kernel import SYSTEM_SNAPSHOT
 from .members import (
@@ -33,11 +33,20 @@ from .process import SNAPSHOT, SNAPSHOT_LATER
 from .sparse_file import read_dense, read_run, write_run
 
 __all__ = [
-    "Snapshot", "TruthError", "load", "load_request", "load_snapshot", "load_system", "request_document", "save",
-    "save_request", "source_of", "truth_document",
+    "Snapshot",
+    "TruthError",
+    "load",
+    "load_kernel",
+    "load_request",
+    "load_snapshot",
+    "request_document",
+    "save",
+    "save_request",
+    "source_of",
+    "truth_document",
 ]  # fmt: skip
 
-Snapshot = ProcessSnapshot | SystemSnapshot
+Snapshot = ProcessSnapshot | KernelSnapshot
 _Data = TypeVar("_Data")
 
 TRUTH_FILE = "truth.json"
@@ -92,7 +101,7 @@ def save(
 
 def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
     """``truth.json`` of the snapshot, before it is text."""
-    kernel = isinstance(snapshot, SystemSnapshot)
+    kernel = snapshot.mode == "kernel"
     offset = 0
     index: list[dict[str, str]] = []
     for run in snapshot.memory:
@@ -130,7 +139,7 @@ def load(directory: Path) -> ProcessSnapshot:
     return ProcessSnapshot(**values)
 
 
-def load_system(directory: Path) -> SystemSnapshot:
+def load_kernel(directory: Path) -> KernelSnapshot:
     """The kernel-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
     values, where = _load(directory, SYSTEM_SNAPSHOT, _KERNEL_HEAD)
     index = [(row["base_page"] * PAGE_SIZE, row["page_count"] * PAGE_SIZE, row["offset"]) for row in values["memory"]]
@@ -140,14 +149,14 @@ def load_system(directory: Path) -> SystemSnapshot:
     )
     if not 0 <= values["crashing_processor"] < len(values["processors"]):
         raise (where / "crashing_processor").error("expected the index of a processor")
-    return SystemSnapshot(**values)
+    return KernelSnapshot(**values)
 
 
 def load_snapshot(directory: Path) -> Snapshot:
     """The snapshot that ``directory`` holds, of whichever mode. Raises TruthError."""
     document = _read_json(directory / TRUTH_FILE)
     kernel = isinstance(document, dict) and document.get("mode") == _KERNEL_HEAD["mode"]
-    return load_system(directory) if kernel else load(directory)
+    return load_kernel(directory) if kernel else load(directory)
 
 
 def _load(

@@ -8,7 +8,7 @@ from ..plan.kernel import KernelPlan, plan_kernel
 from ..plan.kernel_constants import BITMAP_TYPES, RANGES_TYPES, DumpType
 from ..plan.kernel_small import SmallLayout
 from ..request import Request
-from ..snapshot.kernel import DataBlob, SystemSnapshot
+from ..snapshot.kernel import DataBlob, KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .blobs import blob_section
 from .faults import Faults
@@ -48,7 +48,7 @@ class KernelDump:
 
     def __init__(
         self,
-        snapshot: SystemSnapshot,
+        snapshot: KernelSnapshot,
         request: Request,
         *,
         plan: KernelPlan | None = None,
@@ -68,14 +68,14 @@ class KernelDump:
 
 
 def write_kernel_dump(
-    snapshot: SystemSnapshot, request: Request, sink: Sink, *, faults: Faults | None = None
+    snapshot: KernelSnapshot, request: Request, sink: Sink, *, faults: Faults | None = None
 ) -> KernelWriteResult:
     """Lay out and write the dump that ``request`` asks for. Raises as ``KernelDump`` and its ``emit``."""
     return KernelDump(snapshot, request, faults=faults).emit(sink)
 
 
 def kernel_dump_bytes(
-    snapshot: SystemSnapshot, request: Request, *, plan: KernelPlan | None = None
+    snapshot: KernelSnapshot, request: Request, *, plan: KernelPlan | None = None
 ) -> tuple[bytes, KernelWriteResult]:
     """The dump in memory. Raises as ``KernelDump``."""
     sink = BytesSink()
@@ -83,7 +83,7 @@ def kernel_dump_bytes(
     return sink.getvalue(), result
 
 
-def _lay_out(snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults) -> Layout:
+def _lay_out(snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Layout:
     layout, header, end = Layout(), Section("Header"), Section("End")
     layout.place(header)
     add_header(header, snapshot, plan, end.start)
@@ -94,7 +94,7 @@ def _lay_out(snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults) -> Layo
     return layout
 
 
-def _place_pages(layout: Layout, snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
+def _place_pages(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
     """The pages behind whatever describes them; secondary data directly behind the last page (spec kernel 5).
 
     RequiredDumpSpace is where the pages end (spec kernel 2.9).
@@ -113,7 +113,7 @@ def _place_pages(layout: Layout, snapshot: SystemSnapshot, plan: KernelPlan, fau
         layout.place(blob_section(snapshot.blobs, snapshot.system.build_number, padded=True))
 
 
-def _place_small(layout: Layout, snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
+def _place_small(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
     """The triage part and, as in every real small dump, secondary data (spec kernel 3.8 step 9).
 
     RequiredDumpSpace is the file's length.

@@ -20,7 +20,7 @@ from ..plan.kernel_constants import (
     TriageField,
 )
 from ..plan.kernel_small import SmallLayout
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import Context
 from .context_structs import CONTEXT
 from .encode import UNSET, add_struct, utf16_array
@@ -40,7 +40,7 @@ _TRIAGE_FIELDS = (  # layout A; B has MMINFO too (spec kernel 3.3)
 )  # fmt: skip
 
 
-def add_header(section: Section, snapshot: SystemSnapshot, plan: KernelPlan, required_space: Label) -> None:
+def add_header(section: Section, snapshot: KernelSnapshot, plan: KernelPlan, required_space: Label) -> None:
     """Append DUMP_HEADER64. ``required_space``: what RequiredDumpSpace shall be.
 
     As the kernel does, fields are stored over a header full of ``PAGE``. A small dump stores the fields that Windows
@@ -89,7 +89,7 @@ def add_header(section: Section, snapshot: SystemSnapshot, plan: KernelPlan, req
     add_struct(section, "Header", DUMP_HEADER64, {**unset, **values}, background=FILL)
 
 
-def _by_layout(snapshot: SystemSnapshot, plan: KernelPlan) -> dict[str, Any]:
+def _by_layout(snapshot: KernelSnapshot, plan: KernelPlan) -> dict[str, Any]:
     """The fields that depend on who writes (spec kernel 2.2, 3.7)."""
     if plan.small is None:
         return {
@@ -131,7 +131,7 @@ def _by_layout(snapshot: SystemSnapshot, plan: KernelPlan) -> dict[str, Any]:
     return values
 
 
-def _physical_memory(snapshot: SystemSnapshot, plan: KernelPlan) -> object:
+def _physical_memory(snapshot: KernelSnapshot, plan: KernelPlan) -> object:
     """The runs of a type 1 dump; else the machine's memory map, where it fits and the layout has it."""
     if plan.small is not None and plan.small.layout is SmallLayout.A:
         return UNSET

@@ -7,13 +7,13 @@ from bisect import bisect_right
 from ..constants import Hresult
 from ..plan.kernel import KernelPlan
 from ..request import DumpRefused
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .faults import FaultPoint, Faults
 from .layout import Section
 
 
-def page_data(snapshot: SystemSnapshot, plan: KernelPlan, faults: Faults) -> Section:
+def page_data(snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Section:
     """Every planned page, by frame number. ``Pages[0x100]`` is where the run of frame 0x100 starts.
 
     Costs what is touched, not what is planned. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be read.

@@ -10,7 +10,7 @@ from ..plan.kernel_constants import TRIAGE_DUMP_VALID
 from ..plan.kernel_memory import PhysicalMemory, VirtualMemory
 from ..plan.kernel_small import SmallLayout, SmallPlan
 from ..request import DumpRefused
-from ..snapshot.kernel import SystemSnapshot
+from ..snapshot.kernel import KernelSnapshot
 from .encode import add_struct
 from .faults import FaultPoint, Faults
 from .kernel_structs import DUMP_HEADER64, TRIAGE_DATA_BLOCK, TRIAGE_DUMP64
@@ -23,7 +23,7 @@ _SECTOR = 512
 _MAIN_HEADER = 0x2000
 
 
-def triage_sections(snapshot: SystemSnapshot, plan: SmallPlan, faults: Faults, size_of_dump: Label) -> list[Section]:
+def triage_sections(snapshot: KernelSnapshot, plan: SmallPlan, faults: Faults, size_of_dump: Label) -> list[Section]:
     """Everything from offset 0x2000 to the end marker, in the order of the plan's layout, without a gap.
 
     ``size_of_dump``: where what follows will start. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be

@@ -10,7 +10,7 @@ from ..plan.kernel_constants import MAXIMUM_UNLOADED
 from ..plan.kernel_memory import VirtualMemory
 from ..plan.kernel_small import SmallLayout, SmallPlan, name_record_size, string_pool_size
 from ..request import DumpRefused
-from ..snapshot.kernel import Driver, SystemSnapshot
+from ..snapshot.kernel import Driver, KernelSnapshot
 from .encode import add_struct, fields_of, utf16
 from .kernel_structs import DUMP_DRIVER_ENTRY64, DUMP_MM_STORAGE64, DUMP_UNLOADED_DRIVERS64, KLDR_DATA_TABLE_ENTRY64
 from .layout import Cite, Label, Section
@@ -21,7 +21,7 @@ _MAXIMUM_POOL_PAGES = 0x1_0000_0000  # both pool limits of every layout B dump, 
 _LIVE_UNLOADED = struct.Struct("<HH4xQQQQ")  # UNLOADED_DRIVERS: Name, StartAddress, EndAddress, CurrentTime
 
 
-def mm_storage(snapshot: SystemSnapshot, plan: SmallPlan) -> Section:
+def mm_storage(snapshot: KernelSnapshot, plan: SmallPlan) -> Section:
     """DUMP_MM_STORAGE64. Layout A leaves the counters zero, as builds 19041 and 22000 do."""
     section = Section("MmStorage")
     counters = {}
@@ -41,7 +41,7 @@ def mm_storage(snapshot: SystemSnapshot, plan: SmallPlan) -> Section:
     return section
 
 
-def unloaded_drivers(snapshot: SystemSnapshot, plan: SmallPlan, memory: VirtualMemory) -> Section:
+def unloaded_drivers(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory) -> Section:
     """The count and the entries: exactly those in layout A, room for 50 in layout B, which knows the names' buffers."""
     section = Section("UnloadedDrivers")
     count = len(plan.unloaded)
@@ -64,14 +64,14 @@ def unloaded_drivers(snapshot: SystemSnapshot, plan: SmallPlan, memory: VirtualM
     return section
 
 
-def _name_buffers(snapshot: SystemSnapshot, memory: VirtualMemory) -> dict[tuple[int, int], int]:
+def _name_buffers(snapshot: KernelSnapshot, memory: VirtualMemory) -> dict[tuple[int, int], int]:
     """Where the names of unloaded drivers are in the target, by (start, end)."""
     array = memory.pointer(snapshot.symbols.mm_unloaded_drivers)
     data = memory.read(array, _LIVE_UNLOADED.size * MAXIMUM_UNLOADED) if array else None
     return {(start, end): buffer for _, _, buffer, start, end, _ in _LIVE_UNLOADED.iter_unpack(data or b"")}
 
 
-def driver_list(snapshot: SystemSnapshot, plan: SmallPlan, memory: VirtualMemory) -> tuple[Section, Section]:
+def driver_list(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory) -> tuple[Section, Section]:
     """The driver list and the string pool that it points into."""
     drivers, pool = Section("DriverList"), Section("StringPool")
     for index, (driver, name) in enumerate(zip(snapshot.drivers, plan.names, strict=True)):

@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LoadedTruth:
     """A truth on disk, and loaded."""
 
     directory: Path
@@ -36,7 +36,7 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class WriterCase:
     name: str
-    make: Callable[[], Target]
+    make: Callable[[], LoadedTruth]
     """Makes or finds the truth. Called by one thread at a time."""
     note: str = ""
     hresult: int | None = None
@@ -48,7 +48,7 @@ class Dumped:
     """A dump on disk, with the truth that it is of; an invalid one needs none."""
 
     file: Path
-    target: Target | None = None
+    target: LoadedTruth | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from ..readers.cab import read_cabinet
 from ..readers.facts import ContextFact, Dump
@@ -15,9 +16,8 @@ from ..readers.kernel_dump import KernelDump
 from ..readers.minidump import read_minidump
 from ..readers.userdump import read_userdump
 from ..readers.userdump_facts import UserDump
-from ..truth.load import ProcessTruth, Truth
+from ..truth.load import Truth
 
-PAGE: Final = 0x1000
 _HEADER: Final = {"PfnDatabase": "PfnDataBase"} | {
     name: name
     for name in (
@@ -91,7 +91,7 @@ def expected_facts(source: ByteSource, truth: Truth | None = None) -> Expected:
 def _minidump(dump: Dump, truth: Truth | None) -> Expected:
     exception = None if dump.exception is None else dump.exception.record
     extra: dict[str, int | str | None] = {}
-    if isinstance(truth, ProcessTruth) and truth.modules:
+    if truth is not None and truth.mode == "user" and truth.modules:
         extra = {"image_base": truth.modules[0].base, "command_line": truth.process.command_line}
     return Expected(
         architecture=dump.architecture,
@@ -147,18 +147,18 @@ def _kernel(dump: KernelDump) -> Expected:
     if not dump.paged:  # a small dump has memory by virtual address, a header none at all
         nothing = Memory([], lambda _address, _size: None)
         return Expected(dump.architecture, memory=nothing, dump_kind=kind, extra=extra)
-    runs = [(pfn * PAGE, count * PAGE, offset) for pfn, count, offset in dump.pages.runs()]
+    runs = [(pfn * PAGE_SIZE, count * PAGE_SIZE, offset) for pfn, count, offset in dump.pages.runs()]
     ranges = list(joined((start, start + size) for start, size, _ in runs))
     extra["MemoryMap"] = " ".join(f"{start:#x}+{end - start:#x}" for start, end in ranges)
 
     def read(address: int, size: int) -> bytes | None:
-        first, last = address // PAGE, (address + size - 1) // PAGE
+        first, last = address // PAGE_SIZE, (address + size - 1) // PAGE_SIZE
         found = list(dump.pages.runs(first, last + 1))
         if sum(count for _, count, _ in found) != last + 1 - first:
             return None
-        data = b"".join(dump.source.read(offset, count * PAGE) for _, count, offset in found)
-        at = address - first * PAGE
-        return data[at : at + size] if len(data) == (last + 1 - first) * PAGE else None
+        data = b"".join(dump.source.read(offset, count * PAGE_SIZE) for _, count, offset in found)
+        at = address - first * PAGE_SIZE
+        return data[at : at + size] if len(data) == (last + 1 - first) * PAGE_SIZE else None
 
     return Expected(dump.architecture, memory=Memory(ranges, read), dump_kind=kind, extra=extra)
 

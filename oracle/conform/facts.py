@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .expected import PAGE, Expected, Memory, Range, joined
+from ..memory.page import PAGE_SIZE
+from .expected import Expected, Memory, Range, joined
 from .protocol import DUMP_KINDS, FACTS, ProtocolError
 
 _SHOWN: Final = 3
@@ -218,8 +219,8 @@ def _extra_differences(due: dict[str, int | str | None], said: dict[str, Any]) -
 
 def _memory_differences(due: Memory, said: list[tuple[int, int, str | None]]) -> Iterator[str]:
     for start, size, digest in said:
-        data = due.read(start, size) if 0 < size <= PAGE else None
-        if size > PAGE:
+        data = due.read(start, size) if 0 < size <= PAGE_SIZE else None
+        if size > PAGE_SIZE:
             raise FactsError(f"answered facts.memory at {start:#x} {size:#x} bytes: expected at most a page an item")
         if data is not None and digest is not None and not _is_digest(digest, data):
             yield f"memory {start:#x}: expected other bytes than the {size:#x} that were read"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..truth.load import TruthError, load_any_truth, parse_request
-from .cases import Dumped, Kind, ReaderCase, Target, WriterCase
+from .cases import Dumped, Kind, LoadedTruth, ReaderCase, WriterCase
 
 MANIFEST = "manifest.json"
 _REFUSED = "refused"
@@ -97,10 +97,10 @@ def _has_truth(folder: Path, vector: dict[str, Any]) -> bool:
     return all((directory / name).is_file() for name in ("truth.json", "memory.bin"))
 
 
-def _target(folder: Path, vector: dict[str, Any]) -> Target:
+def _target(folder: Path, vector: dict[str, Any]) -> LoadedTruth:
     directory = _path(folder, vector["truth"]).resolve()
     try:
-        return Target(directory, load_any_truth(directory), parse_request(vector["request"]), vector["request"])
+        return LoadedTruth(directory, load_any_truth(directory), parse_request(vector["request"]), vector["request"])
     except (TruthError, KeyError) as error:
         raise VectorsError(f"{vector['name']}: {error}") from error
 

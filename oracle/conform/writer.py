@@ -12,8 +12,8 @@ from ..entitlement.refusal import refusal as refusal_of_process
 from ..judge import check
 from ..memory.source import ByteSource
 from ..model import Finding, Outcome, Report
-from ..truth.load import KernelTruth, RequestTruth, Truth
-from .cases import Target, WriterCase
+from ..truth.load import RequestTruth, Truth
+from .cases import LoadedTruth, WriterCase
 from .protocol import REFUSED, SKIPPED, Answer
 from .results import CaseResult, Verdict
 
@@ -25,7 +25,7 @@ _DEFAULT: Final = 1025  # DbgEng.h DEBUG_DUMP_DEFAULT
 
 def due_refusal(truth: Truth, request: RequestTruth) -> str | None:
     """Why a writer has to refuse the request; None when it has to write. Spec user-mode 1.3, 1.4; kernel-mode 1."""
-    if isinstance(truth, KernelTruth):
+    if truth.mode == "kernel":
         return refusal_of_machine(truth, request)
     if request.qualifier_value == _DEFAULT and request.profile == "legacy":
         if truth.unreadable:  # spec user-mode 2.6: the data of the regions has no holes
@@ -35,7 +35,7 @@ def due_refusal(truth: Truth, request: RequestTruth) -> str | None:
 
 
 def judge_answer(
-    case: WriterCase, target: Target, answer: Answer, output: Path, *, strict: bool, replayer: ReplayerOf | None
+    case: WriterCase, target: LoadedTruth, answer: Answer, output: Path, *, strict: bool, replayer: ReplayerOf | None
 ) -> CaseResult:
     """The verdict on an answer, and on the file at ``output``."""
     if answer.result == SKIPPED:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..memory.page_compare import PAGE, Range, differing, joined
+from ..memory.page import PAGE_SIZE
+from ..memory.page_compare import Range, differing, joined
 from ..memory.source import ByteSource
 from ..readers.facts import Dump
 from ..readers.identify import KERNEL_DUMP, MINIDUMP, identify
@@ -95,7 +96,7 @@ def _read(source: ByteSource) -> Dump | KernelDump:
 def _pieces(dump: Dump | KernelDump) -> list[Piece]:
     """Memory of the target without overlaps; where ranges overlap, the first in the file counts."""
     if isinstance(dump, KernelDump) and dump.paged:
-        return [(pfn * PAGE, (pfn + count) * PAGE, offset) for pfn, count, offset in dump.pages.runs()]
+        return [(pfn * PAGE_SIZE, (pfn + count) * PAGE_SIZE, offset) for pfn, count, offset in dump.pages.runs()]
     return list(dump.pieces())
 
 
@@ -154,7 +155,7 @@ def _differing(first: ByteSource, second: ByteSource, shared: _Shared) -> Iterat
 def _pages(address: int, mine: bytes, theirs: bytes) -> Iterator[Range]:
     start = 0
     while start < len(mine):
-        stop = min(len(mine), start + PAGE - (address + start) % PAGE)
+        stop = min(len(mine), start + PAGE_SIZE - (address + start) % PAGE_SIZE)
         if mine[start:stop] != theirs[start:stop]:
             yield address + start, address + stop
         start = stop

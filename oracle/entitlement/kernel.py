@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from ..memory.page import PAGE_SIZE
 from ..memory.page_set import PageSet
 from ..memory.walk import Mapped, mapped
 from ..truth.kernel import KernelTruth
-from ..truth.process import PAGE, RequestTruth
+from ..truth.process import RequestTruth
 from .clauses import Duty
 
 
@@ -89,7 +90,7 @@ class KernelEntitlement:
     def roots(self) -> PageSet:
         """The roots that kernel memory is read through: the one in use, and System's."""
         truth = self._truth
-        roots = (truth.system_directory_table_base // PAGE, truth.directory_table_base // PAGE)
+        roots = (truth.system_directory_table_base // PAGE_SIZE, truth.directory_table_base // PAGE_SIZE)
         return PageSet((pfn, pfn + 1) for pfn in roots)
 
     @cached_property
@@ -111,7 +112,7 @@ class KernelEntitlement:
     @cached_property
     def user_tables(self) -> PageSet:
         """UT: page tables of user halves, and the roots of all processes."""
-        roots = PageSet((root // PAGE, root // PAGE + 1) for root in self.process_roots)
+        roots = PageSet((root // PAGE_SIZE, root // PAGE_SIZE + 1) for root in self.process_roots)
         return (PageSet((pfn, pfn + 1) for pfn in self._user_half.tables) | roots) & self._truth.ram
 
     def tables_of(self, root: int) -> PageSet:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..truth.process import PAGE, ProcessTruth
+from ..memory.page import PAGE_SIZE
+from ..truth.process import ProcessTruth
 from .flags import Format
 from .pieces import Piece
 
@@ -122,7 +123,7 @@ def customary(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 def allowed(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
     """The rest of those pages, the fixed size that real writers take of the environment, thread-local storage."""
     layout = _layout(truth)
-    yield Piece(truth.process.peb, truth.process.peb + PAGE, "page of the PEB")
+    yield Piece(truth.process.peb, truth.process.peb + PAGE_SIZE, "page of the PEB")
     for thread in truth.threads:
         teb, whose = thread.teb, f"of thread {thread.thread_id:#x}"
         yield Piece(teb, teb + layout.teb_captured, f"pages of the TEB {whose}")

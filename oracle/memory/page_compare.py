@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import Final
 
+from .page import PAGE_SIZE
 from .source import ByteSource
 
-PAGE: Final = 0x1000
 _CHUNK: Final = 1 << 18
 """Bytes. Small enough that what is copied stays in the processor's cache."""
 _ZEROS: Final = bytearray(1 << 20)
@@ -31,15 +31,15 @@ def _is_zero(view: memoryview) -> bool:
 def nonzero_pages(source: ByteSource, offset: int, pages: int) -> Iterator[int]:
     """Indices of the pages from ``offset`` on that are not zero. Holes of a sparse file are not read."""
     last = -1
-    for start, end in source.data(offset, offset + pages * PAGE):
-        first, stop = (start - offset) // PAGE, -(-(end - offset) // PAGE)
-        for index in range(max(first, last + 1), stop, _CHUNK // PAGE):
-            many = min(_CHUNK // PAGE, stop - index)
-            view = source.view(offset + index * PAGE, many * PAGE)
+    for start, end in source.data(offset, offset + pages * PAGE_SIZE):
+        first, stop = (start - offset) // PAGE_SIZE, -(-(end - offset) // PAGE_SIZE)
+        for index in range(max(first, last + 1), stop, _CHUNK // PAGE_SIZE):
+            many = min(_CHUNK // PAGE_SIZE, stop - index)
+            view = source.view(offset + index * PAGE_SIZE, many * PAGE_SIZE)
             if _is_zero(view):
                 continue
             for page in range(many):
-                if not _is_zero(view[page * PAGE : (page + 1) * PAGE]):
+                if not _is_zero(view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]):
                     yield index + page
         last = max(last, stop - 1)
 
@@ -91,9 +91,9 @@ def differing_pages(one: ByteSource, at: int, other: ByteSource, beside: int, si
     """Indices of the pages, counted from ``at`` and ``beside``, that are not the same in both files."""
     last = -1
     for low, high in differing(one, at, other, beside, size):
-        for page in range(max(low // PAGE, last + 1), -(-high // PAGE)):
-            length = min(PAGE, size - page * PAGE)
-            if one.read(at + page * PAGE, length) != other.read(beside + page * PAGE, length):
+        for page in range(max(low // PAGE_SIZE, last + 1), -(-high // PAGE_SIZE)):
+            length = min(PAGE_SIZE, size - page * PAGE_SIZE)
+            if one.read(at + page * PAGE_SIZE, length) != other.read(beside + page * PAGE_SIZE, length):
                 yield page
             last = page
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-PAGE: Final = 0x1000
+from .page import PAGE_SIZE
 
 # Bits of an x86 page-table entry: Intel SDM volume 3, tables 4-15 to 4-20.
 PRESENT, USER, LARGE = 0x1, 0x4, 0x80
@@ -104,10 +104,10 @@ class AddressSpace:
         parts = []
         while size:
             physical = self.translate(address)
-            page = None if physical is None else self._memory.page(physical // PAGE)
+            page = None if physical is None else self._memory.page(physical // PAGE_SIZE)
             if physical is None or page is None:
                 return None
-            at = physical % PAGE
+            at = physical % PAGE_SIZE
             parts.append(bytes(page[at : at + size]))
             length = len(parts[-1])
             address, size = address + length, size - length
@@ -119,10 +119,10 @@ class AddressSpace:
         return not entry & 2 if self._arm else bool(entry & LARGE)
 
     def _entry(self, physical: int) -> int | None:
-        page = self._memory.page(physical // PAGE)
+        page = self._memory.page(physical // PAGE_SIZE)
         if page is None:
             return None
-        at = physical % PAGE
+        at = physical % PAGE_SIZE
         return int.from_bytes(page[at : at + self.mode.entry_size], "little")
 
 
@@ -150,11 +150,11 @@ def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool) -> M
     stack: list[tuple[int, int]] = []
     frame = MODES["amd64"].frame_mask
     for root in roots:
-        entries = _table(memory, (root & frame) // PAGE)
+        entries = _table(memory, (root & frame) // PAGE_SIZE)
         for index in half:
             entry = entries[index] if entries else 0
             if entry & PRESENT and entry & frame != root & frame:
-                stack.append(((entry & frame) // PAGE, 1))
+                stack.append(((entry & frame) // PAGE_SIZE, 1))
     while stack:
         pfn, depth = stack.pop()
         if (pfn, depth) in seen:
@@ -169,14 +169,16 @@ def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool) -> M
             continue
         pages = 1 << (18 - 9 * (depth - 1))
         large = tuple(entry if entry & LARGE else 0 for entry in entries)
-        leaves.extend(_rows(large, pages, frame & ~(pages * PAGE - 1)))
-        stack.extend(((entry & frame) // PAGE, depth + 1) for entry in entries if entry & PRESENT and not entry & LARGE)
+        leaves.extend(_rows(large, pages, frame & ~(pages * PAGE_SIZE - 1)))
+        stack.extend(
+            ((entry & frame) // PAGE_SIZE, depth + 1) for entry in entries if entry & PRESENT and not entry & LARGE
+        )
     return Mapped(frozenset(tables), tuple(leaves))
 
 
 def _table(memory: PhysicalMemory, pfn: int) -> tuple[int, ...] | None:
     page = memory.page(pfn)
-    return None if page is None or len(page) < PAGE else struct.unpack("<512Q", page)
+    return None if page is None or len(page) < PAGE_SIZE else struct.unpack("<512Q", page)
 
 
 def _rows(entries: tuple[int, ...], pages: int, frame: int) -> Iterator[tuple[int, int]]:

@@ -180,31 +180,31 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
     head = decode(dump.source, stream.rva, header, stream.name)
     sizes = {structure(entry).size: entry for entry in entries}
     names = list(head.structure.fields)
-    told_header, told_entry, count = (head[name] for name in names[:3])
+    header_size, entry_size, count = (head[name] for name in names[:3])
     first = head.structure.size
-    if stream.size < first or told_header != first or told_entry not in sizes:
+    if stream.size < first or header_size != first or entry_size not in sizes:
         dump.defect(
             f"list.header.{stream.type}",
             stream.name,
             f"{names[0]} {first}, {names[1]} {' or '.join(str(size) for size in sizes)}",
-            f"{names[0]} {told_header}, {names[1]} {told_entry}, DataSize {stream.size}",
+            f"{names[0]} {header_size}, {names[1]} {entry_size}, DataSize {stream.size}",
             Span(stream.rva, min(stream.rva + first, stream.span.end)),
             loses=STREAM_FACTS[stream.type],
         )
         return []
     dump.headers[stream.type] = head
-    if stream.size != first + count * told_entry:
+    if stream.size != first + count * entry_size:
         dump.defect(
             f"list.size.{stream.type}",
             stream.name,
-            f"DataSize {first + count * told_entry} for {count} entries of {told_entry} bytes",
+            f"DataSize {first + count * entry_size} for {count} entries of {entry_size} bytes",
             f"DataSize {stream.size}",
             stream.record.span_of("Location.DataSize"),
             head.span_of(names[2]),
             loses=STREAM_FACTS[stream.type],
         )
-        count = min(count, (stream.size - first) // told_entry)
-    return _entries(dump, stream.rva + first, count, sizes[told_entry], path)
+        count = min(count, (stream.size - first) // entry_size)
+    return _entries(dump, stream.rva + first, count, sizes[entry_size], path)
 
 
 def _entries(dump: Dump, offset: int, count: int, entry: str, path: str) -> list[Record]:

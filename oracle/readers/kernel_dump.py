@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import ClassVar, Final
 
 from ..decode import Record, structure
+from ..memory.page import PAGE_SIZE
 from ..memory.walk import AddressSpace
 from ..model import Span
-from .kernel_pages import PAGE, NoPages, PageBitmap, PageRuns
+from .kernel_pages import NoPages, PageBitmap, PageRuns
 from .lookup import Lookup
 from .reading import Reading
 from .recorded import RecordedModule
@@ -200,8 +201,8 @@ class KernelDump(Reading):
     def page(self, pfn: int) -> memoryview | None:
         """The bytes of a physical page; None when the dump does not hold all of them."""
         offset = self.pages.offset_of(pfn)
-        view = None if offset is None else self.source.view(offset, PAGE)
-        return view if view is not None and len(view) == PAGE else None
+        view = None if offset is None else self.source.view(offset, PAGE_SIZE)
+        return view if view is not None and len(view) == PAGE_SIZE else None
 
     @cached_property
     def space(self) -> AddressSpace | None:
@@ -248,8 +249,8 @@ class KernelDump(Reading):
         """The file offset of the byte at a virtual address; 0 when the dump does not hold it."""
         if self.paged:
             physical = None if self.space is None else self.space.translate(address)
-            offset = None if physical is None else self.pages.offset_of(physical // PAGE)
-            return 0 if offset is None or physical is None else offset + physical % PAGE
+            offset = None if physical is None else self.pages.offset_of(physical // PAGE_SIZE)
+            return 0 if offset is None or physical is None else offset + physical % PAGE_SIZE
         for start, end, offset in self._ranges.pieces:
             if start <= address < end:
                 return offset + address - start

@@ -9,9 +9,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
+from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 
-PAGE: Final = 0x1000
 _BLOCK: Final = 0x400
 """Bytes of bitmap that one entry of the rank directory counts."""
 
@@ -45,10 +45,10 @@ class PageRuns:
         offset, pieces = first, []
         for base, count in runs:
             pieces.append((base, base + count, offset))
-            offset += count * PAGE
+            offset += count * PAGE_SIZE
         self.end = offset
         """File offset behind the last page."""
-        self.total = (offset - first) // PAGE
+        self.total = (offset - first) // PAGE_SIZE
         self._pieces: list[tuple[int, int, int]] = []
         self._before: list[int] = []
         top = pages = 0
@@ -56,7 +56,7 @@ class PageRuns:
         for base, end, at in sorted(pieces):
             low = max(base, top)
             if end > low:
-                self._pieces.append((low, end, at + (low - base) * PAGE))
+                self._pieces.append((low, end, at + (low - base) * PAGE_SIZE))
                 self._before.append(pages)
                 pages += end - low
                 top = end
@@ -68,7 +68,7 @@ class PageRuns:
         if index < 0 or pfn >= self._pieces[index][1]:
             return None
         low, _, at = self._pieces[index]
-        return at + (pfn - low) * PAGE
+        return at + (pfn - low) * PAGE_SIZE
 
     def count(self, start: int, end: int) -> int:
         return max(self._below(end) - self._below(start), 0)
@@ -86,7 +86,7 @@ class PageRuns:
             base, stop, at = self._pieces[index]
             low, high = max(base, start), min(stop, end)
             if low < high:
-                yield low, high - low, at + (low - base) * PAGE
+                yield low, high - low, at + (low - base) * PAGE_SIZE
             index += 1
 
 
@@ -102,7 +102,7 @@ class PageBitmap:
         for at in range(0, len(self._view), _BLOCK):
             self._ranks.append(self._ranks[-1] + self._word(at, at + _BLOCK).bit_count())
         self.total = self._ranks[-1]
-        self.end = first + self.total * PAGE
+        self.end = first + self.total * PAGE_SIZE
 
     def _word(self, start: int, end: int) -> int:
         """Bytes ``[start, end)`` of the bitmap as a number, without the bits behind the last."""
@@ -122,13 +122,13 @@ class PageBitmap:
     def offset_of(self, pfn: int) -> int | None:
         if not 0 <= pfn < self.bits or not self._view[pfn // 8] >> pfn % 8 & 1:
             return None
-        return self.first + self._below(pfn) * PAGE
+        return self.first + self._below(pfn) * PAGE_SIZE
 
     def count(self, start: int, end: int) -> int:
         return max(self._below(end) - self._below(start), 0)
 
     def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:
-        offset = self.first + self._below(start) * PAGE
+        offset = self.first + self._below(start) * PAGE_SIZE
         run = None
         for low, high in self._set_bits(start, min(end, self.bits)):
             if run is not None and run[1] == low:
@@ -136,7 +136,7 @@ class PageBitmap:
                 continue
             if run is not None:
                 yield run[0], run[1] - run[0], offset
-                offset += (run[1] - run[0]) * PAGE
+                offset += (run[1] - run[0]) * PAGE_SIZE
             run = (low, high)
         if run is not None:
             yield run[0], run[1] - run[0], offset

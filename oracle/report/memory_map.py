@@ -17,6 +17,7 @@ from ..entitlement.flags import Format, effective
 from ..entitlement.kernel import entitlement_of, kind_of
 from ..entitlement.kernel import refusal as kernel_refusal
 from ..entitlement.refusal import refusal as user_refusal
+from ..memory.page import PAGE_SIZE
 from ..memory.page_compare import differing_pages, nonzero_pages
 from ..model import Fault, Finding
 from ..readers.facts import Dump
@@ -25,7 +26,7 @@ from ..readers.lookup import Lookup
 from ..readers.reading import Reading
 from ..readers.userdump_facts import UserDump
 from ..truth.load import KernelTruth, ProcessTruth, RequestTruth, Truth
-from .memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
+from .memory_model import Landmark, MemoryMap, MemoryRegion, State
 
 MAX_RUNS: Final = 100_000
 """Runs of captured pages or ranges that are looked at, a ceiling for hostile files; ``MemoryMap.complete`` tells."""
@@ -84,8 +85,10 @@ def _overlaid(regions: Sequence[MemoryRegion], noted: list[_Layer]) -> Iterator[
 
 
 def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> MemoryMap:
+    machine = truth if truth is not None and truth.mode == "kernel" else None
+    process = truth if truth is not None and truth.mode == "user" else None
     if isinstance(dump, KernelDump) and dump.paged:
-        return _physical(dump, truth if isinstance(truth, KernelTruth) else None, request)
+        return _physical(dump, machine, request)
     if isinstance(dump, UserDump):
         pieces = Lookup(dump.memory).pieces
     elif isinstance(dump, Dump | KernelDump):
@@ -94,13 +97,12 @@ def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> Me
         return MemoryMap("virtual", (), (), False)
     held = [_Layer(start, end, offset) for start, end, offset in islice(pieces, MAX_RUNS + 1)]
     landmarks, complete = tuple(sorted(_landmarks(dump))), len(held) <= MAX_RUNS
-    process = truth if isinstance(truth, ProcessTruth) else None
     if process is not None and isinstance(dump, UserDump):
         return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True, complete)
     if process is not None and request is not None and isinstance(dump, Dump) and not user_refusal(process, request):
         return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True, complete)
-    if isinstance(dump, KernelDump) and isinstance(truth, KernelTruth):
-        regions = _compared(dump, truth, held)
+    if isinstance(dump, KernelDump) and machine is not None:
+        regions = _compared(dump, machine, held)
     else:
         regions = (_named(item.start, item.end, item) for item in held)
     return MemoryMap("virtual", tuple(regions), landmarks, False, complete)
@@ -216,11 +218,11 @@ def _wrong(dump: Dump | UserDump, truth: ProcessTruth, held: list[_Layer]) -> li
         for address, size, there in truth.readable_runs(item.start, item.end):
             offset = _offset(item, address)
             # Whole pages at the speed of memory; what does not begin on a page is a piece of its own.
-            head = min(-address % PAGE, size)
+            head = min(-address % PAGE_SIZE, size)
             for at, length in ((0, head), (head, size - head)):
                 for index in differing_pages(dump.source, offset + at, truth.contents, there + at, length):
-                    start = address + at + index * PAGE
-                    found.append(_Layer(start, min(start + PAGE, address + at + length), None))
+                    start = address + at + index * PAGE_SIZE
+                    found.append(_Layer(start, min(start + PAGE_SIZE, address + at + length), None))
     return found
 
 
@@ -259,15 +261,15 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
     runs = list(islice(dump.pages.runs(), MAX_RUNS + 1))
     complete = len(runs) <= MAX_RUNS
     for base, count, offset in runs:
-        inside = min(count, max(dump.source.size - offset, 0) // PAGE)
+        inside = min(count, max(dump.source.size - offset, 0) // PAGE_SIZE)
         if inside:
-            held.append(_Layer(base * PAGE, (base + inside) * PAGE, offset))
+            held.append(_Layer(base * PAGE_SIZE, (base + inside) * PAGE_SIZE, offset))
         if inside < count:
-            cut.append(_Layer((base + inside) * PAGE, (base + count) * PAGE, None))
+            cut.append(_Layer((base + inside) * PAGE_SIZE, (base + count) * PAGE_SIZE, None))
     landmarks = []
     if dump.header is not None and dump.architecture is not None:
-        root = dump.header["DirectoryTableBase"] // PAGE * PAGE
-        landmarks.append(Landmark(root, root + PAGE, "root page table"))
+        root = dump.header["DirectoryTableBase"] // PAGE_SIZE * PAGE_SIZE
+        landmarks.append(Landmark(root, root + PAGE_SIZE, "root page table"))
     kind = None if request is None else kind_of(request.qualifier_value)
     if truth is None or request is None or kind is None or kernel_refusal(truth, request) is not None:
         named = [_named(item.start, item.end, item) for item in held]
@@ -275,7 +277,9 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
         found = _joined(sorted([*named, *lost], key=lambda region: region.start))
         return MemoryMap("physical", tuple(found), tuple(landmarks), False, complete)
     clauses = entitlement_of(truth, kind).decided()
-    duties = [[_Layer(low * PAGE, high * PAGE, None) for low, high in clause.pages.runs] for clause in clauses]
+    duties = [
+        [_Layer(low * PAGE_SIZE, high * PAGE_SIZE, None) for low, high in clause.pages.runs] for clause in clauses
+    ]
 
     def regions() -> Iterator[MemoryRegion]:
         for start, end, (there, _, wrong, *granted) in _cut([held, cut, _wrong_pages(dump, truth, held), *duties]):
@@ -291,8 +295,8 @@ def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Itera
     """A small dump: which memory it must hold is no matter of addresses; that its bytes are the target's is."""
     wrong = []
     for item in held:
-        for start in range(item.start, item.end, PAGE):
-            end = min(start + PAGE, item.end)
+        for start in range(item.start, item.end, PAGE_SIZE):
+            end = min(start + PAGE_SIZE, item.end)
             if truth.read(start, end - start) != dump.source.read(_offset(item, start), end - start):
                 wrong.append(_Layer(start, end, None))
     for start, end, (there, bad) in _cut([held, wrong]):
@@ -312,14 +316,14 @@ def _wrong_pages(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> li
     readable = (truth.ram | truth.added) - truth.unreadable
     found = []
     for item in held:
-        for low, high in readable.overlapping(item.start // PAGE, item.end // PAGE):
-            first, last = max(low, item.start // PAGE), min(high, item.end // PAGE)
+        for low, high in readable.overlapping(item.start // PAGE_SIZE, item.end // PAGE_SIZE):
+            first, last = max(low, item.start // PAGE_SIZE), min(high, item.end // PAGE_SIZE)
             for pfn, pages, there in truth.pieces(first, last - first):
-                at = _offset(item, pfn * PAGE)
+                at = _offset(item, pfn * PAGE_SIZE)
                 pages_at = (
                     nonzero_pages(dump.source, at, pages)
                     if there is None
-                    else differing_pages(dump.source, at, truth.contents, there, pages * PAGE)
+                    else differing_pages(dump.source, at, truth.contents, there, pages * PAGE_SIZE)
                 )
-                found += [_Layer((pfn + index) * PAGE, (pfn + index + 1) * PAGE, None) for index in pages_at]
+                found += [_Layer((pfn + index) * PAGE_SIZE, (pfn + index + 1) * PAGE_SIZE, None) for index in pages_at]
     return sorted(found)

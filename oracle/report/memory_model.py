@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ..model import Span
-
-PAGE: Final = 0x1000
 
 
 class State(StrEnum):

@@ -29,6 +29,7 @@ _LEVELS: Final = {Level.MUST: "error", Level.SHOULD: "warning", Level.MAY: "note
 # github.com, SARIF support for code scanning: properties of a reportingDescriptor.
 _SEVERITY: Final = {Level.MUST: "error", Level.SHOULD: "warning", Level.MAY: "recommendation"}
 _PRECISION: Final = {
+    Grade.WITNESSED: "very-high",
     Grade.DOCUMENTED: "very-high",
     Grade.IMPLEMENTED: "high",
     Grade.OBSERVED: "medium",
@@ -121,7 +122,7 @@ def _invocation(report: Report) -> dict[str, Any]:
 
 def _descriptor(rule: Rule) -> dict[str, Any]:
     rationale = " ".join(inspect.cleandoc(rule.rationale).split())
-    sources = [f"{source.where} [{source.grade}]" for source in rule.sources]
+    sources = [str(source) for source in rule.sources]
     listed = "\n".join(f"- {_markdown(source)}" for source in sources)
     found: dict[str, Any] = {
         "id": rule.id,

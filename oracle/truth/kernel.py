@@ -10,17 +10,18 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from ..decode import Record, structure
+from ..memory.page import PAGE_SIZE
 from ..memory.page_set import PageSet
 from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from .context import ContextTruth
 from .members import U16, U32, Bytes, Wide, array, byte_string, choice, mapping, wide
-from .process import PAGE, REGISTERS
+from .process import REGISTERS
 
-ZERO_PAGE = bytes(PAGE)
+ZERO_PAGE = bytes(PAGE_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ class BlobTruth:
 
 @dataclass(frozen=True)
 class KernelTruth:
+    mode: ClassVar[Literal["kernel"]] = "kernel"
     source: str
     system: KernelSystemTruth
     time: Wide
@@ -216,8 +218,8 @@ class KernelTruth:
         index = bisect_right(self._starts, pfn) - 1
         if index >= 0 and pfn < self.memory[index].end_page:
             run = self.memory[index]
-            at = run.offset + (pfn - run.base_page) * PAGE
-            return self.contents.view(at, PAGE)
+            at = run.offset + (pfn - run.base_page) * PAGE_SIZE
+            return self.contents.view(at, PAGE_SIZE)
         return ZERO_PAGE if pfn in self.ram else None
 
     def pieces(self, base: int, count: int) -> Iterator[tuple[int, int, int | None]]:
@@ -234,7 +236,7 @@ class KernelTruth:
                 continue
             if at < low:
                 yield at, low - at, None
-            yield low, high - low, run.offset + (low - run.base_page) * PAGE
+            yield low, high - low, run.offset + (low - run.base_page) * PAGE_SIZE
             at = high
         if at < end:
             yield at, end - at, None

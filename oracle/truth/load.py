@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from .context import ContextTruth
 from .kernel import KernelTruth
@@ -21,7 +22,6 @@ from .objects import check_function_tables, check_image_files, check_tokens
 from .process import (
     FREE,
     NOACCESS,
-    PAGE,
     RESERVE,
     ExceptionTruth,
     HandleTruth,
@@ -146,7 +146,7 @@ def _check_regions(truth: ProcessTruth) -> None:
         where = f"{TRUTH}.regions[{index}]"
         if region.base != end:
             fail(f"{where}.base", f"{end:#x}, where the region before ends", f"{region.base:#x}")
-        if not region.size or region.size % PAGE:
+        if not region.size or region.size % PAGE_SIZE:
             fail(f"{where}.size", "whole pages", f"{region.size:#x}")
         other = (region.protect, region.type, region.allocation_base, region.allocation_protect)
         if region.state == FREE and other != _FREE_AS_REPORTED:
@@ -183,7 +183,7 @@ def _check_memory(truth: ProcessTruth) -> None:
 def _check_runs(truth: ProcessTruth, member: str, runs: Sequence[tuple[int, int]]) -> None:
     before = -1
     for index, (start, end) in enumerate(runs):
-        if start % PAGE or end % PAGE or end == start or start <= before:
+        if start % PAGE_SIZE or end % PAGE_SIZE or end == start or start <= before:
             fail(f"{TRUTH}.{member}[{index}]", "sorted runs of whole pages that never touch", _span(start, end))
         before = end
         at = start

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from .kernel import KernelTruth, PageRunTruth, TouchedRunTruth
 from .members import build, exact_members, fail
 from .objects import check_image_files
-from .process import PAGE, REGISTERS
+from .process import REGISTERS
 
 _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
@@ -33,7 +34,7 @@ def _check_runs(truth: KernelTruth, name: str) -> None:
         if run.offset != offset:
             where = f"{name}.memory[{index}].offset"
             fail(where, f"{offset:#x}, where the run before ends", f"{run.offset:#x}")
-        offset += run.page_count * PAGE
+        offset += run.page_count * PAGE_SIZE
     if truth.contents.size != offset:
         fail("memory.bin", f"{offset:#x} bytes, the sum of the runs in {name}", f"{truth.contents.size:#x}")
     _check_inside(truth, truth.memory, f"{name}.memory")
@@ -74,7 +75,7 @@ def _check_lists(truth: KernelTruth, name: str) -> None:
     roots = {"directory_table_base": truth.directory_table_base}
     roots["system_directory_table_base"] = truth.system_directory_table_base
     for member, root in roots.items():
-        if root % PAGE or root // PAGE not in truth.ram:
+        if root % PAGE_SIZE or root // PAGE_SIZE not in truth.ram:
             fail(f"{name}.{member}", "the address of a page of RAM", f"{root:#x}")
     bases = [driver.base for driver in truth.drivers]
     check_image_files(truth.image_files, bases, "driver", f"{name}.image_files")

@@ -11,14 +11,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from ..memory.source import ByteSource
 from .context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStateTruth
 from .members import I32, U8, U16, U32, Bytes, Wide, array, choice, number, wide
 from .objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserStreamTruth
-
-PAGE = 0x1000
 
 # winnt.h MEM_COMMIT, MEM_RESERVE, MEM_FREE; MEM_PRIVATE, MEM_MAPPED, MEM_IMAGE
 COMMIT, RESERVE, FREE = 0x1000, 0x2000, 0x10000
@@ -237,6 +235,7 @@ class ExceptionTruth:
 
 @dataclass(frozen=True)
 class ProcessTruth:
+    mode: ClassVar[Literal["user"]] = "user"
     source: str
     system: SystemTruth
     process: ProcessFacts

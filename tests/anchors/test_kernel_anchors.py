@@ -12,7 +12,7 @@ import pytest
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.plan.kernel_debugger_data import KDDEBUGGER_DATA64
 from dumptruth.emu.request import KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import BugCheck, DataBlob, SystemSnapshot
+from dumptruth.emu.snapshot.kernel import BugCheck, DataBlob, KernelSnapshot
 from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
 from dumptruth.emu.synthetic.process import amd64_context
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
@@ -23,7 +23,7 @@ def hexed(text: str) -> bytes:
     return b"".join(bytes.fromhex(line.partition("#")[0]) for line in text.splitlines())
 
 
-def the_machine() -> SystemSnapshot:
+def the_machine() -> KernelSnapshot:
     """Five pages of RAM in two runs, of which two were touched; every number that the literals show is set here."""
     made = bare_machine([(2, 3), (9, 2)], {3: b"\x33" * 4096, 9: b"\x99" * 4096})
     context = amd64_context(Rip=0xFFFFF80012345678, Rsp=0xFFFFF80099999998, Rax=0x1111, SegCs=0x10, EFlags=0x10246)
@@ -42,7 +42,7 @@ def the_machine() -> SystemSnapshot:
 
 
 def written(
-    machine: SystemSnapshot, profile: KernelProfile, qualifier: int = Qualifier.DEBUG_DUMP_FULL, comment: str = ""
+    machine: KernelSnapshot, profile: KernelProfile, qualifier: int = Qualifier.DEBUG_DUMP_FULL, comment: str = ""
 ) -> bytes:
     return kernel_dump_bytes(machine, Request(qualifier, 0, comment, profile))[0]
 

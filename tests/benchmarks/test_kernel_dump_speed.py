@@ -22,7 +22,7 @@ from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.request import KernelProfile, Request
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.truth import store
 from dumptruth.fixtures.replay.judging import judge
@@ -49,7 +49,7 @@ sys.exit(status)
 """
 
 
-def touched(snapshot: SystemSnapshot) -> int:
+def touched(snapshot: KernelSnapshot) -> int:
     """Bytes."""
     return sum(run.page_count for run in snapshot.memory) * PAGE_SIZE
 
@@ -91,12 +91,12 @@ def conformant(file: Path, truth: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def machine() -> SystemSnapshot:
+def machine() -> KernelSnapshot:
     return run_kernel_scenario("bugcheck-d1", ram=GIB, touched=TOUCHED)
 
 
 @pytest.fixture(scope="module")
-def folder(machine: SystemSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(machine: KernelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """With full.dmp of the machine, and its truth."""
     made = tmp_path_factory.mktemp("complete")
     DebugClient(machine, start_directory=made).write("full.dmp", FULL.qualifier)
@@ -105,7 +105,7 @@ def folder(machine: SystemSnapshot, tmp_path_factory: pytest.TempPathFactory) ->
     shutil.rmtree(made)  # gigabytes, that pytest would keep
 
 
-def test_writing_a_complete_dump_against_copying_it(machine: SystemSnapshot, folder: Path) -> None:
+def test_writing_a_complete_dump_against_copying_it(machine: KernelSnapshot, folder: Path) -> None:
     client = DebugClient(machine, start_directory=folder)
     written, copied = folder / "written.dmp", folder / "copied.dmp"
 
@@ -124,7 +124,7 @@ def test_writing_a_complete_dump_against_copying_it(machine: SystemSnapshot, fol
     assert ours < 1.3 * theirs
 
 
-def test_checking_every_page_against_comparing_two_files(machine: SystemSnapshot, folder: Path) -> None:
+def test_checking_every_page_against_comparing_two_files(machine: KernelSnapshot, folder: Path) -> None:
     twin = folder / "twin.dmp"
     copy(folder / "full.dmp", twin)
     ours, theirs = fastest(
@@ -143,7 +143,7 @@ def test_checking_every_page_against_comparing_two_files(machine: SystemSnapshot
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of resource")
-def test_peak_memory_of_the_command_is_that_of_the_machine(machine: SystemSnapshot, tmp_path: Path) -> None:
+def test_peak_memory_of_the_command_is_that_of_the_machine(machine: KernelSnapshot, tmp_path: Path) -> None:
     command = [sys.executable, "-c", MEASURED_COMMAND, "dump", "bugcheck-d1", "--ram", GIB, "--touched", TOUCHED]
     made = tmp_path / "peak.dmp"
     done = subprocess.run([*command, "-q", "full", "-o", made], capture_output=True, text=True, check=True)

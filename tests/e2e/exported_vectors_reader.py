@@ -1,5 +1,6 @@
 """A reader of thread lists, tested with a folder of exported vectors: python exported_vectors_reader.py DIR"""
 
+import contextlib
 import json
 import struct
 import sys
@@ -17,15 +18,14 @@ def thread_ids(data: bytes) -> list[int]:
 
 
 folder, told = Path(sys.argv[1]), {"agrees": 0, "read": 0, "refused": 0}
-manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-for vector in (vector for vector in manifest["vectors"] if vector["file"]):
+manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+for vector in filter(lambda vector: vector["file"], manifest["vectors"]):
     sound = vector["kind"] in ("valid", "acceptable") and vector["container"] == "minidump" and vector["target"]
-    try:
+    found = None
+    with contextlib.suppress(ValueError, struct.error):
         found = thread_ids((folder / vector["file"]).read_bytes())
-    except (ValueError, struct.error):
-        found = None
     if sound:
-        expected = [thread["thread_id"] for thread in manifest["targets"][vector["target"]]["facts"]["threads"]]
-        assert found == expected, f"{vector['name']}: found {found}, expected {expected}: {vector['note']}"
+        threads = manifest["targets"][vector["target"]]["facts"]["threads"]
+        assert found == [thread["thread_id"] for thread in threads], vector["name"]
     told["agrees" if sound else "refused" if found is None else "read"] += 1
 print(json.dumps(told))

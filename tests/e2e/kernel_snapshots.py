@@ -6,18 +6,18 @@ import struct
 from functools import cache
 
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import Driver, KernelProcess, SystemSnapshot
+from dumptruth.emu.snapshot.kernel import Driver, KernelProcess, KernelSnapshot
 
 PRESENT, LARGE = 1, 0x80
 FRAME = 0xFFFFFFFFFF000
 
 
 @cache
-def snapshot_of(name: str) -> SystemSnapshot:
+def snapshot_of(name: str) -> KernelSnapshot:
     return run_kernel_scenario(name)
 
 
-def physical(snapshot: SystemSnapshot, va: int, root: int) -> int | None:
+def physical(snapshot: KernelSnapshot, va: int, root: int) -> int | None:
     table = root
     for shift in (39, 30, 21, 12):
         page = snapshot.page(table >> 12)
@@ -32,7 +32,7 @@ def physical(snapshot: SystemSnapshot, va: int, root: int) -> int | None:
     return None
 
 
-def read(snapshot: SystemSnapshot, va: int, size: int, root: int | None = None) -> bytes:
+def read(snapshot: KernelSnapshot, va: int, size: int, root: int | None = None) -> bytes:
     data = b""
     while len(data) < size:
         pa = physical(snapshot, va + len(data), root or snapshot.directory_table_base)
@@ -43,17 +43,17 @@ def read(snapshot: SystemSnapshot, va: int, size: int, root: int | None = None) 
     return data
 
 
-def u64(snapshot: SystemSnapshot, va: int) -> int:
+def u64(snapshot: KernelSnapshot, va: int) -> int:
     return int.from_bytes(read(snapshot, va, 8), "little")
 
 
-def u16(snapshot: SystemSnapshot, va: int) -> int:
+def u16(snapshot: KernelSnapshot, va: int) -> int:
     return int.from_bytes(read(snapshot, va, 2), "little")
 
 
-def process(snapshot: SystemSnapshot, name: str) -> KernelProcess:
+def process(snapshot: KernelSnapshot, name: str) -> KernelProcess:
     return next(p for p in snapshot.processes if p.image_file_name == name)
 
 
-def driver(snapshot: SystemSnapshot, name: str) -> Driver:
+def driver(snapshot: KernelSnapshot, name: str) -> Driver:
     return next(d for d in snapshot.drivers if d.base_name == name)

@@ -38,7 +38,7 @@ def test_everything_that_the_manifest_names_is_there_and_nothing_else(folder: Pa
 
 def test_a_script_of_thirty_lines_that_imports_nothing_of_this_project_uses_it(folder: Path) -> None:
     source = READER.read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 30
+    assert len([line for line in source.splitlines() if line]) <= 30
     assert "dumptruth" not in source
     # Isolated: neither the environment nor the folder that it runs in can bring this project in.
     done = subprocess.run(

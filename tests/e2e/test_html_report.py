@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dumptruth.fixtures.app.reporting.page import html_report
 from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.oracle import ByteSource, check
 
 from ..samples import with_the_rest_slow
@@ -59,21 +59,21 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         text = html_report(check(source, *judged), source, *judged)
         found[name].write_text(text, encoding="ascii", newline="\n")
 
-    user = pristine.pristine(Vector.DEFAULT)
+    user = pristine.pristine(BaseDump.DEFAULT)
     page("sound", user.data, user.truth, user.asked)
     changed = bytearray(user.data)
     changed[-1] ^= 1
     changed[len(changed) // 2] ^= 1
     page("wrong", bytes(changed), user.truth, user.asked)
-    small = pristine.pristine(Vector.SMALL)
+    small = pristine.pristine(BaseDump.SMALL)
     page("missing", small.data, user.truth, user.asked)
     page("forbidden", user.data, small.truth, small.asked)
     page("foreign", small.data)
-    kernel = kernel_pristine.pristine(Vector.KERNEL_DEFAULT)
+    kernel = kernel_pristine.pristine(BaseDump.KERNEL_DEFAULT)
     page("kernel", kernel.data, kernel.truth, kernel.asked)
-    active = kernel_pristine.pristine(Vector.KERNEL_ACTIVE)
+    active = kernel_pristine.pristine(BaseDump.KERNEL_ACTIVE)
     page("kernel-wrong", active.data, kernel.truth, kernel.asked)
-    triage = kernel_pristine.pristine(Vector.KERNEL_SMALL_B)
+    triage = kernel_pristine.pristine(BaseDump.KERNEL_SMALL_B)
     page("kernel-small", triage.data, triage.truth, triage.asked)
     page("text", b"no dump\n")
     return found
@@ -328,7 +328,7 @@ def test_the_pages_of_mutants_show_each_fault_in_its_colour(browser: Any, tmp_pa
     mutants = [mutant for mutant in all_mutants().values() if mutant.rule == MUTANT]
     assert mutants
     for mutant in mutants:
-        made = pristine.pristine(mutant.vector)
+        made = pristine.pristine(mutant.base)
         spoilt = mutant.make(made)
         source = ByteSource(spoilt if isinstance(spoilt, bytes) else spoilt.data, "mutant.dmp")
         page = tmp_path / f"{mutant.name}.html"

@@ -14,7 +14,7 @@ from dumptruth.emu.plan.kernel import KernelPlan
 from dumptruth.emu.plan.kernel_small import SmallLayout
 from dumptruth.emu.request import KernelProfile, Request
 from dumptruth.emu.scenarios.kernel import KERNEL_SCENARIOS, run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 from dumptruth.fixtures.mutants.kernel_pristine import asked, truth
 from dumptruth.fixtures.replay.judging import replayer
@@ -44,13 +44,13 @@ TYPES = {
 
 
 @cache
-def machine(name: str) -> tuple[SystemSnapshot, KernelTruth]:
+def machine(name: str) -> tuple[KernelSnapshot, KernelTruth]:
     """The machine that a scenario left, and the truth of it: one boot serves all its dumps."""
     snapshot = run_kernel_scenario(name)
     return snapshot, truth(snapshot)
 
 
-def dumped(snapshot: SystemSnapshot, held: KernelTruth, request: Request) -> tuple[KernelPlan, Report, Report]:
+def dumped(snapshot: KernelSnapshot, held: KernelTruth, request: Request) -> tuple[KernelPlan, Report, Report]:
     """What was written, and the verdicts with the truth and without."""
     data, written = kernel_dump_bytes(snapshot, request)
     source = ByteSource(data, "a.dmp")

@@ -10,7 +10,7 @@ import pytest
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.request import KernelProfile, Request
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.truth import store
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
@@ -61,7 +61,7 @@ ASKED_FOR = ["bugcheck-e2", "bugcheck-ef", "user-crash", "live-dump"]
 
 
 @cache
-def machine(name: str) -> SystemSnapshot:
+def machine(name: str) -> KernelSnapshot:
     return run_kernel_scenario(name)
 
 

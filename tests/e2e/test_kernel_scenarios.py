@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.capture.kernel import capture_system
+from dumptruth.emu.capture.kernel import capture_kernel
 from dumptruth.emu.kernel.boot import Boot
 from dumptruth.emu.kernel.boot_block import GuestScenario
 from dumptruth.emu.kernel.configuration import KERNEL_FOLDER, Configuration
@@ -97,7 +97,7 @@ def test_a_machine_goes_on_after_a_live_dump_and_the_snapshot_stays_as_it_was() 
     machine = Machine(Boot(Configuration(ram=16 << 20, processors=2, task=scenario.task())))
     stopped = machine.run()
     assert stopped == Stopped(stopped.processor, 0x161, live=True)  # type: ignore[union-attr]
-    snapshot = capture_system(machine, stopped)  # type: ignore[arg-type]
+    snapshot = capture_kernel(machine, stopped)  # type: ignore[arg-type]
     before = [bytes(run.data) for run in snapshot.memory]
     assert machine.run() == Finished()
     assert [bytes(run.data) for run in snapshot.memory] == before

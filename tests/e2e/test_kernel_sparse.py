@@ -13,7 +13,7 @@ from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.request import KernelProfile, Request
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.truth import store
 from dumptruth.emu.writer.kernel_dump import write_kernel_dump
@@ -54,12 +54,12 @@ class CountingSource(ByteSource):
 
 
 @pytest.fixture(scope="module")
-def machine() -> SystemSnapshot:
+def machine() -> KernelSnapshot:
     return run_kernel_scenario("bugcheck-d1", ram=RAM, touched="2M")
 
 
 @pytest.fixture(scope="module")
-def touched(machine: SystemSnapshot) -> int:
+def touched(machine: KernelSnapshot) -> int:
     """Bytes."""
     found = sum(run.page_count for run in machine.memory) * PAGE_SIZE
     assert 2 << 20 < found < 4 << 20
@@ -75,13 +75,13 @@ def full(profile: KernelProfile) -> Request:
     return Request(Qualifier.DEBUG_DUMP_FULL, profile=profile)
 
 
-def written(machine: SystemSnapshot, profile: KernelProfile, folder: Path) -> Path:
+def written(machine: KernelSnapshot, profile: KernelProfile, folder: Path) -> Path:
     DebugClient(machine, start_directory=folder, profile=profile).write("full.dmp", full(profile).qualifier)
     return folder / "full.dmp"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_writer_writes_what_was_touched(machine: SystemSnapshot, touched: int, profile: KernelProfile) -> None:
+def test_the_writer_writes_what_was_touched(machine: KernelSnapshot, touched: int, profile: KernelProfile) -> None:
     sink = CountingSink()
     result = write_kernel_dump(machine, full(profile), sink)
     assert sink.written + sink.zeros == result.size > RAM
@@ -90,7 +90,7 @@ def test_the_writer_writes_what_was_touched(machine: SystemSnapshot, touched: in
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_file_has_blocks_for_what_was_touched(
-    machine: SystemSnapshot, touched: int, profile: KernelProfile, tmp_path: Path
+    machine: KernelSnapshot, touched: int, profile: KernelProfile, tmp_path: Path
 ) -> None:
     with (tmp_path / "probe").open("wb") as probe:
         probe.seek(1 << 24)
@@ -105,7 +105,7 @@ def test_the_file_has_blocks_for_what_was_touched(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_judge_compares_every_page_and_reads_what_was_touched(
-    machine: SystemSnapshot, touched: int, profile: KernelProfile, tmp_path: Path
+    machine: KernelSnapshot, touched: int, profile: KernelProfile, tmp_path: Path
 ) -> None:
     file, truth = written(machine, profile, tmp_path), tmp_path / "truth"
     store.save(machine, truth, source="bugcheck-d1", request=full(profile), file=file.name)
@@ -123,7 +123,7 @@ def test_the_judge_compares_every_page_and_reads_what_was_touched(
 
 @pytest.mark.parametrize("qualifier", [Qualifier.DEBUG_KERNEL_DUMP, Qualifier.DEBUG_KERNEL_SMALL_DUMP])
 def test_kinds_that_hold_less_are_small_however_large_the_machine(
-    machine: SystemSnapshot, touched: int, qualifier: Qualifier
+    machine: KernelSnapshot, touched: int, qualifier: Qualifier
 ) -> None:
     sink = CountingSink()
     write_kernel_dump(machine, Request(qualifier, profile=KernelProfile.PORTABLE), sink)

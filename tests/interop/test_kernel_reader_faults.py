@@ -16,7 +16,7 @@ import pytest
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.request import KernelProfile
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
 from dumptruth.fixtures.adapters.facts import Facts, ReaderDiedError, ReaderFailedError, ReaderLimitError, digest
@@ -53,18 +53,18 @@ limited = pytest.mark.skipif(
 
 
 @cache
-def _machine() -> SystemSnapshot:
+def _machine() -> KernelSnapshot:
     return synthetic_machine()
 
 
 @cache
-def _large_machine() -> SystemSnapshot:
+def _large_machine() -> KernelSnapshot:
     """RAM that LeechCore takes for worth opening: 17 MiB in one run, its last page not empty."""
     pages = (17 << 20) // PAGE_SIZE
     return bare_machine([(1, pages)], {pages: b"the last page...".ljust(PAGE_SIZE, b"\1")})
 
 
-def _write(path: Path, dump_type: int, snapshot: SystemSnapshot | None = None) -> bytearray:
+def _write(path: Path, dump_type: int, snapshot: KernelSnapshot | None = None) -> bytearray:
     """A dump of the given type, as written; the test then edits it."""
     profile, qualifier = REQUESTS[dump_type]
     plan = DebugClient(snapshot or _machine(), profile=profile).write(path, qualifier).kernel_plan

@@ -18,7 +18,7 @@ from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.request import KernelProfile
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.synthetic.kernel import RUNS, bare_machine, synthetic_machine
 from dumptruth.fixtures.adapters import KERNEL_READERS
@@ -72,7 +72,7 @@ NOT_A_FIELD = {"MemoryMap", "Recognised"}
 
 @dataclass(frozen=True)
 class Dumped:
-    snapshot: SystemSnapshot
+    snapshot: KernelSnapshot
     path: Path
     runs: tuple[tuple[int, int], ...]
     """(first page, count) of what must be in the dump, runs that touch made one."""
@@ -90,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @cache
-def _snapshot(machine: str) -> SystemSnapshot:
+def _snapshot(machine: str) -> KernelSnapshot:
     if machine == "synthetic":
         return synthetic_machine()
     if machine == "above-4-gib":

@@ -19,7 +19,7 @@ from dumptruth.emu.request import Request
 from dumptruth.emu.synthetic.flag_process import flag_target
 from dumptruth.emu.synthetic.stream_process import stream_target
 from dumptruth.fixtures.adapters import READERS
-from dumptruth.fixtures.adapters.agreement import Agreed, Target, agree
+from dumptruth.fixtures.adapters.agreement import Agreed, StoppedProcess, agree
 from dumptruth.fixtures.adapters.facts import Facts, PageFact, ReaderFailedError, digest
 
 Ask = Callable[..., Facts | ReaderFailedError]
@@ -39,9 +39,9 @@ def named(flag: object) -> str:
 
 
 @cache
-def target() -> Target:
+def target() -> StoppedProcess:
     """With something for every flag, and with a token."""
-    return Target.of(replace(flag_target(unreadable=False), tokens=stream_target().tokens))
+    return StoppedProcess.of(replace(flag_target(unreadable=False), tokens=stream_target().tokens))
 
 
 @cache

@@ -25,7 +25,7 @@ from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.images.kernel.build import FOLDER
 from dumptruth.emu.request import KernelProfile
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 
 if importlib.util.find_spec("volatility3") is None:
     pytest.skip("volatility3 is not installed (the extra `interop` has it)", allow_module_level=True)
@@ -47,7 +47,7 @@ EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Dumped:
-    snapshot: SystemSnapshot
+    snapshot: KernelSnapshot
     path: Path
 
 

@@ -9,17 +9,17 @@ import pytest
 from dumptruth.fixtures.campaign.campaign import examine
 from dumptruth.fixtures.campaign.mutations import Mutation, path_of
 from dumptruth.fixtures.campaign.subjects import Subject, subject
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 
 KINDS = [
-    Vector.KERNEL_FULL,
-    Vector.KERNEL_SUMMARY,
-    Vector.KERNEL_HEADER,
-    Vector.KERNEL_SMALL_A,
-    Vector.KERNEL_SMALL_B,
-    Vector.KERNEL_SMALL_9600,
-    Vector.KERNEL_DEFAULT,
-    Vector.KERNEL_RANGES,
+    BaseDump.KERNEL_FULL,
+    BaseDump.KERNEL_SUMMARY,
+    BaseDump.KERNEL_HEADER,
+    BaseDump.KERNEL_SMALL_A,
+    BaseDump.KERNEL_SMALL_B,
+    BaseDump.KERNEL_SMALL_9600,
+    BaseDump.KERNEL_DEFAULT,
+    BaseDump.KERNEL_RANGES,
 ]
 BULK = {"pages", "zero pages", "memory", "padding"}
 """What one comparison judges, however much of it there is: a five-hundredth of the share of other bytes."""
@@ -34,8 +34,8 @@ SAME_BYTES = "DataBlocks[].Address"
 """The machine has the same bytes elsewhere: that is proved of each."""
 
 
-def kernel(vector: Vector) -> Subject:
-    return subject(f"pristine/{vector}")
+def kernel(base: BaseDump) -> Subject:
+    return subject(f"pristine/{base}")
 
 
 def chosen(of: Subject, share: float) -> Iterator[int]:
@@ -63,24 +63,24 @@ def unnoticed(of: Subject, offsets: list[int]) -> set[str]:
     return free
 
 
-def examined(vector: Vector, share: float) -> None:
-    of = kernel(vector)
-    allowed = OPEN | (OPEN_IN_B if vector is Vector.KERNEL_SMALL_B else set())
+def examined(base: BaseDump, share: float) -> None:
+    of = kernel(base)
+    allowed = OPEN | (OPEN_IN_B if base is BaseDump.KERNEL_SMALL_B else set())
     assert {path for path in unnoticed(of, list(chosen(of, share))) if path != SAME_BYTES} <= allowed
 
 
-@pytest.mark.parametrize("vector", KINDS)
-def test_a_changed_byte_is_noticed(vector: Vector) -> None:
-    examined(vector, 0.003)
+@pytest.mark.parametrize("base", KINDS)
+def test_a_changed_byte_is_noticed(base: BaseDump) -> None:
+    examined(base, 0.003)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("vector", KINDS)
-def test_every_changed_byte_is_noticed(vector: Vector) -> None:
-    examined(vector, 1)
+@pytest.mark.parametrize("base", KINDS)
+def test_every_changed_byte_is_noticed(base: BaseDump) -> None:
+    examined(base, 1)
 
 
 def test_a_change_of_any_field_of_the_main_header_is_noticed() -> None:
-    of = kernel(Vector.KERNEL_HEADER)
+    of = kernel(BaseDump.KERNEL_HEADER)
     places = sorted({at for at, _ in of.layout.entry("Header").fields.values()})
     assert unnoticed(of, [place for place in places for _ in range(3)]) == OPEN

@@ -11,7 +11,7 @@ import pytest
 from dumptruth.emu.constants import Hresult, Qualifier
 from dumptruth.emu.plan.kernel import plan_kernel
 from dumptruth.emu.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import PhysicalRun, SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot, PhysicalRun
 from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
@@ -60,7 +60,7 @@ RAM = {
 
 
 @cache
-def machine(name: str) -> tuple[SystemSnapshot, KernelTruth]:
+def machine(name: str) -> tuple[KernelSnapshot, KernelTruth]:
     """The machine, its very last page touched. Page 0 is free, as on real machines: a root there would read as none."""
     runs = RAM[name]
     made = synthetic_machine(build=19041, runs=[(max(base, 1), count - (base == 0)) for base, count in runs])

@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from functools import cache
 
 import pytest
-from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, mutants_of
-from dumptruth.fixtures.mutants.hand_pristine import HandPristine
-from dumptruth.fixtures.mutants.pristine import pristine
-from dumptruth.fixtures.mutants.registry import KernelPristine, Mutant, Pristine, Spoilt, Vector, mutant
+from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, mutants_of
+from dumptruth.fixtures.mutants.registry import BaseDump, Mutant, MutatedDump, mutant
 from dumptruth.fixtures.replay.replayer import replay_dump
+from dumptruth.fixtures.vectors.target import case_of
 from dumptruth.oracle import ByteSource, Grade, Level, Outcome, Report, Verdict, all_rules, check
 
 RULES = all_rules()
@@ -34,16 +33,10 @@ DECORATIVE = {
 """Rules that another rule would always have spoken for, and why they stay."""
 
 
-def case_of(vector: Vector) -> Pristine | KernelPristine | HandPristine:
-    if vector.by_hand:
-        return hand_pristine.pristine(vector)
-    return kernel_pristine.pristine(vector) if vector.kernel else pristine(vector)
-
-
 @cache
-def spoilt(name: str) -> Spoilt:
-    made = MUTANTS[name].make(case_of(MUTANTS[name].vector))
-    return made if isinstance(made, Spoilt) else Spoilt(made)
+def spoilt(name: str) -> MutatedDump:
+    made = MUTANTS[name].make(case_of(MUTANTS[name].base))
+    return made if isinstance(made, MutatedDump) else MutatedDump(made)
 
 
 def strict_for(subject: Mutant) -> bool:
@@ -53,7 +46,7 @@ def strict_for(subject: Mutant) -> bool:
 
 
 def judge(subject: Mutant, *, skip: tuple[str, ...] = ()) -> Report:
-    case, made = case_of(subject.vector), spoilt(subject.id)
+    case, made = case_of(subject.base), spoilt(subject.id)
     own = not subject.foreign
     return check(
         ByteSource(made.data, subject.id),
@@ -65,14 +58,14 @@ def judge(subject: Mutant, *, skip: tuple[str, ...] = ()) -> Report:
     )
 
 
-def judge_pristine(vector: Vector, *, own: bool) -> Report:
-    case = case_of(vector)
+def judge_pristine(base: BaseDump, *, own: bool) -> Report:
+    case = case_of(base)
     return check(
-        ByteSource(case.data, vector),
+        ByteSource(case.data, base),
         case.truth if own else None,
         case.asked if own else None,
         strict=True,
-        replay=replay_dump if not vector.kernel else kernel_pristine.replay if own else None,
+        replay=replay_dump if not base.kernel else kernel_pristine.replay if own else None,
     )
 
 
@@ -80,9 +73,9 @@ def failing(report: Report) -> set[str]:
     return {result.rule for result in report.results if result.verdict is Verdict.FAIL}
 
 
-def ways(vectors: Iterable[Vector]) -> list[tuple[Vector, bool]]:
-    """Every vector with truth, where it has one, and without."""
-    return [(vector, own) for vector in vectors for own in (True, False) if not (own and vector.foreign)]
+def ways(bases: Iterable[BaseDump]) -> list[tuple[BaseDump, bool]]:
+    """Every base with truth, where it has one, and without."""
+    return [(base, own) for base in bases for own in (True, False) if not (own and base.foreign)]
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -121,11 +114,11 @@ def test_every_mutant_fails_its_rule_and_its_declared_collateral_alone(name: str
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow if index % 3 else ())
-        for index, name in enumerate(name for name, it in MUTANTS.items() if it.foreign and not it.vector.foreign)
+        for index, name in enumerate(name for name, it in MUTANTS.items() if it.foreign and not it.base.foreign)
     ],
 )
 def test_what_is_wrong_without_truth_is_wrong_with_it(name: str) -> None:
-    case, made = case_of(MUTANTS[name].vector), spoilt(name)
+    case, made = case_of(MUTANTS[name].base), spoilt(name)
     source = ByteSource(made.data, name)
     report = check(source, made.truth or case.truth, made.asked or case.asked, strict=True, replay=made.replay)
     assert report.outcome is Outcome.NON_CONFORMANT, report.reason
@@ -133,7 +126,7 @@ def test_what_is_wrong_without_truth_is_wrong_with_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_mutant_is_another_case_than_the_pristine_one(name: str) -> None:
-    made, case = spoilt(name), case_of(MUTANTS[name].vector)
+    made, case = spoilt(name), case_of(MUTANTS[name].base)
     changed = (made.asked, case.asked), (made.truth, case.truth)
     assert made.data != case.data or made.replay or any(other not in (None, own) for other, own in changed)
 
@@ -142,13 +135,13 @@ def test_no_two_mutants_are_the_same_fault() -> None:
     seen: dict[tuple[object, ...], str] = {}
     for name, subject in MUTANTS.items():
         made = spoilt(name)
-        key = (subject.vector, subject.foreign, made.data, *map(id, (made.asked, made.replay, made.truth)))
+        key = (subject.base, subject.foreign, made.data, *map(id, (made.asked, made.replay, made.truth)))
         assert seen.setdefault(key, name) == name, f"{name} is {seen[key]} again"
 
 
-@pytest.mark.parametrize(("vector", "own"), ways(Vector), ids=str)
-def test_every_pristine_dump_is_conformant_also_under_strict(vector: Vector, own: bool) -> None:
-    report = judge_pristine(vector, own=own)
+@pytest.mark.parametrize(("base", "own"), ways(BaseDump), ids=str)
+def test_every_pristine_dump_is_conformant_also_under_strict(base: BaseDump, own: bool) -> None:
+    report = judge_pristine(base, own=own)
     assert failing(report) == set()
     assert report.outcome is Outcome.CONFORMANT, report.reason
     assert report.unclaimed == 0
@@ -158,8 +151,8 @@ def test_every_pristine_dump_is_conformant_also_under_strict(vector: Vector, own
 def test_every_rule_finds_something_to_check_in_a_pristine_dump() -> None:
     passing = {
         result.rule
-        for vector, own in ways(Vector)
-        for result in judge_pristine(vector, own=own).results
+        for base, own in ways(BaseDump)
+        for result in judge_pristine(base, own=own).results
         if result.verdict is Verdict.PASS and result.checks > 0
     }
     assert set(RULES) - passing == set(), "no pristine dump has what these rules are about"
@@ -184,6 +177,6 @@ def test_the_order_of_the_rules_does_not_matter(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_mutant_needs_a_proper_name_and_a_vector_that_has_a_truth() -> None:
     with pytest.raises(ValueError, match="lower-case words"):
-        mutant("MDMP-HEADER-001", "No Name", Vector.SMALL, MUTANTS["MDMP-HEADER-001/cut-inside-the-header"].bug)
+        mutant("MDMP-HEADER-001", "No Name", BaseDump.SMALL, MUTANTS["MDMP-HEADER-001/cut-inside-the-header"].bug)
     with pytest.raises(ValueError, match="no truth"):
-        mutant("MDMP-HEADER-001", "name", Vector.X86, MUTANTS["MDMP-HEADER-001/cut-inside-the-header"].bug)
+        mutant("MDMP-HEADER-001", "name", BaseDump.X86, MUTANTS["MDMP-HEADER-001/cut-inside-the-header"].bug)

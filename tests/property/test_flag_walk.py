@@ -22,7 +22,7 @@ from dumptruth.emu.scenarios.process import run_scenario
 from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.synthetic.flag_process import flag_target
 from dumptruth.emu.synthetic.stream_process import stream_target
-from dumptruth.fixtures.adapters.agreement import Agreed, BothRefuse, Target, agree
+from dumptruth.fixtures.adapters.agreement import Agreed, BothRefuse, StoppedProcess, agree
 from dumptruth.fixtures.replay.judging import judge, requested
 from dumptruth.fixtures.replay.replayer import replay_dump
 from dumptruth.oracle import ByteSource, Outcome, check
@@ -60,8 +60,8 @@ SNAPSHOTS: dict[str, Callable[[], ProcessSnapshot]] = {
 
 
 @cache
-def target(name: str) -> Target:
-    return Target.of(SNAPSHOTS[name]())
+def target(name: str) -> StoppedProcess:
+    return StoppedProcess.of(SNAPSHOTS[name]())
 
 
 def bits(flags: Iterable[int]) -> int:

@@ -19,7 +19,7 @@ from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.synthetic.forms import AMD64
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
-from dumptruth.fixtures.adapters.agreement import Agreed, Target, agree
+from dumptruth.fixtures.adapters.agreement import Agreed, StoppedProcess, agree
 from dumptruth.fixtures.strategies import ARCHITECTURES, processes, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,15 +29,15 @@ MORE_MEMORY = 0x8 | 0x10 | 0x80 | 0x100 | 0x1000 | 0x8000
 LISTS = 0x400 | 0x800
 
 
-def agree_twice(target: Target, request: Request) -> None:
+def agree_twice(target: StoppedProcess, request: Request) -> None:
     found = agree(target, request)
     if isinstance(found, Agreed):
         assert dump_bytes(target.snapshot, request)[0] == found.data
 
 
 @settings(max_examples=60, derandomize=True, database=None)
-@given(processes().map(Target.of), requests())
-def test_writer_and_judge_agree_on_any_process(target: Target, asked: Request) -> None:
+@given(processes().map(StoppedProcess.of), requests())
+def test_writer_and_judge_agree_on_any_process(target: StoppedProcess, asked: Request) -> None:
     agree_twice(target, asked)
 
 
@@ -46,14 +46,15 @@ def test_writer_and_judge_agree_on_any_process(target: Target, asked: Request) -
 @settings(max_examples=1000, derandomize=True, database=None)
 @given(data=st.data())
 def test_writer_and_judge_agree_on_a_thousand_processes(architecture: str, data: st.DataObject) -> None:
-    agree_twice(data.draw(processes([architecture]).map(Target.of)), data.draw(requests()))
+    agree_twice(data.draw(processes([architecture]).map(StoppedProcess.of)), data.draw(requests()))
 
 
 def test_tokens_of_a_32_bit_target_in_the_form_of_a_64_bit_debugger() -> None:
     """No document says which of the two forms they have; the judge takes both."""
     target = synthetic_process("x86")
     assert isinstance(
-        agree(Target.of(replace(target, tokens=(token_of(target.process.process_id, 0x60),))), Request(SMALL)), Agreed
+        agree(StoppedProcess.of(replace(target, tokens=(token_of(target.process.process_id, 0x60),))), Request(SMALL)),
+        Agreed,
     )
 
 
@@ -93,7 +94,7 @@ def calls_of(work: Callable[[], object]) -> int:
 
 
 def cost(make: Callable[[int], ProcessSnapshot], count: int, flags: int) -> int:
-    target = Target.of(make(count))
+    target = StoppedProcess.of(make(count))
 
     def work() -> None:
         assert isinstance(agree(target, Request(SMALL, flags)), Agreed)

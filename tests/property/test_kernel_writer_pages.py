@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.request import KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import DataBlob, SystemSnapshot
+from dumptruth.emu.snapshot.kernel import DataBlob, KernelSnapshot
 from dumptruth.emu.synthetic.kernel import bare_machine
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 from hypothesis import given, settings
@@ -20,7 +20,7 @@ PAGE = 0x1000
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> SystemSnapshot:
+def machines(draw: st.DrawFn) -> KernelSnapshot:
     """Runs with holes at every place, odd counts, page 0 or not; some pages touched."""
     at = draw(st.integers(0, 3))
     runs = []
@@ -69,7 +69,7 @@ def pages_of(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 @given(machine=machines(), profile=st.sampled_from([item for item in KernelProfile if item != KernelProfile.HEADER]))
 @settings(max_examples=150, deadline=None)
-def test_a_complete_dump_holds_every_page_once_in_order(machine: SystemSnapshot, profile: KernelProfile) -> None:
+def test_a_complete_dump_holds_every_page_once_in_order(machine: KernelSnapshot, profile: KernelProfile) -> None:
     data, _ = kernel_dump_bytes(machine, Request(Qualifier.DEBUG_DUMP_FULL, profile=profile))
     wanted = [frame for base, count in machine.physical_runs for frame in range(base, base + count)]
     found = list(pages_of(data))
@@ -80,11 +80,11 @@ def test_a_complete_dump_holds_every_page_once_in_order(machine: SystemSnapshot,
 @given(machine=machines(), profile=st.sampled_from(list(KernelProfile)), added=st.sets(st.integers(0, 300), max_size=9))
 @settings(max_examples=100, deadline=None)
 def test_pages_that_callbacks_add_are_in_a_kernel_dump_as_far_as_they_are_ram(
-    machine: SystemSnapshot, profile: KernelProfile, added: set[int]
+    machine: KernelSnapshot, profile: KernelProfile, added: set[int]
 ) -> None:
     if profile == KernelProfile.HEADER:
         return
-    asked = SystemSnapshot(**{**vars(machine), "added_pages": tuple((frame, 1) for frame in sorted(added))})
+    asked = KernelSnapshot(**{**vars(machine), "added_pages": tuple((frame, 1) for frame in sorted(added))})
     data, _ = kernel_dump_bytes(asked, Request(Qualifier.DEBUG_DUMP_DEFAULT, profile=profile))
     root = machine.directory_table_base // PAGE
     assert {frame for frame, _ in pages_of(data)} == {root} | {
@@ -96,7 +96,7 @@ def test_pages_that_callbacks_add_are_in_a_kernel_dump_as_far_as_they_are_ram(
 @settings(max_examples=50, deadline=None)
 def test_secondary_data_is_a_chain_that_ends_the_file(blobs: list[DataBlob]) -> None:
     machine = bare_machine([(1, 2)])
-    asked = SystemSnapshot(**{**vars(machine), "blobs": tuple(blobs)})
+    asked = KernelSnapshot(**{**vars(machine), "blobs": tuple(blobs)})
     data, _ = kernel_dump_bytes(asked, Request(Qualifier.DEBUG_DUMP_FULL, profile=KernelProfile.PORTABLE))
     at = 0x4000
     if blobs:

@@ -17,7 +17,7 @@ import pytest
 from dumptruth.fixtures.mutants import kernel_pristine
 from dumptruth.fixtures.mutants.cab_assembled import BLOCK, MSZIP, STORED, File, Shape, cabinet, checksum
 from dumptruth.fixtures.mutants.hand_pristine import WRITE_CAB, HandPristine, crash, folders, pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_cabinet, summary
 from dumptruth.oracle.readers import cab as reader
 from dumptruth.oracle.readers.spool import Spool
@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from . import hostile
 from .hostile import EVERY, extreme_patches, failing, peak, unnoticed
 
-VECTORS = (Vector.CAB, Vector.CAB_USED, Vector.CAB_IMAGES)
+BASES = (BaseDump.CAB, BaseDump.CAB_USED, BaseDump.CAB_IMAGES)
 
 
 def judged(data: bytes, made: HandPristine | None = None, *, strict: bool = True) -> Report:
@@ -46,10 +46,10 @@ def noise(size: int, seed: int = 1) -> bytes:
     return bytes(out[:size])
 
 
-@pytest.mark.parametrize("vector", VECTORS)
+@pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("own", [True, False])
-def test_a_cabinet_made_by_hand_is_conformant_with_the_dump_inside(vector: Vector, own: bool) -> None:
-    made = pristine(vector)
+def test_a_cabinet_made_by_hand_is_conformant_with_the_dump_inside(base: BaseDump, own: bool) -> None:
+    made = pristine(base)
     report = judged(made.data, made if own else None)
     assert [(result.rule, result.findings) for result in report.failing()] == []
     assert (report.outcome, report.kind, report.unclaimed) == (Outcome.CONFORMANT, "cab", 0)
@@ -66,16 +66,16 @@ def sampled(made: HandPristine, step: int) -> list[int]:
     stored, whose bytes a checksum covers and the truth too, one in 97 of these.
     """
     first = made.at["block 0.0"] + 12
-    return [*range(first), *range(first, len(made.data), step * (97 if made.vector is Vector.CAB_USED else 1))]
+    return [*range(first), *range(first, len(made.data), step * (97 if made.base is BaseDump.CAB_USED else 1))]
 
 
 SOME_OR_ALL = pytest.mark.parametrize("step", [11, EVERY])
 
 
 @SOME_OR_ALL
-@pytest.mark.parametrize("vector", VECTORS)
-def test_every_byte_turned_over_is_noticed_or_declared(vector: Vector, step: int) -> None:
-    made = pristine(vector)
+@pytest.mark.parametrize("base", BASES)
+def test_every_byte_turned_over_is_noticed_or_declared(base: BaseDump, step: int) -> None:
+    made = pristine(base)
     free = {
         at for item in read_cabinet(ByteSource(made.data)).dont_cares for at in range(item.span.start, item.span.end)
     }
@@ -84,26 +84,26 @@ def test_every_byte_turned_over_is_noticed_or_declared(vector: Vector, step: int
     assert unnoticed(made, sampled(made, step)) == free
 
 
-def records_of(vector: Vector) -> dict[str, str]:
+def records_of(base: BaseDump) -> dict[str, str]:
     """A piece of every kind of record, and the structure that it has."""
     records = {"header": "CFHEADER", "folder 0": "CFFOLDER", "file 0": "CFFILE", "block 0.0": "CFDATA"}
-    if vector is Vector.CAB_IMAGES:
+    if base is BaseDump.CAB_IMAGES:
         records |= {"folder 1": "CFFOLDER", "file 3": "CFFILE", "block 1.0": "CFDATA"}
     return records
 
 
 @pytest.mark.parametrize("step", [5, EVERY])
-@pytest.mark.parametrize("vector", VECTORS)
-def test_every_extreme_value_of_every_field_is_survived(vector: Vector, step: int) -> None:
-    made = pristine(vector)
-    for patch in extreme_patches(records_of(vector), step):
+@pytest.mark.parametrize("base", BASES)
+def test_every_extreme_value_of_every_field_is_survived(base: BaseDump, step: int) -> None:
+    made = pristine(base)
+    for patch in extreme_patches(records_of(base), step):
         judged(made.patched(patch), made)
 
 
 @SOME_OR_ALL
-@pytest.mark.parametrize("vector", VECTORS)
-def test_a_cabinet_cut_at_any_length_is_survived_and_never_conformant(vector: Vector, step: int) -> None:
-    made = pristine(vector)
+@pytest.mark.parametrize("base", BASES)
+def test_a_cabinet_cut_at_any_length_is_survived_and_never_conformant(base: BaseDump, step: int) -> None:
+    made = pristine(base)
     for length in (*sampled(made, step), len(made.data) - 1):
         assert judged(made.data[:length]).outcome is not Outcome.CONFORMANT
 
@@ -115,7 +115,7 @@ def test_random_bytes_behind_the_signature_are_judged(body: bytes) -> None:
 
 @given(st.data())
 def test_random_bytes_in_a_cabinet_are_judged(data: st.DataObject) -> None:
-    made = pristine(data.draw(st.sampled_from(VECTORS)))
+    made = pristine(data.draw(st.sampled_from(BASES)))
     spoilt = bytearray(made.data)
     for _ in range(data.draw(st.integers(1, 8))):
         spoilt[data.draw(st.integers(4, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
@@ -194,14 +194,14 @@ def test_hostile_cabinets_cost_no_memory_out_of_proportion(tmp_path: Path) -> No
 
 
 def test_a_fault_of_the_dump_is_shown_at_its_place_inside_the_member() -> None:
-    made = pristine(Vector.CAB)
+    made = pristine(BaseDump.CAB)
     dump = bytearray(crash().data)
-    dump[pristine(Vector.USERDUMP).at["memory 3"] + 0x123] ^= 1
+    dump[pristine(BaseDump.USERDUMP).at["memory 3"] + 0x123] ^= 1
     data = bytes(cabinet([[File(b"crash.dmp", bytes(dump))]]).data)
     report = judged(data, made)
     assert failing(report) == {"TRUE-UDMP-MEMORY-001"}
     (result,) = report.failing()
-    at = pristine(Vector.USERDUMP).at["memory 3"] + 0x123
+    at = pristine(BaseDump.USERDUMP).at["memory 3"] + 0x123
     assert result.inside == "crash.dmp"
     assert result.findings[0].spans[0].start == at
     assert f"{at:#x}" in render(report)
@@ -228,7 +228,7 @@ def test_a_minidump_inside_is_judged_by_the_rules_of_minidumps(small: Any, metho
 
 
 def test_a_kernel_dump_inside_is_judged_by_the_rules_of_kernel_dumps() -> None:
-    machine = kernel_pristine.pristine(Vector.KERNEL_HEADER)
+    machine = kernel_pristine.pristine(BaseDump.KERNEL_HEADER)
     made = cabinet([[File(b"MEMORY.DMP", machine.data)]])
     date, clock = dos_time(machine.truth.time)
     pack_into("<HH", made.data, made.at["file 0"] + 10, date, clock)
@@ -237,7 +237,7 @@ def test_a_kernel_dump_inside_is_judged_by_the_rules_of_kernel_dumps() -> None:
     assert failing(report) == set()
     assert report.outcome is Outcome.CONFORMANT
     assert "KHDR" in {result.rule.partition("-")[0] for result in report.results if result.inside == "MEMORY.DMP"}
-    process = pristine(Vector.CAB)
+    process = pristine(BaseDump.CAB)
     report = check(ByteSource(bytes(made.data), "memory.cab"), process.truth, process.asked)
     assert report.outcome is Outcome.NOT_A_DUMP
     assert "truth is that of a process" in (report.reason or "")
@@ -245,7 +245,7 @@ def test_a_kernel_dump_inside_is_judged_by_the_rules_of_kernel_dumps() -> None:
 
 def test_a_method_that_the_judge_does_not_expand_is_no_verdict_on_the_dump() -> None:
     """LZX is legal in a cabinet; one's own may not use it."""
-    made = pristine(Vector.CAB)
+    made = pristine(BaseDump.CAB)
     data = made.patched(("folder 0", 6, pack("<H", 0x1503)))
     report = judged(data, strict=False)
     assert report.outcome is Outcome.NOT_A_DUMP
@@ -256,7 +256,7 @@ def test_a_method_that_the_judge_does_not_expand_is_no_verdict_on_the_dump() -> 
 def test_a_cabinet_without_a_dump_is_none() -> None:
     report = judged(bytes(cabinet([[File(b"notes.txt", b"hello")]]).data), strict=False)
     assert report.outcome is Outcome.NOT_A_DUMP
-    assert judged(bytes(cabinet([[File(b"notes.txt", b"hello")]]).data), pristine(Vector.CAB)).outcome is (
+    assert judged(bytes(cabinet([[File(b"notes.txt", b"hello")]]).data), pristine(BaseDump.CAB)).outcome is (
         Outcome.NON_CONFORMANT
     )
 
@@ -285,7 +285,7 @@ def test_reserved_areas_belong_to_the_application() -> None:
 
 
 def test_a_piece_of_a_set_is_refused() -> None:
-    made = pristine(Vector.CAB)
+    made = pristine(BaseDump.CAB)
     names = b"next.cab\0disk 2\0"
     data = bytearray(made.data[:36] + names + made.data[36:])
     pack_into("<I", data, 8, len(data))
@@ -309,7 +309,7 @@ def test_times_are_words_of_dos(filetime: int, words: tuple[int, int]) -> None:
 
 
 def test_a_cabinet_is_summed_up_with_the_dump_inside() -> None:
-    told = summary(ByteSource(pristine(Vector.CAB_IMAGES).data), "cab")
+    told = summary(ByteSource(pristine(BaseDump.CAB_IMAGES).data), "cab")
     library = "\N{CYRILLIC CAPITAL LETTER ZHE}\N{GRINNING FACE}b.dll"
     assert told["members"] == f"crash.dmp 35.2 KiB, a.exe 1.0 KiB, {library} 1.0 KiB, a.pdb 3.0 KiB"
     assert told["dump"].startswith("crash.dmp, a legacy full user-mode dump, 64-bit")
@@ -319,11 +319,11 @@ def test_a_cabinet_is_summed_up_with_the_dump_inside() -> None:
 
 
 @pytest.mark.skipif(shutil.which("cabextract") is None, reason="cabextract is not installed")
-@pytest.mark.parametrize("vector", VECTORS)
-def test_an_extractor_agrees_about_every_member(vector: Vector, tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", BASES)
+def test_an_extractor_agrees_about_every_member(base: BaseDump, tmp_path: Path) -> None:
     """Also where a block refers to the one before: the cabinets made by hand are not only read by the judge."""
-    (tmp_path / "x.cab").write_bytes(pristine(vector).data)
+    (tmp_path / "x.cab").write_bytes(pristine(base).data)
     subprocess.run(["cabextract", "-q", "-d", str(tmp_path / "out"), str(tmp_path / "x.cab")], check=True)
-    parts, _ = folders(vector)
+    parts, _ = folders(base)
     for file in (file for folder in parts for file in folder):
         assert (tmp_path / "out" / file.name.decode()).read_bytes() == file.data

@@ -7,12 +7,12 @@ from struct import pack
 import pytest
 from dumptruth.fixtures.habits import all_habits
 from dumptruth.fixtures.mutants.pristine import pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.surgery import Surgery, put
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_minidump
 
-HABITS = {name: it for name, it in all_habits().items() if not it.vector.kernel}
-SMALL = pristine(Vector.SMALL)
+HABITS = {name: it for name, it in all_habits().items() if not it.base.kernel}
+SMALL = pristine(BaseDump.SMALL)
 HEAD, DIRECTORY, SYSTEM, THREADS, CONTEXT = 32, 36, 56, 52, 368
 
 

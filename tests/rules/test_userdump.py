@@ -9,7 +9,7 @@ from struct import pack, pack_into
 
 import pytest
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, RUNS, memory, truth_document
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_userdump
 from dumptruth.oracle.rules.userdump.truth import ansi
@@ -20,17 +20,17 @@ from hypothesis import strategies as st
 from . import hostile
 from .hostile import EVERY, extreme_patches, failing, peak, unnoticed
 
-VECTORS = (Vector.USERDUMP, Vector.USERDUMP_X86, Vector.USERDUMP_ARM64)
+BASES = (BaseDump.USERDUMP, BaseDump.USERDUMP_X86, BaseDump.USERDUMP_ARM64)
 
 
 def judged(data: bytes, made: HandPristine | None = None, *, strict: bool = True) -> Report:
     return hostile.judged(data, made and made.truth, made and made.asked, strict=strict)
 
 
-@pytest.mark.parametrize("vector", VECTORS)
+@pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("own", [True, False])
-def test_a_dump_made_by_hand_is_conformant_and_every_byte_has_an_owner(vector: Vector, own: bool) -> None:
-    made = pristine(vector)
+def test_a_dump_made_by_hand_is_conformant_and_every_byte_has_an_owner(base: BaseDump, own: bool) -> None:
+    made = pristine(base)
     report = judged(made.data, made if own else None)
     assert [(result.rule, result.findings) for result in report.failing()] == []
     assert (report.outcome, report.kind, report.unclaimed) == (Outcome.CONFORMANT, "userdump", 0)
@@ -43,7 +43,7 @@ def sampled(made: HandPristine, step: int) -> list[int]:
     Of the records of the two other architectures one in seven, unless ``step`` is 1.
     """
     contexts, modules, memory = (made.at[piece] for piece in ("context 0", "module 0", "memory 0"))
-    each = 1 if step == 1 or made.vector is Vector.USERDUMP else 7
+    each = 1 if step == 1 or made.base is BaseDump.USERDUMP else 7
     return [
         *range(0, contexts, each), *range(contexts, modules, step), *range(modules, memory, each),
         *range(memory, len(made.data), 97 if step == 1 else 997),
@@ -54,9 +54,9 @@ SOME_OR_ALL = pytest.mark.parametrize("step", [97, EVERY])
 
 
 @SOME_OR_ALL
-@pytest.mark.parametrize("vector", VECTORS)
-def test_every_byte_turned_over_is_noticed_or_declared(vector: Vector, step: int) -> None:
-    made = pristine(vector)
+@pytest.mark.parametrize("base", BASES)
+def test_every_byte_turned_over_is_noticed_or_declared(base: BaseDump, step: int) -> None:
+    made = pristine(base)
     free = {
         at for item in read_userdump(ByteSource(made.data)).dont_cares for at in range(item.span.start, item.span.end)
     }
@@ -65,9 +65,9 @@ def test_every_byte_turned_over_is_noticed_or_declared(vector: Vector, step: int
     assert unnoticed(made, offsets) == free & set(offsets)
 
 
-def records_of(vector: Vector) -> dict[str, str]:
+def records_of(base: BaseDump) -> dict[str, str]:
     """A piece of every kind of record, and the structure that it has."""
-    bits = 32 if vector is Vector.USERDUMP_X86 else 64
+    bits = 32 if base is BaseDump.USERDUMP_X86 else 64
     return {
         "header": f"USERMODE_CRASHDUMP_HEADER{bits}", "version": "CRASHDUMP_VERSION_INFO",
         "thread 0": f"CRASH_THREAD{bits}", "module 0": f"CRASH_MODULE{bits}",
@@ -76,17 +76,17 @@ def records_of(vector: Vector) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("step", [5, EVERY])
-@pytest.mark.parametrize("vector", VECTORS)
-def test_every_extreme_value_of_every_field_is_survived(vector: Vector, step: int) -> None:
-    made = pristine(vector)
-    for patch in extreme_patches(records_of(vector), step):
+@pytest.mark.parametrize("base", BASES)
+def test_every_extreme_value_of_every_field_is_survived(base: BaseDump, step: int) -> None:
+    made = pristine(base)
+    for patch in extreme_patches(records_of(base), step):
         judged(made.patched(patch), made)
 
 
 @SOME_OR_ALL
-@pytest.mark.parametrize("vector", VECTORS)
-def test_a_dump_cut_at_any_length_is_survived_and_never_conformant(vector: Vector, step: int) -> None:
-    made = pristine(vector)
+@pytest.mark.parametrize("base", BASES)
+def test_a_dump_cut_at_any_length_is_survived_and_never_conformant(base: BaseDump, step: int) -> None:
+    made = pristine(base)
     for length in (*sampled(made, step)[:: min(step, 3)], len(made.data) - 1):
         assert judged(made.data[:length]).outcome is not Outcome.CONFORMANT
 
@@ -98,7 +98,7 @@ def test_random_bytes_behind_a_signature_are_judged(signature: bytes, body: byte
 
 @given(st.data())
 def test_random_words_in_the_records_are_judged(data: st.DataObject) -> None:
-    made = pristine(data.draw(st.sampled_from(VECTORS)))
+    made = pristine(data.draw(st.sampled_from(BASES)))
     spoilt = bytearray(made.data)
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(2, made.at["memory 0"] // 4)) * 4
@@ -130,7 +130,7 @@ def test_hostile_dumps_cost_no_memory_out_of_proportion(tmp_path: Path) -> None:
 
 def test_a_foreign_dump_may_lack_version_and_event_and_have_guard_pages() -> None:
     """What is only inferred does not fail a dump whose writer never heard of it."""
-    made = pristine(Vector.USERDUMP)
+    made = pristine(BaseDump.USERDUMP)
     data = made.patched(
         ("header", 0x40, bytes(8)), ("header", 0x50, bytes(8)), ("header", 0x58, pack("<Q", 7)),
         ("region 0", 0x24, pack("<I", 0x104)),
@@ -143,7 +143,7 @@ def test_a_foreign_dump_may_lack_version_and_event_and_have_guard_pages() -> Non
 
 @pytest.mark.parametrize("counted", [False, True])
 def test_a_name_may_count_its_nul_or_not(counted: bool) -> None:
-    made = pristine(Vector.USERDUMP)
+    made = pristine(BaseDump.USERDUMP)
     end = made.at["module 1"]
     data = made.data[:end] + bytes(1) * counted + made.data[end:]
     data = bytearray(data)
@@ -170,7 +170,7 @@ def test_names_are_in_code_page_1252_with_question_marks(name: str, accepted: tu
 
 
 def test_a_target_without_exception_has_a_dump_without_event() -> None:
-    made = pristine(Vector.USERDUMP)
+    made = pristine(BaseDump.USERDUMP)
     truth = parse_truth({**truth_document("amd64"), "exception": None}, MEMORY)
     at = made.at["event"]
     data = bytearray(made.data[:at] + made.data[at + 176 :])
@@ -182,7 +182,7 @@ def test_a_target_without_exception_has_a_dump_without_event() -> None:
 
 
 def test_a_region_that_is_missing_is_named_by_its_memory() -> None:
-    made = pristine(Vector.USERDUMP)
+    made = pristine(BaseDump.USERDUMP)
     data = made.patched(("header", 0x1C, pack("<I", 6)))
     report = judged(data, made)
     (result,) = (result for result in report.results if result.rule == "TRUE-UDMP-REGION-001")
@@ -190,7 +190,7 @@ def test_a_region_that_is_missing_is_named_by_its_memory() -> None:
 
 
 def test_what_a_bad_count_took_away_is_blocked_by_its_rule() -> None:
-    made = pristine(Vector.USERDUMP)
+    made = pristine(BaseDump.USERDUMP)
     report = judged(made.patched(("header", 0x1C, pack("<I", 1 << 31))), made)
     blocked = {result.rule: result.blocked_by for result in report.results if result.verdict is Verdict.BLOCKED}
     assert {"UDMP-REGION-002", "TRUE-UDMP-REGION-001", "TRUE-UDMP-MEMORY-001", "UDMP-LAYOUT-001"} <= set(blocked)
@@ -200,14 +200,14 @@ def test_what_a_bad_count_took_away_is_blocked_by_its_rule() -> None:
 def test_the_truth_of_a_machine_judges_no_full_user_dump() -> None:
     from dumptruth.fixtures.mutants import kernel_pristine  # noqa: PLC0415 - boots a machine
 
-    machine = kernel_pristine.pristine(Vector.KERNEL_HEADER)
-    report = check(ByteSource(pristine(Vector.USERDUMP).data, "x.dmp"), machine.truth, machine.asked)
+    machine = kernel_pristine.pristine(BaseDump.KERNEL_HEADER)
+    report = check(ByteSource(pristine(BaseDump.USERDUMP).data, "x.dmp"), machine.truth, machine.asked)
     assert report.outcome is Outcome.NOT_A_DUMP
     assert "whole machine" in (report.reason or "")
 
 
 def test_the_bytes_of_a_page_are_found_by_address() -> None:
-    dump = read_userdump(ByteSource(pristine(Vector.USERDUMP_X86).data))
+    dump = read_userdump(ByteSource(pristine(BaseDump.USERDUMP_X86).data))
     assert dump.architecture == "x86"
     assert dump.read_memory(0x13FFC, 4) == memory(0x13FFC, 0x14000)
     assert dump.read_memory(0x13FFC, 8) is None

@@ -25,7 +25,7 @@ from dumptruth.emu.constants import (
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.debugger.secondary_files import ImageFiles, image_files
 from dumptruth.emu.images.services import FOLDER
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import CodeView, ProcessSnapshot
 from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.synthetic.process import synthetic_process
@@ -86,7 +86,7 @@ def members(cab: bytes) -> dict[str, bytes]:
     return found
 
 
-def secondary(snapshot: ProcessSnapshot | SystemSnapshot, flags: int, files: ImageFiles | None) -> tuple[set[str], str]:
+def secondary(snapshot: ProcessSnapshot | KernelSnapshot, flags: int, files: ImageFiles | None) -> tuple[set[str], str]:
     """The members beside the dump, and the warnings."""
     file = io.BytesIO()
     result = DebugClient(snapshot, image_files=files).write(file, DEBUG_DUMP_SMALL, flags)
@@ -210,7 +210,7 @@ def test_a_process_without_modules_has_no_secondary_files() -> None:
     assert secondary(synthetic_process(modules=0), ALL, None) == (set(), "")
 
 
-def kernel_target() -> tuple[SystemSnapshot, dict[str, bytes]]:
+def kernel_target() -> tuple[KernelSnapshot, dict[str, bytes]]:
     """A machine whose kernel is the built one, as time stamp and size say, and the files of that kernel."""
     machine = synthetic_machine()
     files = {name: (FOLDER / "kernel" / name).read_bytes() for name in ("ntoskrnl.exe", "ntkrnlmp.pdb")}

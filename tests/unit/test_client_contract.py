@@ -27,7 +27,7 @@ from dumptruth.emu.constants import (
 from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
 from dumptruth.emu.debugger.host_errors import hresult_of_layout
 from dumptruth.emu.request import Profile, UserStream
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import MemoryRun, ProcessSnapshot
 from dumptruth.emu.snapshot.sparse import SparseBytes
 from dumptruth.emu.synthetic.kernel import bare_machine
@@ -240,7 +240,7 @@ def test_user_streams_are_in_the_dump(tmp_path: Path) -> None:
     ("snapshot", "profile"), [(SNAPSHOT, Profile.LEGACY), (bare_machine(((1, 16),)), None)], ids=["legacy", "kernel"]
 )
 def test_user_streams_that_have_no_place_are_left_out_and_that_is_said(
-    tmp_path: Path, snapshot: ProcessSnapshot | SystemSnapshot, profile: str | None
+    tmp_path: Path, snapshot: ProcessSnapshot | KernelSnapshot, profile: str | None
 ) -> None:
     asked = DebugClient(snapshot, start_directory=tmp_path, profile=profile)
     result = asked.write("x.dmp", DEBUG_DUMP_DEFAULT, user_streams=[UserStream(0x10000, b"extra")])

@@ -13,7 +13,7 @@ from dumptruth.fixtures.mutants.kernel_edits import poked
 from dumptruth.fixtures.mutants.kernel_pristine import REQUESTS, machine
 from dumptruth.fixtures.mutants.kernel_pristine import pristine as kernel_pristine
 from dumptruth.fixtures.mutants.pristine import pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.surgery import Surgery
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.diff.comparison import Comparison, NotComparableError, compare
@@ -32,25 +32,25 @@ def written(snapshot: ProcessSnapshot, request: Request) -> bytes:
 PAGE_NOACCESS = 1
 
 
-@pytest.mark.parametrize("vector", [Vector.SMALL, Vector.DEFAULT])
-def test_a_dump_says_the_same_as_itself(vector: Vector) -> None:
-    data = pristine(vector).data
+@pytest.mark.parametrize("base", [BaseDump.SMALL, BaseDump.DEFAULT])
+def test_a_dump_says_the_same_as_itself(base: BaseDump) -> None:
+    data = pristine(base).data
     found = compared(data, data)
     assert found.same
     assert found.facts > 100
-    assert found.compared == sum(item.size for item in pristine(vector).layout.entries if item.kind == "memory")
+    assert found.compared == sum(item.size for item in pristine(base).layout.entries if item.kind == "memory")
 
 
 def test_where_in_the_file_something_stands_makes_no_difference() -> None:
-    case = pristine(Vector.SMALL)
-    knife = Surgery(case)
-    moved = knife.insert(case.layout.section("Strings").offset, bytes(64), "gap").data
+    case = pristine(BaseDump.SMALL)
+    edit = Surgery(case)
+    moved = edit.insert(case.layout.section("Strings").offset, bytes(64), "gap").data
     assert moved != case.data
     assert compared(case.data, moved).same
 
 
 def test_a_changed_register_is_named_with_both_values() -> None:
-    case = pristine(Vector.SMALL)
+    case = pristine(BaseDump.SMALL)
     thread = case.snapshot.threads[0]
     changed = replace(thread.context, registers=tuple(
         (name, 0x1234 if name == "Rbx" else value) for name, value in thread.context.registers
@@ -69,7 +69,7 @@ def vars_of(item: object) -> list[object]:
 
 
 def test_a_missing_module_is_told_by_its_base_and_the_rest_is_still_the_same() -> None:
-    case = pristine(Vector.DEFAULT)
+    case = pristine(BaseDump.DEFAULT)
     gone = case.snapshot.modules[-1]
     other = replace(case.snapshot, modules=case.snapshot.modules[:-1])
     found = compared(case.data, written(other, case.request))
@@ -78,7 +78,7 @@ def test_a_missing_module_is_told_by_its_base_and_the_rest_is_still_the_same() -
 
 
 def test_changed_and_missing_memory_is_told_by_address() -> None:
-    case = pristine(Vector.DEFAULT)
+    case = pristine(BaseDump.DEFAULT)
     runs = list(case.snapshot.memory)
     first, last = runs[0], runs[-1]
     changed = replace(first, data=bytes([first.data[0] ^ 1]) + bytes(first.data[1:]))
@@ -99,7 +99,7 @@ def test_changed_and_missing_memory_is_told_by_address() -> None:
 
 
 def test_two_kinds_of_one_machine_have_the_pages_of_the_kernel_in_common() -> None:
-    full, default = kernel_pristine(Vector.KERNEL_FULL), kernel_pristine(Vector.KERNEL_DEFAULT)
+    full, default = kernel_pristine(BaseDump.KERNEL_FULL), kernel_pristine(BaseDump.KERNEL_DEFAULT)
     found = compared(full.data, default.data)
     assert {item.where for item in found.memory} == {"only in the first"}
     assert found.compared == sum(item.count for item in default.plan.pages) * 0x1000
@@ -107,28 +107,28 @@ def test_two_kinds_of_one_machine_have_the_pages_of_the_kernel_in_common() -> No
 
 
 def test_a_changed_page_is_told_by_its_physical_address() -> None:
-    case = kernel_pristine(Vector.KERNEL_FULL)
+    case = kernel_pristine(BaseDump.KERNEL_FULL)
     found = compared(case.data, poked(case, case.snapshot.symbols.kernel_base + 0x40, b"changed"))
     assert [(item.end - item.start, item.where) for item in found.memory] == [(0x1000, "differs")]
     assert found.differences == ()
 
 
 def test_small_dumps_of_two_machines_differ_in_what_those_do() -> None:
-    case = kernel_pristine(Vector.KERNEL_SMALL_A)
+    case = kernel_pristine(BaseDump.KERNEL_SMALL_A)
     other = replace(machine(), bug_check=replace(machine().bug_check, code=0xA))
-    found = compared(case.data, kernel_dump_bytes(other, REQUESTS[Vector.KERNEL_SMALL_A])[0])
+    found = compared(case.data, kernel_dump_bytes(other, REQUESTS[BaseDump.KERNEL_SMALL_A])[0])
     assert ("header", "BugCheckCode", "0xd1", "0xa") in [tuple(vars_of(item)) for item in found.differences]
 
 
-@pytest.mark.parametrize("other", [b"MZ" + bytes(80), b"", kernel_pristine(Vector.KERNEL_SMALL_A).data])
+@pytest.mark.parametrize("other", [b"MZ" + bytes(80), b"", kernel_pristine(BaseDump.KERNEL_SMALL_A).data])
 def test_what_is_no_dump_or_of_another_kind_is_refused(other: bytes) -> None:
     with pytest.raises(NotComparableError, match=r"a is a minidump, b a kernel|b is "):
-        compared(pristine(Vector.SMALL).data, other)
+        compared(pristine(BaseDump.SMALL).data, other)
 
 
 @given(st.data())
 def test_a_flipped_byte_of_memory_is_found_and_a_damaged_dump_is_compared_all_the_same(data: st.DataObject) -> None:
-    case = pristine(Vector.DEFAULT)
+    case = pristine(BaseDump.DEFAULT)
     at = data.draw(st.integers(8, len(case.data) - 1))
     damaged = bytearray(case.data)
     damaged[at] ^= 0xFF

@@ -17,7 +17,7 @@ DATA = 0x0000_00C0_0001_0000
 
 
 @dataclass
-class Target:
+class Guest:
     cpu: Cpu
     ram: Ram
     tables: PageTables
@@ -32,22 +32,22 @@ class Target:
 
 
 @pytest.fixture
-def target() -> Target:
+def target() -> Guest:
     return make_target()
 
 
-def make_target(time_limit: float | None = 60.0) -> Target:
+def make_target(time_limit: float | None = 60.0) -> Guest:
     ram = Ram(1 << 20)
     tables = PageTables(ram)
     tables.map(CODE, ram.allocate_page(), 1, write=False, user=True, execute=True)
     tables.map(DATA, ram.allocate_page(), 1, write=True, user=True, execute=False)
-    return Target(Cpu(ram, tables.root, tables=tables, time_limit=time_limit), ram, tables)
+    return Guest(Cpu(ram, tables.root, tables=tables, time_limit=time_limit), ram, tables)
 
 
 # --- registers -------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_processor_is_in_user_mode_with_the_selectors_of_windows(target: Target) -> None:
+def test_a_new_processor_is_in_user_mode_with_the_selectors_of_windows(target: Guest) -> None:
     registers = target.cpu.registers()
     selectors = {name: registers[name] for name in registers if name.startswith("Seg")}
     assert selectors == {"SegCs": 0x33, "SegSs": 0x2B, "SegDs": 0x2B, "SegEs": 0x2B, "SegFs": 0x53, "SegGs": 0x2B}
@@ -55,7 +55,7 @@ def test_a_new_processor_is_in_user_mode_with_the_selectors_of_windows(target: T
     assert target.cpu.fxsave()[:2] == b"\x7f\x02"
 
 
-def test_every_register_of_a_context_loads_and_reads_back_on_its_own(target: Target) -> None:
+def test_every_register_of_a_context_loads_and_reads_back_on_its_own(target: Guest) -> None:
     values = {name: 0x1122_3344_5566_0000 + number for number, name in enumerate(CONTEXT_REGISTERS)}
     values |= {"EFlags": 0x246, "MxCsr": 0x1FA0, "SegCs": 0x33}
     values |= {"SegSs": 0x2B, "SegDs": 0x2B, "SegEs": 0x23, "SegFs": 0x53, "SegGs": 0x2B}
@@ -70,14 +70,14 @@ def test_every_register_of_a_context_loads_and_reads_back_on_its_own(target: Tar
         assert target.cpu.registers() == before | {name: new}
 
 
-def test_an_unknown_register_is_refused_by_name(target: Target) -> None:
+def test_an_unknown_register_is_refused_by_name(target: Guest) -> None:
     with pytest.raises(KeyError, match="Eax"):
         target.cpu.get("Eax")
     with pytest.raises(KeyError, match="Eax"):
         target.cpu.load({"Eax": 1})
 
 
-def test_gs_relative_access_goes_through_the_gs_base(target: Target) -> None:
+def test_gs_relative_access_goes_through_the_gs_base(target: Guest) -> None:
     target.tables.write(DATA + 0x30, struct.pack("<Q", 0xFEED_FACE_0BAD_F00D))
     target.cpu.set("GsBase", DATA)
     assert target.run("65488b042530000000 0f0b") == Fault(6, 0, CODE + 9)  # mov rax, gs:[0x30]
@@ -85,7 +85,7 @@ def test_gs_relative_access_goes_through_the_gs_base(target: Target) -> None:
     assert target.cpu.get("GsBase") == DATA
 
 
-def test_loading_selectors_keeps_the_gs_base(target: Target) -> None:
+def test_loading_selectors_keeps_the_gs_base(target: Guest) -> None:
     target.cpu.set("GsBase", DATA)
     target.cpu.load({"SegGs": 0x2B, "SegFs": 0x53, "SegCs": 0x33})
     assert target.cpu.get("GsBase") == DATA
@@ -94,7 +94,7 @@ def test_loading_selectors_keeps_the_gs_base(target: Target) -> None:
 # --- x87 and SSE -----------------------------------------------------------------------------------------------------
 
 
-def test_the_fxsave_image_is_the_one_the_processor_itself_stores(target: Target) -> None:
+def test_the_fxsave_image_is_the_one_the_processor_itself_stores(target: Guest) -> None:
     """Guest code loads the x87 stack past its wrap, XMM0 and XMM15, then executes FXSAVE."""
     target.tables.write(DATA + 0x400, bytes(range(0x80, 0xA0)))
     code = (
@@ -112,14 +112,14 @@ def test_the_fxsave_image_is_the_one_the_processor_itself_stores(target: Target)
     assert stored[160:176] == bytes(range(0x80, 0x90))
 
 
-def test_the_fxsave_image_tells_the_last_x87_instruction_and_its_operand(target: Target) -> None:
+def test_the_fxsave_image_tells_the_last_x87_instruction_and_its_operand(target: Guest) -> None:
     target.run("90 dd00 0f0b", Rax=DATA + 0x10)  # fld qword [rax]
     offset, selector, data, data_selector = struct.unpack_from("<IHxxIH", target.cpu.fxsave(), 8)
     assert (offset, selector) == (CODE + 1 & 0xFFFF_FFFF, 0x33)
     assert (data, data_selector) == (DATA + 0x10 & 0xFFFF_FFFF, 0x2B)
 
 
-def test_an_fxsave_image_round_trips_and_the_guest_sees_it(target: Target) -> None:
+def test_an_fxsave_image_round_trips_and_the_guest_sees_it(target: Guest) -> None:
     image = bytearray(512)
     struct.pack_into("<HHB", image, 0, 0x037F, 3 << 11 | 0x4100, 0b0111_1000)  # TOP 3; registers 3 to 6 in use
     struct.pack_into("<HIHxxIH", image, 6, 0x01D8, 0x1234_5678, 0x33, 0x9ABC_DEF0, 0x2B)
@@ -134,7 +134,7 @@ def test_an_fxsave_image_round_trips_and_the_guest_sees_it(target: Target) -> No
     assert target.tables.read(DATA + 0x818, 392) == bytes(image[24:416])
 
 
-def test_the_rounding_modes_of_a_loaded_image_take_effect(target: Target) -> None:
+def test_the_rounding_modes_of_a_loaded_image_take_effect(target: Guest) -> None:
     """1/3 in SSE under round-up and under round-down differ by one unit in the last place."""
     results = []
     for mxcsr in (0x5F80, 0x3F80):  # RC = 10 up, 01 down
@@ -148,7 +148,7 @@ def test_the_rounding_modes_of_a_loaded_image_take_effect(target: Target) -> Non
     assert results[0] - results[1] == 1
 
 
-def test_an_image_of_the_wrong_size_is_refused(target: Target) -> None:
+def test_an_image_of_the_wrong_size_is_refused(target: Guest) -> None:
     with pytest.raises(ValueError, match="expected 512"):
         target.cpu.load_fxsave(bytes(511))
 
@@ -156,7 +156,7 @@ def test_an_image_of_the_wrong_size_is_refused(target: Target) -> None:
 # --- threads ---------------------------------------------------------------------------------------------------------
 
 
-def test_two_threads_on_one_processor_do_not_see_each_other(target: Target) -> None:
+def test_two_threads_on_one_processor_do_not_see_each_other(target: Guest) -> None:
     """Each adds its own step in a general and an XMM register, with its own GS base, one system call at a time."""
     target.tables.write(CODE, bytes.fromhex("4801f8 66480f6ec8 660fd4c1 65488b1c2500000000 0f05 ebe7"))
     target.tables.write(DATA, struct.pack("<Q", 111) + bytes(56) + struct.pack("<Q", 222))
@@ -176,7 +176,7 @@ def test_two_threads_on_one_processor_do_not_see_each_other(target: Target) -> N
         assert target.cpu.get("Rbx") == base
 
 
-def test_a_new_thread_state_leaves_the_running_thread_alone(target: Target) -> None:
+def test_a_new_thread_state_leaves_the_running_thread_alone(target: Guest) -> None:
     target.cpu.load({"Rax": 5, "EFlags": 0x246})
     before, fxsave = target.cpu.registers(), target.cpu.fxsave()
     state = target.cpu.new_thread_state({"Rip": CODE, "Rcx": 9})
@@ -188,7 +188,7 @@ def test_a_new_thread_state_leaves_the_running_thread_alone(target: Target) -> N
 # --- system calls ----------------------------------------------------------------------------------------------------
 
 
-def test_a_system_call_shows_its_own_address_and_returns_as_sysret_does(target: Target) -> None:
+def test_a_system_call_shows_its_own_address_and_returns_as_sysret_does(target: Guest) -> None:
     assert target.run("39c0 0f05 0f0b", Rcx=1, R11=2) == Syscall(CODE + 2)  # cmp eax, eax; syscall
     assert (target.cpu.get("Rip"), target.cpu.get("Rcx"), target.cpu.get("R11")) == (CODE + 2, 1, 2)
     target.cpu.set("EFlags", 0x10246)
@@ -199,7 +199,7 @@ def test_a_system_call_shows_its_own_address_and_returns_as_sysret_does(target: 
     assert registers["Rax"] == 0xC0000005
 
 
-def test_a_system_call_keeps_the_trap_flag(target: Target) -> None:
+def test_a_system_call_keeps_the_trap_flag(target: Guest) -> None:
     target.start("0f05 90 90", EFlags=0x202)
     target.cpu.run()
     target.cpu.set("EFlags", 0x302)
@@ -233,7 +233,7 @@ def test_a_loop_cut_into_quanta_computes_what_it_computes_in_one_piece(quantum: 
     assert pieces >= 2000 // quantum
 
 
-def test_a_quantum_counts_blocks_exactly(target: Target) -> None:
+def test_a_quantum_counts_blocks_exactly(target: Guest) -> None:
     target.cpu.quantum = 4
     assert target.run("ffc0 ebfc") == Preempted(CODE)  # 1: inc eax; jmp 1
     assert target.cpu.get("Rax") == 4
@@ -241,7 +241,7 @@ def test_a_quantum_counts_blocks_exactly(target: Target) -> None:
     assert target.cpu.get("Rax") == 8
 
 
-def test_repeated_string_instructions_are_cut_and_resumed_seamlessly(target: Target) -> None:
+def test_repeated_string_instructions_are_cut_and_resumed_seamlessly(target: Guest) -> None:
     # std; rep stosb; cld; repe cmpsb; ud2
     code = "fd f3aa fc f3a6 0f0b"
     target.tables.write(DATA + 0x200, b"\x77" * 150)
@@ -257,14 +257,14 @@ def test_repeated_string_instructions_are_cut_and_resumed_seamlessly(target: Tar
     assert target.cpu.get("EFlags") & 0x400 == 0
 
 
-def test_without_a_quantum_nothing_is_preempted_even_after_one_was_set(target: Target) -> None:
+def test_without_a_quantum_nothing_is_preempted_even_after_one_was_set(target: Guest) -> None:
     target.cpu.quantum = 1
     assert isinstance(target.run(SUM, Rcx=10), Preempted)
     target.cpu.quantum = None
     assert target.cpu.run() == Fault(6, 0, CODE + 18)
 
 
-def test_a_quantum_below_one_is_refused(target: Target) -> None:
+def test_a_quantum_below_one_is_refused(target: Guest) -> None:
     target.cpu.quantum = 0
     with pytest.raises(ValueError, match="quantum of 0"):
         target.run(SUM)
@@ -273,7 +273,7 @@ def test_a_quantum_below_one_is_refused(target: Target) -> None:
 # --- stopping --------------------------------------------------------------------------------------------------------
 
 
-def test_a_stop_requested_before_a_run_ends_it_at_once_and_only_once(target: Target) -> None:
+def test_a_stop_requested_before_a_run_ends_it_at_once_and_only_once(target: Guest) -> None:
     target.start("ffc0 0f0b")
     target.cpu.request_stop()
     assert target.cpu.run() == Stopped(CODE)
@@ -323,7 +323,7 @@ def test_the_time_stamp_counter_is_ours_and_the_same_in_every_run() -> None:
     assert read() == read()
 
 
-def test_there_is_no_hardware_randomness(target: Target) -> None:
+def test_there_is_no_hardware_randomness(target: Guest) -> None:
     """RDRAND and RDSEED are host randomness in Unicorn; on this model they are invalid, and CPUID says so."""
     assert target.run("0fc7f0") == Fault(6, 0, CODE)
     assert target.run("0fc7f8") == Fault(6, 0, CODE)
@@ -331,7 +331,7 @@ def test_there_is_no_hardware_randomness(target: Target) -> None:
     assert Cpu.cpuid(7)[1] >> 18 & 1 == 0
 
 
-def test_cpuid_is_what_guest_code_gets(target: Target) -> None:
+def test_cpuid_is_what_guest_code_gets(target: Guest) -> None:
     for leaf in (0, 1, 0x8000_0001):
         target.run("0fa2 0f0b", Rax=leaf, Rcx=0)
         assert Cpu.cpuid(leaf) == tuple(target.cpu.get(name) for name in ("Rax", "Rbx", "Rcx", "Rdx"))
@@ -342,14 +342,14 @@ def test_cpuid_is_what_guest_code_gets(target: Target) -> None:
 # --- host edits ------------------------------------------------------------------------------------------------------
 
 
-def test_host_edits_of_code_are_seen_by_the_next_run(target: Target) -> None:
+def test_host_edits_of_code_are_seen_by_the_next_run(target: Guest) -> None:
     """U13: translated code is stale without a flush; PageTables.write tells the processor."""
     assert target.run("b801000000 0f0b") == Fault(6, 0, CODE + 5)
     assert target.run("b802000000 0f0b") == Fault(6, 0, CODE + 5)
     assert target.cpu.get("Rax") == 2
 
 
-def test_code_in_a_recycled_frame_is_translated_anew(target: Target) -> None:
+def test_code_in_a_recycled_frame_is_translated_anew(target: Guest) -> None:
     assert target.run("b801000000 0f0b") == Fault(6, 0, CODE + 5)
     found = target.tables.translate(CODE)
     assert found is not None
@@ -361,7 +361,7 @@ def test_code_in_a_recycled_frame_is_translated_anew(target: Target) -> None:
     assert target.cpu.get("Rax") == 7
 
 
-def test_code_that_changes_itself_sees_the_change(target: Target) -> None:
+def test_code_that_changes_itself_sees_the_change(target: Guest) -> None:
     alias = 0x1_0000_0000
     found = target.tables.translate(CODE)
     assert found is not None
@@ -371,7 +371,7 @@ def test_code_that_changes_itself_sees_the_change(target: Target) -> None:
     assert target.cpu.get("Rax") == 5
 
 
-def test_dirty_pages_are_those_the_guest_wrote_again_after_each_taking(target: Target) -> None:
+def test_dirty_pages_are_those_the_guest_wrote_again_after_each_taking(target: Guest) -> None:
     target.tables.take_dirty(DATA, 1)
     for _ in range(2):
         target.run("8b03 0f0b", Rbx=DATA)

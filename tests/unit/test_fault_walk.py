@@ -39,7 +39,7 @@ from dumptruth.emu.constants import (
 from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
 from dumptruth.emu.scenarios.kernel import run_kernel_scenario
 from dumptruth.emu.scenarios.process import run_scenario
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.synthetic.flag_process import flag_target
 from dumptruth.emu.synthetic.kernel import synthetic_machine
@@ -82,13 +82,13 @@ def flagged() -> ProcessSnapshot:
 
 
 @cache
-def machine() -> SystemSnapshot:
+def machine() -> KernelSnapshot:
     return synthetic_machine()
 
 
 @dataclass(frozen=True)
 class Kind:
-    target: Callable[[], ProcessSnapshot | SystemSnapshot]
+    target: Callable[[], ProcessSnapshot | KernelSnapshot]
     qualifier: int
     flags: int = 0
     profile: str | None = None
@@ -117,7 +117,7 @@ BEFORE = ("nothing", "a file", "nothing, NO_OVERWRITE")
 
 
 def client(kind: Kind, folder: Path, faults: Faults | None = None) -> DebugClient:
-    modules = {} if isinstance(kind.target(), SystemSnapshot) else images()
+    modules = {} if isinstance(kind.target(), KernelSnapshot) else images()
     return DebugClient(kind.target(), start_directory=folder, profile=kind.profile, image_files=modules, faults=faults)
 
 
@@ -156,7 +156,7 @@ def test_a_file_is_complete_or_as_it_was(tmp_path: Path, name: str, before: str)
 
 
 @cache
-def crashed(mode: str) -> ProcessSnapshot | SystemSnapshot:
+def crashed(mode: str) -> ProcessSnapshot | KernelSnapshot:
     """A target that really ran, with as much memory as such a target has."""
     return run_scenario("null-write") if mode == "user" else run_kernel_scenario("bugcheck-d1")
 

@@ -10,7 +10,7 @@ from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier
 from dumptruth.emu.plan.kernel import KernelPlan, plan_kernel
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
 from dumptruth.emu.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.synthetic.kernel import (
     DRIVER_BASE,
     KERNEL_BASE,
@@ -27,7 +27,7 @@ SMALL, DEFAULT, FULL, ACTIVE = (
 
 
 def plan(
-    machine: SystemSnapshot, qualifier: int, profile: str = KernelProfile.PORTABLE, flags: int = 0,
+    machine: KernelSnapshot, qualifier: int, profile: str = KernelProfile.PORTABLE, flags: int = 0,
     comment: str | None = None,
 ) -> KernelPlan:  # fmt: skip
     return plan_kernel(machine, Request(qualifier, flags, comment, profile))
@@ -37,7 +37,7 @@ def frames(planned: KernelPlan) -> set[int]:
     return {frame for item in planned.pages for frame in range(item.start, item.end)}
 
 
-def ram(machine: SystemSnapshot) -> set[int]:
+def ram(machine: KernelSnapshot) -> set[int]:
     return {frame for base, count in machine.physical_runs for frame in range(base, base + count)}
 
 
@@ -45,7 +45,7 @@ def listed(runs: tuple[tuple[int, int], ...]) -> set[int]:
     return {frame for base, count in runs for frame in range(base, base + count)}
 
 
-def mapped(machine: SystemSnapshot, root: int, first: int, last: int) -> tuple[set[int], set[int]]:
+def mapped(machine: KernelSnapshot, root: int, first: int, last: int) -> tuple[set[int], set[int]]:
     """(tables, leaves) of a range of root entries, by walking entry for entry; the self-map is left out."""
     tables, leaves = {root >> 12}, set()
 
@@ -70,7 +70,7 @@ def mapped(machine: SystemSnapshot, root: int, first: int, last: int) -> tuple[s
 
 
 @pytest.fixture(scope="module")
-def machine() -> SystemSnapshot:
+def machine() -> KernelSnapshot:
     return synthetic_machine()
 
 
@@ -79,20 +79,20 @@ def machine() -> SystemSnapshot:
     [("portable", 1, 6, 6), ("classic", 1, 2, 6), ("bitmap", 5, 6, 6), ("ranges", 10, 8, 9), ("header", 3, 3, 3)],
 )
 def test_profiles_choose_the_type_on_disk(
-    machine: SystemSnapshot, profile: str, full: int, default: int, active: int
+    machine: KernelSnapshot, profile: str, full: int, default: int, active: int
 ) -> None:
     types = [plan(machine, qualifier, profile).dump_type for qualifier in (FULL, DEFAULT, ACTIVE, SMALL)]
     assert types == [full, default, active, 3 if profile == "header" else 4]
 
 
-def test_a_complete_dump_has_every_page_of_ram_once(machine: SystemSnapshot) -> None:
+def test_a_complete_dump_has_every_page_of_ram_once(machine: KernelSnapshot) -> None:
     planned = plan(machine, FULL)
     assert frames(planned) == ram(machine)
     assert planned.page_count == len(ram(machine))
     assert [(item.start, item.count) for item in planned.pages] == list(machine.physical_runs)
 
 
-def test_a_kernel_dump_has_the_kernel_half_and_its_tables_and_nothing_else(machine: SystemSnapshot) -> None:
+def test_a_kernel_dump_has_the_kernel_half_and_its_tables_and_nothing_else(machine: KernelSnapshot) -> None:
     tables, leaves = mapped(machine, machine.system_directory_table_base, 256, 512)
     planned = plan(machine, DEFAULT)
     assert frames(planned) == tables | leaves
@@ -101,7 +101,7 @@ def test_a_kernel_dump_has_the_kernel_half_and_its_tables_and_nothing_else(machi
     assert not frames(planned) & (user | listed(machine.free_pages) | listed(machine.standby_pages))
 
 
-def test_a_page_that_both_halves_map_counts_as_the_kernels(machine: SystemSnapshot) -> None:
+def test_a_page_that_both_halves_map_counts_as_the_kernels(machine: KernelSnapshot) -> None:
     physical = PhysicalMemory(machine)
     kernel = VirtualMemory(physical, machine.system_directory_table_base).translate(KUSER_KERNEL)
     user = VirtualMemory(physical, machine.processes[1].directory_table_base).translate(KUSER_USER)
@@ -121,7 +121,7 @@ def test_a_crash_in_a_user_process_adds_that_process_tables_but_not_its_pages() 
     assert not found & (own_pages - kernel_leaves)
 
 
-def test_an_active_dump_adds_what_every_process_maps(machine: SystemSnapshot) -> None:
+def test_an_active_dump_adds_what_every_process_maps(machine: KernelSnapshot) -> None:
     expected = frames(plan(machine, DEFAULT))
     for process in machine.processes:
         tables, leaves = mapped(machine, process.directory_table_base, 0, 256)
@@ -131,7 +131,7 @@ def test_an_active_dump_adds_what_every_process_maps(machine: SystemSnapshot) ->
     assert not found & (listed(machine.free_pages) | listed(machine.standby_pages))
 
 
-def test_pages_that_callbacks_add_are_there_when_they_are_ram(machine: SystemSnapshot) -> None:
+def test_pages_that_callbacks_add_are_there_when_they_are_ram(machine: KernelSnapshot) -> None:
     free = machine.free_pages[0][0]
     added = replace(machine, added_pages=((free, 2), (0xA0, 4)))
     planned = plan(added, DEFAULT)
@@ -140,12 +140,12 @@ def test_pages_that_callbacks_add_are_there_when_they_are_ram(machine: SystemSna
     assert any("added by a callback" in reason for item in planned.pages for reason in item.reasons)
 
 
-def test_every_run_of_pages_says_why_it_is_there(machine: SystemSnapshot) -> None:
+def test_every_run_of_pages_says_why_it_is_there(machine: KernelSnapshot) -> None:
     for qualifier in (FULL, DEFAULT, ACTIVE):
         assert all(item.reasons and item.count > 0 for item in plan(machine, qualifier).pages)
 
 
-def test_a_page_that_cannot_be_read_stops_the_dumps_that_need_it(machine: SystemSnapshot) -> None:
+def test_a_page_that_cannot_be_read_stops_the_dumps_that_need_it(machine: KernelSnapshot) -> None:
     unreadable = replace(machine, unreadable_pages=((machine.free_pages[0][0], 1),))
     with pytest.raises(DumpRefused, match="cannot be read") as refused:
         plan(unreadable, FULL)
@@ -187,13 +187,13 @@ def test_page_zero_in_a_run_list_is_warned_about() -> None:
 @pytest.mark.parametrize(
     "flag", [flag for flag in FormatFlag if 0 < flag < 0x2000_0000] + [FormatFlag(1 << 25)], ids=hex
 )
-def test_user_mode_format_flags_are_refused(machine: SystemSnapshot, flag: int) -> None:
+def test_user_mode_format_flags_are_refused(machine: KernelSnapshot, flag: int) -> None:
     with pytest.raises(DumpRefused, match="not for a kernel-mode target") as refused:
         plan(machine, FULL, flags=flag)
     assert refused.value.hresult == Hresult.E_INVALIDARG
 
 
-def test_the_flags_of_every_dump_are_taken(machine: SystemSnapshot) -> None:
+def test_the_flags_of_every_dump_are_taken(machine: KernelSnapshot) -> None:
     assert plan(machine, FULL, flags=FormatFlag.DEBUG_FORMAT_NO_OVERWRITE).warnings == ()
     assert plan(machine, FULL, flags=FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES).warnings
     cab = FormatFlag.DEBUG_FORMAT_WRITE_CAB | FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES
@@ -201,19 +201,19 @@ def test_the_flags_of_every_dump_are_taken(machine: SystemSnapshot) -> None:
 
 
 @pytest.mark.parametrize("qualifier", [0, 1023, 1027, 1028, 1029, 1 << 40])
-def test_other_qualifiers_are_refused(machine: SystemSnapshot, qualifier: int) -> None:
+def test_other_qualifiers_are_refused(machine: KernelSnapshot, qualifier: int) -> None:
     with pytest.raises(DumpRefused, match="Qualifier") as refused:
         plan(machine, qualifier)
     assert refused.value.hresult == Hresult.E_INVALIDARG
 
 
-def test_profiles_of_user_mode_are_refused(machine: SystemSnapshot) -> None:
+def test_profiles_of_user_mode_are_refused(machine: KernelSnapshot) -> None:
     with pytest.raises(DumpRefused, match="portable, classic, bitmap, ranges, header") as refused:
         plan(machine, FULL, "modern")
     assert refused.value.hresult == Hresult.E_INVALIDARG
 
 
-def test_comments_are_ansi_and_fit_the_header(machine: SystemSnapshot) -> None:
+def test_comments_are_ansi_and_fit_the_header(machine: KernelSnapshot) -> None:
     assert plan(machine, FULL, comment="naïve €").comment == b"na\xefve \x80"
     assert plan(machine, FULL, comment="x" * 127).warnings == ()
     cut = plan(machine, FULL, comment="x" * 128)
@@ -224,7 +224,7 @@ def test_comments_are_ansi_and_fit_the_header(machine: SystemSnapshot) -> None:
         plan(machine, FULL, comment="a\0b")
 
 
-def test_virtual_memory_reads_small_and_large_pages_across_borders(machine: SystemSnapshot) -> None:
+def test_virtual_memory_reads_small_and_large_pages_across_borders(machine: KernelSnapshot) -> None:
     memory = VirtualMemory(PhysicalMemory(machine), machine.system_directory_table_base)
     assert memory.read(KERNEL_BASE, 2) == b"MZ"
     assert memory.read(DRIVER_BASE, 9) == b"MZhal.dll"

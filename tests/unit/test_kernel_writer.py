@@ -11,7 +11,7 @@ import pytest
 from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier, SessionClass
 from dumptruth.emu.debugger.client import DebugClient, DumpWriteError
 from dumptruth.emu.request import KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import BugCheck, DataBlob, PhysicalRun, SystemSnapshot
+from dumptruth.emu.snapshot.kernel import BugCheck, DataBlob, KernelSnapshot, PhysicalRun
 from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
 from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.truth import store
@@ -23,11 +23,11 @@ FULL, SMALL = Qualifier.DEBUG_KERNEL_FULL_DUMP, Qualifier.DEBUG_KERNEL_SMALL_DUM
 
 
 @pytest.fixture(scope="module")
-def machine() -> SystemSnapshot:
+def machine() -> KernelSnapshot:
     return synthetic_machine(blobs=(DataBlob(bytes(range(16)), b"data"),), triage_data=((0x1000, 3),))
 
 
-def test_a_system_snapshot_is_a_kernel_session(machine: SystemSnapshot, tmp_path: Path) -> None:
+def test_a_system_snapshot_is_a_kernel_session(machine: KernelSnapshot, tmp_path: Path) -> None:
     client = DebugClient(machine, start_directory=tmp_path)
     assert client.session_class == SessionClass.KERNEL
     assert DebugClient(synthetic_process()).session_class == SessionClass.USER_WINDOWS
@@ -39,7 +39,7 @@ def test_a_system_snapshot_is_a_kernel_session(machine: SystemSnapshot, tmp_path
 @pytest.mark.parametrize("profile", list(KernelProfile))
 @pytest.mark.parametrize("qualifier", [1024, 1025, 1026, 1030])
 def test_every_kind_written_to_a_file_is_the_one_in_memory(
-    machine: SystemSnapshot, tmp_path: Path, profile: KernelProfile, qualifier: int
+    machine: KernelSnapshot, tmp_path: Path, profile: KernelProfile, qualifier: int
 ) -> None:
     result = DebugClient(machine, start_directory=tmp_path, profile=profile).write("a.dmp", qualifier, 0, "note")
     expected, written = kernel_dump_bytes(machine, Request(qualifier, 0, "note", profile))
@@ -55,7 +55,7 @@ def test_every_kind_written_to_a_file_is_the_one_in_memory(
     assert end == len(data)
 
 
-def test_user_mode_flags_and_plans_are_not_a_kernels(machine: SystemSnapshot, tmp_path: Path) -> None:
+def test_user_mode_flags_and_plans_are_not_a_kernels(machine: KernelSnapshot, tmp_path: Path) -> None:
     client = DebugClient(machine, start_directory=tmp_path)
     flags = FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
     assert client.WriteDumpFile2("a.dmp", FULL, flags) == Hresult.E_INVALIDARG
@@ -70,7 +70,7 @@ def test_user_mode_flags_and_plans_are_not_a_kernels(machine: SystemSnapshot, tm
         _ = user.kernel_plan
 
 
-def test_a_handle_takes_a_kernel_dump(machine: SystemSnapshot, tmp_path: Path) -> None:
+def test_a_handle_takes_a_kernel_dump(machine: KernelSnapshot, tmp_path: Path) -> None:
     with (tmp_path / "h.dmp").open("w+b") as handle:
         handle.write(b"old" * 10_000_000)
         assert DebugClient(machine).WriteDumpFileWide(None, handle, FULL, 0, None) == Hresult.S_OK
@@ -79,7 +79,7 @@ def test_a_handle_takes_a_kernel_dump(machine: SystemSnapshot, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("point", list(FaultPoint))
-def test_a_fault_at_any_point_leaves_nothing_behind(machine: SystemSnapshot, tmp_path: Path, point: FaultPoint) -> None:
+def test_a_fault_at_any_point_leaves_nothing_behind(machine: KernelSnapshot, tmp_path: Path, point: FaultPoint) -> None:
     count = Faults()
     DebugClient(machine, start_directory=tmp_path, faults=count).write("a.dmp", FULL)
     (tmp_path / "a.dmp").unlink()
@@ -132,7 +132,7 @@ def test_a_kernel_truth_comes_back_equal(tmp_path: Path, build: int) -> None:
     machine = replace(machine, unreadable_pages=((6, 1),))
     request = Request(FULL, 0, "why", KernelProfile.RANGES)
     store.save(machine, tmp_path / "truth", source="by hand", request=request, file="a.dmp")
-    assert store.load_system(tmp_path / "truth") == machine
+    assert store.load_kernel(tmp_path / "truth") == machine
     assert store.load_snapshot(tmp_path / "truth") == machine
     assert store.load_request(tmp_path / "truth") == request
     assert store.source_of(tmp_path / "truth") == "by hand"
@@ -141,13 +141,13 @@ def test_a_kernel_truth_comes_back_equal(tmp_path: Path, build: int) -> None:
     assert document["exception"] == {"code": 0xC0000005, "flags": 0, "address": "0xfffff80000201234"}
 
 
-def test_each_mode_is_loaded_by_its_own_door(tmp_path: Path, machine: SystemSnapshot) -> None:
+def test_each_mode_is_loaded_by_its_own_door(tmp_path: Path, machine: KernelSnapshot) -> None:
     process = synthetic_process()
     store.save(machine, tmp_path / "kernel")
     store.save(process, tmp_path / "user")
     assert store.load_snapshot(tmp_path / "user") == process
     with pytest.raises(store.TruthError, match="mode"):
-        store.load_system(tmp_path / "user")
+        store.load_kernel(tmp_path / "user")
     with pytest.raises(store.TruthError, match=r"truth\.json"):
         store.load(tmp_path / "kernel")
 
@@ -157,7 +157,7 @@ def test_zeros_in_touched_memory_survive_the_truth(tmp_path: Path) -> None:
     machine = replace(bare_machine([(0, 0x200)]), memory=(PhysicalRun(4, data), PhysicalRun(0x100, bytes(0x20000))))
     store.save(machine, tmp_path / "truth")
     assert (tmp_path / "truth" / "memory.bin").read_bytes() == data + bytes(0x20000)
-    assert store.load_system(tmp_path / "truth") == machine
+    assert store.load_kernel(tmp_path / "truth") == machine
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_zeros_in_touched_memory_survive_the_truth(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_kernel_truth_is_refused_with_the_member_named(
-    tmp_path: Path, machine: SystemSnapshot, change: object, message: str
+    tmp_path: Path, machine: KernelSnapshot, change: object, message: str
 ) -> None:
     store.save(machine, tmp_path / "truth")
     path = tmp_path / "truth" / "truth.json"

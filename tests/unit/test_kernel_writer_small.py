@@ -10,7 +10,7 @@ import pytest
 from dumptruth.emu.constants import Hresult, Qualifier
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
 from dumptruth.emu.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import DataBlob, SystemSnapshot
+from dumptruth.emu.snapshot.kernel import DataBlob, KernelSnapshot
 from dumptruth.emu.synthetic.kernel import KERNEL_BASE, PFN_DATABASE, synthetic_machine
 from dumptruth.emu.writer.kernel_dump import KernelWriteResult, kernel_dump_bytes
 
@@ -28,7 +28,7 @@ MACHINES = {
 }  # fmt: skip
 
 
-def write(machine: SystemSnapshot) -> tuple[bytes, KernelWriteResult]:
+def write(machine: KernelSnapshot) -> tuple[bytes, KernelWriteResult]:
     return kernel_dump_bytes(machine, Request(Qualifier.DEBUG_DUMP_SMALL, profile=KernelProfile.PORTABLE))
 
 
@@ -62,13 +62,13 @@ class Triage:
 
 
 @pytest.fixture(params=sorted(MACHINES), scope="module")
-def made(request: pytest.FixtureRequest) -> tuple[SystemSnapshot, Triage, VirtualMemory]:
+def made(request: pytest.FixtureRequest) -> tuple[KernelSnapshot, Triage, VirtualMemory]:
     machine = synthetic_machine(**MACHINES[request.param])
     data, _ = write(machine)
     return machine, Triage(data), VirtualMemory(PhysicalMemory(machine), machine.directory_table_base)
 
 
-Made = tuple[SystemSnapshot, Triage, VirtualMemory]
+Made = tuple[KernelSnapshot, Triage, VirtualMemory]
 
 
 def test_the_blocks_lie_back_to_back_in_the_order_of_the_layout(made: Made) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dumptruth.fixtures.mutants.kernel_pristine import pristine as kernel_pristine
 from dumptruth.fixtures.mutants.pristine import pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.oracle import ByteSource, identify, summary
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ def told(data: bytes) -> dict[str, str]:
 
 
 def test_a_minidump_tells_system_crash_and_streams() -> None:
-    case = pristine(Vector.SMALL)
+    case = pristine(BaseDump.SMALL)
     found = told(case.data)
     assert case.snapshot.exception is not None
     assert f"{case.snapshot.exception.code:#x} at {case.snapshot.exception.address:#x}" in found["exception"]
@@ -28,7 +28,7 @@ def test_a_minidump_tells_system_crash_and_streams() -> None:
 
 
 def test_a_small_kernel_dump_tells_bug_check_and_blocks() -> None:
-    case = kernel_pristine(Vector.KERNEL_SMALL_A)
+    case = kernel_pristine(BaseDump.KERNEL_SMALL_A)
     found = told(case.data)
     assert found["bug check"].startswith("0xd1 (0x10, 0x2, 0x0, ")
     assert found["system"] == "build 19041, amd64, 2 processors"
@@ -36,7 +36,7 @@ def test_a_small_kernel_dump_tells_bug_check_and_blocks() -> None:
 
 
 def test_a_complete_kernel_dump_tells_its_pages() -> None:
-    case = kernel_pristine(Vector.KERNEL_FULL)
+    case = kernel_pristine(BaseDump.KERNEL_FULL)
     total = sum(count for _, count in case.snapshot.physical_runs)
     assert told(case.data)["pages"] == f"{total} ({total / 256:.1f} MiB) in 3 runs"
 
@@ -45,8 +45,8 @@ def test_what_is_no_dump_tells_nothing() -> None:
     assert told(b"MZ" + bytes(100)) == {}
 
 
-@given(st.binary(max_size=200), st.sampled_from((Vector.SMALL, Vector.KERNEL_SMALL_B)), st.data())
-def test_a_damaged_dump_is_summed_up_all_the_same(noise: bytes, vector: Vector, data: st.DataObject) -> None:
-    whole = kernel_pristine(vector).data if vector is Vector.KERNEL_SMALL_B else pristine(vector).data
+@given(st.binary(max_size=200), st.sampled_from((BaseDump.SMALL, BaseDump.KERNEL_SMALL_B)), st.data())
+def test_a_damaged_dump_is_summed_up_all_the_same(noise: bytes, base: BaseDump, data: st.DataObject) -> None:
+    whole = kernel_pristine(base).data if base is BaseDump.KERNEL_SMALL_B else pristine(base).data
     at = data.draw(st.integers(8, len(whole) - 1))
     assert told(whole[:at] + noise + whole[at + len(noise) :]) is not None

@@ -8,8 +8,9 @@ from dumptruth.fixtures.app.reporting.cells import ROWS, Grid, blocks, grid, to_
 from dumptruth.fixtures.app.reporting.windows import AROUND, MAX_SPAN, ROW, window
 from dumptruth.fixtures.app.reporting.words import address_text, number_text, size_text
 from dumptruth.oracle import ByteSource, Span
+from dumptruth.oracle.memory.page import PAGE_SIZE
 from dumptruth.oracle.report.file_regions import FileRegion, Part
-from dumptruth.oracle.report.memory_model import PAGE, Landmark, MemoryMap, MemoryRegion, State
+from dumptruth.oracle.report.memory_model import Landmark, MemoryMap, MemoryRegion, State
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ def test_a_grid_covers_all_memory_within_its_bounds(drawn: MemoryMap, max_cells:
     cells = made.cells
     assert len(cells) <= max_cells
     assert len([band for band in made.bands if band.gap]) < max_bands
-    assert made.unit >= PAGE
+    assert made.unit >= PAGE_SIZE
     assert made.unit & (made.unit - 1) == 0
     assert all(cell.end - cell.start == made.unit and cell.start % made.unit == 0 for cell in cells)
     assert all(one.end <= two.start for one, two in pairwise(cells))
@@ -66,21 +67,21 @@ def test_the_whole_of_a_sparse_address_space_is_a_few_bands() -> None:
         (0x7FF6_0000_9000, 0x7FF6_0000_A000, State.REQUIRED),
         names=(Landmark(0x7FF6_0000_0000, 0x7FF6_0001_0000, "app.exe"),),
     ))  # fmt: skip
-    assert made.unit == PAGE
+    assert made.unit == PAGE_SIZE
     assert [len(band.cells) for band in made.bands] == [1, 3, 10]
     assert [band.names for band in made.bands] == [(), (), ("app.exe",)]
     assert made.bands[2].cells[8].state is None
 
 
 def test_rows_of_a_long_stretch_begin_at_round_addresses() -> None:
-    made = grid(memory((0x5000, 0x5000 + 200 * PAGE, State.PRESENT), space="physical"))
+    made = grid(memory((0x5000, 0x5000 + 200 * PAGE_SIZE, State.PRESENT), space="physical"))
     size = ROWS["physical"] * made.unit
     assert [band.start % size for band in made.bands] == [0x5000, 0, 0, 0]
     assert [band.gap for band in made.bands] == [0] * 4
 
 
 def test_nothing_makes_an_empty_grid() -> None:
-    assert grid(memory()) == Grid(PAGE, ())
+    assert grid(memory()) == Grid(PAGE_SIZE, ())
 
 
 regions = st.lists(st.tuples(st.integers(1, 5000), st.sampled_from(Part)), max_size=80)

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 from dumptruth import oracle
-from dumptruth.fixtures.mutants import kernel_pristine, pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
+from dumptruth.fixtures.vectors.target import case_of
 from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Verdict, check
 from dumptruth.oracle.report.as_json import as_object, to_json
 from dumptruth.oracle.report.junit import legal, to_junit
@@ -29,39 +29,39 @@ SCHEMA = "report-1.json"
 CONTROL = "\x00\x1b[31m\x0b\ufffe\ud800<&>\"'\u2028\U0010ffff"
 
 
-def own(vector: Vector, *flips: int, **options: Any) -> Report:
-    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+def own(base: BaseDump, *flips: int, **options: Any) -> Report:
+    made = case_of(base)
     data = bytearray(made.data)
     for at in flips:
         data[at] ^= 0x41
     return check(ByteSource(bytes(data), "own.dmp"), made.truth, made.asked, **options)
 
 
-def foreign(vector: Vector, size: int | None = None) -> Report:
-    made = kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
+def foreign(base: BaseDump, size: int | None = None) -> Report:
+    made = case_of(base)
     return check(ByteSource(made.data[:size], "größe & <b>.dmp"))
 
 
 def broken_judge() -> Report:
     """A report in which a rule has met a bug of its own."""
-    report = foreign(Vector.SMALL)
+    report = foreign(BaseDump.SMALL)
     first = replace(report.results[0], verdict=Verdict.ERROR, note="KeyError: 'x'", checks=0)
     return replace(report, outcome=Outcome.INTERNAL_ERROR, reason="KeyError: 'x'", results=(first, *report.results[1:]))
 
 
 REPORTS = {
-    "user, own, conformant": lambda: own(Vector.SMALL),
-    "user, own, default": lambda: own(Vector.DEFAULT),
-    "user, own, wrong byte": lambda: own(Vector.DEFAULT, -1),
-    "user, own, strict": lambda: own(Vector.SMALL, 0x8, strict=True),
-    "user, foreign": lambda: foreign(Vector.RICH),
-    "user, cut": lambda: foreign(Vector.SMALL, 0x400),
-    "user, eight bytes": lambda: foreign(Vector.SMALL, 8),
-    "kernel, own": lambda: own(Vector.KERNEL_DEFAULT),
-    "kernel, own, wrong byte": lambda: own(Vector.KERNEL_FULL, -1),
-    "kernel, own, small": lambda: own(Vector.KERNEL_SMALL_B, -0x100),
-    "kernel, foreign": lambda: foreign(Vector.KERNEL_X86),
-    "kernel, cut": lambda: foreign(Vector.KERNEL_DEFAULT, 0x5000),
+    "user, own, conformant": lambda: own(BaseDump.SMALL),
+    "user, own, default": lambda: own(BaseDump.DEFAULT),
+    "user, own, wrong byte": lambda: own(BaseDump.DEFAULT, -1),
+    "user, own, strict": lambda: own(BaseDump.SMALL, 0x8, strict=True),
+    "user, foreign": lambda: foreign(BaseDump.RICH),
+    "user, cut": lambda: foreign(BaseDump.SMALL, 0x400),
+    "user, eight bytes": lambda: foreign(BaseDump.SMALL, 8),
+    "kernel, own": lambda: own(BaseDump.KERNEL_DEFAULT),
+    "kernel, own, wrong byte": lambda: own(BaseDump.KERNEL_FULL, -1),
+    "kernel, own, small": lambda: own(BaseDump.KERNEL_SMALL_B, -0x100),
+    "kernel, foreign": lambda: foreign(BaseDump.KERNEL_X86),
+    "kernel, cut": lambda: foreign(BaseDump.KERNEL_DEFAULT, 0x5000),
     "empty": lambda: check(ByteSource(b"", "empty")),
     "text": lambda: check(ByteSource(b"hello\n", "readme.txt")),
     "a bug in the judge": broken_judge,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, pristine
-from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
+from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
+from dumptruth.fixtures.mutants.registry import BaseDump, Mutant, MutatedDump
+from dumptruth.fixtures.vectors.target import case_of
 from dumptruth.oracle import ByteSource, Dump, KernelDump, Span, check, read_kernel, read_minidump
 from dumptruth.oracle.readers.reading import Claim, Owner
 from dumptruth.oracle.readers.userdump_facts import UserDump
@@ -26,22 +26,16 @@ def regions_of(claims: Iterable[Claim], size: int) -> list[FileRegion]:
     return list(file_regions(dump))
 
 
-def case_of(vector: Vector) -> Any:
-    if vector.by_hand:
-        return hand_pristine.pristine(vector)
-    return kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
-
-
 def inner(data: bytes) -> Subject:
     """The dump: the file, or what is in the cabinet."""
     return subjects(ByteSource(data))[-1]
 
 
-def map_of(vector: Vector, spoilt: bytes | Spoilt | None = None) -> MemoryMap:
-    made = case_of(vector)
-    fault = spoilt if isinstance(spoilt, Spoilt) else Spoilt(made.data if spoilt is None else spoilt)
+def map_of(base: BaseDump, spoilt: bytes | MutatedDump | None = None) -> MemoryMap:
+    made = case_of(base)
+    fault = spoilt if isinstance(spoilt, MutatedDump) else MutatedDump(made.data if spoilt is None else spoilt)
     subject = inner(fault.data)
-    if vector.foreign:
+    if base.foreign:
         return memory_map(subject.reading)
     judged = fault.truth or made.truth, fault.asked or made.asked
     report = check(ByteSource(fault.data), *judged)
@@ -74,9 +68,9 @@ def test_every_byte_is_in_one_region_and_what_is_claimed_twice_is_an_overlap(
         assert bool(region.label) == (region.part is not Part.UNCLAIMED)
 
 
-@pytest.mark.parametrize("vector", Vector)
-def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(vector: Vector) -> None:
-    found = subjects(ByteSource(case_of(vector).data))
+@pytest.mark.parametrize("base", BaseDump)
+def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(base: BaseDump) -> None:
+    found = subjects(ByteSource(case_of(base).data))
     assert [subject.inside is None for subject in found] == [True, False][: len(found)]
     for subject in found:
         dump = subject.reading
@@ -88,20 +82,20 @@ def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(vect
             assert {Part.STREAM, Part.STRING, Part.CONTEXT, Part.MEMORY} <= {region.part for region in regions}
 
 
-@pytest.mark.parametrize("vector", Vector)
-def test_the_memory_of_a_pristine_dump_is_as_required_and_all_of_it_is_on_the_map(vector: Vector) -> None:
-    found = map_of(vector)
+@pytest.mark.parametrize("base", BaseDump)
+def test_the_memory_of_a_pristine_dump_is_as_required_and_all_of_it_is_on_the_map(base: BaseDump) -> None:
+    found = map_of(base)
     assert found.complete
     assert not any(region.state.faulty for region in found.regions)
     assert all(one.end <= two.start for one, two in pairwise(found.regions))
     assert all((region.offset is not None) == region.state.there for region in found.regions)
-    dump = inner(case_of(vector).data).reading
+    dump = inner(case_of(base).data).reading
     assert isinstance(dump, Dump | KernelDump | UserDump)
     paged = isinstance(dump, KernelDump) and dump.paged
     assert found.space == ("physical" if paged else "virtual")
     held = dump.pages.total * 0x1000 if paged else sum(end - start for start, end in dump.captured())
     assert sum(region.size for region in found.regions if region.state.there) == held
-    assert found.judged == (not vector.foreign and (paged or not vector.kernel))
+    assert found.judged == (not base.foreign and (paged or not base.kernel))
 
 
 FAULTS = {
@@ -128,13 +122,13 @@ FAULTS = {
     ids=lambda mutant: mutant.id,
 )
 def test_the_map_of_a_mutant_shows_the_fault_that_the_rule_finds(mutant: Mutant) -> None:
-    found = map_of(mutant.vector, mutant.make(case_of(mutant.vector)))
+    found = map_of(mutant.base, mutant.make(case_of(mutant.base)))
     state = next(state for prefix, state in FAULTS.items() if mutant.rule.startswith(prefix))
     assert found.total(state), {region.state for region in found.regions}
 
 
 def test_a_byte_of_the_file_is_found_in_memory_and_names_lie_where_they_are() -> None:
-    made = pristine.pristine(Vector.DEFAULT)
+    made = pristine.pristine(BaseDump.DEFAULT)
     dump = read_minidump(ByteSource(made.data))
     found = memory_map(dump, made.truth, made.asked)
     for item in dump.memory:
@@ -150,7 +144,7 @@ def test_a_byte_of_the_file_is_found_in_memory_and_names_lie_where_they_are() ->
 
 
 def test_a_cut_kernel_dump_misses_the_pages_that_it_names() -> None:
-    made = kernel_pristine.pristine(Vector.KERNEL_DEFAULT)
+    made = kernel_pristine.pristine(BaseDump.KERNEL_DEFAULT)
     found = memory_map(read_kernel(ByteSource(made.data[: len(made.data) // 2])))
     whole = memory_map(read_kernel(ByteSource(made.data)))
     assert not whole.total(State.MISSING)

@@ -7,12 +7,12 @@ import re
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 from dumptruth.fixtures.app.reporting.page import MAX_FINDINGS, UNFOLDED, html_report
-from dumptruth.fixtures.mutants import all_mutants, hand_pristine, kernel_pristine, pristine
-from dumptruth.fixtures.mutants.registry import Mutant, Spoilt, Vector
+from dumptruth.fixtures.mutants import all_mutants, pristine
+from dumptruth.fixtures.mutants.registry import BaseDump, Mutant, MutatedDump
+from dumptruth.fixtures.vectors.target import case_of
 from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Verdict, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,23 +49,17 @@ class Page(HTMLParser):
             self.text += data
 
 
-def case_of(vector: Vector) -> Any:
-    if vector.by_hand:
-        return hand_pristine.pristine(vector)
-    return kernel_pristine.pristine(vector) if vector.kernel else pristine.pristine(vector)
-
-
-def made(vector: Vector) -> tuple[Report, str]:
-    told = case_of(vector)
+def made(base: BaseDump) -> tuple[Report, str]:
+    told = case_of(base)
     source = ByteSource(told.data, "a.dmp")
-    judged = (None, None) if vector.foreign else (told.truth, told.asked)
+    judged = (None, None) if base.foreign else (told.truth, told.asked)
     report = check(source, *judged)
     return report, html_report(report, source, *judged)
 
 
-@pytest.mark.parametrize("vector", Vector)
-def test_a_page_of_every_kind_of_dump_is_one_balanced_file(vector: Vector) -> None:
-    report, text = made(vector)
+@pytest.mark.parametrize("base", BaseDump)
+def test_a_page_of_every_kind_of_dump_is_one_balanced_file(base: BaseDump) -> None:
+    report, text = made(base)
     page = Page(text)
     assert text.isascii()
     assert len(text) < 1 << 20
@@ -94,9 +88,9 @@ def test_a_page_of_every_kind_of_dump_is_one_balanced_file(vector: Vector) -> No
     ],
 )
 def test_the_page_of_a_mutant_names_rule_and_finding(mutant: Mutant) -> None:
-    told = case_of(mutant.vector)
+    told = case_of(mutant.base)
     fault = mutant.make(told)
-    spoilt = fault if isinstance(fault, Spoilt) else Spoilt(fault)
+    spoilt = fault if isinstance(fault, MutatedDump) else MutatedDump(fault)
     source = ByteSource(spoilt.data, "mutant.dmp")
     judged = (None, None) if mutant.foreign else (spoilt.truth or told.truth, spoilt.asked or told.asked)
     report = check(source, *judged, strict=True, replay=spoilt.replay)
@@ -132,7 +126,7 @@ def _finding(text: str, *spans: Span) -> Finding:
 @cache
 def _page_about(text: str) -> str:
     """A page whose file, reason and only finding are called ``text``."""
-    source = ByteSource(pristine.pristine(Vector.SMALL).data, text)
+    source = ByteSource(pristine.pristine(BaseDump.SMALL).data, text)
     report = check(source, select=["MDMP-DIR-*"])
     return html_report(replace(_with(report, _finding(text, Span(0, 4))), file=text, reason=text), source)
 
@@ -148,7 +142,7 @@ def test_no_text_of_a_stranger_is_markup(text: str) -> None:
 
 
 def test_spans_that_lie_anywhere_are_shown_or_left_out() -> None:
-    told = pristine.pristine(Vector.SMALL)
+    told = pristine.pristine(BaseDump.SMALL)
     source = ByteSource(told.data, "a.dmp")
     size = len(told.data)
     for span in (Span(0, 0), Span(0, size), Span(size, size), Span(size - 1, size + 5), Span(1 << 62, 1 << 63)):
@@ -156,7 +150,7 @@ def test_spans_that_lie_anywhere_are_shown_or_left_out() -> None:
 
 
 def test_findings_are_folded_and_capped_and_what_is_left_out_is_counted() -> None:
-    told = pristine.pristine(Vector.SMALL)
+    told = pristine.pristine(BaseDump.SMALL)
     source = ByteSource(told.data, "a.dmp")
     many = tuple(_finding(f"subject {number}", Span(number, number + 1)) for number in range(MAX_FINDINGS + 7))
     text = html_report(_with(check(source), *many), source)

@@ -7,12 +7,12 @@ import struct
 import pytest
 from dumptruth.emu.plan.kernel_debugger_data import read_debugger_data
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
-from dumptruth.emu.snapshot.kernel import SystemSnapshot
+from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
 from dumptruth.emu.synthetic.kernel_structures import BUILDS
 
 
-def memory_of(machine: SystemSnapshot) -> VirtualMemory:
+def memory_of(machine: KernelSnapshot) -> VirtualMemory:
     return VirtualMemory(PhysicalMemory(machine), machine.directory_table_base)
 
 
@@ -28,11 +28,11 @@ def linked(memory: VirtualMemory, head: int) -> list[int]:
 
 
 @pytest.fixture(params=sorted(BUILDS), scope="module")
-def machine(request: pytest.FixtureRequest) -> SystemSnapshot:
+def machine(request: pytest.FixtureRequest) -> KernelSnapshot:
     return synthetic_machine(build=request.param, processors=3, crashing=1, in_user_process=True)
 
 
-def test_the_lists_in_memory_are_those_of_the_snapshot(machine: SystemSnapshot) -> None:
+def test_the_lists_in_memory_are_those_of_the_snapshot(machine: KernelSnapshot) -> None:
     memory, symbols, build = memory_of(machine), machine.symbols, BUILDS[machine.system.build_number]
     assert linked(memory, symbols.ps_loaded_module_list) == [driver.entry for driver in machine.drivers]
     assert linked(memory, symbols.ps_active_process_head) == [
@@ -49,7 +49,7 @@ def test_the_lists_in_memory_are_those_of_the_snapshot(machine: SystemSnapshot) 
         ]
 
 
-def test_the_debugger_data_leads_to_every_processor(machine: SystemSnapshot) -> None:
+def test_the_debugger_data_leads_to_every_processor(machine: KernelSnapshot) -> None:
     memory = memory_of(machine)
     kdbg = read_debugger_data(memory, machine.symbols.kd_debugger_data_block)
     assert (kdbg.KernBase, kdbg.PsLoadedModuleList) == (
@@ -66,7 +66,7 @@ def test_the_debugger_data_leads_to_every_processor(machine: SystemSnapshot) -> 
         assert memory.pointer(context + 0x98) == processor.context["Rsp"]
 
 
-def test_the_crash_is_in_the_address_space_that_the_header_will_name(machine: SystemSnapshot) -> None:
+def test_the_crash_is_in_the_address_space_that_the_header_will_name(machine: KernelSnapshot) -> None:
     memory = memory_of(machine)
     thread = machine.processors[1].current_thread
     assert memory.pointer(thread + 0xB8) == machine.processes[1].process
@@ -74,7 +74,7 @@ def test_the_crash_is_in_the_address_space_that_the_header_will_name(machine: Sy
     assert dict(machine.processors[1].special_registers)["Cr3"] == machine.directory_table_base
 
 
-def test_page_lists_are_disjoint_parts_of_ram(machine: SystemSnapshot) -> None:
+def test_page_lists_are_disjoint_parts_of_ram(machine: KernelSnapshot) -> None:
     ram = {frame for base, count in machine.physical_runs for frame in range(base, base + count)}
     lists = [
         {frame for base, count in runs for frame in range(base, base + count)}

@@ -1,4 +1,4 @@
-/* The debugger's door: KDDEBUGGER_DATA64 (spec kernel-mode 4.1) and DBGKD_GET_VERSION64 (4.3). */
+/* What the debugger reads first: KDDEBUGGER_DATA64 and DBGKD_GET_VERSION64 (docs/format/kernel-debugger-data.md). */
 #pragma once
 
 #include "ntos.h"

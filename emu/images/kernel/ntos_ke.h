@@ -1,5 +1,5 @@
-/* The processor's and the scheduler's structures. Names and layouts are those of Windows' public symbols (spec
-   kernel-mode 4.6: build 19041 where builds differ); what this kernel has no use for is left as padding. */
+/* Structures of the processor and the scheduler. Names and layouts are those of Windows' public symbols, build 19041
+   where builds differ (docs/format/kernel-structures.md). Fields that this kernel does not use are padding. */
 #pragma once
 
 #include "ntos_ddk.h"

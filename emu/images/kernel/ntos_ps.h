@@ -97,7 +97,7 @@ typedef struct _ETHREAD {
     UCHAR Padding6[0x338];
 } ETHREAD;
 
-/* winternl names; spec kernel-mode 4.5. */
+/* Names as in winternl.h (docs/format/kernel-structures.md#loaded-modules). */
 typedef struct _KLDR_DATA_TABLE_ENTRY {
     LIST_ENTRY InLoadOrderLinks;
     PVOID ExceptionTable;

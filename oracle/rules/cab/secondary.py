@@ -12,7 +12,6 @@ from ...model import Fault, Grade, Level, Source
 from ...readers.cab_facts import Member
 from ...readers.images import ImageIdentity, image_identity, pdb_guid
 from ...rule import Checks, bad, cab_rule, ok
-from ...truth.kernel import KernelTruth
 from ...truth.process import ModuleTruth
 
 # DbgEng.h DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES, DEBUG_FORMAT_CAB_SECONDARY_FILES; spec user-mode 1.5
@@ -45,7 +44,7 @@ class _Image:
 def _images(case: CabinetCase) -> list[_Image]:
     truth = case.truth
     assert truth is not None
-    if isinstance(truth, KernelTruth):
+    if truth.mode == "kernel":
         return [_Image(item.full_name, item.base, item.size, item.time_date_stamp, None) for item in truth.drivers]
     return [
         _Image(item.name, item.base, item.size, item.time_date_stamp, _guid(item), _symbols(item))
@@ -67,11 +66,12 @@ def _symbols(module: ModuleTruth) -> str:
 def _used(case: CabinetCase) -> list[_Image]:
     """The images that the session needed: the program's or the kernel's, and the one in which the event happened."""
     images, truth = _images(case), case.truth
+    assert truth is not None
     places: tuple[int, ...] = tuple(image.base for image in images[:1])
-    if isinstance(truth, KernelTruth):
+    if truth.mode == "kernel":
         event = truth.exception
         places = (truth.symbols.kernel_base, truth.crashed.context.ip, *(() if event is None else (event.address,)))
-    elif truth is not None and truth.exception is not None:
+    elif truth.exception is not None:
         places = (*places, truth.exception.context.ip, truth.exception.address)
     return [image for image in images if image.base in places or any(map(image.holds, places))]
 
@@ -145,7 +145,7 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
     identities = {image.identity for image in images}
     guids = {image.guid for image in images}
     # A truth that does not tell the program databases of its modules cannot refuse one.
-    untold = isinstance(case.truth, KernelTruth)
+    untold = case.truth is not None and case.truth.mode == "kernel"
     for member, found in _others(case):
         if found in identities or (isinstance(found, bytes) and (untold or found in guids)):
             yield ok(member.name)
@@ -173,7 +173,8 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
 def used(case: CabinetCase) -> Checks:
     """The program's image, that of the module in which the exception happened, and their program databases."""
     # Which files a session with a machine used nobody knows: any of them.
-    images = _images(case) if isinstance(case.truth, KernelTruth) else _used(case)
+    kernel = case.truth is not None and case.truth.mode == "kernel"
+    images = _images(case) if kernel else _used(case)
     yield from _among(case, images, "a file of the program, or of the module of the exception")
 
 

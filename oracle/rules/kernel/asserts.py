@@ -32,10 +32,6 @@ def header_of(dump: KernelDump) -> Record:
     return dump.header
 
 
-def own(case: KernelCase) -> bool:
-    return case.truth is not None
-
-
 def asked_kind(case: KernelCase) -> Kind | None:
     """What the request asked for; None for a dump without request."""
     return None if case.request is None else kind_of(case.request.qualifier_value)

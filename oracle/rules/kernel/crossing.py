@@ -12,9 +12,9 @@ from ...decode import Record
 from ...model import Fault, Grade, Level, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import FILL, TRIAGE, KernelDump
-from ...rule import Checks, bad, kernel_rule, ok
+from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same
-from .asserts import EXCEPTION_CONTEXT, header_of, own, spec
+from .asserts import EXCEPTION_CONTEXT, header_of, spec
 
 _LEAST, _MOST = 0x290, 0x800
 """Sizes of KDDEBUGGER_DATA64: Windows XP has 0x290 bytes (spec kernel-mode 4.1, 6.4 X1)."""

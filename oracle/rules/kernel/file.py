@@ -5,10 +5,10 @@ from __future__ import annotations
 from ...case import KernelCase
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
-from ...rule import Check, Checks, bad, kernel_rule, ok
+from ...rule import Check, Checks, bad, kernel_rule, ok, own
 from ..asserts import same_bytes
 from ..overlaps import overlaps
-from .asserts import blank, blank_area, header_of, own, spec, truth_of
+from .asserts import blank, blank_area, header_of, spec, truth_of
 
 _BLOB_BUILD = 0xF000_0000
 

@@ -9,8 +9,8 @@ from ...decode import Record, decode, enumeration, structure
 from ...model import Grade, Level, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import FILL, PAGED, TRIAGE, KernelDump
-from ...rule import Checks, bad, kernel_rule, ok
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill, own, spec
+from ...rule import Checks, bad, kernel_rule, ok, own
+from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill, spec
 
 _MACHINE_BITS: Final = {0x14C: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
 _FILL: Final = int.from_bytes(FILL, "little")

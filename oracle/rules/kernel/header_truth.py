@@ -10,9 +10,9 @@ from ...decode import Record, decode
 from ...entitlement.kernel import dump_types, refusal
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import FULL, HEADER, TRIAGE
-from ...rule import Checks, bad, kernel_rule, ok
+from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import one_of, same, same_bytes
-from .asserts import blank, blank_area, blank_fields, header_of, own, spec, truth_of
+from .asserts import blank, blank_area, blank_fields, header_of, spec, truth_of
 from .header import special_registers
 
 TRUTH: Final = Source("the machine's own state, docs/truth-format.md", Grade.DOCUMENTED)

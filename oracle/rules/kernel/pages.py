@@ -7,12 +7,12 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record
+from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Span
 from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY
-from ...readers.kernel_pages import PAGE
-from ...rule import Checks, bad, kernel_rule, ok
+from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same
-from .asserts import blank_area, blank_fields, header_of, own, spec, truth_of
+from .asserts import blank_area, blank_fields, header_of, spec, truth_of
 
 _PFN_LIMIT: Final = {64: 1 << 52, 32: 1 << 32}
 
@@ -143,7 +143,7 @@ def all_pages_there(case: KernelCase) -> Checks:
     reader that maps the file without looking dies on one that is cut short.
     """
     dump = case.dump
-    there = min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE)
+    there = min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE_SIZE)
     if there:
         yield ok("pages", there)
 
@@ -248,7 +248,7 @@ def aligned(case: KernelCase) -> Checks:
     header = _page_header(case)
     first, bits = header["HeaderSize"], header["BitmapSize"]
     for name, passed, expected, value in (
-        ("HeaderSize", first % PAGE == 0 and first <= 0x0100_0000, "a multiple of 0x1000 up to 0x1000000", first),
+        ("HeaderSize", first % PAGE_SIZE == 0 and first <= 0x0100_0000, "a multiple of 0x1000 up to 0x1000000", first),
         ("BitmapSize", bits % 64 == 0 and bits <= 0x7FFF_FFFF, "a multiple of 64 up to 0x7fffffff", bits),
     ):
         span = header.span_of(name)

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from ...case import KernelCase
 from ...entitlement.clauses import Duty
 from ...entitlement.kernel import KernelEntitlement, Kind, entitlement_of
+from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing_pages, nonzero_pages
 from ...memory.page_set import PageSet
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import KernelDump
-from ...readers.kernel_pages import PAGE, PageRuns
-from ...rule import Checks, bad, kernel_rule, ok
+from ...readers.kernel_pages import PageRuns
+from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import KernelTruth
-from .asserts import asked_kind, header_of, own, spec, truth_of
+from .asserts import asked_kind, header_of, spec, truth_of
 
 _SHOWN = 20
 """Runs of pages at fault that are named one by one."""
@@ -59,7 +60,7 @@ def _missing(dump: KernelDump, pages: PageSet, why: str) -> Checks:
         if index == _SHOWN:
             break
         left -= end - start
-        where = Span(start * PAGE, end * PAGE)
+        where = Span(start * PAGE_SIZE, end * PAGE_SIZE)
         yield bad(_name(start, end), f"in the dump: {why}", "not there", fault=Fault.MISSING, memory=(where,))
     for _ in range(min(left, 1)):
         yield bad("further pages", f"in the dump: {why}", f"{left} are not there", fault=Fault.MISSING)
@@ -77,7 +78,7 @@ def _forbidden(dump: KernelDump, pages: PageSet, why: str) -> Checks:
         for base, count, offset in dump.pages.runs(start, end):
             shown += 1
             left -= count
-            span = Span(offset, offset + count * PAGE)
+            span = Span(offset, offset + count * PAGE_SIZE)
             yield bad(_name(base, base + count), f"not in the dump: {why}", "there", span, fault=Fault.FORBIDDEN)
             if shown == _SHOWN:
                 break
@@ -124,11 +125,11 @@ def only_ram(case: KernelCase) -> Checks:
 def root_present(case: KernelCase) -> Checks:
     """No virtual address can be read without it."""
     root = header_of(case.dump)["DirectoryTableBase"]
-    if case.dump.page(root // PAGE) is not None:
+    if case.dump.page(root // PAGE_SIZE) is not None:
         yield ok("root page table")
     else:
         span = header_of(case.dump).span_of("DirectoryTableBase")
-        yield bad("root page table", f"page {root // PAGE:#x}", "not in the dump", span, fault=Fault.MISSING)
+        yield bad("root page table", f"page {root // PAGE_SIZE:#x}", "not in the dump", span, fault=Fault.MISSING)
 
 
 @kernel_rule(
@@ -309,10 +310,10 @@ def page_bytes(case: KernelCase) -> Checks:
     readable = (truth.ram | truth.added) - truth.unreadable
     for start, end in (truth.unreadable & truth.ram).runs:
         for _, count, offset in dump.pages.runs(start, end):
-            dump.dont_care(Span(offset, offset + count * PAGE), "a page that the machine could not read")
+            dump.dont_care(Span(offset, offset + count * PAGE_SIZE), "a page that the machine could not read")
     for low, high in readable.runs:
         for base, count, offset in dump.pages.runs(low, high):
-            there = min(count, max(dump.source.size - offset, 0) // PAGE)
+            there = min(count, max(dump.source.size - offset, 0) // PAGE_SIZE)
             if not there:
                 return
             yield from _compare(dump, truth, base, there, offset)
@@ -321,22 +322,22 @@ def page_bytes(case: KernelCase) -> Checks:
 def _compare(dump: KernelDump, truth: KernelTruth, base: int, count: int, offset: int) -> Checks:
     failures = 0
     for pfn, pages, there in truth.pieces(base, count):
-        at = offset + (pfn - base) * PAGE
+        at = offset + (pfn - base) * PAGE_SIZE
         if there is None:
             wrong = nonzero_pages(dump.source, at, pages)
         else:
-            wrong = differing_pages(dump.source, at, truth.contents, there, pages * PAGE)
+            wrong = differing_pages(dump.source, at, truth.contents, there, pages * PAGE_SIZE)
         for index in wrong:
             failures += 1
-            held = dump.source.read(at + index * PAGE, PAGE)
-            wanted = bytes(PAGE) if there is None else truth.contents.read(there + index * PAGE, PAGE)
-            byte = next(i for i in range(PAGE) if held[i] != wanted[i])
-            start = at + index * PAGE + byte
+            held = dump.source.read(at + index * PAGE_SIZE, PAGE_SIZE)
+            wanted = bytes(PAGE_SIZE) if there is None else truth.contents.read(there + index * PAGE_SIZE, PAGE_SIZE)
+            byte = next(i for i in range(PAGE_SIZE) if held[i] != wanted[i])
+            start = at + index * PAGE_SIZE + byte
             yield bad(
                 f"page {pfn + index:#x}, byte {byte:#x}",
                 wanted[byte : byte + 8].hex(),
                 held[byte : byte + 8].hex(),
-                Span(start, at + (index + 1) * PAGE),
+                Span(start, at + (index + 1) * PAGE_SIZE),
             )
     if count > failures:
         yield ok("pages", count - failures)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from ...case import KernelCase
 from ...decode import Record, structure
+from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import KernelDump
-from ...rule import Checks, bad, kernel_rule, ok
-from .asserts import header_of, own, spec, truth_of
+from ...rule import Checks, bad, kernel_rule, ok, own
+from .asserts import header_of, spec, truth_of
 from .crossing import processor_blocks
 
-_PAGE = 0x1000
 _MAX_STACK = 0x10000
 """Bytes of a stack that are asked for: kernel stacks have 0x6000 or 0x7000 (spec kernel-mode 4.6)."""
 
@@ -94,7 +94,7 @@ def _needs(case: KernelCase) -> Iterator[Need]:
 
 
 def _pages(need: Need) -> range:
-    return range(need.address & ~(_PAGE - 1), need.address + min(need.size, 1 << 20), _PAGE)
+    return range(need.address & ~(PAGE_SIZE - 1), need.address + min(need.size, 1 << 20), PAGE_SIZE)
 
 
 def _applies(case: KernelCase) -> bool:
@@ -143,10 +143,10 @@ def readable(case: KernelCase) -> Checks:
             physical = space.translate(address)
             if physical is None:
                 continue
-            if case.dump.page(physical // _PAGE) is not None:
+            if case.dump.page(physical // PAGE_SIZE) is not None:
                 yield ok(need.subject)
             elif address >> 63 or case.dump.bits == 32:
-                expected = f"page {physical // _PAGE:#x}, behind {address:#x}"
+                expected = f"page {physical // PAGE_SIZE:#x}, behind {address:#x}"
                 yield bad(need.subject, expected, "not in the dump", _root(case), fault=Fault.MISSING)
 
 

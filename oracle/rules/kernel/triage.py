@@ -9,8 +9,8 @@ from ...decode import Record, enumeration, structure
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import TRIAGE, TriageFacts
-from ...rule import Checks, bad, kernel_rule, ok
-from .asserts import EXCEPTION_CONTEXT, blank_area, header_of, own, spec
+from ...rule import Checks, bad, kernel_rule, ok, own
+from .asserts import EXCEPTION_CONTEXT, blank_area, header_of, spec
 
 _MARKER: Final = b"TRGD"
 _IN_HEADER: Final = {

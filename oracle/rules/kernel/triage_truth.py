@@ -9,10 +9,10 @@ from ...case import KernelCase
 from ...decode import Record, structure
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import TriageFacts
-from ...rule import Checks, bad, kernel_rule, ok
+from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import DriverTruth, KernelTruth
 from ..asserts import one_of, same, same_bytes, zero
-from .asserts import blank_area, header_of, own, spec, truth_of
+from .asserts import blank_area, header_of, spec, truth_of
 from .header_truth import TRUTH
 from .triage import triage_of
 

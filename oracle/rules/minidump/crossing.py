@@ -7,12 +7,12 @@ from typing import Final
 
 from ...case import Case
 from ...decode import enumeration
+from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
 from ...rule import Checks, bad, ok, rule
 
 _TYPE: Final = enumeration("MINIDUMP_TYPE")
-_PAGE: Final = 4096
 
 _FLAG_STREAMS: Final = {
     "MiniDumpWithFullMemory": 9,
@@ -192,11 +192,11 @@ def stack_end_aligned(case: Case) -> Checks:
     for thread in case.dump.threads:
         if thread.stack_size == 0:
             continue
-        if thread.stack_end % _PAGE == 0:
+        if thread.stack_end % PAGE_SIZE == 0:
             yield ok(f"stack of thread {thread.id:#x}")
         else:
             span = thread.record.span_of("Stack.Memory.DataSize")
-            expected = f"an end at a multiple of {_PAGE:#x}"
+            expected = f"an end at a multiple of {PAGE_SIZE:#x}"
             yield bad(f"stack of thread {thread.id:#x}", expected, f"{thread.stack_end:#x}", span)
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from ...case import Case
 from ...decode import enumeration, structure
+from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing, first_difference
 from ...model import Grade, Level, Source, Span
 from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
 from .threads import unpadded
-
-_PAGE: Final = 4096
 
 
 def _ranges(case: Case, stream: int) -> list[MemoryRange]:
@@ -265,7 +263,7 @@ def gapless_regions(case: Case) -> Checks:
     expected = 0
     for record in case.dump.memory_infos:
         base, size = record["BaseAddress"], record["RegionSize"]
-        if base != expected or size == 0 or size % _PAGE or base % _PAGE:
+        if base != expected or size == 0 or size % PAGE_SIZE or base % PAGE_SIZE:
             actual = f"{size:#x} bytes from {base:#x}"
             yield bad(record.path, f"whole pages from {expected:#x} on", actual, record.span)
         else:

@@ -16,10 +16,11 @@ from ...case import Case
 from ...entitlement.flags import Format, effective, stack_of
 from ...entitlement.images import CODE, sections
 from ...entitlement.user import outside
+from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
-from ...truth.process import COMMIT, PAGE
+from ...truth.process import COMMIT
 from ..asserts import TRUTH
 
 _FILTER = Source("learn.microsoft.com DEBUG_FORMAT_XXX: FILTER_XXX; spec user-mode 2.4", Grade.DOCUMENTED)
@@ -134,10 +135,10 @@ def filtered_bytes(case: Case) -> Checks:
                 if first is not None:
                     yield _wrong_word(first, address + at, expected, actual, place + at)
                     if done < at:
-                        yield ok(f"memory {address + done:#x}", count=-(-(at - done) // PAGE))
+                        yield ok(f"memory {address + done:#x}", count=-(-(at - done) // PAGE_SIZE))
                     done = stop
             if done < size:
-                yield ok(f"memory {address + done:#x}", count=-(-(size - done) // PAGE))
+                yield ok(f"memory {address + done:#x}", count=-(-(size - done) // PAGE_SIZE))
 
 
 def _chunks(parts: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

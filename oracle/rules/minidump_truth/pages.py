@@ -5,12 +5,13 @@ from __future__ import annotations
 from ...case import Case
 from ...entitlement.flags import Format, effective
 from ...entitlement.user import Entitlement, outside
+from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing, first_difference
 from ...memory.source import ByteSource
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
-from ...truth.process import PAGE, ProcessTruth
+from ...truth.process import ProcessTruth
 from ..asserts import TRUTH, asked
 
 _SMALL = Source("spec user-mode 2.3: 461 threads of 44 real dumps", Grade.OBSERVED)
@@ -22,7 +23,7 @@ _CHUNK = 1 << 20
 
 def _pages(start: int, end: int) -> int:
     """How many pages ``[start, end)`` touches."""
-    return (end + PAGE - 1) // PAGE - start // PAGE
+    return (end + PAGE_SIZE - 1) // PAGE_SIZE - start // PAGE_SIZE
 
 
 def _required(case: Case, clause: str) -> Checks:
@@ -252,7 +253,7 @@ def _compare(source: ByteSource, item: MemoryRange, contents: ByteSource, run: t
             yield ok(f"memory {address + at:#x}", count=_pages(address + at, address + chunk))
         at = min(chunk + _CHUNK, size)
         yield bad(
-            f"memory {address + first:#x}, in page {(address + first) & ~(PAGE - 1):#x}",
+            f"memory {address + first:#x}, in page {(address + first) & ~(PAGE_SIZE - 1):#x}",
             contents.read(there + start, min(16, at - start)).hex(" "),
             source.read(place + start, min(16, at - start)).hex(" "),
             _span(item, address + first, 1),

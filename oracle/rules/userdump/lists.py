@@ -6,13 +6,13 @@ from itertools import pairwise
 
 from ...case import UserdumpCase
 from ...decode import enumeration
+from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...rule import Checks, bad, ok, userdump_rule
 from .header import LAYOUT, MEANING
 
 _REGION = Source("winnt.h MEMORY_BASIC_INFORMATION; spec user-mode 2.6", Grade.DOCUMENTED)
-_PAGE = 0x1000
 
 
 @userdump_rule(
@@ -185,8 +185,8 @@ def region_kinds(case: UserdumpCase) -> Checks:
     for record in case.dump.regions:
         base, size, protect = record["BaseAddress"], record["RegionSize"], record["Protect"]
         wrong = {
-            "BaseAddress": base % _PAGE and "a multiple of 0x1000",
-            "RegionSize": (size == 0 or size % _PAGE or base + size > top) and f"whole pages below {top:#x}",
+            "BaseAddress": base % PAGE_SIZE and "a multiple of 0x1000",
+            "RegionSize": (size == 0 or size % PAGE_SIZE or base + size > top) and f"whole pages below {top:#x}",
             "AllocationBase": record["AllocationBase"] > base and f"at most {base:#x}, BaseAddress",
             "State": record["State"] != commit and f"{commit:#x}, MEM_COMMIT",
             "Type": record["Type"] not in types and "0x20000, 0x40000 or 0x1000000",

@@ -8,12 +8,13 @@ from typing import Final
 from ...case import UserdumpCase
 from ...decode import Record
 from ...entitlement.user import outside
+from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing_pages
 from ...memory.source import ByteSource
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.userdump_facts import CapturedRegion
 from ...rule import Checks, bad, ok, own, userdump_rule
-from ...truth.process import PAGE, ExceptionTruth, ProcessTruth, RegionTruth
+from ...truth.process import ExceptionTruth, ProcessTruth, RegionTruth
 from ..asserts import TRUTH, same, same_bytes, zero
 from .header import MEANING
 from .truth import truth_of
@@ -38,7 +39,7 @@ def _held(truth: ProcessTruth) -> Iterator[tuple[int, int, RegionTruth]]:
 
 
 def _pages(start: int, end: int) -> int:
-    return -(-end // PAGE) - start // PAGE
+    return -(-end // PAGE_SIZE) - start // PAGE_SIZE
 
 
 @userdump_rule(
@@ -145,8 +146,8 @@ def _compare(source: ByteSource, region: CapturedRegion, truth: ProcessTruth) ->
         if _pages(address, address + size) > len(wrong):
             yield ok(f"memory {address:#x}", count=_pages(address, address + size) - len(wrong))
         for index in wrong:
-            start = index * PAGE
-            length = min(PAGE, size - start)
+            start = index * PAGE_SIZE
+            length = min(PAGE_SIZE, size - start)
             yield from same_bytes(
                 f"memory, page {address + start:#x}",
                 truth.contents.read(there + start, length),

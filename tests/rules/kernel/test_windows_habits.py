@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from dumptruth.fixtures.habits import all_habits
 from dumptruth.fixtures.mutants.kernel_pristine import pristine
-from dumptruth.fixtures.mutants.registry import Vector
+from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.surgery import Surgery, get
 from dumptruth.oracle import ByteSource, Level, Outcome, Verdict, check
 
-A = Vector.KERNEL_SMALL_A
-HABITS = {name: it for name, it in all_habits().items() if it.vector.kernel}
+A = BaseDump.KERNEL_SMALL_A
+HABITS = {name: it for name, it in all_habits().items() if it.base.kernel}
 
 
 @pytest.mark.parametrize("name", HABITS)
@@ -20,7 +20,7 @@ def test_a_habit_of_windows_fails_no_small_dump(name: str) -> None:
 
 @pytest.mark.parametrize("name", HABITS)
 def test_every_habit_is_another_file_and_says_what_windows_does(name: str) -> None:
-    assert HABITS[name].data() != pristine(HABITS[name].vector).data
+    assert HABITS[name].data() != pristine(HABITS[name].base).data
     assert HABITS[name].reason
 
 
@@ -38,15 +38,15 @@ def sound(data: bytes) -> None:
 def test_a_small_dump_of_arm64_is_judged_by_its_own_context() -> None:
     """As build 22000 has it (spec 8.2): machine 0xAA64, its CONTEXT of 0x390 bytes, KdSecondaryVersion 0."""
     case = pristine(A)
-    knife = Surgery(case)
+    edit = Surgery(case)
     sp, pc = (get(case, "Header", f"ContextRecord.{name}") for name in ("Rsp", "Rip"))
     context = bytearray(0x390)
     context[0:4] = (0x400007).to_bytes(4, "little")
     context[0x100:0x110] = sp.to_bytes(8, "little") + pc.to_bytes(8, "little")
     for name, value in {"MachineImageType": 0xAA64, "MinorVersion": 22000, "KdSecondaryVersion": 0}.items():
-        knife.put("Header", name, value)
+        edit.put("Header", name, value)
     at = case.layout.entry("Header").offset + 0x348
-    data = bytearray(knife.data)
+    data = bytearray(edit.data)
     data[at : at + 0xBB8] = bytes(context).ljust(0xBB8, b"\0")
     for index in range(get(case, "TriageHeader", "DataBlocksCount")):
         start = case.layout.entry(f"DataBlocks[{index}].Data").offset

@@ -13,7 +13,7 @@ from .ranges import Range, RangeSet
 from .reading import Reading
 
 
-class Wish(NamedTuple):
+class WantedRange(NamedTuple):
     """Readable memory that a rule asks for: [start, end)."""
 
     start: int
@@ -22,7 +22,7 @@ class Wish(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ProcessView:
     snapshot: ProcessSnapshot
     reading: Reading
     flags: MinidumpType
@@ -36,12 +36,12 @@ class Target:
     def pointer_size(self) -> int:
         return self.snapshot.system.pointer_size
 
-    def readable(self, start: int, end: int, reason: str) -> Iterator[Wish]:
+    def readable(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
         """What can be read of memory that is wanted where it is readable."""
         for low, high in self.reading.parts(start, end):
-            yield Wish(low, high, reason)
+            yield WantedRange(low, high, reason)
 
-    def demanded(self, start: int, end: int, reason: str) -> Iterator[Wish]:
+    def require_readable(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
         """What can be read of memory that is asked for by name.
 
         Raises DumpRefused with ERROR_PARTIAL_COPY when NO_IGNORE_INACCESSIBLE_MEM makes fatal that a part cannot be
