@@ -25,7 +25,7 @@ for vector in filter(lambda vector: vector["file"], manifest["vectors"]):
     with contextlib.suppress(ValueError, struct.error):
         found = thread_ids((folder / vector["file"]).read_bytes())
     if sound:
-        threads = manifest["targets"][vector["target"]]["facts"]["threads"]
-        assert found == [thread["thread_id"] for thread in threads], vector["name"]
+        expected = [thread["thread_id"] for thread in manifest["targets"][vector["target"]]["facts"]["threads"]]
+        assert found == expected, f"{vector['name']}: found {found}, expected {expected}: {vector['note']}"
     told["agrees" if sound else "refused" if found is None else "read"] += 1
 print(json.dumps(told))
