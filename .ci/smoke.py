@@ -1,8 +1,8 @@
-"""The wheel, installed, away from the checkout: every module imports, every data file is there, the command runs.
+"""Tests the installed wheel away from the checkout: every module imports, every data file is there, the command runs.
 
 Usage: python smoke.py CHECKOUT WHEEL [--oracle-alone]
 
-With ``--oracle-alone`` the environment has the wheel and none of its dependencies: the judge must work all the same.
+With ``--oracle-alone`` the environment has the wheel without its dependencies, and only the oracle is tested.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import zipfile
 from pathlib import Path
 
 TOP = ("emu", "oracle", "fixtures")
-# Of the extras: not installed with the wheel.
+ITSELF = "fixtures/app/dumptruth/"
+"""The folder of the package ``dumptruth`` itself."""
+# Packages of the extras, which are not installed with the wheel.
 OPTIONAL = {"hypothesis", "kdmp_parser", "minidump", "pytest", "udmp_parser", "volatility3", "ziglang"}
 
 
 def compare_with_checkout(checkout: Path, wheel: Path) -> int:
-    """Every file of the four folders is in the wheel, byte for byte, and nothing else but the metadata is."""
+    """Compare the wheel's files, but for the metadata, with those of the four folders; return how many there are."""
     expected = {
-        f"dumptruth/{path.relative_to(checkout).as_posix()}": path
+        f"dumptruth/{path.relative_to(checkout).as_posix().removeprefix(ITSELF)}": path
         for top in ("docs", *TOP)
         for path in (checkout / top).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
@@ -41,7 +43,7 @@ def compare_with_checkout(checkout: Path, wheel: Path) -> int:
 
 
 def import_everything(tops: tuple[str, ...]) -> int:
-    """Import each module; one that needs an extra may say so, and by that name only."""
+    """Import each module and return how many there are. Only a package of an extra may be missing."""
     count = 0
     for top in tops:
         package = importlib.import_module(f"dumptruth.{top}")
@@ -55,34 +57,43 @@ def import_everything(tops: tuple[str, ...]) -> int:
     return count
 
 
+def run_version(command: list[str | Path]) -> str:
+    return subprocess.run([*command, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def judge_alone() -> None:
+    """Judge a truncated dump where no dependency is installed."""
     for name in ("unicorn", "lief", "typer", "rich"):
         if importlib.util.find_spec(name) is not None:
-            raise SystemExit(f"{name} is installed: this environment proves nothing about the oracle alone")
+            raise SystemExit(f"{name} is installed: expected an environment without the wheel's dependencies")
     print(f"oracle alone: {import_everything(('oracle',))} modules import with no dependency installed")
     oracle = importlib.import_module("dumptruth.oracle")
     report = oracle.check(oracle.ByteSource(b"MDMP\x93\xa7\0\0"))
     if report.outcome != "NON_CONFORMANT":
-        raise SystemExit(f"a dump cut after eight bytes is judged {report.outcome}")
-    print(f"oracle alone: {len(oracle.all_rules())} rules; a dump cut after eight bytes is {report.outcome}")
+        raise SystemExit(f"a dump truncated to 8 bytes is {report.outcome}, expected NON_CONFORMANT")
+    print(f"oracle alone: {len(oracle.all_rules())} rules; a dump truncated to 8 bytes is {report.outcome}")
 
 
 def main() -> None:
     checkout, wheel = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     if checkout in Path.cwd().resolve().parents or checkout == Path.cwd().resolve():
-        raise SystemExit("run this outside the checkout, or the checkout is what gets imported")
+        raise SystemExit("run this outside the checkout, where Python would import the checkout's folders")
     if "--oracle-alone" in sys.argv[3:]:
         judge_alone()
         return
     print(f"wheel: {compare_with_checkout(checkout, wheel)} files, the same as the checkout's")
     print(f"wheel: {import_everything(TOP)} modules import")
     command = Path(sysconfig.get_path("scripts")) / ("dumptruth.exe" if sys.platform == "win32" else "dumptruth")
-    subprocess.run([command, "--version"], check=True)
+    said = [run_version([command]), run_version([sys.executable, "-m", "dumptruth"])]
+    said.append(f"dumptruth {importlib.import_module('dumptruth').__version__}")
+    if len(set(said)) != 1:
+        raise SystemExit(f"the command, `python -m dumptruth` and __version__ differ: {said}")
+    print(f"wheel: {said[0]}")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([command, "demo", "--out", folder], check=True)
         dumps = sorted(Path(folder).rglob("*.dmp"))
     if not dumps:
-        raise SystemExit("the demo left no dump in the folder it was given")
+        raise SystemExit("the demo wrote no dump into the folder of --out")
     print(f"wheel: the demo wrote {len(dumps)} dumps, all conformant")
 
 

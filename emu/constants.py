@@ -1,4 +1,4 @@
-"""The numbers of DbgEng, of the minidump format and of Windows that a dump is made of, each group with its source."""
+"""Constants of DbgEng, of the minidump format and of Windows that the writer uses, with their headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum, IntFlag
 
 
 class SessionClass(IntEnum):
-    """The class of a debug session (DbgEng.h DEBUG_CLASS_*; spec user-mode 1.1)."""
+    """Class of a debug session: DbgEng.h DEBUG_CLASS_* (docs/format/write-dump-file.md#session-class)."""
 
     UNINITIALIZED = 0
     KERNEL = 1
@@ -15,13 +15,16 @@ class SessionClass(IntEnum):
 
 
 class EngineOption(IntFlag):
-    """An option of the engine that concerns dumps (DbgEng.h DEBUG_ENGOPT_*; spec user-mode 1.9)."""
+    """Engine options that concern dumps: DbgEng.h DEBUG_ENGOPT_*.
+
+    docs/format/write-dump-file.md#secure-mode-and-sensitive-data
+    """
 
     DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA = 0x00400000
 
 
 class Qualifier(IntEnum):
-    """What kind of dump is asked for (DbgEng.h DEBUG_DUMP_*; spec user-mode 1.3)."""
+    """Kind of dump: DbgEng.h DEBUG_DUMP_* (docs/format/write-dump-file.md#qualifiers)."""
 
     DEBUG_DUMP_SMALL = 1024
     DEBUG_DUMP_DEFAULT = 1025
@@ -30,7 +33,7 @@ class Qualifier(IntEnum):
     DEBUG_DUMP_TRACE_LOG = 1028
     DEBUG_DUMP_WINDOWS_CE = 1029
     DEBUG_DUMP_ACTIVE = 1030
-    # The names of the same numbers in a user-mode and in a kernel-mode session (DbgEng.h).
+    # Other names of the same numbers, for user-mode and kernel-mode sessions (DbgEng.h).
     DEBUG_USER_WINDOWS_SMALL_DUMP = DEBUG_DUMP_SMALL
     DEBUG_USER_WINDOWS_DUMP = DEBUG_DUMP_DEFAULT
     DEBUG_USER_WINDOWS_DUMP_WINDOWS_CE = DEBUG_DUMP_WINDOWS_CE
@@ -56,7 +59,11 @@ DEBUG_KERNEL_ACTIVE_DUMP = Qualifier.DEBUG_KERNEL_ACTIVE_DUMP
 
 
 class FormatFlag(IntFlag):
-    """What is in the dump (DbgEng.h DEBUG_FORMAT_*; spec user-mode 1.5, 1.6). The bits are not MINIDUMP_TYPE's."""
+    """Contents of the dump: DbgEng.h DEBUG_FORMAT_*. The bits differ from those of MINIDUMP_TYPE.
+
+    docs/format/write-dump-file.md#format-flags-of-every-dump,
+    docs/format/write-dump-file.md#format-flags-of-user-minidumps
+    """
 
     DEBUG_FORMAT_DEFAULT = 0x00000000
     # user minidumps only
@@ -82,7 +89,8 @@ class FormatFlag(IntFlag):
     DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM = 0x04000000
     DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM = 0x08000000
     DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES = 0x10000000
-    # every kind of dump; 0x10000000 is defined twice, and WRITE_CAB decides which is meant (spec user-mode 1.5)
+    # every kind of dump; 0x10000000 is defined twice, and here WRITE_CAB selects the meaning:
+    # docs/format/write-dump-file.md#the-bit-with-two-names
     DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES = 0x10000000
     DEBUG_FORMAT_WRITE_CAB = 0x20000000
     DEBUG_FORMAT_CAB_SECONDARY_FILES = 0x40000000
@@ -119,7 +127,10 @@ DEBUG_FORMAT_NO_OVERWRITE = FormatFlag.DEBUG_FORMAT_NO_OVERWRITE
 
 
 class MinidumpType(IntFlag):
-    """MINIDUMP_HEADER.Flags (minidumpapiset.h MINIDUMP_TYPE; spec user-mode 2.1)."""
+    """MINIDUMP_HEADER.Flags: minidumpapiset.h MINIDUMP_TYPE.
+
+    docs/format/format-flags.md#header-bits-that-are-valid
+    """
 
     MiniDumpNormal = 0x00000000
     MiniDumpWithDataSegs = 0x00000001
@@ -151,7 +162,10 @@ class MinidumpType(IntFlag):
 
 
 class StreamType(IntEnum):
-    """MINIDUMP_DIRECTORY.StreamType (minidumpapiset.h MINIDUMP_STREAM_TYPE; spec user-mode 3.2)."""
+    """MINIDUMP_DIRECTORY.StreamType: minidumpapiset.h MINIDUMP_STREAM_TYPE.
+
+    docs/format/minidump-container.md#stream-numbers
+    """
 
     UnusedStream = 0
     ThreadListStream = 3
@@ -183,7 +197,10 @@ MINIDUMP_VERSION = 0xA793  # minidumpapiset.h: the low word of MINIDUMP_HEADER.V
 
 
 class ProcessorArchitecture(IntEnum):
-    """SYSTEM_INFO.wProcessorArchitecture (winnt.h PROCESSOR_ARCHITECTURE_*; spec user-mode 3.4)."""
+    """SYSTEM_INFO.wProcessorArchitecture: winnt.h PROCESSOR_ARCHITECTURE_*.
+
+    docs/format/minidump-system.md#architectures
+    """
 
     INTEL = 0
     AMD64 = 9
@@ -192,13 +209,16 @@ class ProcessorArchitecture(IntEnum):
 
 VER_PLATFORM_WIN32_NT = 2  # winnt.h
 
-# winnt.h CONTEXT_*, amd64 (spec user-mode 3.11)
+# winnt.h CONTEXT_*, amd64 (docs/format/minidump-contexts.md#parts-of-contextflags)
 CONTEXT_AMD64 = 0x00100000
 CONTEXT_AMD64_ALL = CONTEXT_AMD64 | 0x1F
 
 
 class MiscInfoFlag(IntFlag):
-    """MINIDUMP_MISC_INFO.Flags1: the fields that hold something (minidumpapiset.h; spec user-mode 3.10)."""
+    """MINIDUMP_MISC_INFO.Flags1, the fields that are valid: minidumpapiset.h.
+
+    docs/format/minidump-system.md#flags-of-misc-info
+    """
 
     MINIDUMP_MISC1_PROCESS_ID = 0x001
     MINIDUMP_MISC1_PROCESS_TIMES = 0x002
@@ -212,7 +232,10 @@ class MiscInfoFlag(IntFlag):
 
 
 class SystemMemoryFlag(IntFlag):
-    """MINIDUMP_SYSTEM_MEMORY_INFO_1.Flags (minidumpapiset.h MINIDUMP_SYSMEMINFO1_*; spec user-mode 3.13)."""
+    """MINIDUMP_SYSTEM_MEMORY_INFO_1.Flags: minidumpapiset.h MINIDUMP_SYSMEMINFO1_*.
+
+    docs/format/minidump-system.md#flags-of-system-memory-info
+    """
 
     MINIDUMP_SYSMEMINFO1_FILECACHE_TRANSITIONREPURPOSECOUNT_FLAGS = 0x1
     MINIDUMP_SYSMEMINFO1_BASICPERF = 0x2
@@ -221,7 +244,10 @@ class SystemMemoryFlag(IntFlag):
 
 
 class ProcessVmCountersFlag(IntFlag):
-    """MINIDUMP_PROCESS_VM_COUNTERS_2.Flags (minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS*; spec user-mode 3.13)."""
+    """MINIDUMP_PROCESS_VM_COUNTERS_2.Flags: minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS*.
+
+    docs/format/minidump-system.md#flags-of-process-memory-counters
+    """
 
     MINIDUMP_PROCESS_VM_COUNTERS = 0x01
     MINIDUMP_PROCESS_VM_COUNTERS_VIRTUALSIZE = 0x02
@@ -231,7 +257,7 @@ class ProcessVmCountersFlag(IntFlag):
 
 
 class Hresult(IntEnum):
-    """What the DbgEng methods return (winerror.h; learn.microsoft.com "HRESULT Values"; spec user-mode 1.9)."""
+    """Return values of the DbgEng methods: winerror.h (docs/format/write-dump-file.md#common-return-values)."""
 
     S_OK = 0x00000000
     S_FALSE = 0x00000001
@@ -257,7 +283,7 @@ class Hresult(IntEnum):
 
 
 def hresult_from_win32(code: int) -> int:
-    """HRESULT_FROM_WIN32 (winerror.h): 0 stays S_OK, every other system code gets facility 7 and the failure bit."""
+    """HRESULT_FROM_WIN32 (winerror.h): 0 stays S_OK; other codes get facility 7 and the failure bit."""
     return 0x80070000 | (code & 0xFFFF) if code else Hresult.S_OK
 
 
@@ -293,5 +319,8 @@ NORMAL_PRIORITY_CLASS = 0x00000020  # winbase.h
 
 
 def readable_protection(protect: int) -> bool:
-    """Whether a debugger reads a committed page so protected: not 0, NOACCESS or GUARD (spec user-mode 2.4)."""
+    """Whether a debugger can read a committed page with this protection: not 0, NOACCESS or GUARD.
+
+    docs/format/minidump-captured-memory.md#full-memory
+    """
     return protect & 0xFF not in (0, PAGE_NOACCESS) and not protect & PAGE_GUARD

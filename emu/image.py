@@ -1,6 +1,7 @@
-"""A PE image as a loader needs it: LIEF parses, this module says what is there in Windows' own terms.
+"""Parses a PE image, with LIEF, into the data that a loader needs.
 
-Names are winnt.h's (IMAGE_FILE_HEADER, IMAGE_OPTIONAL_HEADER64, IMAGE_SECTION_HEADER). RVAs and sizes in bytes.
+Names are those of winnt.h (IMAGE_FILE_HEADER, IMAGE_OPTIONAL_HEADER64, IMAGE_SECTION_HEADER). RVAs and sizes are in
+bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .errors import DumptruthError
 
 if TYPE_CHECKING:
     import lief
@@ -37,12 +40,14 @@ VS_FFI_SIGNATURE = 0xFEEF04BD  # verrsrc.h
 _PAGE = 0x1000
 
 
-class ImageError(Exception):
-    """The file cannot be used as an image; the message is one line: which file, what was found, what was expected."""
+class ImageError(DumptruthError):
+    """The file cannot be used as an image. The message is one line: file, found value, expected value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSection:
+    """One section header."""
+
     name: str
     virtual_address: int
     virtual_size: int
@@ -51,7 +56,7 @@ class ImageSection:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One slot of an import address table; ``name`` is None for an import by ``ordinal``."""
+    """One entry of an import address table. ``name`` is None for an import by ``ordinal``."""
 
     dll: str
     name: str | None
@@ -66,7 +71,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """``rva`` is 0 when ``forwarder`` (``MODULE.Name``) is set."""
+    """One export. ``rva`` is 0 if it has a ``forwarder`` (``MODULE.Name``)."""
 
     name: str | None
     ordinal: int
@@ -76,6 +81,8 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
+    """One base relocation."""
+
     rva: int
     size: int
     """4 (IMAGE_REL_BASED_HIGHLOW) or 8 (IMAGE_REL_BASED_DIR64)."""
@@ -83,8 +90,10 @@ class Relocation:
 
 @dataclass(frozen=True)
 class Image:
+    """A parsed PE image."""
+
     name: str
-    """File name, for messages and as the module's default base name."""
+    """File name, for messages and as the default base name of the module."""
     architecture: str
     image_base: int
     """The preferred base."""
@@ -111,7 +120,7 @@ class Image:
     directories: tuple[tuple[int, int], ...]
     """IMAGE_DATA_DIRECTORY (VirtualAddress, Size) by index."""
     code_view: bytes | None
-    """The CodeView debug record, raw."""
+    """The bytes of the CodeView debug record; None without one."""
     version_info: tuple[int, ...] | None
     """VS_FIXEDFILEINFO as 13 dwords; None without a version resource."""
     preferred: bytes
@@ -126,7 +135,7 @@ class Image:
         return {export.ordinal: export for export in self.exports}
 
     def export(self, name: str | None, ordinal: int = 0) -> Export | None:
-        """The export of that name (or ordinal, when ``name`` is None), None when there is none."""
+        """The export of that name, or of that ordinal if ``name`` is None; None if it does not exist."""
         return self._exports_by_ordinal.get(ordinal) if name is None else self._exports_by_name.get(name)
 
     def export_rva(self, name: str) -> int:
@@ -137,9 +146,9 @@ class Image:
         return export.rva
 
     def mapped_at(self, base: int) -> bytearray:
-        """The mapped image with its relocations applied for ``base``, and ImageBase in the headers changed to it.
+        """The mapped image, relocated to ``base``. ImageBase in its headers is ``base`` too.
 
-        Raises ImageError when the base differs from the preferred one and the image has no relocations.
+        Raises ImageError for another base than the preferred one if the image has no relocations.
         """
         mapped = bytearray(self.preferred)
         delta = base - self.image_base
@@ -153,7 +162,7 @@ class Image:
             end = relocation.rva + relocation.size
             value = int.from_bytes(mapped[relocation.rva : end], "little") + delta
             mapped[relocation.rva : end] = (value & (1 << 8 * relocation.size) - 1).to_bytes(relocation.size, "little")
-        # As Windows' loader leaves it: OptionalHeader.ImageBase is the actual base.
+        # The loader of Windows sets OptionalHeader.ImageBase to the actual base.
         header = int.from_bytes(mapped[0x3C:0x40], "little") + 24
         if self.architecture == "x86":
             struct.pack_into("<I", mapped, header + 28, base)
@@ -163,9 +172,10 @@ class Image:
 
 
 def load_image(source: Path | bytes, *, name: str | None = None, architecture: str = "amd64") -> Image:
-    """Parse a PE file. ``name`` is what messages call it (default: the file's name).
+    """Parse a PE file. ``name`` is its name in messages (default: the file's name).
 
-    Raises ImageError: no PE, another machine than ``architecture``, not executable, damaged. OSError as reading does.
+    Raises ImageError for a file that is not a PE file, is for another machine than ``architecture``, is not executable
+    or is damaged; OSError if it cannot be read.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     label = name or ("image" if isinstance(source, bytes) else source.name)
@@ -180,12 +190,12 @@ def load_image(source: Path | bytes, *, name: str | None = None, architecture: s
         raise ImageError(f"{label}: wrong machine: the image is for {found}, expected {architecture}")
     if not characteristics & IMAGE_FILE_EXECUTABLE_IMAGE:
         raise ImageError(f"{label}: not an executable image: IMAGE_FILE_EXECUTABLE_IMAGE is not set")
-    import lief  # noqa: PLC0415 - it takes most of a second, and much is done without an image
+    import lief  # noqa: PLC0415 - the import takes most of a second, and many commands need no image
 
-    lief.logging.disable()  # what is wrong with an image is said by ImageError
+    lief.logging.disable()  # ImageError reports the problems
     pe = lief.PE.parse(data)
     if pe is None:
-        raise ImageError(f"{label}: not a PE file that can be read")
+        raise ImageError(f"{label}: damaged: LIEF cannot parse the PE file")
     if len(pe.sections) != struct.unpack_from("<H", data, at + 6)[0]:
         raise ImageError(f"{label}: the section table is damaged")
     try:
@@ -208,7 +218,7 @@ def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dl
         start, length = section.virtual_address, section.virtual_size or section.sizeof_raw_data
         raw = data[section.pointerto_raw_data : section.pointerto_raw_data + min(section.sizeof_raw_data, length)]
         if section.pointerto_raw_data + section.sizeof_raw_data > len(data):
-            raise ImageError(f"{label}: section {name}: its data ends behind the end of the file, at {len(data)} bytes")
+            raise ImageError(f"{label}: section {name}: its data ends after the end of the file, at {len(data)} bytes")
         if start % _PAGE or start + length > size:
             raise ImageError(f"{label}: section {name} at 0x{start:X} does not fit an image of 0x{size:X} bytes")
         mapped[start : start + len(raw)] = raw
@@ -255,12 +265,12 @@ def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dl
 
 
 def _text(name: str | bytes) -> str:
-    """LIEF gives bytes for a name that is no UTF-8."""
+    """The text of a name. LIEF returns bytes for a name that is not UTF-8."""
     return name if isinstance(name, str) else name.decode("latin-1")
 
 
 def _exports(pe: lief.PE.Binary, mapped: bytearray, directories: tuple[tuple[int, int], ...]) -> tuple[Export, ...]:
-    """An export whose address lies inside the export directory is a forwarder: the address of its text (PE format)."""
+    """The exports. An address inside the export directory points to the text of a forwarder (PE format)."""
     export = pe.get_export()
     if export is None:
         return ()
@@ -300,9 +310,9 @@ def _code_view(pe: lief.PE.Binary, data: bytes) -> bytes | None:
 
 
 def _version_info(mapped: bytearray, directories: tuple[tuple[int, int], ...]) -> tuple[int, ...] | None:
-    """VS_FIXEDFILEINFO out of the resource directory: type 16 (RT_VERSION), its first name and language.
+    """VS_FIXEDFILEINFO from the resource directory: type 16 (RT_VERSION), first name, first language.
 
-    PE format, "The .rsrc Section": entries are (name or id, offset), the high bit of the offset says subdirectory.
+    PE format, "The .rsrc Section": an entry is (name or id, offset). The high bit of the offset marks a subdirectory.
     """
     root, size = directories[IMAGE_DIRECTORY_ENTRY_RESOURCE]
     if not size:

@@ -1,4 +1,4 @@
-"""Where the image files and PDBs of a target are on the host, for cabinets with secondary files."""
+"""Finds image files and PDBs of a target on the host, for cabinets with secondary files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .debugger.secondary_files import File
 from .images.services import FOLDER
 
 BUILT = (FOLDER, FOLDER / "kernel")
-"""The synthetic system's own: programs and DLLs, kernel and drivers."""
+"""Folders of the synthetic system: programs and DLLs, kernel and drivers."""
 
 
 class FoundFiles:
-    """Finds a file by its base name in any case: among ``made``, then in ``folders``, then with the built images.
+    """Finds a file by its base name, ignoring case: in ``made``, then in ``folders``, then among the built images.
 
-    A target's path says nothing about the host's, as with a debugger's image path.
+    The folder in the target's path is ignored, as with a debugger's image path.
     """
 
     def __init__(self, *folders: Path, made: Mapping[str, bytes] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the caller asked for, and the error that says it cannot be had."""
+"""The request for a dump, and the error for a request that cannot be met."""
 
 from __future__ import annotations
 
@@ -6,36 +6,43 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .constants import FormatFlag, Hresult, Qualifier
+from .errors import DumptruthError
 
 
 class Profile(StrEnum):
-    """The reading of what the documents leave open (design 11; spec user-mode 1.4)."""
+    """Reading of what the documents leave open for a user-mode target.
+
+    They disagree about DEBUG_DUMP_DEFAULT: docs/format/write-dump-file.md#default-in-a-user-session.
+    """
 
     MODERN = "modern"
-    """DEFAULT in user mode is a minidump with all memory, handles, unloaded modules, memory and thread info."""
+    """DEFAULT writes a minidump with all memory, handles, unloaded modules, memory info and thread info."""
     LEGACY = "legacy"
-    """DEFAULT in user mode is the old USERDUMP format."""
+    """DEFAULT writes the legacy USERDUMP format (docs/format/user-dump.md)."""
     REFUSE = "refuse"
-    """DEFAULT in user mode is refused with E_NOTIMPL, as current debuggers refuse ``.dump /f``."""
+    """DEFAULT is refused with E_NOTIMPL, as the engine 29507 does."""
 
 
 class KernelProfile(StrEnum):
-    """The on-disk types of a kernel-mode target's dumps: FULL / DEFAULT / ACTIVE, SMALL is 4 (design 11)."""
+    """DumpType of the dumps of a kernel-mode target, for FULL / DEFAULT / ACTIVE. SMALL is always type 4.
+
+    Who writes which type: docs/format/kernel-kinds.md#type-for-each-kind.
+    """
 
     PORTABLE = "portable"
-    """1 / 6 / 6: what most readers open (spec kernel 7.1)."""
+    """1 / 6 / 6: the types that most readers open (docs/format/kernel-readers.md#choice-of-a-type)."""
     CLASSIC = "classic"
-    """1 / 2 / 6: what Windows 7 writes; it had no active dump, which is a bitmap dump here too."""
+    """1 / 2 / 6: the types of Windows 7. Windows 7 has no active dump; here it is a bitmap dump, too."""
     BITMAP = "bitmap"
-    """5 / 6 / 6: what Windows writes since version 8."""
+    """5 / 6 / 6: the types of Windows 8 and later."""
     RANGES = "ranges"
-    """10 / 8 / 9: what recent debugger engines write."""
+    """10 / 8 / 9: the types of recent debugger engines."""
     HEADER = "header"
-    """Type 3 for every qualifier: the main header alone. No qualifier of DbgEng asks for it."""
+    """Type 3, the main header alone, for every qualifier, SMALL too. No qualifier of DbgEng writes it."""
 
 
-class DumpRefused(Exception):  # noqa: N818 - it is a refusal, and its HRESULT says which
-    """The request cannot be met. ``hresult`` is what the DbgEng method returns, the text says why in one line."""
+class DumpRefused(DumptruthError):  # noqa: N818 - a refusal is no failure of the writer
+    """The request cannot be met. ``hresult`` is the return value of the DbgEng method, the text is one line."""
 
     def __init__(self, hresult: int, message: str) -> None:
         super().__init__(message)
@@ -44,7 +51,7 @@ class DumpRefused(Exception):  # noqa: N818 - it is a refusal, and its HRESULT s
 
 @dataclass(frozen=True, slots=True)
 class UserStream:
-    """A stream that the caller adds to a user minidump (MINIDUMP_USER_STREAM): types above 0xFFFF are the caller's."""
+    """A stream that the caller adds to a user minidump (MINIDUMP_USER_STREAM). ``type`` is above 0xFFFF."""
 
     type: int
     data: bytes = field(repr=False)
@@ -52,46 +59,48 @@ class UserStream:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The arguments of WriteDumpFile2, and the profile under which they are read.
+    """The arguments of WriteDumpFile2, and the profile.
 
-    ``qualifier`` and ``format_flags`` are any 32-bit values; whether they mean something is the plan's to say.
+    ``qualifier`` and ``format_flags`` are any 32-bit values; the plan checks them.
     """
 
     qualifier: int
     format_flags: int = 0
     comment: str | bytes | None = None
-    """Bytes: an ANSI text, as WriteDumpFile2 takes it."""
+    """Bytes are ANSI text, as WriteDumpFile2 takes it."""
     profile: str = Profile.MODERN
-    """A ``Profile`` for a user-mode target, a ``KernelProfile`` for a kernel-mode one."""
+    """A ``Profile`` for a user-mode target, a ``KernelProfile`` for a kernel-mode target."""
     user_streams: tuple[UserStream, ...] = ()
-    """Of a user minidump, in the order of the directory."""
+    """Only for a user minidump, in the order of the directory."""
 
     @property
     def comment_text(self) -> str | None:
-        """The comment as text; of an ANSI comment its text in code page 1252."""
+        """The comment as text. An ANSI comment is decoded with code page 1252."""
         return ansi_text(self.comment) if isinstance(self.comment, bytes) else self.comment
 
     @property
     def qualifier_name(self) -> str:
-        """The qualifier's DbgEng.h name; its number in hexadecimal when it has none."""
+        """The qualifier's name in DbgEng.h, or its number in hexadecimal if it has no name."""
         try:
             return Qualifier(self.qualifier).name
         except ValueError:
             return f"{self.qualifier:#x}"
 
     def has(self, flag: FormatFlag) -> bool:
+        """Whether ``format_flags`` has a bit of ``flag``."""
         return bool(self.format_flags & flag)
 
 
 def ansi_text(data: bytes) -> str:
-    """Code page 1252 as Windows decodes it: the five bytes without a character become the control of their number."""
+    """Decode code page 1252 as Windows does: its five undefined bytes become control characters of the same number."""
     return "".join(bytes((byte,)).decode("cp1252", "ignore") or chr(byte) for byte in data)
 
 
 def format_flag_names(format_flags: int) -> list[str]:
-    """The DbgEng.h names of the bits that are set, low to high; a bit without a name appears as its number.
+    """Return the DbgEng.h names of the bits that are set, lowest bit first. A bit without a name becomes its number.
 
-    0x10000000 has two names: with DEBUG_FORMAT_WRITE_CAB it is the CAB's, else the memory scan's (spec user-mode 1.5).
+    0x10000000 has two names: with DEBUG_FORMAT_WRITE_CAB it is DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES, else
+    DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES (docs/format/write-dump-file.md#the-bit-with-two-names).
     """
     names = []
     for bit in (1 << shift for shift in range(32)):

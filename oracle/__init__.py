@@ -1,16 +1,30 @@
-"""The judge: parses a dump, and says what is missing, forbidden or wrong in it.
+"""The oracle: parses a Windows crash dump, and says what is missing, forbidden or wrong in it.
 
-``check`` judges, ``identify`` names what a file is, ``load_truth`` and ``load_request`` read what a dump must answer
-to. Imports nothing of ``dumptruth.emu``; needs neither unicorn nor lief.
+``check`` judges a dump. ``read`` gives its threads, modules and memory. ``identify`` names what a file is. The page
+docs/api.md says which names are stable. Imports nothing of ``dumptruth.emu`` and no third-party package.
 """
 
 from .case import CabinetCase, Case, KernelCase, KernelReplayer, Replayed, Replayer, UserdumpCase
-from .judge import SelectionError, all_rules, check
+from .checking import check
+from .contents import (
+    BugCheck,
+    Contents,
+    ExceptionRecord,
+    Memory,
+    Module,
+    NotADumpError,
+    PhysicalPages,
+    Stream,
+    Thread,
+    read,
+)
+from .inputs import InputError, identify
+from .judge import SelectionError, all_rules
 from .memory.source import ByteSource
 from .model import Fault, Finding, Grade, Level, Outcome, Report, RuleResult, Source, Span, Verdict
 from .readers.cab import Cabinet, read_cabinet
 from .readers.facts import Dump
-from .readers.identify import Identity, identify
+from .readers.identify import Identity
 from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
 from .readers.summary import summary
@@ -28,21 +42,29 @@ from .truth.load import (
 )
 
 __all__ = [
+    "BugCheck",
     "ByteSource",
     "Cabinet",
     "CabinetCase",
     "Case",
+    "Contents",
     "Dump",
+    "ExceptionRecord",
     "Fault",
     "Finding",
     "Grade",
     "Identity",
+    "InputError",
     "KernelCase",
     "KernelDump",
     "KernelReplayer",
     "KernelTruth",
     "Level",
+    "Memory",
+    "Module",
+    "NotADumpError",
     "Outcome",
+    "PhysicalPages",
     "ProcessTruth",
     "Replayed",
     "Replayer",
@@ -52,6 +74,8 @@ __all__ = [
     "SelectionError",
     "Source",
     "Span",
+    "Stream",
+    "Thread",
     "Truth",
     "TruthError",
     "UserDump",
@@ -64,6 +88,7 @@ __all__ = [
     "load_request",
     "load_request_file",
     "load_truth",
+    "read",
     "read_cabinet",
     "read_kernel",
     "read_minidump",

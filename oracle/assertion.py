@@ -1,4 +1,4 @@
-"""``assert_conformant``: judge a dump inside a test, and say in the failure what is wrong and where."""
+"""``assert_conformant``: judges a dump inside a test. The failure lists the broken rules with their findings."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from .judge import check
+from .checking import check
 from .memory.source import ByteSource
 from .model import Finding, Outcome, Report, Verdict
-from .readers.identify import KERNEL_DUMP, identify
-from .truth.load import RequestTruth, Truth, load_any_truth, load_request, load_request_file, parse_request
+from .truth.load import RequestTruth, Truth
 
 SHOWN: Final = 3
-"""Findings of one rule that a failure's text has."""
+"""Findings of one rule that the text of a failure has."""
 
 
 @dataclass
 class Tally:
-    """What was judged so far, for a summary."""
+    """Counts of judged dumps, for the summary of a test run."""
 
     dumps: int = 0
     failed: int = 0
     rules: int = 0
-    """Rules that ran, over all dumps."""
+    """Rules that ran, summed over all dumps."""
     checks: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
-    """Rule -> dumps that it failed."""
+    """Rule -> number of dumps that broke it."""
 
     def add(self, report: Report) -> None:
         self.dumps += 1
@@ -37,13 +36,13 @@ class Tally:
         self.checks += report.checks
         self.by_rule.update(result.rule for result in report.failing())
 
-    def merge(self, told: Mapping[str, Any]) -> None:
-        """Add what another process told, which is its ``as_object``."""
-        self.dumps += told["dumps"]
-        self.failed += told["failed"]
-        self.rules += told["rules"]
-        self.checks += told["checks"]
-        self.by_rule.update(told["by_rule"])
+    def merge(self, counts: Mapping[str, Any]) -> None:
+        """Add the counts of another process, as its ``as_object`` returned them."""
+        self.dumps += counts["dumps"]
+        self.failed += counts["failed"]
+        self.rules += counts["rules"]
+        self.checks += counts["checks"]
+        self.by_rule.update(counts["by_rule"])
 
     def as_object(self) -> dict[str, Any]:
         return {
@@ -53,7 +52,7 @@ class Tally:
 
 
 TALLY = Tally()
-"""Of this process."""
+"""The counts of this process."""
 
 
 def assert_conformant(
@@ -64,39 +63,23 @@ def assert_conformant(
     strict: bool = False,
     profile: str | None = None,
 ) -> Report:
-    """Judge ``dump``, a path or its bytes; return the report when it is conformant.
+    """Judge ``dump``, a path or its bytes, and return the report if it conforms.
 
-    ``truth`` is a folder of the truth format, or one that was loaded; ``request`` a request.json, its object, or one
-    that was loaded; None: the request.json beside the truth. Without truth the structural rules alone judge.
-    ``profile`` None: the request's, else the default of the dump's mode. Raises AssertionError with every rule that
-    fails: what it requires, what was expected, what was found, at which offsets of the file; ValueError for a truth
-    without a request; TruthError, OSError.
+    ``truth`` is a truth directory or a loaded truth. Without it only the structural rules run. ``request`` is a
+    request.json, its JSON object or a loaded request; None: the request.json of the truth directory. ``profile`` None:
+    that of the request, else the default of the dump's mode.
+
+    Raises AssertionError with every rule that fails: title, expected and actual values, offsets in the file. Raises
+    ValueError for a truth without a request, and TruthError and OSError for files that cannot be read.
     """
     __tracebackhide__ = True
     source = ByteSource(dump, "the dump") if isinstance(dump, bytes) else ByteSource.open(Path(dump))
     with source:
-        held = load_any_truth(Path(truth)) if isinstance(truth, str | Path) else truth
-        asked = _request(request, Path(truth) if isinstance(truth, str | Path) else None)
-        if held is not None and asked is None:
-            raise ValueError("a truth was given, and no request: what was the dump asked to hold?")
-        if profile is None:
-            kernel = identify(source).kind == KERNEL_DUMP
-            profile = asked.profile if asked is not None else "portable" if kernel else "modern"
-        report = check(source, held, None if held is None else asked, profile=profile, strict=strict)
+        report = check(source, truth, request, profile=profile, strict=strict)
     TALLY.add(report)
     if report.outcome is not Outcome.CONFORMANT:
         raise AssertionError("\n".join(_failure(report)))
     return report
-
-
-def _request(request: str | Path | Mapping[str, Any] | RequestTruth | None, beside: Path | None) -> RequestTruth | None:
-    if isinstance(request, Mapping):
-        return parse_request(request)
-    if isinstance(request, str | Path):
-        return load_request_file(Path(request))
-    if request is None and beside is not None:
-        return load_request(beside)
-    return request
 
 
 def _failure(report: Report) -> Iterator[str]:

@@ -1,14 +1,14 @@
-"""What a rule is given: the dump, and, for a dump of one's own, the truth and the request it must answer to."""
+"""The cases that rules judge: a dump, and optionally the truth of its target and the request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .entitlement.cache import computed_once
 from .entitlement.refusal import refusal
-from .entitlement.user import Entitlement
+from .entitlement.user import Entitlement, entitlement_of
 from .readers.cab_facts import Cabinet
 from .readers.facts import Dump
 from .readers.kernel_dump import KernelDump
@@ -22,53 +22,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What happened when the dump alone was loaded into a fresh machine and run from its exception's context."""
+    """The result of loading a dump into a fresh machine and running it from the context of its exception."""
 
     code: int | None
-    """NTSTATUS of the exception met; None when none was."""
+    """NTSTATUS of the exception that was raised; None if none was."""
     address: int | None
     information: tuple[int, ...] = ()
     error: str | None = None
-    """Why the dump could not be loaded or run, in one line."""
+    """Why the dump could not be loaded or run, in one line; None if it ran."""
 
 
 Replayer = Callable[[Dump], Replayed]
-"""Given by the caller, because the judge owns no machine."""
+"""Runs a minidump. The caller gives it, because the oracle has no machine."""
 
 KernelReplayer = Callable[[KernelDump], Replayed]
-"""The same for a complete kernel dump: ``code`` is then the vector of the processor exception met, ``address`` the
-instruction pointer, ``information`` what the processor said with it: error code and, for a page fault, Cr2."""
+"""Runs a complete kernel dump. In its result ``code`` is the vector of the processor exception, ``address`` the
+instruction pointer, ``information`` the error code and, for a page fault, Cr2."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
+    """A minidump."""
+
     dump: Dump
     truth: ProcessTruth | None = None
-    """None: a foreign dump. Only structural rules run."""
+    """None for a foreign dump; then only rules of the format run."""
     request: RequestTruth | None = None
     replay: Replayer | None = None
     profile: str = "modern"
 
-    @cached_property
+    @property
     def refused(self) -> str | None:
-        """Why no minidump may come of the request. Only of a case that has a truth and a request."""
+        """Why a writer must refuse the request; None if it must write a minidump. Needs a truth and a request."""
         assert self.truth is not None
         assert self.request is not None
-        return refusal(self.truth, self.request)
+        truth, request = self.truth, self.request
+        return computed_once(truth, ("refusal", request), lambda: refusal(truth, request))
 
-    @cached_property
+    @property
     def entitlement(self) -> Entitlement:
-        """What the request entitles the dump to. Only of a case that has a truth and a request."""
+        """What the dump must, may and must not hold. Needs a truth and a request."""
         assert self.truth is not None
         assert self.request is not None
-        return Entitlement(self.truth, self.request)
+        return entitlement_of(self.truth, self.request)
 
 
 @dataclass(frozen=True, slots=True)
 class KernelCase:
+    """A kernel dump."""
+
     dump: KernelDump
     truth: KernelTruth | None = None
-    """None: a foreign dump. Only structural rules run."""
+    """None for a foreign dump; then only rules of the format run."""
     request: RequestTruth | None = None
     replay: KernelReplayer | None = None
     profile: str = "portable"
@@ -80,14 +85,14 @@ class UserdumpCase:
 
     dump: UserDump
     truth: ProcessTruth | None = None
-    """None: a foreign dump. Only structural rules run."""
+    """None for a foreign dump; then only rules of the format run."""
     request: RequestTruth | None = None
     profile: str = "modern"
 
 
 @dataclass(frozen=True, slots=True)
 class CabinetCase:
-    """A cabinet. The dump inside is a case of its own."""
+    """A cabinet. The dump inside is a separate case."""
 
     dump: Cabinet
     truth: Truth | None = None
@@ -96,7 +101,7 @@ class CabinetCase:
 
 @dataclass(frozen=True, slots=True)
 class FileCase:
-    """The file as it lies on the disk, of whatever kind."""
+    """The file itself, of any kind."""
 
     dump: Reading
     truth: Truth | None = None

@@ -1,6 +1,6 @@
-"""The documents that rules cite: finds the paragraph behind ``docs/format/PAGE.md#HEADING``.
+"""Finds the section of a document that a citation names: ``docs/format/<page>.md#<heading>``.
 
-The documents ship beside the packages, so a citation can be read wherever the oracle is installed.
+The documents are installed beside the packages, so citations can be read wherever the oracle is installed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-"""The checkout, or the folder of the installed packages: ``docs`` lies in it."""
+"""The checkout, or the folder of the installed packages. It holds ``docs``."""
 CITATION = re.compile(r"docs/[\w./-]+\.md(?:#[\w-]+)?")
 _HEADING = re.compile(r"(#{1,6}) (.+)")
 _FENCE = re.compile(r"(```|~~~)")
@@ -19,22 +19,22 @@ _FENCE = re.compile(r"(```|~~~)")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of a document and the text below it, up to the next heading of any level."""
+    """A heading, and the text from there to the next heading of any level."""
 
     title: str
     text: str
 
 
 def anchor_of(title: str) -> str:
-    """The anchor that GitHub gives to a heading: lower case, spaces to hyphens, no punctuation."""
+    """The anchor that GitHub gives to a heading: lower case, hyphens for spaces, no punctuation."""
     return re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
 
 
 @cache
 def sections(document: str) -> dict[str, Section]:
-    """Every section of a document by its anchor; the empty anchor is the first one.
+    """The sections of a document by anchor. The empty anchor gives the first section.
 
-    ``document`` is a path below the root, such as ``docs/format/kernel-pages.md``. Raises OSError when it is missing.
+    ``document`` is a path below ``ROOT``, such as ``docs/format/kernel-pages.md``. Raises OSError if it is missing.
     """
     found: dict[str, Section] = {}
     title, lines, fenced = "", list[str](), False
@@ -58,7 +58,7 @@ def sections(document: str) -> dict[str, Section]:
 
 
 def cited(where: str) -> Section | None:
-    """The section that ``where`` leads to; None when it is no citation of a document, or leads nowhere."""
+    """The section that ``where`` cites; None if ``where`` cites no document, or if the section does not exist."""
     if not CITATION.fullmatch(where):
         return None
     document, _, anchor = where.partition("#")

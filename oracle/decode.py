@@ -1,7 +1,7 @@
-"""Structures of the format as data: the tables of ``oracle/tables`` and the records decoded by them.
+"""Loads the structure tables of ``oracle/tables`` and decodes records of a file by them.
 
-Decoding never raises on content. A structure that the file cuts short gives a record whose missing fields read as 0
-and whose ``complete`` is False; the reader that asked for it decides what defect that is.
+Decoding never raises on content. If the file ends inside a structure, the missing fields read as 0 and ``complete`` is
+False. The reader that asked for the record reports the defect.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Final
 from .memory.source import ByteSource
 from .model import Grade, Source, Span
 
-# Kind of a field -> bytes of one element, signed. "bytes" is an opaque run of any width; "utf16" a fixed array of
-# UTF-16LE units, NUL padded.
+# Kind of a field -> bytes of one element, whether it is signed. "bytes" has any width and is not decoded; "utf16" is a
+# fixed array of UTF-16LE units, padded with NULs.
 KINDS: Final[Mapping[str, tuple[int, bool]]] = {
     "u8": (1, False),
     "u16": (2, False),
@@ -30,7 +30,7 @@ KINDS: Final[Mapping[str, tuple[int, bool]]] = {
 
 
 class TableError(Exception):
-    """A table of the judge is malformed: a bug in the judge, never a property of a dump."""
+    """A table is malformed. This is a bug in the oracle, not a property of a dump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Field:
     offset: int
     """From the start of the structure, in bytes."""
     width: int
-    """In bytes; of a whole array, where the row is one."""
+    """In bytes, of the whole array if the row is an array."""
     kind: str
     source: Source
 
@@ -54,6 +54,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
+    """One structure of a format, as its table has it."""
+
     name: str
     size: int
     """In bytes."""
@@ -61,18 +63,18 @@ class Structure:
     """By name, in table order, which is file order."""
     source: Source
     header: str | None
-    """The public C header that declares it, or None when none does."""
+    """The public C header that declares it; None if no public header does."""
     c_type: str
     """Its name in that header."""
     architectures: tuple[str, ...]
-    """Targets for which the header declares it; empty: all."""
+    """The targets for which the header declares it; empty means all."""
     integers: Mapping[str, tuple[int, int, bool]]
-    """Field -> start, end, signed: what every read of an integer needs, looked up once."""
+    """Field -> start, end, whether it is signed. Precomputed for reads of integers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enumeration:
-    """Names of numbers, or of bits."""
+    """Names of numbers, or of the bits of a flags field."""
 
     name: str
     members: Mapping[str, int]
@@ -80,18 +82,18 @@ class Enumeration:
     header: str | None
     """The public C header that declares the members, or None."""
     undeclared: frozenset[str]
-    """Members that newer headers, or other writers, define."""
+    """Members that ``header`` does not declare: newer headers or other writers define them."""
 
     def __getitem__(self, name: str) -> int:
         return self.members[name]
 
     def name_of(self, value: int) -> str:
-        """The member's name, or the value in hexadecimal: no enumeration of this format is closed."""
+        """The name of the member, or the value in hexadecimal if no member has it."""
         return next((name for name, number in self.members.items() if number == value), f"{value:#x}")
 
     @property
     def mask(self) -> int:
-        """All bits of a flag enumeration."""
+        """All bits of the members, of an enumeration of flags."""
         mask = 0
         for value in self.members.values():
             mask |= value
@@ -109,13 +111,17 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
         field, offset, width, kind, *rest = row
         override = rest[0] if rest else {}
         if kind not in KINDS or width % KINDS[kind][0] or offset + width > table["size"] or field in fields:
-            raise TableError(f"{name}.{field}: offset {offset:#x}, width {width}, kind {kind!r} do not fit")
+            raise TableError(
+                f"{name}.{field}: bad offset {offset:#x}, width {width} or kind {kind!r}, or a repeated name"
+            )
         fields[field] = Field(
             field,
             offset,
             width,
             kind,
-            _source({"source": source.where, "grade": source.grade} | override) if override else source,
+            _source({"source": source.where, "grade": source.grade, "versions": source.versions} | override)
+            if override
+            else source,
         )
     return Structure(
         name,
@@ -148,7 +154,7 @@ def _tables() -> tuple[Mapping[str, Structure], Mapping[str, Enumeration]]:
             enumerations[name] = Enumeration(
                 name,
                 table["members"],
-                Source(table["source"], Grade(table.get("grade", "DOCUMENTED"))),
+                _source(table),
                 table.get("header"),
                 frozenset(table.get("undeclared", ())),
             )
@@ -156,44 +162,49 @@ def _tables() -> tuple[Mapping[str, Structure], Mapping[str, Enumeration]]:
 
 
 def structures() -> Mapping[str, Structure]:
+    """Every structure of the tables, by name."""
     return _tables()[0]
 
 
 def enumerations() -> Mapping[str, Enumeration]:
+    """Every enumeration of the tables, by name."""
     return _tables()[1]
 
 
 def structure(name: str) -> Structure:
+    """Raises KeyError if no table has it."""
     return structures()[name]
 
 
 def enumeration(name: str) -> Enumeration:
+    """Raises KeyError if no table has it."""
     return enumerations()[name]
 
 
 class Record:
-    """One structure of the file, decoded field by field on demand."""
+    """One structure in a file. Fields are decoded when they are read."""
 
     __slots__ = ("_data", "path", "span", "structure")
 
     def __init__(self, structure: Structure, path: str, offset: int, data: memoryview) -> None:
         self.structure = structure
         self.path = path
-        """What it is, for a report: ``thread 2``, ``module 0``."""
+        """Its name in a report: ``thread 2``, ``module 0``."""
         self.span = Span(offset, offset + structure.size)
         self._data = data
 
     @property
     def type(self) -> str:
+        """The name of the structure."""
         return self.structure.name
 
     @property
     def complete(self) -> bool:
-        """Whether the file holds all of it."""
+        """Whether the file holds all of its bytes."""
         return len(self._data) == self.structure.size
 
     def __getitem__(self, name: str) -> int:
-        """The value of an integer field; KeyError for a field that the table does not have."""
+        """The value of an integer field. Raises KeyError if the table has no such field."""
         start, end, signed = self.structure.integers[name]
         return int.from_bytes(self._data[start:end], "little", signed=signed)
 
@@ -207,20 +218,20 @@ class Record:
         )
 
     def raw(self, name: str) -> bytes:
-        """The bytes of any field; short where the file is."""
+        """The bytes of a field of any kind; fewer if the file ends inside it."""
         field = self.structure.fields[name]
         return bytes(self._data[field.offset : field.offset + field.width])
 
     def text(self, name: str) -> str:
-        """A fixed UTF-16 array up to its first NUL; what is no UTF-16 reads as U+FFFD."""
+        """The text of a fixed UTF-16 array, up to its first NUL. Invalid units read as U+FFFD."""
         return self.raw(name).decode("utf-16-le", "replace").partition("\0")[0]
 
     def data(self) -> bytes:
-        """All bytes of the record."""
+        """All bytes of the record that the file holds."""
         return bytes(self._data)
 
     def span_of(self, name: str) -> Span:
-        """Where in the file the field is."""
+        """The bytes of the file that hold the field."""
         field = self.structure.fields[name]
         return Span(self.span.start + field.offset, self.span.start + field.offset + field.width)
 
@@ -229,6 +240,6 @@ class Record:
 
 
 def decode(source: ByteSource, offset: int, structure_name: str, path: str) -> Record:
-    """Decode ``structure_name`` at file offset ``offset``. ``complete`` tells whether the file holds all of it."""
+    """Decode the structure at file offset ``offset``. ``path`` names the record in a report."""
     table = structure(structure_name)
     return Record(table, path, offset, source.view(offset, table.size))

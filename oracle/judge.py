@@ -1,4 +1,4 @@
-"""The engine: reads a file, runs the rules that apply, and says what it found."""
+"""Reads a file, runs the rules that apply, and builds the report."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .rule import RULES, Check, Rule
 from .truth.load import RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
-"""Findings kept of one rule; ``RuleResult.failures`` has the total."""
+"""How many findings of one rule are kept. ``RuleResult.failures`` counts all."""
 _FILE: Final = "file"
-"""The kind of rule that judges the file as such."""
+"""The kind of the rules that judge the file itself."""
 MAX_EXPANSION: Final = 2
-"""How much more than the target's memory a sound cabinet may expand to: images and symbols are in it, too."""
+"""A cabinet may expand to this many times the target's memory: it may hold images and symbols, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
 
 GRADES_THAT_FAIL_FOREIGN: Final = frozenset(Grade) - {Grade.INFERRED}
-"""What may fail a file whose writer never heard of our profile: a rule that we only inferred may not."""
+"""Grades of the rules that can fail a dump without a truth. Rules that are only inferred cannot."""
 
 
 class SelectionError(ValueError):
-    """A ``select`` or ``skip`` pattern matches no rule, or a truth comes without a request."""
+    """A ``select`` or ``skip`` pattern matches no rule, or a truth is given without a request."""
 
 
 def all_rules() -> dict[str, Rule]:
@@ -43,7 +43,7 @@ def all_rules() -> dict[str, Rule]:
     return dict(sorted(RULES.items()))
 
 
-def check(
+def judge(
     source: ByteSource,
     truth: Truth | None = None,
     request: RequestTruth | None = None,
@@ -54,14 +54,9 @@ def check(
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
 ) -> Report:
-    """Judge ``source``: against ``truth`` and ``request`` when given, otherwise by the structural rules alone.
+    """Judge ``source``. ``checking.check`` says what the parameters mean; here they are loaded and open.
 
-    ``select`` and ``skip`` are rule ids or patterns of them (``MDMP-*``). ``strict`` lets SHOULD rules, and without
-    truth rules that are only inferred, fail the dump too. ``replay`` runs the dump in a machine of the caller's: a
-    Replayer for a minidump, a KernelReplayer for a kernel dump. A dump of one mode cannot be judged against a truth of
-    the other: outcome NOT_A_DUMP, with the reason. Of a cabinet the dump inside is judged too; ``RuleResult.inside``
-    tells its rules from the cabinet's.
-    Never raises on content; a rule that does so itself ends as verdict ERROR. Raises SelectionError for arguments.
+    Never raises on content; a rule that raises ends as verdict ERROR. Raises SelectionError for arguments.
     """
     if (truth is None) != (request is None):
         raise SelectionError("a truth and the request of the dump go together: one was given without the other")
@@ -94,7 +89,7 @@ def check(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What a dump is judged against."""
+    """The arguments that a dump is judged with."""
 
     truth: Truth | None
     request: RequestTruth | None
@@ -103,7 +98,7 @@ class _Judged:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the target has; 0 when that is not known."""
+        """The size of the target's memory, in bytes; 0 if there is no truth."""
         if self.truth is None:
             return 0
         if self.truth.mode == "kernel":
@@ -111,16 +106,16 @@ class _Judged:
         return self.truth.contents.size
 
     def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
-        """The case of a dump, or None, and why ``source`` cannot be judged."""
+        """The case of a dump; or None, and why ``source`` cannot be judged."""
         machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
         process = self.truth if self.truth is not None and self.truth.mode == "user" else None
         if identity.kind == KERNEL_DUMP:
             if process is not None:
-                return None, f"{identity.description}; the truth is that of a process"
+                return None, f"{identity.description}; the truth describes a process"
             replay = cast("KernelReplayer | None", self.replay)
             return KernelCase(read_kernel(source), machine, self.request, replay, self.profile), ""
         if identity.kind in (MINIDUMP, USERDUMP) and machine is not None:
-            return None, f"{identity.description}; the truth is that of a whole machine"
+            return None, f"{identity.description}; the truth describes a whole machine"
         if identity.kind == MINIDUMP:
             return Case(
                 read_minidump(source), process, self.request, cast("Replayer | None", self.replay), self.profile
@@ -131,7 +126,7 @@ class _Judged:
 
 
 def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged: _Judged) -> Report:
-    """The cabinet by its rules, and the dump inside, which is the first that there is, by all of its own."""
+    """Judge the cabinet by the rules of cabinets, and the first dump inside by its own rules."""
     cabinet = read_cabinet(source, MAX_EXPANSION * judged.memory)
     cases: dict[str, AnyCase] = {
         _FILE: FileCase(cabinet, judged.truth, judged.request),
@@ -159,7 +154,7 @@ def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged
 def _results(
     rules: list[Rule], cases: Mapping[str, AnyCase], strict: bool, member: str | None = None
 ) -> tuple[RuleResult, ...]:
-    """``member``: where in the file the dump is whose rules are neither the file's nor the cabinet's."""
+    """The results of the rules that have a case in ``cases``. ``member`` names the cabinet member that is a dump."""
     results = []
     for rule in rules:
         if rule.kind in cases:
@@ -170,7 +165,7 @@ def _results(
 
 
 def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None) -> Report:
-    """The verdict, and the account of the file that ``case`` is; ``dump`` is the one inside, where there is one."""
+    """``report`` with the outcome and the byte counts of ``case``. ``dump`` is the case of the dump in a cabinet."""
     outcome, reason = _outcome(results)
     reading, pages = case.dump, case if dump is None else dump
     return replace(
@@ -186,7 +181,7 @@ def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], d
 
 
 def _pages(case: AnyCase) -> int:
-    """Pages of the target that the file has bytes of."""
+    """How many of the target's pages the file holds bytes of."""
     if isinstance(case, CabinetCase | FileCase):
         return 0
     dump = case.dump
@@ -203,7 +198,7 @@ def _selected(select: Collection[str], skip: Collection[str]) -> list[Rule]:
 
 
 def _matching(rules: Mapping[str, Rule], patterns: Collection[str]) -> set[str]:
-    """The ids that any of the patterns means. Raises SelectionError for one that means none."""
+    """The ids that match any of the patterns. Raises SelectionError for a pattern that matches none."""
     found: set[str] = set()
     for pattern in patterns:
         here = {pattern} if pattern in rules else {id_ for id_ in rules if fnmatchcase(id_, pattern)}
@@ -233,16 +228,17 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
         for fact in rule.needs:
             if fact in case.dump.broken:
                 topic = case.dump.broken[fact]
-                return result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=f"{fact} cannot be relied on")
+                return result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=f"{fact} is damaged")
         missing = [fact for fact in rule.needs if fact not in case.dump.facts]
         if missing:
             return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
         return _tally(rule, case, level, counts)
-    except Exception as error:  # a bug in a rule must not hide what the others found
+    except Exception as error:  # a bug in one rule must not hide what the others found
         return result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
 
 
 def reporting_rule(topic: str) -> str | None:
+    """The id of the rule that reports defects of ``topic``; None if no rule does."""
     return next((rule.id for rule in RULES.values() if topic in rule.reports), None)
 
 

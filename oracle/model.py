@@ -1,4 +1,4 @@
-"""What the judge says: levels, grades, sources, verdicts, findings, the report."""
+"""The values that a report is made of: levels, grades, sources, verdicts, findings, and the report itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How binding a rule is, in the sense of RFC 2119."""
+    """How binding a rule is (RFC 2119)."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"
@@ -19,52 +19,54 @@ class Grade(StrEnum):
     """The evidence behind a rule, strongest first."""
 
     WITNESSED = "WITNESSED"
-    """The vendor's own code was measured to do so; the source names the versions."""
+    """The vendor's code was measured to do so. The source names the versions."""
     DOCUMENTED = "DOCUMENTED"
-    """A vendor page or header says it."""
+    """A page or public header of the vendor says so."""
     IMPLEMENTED = "IMPLEMENTED"
-    """Two or more independent public readers or writers agree on it."""
+    """Two or more independent public readers or writers do so."""
     OBSERVED = "OBSERVED"
-    """It was measured in real dumps."""
+    """Real dumps show it."""
     INFERRED = "INFERRED"
-    """It follows from names, sizes or behaviour; nobody authoritative says it."""
+    """It follows from names, sizes or behaviour. No authority says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The evidence for a rule: a paragraph of this project's documents, or a public page.
+    """The evidence for a rule or a table: a section of this project's documents, or a public page.
 
-    Raises ValueError when the versions and the grade do not go together.
+    Raises ValueError if ``grade`` is WITNESSED and ``versions`` is empty, or the reverse.
     """
 
     where: str
-    """``docs/format/PAGE.md#HEADING``, or the address of a public page."""
+    """``docs/format/<page>.md#<heading>`` or an https address. A table may join several, and C headers, with ``; ``."""
     grade: Grade
     versions: tuple[str, ...] = ()
-    """The builds of the vendor's code that were measured, such as ``29507``; for WITNESSED, and only there."""
+    """The builds of the vendor's code that were measured, such as ``29507``. Only for WITNESSED."""
 
     def __post_init__(self) -> None:
         if bool(self.versions) != (self.grade is Grade.WITNESSED):
-            raise ValueError(f"{self.where}: a source names versions exactly if its grade is WITNESSED")
+            raise ValueError(f"{self.where}: grade {self.grade} with versions {self.versions}; only WITNESSED has some")
 
     def __str__(self) -> str:
         return f"{self.where} [{' '.join([self.grade, *self.versions])}]"
 
 
 class Verdict(StrEnum):
+    """The result of one rule."""
+
     PASS = "PASS"
     FAIL = "FAIL"
     VACUOUS = "VACUOUS"
-    """The rule applied, and found nothing to check."""
+    """The rule applied and found nothing to check."""
     NOT_APPLICABLE = "NOT_APPLICABLE"
     BLOCKED = "BLOCKED"
-    """An earlier failure took away what the rule needs."""
+    """A fact that the rule needs is damaged; another rule reports the damage."""
     ERROR = "ERROR"
-    """A bug in the judge."""
+    """The rule raised an exception: a bug in the oracle."""
 
 
 class Outcome(StrEnum):
-    """The verdict on the file. ``exit_status`` is that of ``dumptruth check``."""
+    """The verdict on a file."""
 
     CONFORMANT = "CONFORMANT"
     NON_CONFORMANT = "NON_CONFORMANT"
@@ -73,23 +75,24 @@ class Outcome(StrEnum):
 
     @property
     def exit_status(self) -> int:
+        """The exit status of ``dumptruth check``: 0 to 3."""
         return {"CONFORMANT": 0, "NON_CONFORMANT": 1, "INTERNAL_ERROR": 2, "NOT_A_DUMP": 3}[self.value]
 
 
 class Fault(StrEnum):
-    """The three ways to be wrong."""
+    """The three ways in which a dump can be wrong."""
 
     MISSING = "missing"
-    """Too little: what is required is not there."""
+    """Something that the dump must hold is absent."""
     FORBIDDEN = "forbidden"
-    """Too much: what may not be there is."""
+    """Something that the dump must not hold is present."""
     WRONG = "wrong"
-    """It is there, with the wrong bytes."""
+    """Something is present with the wrong bytes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """Bytes ``[start, end)`` of the file."""
+    """Bytes ``[start, end)`` of a file, or of the target's memory where a field says so."""
 
     start: int
     end: int
@@ -103,7 +106,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class DontCare:
-    """Bytes that no rule can judge, by declaration."""
+    """Bytes of the file that no rule judges, and the declared reason."""
 
     span: Span
     why: str
@@ -111,21 +114,26 @@ class DontCare:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """One failed check."""
+
     rule: str
     subject: str
-    """What is at fault, as a reader of the report names it: ``thread 0x1238``, ``page 0x7ff60001000``, ``stream 9``."""
+    """The object at fault: ``thread 0x1238``, ``page 0x7ff60001000``, ``stream 9``."""
     fault: Fault
     expected: tuple[str, ...]
-    """Every acceptable outcome."""
+    """Every acceptable value."""
     actual: str
     spans: tuple[Span, ...]
+    """The bytes of the file at fault."""
     memory: tuple[Span, ...] = ()
-    """Bytes of the target at fault that the file does not hold, so that no span can name them: virtual addresses,
-    physical ones of a kernel dump with pages."""
+    """The target's bytes at fault that the file does not hold: physical addresses of a kernel dump with pages, virtual
+    addresses of other dumps."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
+    """What one rule found in one file."""
+
     rule: str
     title: str
     level: Level
@@ -134,25 +142,26 @@ class RuleResult:
     checks: int
     """How many single checks were made."""
     failures: int
-    """How many of them failed; ``findings`` holds the first few."""
+    """How many of them failed. ``findings`` holds at most the first 20."""
     findings: tuple[Finding, ...]
     blocked_by: str | None = None
+    """The rule that reports the damage, if the verdict is BLOCKED."""
     note: str | None = None
+    """Why the rule did not run, in one line."""
     counts: bool = True
-    """Whether a failure of this rule fails the dump under the chosen profile and strictness."""
+    """Whether a failure of this rule fails the dump, given the level, the grade and ``--strict``."""
     inside: str | None = None
-    """The member of the cabinet that the spans are offsets in; None: they are offsets in the file itself."""
+    """The cabinet member that spans are offsets in; None if they are offsets in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberReport:
-    """The dump inside a cabinet."""
+    """The dump inside a cabinet. All numbers are in bytes, uncompressed."""
 
     name: str
     kind: str
-    """What ``identify`` says of it."""
+    """Its kind by ``identify``."""
     size: int
-    """In bytes, uncompressed; like the following ones."""
     claimed: int
     unclaimed: int
     dont_care: int
@@ -160,38 +169,42 @@ class MemberReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """What the oracle found in one file."""
+
     outcome: Outcome
     file: str
     kind: str
-    """``minidump``, or what ``identify`` says of a file that is none."""
+    """The kind of file, by ``identify``: ``minidump``, ``kernel-dump`` and others."""
     size: int
+    """In bytes."""
     profile: str
     strict: bool
     own: bool
-    """Judged against a truth and a request; otherwise only the structural rules ran."""
+    """Whether the file was judged against a truth and a request. Otherwise only rules of the format ran."""
     qualifier: str | None
     results: tuple[RuleResult, ...]
     claimed: int
     """Bytes of the file that a fact, a page or a declared padding owns."""
     unclaimed: int
+    """Bytes of the file that nothing owns."""
     pages: int
-    """Pages of the target of which the dump holds bytes."""
+    """How many of the target's pages the dump holds bytes of."""
     dont_cares: tuple[DontCare, ...] = ()
     reason: str | None = None
-    """Why the file is no dump, or what went wrong inside the judge."""
+    """Why the file cannot be judged, or which rule raised an exception."""
     member: MemberReport | None = None
-    """The dump that was judged inside a cabinet; ``size`` to ``dont_care`` are then the cabinet's, ``pages`` the
-    dump's. None for a file that is a dump itself.
-    """
+    """The dump inside a cabinet; None for other files. ``pages`` is that dump's, the byte counts are the cabinet's."""
 
     def failing(self) -> Iterable[RuleResult]:
+        """The results that make the outcome NON_CONFORMANT."""
         return (result for result in self.results if result.verdict is Verdict.FAIL and result.counts)
 
     @property
     def dont_care(self) -> int:
-        """Bytes that no rule can judge, by declaration."""
+        """Bytes of the file that no rule judges, by declaration."""
         return sum(len(item.span) for item in self.dont_cares)
 
     @property
     def checks(self) -> int:
+        """How many single checks were made."""
         return sum(result.checks for result in self.results)

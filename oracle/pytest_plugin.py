@@ -1,4 +1,4 @@
-"""The pytest plugin: vectors as parameters, a judge as an assertion, and a summary of what was judged.
+"""The pytest plugin: vectors as parameters, the judge as an assertion, and a summary of the judged dumps.
 
     from dumptruth.oracle.assertion import assert_conformant
 
@@ -10,7 +10,7 @@
     def test_my_writer(tmp_path):
         assert_conformant(my_writer(tmp_path), truth=tmp_path / "truth")
 
-Needs neither Unicorn nor LIEF, nor anything of the emulator's side.
+It needs neither Unicorn nor LIEF, and imports nothing of ``dumptruth.emu``.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--dumptruth-vectors",
         metavar="DIR",
         type=Path,
-        help="Folder of vectors, as 'dumptruth vectors export' or 'build' makes; by default those that are packaged.",
+        help="Folder of vectors, made by 'dumptruth vectors export' or 'build'. Default: the packaged vectors.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "dumptruth(**members): the vectors that the fixture dumptruth_vector goes through; members are "
-        f"{', '.join(MEMBERS)}, each a value or several: dumptruth(kind='valid', mode='user')",
+        "dumptruth(**members): selects the vectors of the fixture dumptruth_vector. Members are "
+        f"{', '.join(MEMBERS)}; each is one value or several: dumptruth(kind='valid', mode='user')",
     )
 
 
@@ -57,30 +57,30 @@ def _vectors(config: pytest.Config) -> tuple[Vector, ...]:
 
 @pytest.fixture(scope="session")
 def dumptruth_vectors(request: pytest.FixtureRequest) -> tuple[Vector, ...]:
-    """Every vector of the folder, also those without a file."""
+    """Every vector of the folder, including those without a file."""
     return _vectors(request.config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for ``dumptruth_vector`` gets every one that its mark chooses and whose file is there."""
+    """Parametrize a test with ``dumptruth_vector``: every vector that its mark selects and whose file exists."""
     if "dumptruth_vector" not in metafunc.fixturenames:
         return
     wanted: dict[str, Any] = {}
     for mark in metafunc.definition.iter_markers("dumptruth"):
         if mark.args:
-            raise pytest.UsageError(f"{metafunc.function.__name__}: dumptruth takes members by name, e.g. kind='valid'")
-        wanted = {**mark.kwargs, **wanted}  # the closest mark comes first, and wins
+            raise pytest.UsageError(f"{metafunc.function.__name__}: dumptruth takes keywords only, e.g. kind='valid'")
+        wanted = {**mark.kwargs, **wanted}  # the closest mark comes first and has precedence
     try:
         chosen = [vector for vector in choose(_vectors(metafunc.config), **wanted) if vector.path is not None]
     except VectorsError as error:
         raise pytest.UsageError(f"{metafunc.function.__name__}: {error}") from error
     if not chosen:
-        raise pytest.UsageError(f"{metafunc.function.__name__}: no vector whose file is there is dumptruth({wanted})")
+        raise pytest.UsageError(f"{metafunc.function.__name__}: no vector with a file matches dumptruth({wanted})")
     metafunc.parametrize("dumptruth_vector", chosen, ids=[vector.name for vector in chosen])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker of pytest-xdist tells the process that prints."""
+    """A worker of pytest-xdist sends its counts to the process that prints the summary."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_WORKER] = TALLY.as_object()
@@ -88,9 +88,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    told = getattr(node, "workeroutput", {}).get(_WORKER)
-    if told:
-        TALLY.merge(told)
+    counts = getattr(node, "workeroutput", {}).get(_WORKER)
+    if counts:
+        TALLY.merge(counts)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

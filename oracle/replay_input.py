@@ -1,12 +1,16 @@
-"""What a machine needs to live through a dump's exception again, taken from the dump and nothing else."""
+"""Takes from a minidump what a machine needs to run into the same exception again.
+
+Input: an amd64 minidump with an exception, its thread, and a MemoryInfoList. Output: memory, registers, and the
+exception that must follow.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .decode import KINDS
+from .memory.intervals import inside
 from .readers.facts import Dump
 
 # winnt.h MEM_COMMIT
@@ -14,7 +18,7 @@ _COMMIT = 0x1000
 
 
 class CapturedBytes:
-    """Memory that a dump holds. A slice reads what it says from the file, nothing else does."""
+    """Memory that a dump holds. Only a slice reads from the file."""
 
     __slots__ = ("_dump", "_size", "_start")
 
@@ -33,34 +37,37 @@ class CapturedBytes:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRegion:
-    """``size`` bytes of the target's memory from ``start``, both in bytes, under one protection (winnt.h PAGE_*)."""
+    """``size`` bytes of the target's memory at ``start``, with one protection (winnt.h PAGE_*)."""
 
     start: int
     size: int
     protect: int
     data: CapturedBytes | None
-    """None where the dump has no bytes: guard pages, PAGE_NOACCESS, pages that could not be read."""
+    """None if the dump has no bytes: guard pages, PAGE_NOACCESS, pages that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayInput:
-    """The state before the exception, and the exception that has to come of it."""
+    """The state before the exception, and the exception that must follow."""
 
     regions: tuple[ReplayRegion, ...]
     """Committed memory, ascending."""
     registers: Mapping[str, int]
-    """Of the exception's context, by their names in CONTEXT."""
+    """Registers of the exception's context, by their names in CONTEXT."""
     fxsave: bytes
-    """FltSave, 512 bytes."""
+    """FltSave of the exception's context, 512 bytes."""
     gs_base: int
-    """The TEB of the thread that raised the exception."""
+    """The address of the TEB of the exception's thread."""
     code: int
+    """ExceptionCode, an NTSTATUS."""
     address: int
+    """ExceptionAddress."""
     information: tuple[int, ...]
+    """ExceptionInformation: NumberParameters values."""
 
 
 def replay_input(dump: Dump) -> ReplayInput | None:
-    """The input of a replay; None without an amd64 exception context, its thread, and a map of the address space."""
+    """The input of a replay; None if the dump lacks an amd64 exception context, its thread or a MemoryInfoList."""
     exception = dump.exception
     if exception is None or exception.context is None or dump.architecture != "amd64" or not dump.memory_infos:
         return None
@@ -84,18 +91,13 @@ def replay_input(dump: Dump) -> ReplayInput | None:
 
 
 def _regions(dump: Dump) -> Iterator[ReplayRegion]:
-    """Each committed row of the MemoryInfoList, cut where the dump begins or ceases to have its bytes."""
+    """The committed rows of the MemoryInfoList, cut where the captured bytes of the dump begin or end."""
     captured = dump.captured()
     for row in dump.memory_infos:
         if row["State"] != _COMMIT:
             continue
         at, end, protect = row["BaseAddress"], row["BaseAddress"] + row["RegionSize"], row["Protect"]
-        index = max(bisect_right(captured, (at, 1 << 64)) - 1, 0)
-        while index < len(captured) and captured[index][0] < end:
-            low, high = max(captured[index][0], at), min(captured[index][1], end)
-            index += 1
-            if low >= high:
-                continue
+        for low, high in inside(captured, at, end):
             if at < low:
                 yield ReplayRegion(at, low - at, protect, None)
             yield ReplayRegion(low, high - low, protect, CapturedBytes(dump, low, high - low))

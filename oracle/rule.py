@@ -1,11 +1,13 @@
-"""The rule registry: ``@rule`` and the id grammar.
+"""Registers rules: the decorators ``rule``, ``kernel_rule``, ``userdump_rule``, ``cab_rule`` and ``file_rule``.
 
-An id is ``AREA-TOPIC-NNN``: assigned once, never positional, never used again. A retired id stays in ``RETIRED``.
-Areas of minidumps: MDMP (container and streams), XCUT (across streams), PAGE (memory against truth), TRUE (streams
-against truth). Areas of full user dumps: UDMP, and against truth TRUE-UDMP. Of cabinets, whatever dump is inside: CAB.
-Areas of kernel dumps: KHDR (main header), KFIL (the file as a whole, secondary data), KFUL, KBMP, KRNG
-(where the pages are: runs in the header, bitmap, ranges), KPAG (which pages, and their bytes), KTRI (small dumps), KXCT
-(across structures).
+A rule's id is ``AREA-TOPIC-NNN``. It is assigned once and never reused; a retired id stays in ``RETIRED``. Areas:
+
+- minidumps: MDMP (container and streams), XCUT (across streams), PAGE (memory against truth), TRUE (streams against
+  truth)
+- full user dumps: UDMP, and against truth TRUE-UDMP
+- cabinets: CAB
+- kernel dumps: KHDR (main header), KFIL (the whole file, secondary data), KFUL, KBMP, KRNG (how runs, a bitmap or
+  ranges locate pages), KPAG (which pages, and their bytes), KTRI (small dumps), KXCT (across structures)
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ RETIRED: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One or more checks of a rule. ``count`` > 1 stands for that many alike that all passed."""
+    """One check of a rule, or ``count`` equal checks that all passed."""
 
     subject: str
     passed: bool
@@ -37,10 +39,11 @@ class Check:
     spans: tuple[Span, ...] = ()
     count: int = 1
     memory: tuple[Span, ...] = ()
-    """As in Finding."""
+    """As in ``Finding``."""
 
 
 def ok(subject: str, count: int = 1) -> Check:
+    """A check that passed, or ``count`` of them."""
     return Check(subject, True, count=count)
 
 
@@ -52,6 +55,7 @@ def bad(
     fault: Fault = Fault.WRONG,
     memory: tuple[Span, ...] = (),
 ) -> Check:
+    """A check that failed. ``expected`` are the acceptable values; ``spans`` are bytes of the file."""
     acceptable = (expected,) if isinstance(expected, str) else expected
     return Check(subject, False, fault, acceptable, actual, spans, memory=memory)
 
@@ -61,37 +65,41 @@ CaseT = TypeVar("CaseT")
 
 
 def always(_case: object) -> bool:
+    """Applies to every dump."""
     return True
 
 
 def own(case: AnyCase) -> bool:
-    """Only a dump that is judged against its truth."""
+    """Applies to a dump that is judged against a truth."""
     return case.truth is not None
 
 
 def foreign(case: AnyCase) -> bool:
+    """Applies to a dump that is judged without a truth."""
     return case.truth is None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """A registered rule."""
+
     id: str
     title: str
     level: Level
     foreign_level: Level
-    """The level for a dump that is judged without truth; the spec grades some rules twice."""
+    """The level for a dump that is judged without a truth."""
     sources: tuple[Source, ...]
     check: Callable[[Any], Checks] = field(repr=False)
-    """Takes the case of its ``kind``."""
+    """Takes the case of the rule's ``kind`` and yields checks."""
     needs: tuple[str, ...]
     """Facts without which the rule cannot run: keys of ``Reading.facts``."""
     reports: tuple[str, ...]
-    """Topics of reader defects that this rule speaks for."""
+    """Topics of the reader's defects that this rule reports."""
     applies: Callable[[Any], bool] = field(repr=False)
     kind: str = "minidump"
-    """The files that it judges: ``Reading.kind``; or ``file``, a file of any kind as it lies on the disk."""
+    """The kind of file that it judges, as in ``Reading.kind``; ``file`` judges the file itself, of any kind."""
     grade: Grade = field(init=False)
-    """The strongest grade among the sources."""
+    """The strongest grade of the sources."""
 
     def __post_init__(self) -> None:
         strongest = min((source.grade for source in self.sources), key=list(Grade).index)
@@ -99,6 +107,7 @@ class Rule:
 
     @property
     def rationale(self) -> str:
+        """Why the rule exists: the docstring of its check."""
         return (self.check.__doc__ or "").strip()
 
 
@@ -106,9 +115,9 @@ RULES: dict[str, Rule] = {}
 
 
 class Registrar(Generic[CaseT]):
-    """A decorator that registers the rules of one kind of file. The decorated function yields ``ok`` and ``bad``.
+    """A decorator that registers rules for one kind of file.
 
-    ``dumptruth explain`` prints the function's docstring.
+    The decorated function takes a case and yields ``ok`` and ``bad``. ``dumptruth explain`` prints its docstring.
     """
 
     def __init__(self, kind: str) -> None:
@@ -125,11 +134,11 @@ class Registrar(Generic[CaseT]):
         applies: Callable[[CaseT], bool] = always,
         foreign_level: Level | None = None,
     ) -> Callable[[Callable[[CaseT], Checks]], Callable[[CaseT], Checks]]:
-        """Raises ValueError at import for a malformed, repeated or retired id, and for a rule without evidence."""
+        """Raises ValueError for a malformed, repeated or retired id, and for a rule without a source."""
         if not ID.fullmatch(id):
             raise ValueError(f"rule id {id!r} is not AREA-TOPIC-NNN")
         if id in RULES or id in RETIRED:
-            raise ValueError(f"rule id {id} is taken")
+            raise ValueError(f"rule id {id} is registered already, or retired")
         if not sources:
             raise ValueError(f"rule {id} names no source")
 
@@ -147,4 +156,4 @@ kernel_rule: Registrar[KernelCase] = Registrar("kernel-dump")
 userdump_rule: Registrar[UserdumpCase] = Registrar("userdump")
 cab_rule: Registrar[CabinetCase] = Registrar("cab")
 file_rule: Registrar[FileCase] = Registrar("file")
-"""Rules about the file itself, whatever dump it is or holds."""
+"""Rules about the file itself, whatever its kind."""

@@ -1,4 +1,4 @@
-"""A folder of vectors as Python values: what its manifest says of each, and where the files are."""
+"""Loads the manifest of a folder of vectors, and selects vectors by their members."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from .truth.load import RequestTruth, Truth, load_any_truth, parse_request
 
 MANIFEST: Final = "manifest.json"
 MEMBERS: Final = ("name", "kind", "mode", "container", "architecture", "qualifier", "profile", "rule", "flags")
-"""What vectors can be chosen by."""
+"""The members by which ``choose`` selects."""
 
 
 class VectorsError(Exception):
-    """No folder of vectors, or no such choice; the message is one line."""
+    """The folder has no valid manifest, or a member is unknown. The text is one line."""
 
 
 @dataclass(frozen=True)
 class Vector:
-    """One vector, as the README of an exported folder says. ``entry`` is its object in the manifest."""
+    """One vector (fixtures/vectors/exported.md). ``entry`` is its object in the manifest."""
 
     name: str
     kind: str
     """``valid``, ``invalid``, ``acceptable`` or ``refused``."""
     path: Path | None
-    """The dump; None of a refused request, or where the folder has it not."""
+    """The dump; None for a refused request, or if the folder lacks the file."""
     truth_folder: Path | None
-    """None where the folder has it not, or where nothing is known of the target."""
+    """None if the folder lacks it, or if the target is unknown."""
     facts: dict[str, Any] | None = field(repr=False)
-    """Of the target: threads, modules, exception or bug check. None where nothing is known of it."""
+    """Threads, modules, and exception or bug check of the target. None if the target is unknown."""
     entry: dict[str, Any] = field(repr=False)
 
     def read(self) -> bytes:
-        """The dump. Raises ValueError when there is none, OSError."""
+        """The bytes of the dump. Raises ValueError if the vector has no file, and OSError."""
         if self.path is None:
-            raise ValueError(f"{self.name}: the folder has no file of it")
+            raise ValueError(f"{self.name}: the folder has no file for this vector")
         return self.path.read_bytes()
 
     def truth(self) -> Truth | None:
-        """What the target held. Raises TruthError."""
+        """The loaded truth of the target; None without one. Raises TruthError."""
         return None if self.truth_folder is None else load_any_truth(self.truth_folder)
 
     def request(self) -> RequestTruth | None:
-        """What the dump was asked to hold. Raises TruthError."""
+        """The request of the dump; None without one. Raises TruthError."""
         return None if self.entry["request"] is None else parse_request(self.entry["request"])
 
 
 def packaged() -> Path:
-    """The folder of the vectors that come with this project: found by its path, so nothing of it is imported."""
+    """The folder of the vectors in this installation. It is found by its path, so that no fixture is imported."""
     for here in (Path(__file__), Path(__file__).resolve()):
         folder = here.parent.parent / "fixtures" / "golden"
         if folder.is_dir():
             return folder
-    raise VectorsError("this installation has no vectors: name a folder that 'dumptruth vectors export' made")
+    raise VectorsError("this installation has no vectors: expected a folder made by 'dumptruth vectors export'")
 
 
 def load_vectors(folder: Path) -> tuple[Vector, ...]:
-    """Every vector that the manifest lists, in its order. Raises VectorsError."""
+    """Every vector of the manifest, in its order. Raises VectorsError."""
     path = folder / MANIFEST
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
             for entry in document["vectors"]
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise VectorsError(f"{path}: no manifest of vectors: {' '.join(str(error).split())}") from error
+        raise VectorsError(f"{path}: not a manifest of vectors: {' '.join(str(error).split())}") from error
 
 
 def _there(folder: Path, name: str | None) -> Path | None:
@@ -87,14 +87,14 @@ def _there(folder: Path, name: str | None) -> Path | None:
 
 
 def choose(vectors: Iterable[Vector], **wanted: str | Collection[str]) -> tuple[Vector, ...]:
-    """Those whose members are as wanted: ``kind="valid"``, ``mode=("user", "kernel")``, ``name="hostile/*"``.
+    """The vectors whose members match: ``kind="valid"``, ``mode=("user", "kernel")``, ``name="hostile/*"``.
 
-    ``name`` takes patterns; of ``flags`` a vector must have every one. Raises VectorsError for a member that vectors
-    cannot be chosen by.
+    ``name`` takes patterns. A vector must have every one of ``flags``, and one of the values of any other member.
+    Raises VectorsError for an unknown member.
     """
     unknown = set(wanted) - set(MEMBERS)
     if unknown:
-        raise VectorsError(f"vectors cannot be chosen by {', '.join(sorted(unknown))}; there are {', '.join(MEMBERS)}")
+        raise VectorsError(f"unknown member {', '.join(sorted(unknown))}: expected {', '.join(MEMBERS)}")
 
     def fits(vector: Vector) -> bool:
         for member, value in wanted.items():

@@ -1,4 +1,4 @@
-"""What every test relies on: the packages under test are this project's, and property tests are repeatable in CI."""
+"""Checks that the tests import this project's packages, and makes property tests repeatable in CI."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def _is_ours(package_file: Path) -> bool:
     return any(Path(str(file.locate())).resolve() == package_file.resolve() for file in files)
 
 
-# `fixtures` and `emu` are also names of other people's distributions: a test run against the wrong one proves nothing.
+# Other distributions are called `fixtures` and `emu` too. A test run against the wrong one proves nothing.
 assert _is_ours(Path(str(dumptruth.fixtures.__file__))), (
     f"dumptruth.fixtures comes from {dumptruth.fixtures.__file__}, neither this checkout nor the dumptruth distribution"
 )
 
-# Where no bytecode may be written, each of the hundreds of processes that tests start would compile the packages anew:
-# theirs is kept in a folder of the first process, which all workers share and which goes with it.
+# Tests start hundreds of processes. With PYTHONDONTWRITEBYTECODE each of them would compile the packages again, so they
+# share a bytecode folder, which the first process makes and removes.
 BYTECODE = "DUMPTRUTH_TESTS_BYTECODE"
 if sys.dont_write_bytecode and "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ[BYTECODE] = tempfile.mkdtemp(prefix="dumptruth-bytecode-")
@@ -38,17 +38,17 @@ if sys.dont_write_bytecode and "PYTEST_XDIST_WORKER" not in os.environ:
 
 
 def pytest_collection_finish() -> None:
-    """In the process that runs tests: where a process of a test finds and leaves its bytecode."""
+    """In the process that runs the tests: lets the processes that they start use the bytecode folder."""
     if BYTECODE in os.environ:
         os.environ["PYTHONPYCACHEPREFIX"] = os.environ[BYTECODE]
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# The workers of a parallel run are told a terminal width that is not there: tables would fold.
+# xdist gives its workers a terminal width, at which tables would wrap.
 os.environ.pop("COLUMNS", None)
 
-# No deadline: the machines that run this share their cores, and a slow example is not a wrong one.
+# No deadline: machines that share their cores run some examples slowly.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# In CI the same examples are tried on every run, so that a red build is a change and never a lucky draw.
+# CI tries the same examples on every run, so that only a change can make a build fail.
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")

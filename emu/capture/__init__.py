@@ -1,1 +1,1 @@
-"""From a stopped process or machine to a snapshot."""
+"""Captures snapshots of stopped processes and machines."""

@@ -1,4 +1,4 @@
-"""Freeze a stopped machine into a ``KernelSnapshot``: the guest's own structures tell what is where."""
+"""Captures a stopped machine as a ``KernelSnapshot``. Addresses and values come from the guest's structures."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from ..snapshot.kernel import (
 
 Runs = tuple[tuple[int, int], ...]
 _ENTRIES_AT_ONCE = 1 << 14
-"""Of the PFN database, which is 1.2 % of all memory in use."""
+"""Number of PFN database entries read at a time. The database has 1.2 % of the size of the memory in use."""
 
 
 def capture_kernel(machine: Machine, stopped: Stopped) -> KernelSnapshot:
-    """The snapshot of a machine that has stopped; it shares the machine's memory unless the stop is ``live``.
+    """The snapshot of a stopped machine. It shares the machine's memory, unless the stop is ``live``.
 
-    Raises StructureError when the kernel's own structures are not in order.
+    Raises StructureError if the kernel's structures are inconsistent.
     """
     return _Capture(machine, stopped).snapshot()
 
@@ -79,7 +79,7 @@ class _Capture:
             blobs=tuple(self._blobs()),
         )
 
-    # --- where things are ------------------------------------------------------------------------------------------
+    # --- addresses -------------------------------------------------------------------------------------------------
 
     def _symbol(self, name: str) -> int:
         return self._boot.kernel.address_of(name)
@@ -116,7 +116,7 @@ class _Capture:
         )
 
     def _system_time(self, offset: int) -> int:
-        """A KSYSTEM_TIME: its low and first high part are the value."""
+        """The value of a KSYSTEM_TIME: LowPart and High1Time."""
         return self._memory.number(KUSER_KERNEL + offset, 8)
 
     def _processor(self, number: int) -> Processor:
@@ -127,7 +127,7 @@ class _Capture:
         context = context_from_bytes(memory.read(record, CONTEXT_SIZE))
         thread = memory.number(kprcb + self._debugger_data(layout.KDBG_OFFSET_PRCB_CURRENT_THREAD))
         limit, base = self._stack(thread)
-        # Another stack than the thread's own: that of a DPC, a double fault or an NMI.
+        # The processor may run on another stack than that of the thread: for a DPC, a double fault or an NMI.
         for low, high in self._boot.stacks:
             if low <= context["Rsp"] <= high and not limit <= context["Rsp"] <= base:
                 limit, base = low, high
@@ -199,7 +199,10 @@ class _Capture:
             )
 
     def _unloaded_drivers(self) -> Iterator[UnloadedDriver]:
-        """MmLastUnloadedDriver counts all that ever were; the array keeps the last of them, as a ring."""
+        """The unloaded drivers, oldest first.
+
+        MmLastUnloadedDriver counts all unloads. The array is a ring that keeps the last MI_UNLOADED_DRIVERS.
+        """
         memory = self._memory
         array = memory.number(self._symbol("MmUnloadedDrivers"))
         count = memory.number(self._symbol("MmLastUnloadedDriver"), 4)
@@ -220,7 +223,7 @@ class _Capture:
             yield PhysicalRun(base, bytes(data) if self._stopped.live else data)
 
     def _frames_in(self, *states: PageState) -> Runs:
-        """RAM that is in one of ``states`` by the PFN database; frames that nobody described are on the zeroed list."""
+        """RAM in one of ``states`` by the PFN database. Frames without a descriptor are on the zeroed list."""
         wanted = bytes(location & 7 in states for location in range(256))
         found = []
         for part in self._boot.frames:
@@ -231,7 +234,7 @@ class _Capture:
                 found += [(base + first, length) for first, length in _runs_of_ones(inside)]
         return _merged(found)
 
-    # --- what callbacks gave ---------------------------------------------------------------------------------------
+    # --- data of callbacks -----------------------------------------------------------------------------------------
 
     def _ranges(self, symbol: str) -> Runs:
         ranges = BUGCHECK_RANGES.from_buffer_copy(self._memory.read(self._symbol(symbol), sizeof(BUGCHECK_RANGES)))
@@ -245,7 +248,7 @@ class _Capture:
 
 
 def _runs_of_ones(flags: bytes) -> Iterator[tuple[int, int]]:
-    """(index, count) of every stretch of bytes 1 among bytes 0."""
+    """(index, count) of every run of bytes 1 among bytes 0."""
     end = 0
     while (start := flags.find(1, end)) >= 0:
         end = flags.find(0, start)
@@ -255,7 +258,7 @@ def _runs_of_ones(flags: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _merged(parts: Runs | list[tuple[int, int]]) -> Runs:
-    """Sorted runs that neither overlap nor touch."""
+    """The union of ``parts`` as sorted runs that neither overlap nor touch."""
     found: list[tuple[int, int]] = []
     for base, count in sorted(parts):
         if found and base <= sum(found[-1]):
@@ -266,7 +269,7 @@ def _merged(parts: Runs | list[tuple[int, int]]) -> Runs:
 
 
 def _without(runs: Runs, taken: Runs) -> Runs:
-    """What is left of ``runs`` without ``taken``; both sorted."""
+    """``runs`` without ``taken``. Both are sorted."""
     left = []
     for base, count in runs:
         inside = [(low, size) for low, size in taken if base <= low < base + count]

@@ -1,4 +1,4 @@
-"""Freeze a stopped process into a ``ProcessSnapshot``: what a debugger attached to it would see."""
+"""Captures a stopped process as a ``ProcessSnapshot``, with the values that an attached debugger would read."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ Xstate = tuple[tuple[int, bytes], ...]
 
 MEDIUM_INTEGRITY = 0x2000  # winnt.h SECURITY_MANDATORY_MEDIUM_RID
 EXECUTE_FLAGS = 0xD
-"""MEM_EXECUTE_OPTION_DISABLE, DISABLE_THUNK_EMULATION, PERMANENT: what every 64-bit process has (phnt ntpsapi.h)."""
+"""MEM_EXECUTE_OPTION_DISABLE, DISABLE_THUNK_EMULATION, PERMANENT, as in every 64-bit process (phnt ntpsapi.h)."""
 PROCESS_COOKIE = 0x7A1C4E93
-"""NtQueryInformationProcess(ProcessCookie): random on a real system."""
+"""NtQueryInformationProcess(ProcessCookie), a random value on a real system."""
 
-# Quota that the kernel charges for the process itself, a thread and a handle: of the order seen in real dumps.
+# Quota that the kernel charges for the process, a thread and a handle. Real dumps have values of that size.
 _PAGED_POOL, _NON_PAGED_POOL = 0x2A00, 0x1200
 _NON_PAGED_POOL_PER_THREAD, _NON_PAGED_POOL_PER_HANDLE = 0x560, 0x68
 
 
 def capture(process: Process, outcome: Outcome, *, avx_threads: Collection[str] = ()) -> ProcessSnapshot:
-    """The snapshot of a process that has crashed or is deadlocked. Raises ValueError for one that has exited.
+    """The snapshot of a crashed or deadlocked process. Raises ValueError for a process that has exited.
 
-    ``avx_threads``: names of threads that are said to have used AVX, in a process with extended state.
+    ``avx_threads`` are the names of threads that get AVX state, in a process with extended state.
     """
     if not isinstance(outcome, Crashed | Deadlock):
-        raise ValueError(f"{process.main_module.name}: the process is gone, there is nothing to capture")
+        raise ValueError(f"{process.main_module.name}: the process has exited: nothing to capture")
     regions = tuple(process.memory.space.walk())
     crashed = outcome if isinstance(outcome, Crashed) else None
     used = [thread for thread in process.scheduler.threads if thread.name in avx_threads]
@@ -129,7 +129,7 @@ def _function_table(table: DynamicFunctionTable) -> FunctionTable:
 
 
 def _tokens(process: Process) -> tuple[Token, ...]:
-    """The process's token, once the program has a handle to it: a debugger's own handle would be another value."""
+    """The process's token, if the program has a handle to it. The handle of a debugger would have another value."""
     opened = [value for value, entry in process.handles if entry.object is process.token]
     return (token_of(process.process_id, opened[0]),) if opened else ()
 
@@ -151,7 +151,7 @@ def _event(crashed: Crashed, xstate: Xstate | None) -> ExceptionEvent:
 def _thread(process: Process, thread: ProcessThread, crashed: Crashed | None, xstate: Xstate | None) -> Thread:
     on_processor = crashed is not None and thread is crashed.thread
     if on_processor and crashed is not None:
-        # A raised exception puts the context it was raised with into the thread's trap frame (NtRaiseException).
+        # NtRaiseException copies the context of the exception into the thread's trap frame.
         context = Context(crashed.context.registers, crashed.context.fxsave, CONTEXT_AMD64_ALL)
     else:
         process.cpu.restore(thread.state)
@@ -164,7 +164,7 @@ def _thread(process: Process, thread: ProcessThread, crashed: Crashed | None, xs
         state = "running" if on_processor else "ready"
     return Thread(
         thread_id=thread.thread_id,
-        # The debugger suspends every thread once more when it breaks in.
+        # A debugger that breaks in suspends every thread once more.
         suspend_count=thread.suspend_count + 1,
         priority_class=NORMAL_PRIORITY_CLASS,
         priority=thread.priority,
@@ -204,7 +204,7 @@ def _module(module: LoadedModule) -> Module:
 
 
 def _memory(process: Process, regions: tuple[Region, ...]) -> tuple[MemoryRun, ...]:
-    """Neighbouring readable regions become one run, whatever allocation they belong to."""
+    """The readable memory. Merges adjacent regions, also of different allocations."""
     spans: list[tuple[int, int]] = []
     for region in regions:
         if region.state != MEM_COMMIT or not readable_protection(region.protect):
@@ -232,10 +232,10 @@ def _handles(process: Process) -> tuple[Handle, ...]:
 
 
 def _vm_counters(process: Process, regions: tuple[Region, ...]) -> VmCounters:
-    """Counted from the regions. Every committed page is resident, and each that ever was came in by one fault.
+    """The counters, computed from the regions. Every committed page is resident, after one page fault each.
 
-    Private are private pages and the image pages that a write made private. The peak of the working set is known; the
-    other peaks are taken to have been reached together with it.
+    Private memory consists of private pages and of image pages that a write made private. Only the peak of the working
+    set was measured; the other peaks are assumed to occur at the same time.
     """
     committed = [region for region in regions if region.state == MEM_COMMIT]
     working_set = sum(region.size for region in committed)

@@ -1,1 +1,1 @@
-"""The debugger: DebugClient, the .dump command, and what goes with a dump."""
+"""The debugger: DebugClient, the .dump command, the stored event, the files of a cabinet."""

@@ -1,7 +1,7 @@
-"""DebugClient: the face of IDebugClient. The one place that knows file names, file handles and HRESULTs.
+"""DebugClient: the three WriteDumpFile methods of IDebugClient, with file names, file handles and HRESULTs.
 
-The methods take and return what the COM methods do, so that code written for the interface moves over by changing one
-import; ``write`` is the same as a Python call that raises. Contract: spec user-mode 1.
+The methods take and return what the COM methods do, so that code for the interface needs only another import.
+``write`` does the same as a Python call that raises. Contract: docs/format/write-dump-file.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from ..constants import EngineOption, FormatFlag, Hresult, SessionClass
+from ..errors import DumptruthError
+from ..names import flags_number, qualifier_number
 from ..plan.kernel import KernelPlan
 from ..plan.legacy import LegacyPlan, is_legacy
 from ..plan.user import Plan
@@ -32,11 +34,11 @@ from .host_errors import hresult_of, hresult_of_layout
 from .secondary_files import ImageFiles, secondary_files
 
 Name = str | bytes | os.PathLike[str]
-Dump = Minidump | UserDump | KernelDump
+AnyDump = Minidump | UserDump | KernelDump
 
 
-class DumpWriteError(Exception):
-    """``DebugClient.write`` failed. ``hresult`` is what the COM method would have returned; the text is one line."""
+class DumpWriteError(DumptruthError):
+    """``DebugClient.write`` failed. ``hresult`` is the return value of the COM method, the text is one line."""
 
     def __init__(self, hresult: int, message: str) -> None:
         super().__init__(message)
@@ -45,62 +47,64 @@ class DumpWriteError(Exception):
 
 @dataclass(frozen=True)
 class DumpResult:
-    """A dump that was written: the plan with its reasons, the map of every byte, and what people should know."""
+    """A dump that was written: its plan with the reasons, the map of every byte, and warnings for the user."""
 
     hresult: int
     planned: Plan | LegacyPlan | KernelPlan
     layout: LayoutMap
-    """Of the dump, also when it is in a cabinet."""
+    """Map of the dump, also when it is in a cabinet."""
     warnings: tuple[str, ...]
     path: Path | None
-    """None when a file handle was given."""
+    """None if a file handle was given."""
     cabinet: LayoutMap | None = None
-    """Of the cabinet that the dump is in; None when it is in none."""
+    """Map of the cabinet that holds the dump; None without a cabinet."""
     members: tuple[str, ...] = ()
-    """The names of the files in the cabinet, the dump first."""
+    """Names of the files in the cabinet, the dump first. Empty without a cabinet."""
 
     @property
     def plan(self) -> Plan:
-        """The plan of a user minidump. Raises TypeError when the dump is another."""
+        """The plan of a user minidump. Raises TypeError for another kind of dump."""
         if not isinstance(self.planned, Plan):
             raise TypeError("only a user minidump has a plan")
         return self.planned
 
     @property
     def legacy_plan(self) -> LegacyPlan:
-        """The plan of a legacy full user dump. Raises TypeError when the dump is another."""
+        """The plan of a legacy full user dump. Raises TypeError for another kind of dump."""
         if not isinstance(self.planned, LegacyPlan):
             raise TypeError("only a legacy full user dump has a legacy_plan")
         return self.planned
 
     @property
     def kernel_plan(self) -> KernelPlan:
-        """The plan of a kernel-mode dump. Raises TypeError when the dump is a process's."""
+        """The plan of a kernel-mode dump. Raises TypeError for another kind of dump."""
         if not isinstance(self.planned, KernelPlan):
             raise TypeError("only a kernel-mode dump has a kernel_plan")
         return self.planned
 
     @property
     def written(self) -> LayoutMap:
-        """Of the file that was written, be it the dump or a cabinet."""
+        """Map of the written file: the cabinet if there is one, else the dump."""
         return self.cabinet or self.layout
 
     @property
     def size(self) -> int:
-        """Bytes of the file that was written."""
+        """Bytes of the written file."""
         return self.written.size
 
 
 class DebugClient:
-    """A debugger's client on a stopped target.
+    """A debugger's client for a stopped target.
 
-    The snapshot decides the class of the session: a KernelSnapshot is a kernel-mode target; None is no target at all.
-    ``start_directory`` is the host folder that relative file names are relative to; None: the current one, now. It
-    stands for the directory where the debugger was started, so a later change of the current folder does not move it.
-    ``profile`` decides what the documents leave open; None: ``modern`` of a user-mode, ``portable`` of a kernel-mode
-    target. ``image_files`` finds the files that DEBUG_FORMAT_CAB_SECONDARY_FILES adds. ``secure_mode`` and
-    ``engine_options`` (EngineOption) are the engine's: each can forbid to write dumps. ``faults`` makes named steps
-    fail, for tests.
+    - ``snapshot`` gives the class of the session: user mode, or kernel mode for a KernelSnapshot. None: no target.
+    - ``start_directory`` is the host folder for relative file names. It stands for the folder where the debugger was
+      started. None: the current folder of this moment.
+    - ``profile`` selects a reading of what the documents leave open. None: ``modern`` for a user-mode target,
+      ``portable`` for a kernel-mode target.
+    - ``image_files`` finds the files that DEBUG_FORMAT_CAB_SECONDARY_FILES adds to a cabinet.
+    - ``secure_mode`` and ``engine_options`` (EngineOption) are states of the engine that can forbid dumps
+      (docs/format/write-dump-file.md#secure-mode-and-sensitive-data).
+    - ``faults`` makes named steps fail, for tests.
     """
 
     def __init__(
@@ -118,7 +122,7 @@ class DebugClient:
         self._start_directory = (Path.cwd() if start_directory is None else Path(start_directory)).absolute()
         kernel = snapshot is not None and snapshot.mode == "kernel"
         self.session_class = SessionClass.KERNEL if kernel else SessionClass.USER_WINDOWS
-        """What IDebugControl::GetDebuggeeType would call the target's class."""
+        """The class that IDebugControl::GetDebuggeeType returns."""
         if snapshot is None:
             self.session_class = SessionClass.UNINITIALIZED
         self._profile = profile if profile is not None else KernelProfile.PORTABLE if kernel else Profile.MODERN
@@ -127,20 +131,21 @@ class DebugClient:
         self._engine_options = engine_options
         self._faults = faults or Faults()
         self.last_error: str | None = None
-        """Why the last WriteDumpFile* failed, in one line; None when it did not."""
+        """Why the last WriteDumpFile* call failed, in one line; None if it succeeded."""
         self.last_warnings: tuple[str, ...] = ()
-        """What the last WriteDumpFile* did otherwise than one may think."""
+        """Warnings of the last WriteDumpFile* call, one line each."""
 
     def WriteDumpFile(self, DumpFile: Name, Qualifier: int) -> int:
-        """IDebugClient::WriteDumpFile. Returns an HRESULT as an unsigned number; S_OK is 0."""
+        """IDebugClient::WriteDumpFile. Returns the HRESULT as an unsigned number; S_OK is 0."""
         return self.WriteDumpFile2(DumpFile, Qualifier, FormatFlag.DEBUG_FORMAT_DEFAULT, None)
 
     def WriteDumpFile2(
         self, DumpFile: Name, Qualifier: int, FormatFlags: int = 0, Comment: str | bytes | None = None
     ) -> int:
-        """IDebugClient2::WriteDumpFile2. Returns an HRESULT as an unsigned number; S_OK is 0.
+        """IDebugClient2::WriteDumpFile2. Returns the HRESULT as an unsigned number; S_OK is 0.
 
-        The strings are ANSI: bytes are taken as such (a comment of bytes becomes a CommentStreamA), text is taken too.
+        Bytes are ANSI strings, as the COM method takes them; text is accepted, too. A comment of bytes becomes a
+        CommentStreamA.
         """
         return self._hresult(DumpFile, 0, Qualifier, FormatFlags, Comment)
 
@@ -152,12 +157,12 @@ class DebugClient:
         FormatFlags: int = 0,
         Comment: str | None = None,
     ) -> int:
-        """IDebugClient4::WriteDumpFileWide. Returns an HRESULT as an unsigned number; S_OK is 0.
+        """IDebugClient4::WriteDumpFileWide. Returns the HRESULT as an unsigned number; S_OK is 0.
 
-        ``FileHandle`` 0: there is none, ``FileName`` is written. Else an open binary file object, or a number: on
-        Windows a HANDLE, elsewhere a descriptor. It wins over the name, is written from offset 0 and stays the
-        caller's to close; NO_OVERWRITE has no effect on it. When writing to it fails, it is left empty; a request that
-        is refused, or memory that cannot be read, leaves it as it was.
+        ``FileHandle`` is 0 for no handle, else an open binary file object or a number: a HANDLE on Windows, a
+        descriptor elsewhere. A handle wins over the name. It is written from offset 0, and the caller closes it;
+        NO_OVERWRITE has no effect. A failed write leaves the file empty. A refused request, or memory that cannot be
+        read, leaves it unchanged.
         """
         if isinstance(FileName, bytes) or isinstance(Comment, bytes):
             self.last_error, self.last_warnings = "WriteDumpFileWide takes text, not bytes", ()
@@ -167,17 +172,22 @@ class DebugClient:
     def write(
         self,
         file: Name | IO[bytes],
-        qualifier: int,
-        format_flags: int = 0,
+        qualifier: int | str,
+        format_flags: int | Iterable[str] = 0,
         comment: str | bytes | None = None,
         *,
         user_streams: Iterable[UserStream] = (),
     ) -> DumpResult:
-        """Write a dump to a name or to an open binary file. Raises DumpWriteError.
+        """Write a dump to a file name or to an open binary file.
 
-        ``user_streams`` are added to a user minidump, as MINIDUMP_USER_STREAM_INFORMATION does for MiniDumpWriteDump.
+        ``qualifier`` and ``format_flags`` are numbers or names: ``small``, ``DEBUG_DUMP_SMALL``, ``["full-memory"]``.
+        Raises DumpWriteError, and UnknownNameError for an unknown name.
+
+        ``user_streams`` are added to a user minidump, like MINIDUMP_USER_STREAM_INFORMATION of MiniDumpWriteDump.
         """
-        request = Request(qualifier, format_flags, comment, self._profile, tuple(user_streams))
+        number = qualifier_number(qualifier) if isinstance(qualifier, str) else qualifier
+        flags = format_flags if isinstance(format_flags, int) else flags_number(format_flags)
+        request = Request(number, flags, comment, self._profile, tuple(user_streams))
         if isinstance(file, (str, bytes, os.PathLike)):
             return self._write(file, 0, request)
         return self._write(None, file, request)
@@ -198,11 +208,11 @@ class DebugClient:
         self._check_engine()
         path = self._path(name) if isinstance(handle, int) and handle == 0 else None
         try:
-            # Refusals and unreadable memory come before the first touch of any file.
+            # Refuse the request and read all memory before any file is touched.
             dump = self._dump(request)
             cabinet, warnings = self._cabinet(dump, request, name)
             if request.user_streams and not isinstance(dump, Minidump):
-                warnings.append("only a user minidump has user streams; they are left out")
+                warnings.append("user streams are left out: only a user minidump can hold them")
             sink = self._sink(path, handle, request, warnings)
             layout = _emit(dump, cabinet, sink)
         except DumpRefused as error:
@@ -225,16 +235,23 @@ class DebugClient:
         )
 
     def _check_engine(self) -> None:
-        """Raises DumpWriteError when there is nothing to dump, or the engine may not (spec 1.9)."""
-        if self._snapshot is None:
-            raise DumpWriteError(Hresult.E_UNEXPECTED, "there is no target")
-        if self._secure_mode:
-            raise DumpWriteError(Hresult.ERROR_ACCESS_DENIED, "the debugger is in Secure Mode")
-        if self._engine_options & EngineOption.DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA:
-            # No document names the code. It is not the target's fault, nor an argument's.
-            raise DumpWriteError(Hresult.E_FAIL, "DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA forbids to save dumps")
+        """Raises DumpWriteError if there is no target, or if a state of the engine forbids dumps.
 
-    def _dump(self, request: Request) -> Dump:
+        docs/format/write-dump-file.md#order-of-checks
+        """
+        if self._snapshot is None:
+            raise DumpWriteError(Hresult.E_UNEXPECTED, "no target to dump")
+        if self._secure_mode:
+            raise DumpWriteError(
+                Hresult.ERROR_ACCESS_DENIED, "the debugger is in Secure Mode, which forbids writing dumps"
+            )
+        if self._engine_options & EngineOption.DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA:
+            # The code of engine 29507; no document names one.
+            raise DumpWriteError(
+                Hresult.E_FAIL, "the engine option DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA forbids writing dumps"
+            )
+
+    def _dump(self, request: Request) -> AnyDump:
         assert self._snapshot is not None
         if self._snapshot.mode == "kernel":
             return KernelDump(self._snapshot, request, faults=self._faults)
@@ -242,10 +259,10 @@ class DebugClient:
             return UserDump(self._snapshot, request, faults=self._faults)
         return Minidump(self._snapshot, request, faults=self._faults)
 
-    def _cabinet(self, dump: Dump, request: Request, name: Name | None) -> tuple[Cabinet | None, list[str]]:
-        """The cabinet that the dump goes into, when one is asked for (spec 1.5, 1.8).
+    def _cabinet(self, dump: AnyDump, request: Request, name: Name | None) -> tuple[Cabinet | None, list[str]]:
+        """Return the cabinet for the dump if the request asks for one, and warnings (docs/format/cabinet.md).
 
-        DbgEng packs a temporary dump. This cabinet takes the dump's bytes as they are made, so there is none to delete.
+        DbgEng writes a temporary dump and packs it. Here the dump is written into the cabinet directly.
         """
         assert self._snapshot is not None
         if not request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB):
@@ -274,20 +291,23 @@ class DebugClient:
         return HandleSink(_binary(handle), faults=self._faults)
 
     def _path(self, name: Name | None) -> Path:
-        """The host path of a dump's name (spec 1.2). Raises DumpWriteError with E_INVALIDARG."""
+        """Return the host path for a dump's name. Raises DumpWriteError with E_INVALIDARG.
+
+        docs/format/write-dump-file.md#file-names. An extension is required, as the reference page says.
+        """
         text = _text(name) if name is not None else ""
         if not text:
             raise DumpWriteError(Hresult.E_INVALIDARG, "neither a file name nor a file handle was given")
         if "\0" in text:
-            raise DumpWriteError(Hresult.E_INVALIDARG, f"{text!r}: a file name holds no NUL")
+            raise DumpWriteError(Hresult.E_INVALIDARG, f"file name {text!r}: contains a NUL")
         path = Path(text)
         if path.name and path.suffix in ("", "."):
-            raise DumpWriteError(Hresult.E_INVALIDARG, f"{text}: the file name must carry its extension, none is added")
+            raise DumpWriteError(Hresult.E_INVALIDARG, f"file name {text}: has no extension, and none is added")
         return self._start_directory / path
 
 
-def _emit(dump: Dump, cabinet: Cabinet | None, sink: FileSink | HandleSink) -> LayoutMap | None:
-    """Write and commit, or leave no trace. Returns the map of the cabinet."""
+def _emit(dump: AnyDump, cabinet: Cabinet | None, sink: FileSink | HandleSink) -> LayoutMap | None:
+    """Write and commit, or abandon the file on an error. Return the map of the cabinet."""
     layout = None
     try:
         if cabinet is not None:
@@ -302,21 +322,23 @@ def _emit(dump: Dump, cabinet: Cabinet | None, sink: FileSink | HandleSink) -> L
 
 
 def _text(name: Name) -> str:
-    """A name as text. Bytes are in the system's ANSI code page; elsewhere than on Windows, the file system's."""
+    """Decode a name. Bytes are in the ANSI code page on Windows, in the file system's encoding elsewhere."""
     if isinstance(name, bytes) and sys.platform == "win32":
         return name.decode("mbcs")
     return os.fsdecode(name)
 
 
 def _binary(handle: FileHandle) -> FileHandle:
-    """The handle itself, when dumps can go to it. Raises DumpWriteError."""
+    """Return the handle if a dump can be written to it. Raises DumpWriteError."""
     if isinstance(handle, int):
         if not 0 < handle < 1 << (64 if sys.platform == "win32" else 31):
-            raise DumpWriteError(Hresult.ERROR_INVALID_HANDLE, f"FileHandle {handle:#x}: no open file")
+            raise DumpWriteError(Hresult.ERROR_INVALID_HANDLE, f"FileHandle {handle:#x}: not an open file")
         return handle
     needed = ("write", "seek", "truncate", "flush")
     if isinstance(handle, io.TextIOBase) or not all(hasattr(handle, name) for name in needed):
-        raise DumpWriteError(Hresult.E_INVALIDARG, f"FileHandle: {type(handle).__name__} is no binary file")
+        raise DumpWriteError(
+            Hresult.E_INVALIDARG, f"FileHandle: {type(handle).__name__}, expected a binary file or a number"
+        )
     if getattr(handle, "closed", False):
         raise DumpWriteError(Hresult.ERROR_INVALID_HANDLE, "FileHandle: the file is closed")
     return handle

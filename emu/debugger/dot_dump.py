@@ -1,10 +1,10 @@
-"""The debugger's ``.dump`` command: its line, parsed (spec user-mode 1.10; the command's reference page).
+"""Parses the debugger's ``.dump`` command (docs/format/dot-dump.md).
 
     .dump [options] FileName
 
-An option is ``/`` or ``-``, a letter, and what the letter takes. Letters are case-sensitive. What depends on the target
-is decided when the command meets one: ``DotDump.request`` gives the arguments of WriteDumpFile2, ``DotDump.file_name``
-the name, and ``stored_event.with_event`` the event that is stored.
+An option is ``/`` or ``-``, a letter, and the letter's arguments. Letters are case-sensitive. For a given target,
+``DotDump.request`` returns the arguments of WriteDumpFile2, ``DotDump.file_name`` the file name, and
+``stored_event.with_event`` the event that the dump stores.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from ..constants import FormatFlag, Qualifier
+from ..errors import DumptruthError
 from ..request import Request
 from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import ProcessSnapshot
@@ -30,7 +31,7 @@ _ALL = (
     | _F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES
     | _F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO
 )
-MINI_OPTIONS = {  # spec 1.10
+MINI_OPTIONS = {
     "a": _ALL,
     "A": _ALL | _F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM,
     "f": _F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY,
@@ -47,12 +48,12 @@ MINI_OPTIONS = {  # spec 1.10
     "R": _F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS,
     "y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT,
 }
-"""The letters behind ``/m``."""
+"""The letters behind ``/m`` (docs/format/dot-dump.md#letters-of-a-user-minidump)."""
 FULL_OPTIONS = {"y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT}
 """The letters behind ``/f``."""
 KINDS = ("m", "f", "k", "ka")
 _SOURCES = {"xc": "context", "xr": "record", "xp": "pointers", "xt": "thread", "j": "jit"}
-"""Options that take an address or an identifier, and what of the event they give."""
+"""Options that take an address or a thread id, and the field of EventSource that they set."""
 
 OPTIONS = "/a, /b, /ba, /c, /f, /j, /k, /ka, /m, /o, /u, /xc, /xp, /xr, /xt"
 _SPACE = " \t"
@@ -62,8 +63,8 @@ _NUMBER = re.compile(
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 
-class DotDumpError(Exception):
-    """The command cannot be carried out as it is written; the text is one line. ``column`` counts from 1, 0: none."""
+class DotDumpError(DumptruthError):
+    """The command line is wrong; the text is one line. ``column`` counts from 1; 0: no place in the line."""
 
     def __init__(self, message: str, column: int = 0) -> None:
         super().__init__(f"column {column}: {message}" if column else message)
@@ -72,13 +73,13 @@ class DotDumpError(Exception):
 
 @dataclass(frozen=True)
 class DotDump:
-    """A command, parsed. ``columns``: where each option stood."""
+    """A parsed command. ``columns`` gives the column of each option."""
 
     file: str
     kind: str = "m"
     """One of ``KINDS``."""
     flags: int = 0
-    """Of ``/m`` and ``/f``, as DEBUG_FORMAT_* bits."""
+    """The letters behind ``/m`` or ``/f``, as DEBUG_FORMAT_* bits."""
     overwrite: bool = False
     unique: bool = False
     all_targets: bool = False
@@ -89,23 +90,23 @@ class DotDump:
     columns: Mapping[str, int] = field(default_factory=dict)
 
     def request(self, snapshot: ProcessSnapshot | KernelSnapshot, profile: str) -> tuple[Request, list[str]]:
-        """The arguments for this target, and what to tell people.
+        """Return the arguments of WriteDumpFile2 for this target, and warnings.
 
-        The command keeps an existing file unless ``/o`` says otherwise, which the interface does not (spec 1.7).
-        Raises DotDumpError for an option that is not for this kind of target.
+        Without ``/o`` the command adds NO_OVERWRITE (docs/format/write-dump-file.md#existing-files). Raises
+        DotDumpError for an option that this kind of target does not allow.
         """
         kernel = snapshot.mode == "kernel"
         if self.kind in ("k", "ka") and not kernel:
-            raise DotDumpError(f"/{self.kind}: only a kernel-mode target", self.columns[self.kind])
+            raise DotDumpError(f"/{self.kind}: only for a kernel-mode target", self.columns[self.kind])
         flags, warnings = self.flags, []
         if kernel and self.kind == "f" and flags:
-            warnings.append("/fy has no effect on a kernel-mode target: its dumps hold no AVX state")
+            warnings.append("/fy has no effect on a kernel-mode target: its dumps cannot hold AVX state")
             flags = 0
         for name in self.source.given():
             if kernel or self.kind != "m":
-                raise DotDumpError(f"/{name}: only a user-mode minidump", self.columns[name])
+                raise DotDumpError(f"/{name}: only for a user-mode minidump", self.columns[name])
         if kernel and flags:
-            raise DotDumpError("/m: letters behind it are only for a user-mode target", self.columns["m"])
+            raise DotDumpError("/m: letters are only for a user-mode target", self.columns["m"])
         if not self.overwrite:
             flags |= _F.DEBUG_FORMAT_NO_OVERWRITE
         if self.cab:
@@ -121,11 +122,11 @@ class DotDump:
         return Request(int(qualifier), int(flags), self.comment or None, profile), warnings
 
     def file_name(self, snapshot: ProcessSnapshot | KernelSnapshot, taken: Collection[str] = ()) -> str:
-        """The file's name; with ``/u`` date, time and process identifier stand in front of its extension.
+        """Return the file name. With ``/u`` it has date, time and process id in front of the extension.
 
-        The documents name these three and no form. Debuggers write them as ``_2024-01-17_21-20-00-000_1234``: the time
-        to the millisecond, the identifier in hexadecimal. Both are the target's, so the same target has the same name;
-        of targets that do not differ in them, a number tells the later ones from those in ``taken``.
+        The form is ``_2024-01-17_21-20-00-000_1234``: the time in milliseconds, the id in hexadecimal
+        (docs/format/dot-dump.md#unique-names). Time and id are those of the target, not of the host, so the same target
+        always gets the same name. If the name is in ``taken``, a number is added.
         """
         if not self.unique:
             return self.file
@@ -142,9 +143,9 @@ class DotDump:
 
 
 def parse(line: str) -> DotDump | None:
-    """The command of ``line``, with or without ``.dump`` in front; None when it only asks for help (``/?``).
+    """Parse ``line``, with or without ``.dump`` in front. Return None if it asks for help (``/?``).
 
-    Raises DotDumpError that names the letter and the column.
+    Raises DotDumpError, which names the letter and the column.
     """
     return _Parser(line).command()
 
@@ -172,16 +173,18 @@ class _Parser:
                 return None
             self.option()
         if not self.peek():
-            raise self.error("a file name is missing")
+            raise self.error("the file name is missing")
         file = self.text("the file name")
         self.skip_space()
         if self.peek():
-            raise self.error(f"{self.rest()!r} stands behind the file name; one with spaces takes quotation marks")
+            raise self.error(
+                f"unexpected {self.rest()!r} behind the file name; a name with spaces needs quotation marks"
+            )
         self.check()
         return DotDump(file, flags=self.flags, source=EventSource(**self.source), columns=self.columns, **self.values)
 
     def option(self) -> None:
-        """One option with what it takes; ``at`` is at its slash."""
+        """Parse one option with its arguments; ``at`` is at its slash."""
         column = self.at + 1
         self.at += 1
         letter = self.next()
@@ -210,28 +213,30 @@ class _Parser:
             kind = self.next()
             if f"x{kind}" not in _SOURCES:
                 self.at -= len(kind)
-                raise self.error(f"no letter {kind!r} behind /x; there are c, r, p, t")
+                raise self.error(f"unknown letter {kind!r} behind /x, expected c, r, p or t")
             self.number(f"x{kind}", column)
         else:
             self.at -= len(letter)
-            raise self.error(f"no option /{letter}; there are {OPTIONS}; a file name that starts so is put in quotes")
+            raise self.error(
+                f"unknown option /{letter}, expected one of {OPTIONS}; quote a file name with a slash in front"
+            )
 
     def kind(self, name: str, column: int, letters: Mapping[str, int]) -> None:
-        """What kind of dump: ``/m`` and ``/f`` with their letters, ``/k``, ``/ka``."""
+        """Parse the kind of dump: ``/m`` and ``/f`` with their letters, ``/k``, ``/ka``."""
         if "kind" in self.values:
-            raise self.error(f"/{name}: the kind of dump was said already, by /{self.values['kind']}", column)
+            raise self.error(f"/{name}: the kind of dump is already given by /{self.values['kind']}", column)
         self.values["kind"] = name
         self.columns[name] = column
         while self.peek() and self.peek() not in _SPACE:
             letter = self.peek()
             if letter not in letters:
-                known = f"; there are {', '.join(letters)}" if letters else ""
-                raise self.error(f"no letter {letter!r} behind /{name}{known}")
+                known = f", expected one of {', '.join(letters)}" if letters else ""
+                raise self.error(f"unknown letter {letter!r} behind /{name}{known}")
             self.flags |= letters[letter]
             self.at += 1
 
     def number(self, name: str, column: int) -> None:
-        """An address or identifier as the debugger takes it: hexadecimal unless ``0n`` stands in front of it."""
+        """Parse an address or id: hexadecimal, or decimal with ``0n`` in front."""
         self.once(name, column)
         self.skip_space()
         start = self.at
@@ -250,7 +255,7 @@ class _Parser:
         self.source[_SOURCES[name]] = value
 
     def text(self, what: str) -> str:
-        """Up to the next space, or between quotation marks."""
+        """Parse a word, or a text in quotation marks."""
         start = self.at
         if self.peek() != '"':
             word = self.rest()
@@ -263,31 +268,31 @@ class _Parser:
             raise self.error(f"{what} has no closing quotation mark")
         self.at = end + 1
         if self.peek() and self.peek() not in _SPACE:
-            raise self.error(f"{self.rest()!r} stands right behind a quotation mark")
+            raise self.error(f"unexpected {self.rest()!r} behind a quotation mark, expected a space")
         if end == start + 1 and what == "the file name":
             raise self.error(f"{what} is empty", start + 1)
         return self.line[start + 1 : end]
 
     def check(self) -> None:
-        """What options mean together."""
+        """Check that the options fit together."""
         if "a" in self.columns and "u" not in self.columns:
-            raise self.error("/a needs /u, so that every dump has a name of its own", self.columns["a"])
+            raise self.error("/a: needs /u, which gives every dump a name of its own", self.columns["a"])
         sources = [name for name in ("xp", "j", "xr", "xc") if name in self.columns]
         if len(sources) > 1 and sources[0] in ("xp", "j"):
-            raise self.error(f"/{sources[1]}: /{sources[0]} gives it already", self.columns[sources[1]])
+            raise self.error(f"/{sources[1]}: already given by /{sources[0]}", self.columns[sources[1]])
         if {"j", "xt"} <= self.columns.keys():
-            raise self.error("/xt: /j gives it already", self.columns["xt"])
+            raise self.error("/xt: already given by /j", self.columns["xt"])
 
     def once(self, name: str, column: int) -> None:
         if name in self.columns:
-            raise self.error(f"/{name} is given twice", column)
+            raise self.error(f"/{name}: given twice", column)
         self.columns[name] = column
 
     def end(self, name: str) -> None:
-        """Nothing may follow the option's letters."""
+        """Check that no letter follows the option."""
         letter = self.peek()
         if letter and letter not in _SPACE:
-            raise self.error(f"no letter {letter!r} behind /{name}")
+            raise self.error(f"unknown letter {letter!r} behind /{name}")
 
     def skip_space(self) -> None:
         while self.peek() and self.peek() in _SPACE:
@@ -297,7 +302,7 @@ class _Parser:
         return self.line[self.at : self.at + 1]
 
     def next(self) -> str:
-        """The next character, taken; nothing at a space or at the end."""
+        """Take the next character; return an empty string at a space or at the end."""
         letter = self.peek()
         if letter and letter in _SPACE:
             return ""

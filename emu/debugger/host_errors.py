@@ -1,4 +1,4 @@
-"""What a DbgEng method returns for an error of the host (spec user-mode 1.9)."""
+"""Translates errors of the host to HRESULTs (docs/format/write-dump-file.md#return-values-by-situation)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import io
 from ..constants import Hresult, hresult_from_win32
 from ..writer.layout import LayoutError, LayoutOverflow
 
-_HRESULTS = {  # the system codes that Windows' own file calls give in these cases (winerror.h)
-    errno.ENOENT: Hresult.ERROR_PATH_NOT_FOUND,  # a file is created: what is missing is its folder
+_HRESULTS = {  # the codes that the file calls of Windows return in these cases (winerror.h)
+    errno.ENOENT: Hresult.ERROR_PATH_NOT_FOUND,  # when a file is created, the missing part is its folder
     errno.ENOTDIR: Hresult.ERROR_PATH_NOT_FOUND,
     errno.EACCES: Hresult.ERROR_ACCESS_DENIED,
     errno.EPERM: Hresult.ERROR_ACCESS_DENIED,
@@ -30,17 +30,17 @@ _HRESULTS = {  # the system codes that Windows' own file calls give in these cas
 
 
 def hresult_of(error: OSError) -> int:
-    """For an error of the host's file system."""
+    """Return the HRESULT for an error of the host's file system; E_FAIL if no code fits."""
     windows_error = getattr(error, "winerror", None)
     if windows_error:
         return hresult_from_win32(windows_error)
-    if isinstance(error, io.UnsupportedOperation):  # opened without the right to write or to seek
+    if isinstance(error, io.UnsupportedOperation):  # the file object cannot write or seek
         return Hresult.ERROR_ACCESS_DENIED
     return _HRESULTS.get(error.errno, Hresult.E_FAIL) if error.errno is not None else Hresult.E_FAIL
 
 
 def hresult_of_layout(error: LayoutError) -> int:
-    """For a dump that cannot be laid out: too long for the format's 32-bit offsets and sizes, or inconsistent."""
+    """Return ERROR_FILE_TOO_LARGE for a dump with offsets or sizes above 4 GiB, E_FAIL for other layout errors."""
     if isinstance(error, LayoutOverflow) and error.beyond_4_gib:
         return Hresult.ERROR_FILE_TOO_LARGE
     return Hresult.E_FAIL

@@ -1,6 +1,6 @@
-"""The files that a cabinet holds beside the dump: images of the target and their PDBs (spec user-mode 1.5, 1.8).
+"""Finds the files that a cabinet holds beside the dump: images and their PDBs (docs/format/cabinet.md#secondary-files).
 
-A snapshot knows the names of its images and no place on the host; whoever made it can say where the files are.
+A snapshot holds the names of its images, but no path of the host. ``ImageFiles`` finds the files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from ..writer.cab import Member, bytes_member
 
 File = bytes | Path
 ImageFiles = Mapping[str, File] | Callable[[str], File | None]
-"""From a file's name as the target has it (an image's path, the path in a CodeView record) to the file, or where the
-host has it; a name that is not known has none (a callable returns None)."""
+"""From a name in the target (an image's path, the path in a CodeView record) to the bytes or the host path of the file.
+
+A callable returns None for a name that it does not know.
+"""
 
 _CODE_VIEW = 2  # winnt.h IMAGE_DEBUG_TYPE_CODEVIEW
 _DEBUG_DIRECTORY = 6  # winnt.h IMAGE_DIRECTORY_ENTRY_DEBUG
@@ -25,18 +27,18 @@ _DEBUG_DIRECTORY = 6  # winnt.h IMAGE_DIRECTORY_ENTRY_DEBUG
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An image of the target: what a debugger finds its file and its PDB by."""
+    """An image of the target, with the values by which a debugger finds its file and its PDB."""
 
     name: str
     start: int
     size: int
     time_date_stamp: int
     code_view: bytes | None
-    """The record, where the snapshot has it."""
+    """The CodeView record, if the snapshot has it."""
 
 
 class _Collector:
-    """The members found so far, and the names of those that were not."""
+    """The members found so far, the missing files, and the files of another build."""
 
     def __init__(self, files: ImageFiles | None) -> None:
         self._files = files
@@ -45,7 +47,10 @@ class _Collector:
         self.others: list[str] = []
 
     def take(self, name: str, is_it: Callable[[bytes], bool]) -> bytes | None:
-        """The file's bytes when it is the right one; then it is a member, unless one has its name already."""
+        """Return the bytes of the file if ``is_it`` accepts them, and add it as a member.
+
+        The first member of a name is kept.
+        """
         base = PureWindowsPath(name).name
         data = self._read(name)
         if data is None:
@@ -71,21 +76,20 @@ class _Collector:
     def warnings(self) -> list[str]:
         found = []
         if self.missing:
-            found.append(f"not in the cabinet, since the target has no such file: {', '.join(self.missing)}")
+            found.append(f"files left out of the cabinet, not found: {', '.join(self.missing)}")
         if self.others:
-            found.append(f"not in the cabinet, since the file is of another build: {', '.join(self.others)}")
+            found.append(f"files left out of the cabinet, of another build: {', '.join(self.others)}")
         return found
 
 
 def secondary_files(
     snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles | None, *, every_image: bool
 ) -> tuple[list[Member], list[str]]:
-    """The cabinet's members behind the dump, and what to tell people of files that are missing.
+    """Return the cabinet's members behind the dump, and warnings about missing files.
 
-    Those that the session used are the main image or the kernel, and the image in which the target stopped;
-    ``every_image``: all that are loaded. As for a debugger a file is an image of the target when time stamp and size
-    are the image's, and its PDB when it has the GUID of the image's CodeView record. Of files with one name the first
-    is taken.
+    Without ``every_image`` these are the main image or the kernel, and the image in which the target stopped; with it,
+    all loaded images. A file belongs to an image if time stamp and size agree. A PDB belongs to it if it holds the GUID
+    of the image's CodeView record. Of several files with one name the first is taken.
     """
     images = _images(snapshot)
     if not every_image:
@@ -106,7 +110,10 @@ def secondary_files(
 
 
 def image_files(snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles) -> list[int]:
-    """Bases of the images whose files are there, and of the right build; of those with one name the first."""
+    """Return the bases of the images whose files are found and are of the right build.
+
+    Of several images with one name only the first counts.
+    """
     found = _Collector(files)
     bases = []
     for image in _images(snapshot):
@@ -136,7 +143,7 @@ def _images(snapshot: ProcessSnapshot | KernelSnapshot) -> list[_Image]:
 
 
 def _stopped_at(snapshot: ProcessSnapshot | KernelSnapshot) -> list[int]:
-    """Where the last event happened; nowhere in a process that was stopped without one."""
+    """Return the instruction pointer and, in kernel mode, the address of the exception. Empty without an event."""
     if snapshot.mode == "kernel":
         context = snapshot.processors[snapshot.crashing_processor].context
         return [context.instruction_pointer, *([snapshot.exception[2]] if snapshot.exception else [])]
@@ -144,14 +151,17 @@ def _stopped_at(snapshot: ProcessSnapshot | KernelSnapshot) -> list[int]:
 
 
 def _pdb_path(record: bytes) -> str | None:
-    """The path in an RSDS record: signature, GUID and age stand in front of it (spec user-mode 3.6)."""
+    """Return the path in an RSDS record, behind signature, GUID and age.
+
+    docs/format/minidump-modules.md#codeview-record
+    """
     if record[:4] != b"RSDS":
         return None
     return record[24:].split(b"\0", 1)[0].decode("utf-8", "replace") or None
 
 
 def _is_image(time_date_stamp: int, size: int) -> Callable[[bytes], bool]:
-    """Whether a file is a PE with this TimeDateStamp and SizeOfImage (winnt.h; the PE format 3.3, 3.4)."""
+    """Return a test for a PE file with this TimeDateStamp and SizeOfImage (winnt.h)."""
 
     def test(file: bytes) -> bool:
         try:
@@ -165,12 +175,12 @@ def _is_image(time_date_stamp: int, size: int) -> Callable[[bytes], bool]:
 
 
 def _is_pdb(guid: bytes) -> Callable[[bytes], bool]:
-    """Whether a file holds this GUID, as a PDB does in the head of its information stream."""
+    """Return a test for a file that holds this GUID, as a PDB does in its information stream."""
     return lambda file: guid in file
 
 
 def _code_view(image: bytes) -> bytes | None:
-    """The CodeView record of a PE file (winnt.h; the PE format 3.4, 4 and 6.1); None when it has none."""
+    """Return the CodeView record of a PE file (winnt.h), None if there is none or the file is truncated."""
     try:
         (pe,) = struct.unpack_from("<I", image, 0x3C)
         sections, optional_size, magic = struct.unpack_from("<6xH12xH2xH", image, pe)
@@ -181,13 +191,13 @@ def _code_view(image: bytes) -> bytes | None:
             kind, length, _, offset = struct.unpack_from("<12xIIII", image, at)
             if kind == _CODE_VIEW:
                 return image[offset : offset + length]
-    except struct.error:  # cut off
+    except struct.error:
         return None
     return None
 
 
 def _offsets(image: bytes, headers: int, sections: int, rva: int, size: int) -> Iterable[int]:
-    """Where in the file the entries of the debug directory are, 28 bytes each."""
+    """Return the file offsets of the entries of the debug directory, 28 bytes each."""
     for index in range(sections):
         start, raw_size, raw = struct.unpack_from("<12xIII", image, headers + 40 * index)
         if start <= rva < start + raw_size:

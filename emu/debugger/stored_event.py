@@ -1,7 +1,7 @@
-"""The event that a dump stores, when it is taken from structures in the target's memory (spec user-mode 1.10).
+"""Reads the event that a dump stores from structures in the target's memory (docs/format/dot-dump.md#stored-event).
 
-``.dump /xc /xr /xp /xt /j`` name them: CONTEXT, EXCEPTION_RECORD, EXCEPTION_POINTERS (winnt.h), JIT_DEBUG_INFO
-(winbase.h), and a thread.
+The options of ``.dump`` name them: ``/xc`` a CONTEXT, ``/xr`` an EXCEPTION_RECORD, ``/xp`` an EXCEPTION_POINTERS
+(winnt.h), ``/j`` a JIT_DEBUG_INFO (winbase.h), ``/xt`` a thread.
 """
 
 from __future__ import annotations
@@ -20,35 +20,38 @@ from ..writer.contexts import CONTEXTS
 _NAMES = {"context": "xc", "record": "xr", "pointers": "xp", "thread": "xt", "jit": "j"}
 _MAXIMUM_PARAMETERS = 15  # winnt.h EXCEPTION_MAXIMUM_PARAMETERS
 _CONTEXT_XSTATE = 0x40
-"""winnt.h: the part bit of amd64 and x86 for the extended state behind the record."""
+"""winnt.h: the bit of ContextFlags for extended state behind the record, on amd64 and x86."""
 _JIT_DEBUG_INFO = struct.Struct("<IIIIQQQ")
 
 
 @dataclass(frozen=True, slots=True)
 class EventSource:
-    """Addresses in the target, and a thread's identifier; None: not given."""
+    """Addresses in the target, and a thread id. None: not given."""
 
     context: int | None = None
-    """Of a CONTEXT."""
+    """Address of a CONTEXT."""
     record: int | None = None
-    """Of an EXCEPTION_RECORD."""
+    """Address of an EXCEPTION_RECORD."""
     pointers: int | None = None
-    """Of an EXCEPTION_POINTERS."""
+    """Address of an EXCEPTION_POINTERS."""
     thread: int | None = None
     jit: int | None = None
-    """Of a JIT_DEBUG_INFO."""
+    """Address of a JIT_DEBUG_INFO."""
 
     def given(self) -> list[str]:
-        """The options of ``.dump`` that it comes from."""
+        """The options of ``.dump`` that were given, without the slash."""
         return [option for name, option in _NAMES.items() if getattr(self, name) is not None]
 
 
 def with_event(snapshot: ProcessSnapshot, source: EventSource) -> ProcessSnapshot:
-    """The target with the event that ``source`` describes; what it leaves out is the target's own.
+    """Return the target with the event that ``source`` describes. Missing parts come from the target.
 
-    The thread is the one given, else that of the target's own event, else the first; a context that is not given is
-    that thread's. Raises DumpRefused: ERROR_PARTIAL_COPY for memory that cannot be read, E_INVALIDARG for a thread that
-    is not there and for an event without any exception record.
+    - Thread: the given one, else the thread of the target's event, else the first thread.
+    - Exception record: the given one, else that of the target's event.
+    - Context: the given one, else that of the target's event if it is on this thread, else the context of the thread.
+
+    Raises DumpRefused with ERROR_PARTIAL_COPY for memory that cannot be read, with E_INVALIDARG for an unknown thread,
+    a malformed structure, or when there is no exception record.
     """
     if not source.given():
         return snapshot
@@ -61,7 +64,10 @@ def with_event(snapshot: ProcessSnapshot, source: EventSource) -> ProcessSnapsho
             _read(snapshot, source.jit, _JIT_DEBUG_INFO.size, "JIT_DEBUG_INFO")
         )
         if size < _JIT_DEBUG_INFO.size:
-            raise DumpRefused(Hresult.E_INVALIDARG, f"{source.jit:#x}: no JIT_DEBUG_INFO, its dwSize is {size:#x}")
+            raise DumpRefused(
+                Hresult.E_INVALIDARG,
+                f"JIT_DEBUG_INFO {source.jit:#x}: dwSize is {size:#x}, expected at least {_JIT_DEBUG_INFO.size:#x}",
+            )
     if thread_id is None and own is not None:
         thread_id = own.thread_id
     thread = _thread(snapshot, thread_id)
@@ -71,7 +77,7 @@ def with_event(snapshot: ProcessSnapshot, source: EventSource) -> ProcessSnapsho
         event = own
     else:
         raise DumpRefused(
-            Hresult.E_INVALIDARG, "the target has no exception, and no address of an exception record was given"
+            Hresult.E_INVALIDARG, "no exception record: the target has no exception, and no address was given"
         )
     if context is not None:
         state = _context(snapshot, context)
@@ -93,19 +99,19 @@ def _thread(snapshot: ProcessSnapshot, thread_id: int | None) -> Thread:
 def _read(snapshot: ProcessSnapshot, address: int, size: int, what: str) -> bytes:
     data = snapshot.read(address, size)
     if data is None:
-        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"{address:#x}: {what} of {size} bytes cannot be read")
+        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"{what} {address:#x}: {size} bytes cannot be read")
     return bytes(data)
 
 
 def _pointers(snapshot: ProcessSnapshot, address: int) -> tuple[int, int]:
-    """ExceptionRecord and ContextRecord of an EXCEPTION_POINTERS."""
+    """Return ExceptionRecord and ContextRecord of the EXCEPTION_POINTERS at ``address``."""
     form = "<QQ" if snapshot.system.pointer_size == 8 else "<II"
     record, context = struct.unpack(form, _read(snapshot, address, struct.calcsize(form), "EXCEPTION_POINTERS"))
     return record, context
 
 
 def _event(snapshot: ProcessSnapshot, address: int, thread: Thread) -> ExceptionEvent:
-    """The EXCEPTION_RECORD at ``address``, of the target's pointer size, as an event of ``thread``."""
+    """Return the EXCEPTION_RECORD at ``address`` as an event of ``thread``."""
     wide = snapshot.system.pointer_size == 8
     head = "<IIQQI4x" if wide else "<IIIII"
     body = f"<{_MAXIMUM_PARAMETERS}{'Q' if wide else 'I'}"
@@ -113,13 +119,16 @@ def _event(snapshot: ProcessSnapshot, address: int, thread: Thread) -> Exception
     data = _read(snapshot, address, size + struct.calcsize(body), "EXCEPTION_RECORD")
     code, flags, record, place, count = struct.unpack_from(head, data)
     if count > _MAXIMUM_PARAMETERS:
-        raise DumpRefused(Hresult.E_INVALIDARG, f"{address:#x}: no EXCEPTION_RECORD, it has {count} parameters")
+        raise DumpRefused(
+            Hresult.E_INVALIDARG,
+            f"EXCEPTION_RECORD {address:#x}: {count} parameters, expected at most {_MAXIMUM_PARAMETERS}",
+        )
     information = struct.unpack_from(body, data, size)[:count]
     return ExceptionEvent(thread.thread_id, code, flags, record, place, information, thread.context, first_chance=False)
 
 
 def _context(snapshot: ProcessSnapshot, address: int) -> Context:
-    """The CONTEXT at ``address``, of the target's architecture. Extended state behind it is not taken over."""
+    """Return the CONTEXT at ``address``, without the extended state behind it."""
     architecture = snapshot.system.architecture
     kind = CONTEXTS[architecture]
     found: Any = kind.from_buffer_copy(_read(snapshot, address, ctypes.sizeof(kind), "CONTEXT"))

@@ -1,1 +1,1 @@
-"""The synthetic images: C sources, the built PE and PDB files, and their builder."""
+"""Holds the synthetic images: C sources, the built PE and PDB files, and their builder."""

@@ -1,7 +1,7 @@
-"""Build the synthetic images from their sources, and a user's own C file into a program or a DLL.
+"""Builds the synthetic images from their sources, and C files of the user into programs or DLLs.
 
-`python -m dumptruth.emu.images.build` rebuilds the committed files in place; with `--check` it builds elsewhere and
-compares.
+`python -m dumptruth.emu.images.build` rebuilds the committed files in place. With `--check` it builds in a temporary
+folder and compares.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ OWN_OPTIONS = (
     *("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-DWIN32_LEAN_AND_MEAN"),
     *("-Wall", "-Wextra", "-Werror"),
 )
-# A user's file is compiled as it is written: no optimization turns a null write into a trap or three calls into one.
+# A user's file is compiled without optimization, which could turn a null write into a trap or merge calls.
 USER_OPTIONS = ("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes")
 SYSTEM_VERSION = (10, 0, 26100, 1)
 
 
 @dataclass(frozen=True)
 class Image:
-    """One committed image: its sources, the DLLs that it imports, its entry point, what its version resource says."""
+    """One committed image: sources, imported DLLs, entry point, version and description of its version resource."""
 
     name: str
     sources: tuple[str, ...]
@@ -90,7 +90,7 @@ IMAGES = (
 
 
 def export_definition(dll: str) -> str:
-    """The .def text of `dll`: its committed file, with every system service added for ntdll."""
+    """The text of the .def file of `dll`. For ntdll it includes every system service."""
     text = (FOLDER / Path(dll).with_suffix(".def").name).read_text(encoding="utf-8")
     if dll == "ntdll.dll":
         text += "".join(f"    {service.name}\n" for service in services())
@@ -98,7 +98,7 @@ def export_definition(dll: str) -> str:
 
 
 def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES) -> list[Path]:
-    """Build images of `arch` ("amd64"), each with its PDB, into `out_dir`; returns the files made.
+    """Build images of `arch` ("amd64") with their PDBs into `out_dir`. Returns the files.
 
     The bytes depend on the sources and the pinned wheel only. Raises `ImageBuildError`.
     """
@@ -108,7 +108,7 @@ def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES) -> list[Pa
         work = Path(name)
         for pattern in ("*.c", "*.h", "*.s"):
             for source in FOLDER.glob(pattern):
-                # The debug information holds checksums of the sources: the same ones whatever git did to line ends.
+                # The debug information holds checksums of the sources, which must not depend on git's line ends.
                 _write(work / source.name, source.read_text(encoding="utf-8"))
         _write(work / "services.s", amd64_stubs())
         with ThreadPoolExecutor() as pool:
@@ -160,7 +160,7 @@ def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
 
 
 def check(arch: str = "amd64") -> list[str]:
-    """Build elsewhere and compare with the committed files; returns the names that differ or are missing."""
+    """Build in a temporary folder and compare. Returns the names of committed files that differ or are missing."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         made = [(FOLDER, path) for path in build(arch, out)]
@@ -172,19 +172,19 @@ def check(arch: str = "amd64") -> list[str]:
         ]
 
 
-def compile_program(source: Path, out_dir: Path, arch: str = "amd64") -> Path:
-    """Compile a C file that defines `mainCRTStartup` into an .exe, its PDB beside it in `out_dir`; returns the .exe.
+def compile_program(source: str | Path, out_dir: str | Path, arch: str = "amd64") -> Path:
+    """Compile a C file that defines `mainCRTStartup` into an .exe with a PDB in `out_dir`. Returns the .exe.
 
-    It may include the Windows headers and headers beside it, and call what kernel32.dll and ntdll.dll export.
-    Raises `ImageBuildError` with the compiler's or linker's own messages.
+    The file may include the Windows headers and headers in its folder, and call the exports of kernel32.dll and
+    ntdll.dll. Raises `ImageBuildError` with the messages of the compiler or linker.
     """
-    return _compile_user(source, out_dir, arch, ".exe", ["/entry:mainCRTStartup"])
+    return _compile_user(Path(source), Path(out_dir), arch, ".exe", ["/entry:mainCRTStartup"])
 
 
 def compile_dll(source: Path, out_dir: Path, arch: str = "amd64") -> Path:
-    """Compile a C file into a .dll: `DllMain` is its entry point when it defines one, `__declspec(dllexport)` exports.
+    """Compile a C file into a .dll. `DllMain`, if defined, is its entry point; `__declspec(dllexport)` exports.
 
-    Raises `ImageBuildError` with the compiler's or linker's own messages.
+    Raises `ImageBuildError` with the messages of the compiler or linker.
     """
     return _compile_user(source, out_dir, arch, ".dll", ["/dll"])
 
@@ -222,9 +222,11 @@ def _compile_user(source: Path, out_dir: Path, arch: str, suffix: str, options: 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command: 0 when built or equal, 1 when `--check` finds a difference, 2 when a tool fails or is missing."""
+    """Run the command. Exit status: 0 built or equal, 1 `--check` found a difference, 2 a tool fails or is missing."""
     parser = argparse.ArgumentParser(prog="python -m dumptruth.emu.images.build")
-    parser.add_argument("--check", action="store_true", help="build elsewhere and compare with the committed files")
+    parser.add_argument(
+        "--check", action="store_true", help="build in a temporary folder and compare with the committed files"
+    )
     options = parser.parse_args(arguments)
     try:
         if not options.check:
@@ -236,7 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     for name in different:
-        print(f"{name}: the committed file is not what its sources build", file=sys.stderr)
+        print(f"{name}: the committed file differs from the one built from its sources", file=sys.stderr)
     return 1 if different else 0
 
 

@@ -1,4 +1,4 @@
-"""The table of system services (`services.toml`), for the image builder and the process model alike."""
+"""Reads the table of system services (`services.toml`) for the image builder and the process model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Service:
-    """One system service: the `number` that its stub in ntdll puts in EAX, its `name`, its count of `arguments`."""
+    """One system service: its `number` in EAX, `name`, count of `arguments`, and a `note` on them."""
 
     number: int
     name: str
@@ -28,7 +28,7 @@ def services() -> tuple[Service, ...]:
 
 
 def amd64_stubs() -> str:
-    """The assembly of ntdll's stubs: R10 takes RCX, which SYSCALL overwrites, and EAX the number."""
+    """The assembly source of ntdll's stubs. R10 gets RCX, which SYSCALL overwrites; EAX gets the number."""
     lines = ["    .text"]
     for service in services():
         lines += [

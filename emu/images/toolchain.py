@@ -1,7 +1,7 @@
-"""The compiler, linker and import-library maker of the `ziglang` wheel, run so that no machine path reaches an output.
+"""Runs the compiler, linker and dlltool of the `ziglang` wheel, so that no path of the host reaches an output.
 
-`zig cc` is not used: it writes paths and its command line into the PDB. The options are those that were measured to
-give byte-identical images from different folders.
+`zig cc` is not used, because it writes paths and its command line into the PDB. With these options the images were
+measured to be byte-identical from different folders (docs/format/images.md#options-of-the-build).
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import DumptruthError
 
-class ImageBuildError(Exception):
-    """An image could not be built; the message holds the tools' own words, or says what is missing."""
+
+class ImageBuildError(DumptruthError):
+    """An image could not be built. The text holds the messages of the tool, or the name of a missing tool."""
+
+    keeps_lines = True
 
 
 @dataclass(frozen=True)
 class ArchitectureNames:
-    """How the tools name one architecture: clang's triple, the headers' folders, dlltool's and lld-link's machine."""
+    """Names of an architecture: clang's triple, the header folders, the machine of dlltool and of lld-link."""
 
     triple: str
     headers: str
@@ -36,7 +40,7 @@ class Toolchain:
 
     def __init__(self, arch: str) -> None:
         if arch not in TARGETS:
-            raise ImageBuildError(f"images are built for {', '.join(TARGETS)}; not for {arch!r}")
+            raise ImageBuildError(f"architecture {arch!r}: images can be built for {', '.join(TARGETS)}")
         spec = importlib.util.find_spec("ziglang")
         if spec is None or not spec.submodule_search_locations:
             raise ImageBuildError("building images needs the ziglang package: pip install 'dumptruth[images]'")
@@ -80,7 +84,7 @@ class Toolchain:
         self._run(["dlltool", "-k", "-m", self.target.dlltool, "-d", definition, "-l", output], folder)
 
     def link(self, output: str, inputs: Sequence[str], folder: Path, options: Sequence[str]) -> None:
-        """Link `inputs` into the image `output` with a PDB beside it; every name is relative to `folder`."""
+        """Link `inputs` into the image `output` with a PDB. Every name is relative to `folder`."""
         pdb = Path(output).with_suffix(".pdb").name
         command = ["lld-link", "/nologo", f"/machine:{self.target.linker}", "/nodefaultlib", "/subsystem:console"]
         command += ["/Brepro", "/release", "/dynamicbase", "/nxcompat", "/highentropyva"]

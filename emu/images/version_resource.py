@@ -1,7 +1,6 @@
-"""A compiled resource file (.res) that holds one version resource.
+"""Writes a compiled resource file (.res) with one version resource, because `zig rc` takes a minute to start.
 
-Written here because `zig rc` takes a minute to start. Layout: Microsoft's "Resource File Formats" (RESOURCEHEADER) and
-"VS_VERSIONINFO" reference pages; constants: winver.h.
+Layout: Microsoft's reference pages "Resource File Formats" (RESOURCEHEADER) and "VS_VERSIONINFO". Constants: winver.h.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ CODE_PAGE_UNICODE = 0x04B0
 
 
 def version_resource(name: str, description: str, version: tuple[int, int, int, int]) -> bytes:
-    """The .res file of a DLL called `name`, with `version` (four 16-bit numbers) as its file and product version."""
+    """The .res file of the DLL `name`. `version` (four 16-bit numbers) is its file and product version."""
     text = ".".join(map(str, version))
     strings = [
         ("CompanyName", "The dumptruth authors"),
@@ -43,7 +42,7 @@ def version_resource(name: str, description: str, version: tuple[int, int, int, 
 
 
 def _entry(kind: int, identifier: int, language: int, data: bytes) -> bytes:
-    """A RESOURCEHEADER of 32 bytes, with both names as ordinals, and its data; all zero begins every .res file."""
+    """A RESOURCEHEADER of 32 bytes, with ordinals as names, and its data. A .res file begins with an empty entry."""
     flags = 0x30 if data else 0  # MOVEABLE | PURE, as resource compilers write for versions
     head = struct.pack("<IIHHHHIHHII", len(data), 32, 0xFFFF, kind, 0xFFFF, identifier, 0, flags, language, 0, 0)
     return _padded(head + data)

@@ -1,1 +1,1 @@
-"""Firmware and boot loader of the synthetic kernel, and the machine of several processors that it runs on."""
+"""Boots the synthetic kernel and runs it on a machine with one or more processors."""

@@ -1,4 +1,4 @@
-"""The boot loader: builds the memory of a machine and the boot block, up to the kernel's first instruction."""
+"""Builds the memory of a machine and the boot block, as firmware and boot loader do, up to the kernel's entry."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from .user_space import PEB_ADDRESS, ProcessPlan, ProgramImage, UserProcess, cre
 
 _MIB = 1 << 20
 _SPARE_STACKS = 6
-"""Kernel stacks for threads that the system and drivers start."""
+"""Number of kernel stacks for threads that the system and drivers start."""
 _STACK_PIECE = PAGE_SIZE + block.KERNEL_STACK_SIZE
 _IMAGE_ALIGNMENT = 0x10000
 _FREE_PAGES = 4
-"""Pages that somebody had and gave back: on the free list, not zeroed yet."""
+"""Number of pages on the free list: freed, but not zeroed yet."""
 
 
 @dataclass
 class Boot:
     """A machine that is ready to enter its kernel.
 
-    Raises ConfigurationError when RAM is too small, ImageError and OSError for a driver that cannot be loaded.
+    Raises ConfigurationError if RAM is too small, ImageError and OSError for a driver that cannot be loaded.
     """
 
     configuration: Configuration
@@ -55,12 +55,12 @@ class Boot:
     processors: list[ProcessorArea] = field(default_factory=list)
     processes: list[UserProcess] = field(default_factory=list)
     frames: list[Frames] = field(default_factory=list)
-    """The BOOT_PAGES descriptors: every frame whose entry the PFN database holds."""
+    """The BOOT_PAGES descriptors. They cover every frame with an entry in the PFN database."""
     stack_count: int = 0
 
     def __post_init__(self) -> None:
         runs = memory_map(self.configuration.ram)
-        # Pages below 1 MiB, and those that roots shall lie in, are left alone while there is enough elsewhere.
+        # Pages below 1 MiB and those reserved for root page tables are used last.
         self.memory = PhysicalMemory(runs, first=ROOT_AREA[1] if self.configuration.ram >= 4 * _MIB else 0x100)
         try:
             self._build()
@@ -71,15 +71,17 @@ class Boot:
 
     @property
     def kernel(self) -> LoadedImage:
+        """ntoskrnl.exe."""
         return self.images[0]
 
     @property
     def program(self) -> LoadedImage:
+        """app.exe, the program of the user processes."""
         return self._program
 
     @cached_property
     def stacks(self) -> tuple[tuple[int, int], ...]:
-        """(limit, base) of every kernel stack there is, in use or not."""
+        """(limit, base) of every kernel stack, used or not."""
         ends = (KERNEL_STACKS + (number + 1) * _STACK_PIECE for number in range(self.stack_count))
         threads = tuple((end - block.KERNEL_STACK_SIZE, end) for end in ends)
         return tuple(stack for area in self.processors for stack in area.stacks()) + threads
@@ -115,18 +117,18 @@ class Boot:
         self.unloaded = self.images[-1:]
 
     def _place(self, image: Image, full_name: str) -> None:
-        """At the base that the image prefers, or behind all others where that is not free or not in the area."""
+        """Place an image at its preferred base, or after all others if that range is not free or outside the area."""
         base, end = image.image_base, image.image_base + image.size_of_image
         taken = any(base < other.end and other.base < end for other in self.images)
         if taken or not KERNEL_IMAGES <= base < end <= PROCESSOR_AREAS:
             last = max((other.end for other in self.images), default=KERNEL_IMAGES)
             base = -(-last // _IMAGE_ALIGNMENT) * _IMAGE_ALIGNMENT
         if base + image.size_of_image > PROCESSOR_AREAS:
-            raise ImageError(f"{image.name}: no room for {image.size_of_image:#x} bytes among the kernel's images")
+            raise ImageError(f"{image.name}: no space for {image.size_of_image:#x} bytes below {PROCESSOR_AREAS:#x}")
         self.images.append(LoadedImage(image, base, full_name))
 
     def _map_pools(self) -> None:
-        """Nonpaged pool, with a 2 MiB page behind its small ones where RAM has room for one, and paged pool."""
+        """Map nonpaged pool and paged pool. If RAM is large enough, nonpaged pool ends with a 2 MiB page."""
         ram = self.configuration.ram
         small, paged, large = (64, 32, 1) if ram >= 16 * _MIB else (48, 16, 0) if ram >= 4 * _MIB else (32, 4, 0)
         self.non_paged_pool = NON_PAGED_POOL_SEAM - small * PAGE_SIZE, small * PAGE_SIZE + large * LARGE_PAGE_SIZE
@@ -159,7 +161,10 @@ class Boot:
     # --- the boot block --------------------------------------------------------------------------------------------
 
     def _write_boot_block(self, free: list[Frames]) -> None:
-        """Maps the PFN database and the block itself, both of which describe themselves too, and fills the block."""
+        """Map the PFN database and the boot block, and fill the block.
+
+        The pages of both need descriptors too, so their sizes are computed in a loop.
+        """
         extra = [*free, *(frames for process in self.processes for frames in process.transition)]
         mapped: set[int] = set()
         room = 0
@@ -256,7 +261,7 @@ class Boot:
 
 
 class _Arena:
-    """Mapped kernel memory that the boot block's arrays are laid out in, 16-byte aligned."""
+    """Allocates the parts of the boot block in mapped kernel memory, aligned to 16 bytes."""
 
     def __init__(self, space: SystemSpace, start: int, size: int) -> None:
         self._space, self._at, self._end = space, start, start + size
@@ -265,11 +270,11 @@ class _Arena:
         address = self._at
         self._at = (address + sum(map(ctypes.sizeof, items)) + 15) & ~15
         if self._at > self._end:
-            raise AssertionError("the boot block is larger than was reckoned")
+            raise AssertionError("the boot block is larger than _block_size computed")
         return address
 
     def place(self, items: Sequence[ctypes.LittleEndianStructure]) -> int:
-        """Writes ``items`` as an array; returns its address."""
+        """Write ``items`` as an array and return its address."""
         address = self.reserve(*items)
         self.write(address, *items)
         return address
@@ -279,7 +284,7 @@ class _Arena:
 
 
 def _driver(path: Path) -> Image:
-    """Raises ImageError for a file that cannot be a driver, OSError as reading does."""
+    """The image of a driver. Raises ImageError for a file that cannot be a driver, OSError if it cannot be read."""
     longest = block.BOOT_IMAGE.BaseName.size // 2 - 1
     if len(path.name.encode("utf-16-le", "surrogatepass")) > 2 * longest:
         raise ImageError(f"{path.name}: a driver's name has at most {longest} characters")

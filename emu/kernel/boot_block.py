@@ -1,4 +1,7 @@
-"""The boot block: what the boot loader tells the kernel. Mirror of emu/images/kernel/ntos_boot.h, which explains it."""
+"""Defines the boot block, which the boot loader passes to the kernel.
+
+The structures mirror emu/images/kernel/ntos_boot.h, where their fields are described.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,8 @@ CALLBACK_TRIAGE_DATA = 4
 
 
 class Hypercall(enum.IntEnum):
+    """Calls of the guest's kernel to the machine."""
+
     YIELD = 1
     STOPPED = 2
     FATAL = 3
@@ -54,6 +59,8 @@ class PageState(enum.IntEnum):
 
 
 class GuestScenario(enum.IntEnum):
+    """The crash that crashdrv.sys causes."""
+
     NONE = 0
     D1 = 1
     A = 2
@@ -73,7 +80,7 @@ class GuestScenario(enum.IntEnum):
 
 
 class Program(enum.IntEnum):
-    """What a thread of app.exe does."""
+    """The action of a thread of app.exe."""
 
     IDLE = 0
     CALL_DRIVER = 1

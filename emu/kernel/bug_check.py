@@ -1,4 +1,4 @@
-"""What bug check a run must end with, declared beforehand, and whether it did."""
+"""Declares the bug check that a run must end with, and compares it with the result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CONTEXT_RIP, _EXCEPTION_ADDRESS = 0xF8, 0x10  # winnt.h CONTEXT, EXCEPTION_RECO
 
 
 class Pointee(enum.Enum):
-    """A bug check parameter whose address is the kernel's to choose: what must be found there."""
+    """A bug check parameter that is an address chosen by the kernel. The member says what the address must point to."""
 
     CONTEXT = "the CONTEXT of the exception"
-    EXCEPTION_RECORD = "its EXCEPTION_RECORD"
+    EXCEPTION_RECORD = "the EXCEPTION_RECORD"
     TRAP_FRAME = "a trap frame on the kernel stack"
     POOL = "nonpaged pool"
     PTE = "the page-table entry of parameter 1"
@@ -27,30 +27,33 @@ class Pointee(enum.Enum):
 
 
 Parameter = int | str | Pointee
-"""A value, an address as ``image!export``, or where something is."""
+"""A value, an address as ``image!export``, or the kind of object that the address points to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """``place`` is the instruction that a CONTEXT or EXCEPTION_RECORD among the parameters must name."""
+    """The bug check of a scenario. ``place`` is the instruction address in its CONTEXT and EXCEPTION_RECORD."""
 
     code: int
     parameters: tuple[Parameter, Parameter, Parameter, Parameter]
     place: str | None = None
 
     def on_build(self, build: int) -> Declaration:
-        """0x50 told a write by 1 before Windows 10, since then by 2 (bug check 0x50's documentation)."""
+        """The declaration for a Windows build.
+
+        In bug check 0x50, parameter 2 of a write is 1 before Windows 10 and 2 since then (reference page of 0x50).
+        """
         if self.code != _PAGE_FAULT_IN_NONPAGED_AREA or build >= _WINDOWS_10:
             return self
         address, operation, *others = self.parameters
         return Declaration(self.code, (address, int(operation == 2), others[0], others[1]), self.place)
 
     def text(self, boot: Boot) -> str:
-        """For messages, with the addresses that the images have."""
+        """The text for messages, with the addresses of the loaded images."""
         return ", ".join([f"0x{self.code:X}", *(_text(parameter, boot) for parameter in self.parameters)])
 
     def agrees(self, boot: Boot, snapshot: KernelSnapshot) -> bool:
-        """Whether the machine that began as ``boot`` ended as declared."""
+        """Whether the machine that started as ``boot`` ended as declared."""
         found = snapshot.bug_check
         return found.code == self.code and all(
             self._holds(expected, value, boot, snapshot)
@@ -90,7 +93,7 @@ class Declaration:
 
 
 def _address(place: str, boot: Boot) -> int:
-    """Raises KeyError for an image or an export that there is not."""
+    """The address of ``image!export``. Raises KeyError for an unknown image or export."""
     name, _, export = place.partition("!")
     images = {image.name: image for image in boot.images}
     return images[name].address_of(export)

@@ -1,26 +1,27 @@
-"""What a machine is made of: the parameters of a run, and what follows from the Windows build it poses as."""
+"""Defines the parameters of a machine and the values of the Windows builds that it can simulate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import DumptruthError
 from ..images import kernel as kernel_images
 from ..process.system import BOOT_TIME
 from .boot_block import MAXIMUM_BOOT_PROCESSORS, GuestScenario, Program
 
 KERNEL_FOLDER = Path(kernel_images.__file__).parent
 UP_TIME = 9 * 36_000_000_000 + 26 * 600_000_000 + 53 * 10_000_000
-"""The scenario begins 09:26:53 after boot."""
+"""Time from boot to the start of the scenario, in units of 100 ns: 09:26:53."""
 
 
-class ConfigurationError(Exception):
-    """A machine that cannot be; the message is one line."""
+class ConfigurationError(DumptruthError):
+    """The parameters of a machine are invalid. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A Windows build; the texts are what NtBuildLabEx holds in public dumps of it."""
+    """A Windows build. ``lab`` is NtBuildLabEx in public dumps of it."""
 
     number: int
     major: int
@@ -37,12 +38,14 @@ BUILDS = {
     )
 }
 PRODUCT_TYPE = 1  # winnt.h VER_NT_WORKSTATION
-SUITE_MASK = 0x110  # winnt.h VER_SUITE_TERMINAL | VER_SUITE_SINGLEUSERTS: what real headers hold (spec kernel-mode 2.2)
+# winnt.h VER_SUITE_TERMINAL | VER_SUITE_SINGLEUSERTS, as in real headers
+# (docs/format/kernel-header-fields.md#product-and-suite).
+SUITE_MASK = 0x110
 
 
 @dataclass(frozen=True, slots=True)
 class GuestTask:
-    """What crashdrv.sys and app.exe shall do: the last part of the boot block."""
+    """The task of crashdrv.sys and app.exe, which is the last part of the boot block."""
 
     scenario: GuestScenario = GuestScenario.NONE
     arguments: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -50,16 +53,17 @@ class GuestTask:
     callbacks: int = 0
     ticks: int = 0
     program: Program = Program.IDLE
-    """Of the first thread of app.exe."""
+    """Action of the first thread of app.exe."""
     critical_program: Program = Program.IDLE
-    """Of the critical process's thread."""
+    """Action of the thread of the critical process."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """``ram`` in bytes, ``touched`` bytes of it that a user process fills besides what a machine needs anyway.
+    """The parameters of a machine.
 
-    ``drivers`` replaces crashdrv.sys by other images. Raises ConfigurationError.
+    ``ram`` is in bytes. A user process fills ``touched`` bytes of it, in addition to the memory that the machine needs.
+    ``drivers`` are the drivers to load. ``boot_time`` is a FILETIME. Raises ConfigurationError.
     """
 
     ram: int
@@ -77,4 +81,4 @@ class Configuration:
         if not 1 <= self.processors <= MAXIMUM_BOOT_PROCESSORS:
             raise ConfigurationError(f"{self.processors} processors: expected 1 to {MAXIMUM_BOOT_PROCESSORS}")
         if not 0 <= self.touched <= self.ram:
-            raise ConfigurationError(f"{self.touched:#x} bytes to touch: expected at most RAM, {self.ram:#x}")
+            raise ConfigurationError(f"{self.touched:#x} bytes to touch: expected 0 to {self.ram:#x}, the size of RAM")

@@ -1,4 +1,4 @@
-"""Kernel, HAL, drivers and programs in memory: mapped with their sections' protections and bound to each other."""
+"""Maps kernel, HAL, drivers and programs with the protections of their sections, and binds their imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .physical_memory import PhysicalMemory
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image at ``base``; ``full_name`` is its path as the system spells it."""
+    """An image at ``base``. ``full_name`` is its path in the spelling of the system."""
 
     image: Image
     base: int
@@ -31,15 +31,16 @@ class LoadedImage:
 
     @property
     def entry_point(self) -> int:
+        """Address of the entry point; 0 if the image has none."""
         return self.base + self.image.entry_point if self.image.entry_point else 0
 
     def address_of(self, export: str) -> int:
-        """The address of an export of this image itself. Raises KeyError for an unknown or forwarded name."""
+        """The address of an export of this image. Raises KeyError for an unknown or forwarded name."""
         return self.base + self.image.export_rva(export)
 
     @property
     def read_only_sections(self) -> tuple[tuple[int, int], ...]:
-        """(address, size) of the sections that nobody may write."""
+        """(address, size) of the sections that are not writable."""
         return tuple(
             (self.base + section.virtual_address, section.virtual_size)
             for section in self.image.sections
@@ -48,9 +49,9 @@ class LoadedImage:
 
 
 def map_image(memory: PhysicalMemory, tables: PageTables, loaded: LoadedImage) -> None:
-    """Gives ``loaded`` pages of its own and maps headers and sections, each with its rights.
+    """Allocate pages for ``loaded`` and map headers and sections, each with its rights.
 
-    Raises ImageError for an image that cannot be at that base, RamExhausted.
+    Raises ImageError for an image that cannot be loaded at its base, RamExhausted.
     """
     image, base = loaded.image, loaded.base
     pa = memory.allocate_pages(_pages(image.size_of_image))
@@ -68,7 +69,7 @@ def map_image(memory: PhysicalMemory, tables: PageTables, loaded: LoadedImage) -
 
 
 def bind_image(tables: PageTables, loaded: LoadedImage, among: Iterable[LoadedImage]) -> None:
-    """Fills the import address table of ``loaded`` from the exports of the images ``among``.
+    """Fill the import address table of ``loaded`` from the exports of the images ``among``.
 
     Raises ImageError for an import that none of them exports.
     """
@@ -81,10 +82,10 @@ def bind_image(tables: PageTables, loaded: LoadedImage, among: Iterable[LoadedIm
 
 
 def _resolve(images: dict[str, LoadedImage], dll: str, name: str | None, ordinal: int, depth: int = 0) -> int | None:
-    """The address of an export, forwarders followed."""
+    """The address of an export, after forwarders; None if it does not exist."""
     found = images.get(dll.lower() if "." in dll else f"{dll.lower()}.dll")
     if found is None and "." not in dll:
-        found = images.get(f"{dll.lower()}.exe")  # a forwarder to the kernel names no extension
+        found = images.get(f"{dll.lower()}.exe")  # a forwarder to the kernel has no extension
     export = found.image.export(name, ordinal) if found else None
     if found is None or export is None or depth > 16:
         return None

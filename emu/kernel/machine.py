@@ -1,13 +1,15 @@
-"""The machine: processors on one memory, run in turns; it delivers what the hardware would and answers hypercalls.
+"""Runs the processors of a machine in turns, delivers interrupts and exceptions, and handles hypercalls.
 
-Deterministic: processors take turns in the order of their numbers, a turn ends when the processor yields or has run its
-quantum of basic blocks, and the clock ticks when all have yielded, or after a fixed number of rounds.
+A run is deterministic. Processors take turns in the order of their numbers. A turn ends when the processor yields or
+has used up its quantum of basic blocks. The clock ticks when all processors have yielded, or after a fixed number of
+rounds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..errors import DumptruthError
 from ..machine.cpu import Cpu, RunawayError
 from ..machine.delivery import DeliveryError, deliver_fault, deliver_interrupt, enter_syscall
 from ..machine.paging import PageNotPresent, PageTables
@@ -17,29 +19,29 @@ from .boot import Boot
 from .boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
 
 QUANTUM = 20_000
-"""Basic blocks that a processor may run before the next one has its turn."""
+"""Number of basic blocks that a processor may run before the next one gets its turn."""
 EVENTS_PER_TURN = 1000
-"""System calls and hypercalls that end a turn as well."""
+"""Number of events (faults, system calls, hypercalls) after which a turn ends too."""
 FAULT_LIMIT = 1000
-"""Faults of one processor with nothing else between them: a handler that itself faults."""
+"""Maximum number of faults in a row on one processor. More mean that a handler itself faults."""
 ROUNDS_PER_TICK = 8
-"""Rounds of busy processors until the clock ticks all the same."""
+"""Number of rounds after which the clock ticks although processors are busy."""
 BUSY_LIMIT = 2_000
-"""Rounds in which some processor used up its quantum, after which a run is called endless."""
+"""Number of rounds with a busy processor after which a run counts as endless."""
 TICK_LIMIT = 20_000
-"""Clock ticks after which a run is called endless: five virtual minutes."""
+"""Number of clock ticks after which a run counts as endless: five virtual minutes."""
 TIME_STAMPS_PER_TICK = 45_375_000
-"""What 15.625 ms are on a processor of 2904 MHz."""
+"""Increment of the time stamp counter in 15.625 ms at 2904 MHz."""
 _TEXT_LIMIT = 0x1000
 
 
-class MachineError(Exception):
-    """The machine cannot go on, and that is no bug check; the message is one line."""
+class MachineError(DumptruthError):
+    """The machine cannot continue, for a reason other than a bug check. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A bug check has ended, or a live dump is asked for (``live``: the machine could go on)."""
+    """A bug check has stopped the machine, or the kernel requests a live dump (``live``: the machine can continue)."""
 
     processor: int
     code: int
@@ -48,7 +50,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What the machine was to do is done, without a bug check."""
+    """The machine has completed its task without a bug check."""
 
 
 Outcome = Stopped | Finished
@@ -60,8 +62,9 @@ class _Processor:
     cpu: Cpu
     started: bool = False
     faults: int = 0
-    """In a row."""
+    """Number of faults in a row."""
     pending: list[int] = field(default_factory=list)
+    """Vectors of the interrupts that are not delivered yet."""
 
     @property
     def interruptible(self) -> bool:
@@ -69,12 +72,12 @@ class _Processor:
 
 
 class Machine:
-    """Everything that runs; ``run`` goes on until something comes to a stop. Processor 0 enters the kernel first."""
+    """The running machine. Processor 0 enters the kernel first."""
 
     def __init__(self, boot: Boot) -> None:
         self.boot = boot
         self.output = bytearray()
-        """What DbgPrint wrote."""
+        """Output of DbgPrint."""
         self.ticks = 0
         self._rounds_since_tick = 0
         root = boot.space.tables.root
@@ -83,11 +86,11 @@ class Machine:
 
     @property
     def cpus(self) -> list[Cpu]:
-        """By number."""
+        """The processors by number."""
         return [processor.cpu for processor in self._processors]
 
     def run(self) -> Outcome:
-        """Runs to the next bug check, live dump or end. Raises MachineError."""
+        """Run until the next bug check, live dump or end. Raises MachineError."""
         busy_rounds = 0
         while busy_rounds < BUSY_LIMIT and self.ticks < TICK_LIMIT:
             busy = False
@@ -107,7 +110,7 @@ class Machine:
     # --- one processor's turn --------------------------------------------------------------------------------------
 
     def _turn(self, processor: _Processor) -> tuple[Outcome | None, bool]:
-        """(what came to a stop, whether the processor yielded)."""
+        """Run one turn. Returns (outcome or None, whether the processor yielded)."""
         cpu = processor.cpu
         cpu.flush_tlb()  # another processor may have changed mappings
         cpu.quantum = QUANTUM
@@ -135,11 +138,11 @@ class Machine:
                     where = f"processor {processor.number} at {event.rip:#x}"
                     raise MachineError(f"{where}: no memory at physical address {event.physical_address:#x}")
                 case _:
-                    raise MachineError(f"processor {processor.number}: stopped from outside at {event.rip:#x}")
+                    raise MachineError(f"processor {processor.number} at {event.rip:#x}: the host stopped the run")
         return None, False
 
     def _deliver_pending(self, processor: _Processor) -> None:
-        """Interrupts that the processor takes now: NMIs always, others while RFLAGS.IF is 1."""
+        """Deliver the interrupts that the processor accepts: NMIs always, others while RFLAGS.IF is 1."""
         for vector in list(processor.pending):
             if vector == NMI_VECTOR or processor.interruptible:
                 processor.pending.remove(vector)
@@ -153,17 +156,18 @@ class Machine:
             raise MachineError(f"processor {processor.number} at {cpu.get('Rip'):#x}: {error}") from error
 
     def _fault(self, processor: _Processor, fault: Fault) -> None:
-        """Into the guest's handler; a fault that cannot be delivered is a double fault, and after that all is over."""
+        """Enter the guest's handler. A fault that cannot be delivered becomes a double fault."""
         cpu = processor.cpu
         if processor.faults > FAULT_LIMIT:
-            raise MachineError(f"processor {processor.number} at {fault.rip:#x}: faults without end, now {fault}")
+            where = f"processor {processor.number} at {fault.rip:#x}"
+            raise MachineError(f"{where}: more than {FAULT_LIMIT} faults in a row, the last is {fault}")
         try:
             deliver_fault(cpu, self._tables(cpu), fault)
         except DeliveryError:
             self._interrupt(processor, DOUBLE_FAULT, 0)
 
     def _tables(self, cpu: Cpu) -> PageTables:
-        """The page tables that the processor uses now."""
+        """The page tables of the processor's current CR3."""
         return PageTables(self.boot.memory, cpu.get("Cr3"))
 
     # --- hypercalls ------------------------------------------------------------------------------------------------
@@ -178,7 +182,7 @@ class Machine:
             case Hypercall.FINISHED:
                 return Finished()
             case Hypercall.FATAL:
-                raise MachineError(f"{where}: the kernel cannot go on: {self._text(cpu, first, None)}")
+                raise MachineError(f"{where}: fatal error of the kernel: {self._text(cpu, first, None)}")
             case Hypercall.PRINT:
                 self.output += self._text(cpu, first, second).encode("latin-1")
             case Hypercall.INTERRUPT if second in (NMI_VECTOR, CLOCK_VECTOR):
@@ -188,11 +192,11 @@ class Machine:
             case Hypercall.START_PROCESSOR if first & 0xFFFFFFFF < len(self._processors):
                 self._start(first & 0xFFFFFFFF)
             case _:
-                raise MachineError(f"{where}: hypercall {code:#x} ({first:#x}, {second:#x}) is none")
+                raise MachineError(f"{where}: invalid hypercall {code:#x} ({first:#x}, {second:#x})")
         return None
 
     def _text(self, cpu: Cpu, address: int, length: int | None) -> str:
-        """ANSI text of the guest, at most a page of it; up to a NUL without a ``length``."""
+        """ANSI text of the guest, at most a page. Without a ``length`` it ends at the first NUL."""
         try:
             data = self._tables(cpu).read(address, min(_TEXT_LIMIT, length if length is not None else 256))
         except PageNotPresent as missing:
@@ -200,7 +204,7 @@ class Machine:
         return (data if length is not None else data.partition(b"\0")[0]).decode("latin-1")
 
     def _start(self, number: int) -> None:
-        """Entry of a processor into the kernel (ntos_boot.h)."""
+        """Let a processor enter the kernel (ntos_boot.h)."""
         processor, area = self._processors[number], self.boot.processors[number]
         if processor.started:
             raise MachineError(f"processor {number}: started twice")
@@ -217,7 +221,7 @@ class Machine:
         )
 
     def _tick(self) -> None:
-        """One clock interrupt for every processor that takes it."""
+        """Advance the clock and send an interrupt to every processor that accepts it."""
         self.ticks += 1
         self._rounds_since_tick = 0
         for processor in self._processors:

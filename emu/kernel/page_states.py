@@ -1,4 +1,4 @@
-"""Which frames are in use and where: every page table walked once, as the descriptors that fill the PFN database."""
+"""Walks every page table to list the frames in use. The list fills the PFN database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGN = 0xFFFF << 48
 
 @dataclass(slots=True)
 class Frames:
-    """``count`` frames from PFN ``base`` in one state; their PTEs follow each other from ``pte`` on (0: none)."""
+    """``count`` frames from PFN ``base`` on in one state. Their PTEs are consecutive from ``pte`` on (0: no PTE)."""
 
     base: int
     count: int
@@ -25,7 +25,7 @@ class Frames:
 
 
 def frames_in_use(memory: PhysicalMemory, roots: list[int]) -> list[Frames]:
-    """Every frame that the tables at ``roots`` map or consist of, each once: the first mapping met tells its PTE."""
+    """Every frame that the page tables at ``roots`` map or use, once. Its PTE is that of the first mapping found."""
     met = bytearray(memory.size // PAGE_SIZE)
     found: list[Frames] = []
     for root in roots:
@@ -41,7 +41,7 @@ def frames_in_use(memory: PhysicalMemory, roots: list[int]) -> list[Frames]:
 
 
 def _unmet(met: bytearray, base: int, end: int) -> Iterator[tuple[int, int]]:
-    """The runs of ``[base, end)`` that no mapping was met of; from now on there was one."""
+    """The runs of ``[base, end)`` that are not marked in ``met``. Marks them."""
     while (first := met.find(0, base, end)) >= 0:
         base = met.find(1, first, end)
         if base < 0:
@@ -51,7 +51,7 @@ def _unmet(met: bytearray, base: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def database_pages(frames: list[Frames]) -> list[int]:
-    """Numbers of the pages of the PFN database, counted from its start, that hold an entry of ``frames``."""
+    """Numbers of the pages of the PFN database that hold an entry of ``frames``, counted from its start."""
     needed: set[int] = set()
     for part in frames:
         first = part.base * MMPFN_SIZE // PAGE_SIZE
@@ -61,7 +61,7 @@ def database_pages(frames: list[Frames]) -> list[int]:
 
 
 def _walk(memory: PhysicalMemory, root: int) -> Iterator[tuple[int, int, int]]:
-    """(PFN, count, PTE address) of the root, of every table below it and of every page that they map."""
+    """(PFN, count, PTE address) of the root, every table below it and every page that they map."""
     top = _SIGN | SELF_MAP_INDEX << 39
     yield root // PAGE_SIZE, 1, pte_address(pte_address(pte_address(pte_address(top))))
     yield from _walk_table(memory, root, 0, 39)
@@ -91,7 +91,7 @@ def _walk_table(memory: PhysicalMemory, table: int, va: int, shift: int) -> Iter
 
 
 def _rows(entries: list[int], pte: int) -> Iterator[tuple[int, int, int]]:
-    """What a table of 4 KiB pages maps, its first entry at ``pte``; frames that follow each other as one run."""
+    """(PFN, count, PTE address) of the pages that a leaf table at ``pte`` maps. Merges adjacent frames."""
     first = count = 0
     for index, entry in enumerate(entries):
         frame = (entry & FRAME) // PAGE_SIZE

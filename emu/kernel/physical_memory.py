@@ -1,8 +1,8 @@
-"""Physical memory of a whole machine: RAM in several runs with holes between them, where only what is used costs.
+"""Models the physical memory of a machine: runs of RAM with holes between them. Only used memory costs.
 
-The host buffer spans all of it, but the processors get it in windows of 2 MiB that are opened when a page of them is
-handed out, or when guest code first goes there. A page outside every open window is known to be zero, so that finding
-the touched pages of a machine of 64 GiB takes time in proportion to what is touched.
+The host buffer spans all of it, but the processors map it in windows of 2 MiB. A window opens when one of its pages is
+allocated, or when guest code first accesses it. A page outside every open window is zero. So the time to find the
+touched pages depends on their number, even with 64 GiB of RAM.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
+from ..errors import DumptruthError
 from ..machine.ram import PAGE_SIZE, Ram, RamExhausted
 
 WINDOW_PAGES = 512
-"""A window is what one large page covers."""
+"""A window has the size of a large page, 2 MiB."""
 
 _KIB, _MIB, _GIB = 10, 20, 30
 _ZERO_WINDOW = bytes(WINDOW_PAGES * PAGE_SIZE)
 _ZERO_PAGE = bytes(PAGE_SIZE)
 
-# Where a PC's firmware keeps addresses for itself, by PFN. The first page and the 384 KiB below 1 MiB are as old as the
-# PC; the two reserved stretches stand for ACPI tables; from 3 to 4 GiB are devices (spec kernel-mode 2.4 shows the
-# same shape in real descriptors).
+# Ranges of PFNs that are not RAM on a PC, first and end: the first page, the 384 KiB below 1 MiB, ACPI tables, and
+# tables and devices from just below 3 GiB to 4 GiB. Real descriptors have such holes too
+# (docs/format/kernel-pages.md#physical-memory-descriptor).
 _HOLES = (
     (0x0, 0x1),
     (0xA0, 0x100),
@@ -32,21 +33,21 @@ _HOLES = (
 SMALLEST_RAM, LARGEST_RAM = 1 << _MIB, 512 << _GIB
 
 
-class RamSizeError(Exception):
-    """A RAM size that no machine can have; the message is one line."""
+class RamSizeError(DumptruthError):
+    """The size of RAM is invalid. The message is one line."""
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``16M``, ``512K``, ``8G``, ``4096`` or ``0x100000``. Raises RamSizeError."""
+    """The size in bytes of a text such as ``16M``, ``512K``, ``8G``, ``4096`` or ``0x100000``. Raises RamSizeError."""
     match = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18})([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
-        raise RamSizeError(f"size {text[:40]!r}: expected a number with K, M or G behind it, such as 16M")
+        raise RamSizeError(f"size {text[:40]!r}: expected a number with K, M or G, such as 16M")
     shift = {"": 0, "K": _KIB, "M": _MIB, "G": _GIB}[match[2].upper()]
     return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) << shift
 
 
 def memory_map(size: int) -> tuple[tuple[int, int], ...]:
-    """Runs of RAM, (first PFN, count), that add up to ``size`` bytes; what does not fit below 3 GiB lies above 4 GiB.
+    """Runs of RAM, (first PFN, count), of ``size`` bytes in all. RAM that does not fit below 3 GiB is above 4 GiB.
 
     Raises RamSizeError unless ``size`` is a whole number of pages from 1 MiB to 512 GiB.
     """
@@ -65,10 +66,10 @@ def memory_map(size: int) -> tuple[tuple[int, int], ...]:
 
 
 class PhysicalMemory(Ram):
-    """RAM at the PFNs of ``runs``, sorted and disjoint; physical address = offset in ``view``.
+    """RAM at the PFNs of ``runs``, which are sorted and disjoint. A physical address is an offset in ``view``.
 
-    Pages are handed out from PFN ``first`` on, and from the lower ones when those are used up. Raises RamSizeError when
-    the host cannot give that much address space.
+    Allocation starts at PFN ``first`` and uses lower pages last. Raises RamSizeError if the host cannot reserve that
+    much address space.
     """
 
     def __init__(self, runs: Iterable[tuple[int, int]], *, first: int = 0) -> None:
@@ -78,7 +79,7 @@ class PhysicalMemory(Ram):
         try:
             super().__init__(end * PAGE_SIZE)
         except (OSError, OverflowError, MemoryError) as error:
-            raise RamSizeError(f"RAM up to {end * PAGE_SIZE:#x}: the host has no room for it ({error})") from error
+            raise RamSizeError(f"RAM up to {end * PAGE_SIZE:#x}: the host cannot reserve it ({error})") from error
         self._open: set[int] = set()
         hole = 0
         for base, count in self.runs:
@@ -98,7 +99,7 @@ class PhysicalMemory(Ram):
             return self.allocate_within(count, first=0, end=self.first)
 
     def allocate_within(self, count: int, *, first: int, end: int, alignment: int = 1) -> int:
-        """Physical address of ``count`` free contiguous pages of the PFNs from ``first`` up to ``end``, zeroed.
+        """Physical address of ``count`` free contiguous pages among the PFNs ``first`` to ``end`` - 1, zeroed.
 
         ``alignment`` is in pages. Raises RamExhausted.
         """
@@ -108,7 +109,7 @@ class PhysicalMemory(Ram):
             self._search_from = page + count
         windows = range(page // WINDOW_PAGES, (page + count - 1) // WINDOW_PAGES + 1)
         for number in windows:
-            if number in self._open:  # else nobody was ever there
+            if number in self._open:  # pages of other windows were never written
                 low, high = max(page, number * WINDOW_PAGES), min(page + count, (number + 1) * WINDOW_PAGES)
                 self._view[low * PAGE_SIZE : high * PAGE_SIZE] = bytes((high - low) * PAGE_SIZE)
         self._open.update(windows)
@@ -139,7 +140,7 @@ class PhysicalMemory(Ram):
     # --- windows ---------------------------------------------------------------------------------------------------
 
     def windows(self) -> Iterator[tuple[int, int]]:
-        """What is open, as (physical address, bytes), ascending and never adjacent."""
+        """The open ranges as (physical address, bytes), ascending. Adjacent ranges are merged."""
         start = end = 0
         for number in sorted(self._open):
             for at, size in self._window(number):
@@ -152,7 +153,7 @@ class PhysicalMemory(Ram):
             yield start, end - start
 
     def open_window(self, pa: int) -> tuple[int, int] | None:
-        """Opens the window around physical address ``pa``; None where there is no RAM."""
+        """Open the window around ``pa`` and return its range with ``pa``; None if there is no RAM."""
         if not self.is_ram(pa // PAGE_SIZE):
             return None
         number = pa // PAGE_SIZE // WINDOW_PAGES
@@ -160,7 +161,7 @@ class PhysicalMemory(Ram):
         return next((at, size) for at, size in self._window(number) if at <= pa < at + size)
 
     def touched(self) -> tuple[tuple[int, int], ...]:
-        """(first PFN, count) of the pages that are not all zero; sorted runs that never touch."""
+        """(first PFN, count) of the pages that are not all zero. The runs are sorted and not adjacent."""
         found: list[tuple[int, int]] = []
         for number in sorted(self._open):
             for at, size in self._window(number):
@@ -177,7 +178,7 @@ class PhysicalMemory(Ram):
         return tuple(found)
 
     def _window(self, number: int) -> Iterator[tuple[int, int]]:
-        """The RAM in one window: one piece, or several where a hole lies in it."""
+        """The ranges of RAM in one window. A hole divides it into several."""
         low, high = number * WINDOW_PAGES, (number + 1) * WINDOW_PAGES
         for first, count in self.runs:
             start, end = max(low, first), min(high, first + count)

@@ -1,16 +1,19 @@
-"""Reading the kernel's own structures out of its memory: lists, strings, and where their fields lie.
+"""Reads structures of the kernel from its memory: lists, strings, and the offsets of their fields.
 
-Offsets that KDDEBUGGER_DATA64 tells are taken from there; the others are those of public symbols of build 19041, which
-the kernel's sources assert for themselves (spec kernel-mode 4.5, 4.6).
+Offsets that KDDEBUGGER_DATA64 contains are read from there. The others are those of the public symbols of build 19041;
+the kernel's C sources assert them. See docs/format/kernel-structures.md#loaded-modules,
+docs/format/kernel-structures.md#processes and docs/format/kernel-structures.md#threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..errors import DumptruthError
 from ..machine.paging import PageNotPresent, PageTables
 
-# KDDEBUGGER_DATA64 fields that hold offsets (wdbgexts.h; spec kernel-mode 4.1): (offset, bytes).
+# KDDEBUGGER_DATA64 fields that hold offsets, and NtBuildLab: (offset, bytes). Source: wdbgexts.h,
+# docs/format/kernel-debugger-data.md#structure-offsets-and-sizes.
 KDBG_OFFSET_K_THREAD_TEB = 0x29A, 2
 KDBG_OFFSET_EPROCESS_PEB = 0x2AA, 2
 KDBG_OFFSET_EPROCESS_DIRECTORY_TABLE_BASE = 0x2AE, 2
@@ -46,14 +49,14 @@ MI_UNLOADED_DRIVERS = 50
 MMPFN_PAGE_LOCATION = 0x1A
 """MMPFN.u3.e1; PageLocation is its low three bits."""
 
-# DBGKD_GET_VERSION64 (spec kernel-mode 4.3).
+# DBGKD_GET_VERSION64 (docs/format/kernel-debugger-data.md#version-block).
 VERSION_MAJOR, VERSION_MINOR = 0x00, 0x02
 
 # KUSER_SHARED_DATA (ntddk.h).
 KUSER_INTERRUPT_TIME, KUSER_SYSTEM_TIME = 0x008, 0x014
 KUSER_PRODUCT_TYPE, KUSER_SUITE_MASK = 0x264, 0x2D0
 
-KSPECIAL_REGISTERS = {  # spec kernel-mode 4.6: (offset, bytes)
+KSPECIAL_REGISTERS = {  # (offset, bytes): docs/format/kernel-structures.md#special-registers
     "Cr0": (0x00, 8),
     "Cr2": (0x08, 8),
     "Cr3": (0x10, 8),
@@ -90,28 +93,29 @@ KSPECIAL_REGISTERS = {  # spec kernel-mode 4.6: (offset, bytes)
 _LIST_LIMIT = 100_000
 
 
-class StructureError(Exception):
-    """The kernel's memory does not hold what it must; the message is one line."""
+class StructureError(DumptruthError):
+    """A structure in the kernel's memory is missing or inconsistent. The message is one line."""
 
 
 class KernelStructures:
-    """The kernel's memory through the page tables ``tables``. Every method raises StructureError."""
+    """Reads the kernel's memory through the page tables ``tables``. Every method raises StructureError."""
 
     def __init__(self, tables: PageTables) -> None:
         self._tables = tables
 
     def read(self, address: int, size: int) -> bytes:
+        """``size`` bytes at a virtual address."""
         try:
             return self._tables.read(address, size)
         except PageNotPresent as missing:
             raise StructureError(f"kernel memory at {address:#x}: {missing}") from missing
 
     def number(self, address: int, size: int = 8) -> int:
-        """The little-endian integer of ``size`` bytes."""
+        """The little-endian integer of ``size`` bytes at ``address``."""
         return int.from_bytes(self.read(address, size), "little")
 
     def text(self, address: int, limit: int = 256) -> str:
-        """ANSI text up to its NUL, at most ``limit`` bytes."""
+        """The ANSI text at ``address`` up to its NUL, at most ``limit`` bytes."""
         return self.read(address, limit).partition(b"\0")[0].decode("latin-1")
 
     def unicode_string(self, address: int) -> str:
@@ -120,11 +124,11 @@ class KernelStructures:
         return self.read(buffer, length).decode("utf-16-le") if length else ""
 
     def list_entries(self, head: int) -> Iterator[int]:
-        """Addresses of the LIST_ENTRYs in the circular list at ``head``, each checked against its neighbour."""
+        """Addresses of the LIST_ENTRYs in the circular list at ``head``. Checks that every Blink matches."""
         before, link = head, self.number(head)
         for _ in range(_LIST_LIMIT):
             if self.number(link + 8) != before:
-                raise StructureError(f"list at {head:#x}: the entry {link:#x} does not lead back to {before:#x}")
+                raise StructureError(f"list at {head:#x}: Blink of the entry at {link:#x} is not {before:#x}")
             if link == head:
                 return
             yield link

@@ -1,4 +1,4 @@
-"""User processes as the kernel finds them at boot: a root of their own, a program, stacks, TEBs and private pages."""
+"""Builds the user processes that exist at boot: root page table, program, stacks, TEBs and private pages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STACK_PAGES = 2
 STACK_RESERVE = 0x1_0000
 PRIVATE_MEMORY = 0x6B_5F40_0000
 
-# Software page-table entry of a page on the standby or modified list: MMPTE_TRANSITION (spec kernel-mode 4.8), with
-# protection MM_READWRITE.
+# Software page-table entry of a page on the standby or modified list: MMPTE_TRANSITION with protection MM_READWRITE
+# (docs/format/kernel-structures.md#entries-that-are-not-present).
 _PTE_TRANSITION = 1 << 11
 _MM_READWRITE = 4 << 5
 _FOUR_GIB = 1 << 20  # in pages
@@ -32,7 +32,10 @@ _FOUR_GIB = 1 << 20  # in pages
 
 @dataclass(frozen=True, slots=True)
 class ProcessPlan:
-    """``programs``: what each of its threads does. ``private_pages`` are committed, ``transition_pages`` trimmed."""
+    """The plan of a process. ``programs`` has the action of each thread.
+
+    ``private_pages`` is the number of committed pages, ``transition_pages`` that of pages trimmed from the working set.
+    """
 
     name: str
     process_id: int
@@ -45,6 +48,8 @@ class ProcessPlan:
 
 @dataclass(frozen=True, slots=True)
 class UserThread:
+    """A thread at its first instruction: TEB, stack pointer and action."""
+
     teb: int
     rsp: int
     program: Program
@@ -52,6 +57,8 @@ class UserThread:
 
 @dataclass(slots=True)
 class UserProcess:
+    """A process that was built. ``root`` is the physical address of its root page table."""
+
     plan: ProcessPlan
     root: int
     threads: list[UserThread] = field(default_factory=list)
@@ -59,7 +66,7 @@ class UserProcess:
 
 
 class ProgramImage:
-    """One program that several processes run: its read-only pages are the same frames in all of them."""
+    """One program that several processes run. They share the frames of its read-only pages."""
 
     def __init__(self, space: SystemSpace, loaded: LoadedImage) -> None:
         self.loaded = loaded
@@ -71,7 +78,7 @@ class ProgramImage:
         self._first = True
 
     def map_into(self, tables: PageTables) -> None:
-        """The first process takes the writable pages as they are, every other one gets copies."""
+        """Map the program. The first process uses the original writable pages; the others get copies."""
         memory, image, base = self._space.memory, self.loaded.image, self.loaded.base
         tables.map(base, self._shared, pages_of(image.size_of_headers), write=False, user=True, execute=False)
         for section in image.sections:
@@ -87,7 +94,7 @@ class ProgramImage:
 
 
 def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage) -> UserProcess:
-    """Builds the user half of a process; ``SystemSpace.share_with`` gives it the kernel's. Raises RamExhausted."""
+    """Build the user half of a process. ``SystemSpace.share_with`` adds the kernel half. Raises RamExhausted."""
     tables = space.new_root()
     process = UserProcess(plan, tables.root)
     program.map_into(tables)
@@ -110,7 +117,7 @@ def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage)
 
 
 def private_page(process_id: int, number: int) -> bytes:
-    """Content of a private page: text that names its process and place, so that a dump that leaks it is easy to see."""
+    """Content of a private page: text with its process and number, so that a leak into a dump is easy to see."""
     text = b"user memory of process %08d, page %08d. " % (process_id, number)
     return (text * (PAGE_SIZE // len(text) + 1))[:PAGE_SIZE]
 
@@ -137,7 +144,7 @@ def _create_thread(space: SystemSpace, tables: PageTables, number: int, program:
 
 
 def _trim(space: SystemSpace, tables: PageTables, plan: ProcessPlan) -> Frames:
-    """Pages that the process had and the system took away: off its working set, still with their contents."""
+    """Create pages that the system trimmed from the working set. They keep their contents."""
     va, count = PRIVATE_MEMORY + plan.private_pages * PAGE_SIZE, plan.transition_pages
     pa = _map_new(space, tables, va, count)
     for page in range(count):
@@ -156,8 +163,9 @@ def _map_new(space: SystemSpace, tables: PageTables, va: int, count: int) -> int
 
 
 def _allocate_high(memory: PhysicalMemory, count: int) -> list[tuple[int, int]]:
-    """(physical address, pages) of ``count`` pages in all: from above 4 GiB first, where there is such memory, and
-    those that the machine keeps for when all others are used up last. Raises RamExhausted.
+    """Allocate ``count`` pages as runs of (physical address, pages).
+
+    Uses memory above 4 GiB first and the pages below ``memory.first`` last. Raises RamExhausted.
     """
     found = []
     for first, size in sorted(memory.free_runs(), key=lambda run: (run[0] < _FOUR_GIB, run[0] < memory.first, run[0])):

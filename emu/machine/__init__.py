@@ -1,1 +1,1 @@
-"""The machine: one host buffer of RAM, page tables in it, and an amd64 processor that faults exactly."""
+"""The emulated machine: physical memory, page tables and an amd64 processor that reports exact faults."""

@@ -1,15 +1,16 @@
-"""Processor state that Unicorn 2.1.4 has no API for, read and written in a saved `uc_context`.
+"""Reads and writes the processor state for which Unicorn 2.1.4 has no API.
 
-The error code, the exception in flight, segment descriptors, the privilege level and the x87 stack exist only inside
-that blob (spec unicorn-and-lief 1 U4, 2). Its layout is that of QEMU 5.0.1's CPUX86State (target/i386/cpu.h). Where it
-starts is found at run time by planting markers; a layout that is not the expected one is an error, never a guess.
+The error code, the exception in flight, segment descriptors, the privilege level and the x87 stack exist only in a
+saved `uc_context` (docs/format/emulation.md#context-blob, docs/format/emulation.md#floating-point-state).
+Its layout is that of QEMU 5.0.1's CPUX86State (target/i386/cpu.h). Markers written through the API show where the
+fields are. An unexpected layout raises BlobLayoutError.
 """
 
 import ctypes
 import struct
 from dataclasses import dataclass
 
-# Markers planted through the API before the blob is searched: any values that occur nowhere else will do.
+# Markers written through the API before the blob is searched. The values are arbitrary but occur nowhere else.
 MARK_RAX = 0xA5A5_0001_C3C3_7E57
 MARK_DR = (0xD00D_0000_BEEF_0001, 0xD00D_0000_BEEF_0002, 0xD00D_0000_BEEF_0003, 0xD00D_0000_BEEF_0004)
 MARK_FP0 = (0x9122_3344_5566_7788, 0x4ABC)  # (mantissa, sign and exponent) of physical x87 register 0
@@ -24,7 +25,7 @@ SEGMENTS = ("SegEs", "SegCs", "SegSs", "SegDs", "SegFs", "SegGs")
 
 # Offsets from `regs`.
 _EIP, _HFLAGS, _SEGS, _SEGMENT_SIZE = 128, 176, 184, 24
-# Offsets from `dr[0]`: error_code, exception_is_int come before it, old_exception (Unicorn's own) after.
+# Offsets from `dr[0]`. error_code and exception_is_int come before it. old_exception, which Unicorn added, comes after.
 _ERROR_CODE, _IS_INT, _OLD_EXCEPTION, _DR6, _DR7 = -16, -12, 96, 48, 56
 # Offsets from `fpregs`.
 _FPSTT, _FPUS, _FPUC, _FPTAGS = -20, -16, -14, -12
@@ -41,12 +42,12 @@ MXCSR_MASK = 0xFFFF
 
 
 class BlobLayoutError(RuntimeError):
-    """The saved context of this Unicorn is not laid out as that of version 2.1.4."""
+    """The saved context of the installed Unicorn does not have the layout of version 2.1.4."""
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A segment register as the processor holds it: `flags` are the high word of the GDT entry."""
+    """A segment register with its cached descriptor. `flags` is the high word of the GDT entry."""
 
     selector: int
     base: int
@@ -58,6 +59,7 @@ class ContextBlob:
     """A view of one saved context of `size` bytes at host address `address`.
 
     The caller refreshes the context before reading and restores it into the processor after writing.
+    Raises BlobLayoutError if a marker is missing, occurs twice, or has unexpected values around it.
     """
 
     def __init__(self, address: int, size: int) -> None:
@@ -81,16 +83,16 @@ class ContextBlob:
 
     @property
     def error_code(self) -> int:
-        """Error code of the last exception (32 bits); meaningful for vectors that have one."""
+        """Error code of the last exception (32 bits). Meaningful only for vectors in ERROR_CODE_VECTORS."""
         return self._get("<I", self._dr + _ERROR_CODE)
 
     @property
     def is_software_interrupt(self) -> bool:
-        """Whether the last exception came from an INT instruction."""
+        """Whether an INT instruction caused the last exception."""
         return self._get("<i", self._dr + _IS_INT) != 0
 
     def forget_exception(self) -> None:
-        """Clears `old_exception`, which Unicorn itself never does (trap K1)."""
+        """Clears `old_exception`, which Unicorn never does (docs/format/emulation.md#exception-in-flight)."""
         self._set("<i", self._dr + _OLD_EXCEPTION, -1)
 
     # --- registers -------------------------------------------------------------------------------------------------
@@ -100,6 +102,7 @@ class ContextBlob:
         return struct.unpack_from("<16Q", self._bytes, self._regs)
 
     def set_general(self, index: int, value: int) -> None:
+        """Set the general register GENERAL[index]."""
         self._set("<Q", self._regs + 8 * index, value)
 
     @property
@@ -107,11 +110,12 @@ class ContextBlob:
         return self._get("<Q", self._regs + _EIP)
 
     def debug(self) -> dict[str, int]:
-        """Dr0 to Dr3, Dr6 and Dr7; storage only, this processor never breaks on them (U9)."""
+        """Dr0 to Dr3, Dr6 and Dr7. Unicorn stores them but never breaks (docs/format/emulation.md#not-emulated)."""
         values = struct.unpack_from("<8Q", self._bytes, self._dr)
         return {f"Dr{number}": values[number] for number in (0, 1, 2, 3, 6, 7)}
 
     def set_debug(self, number: int, value: int) -> None:
+        """Set debug register Dr`number`."""
         self._set("<Q", self._dr + 8 * number, value)
 
     def segment(self, index: int) -> Descriptor:
@@ -120,10 +124,12 @@ class ContextBlob:
         return Descriptor(selector, base, limit, flags)
 
     def set_segment(self, index: int, new: Descriptor) -> None:
+        """Set the segment register SEGMENTS[index] and its descriptor."""
         struct.pack_into("<I4xQII", self._bytes, self._segment_at(index), new.selector, new.base, new.limit, new.flags)
 
     @property
     def cpl(self) -> int:
+        """Current privilege level, 0 to 3."""
         return self._get("<I", self._regs + _HFLAGS) & _CPL_MASK
 
     @cpl.setter
@@ -134,11 +140,11 @@ class ContextBlob:
     # --- x87, SSE --------------------------------------------------------------------------------------------------
 
     def fxsave(self) -> bytes:
-        """The 512-byte image that FXSAVE stores, in the form with 32-bit pointers and their selectors."""
+        """The 512-byte image that FXSAVE stores, in the form with 32-bit x87 pointers and selectors."""
         image = bytearray(FXSAVE_SIZE)
         top = self._get("<I", self._fp + _FPSTT) & 7
         status = self._get("<H", self._fp + _FPUS) & ~(7 << 11) | top << 11
-        # fptags: 1 = empty, by physical register; the abridged tag: bit set = not empty. Same order.
+        # Both tags go by physical register. In fptags 1 means empty; in the abridged tag a set bit means not empty.
         empty = struct.unpack_from("<8B", self._bytes, self._fp + _FPTAGS)
         tag = sum(1 << number for number in range(8) if not empty[number])
         struct.pack_into("<HHBx", image, 0, self._get("<H", self._fp + _FPUC), status, tag)
@@ -155,9 +161,10 @@ class ContextBlob:
         return bytes(image)
 
     def load_fxsave(self, image: bytes) -> tuple[int, int]:
-        """Takes over an FXSAVE image but for two registers.
+        """Loads an FXSAVE image, except the x87 control word and MXCSR.
 
-        Returns (control word, MXCSR): those two must go through the API, which also sets the rounding modes.
+        Returns (control word, MXCSR). The caller writes these two through the API, which also sets the rounding modes.
+        Raises ValueError unless the image has 512 bytes.
         """
         if len(image) != FXSAVE_SIZE:
             raise ValueError(f"FXSAVE image of {len(image)} bytes: expected {FXSAVE_SIZE}")

@@ -1,11 +1,15 @@
-"""One amd64 processor on real page tables, exact about faults. The only file that imports Unicorn.
+"""Runs one amd64 processor on real page tables and reports exact faults. The only file that imports Unicorn.
 
-Unicorn 2.1.4 has five traps (spec unicorn-and-lief 2, K1 to K5); this file keeps everybody else away from them:
-K1 the exception in flight is never cleared: we clear it after every event. K2, K3, K4 `count=`, `until=` and `hook_del`
-probe the MMU and destroy CR2: never used. K5 the TLB does not notice host edits of page tables: flushed before a run.
+It hides five defects of Unicorn 2.1.4 from the rest of the code:
 
-Not emulated, whatever the state says (U9): AVX, hardware breakpoints, alignment faults of SSE, unmasked SSE exceptions.
-A jump to a non-canonical address reports the target instead of the jump.
+- Unicorn never clears the exception in flight (docs/format/emulation.md#exception-in-flight). Every event clears it.
+- `count=`, `until=` and `hook_del` probe the MMU, which overwrites CR2. Nothing here uses them.
+  See docs/format/emulation.md#count-limits, docs/format/emulation.md#until-addresses and
+  docs/format/emulation.md#removal-of-code-hooks.
+- The TLB does not notice host edits of page tables (docs/format/emulation.md#tlb-flush). `run` flushes it first.
+
+Not emulated (docs/format/emulation.md#not-emulated): AVX, hardware breakpoints, alignment faults of SSE, unmasked SSE
+exceptions. A jump to a non-canonical address reports the target instead of the jump.
 """
 
 import ctypes
@@ -48,20 +52,21 @@ from .run_end import Signals, event_of
 from .traps import RFLAGS_RF, SYSCALL_LENGTH, Event, Halted, Stopped
 from .watchdog import Watchdog
 
-# The newest model that has no RDRAND: that would be host randomness (U10). Family 6, model 42, stepping 1.
+# The newest model without RDRAND, which would return host randomness (docs/format/emulation.md#determinism).
+# Family 6, model 42, stepping 1.
 CPU_MODEL = x86.UC_CPU_X86_SANDYBRIDGE
 
 # Control registers of a running 64-bit system: AMD64 manual vol. 2, 3.1.
 _EFER, _EFER_VALUE = 0xC000_0080, 0x0D01  # SCE LME LMA NXE
-_CR0_VALUE = 0x8005_0031  # PG AM WP NE ET PE; NE, or unmasked x87 exceptions stay silent
+_CR0_VALUE = 0x8005_0031  # PG AM WP NE ET PE; without NE, unmasked x87 exceptions stay silent
 _CR4_VALUE = 0x0004_06F8  # OSXSAVE OSXMMEXCPT OSFXSR PGE MCE PAE PSE DE
 
-# What RDTSC returns grows by this much with every read: a fixed cost instead of the host's clock.
+# Every RDTSC adds this to the time stamp: a fixed cost instead of the host's clock.
 TIME_STAMP_STEP = 1000
 
 _MASK64 = (1 << 64) - 1
 
-# Unicorn's numbers for what RegisterFile calls by name.
+# Unicorn's number for each register name of RegisterFile.
 _REGISTER_IDS = {
     "EFlags": x86.UC_X86_REG_EFLAGS,
     "MxCsr": x86.UC_X86_REG_MXCSR,
@@ -75,11 +80,11 @@ _INSTRUCTION_HOOK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_voi
 
 
 class RunawayError(RuntimeError):
-    """A run lasted longer than the host time limit: the guest never stops."""
+    """A run exceeded the limit on host time, so the guest probably never stops."""
 
 
 class CpuState:
-    """A complete saved processor state; opaque. Made by `Cpu.save` and `Cpu.new_thread_state`."""
+    """A complete, opaque processor state. `Cpu.save` and `Cpu.new_thread_state` create it."""
 
     __slots__ = ("context",)
 
@@ -88,22 +93,25 @@ class CpuState:
 
 
 class Cpu(RegisterFile):
-    """A processor on `ram` whose CR3 is `root`, in 64-bit user mode (CPL 3) with the Windows selectors.
+    """A processor on `ram`. CR3 is `root`; it starts in 64-bit user mode (CPL 3) with the Windows selectors.
 
-    With `tables`, the address space at `root`, host edits of mappings and code are noticed by themselves; without, call
-    `flush_tlb` and `flush_code` after them. `time_limit` is in seconds of host time for one run, None for no limit.
+    `tables` is the address space at `root`. With it, `run` notices host edits of mappings and code. Without it, call
+    `flush_tlb` and `flush_code` after such edits. `time_limit` is the host time of one run in seconds, None for no
+    limit.
     """
 
     def __init__(
         self, ram: Ram, root: int, *, tables: PageTables | None = None, time_limit: float | None = 60.0
     ) -> None:
-        self._ram = ram  # Unicorn works in its buffer: it must outlive the processor
+        self._ram = ram  # Unicorn uses its buffer, so it must outlive the processor
         self._tables = tables
         self._seen = (-1, -1)
         uc = self._uc = UcIntel(UC_ARCH_X86, UC_MODE_64)
         uc.ctl_set_cpu_model(CPU_MODEL)  # before anything else touches the processor
         uc.ctl_set_tlb_mode(UC_TLB_CPU)
-        uc.ctl_exits_enabled(True)  # with none set: else address 0, or `until`, ends a run silently (U5, K3)
+        # Exits mode with no exit set. Otherwise address 0 or `until` ends a run silently:
+        # docs/format/emulation.md#address-0-ends-a-run, docs/format/emulation.md#until-addresses.
+        uc.ctl_exits_enabled(True)
         for pa, size in ram.windows():
             uc.mem_map_ptr(pa, size, UC_PROT_ALL, ram.address + pa)
         uc.msr_write(_EFER, _EFER_VALUE)
@@ -120,7 +128,7 @@ class Cpu(RegisterFile):
         self._pristine = self.save()
         self._watchdog: Watchdog | None = None
         if time_limit is not None:
-            # No strong reference from the watchdog's thread: RAM goes when its last user goes.
+            # The watchdog's thread holds no strong reference, so RAM is freed with its last user.
             alive = weakref.ref(self)
 
             def stop() -> None:
@@ -130,16 +138,20 @@ class Cpu(RegisterFile):
 
             self._watchdog = Watchdog(time_limit, stop)
         self.quantum: int | None = None
-        """Basic blocks (of a `rep` string instruction: iterations) after which `run` returns Preempted; None: never."""
+        """Number of basic blocks after which `run` returns Preempted; None for never.
+
+        Each iteration of a `rep` string instruction counts as a block.
+        """
 
     # --- running ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Event:
-        """Executes from the current Rip until something happens, and says what.
+        """Executes from the current Rip to the next event and returns it.
 
-        Deterministic, except that it raises RunawayError after `time_limit` seconds of host time. With a quantum, guest
-        code that never stops comes back as Preempted for ever: count the quanta.
-        Raises UnsupportedInstructionError for IN and OUT.
+        The result is deterministic, except for RunawayError after `time_limit` seconds of host time. With a quantum,
+        guest code that never stops returns Preempted again and again, so the caller must count the quanta.
+        Raises UnsupportedInstructionError for IN and OUT, ValueError for a quantum below 1, RuntimeError if Unicorn
+        fails.
         """
         signals = self._signals
         if signals.stop_requested:
@@ -170,17 +182,17 @@ class Cpu(RegisterFile):
             raise RunawayError(f"guest code at {rip:#x} still ran after the host time limit")
         if failure is not None:
             raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
-        return Halted(rip - 1)  # F4
+        return Halted(rip - 1)  # HLT is one byte, F4
 
     def request_stop(self) -> None:
-        """Makes the run in progress, or else the next one, return Stopped. For signal handlers and other threads."""
+        """Makes the current or the next run return Stopped. Safe in signal handlers and other threads."""
         self._signals.stop_requested = True
         self._signals.stop()
 
     def complete_syscall(self, result: int) -> None:
-        """Returns from the SYSCALL at the current Rip to the caller with `result` in RAX, as SYSRET would.
+        """Returns from the SYSCALL at the current Rip with `result` in RAX, as SYSRET does.
 
-        RCX = return address and R11 = RFLAGS, as the two instructions leave them; RF is clear afterwards.
+        Sets RCX to the return address and R11 to RFLAGS, as SYSCALL and SYSRET do. Clears RF.
         """
         following = self.get("Rip") + SYSCALL_LENGTH
         rflags = self.get("EFlags") & ~RFLAGS_RF
@@ -191,18 +203,24 @@ class Cpu(RegisterFile):
         self.set("Rip", following)
 
     def flush_tlb(self) -> None:
-        """Forgets cached translations: after a host edit of page tables (K5)."""
+        """Drops cached translations. Needed after a host edit of page tables (docs/format/emulation.md#tlb-flush)."""
         self._uc.ctl(UC_CTL_TLB_FLUSH, 1)
 
     def flush_code(self) -> None:
-        """Forgets translated code: after a host write to bytes that may have been executed (U13)."""
+        """Drops translated code. Needed after a host write to bytes that may have been executed.
+
+        See docs/format/emulation.md#host-writes-into-code.
+        """
         self._uc.ctl_flush_tb()
 
     # --- time and identity -----------------------------------------------------------------------------------------
 
     @property
     def time_stamp(self) -> int:
-        """What the next RDTSC will return; every RDTSC and RDTSCP adds TIME_STAMP_STEP. Not the host's clock (U10)."""
+        """The value that the next RDTSC returns. Every RDTSC and RDTSCP adds TIME_STAMP_STEP.
+
+        It is not the host's clock (docs/format/emulation.md#determinism).
+        """
         return self._signals.time_stamp
 
     @time_stamp.setter
@@ -211,21 +229,21 @@ class Cpu(RegisterFile):
 
     @staticmethod
     def cpuid(leaf: int, subleaf: int = 0) -> tuple[int, int, int, int]:
-        """(EAX, EBX, ECX, EDX) that guest code gets from CPUID."""
+        """(EAX, EBX, ECX, EDX) that CPUID returns to guest code."""
         return _cpuid(leaf, subleaf)
 
     # --- whole states ----------------------------------------------------------------------------------------------
 
     def save(self) -> CpuState:
-        """Everything in the processor, about 6 KB; memory is not part of it."""
+        """The whole processor state, about 6 KB. It does not include memory."""
         return CpuState(self._uc.context_save())
 
     def restore(self, state: CpuState) -> None:
-        """Puts a saved state back."""
+        """Restores a saved state."""
         self._uc.context_restore(state.context)
 
     def new_thread_state(self, registers: Mapping[str, int]) -> CpuState:
-        """The state of a thread that has not run: user mode, clean x87 and SSE, `registers` set, others 0."""
+        """The initial state of a thread: user mode, clean x87 and SSE, `registers` set, other registers 0."""
         current = self.save()
         self.restore(self._pristine)
         self.load(registers)
@@ -265,7 +283,7 @@ class Cpu(RegisterFile):
 
         def on_bad_memory(uc_: Uc, _access: int, address: int, _size: int, _value: int, _data: object) -> bool:
             window = ram.open_window(address)
-            if window is not None:  # the instruction goes on as if it had been there (measured: reads, writes, fetches)
+            if window is not None:  # Unicorn retries the instruction (measured for reads, writes and fetches)
                 uc_.mem_map_ptr(window[0], window[1], UC_PROT_ALL, ram.address + window[0])
                 return True
             signals.bad_physical_address = address
@@ -285,13 +303,14 @@ class Cpu(RegisterFile):
         uc.hook_add(UC_HOOK_INSN, on_syscall, aux1=x86.UC_X86_INS_SYSCALL)
         uc.hook_add(UC_HOOK_INSN, on_in, aux1=x86.UC_X86_INS_IN)
         uc.hook_add(UC_HOOK_INSN, on_out, aux1=x86.UC_X86_INS_OUT)
-        # The binding refuses these two; the library does not (U10).
+        # The Python binding rejects these two instructions; the library accepts them.
+        # See docs/format/emulation.md#determinism.
         for instruction in (x86.UC_X86_INS_RDTSC, x86.UC_X86_INS_RDTSCP):
             reader = _time_stamp_reader(uc._uch, signals, auxiliary=instruction == x86.UC_X86_INS_RDTSCP)
             self._add_raw_hook(UC_HOOK_INSN, _INSTRUCTION_HOOK(reader), instruction)
 
     def _install_block_hook(self) -> None:
-        """Installed with the first quantum and never removed: removal is trap K4."""
+        """Installs the block hook. It is never removed: docs/format/emulation.md#removal-of-code-hooks."""
         signals = self._signals
 
         def on_block(_handle: int, _address: int, _size: int, _data: object) -> None:
@@ -303,14 +322,15 @@ class Cpu(RegisterFile):
                 signals.preempted = True
                 signals.stop()
 
-        # Through ctypes: 0.3 us a block instead of 1 us by the binding.
+        # Called through ctypes: 0.3 us a block instead of 1 us through the binding.
         self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(on_block))
         self._block_hook_installed = True
-        self.flush_code()  # blocks translated before do not call it (U12)
+        # Blocks translated earlier do not call the hook: docs/format/emulation.md#hooks-after-translation.
+        self.flush_code()
 
     def _add_raw_hook(self, kind: int, callback: object, instruction: int | None = None) -> None:
         self._keep_alive.append(callback)
-        # uc_hook_add is variadic after `end`; only UC_HOOK_INSN takes one more, an int.
+        # uc_hook_add is variadic after `end`. Only UC_HOOK_INSN takes one more argument, an int.
         extra = () if instruction is None else (ctypes.c_int(instruction),)
         hook = ctypes.c_size_t()
         status = uclib.uc_hook_add(
@@ -321,7 +341,7 @@ class Cpu(RegisterFile):
 
 
 def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: bool) -> Callable[[int, int], int]:
-    """A hook for RDTSC, or with `auxiliary` RDTSCP, which also returns TSC_AUX (0 here) in ECX."""
+    """A hook for RDTSC, or with `auxiliary` for RDTSCP, which also returns TSC_AUX (0 here) in ECX."""
 
     def write(register: int, value: int) -> None:
         uclib.uc_reg_write(handle, register, ctypes.byref(ctypes.c_uint64(value)))
@@ -332,13 +352,13 @@ def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: 
         if auxiliary:
             write(x86.UC_X86_REG_RCX, 0)
         signals.time_stamp = signals.time_stamp + TIME_STAMP_STEP & _MASK64
-        return 1  # executed: skip Unicorn's own
+        return 1  # tells Unicorn to skip its own implementation
 
     return on_read
 
 
 def _locate_blob(uc: Uc, context: UcContext) -> ContextBlob:
-    """Plants the markers, lets ContextBlob find them, and leaves the processor as it was."""
+    """Writes the markers, lets ContextBlob find them, and restores the processor."""
     before = uc.context_save()
     uc.reg_write(x86.UC_X86_REG_RAX, MARK_RAX)
     for number, mark in enumerate(MARK_DR):
@@ -356,7 +376,7 @@ def _locate_blob(uc: Uc, context: UcContext) -> ContextBlob:
 
 @cache
 def _cpuid(leaf: int, subleaf: int) -> tuple[int, int, int, int]:
-    """Executes CPUID on a bare processor of the same model: no memory of the guest is needed."""
+    """Executes CPUID on a second processor of the same model, so the guest's memory is not needed."""
     uc = Uc(UC_ARCH_X86, UC_MODE_64)
     uc.ctl_set_cpu_model(CPU_MODEL)
     uc.reg_write(x86.UC_X86_REG_CR4, _CR4_VALUE)  # CPUID reports OSXSAVE from here

@@ -1,4 +1,7 @@
-"""How the architecture hands an exception or a system call to the guest's kernel, since Unicorn does not."""
+"""Delivers exceptions and system calls to the guest's kernel, which Unicorn does not do.
+
+See docs/format/emulation.md#delivery-by-hand.
+"""
 
 import struct
 
@@ -30,7 +33,7 @@ _TSS_RSP0, _TSS_IST1 = 0x04, 0x24
 
 
 class DeliveryError(RuntimeError):
-    """An exception could not be handed to the guest's kernel; hardware would go on to a double fault."""
+    """An exception could not be delivered to the guest's kernel. Hardware would raise a double fault."""
 
 
 def deliver_fault(cpu: Cpu, tables: PageTables, fault: Fault) -> None:
@@ -59,12 +62,12 @@ def deliver_interrupt(
     software: bool = False,
     resume: bool = False,
 ) -> None:
-    """Enters the handler that the interrupt descriptor table names for `vector` (0 to 255), as the processor does.
+    """Enters the handler of `vector` (0 to 255) in the interrupt descriptor table. AMD64 manual vol. 2, 8.9.
 
-    Pushes SS, RSP, RFLAGS (with RF when `resume`), CS, `return_rip` and the error code if there is one, on the stack
-    that the gate's IST slot, or a change of privilege, or neither asks for. A `software` interrupt that the gate's
-    privilege level forbids becomes #GP with the vector in its error code. AMD64 manual vol. 2, 8.9.
-    Raises DeliveryError when table, gate, TSS or stack is not there.
+    The stack is that of the gate's IST slot; without one, RSP0 of the TSS on a change of privilege, else the current
+    stack. Pushes SS, RSP, RFLAGS (with RF when `resume`), CS, `return_rip` and the error code if there is one.
+    If the gate's privilege level forbids a `software` interrupt, delivers #GP with the vector in its error code.
+    Raises DeliveryError if the table, gate, TSS or stack is missing.
     """
     idt, limit = cpu.descriptor_table("Idtr")
     if vector * 16 + 15 > limit:
@@ -72,11 +75,11 @@ def deliver_interrupt(
     low, selector, ist, kind, middle, high = struct.unpack("<HHBBHI4x", _read(tables, idt + 16 * vector, 16, "gate"))
     old_cpl = cpu.cpl
     if software and kind >> 5 & 3 < old_cpl:
-        at = return_rip - 2  # CD nn: the fault reports the instruction
+        at = return_rip - 2  # CD nn: the fault reports the address of the instruction
         deliver_interrupt(cpu, tables, GENERAL_PROTECTION, vector * 8 + 2, return_rip=at, resume=True)
         return
     if not kind & 0x80 or kind & 0xF not in (_INTERRUPT_GATE, _TRAP_GATE):
-        raise DeliveryError(f"vector {vector}: gate type byte {kind:#x} is no present interrupt or trap gate")
+        raise DeliveryError(f"vector {vector}: gate type byte {kind:#x}, expected a present interrupt or trap gate")
     new_cpl = 0
     old_rsp, rflags = cpu.get("Rsp"), cpu.get("EFlags")
     stack = old_rsp
@@ -92,7 +95,7 @@ def deliver_interrupt(
     try:
         tables.write(top, struct.pack(f"<{len(frame)}Q", *frame))
     except PageNotPresent as missing:
-        raise DeliveryError(f"vector {vector}: no stack for the handler, {missing}") from missing
+        raise DeliveryError(f"vector {vector}: no stack for the handler: {missing}") from missing
     cpu.set_privilege(new_cpl, selector, 0 if old_cpl != new_cpl else cpu.get("SegSs"))
     cleared = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM
     if kind & 0xF == _INTERRUPT_GATE:

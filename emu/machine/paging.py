@@ -1,7 +1,8 @@
-"""amd64 four-level page tables in RAM, and a page walker of our own.
+"""Builds and walks amd64 four-level page tables in RAM.
 
-The walker exists because Unicorn's obeys the current privilege level and overwrites CR2 (spec unicorn-and-lief 2).
-It reads 4 KiB, 2 MiB and 1 GiB pages; `map` and `map_large` make 4 KiB and 2 MiB ones.
+Unicorn's own walker obeys the current privilege level and overwrites CR2
+(docs/format/emulation.md#memory-access-by-the-host), so this file has its own.
+It reads 4 KiB, 2 MiB and 1 GiB pages. `map` creates 4 KiB pages and `map_large` 2 MiB pages.
 """
 
 from array import array
@@ -27,11 +28,11 @@ _MASK64 = (1 << 64) - 1
 
 
 class PagingError(Exception):
-    """A mapping request that the page tables cannot hold."""
+    """A request to map, unmap or protect pages is invalid."""
 
 
 class PageNotPresent(PagingError):  # noqa: N818 - the term of the architecture
-    """A virtual address without a mapping was read or written from the host side. `va` is that address."""
+    """The host read or wrote a virtual address without a mapping. `va` is that address."""
 
     def __init__(self, va: int) -> None:
         super().__init__(f"virtual address {va:#x}: no page is mapped there")
@@ -40,7 +41,7 @@ class PageNotPresent(PagingError):  # noqa: N818 - the term of the architecture
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Where one virtual address leads: `pa` is exact to the byte, `size` is that of the page (bytes)."""
+    """The mapping of one virtual address. `pa` is exact to the byte; `size` is the page size in bytes."""
 
     pa: int
     write: bool
@@ -57,10 +58,10 @@ def is_canonical(va: int) -> bool:
 class PageTables:
     """One address space. `root` is the physical address of its top table, the value for CR3.
 
-    Given a `root`, it takes over tables that exist; without, it makes an empty one.
+    With `root`, the object uses existing tables. Without, it allocates an empty top table.
 
-    `generation` grows with every change to a mapping and `code_generation` with every change of bytes or mappings
-    that a processor may have translated; a Cpu that was given these tables looks at both before it runs.
+    `generation` grows with every change to a mapping. `code_generation` grows with every change of bytes or mappings
+    that a processor may have translated. A Cpu with these tables checks both before it runs.
     """
 
     def __init__(self, ram: Ram, root: int | None = None) -> None:
@@ -73,9 +74,9 @@ class PageTables:
     # --- changing mappings -----------------------------------------------------------------------------------------
 
     def map(self, va: int, pa: int, count: int, *, write: bool, user: bool, execute: bool) -> None:
-        """Maps `count` 4 KiB pages at `va` onto the contiguous physical pages from `pa`; both page-aligned.
+        """Maps `count` 4 KiB pages at `va` to the contiguous physical pages at `pa`. Both are page-aligned.
 
-        Raises PagingError when a page of the range is mapped already; then nothing has been changed.
+        Raises PagingError, without any change, if a page of the range is mapped already.
         """
         self._check_range(va, count, PAGE_SIZE)
         if pa % PAGE_SIZE:
@@ -90,7 +91,10 @@ class PageTables:
         self._changed(code=execute)
 
     def map_large(self, va: int, pa: int, count: int, *, write: bool, user: bool, execute: bool) -> None:
-        """Maps `count` 2 MiB pages; `va` and `pa` are multiples of 2 MiB. Raises PagingError as `map` does."""
+        """Maps `count` 2 MiB pages; `va` and `pa` are multiples of 2 MiB.
+
+        Raises PagingError if a page of the range is mapped already; the pages before it stay mapped.
+        """
         self._check_range(va, count, LARGE_PAGE_SIZE)
         if pa % LARGE_PAGE_SIZE:
             raise PagingError(f"physical address {pa:#x}: expected a multiple of {LARGE_PAGE_SIZE:#x}")
@@ -104,19 +108,19 @@ class PageTables:
         self._changed(code=execute)
 
     def unmap(self, va: int, count: int) -> None:
-        """Removes `count` 4 KiB mappings from `va`; holes in the range are fine. The physical pages stay allocated.
+        """Removes `count` 4 KiB mappings from `va`, skipping holes. The physical pages stay allocated.
 
-        Raises PagingError when the range holds a large page.
+        Raises PagingError if the range contains a large page.
         """
         for start, length in self._present_leaves(va, count):
             self._words[start : start + length] = array("Q", bytes(8 * length))
-        # The frames may come back with other bytes: whatever was translated from them must go.
+        # The frames may be reused with other bytes, so code translated from them must be dropped.
         self._changed(code=True)
 
     def protect(self, va: int, count: int, *, write: bool, user: bool, execute: bool) -> None:
-        """Gives new rights to those of the `count` 4 KiB pages from `va` that are mapped; keeps their A and D bits.
+        """Changes the rights of the mapped pages among the `count` 4 KiB pages from `va`. Keeps their A and D bits.
 
-        Raises PagingError when the range holds a large page.
+        Raises PagingError if the range contains a large page.
         """
         keep = ~(WRITABLE | USER | NO_EXECUTE) & _MASK64
         flags = _flags(write=write, user=user, execute=execute)
@@ -126,14 +130,14 @@ class PageTables:
         self._changed(code=execute)
 
     def set_self_map(self, index: int) -> None:
-        """Points top-level slot `index` (0 to 511) at the top table itself, supervisor only, as Windows does."""
+        """Points entry `index` (0 to 511) of the top table to the top table, supervisor only, as Windows does."""
         self._words[self.root // 8 + index] = self.root | PRESENT | WRITABLE | NO_EXECUTE
         self._changed(code=False)
 
     # --- looking up ------------------------------------------------------------------------------------------------
 
     def translate(self, va: int) -> Translation | None:
-        """The mapping of `va`, or None when nothing is mapped there or the address is not canonical."""
+        """The mapping of `va`; None if no page is mapped there or the address is not canonical."""
         found = self._walk(va)
         if found is None:
             return None
@@ -149,7 +153,7 @@ class PageTables:
     def runs(self, va: int, size: int) -> Iterator[tuple[int, int, int]]:
         """The mapped pieces of `size` bytes from `va`, ascending, as (va, pa, length in bytes).
 
-        Each piece is physically contiguous and as long as it can be. Unmapped parts are left out.
+        Each piece is physically contiguous and as long as possible. Unmapped parts are skipped.
         """
         start, pa, length = 0, 0, 0
         for piece, frame, piece_length in self._pieces(va, va + size):
@@ -163,8 +167,8 @@ class PageTables:
             yield start, pa, length
 
     def read(self, va: int, size: int) -> bytes:
-        """`size` bytes from `va`, whatever the protections. Raises PageNotPresent for the first missing byte."""
-        if 0 < size <= PAGE_SIZE - va % PAGE_SIZE:  # within one page: nearly every access of a system service
+        """`size` bytes from `va`; ignores protections. Raises PageNotPresent for the first missing byte."""
+        if 0 < size <= PAGE_SIZE - va % PAGE_SIZE:  # fast path: most accesses of system services fit one page
             page = self.translate(va)
             if page is None:
                 raise PageNotPresent(va)
@@ -172,9 +176,9 @@ class PageTables:
         return b"".join(self._ram.read(pa, length) for _, pa, length in self._whole(va, size))
 
     def write(self, va: int, data: bytes | bytearray | memoryview) -> None:
-        """Writes `data` at `va`, whatever the protections; all of it or, with PageNotPresent, nothing.
+        """Writes `data` at `va`; ignores protections. Raises PageNotPresent, without a write, if a page is missing.
 
-        Sets no D bit: those tell what the guest itself wrote.
+        Sets no D bit, because D bits record the writes of the guest only.
         """
         source = memoryview(data)
         if 0 < len(source) <= PAGE_SIZE - va % PAGE_SIZE:
@@ -186,11 +190,11 @@ class PageTables:
             return
         for piece, pa, length in list(self._whole(va, len(source))):
             self._ram.write(pa, source[piece - va : piece - va + length])
-        # Several pages: asking each whether it is executable costs more than translating the code again.
+        # Checking several pages for execute rights costs more than translating the code again.
         self.code_generation += 1
 
     def take_dirty(self, va: int, count: int) -> list[int]:
-        """Addresses of those of the `count` 4 KiB pages from `va` that the guest wrote; clears their D bits."""
+        """Addresses of the pages that the guest wrote, among the `count` 4 KiB pages from `va`. Clears their D bits."""
         dirty = []
         for base, index, length in self._leaf_tables(va, count):
             table = self._find_table(base)
@@ -208,7 +212,7 @@ class PageTables:
     # --- the walker ------------------------------------------------------------------------------------------------
 
     def _walk(self, va: int) -> tuple[int, int, int] | None:
-        """(leaf entry, effective rights in the positions of an entry, page size) of `va`."""
+        """(leaf entry, effective rights as bits of an entry, page size) of `va`."""
         if not is_canonical(va):
             return None
         table, allowed, denied = self.root, WRITABLE | USER, 0
@@ -225,7 +229,7 @@ class PageTables:
         raise AssertionError("unreachable: the last level is always a leaf")
 
     def _pieces(self, va: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Mapped pieces page by page; skips whatever a missing table leaves unmapped in one step."""
+        """Mapped pieces page by page. Skips the whole range of a missing table in one step."""
         while va < end:
             if not is_canonical(va):
                 if va >= 1 << 63 or end <= (1 << 64) - (1 << 47):
@@ -241,7 +245,7 @@ class PageTables:
                     va += step
                     break
                 if shift == 12:
-                    # The rest of this table in one go: the hot path of every capture.
+                    # Reads the rest of the table at once. This is the hot path of every capture.
                     count = min(ENTRIES - (va >> 12) % ENTRIES, (end - va + va % PAGE_SIZE + 0xFFF) // PAGE_SIZE)
                     for leaf in self._words[slot : slot + count].tolist():
                         offset = va % PAGE_SIZE
@@ -257,7 +261,7 @@ class PageTables:
                 table = entry & FRAME
 
     def _whole(self, va: int, size: int) -> list[tuple[int, int, int]]:
-        """The pieces of a range that must be mapped throughout."""
+        """The pieces of a range. Raises PageNotPresent unless every byte is mapped."""
         pieces, expected = [], va
         for piece in self.runs(va, size):
             if piece[0] != expected:
@@ -271,7 +275,7 @@ class PageTables:
     # --- tables ----------------------------------------------------------------------------------------------------
 
     def _leaf_tables(self, va: int, count: int) -> Iterator[tuple[int, int, int]]:
-        """Cuts a run of 4 KiB pages at leaf-table boundaries: (first va, index in the table, number of entries)."""
+        """Splits a run of 4 KiB pages at leaf-table boundaries: (first va, index in the table, number of entries)."""
         self._check_range(va, count, PAGE_SIZE)
         while count:
             index = (va >> 12) % ENTRIES
@@ -281,12 +285,12 @@ class PageTables:
             count -= length
 
     def _present_leaves(self, va: int, count: int) -> list[tuple[int, int]]:
-        """(first word, number of words) of the entries of a run of pages, where a leaf table exists."""
+        """(first word, number of words) of the entries of a run of pages. Skips missing leaf tables."""
         found = ((self._find_table(base), index, length) for base, index, length in self._leaf_tables(va, count))
         return [(table // 8 + index, length) for table, index, length in found if table is not None]
 
     def _find_table(self, va: int) -> int | None:
-        """Physical address of the leaf table of `va`; None when there is none, PagingError under a large page."""
+        """Physical address of the leaf table of `va`, or None. Raises PagingError if a large page maps `va`."""
         table = self.root
         for shift in (39, 30, 21):
             entry = self._words[table // 8 + (va >> shift) % ENTRIES]
@@ -301,9 +305,9 @@ class PageTables:
         return self._table(va, levels=3)
 
     def _table(self, va: int, *, levels: int) -> int:
-        """Physical address of the table `levels` below the top on the way to `va`, made where it is missing.
+        """Physical address of the table `levels` below the top on the path to `va`. Creates missing tables.
 
-        Upper levels allow everything; the leaf decides.
+        Entries of upper levels allow every access, so the leaf alone decides.
         """
         table = self.root
         for shift in (39, 30, 21)[:levels]:

@@ -1,6 +1,6 @@
-"""Physical memory: one private anonymous host buffer that the processor, the page tables and the dump writer share.
+"""Holds physical memory: one private anonymous host buffer for the processor, the page tables and the dump writer.
 
-The buffer is given to Unicorn by `mem_map_ptr`, so nobody ever copies memory in or out in bulk.
+Unicorn gets the buffer by `mem_map_ptr`, so memory is never copied in bulk.
 """
 
 import ctypes
@@ -11,28 +11,27 @@ from collections.abc import Iterable
 
 PAGE_SIZE = 0x1000  # amd64 small page; AMD64 Architecture Programmer's Manual vol. 2, 5.3
 
-
-# A machine may have more RAM than the host: only what is touched counts. Linux mman.h MAP_NORESERVE, which Python's
-# mmap names from 3.13 on; elsewhere untouched memory is not accounted for anyway, or cannot be had.
+# Linux mman.h MAP_NORESERVE, which Python's mmap names since 3.13. With it a machine may have more RAM than the host,
+# since only touched pages count. Other systems do not count untouched memory, or refuse to give it.
 _MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
 class RamExhausted(MemoryError):  # noqa: N818 - says what happened
-    """No free physical page, or no free run of pages of the wanted length, is left."""
+    """No free physical page, or no contiguous run of the requested length, is left."""
 
 
 class Ram:
     """`size` bytes of physical memory from physical address 0 up, all zero.
 
-    `size` is a multiple of 4096. Physical page 0 is never handed out, so that 0 can mean "none" in a page table.
-    A page that nobody touched costs the host nothing, not even when it is read.
+    `size` is a multiple of 4096 and at least 8192. Physical page 0 is never allocated, so that 0 can mean "none" in a
+    page table. A page costs the host no memory until it is written.
     """
 
     def __init__(self, size: int) -> None:
         if size < 2 * PAGE_SIZE or size % PAGE_SIZE:
             raise ValueError(f"RAM size {size:#x}: expected a multiple of {PAGE_SIZE:#x}, at least two pages")
-        # Linux maps anonymous memory MAP_SHARED by default, where a scan allocates every page it reads:
-        # spec unicorn-and-lief 3. Windows has neither flag nor problem.
+        # Python's mmap defaults to MAP_SHARED, where a scan allocates every page that it reads
+        # (docs/format/emulation.md#memory-of-the-host). Windows has neither the flag nor the problem.
         if hasattr(mmap, "MAP_PRIVATE"):
             self._mmap = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
         else:
@@ -43,7 +42,7 @@ class Ram:
         self._used = bytearray(size // PAGE_SIZE)
         self._used[0] = 1
         self._search_from = 1  # no free page below this number
-        self._fresh_from = 1  # pages from here on were never handed out, so they are still zero
+        self._fresh_from = 1  # pages from here on were never allocated, so they are still zero
 
     @property
     def size(self) -> int:
@@ -57,7 +56,7 @@ class Ram:
 
     @property
     def address(self) -> int:
-        """Host address of physical address 0; valid for as long as this object lives."""
+        """Host address of physical address 0, valid while this object lives."""
         return ctypes.addressof(self._pin)
 
     def read(self, pa: int, size: int) -> bytes:
@@ -100,7 +99,7 @@ class Ram:
         return page * PAGE_SIZE
 
     def free_page(self, pa: int) -> None:
-        """Gives back the page at `pa`, which must be page-aligned and allocated (else ValueError)."""
+        """Frees the page at `pa`. Raises ValueError unless it is page-aligned and allocated."""
         page, offset = divmod(pa, PAGE_SIZE)
         if offset or not 0 < page < len(self._used) or not self._used[page]:
             raise ValueError(f"physical address {pa:#x}: not an allocated page")
@@ -113,11 +112,11 @@ class Ram:
         return self._used.count(0)
 
     def windows(self) -> Iterable[tuple[int, int]]:
-        """(physical address, bytes) of what a new processor sees."""
+        """(physical address, bytes) of each range of RAM that a new processor maps."""
         return ((0, self._size),)
 
-    def open_window(self, pa: int) -> tuple[int, int] | None:  # noqa: ARG002 - for memory that has more
-        """(physical address, bytes) of RAM around `pa` that a processor did not see yet; None: there is no RAM."""
+    def open_window(self, pa: int) -> tuple[int, int] | None:  # noqa: ARG002 - subclasses use it
+        """(physical address, bytes) of a range of RAM around `pa` that is not mapped yet; None if there is no RAM."""
         return None
 
     def _checked(self, pa: int, size: int) -> slice:

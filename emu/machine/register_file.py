@@ -1,7 +1,7 @@
-"""The state of an amd64 processor by the names of CONTEXT (winnt.h), whatever way Unicorn keeps each part of it.
+"""Reads and writes the registers of an amd64 processor by their names in CONTEXT (winnt.h).
 
-Plain registers go through Unicorn's API; segments, privilege level, debug registers and x87 only through a saved
-context (context_blob.py).
+Plain registers use Unicorn's API. Segments, privilege level, debug registers and x87 use a saved context
+(context_blob.py).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ KERNEL_CS, KERNEL_SS, USER_CS, USER_DS, USER_FS = 0x10, 0x18, 0x33, 0x2B, 0x53
 _CODE64_FLAGS, _DATA_FLAGS = 0x00A0_9B00, 0x00C0_9300
 _DPL_SHIFT = 13
 
-INITIAL_EFLAGS = 0x202  # IF and the bit that is always 1
+INITIAL_EFLAGS = 0x202  # IF and bit 1, which is always set
 INITIAL_MXCSR = 0x1F80  # winnt.h INITIAL_MXCSR
 INITIAL_FPCW = 0x027F  # winnt.h INITIAL_FPCSR
 
@@ -27,7 +27,7 @@ DESCRIPTOR_TABLES = ("Gdtr", "Idtr", "Ldtr", "Tr")
 _DEBUG = {f"Dr{number}": number for number in (0, 1, 2, 3, 6, 7)}
 _PLAIN = frozenset(("Rip", *GENERAL, "EFlags", "MxCsr", "FsBase", "GsBase", *CONTROL))
 
-# Names of CONTEXT (winnt.h) that `registers` gives and `load` takes.
+# Names of CONTEXT (winnt.h) that `registers` returns and `load` accepts.
 CONTEXT_REGISTERS = ("Rip", *GENERAL, "EFlags", "MxCsr", *SEGMENTS, *_DEBUG)
 
 
@@ -43,9 +43,9 @@ class Registers(Protocol):
 
 
 class RegisterFile:
-    """Registers of the processor `uc`. `ids` has Unicorn's number of every plain register and descriptor table.
+    """Registers of the processor `uc`. `ids` maps every plain register and descriptor table to Unicorn's number.
 
-    `context` is a saved context of that processor, kept for reuse, and `blob` the view of it.
+    `context` is a saved context of that processor, kept for reuse. `blob` is a view of it.
     """
 
     def __init__(self, uc: Registers, ids: Mapping[str, int], context: object, blob: ContextBlob) -> None:
@@ -55,7 +55,7 @@ class RegisterFile:
         self._blob = blob
 
     def get(self, name: str) -> int:
-        """A register by its name in CONTEXT (winnt.h), or FsBase, GsBase, KernelGsBase, Cr0, Cr2, Cr3, Cr4, Cr8.
+        """The register of that name in CONTEXT (winnt.h), or FsBase, GsBase, KernelGsBase, Cr0, Cr2, Cr3, Cr4, Cr8.
 
         Raises KeyError for another name.
         """
@@ -72,9 +72,9 @@ class RegisterFile:
         raise KeyError(f"register {name!r}: not one of this processor's")
 
     def set(self, name: str, value: int) -> None:
-        """Sets a register; names as for `get`. SegCs sets the privilege level too (its low two bits).
+        """Sets a register; names as for `get`. SegCs also sets the privilege level (its low two bits).
 
-        Raises KeyError for another name, ValueError for a SegCs of level 1 or 2.
+        Raises KeyError for another name, ValueError for a segment selector of level 1 or 2.
         """
         if name in _PLAIN:
             self._registers.reg_write(self._ids[name], value)
@@ -91,7 +91,7 @@ class RegisterFile:
             raise KeyError(f"register {name!r}: not one of this processor's")
 
     def registers(self) -> dict[str, int]:
-        """All of CONTEXT_REGISTERS."""
+        """The values of all CONTEXT_REGISTERS by name."""
         blob = self._fresh_blob()
         values = {"Rip": blob.rip, **dict(zip(GENERAL, blob.general(), strict=True))}
         values["EFlags"] = self.get("EFlags")
@@ -100,7 +100,7 @@ class RegisterFile:
         return values | blob.debug()
 
     def load(self, registers: Mapping[str, int]) -> None:
-        """Sets the registers given, by the names of `set`; others keep their values."""
+        """Sets `registers`, with the names of `set`. Other registers keep their values."""
         blob = self._fresh_blob()
         late = {}
         for name, value in registers.items():
@@ -121,7 +121,7 @@ class RegisterFile:
         return self._fresh_blob().fxsave()
 
     def load_fxsave(self, image: bytes) -> None:
-        """Takes over an FXSAVE image. Raises ValueError unless it has 512 bytes."""
+        """Loads an FXSAVE image. Raises ValueError unless it has 512 bytes."""
         control, mxcsr = self._fresh_blob().load_fxsave(image)
         self._put_back()
         self._registers.reg_write(self._ids["FpuControl"], control)
@@ -133,7 +133,7 @@ class RegisterFile:
         return self._fresh_blob().cpl
 
     def set_privilege(self, cpl: int, cs: int | None = None, ss: int | None = None) -> None:
-        """Enters privilege level `cpl` (0 or 3) with 64-bit code and flat data, by default the Windows selectors."""
+        """Enters privilege level `cpl` (0 or 3) with 64-bit code and flat data. Default: the Windows selectors."""
         self._fresh_blob()
         self._put_segment("SegCs", (KERNEL_CS if cpl == 0 else USER_CS) if cs is None else cs, cpl)
         self._put_segment("SegSs", (KERNEL_SS if cpl == 0 else USER_DS) if ss is None else ss, cpl)
@@ -145,11 +145,11 @@ class RegisterFile:
         return base, limit
 
     def set_descriptor_table(self, name: str, base: int, limit: int, *, selector: int = 0, flags: int = 0) -> None:
-        """Loads Gdtr, Idtr, Ldtr or Tr; `selector` and `flags` (high word of the GDT entry) are for the last two."""
+        """Loads Gdtr, Idtr, Ldtr or Tr. `selector` and `flags` (high word of the GDT entry) are for Ldtr and Tr."""
         self._registers.reg_write(self._ids[name], (selector, base, limit, flags))
 
     def read_msr(self, number: int) -> int:
-        """A model-specific register."""
+        """Reads a model-specific register."""
         value: int = self._registers.msr_read(number)
         return value
 
@@ -158,7 +158,11 @@ class RegisterFile:
         self._registers.msr_write(number, value)
 
     def take_exception(self) -> tuple[int, bool]:
-        """Ends the exception in flight (K1): its error code, whatever the vector, and whether an INT made it."""
+        """Clears the exception in flight. Returns its error code and whether an INT instruction raised it.
+
+        The error code is valid only for vectors in ERROR_CODE_VECTORS. See
+        docs/format/emulation.md#exception-in-flight.
+        """
         blob = self._fresh_blob()
         taken = blob.error_code, blob.is_software_interrupt
         blob.forget_exception()
@@ -168,14 +172,14 @@ class RegisterFile:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _enter_user_mode(self) -> None:
-        """CPL 3 with the selectors of Windows, clean x87 and SSE, all else 0."""
+        """Enters CPL 3 with the Windows selectors, clean x87 and SSE, and all other registers 0."""
         blob = self._fresh_blob()
         for index in range(len(GENERAL)):
             blob.set_general(index, 0)
         for name, selector in zip(SEGMENTS, (USER_DS, USER_CS, USER_DS, USER_DS, USER_FS, USER_DS), strict=True):
             self._put_segment(name, selector)
         for number in _DEBUG.values():
-            blob.set_debug(number, 0)  # what a CONTEXT shows while no debug register is in use
+            blob.set_debug(number, 0)  # the value in a CONTEXT while no debug register is in use
         self._put_back()
         self._registers.reg_write(self._ids["EFlags"], INITIAL_EFLAGS)
         self._registers.reg_write(self._ids["MxCsr"], INITIAL_MXCSR)
@@ -186,11 +190,14 @@ class RegisterFile:
         return self._blob
 
     def _put_back(self) -> None:
-        """The blob, as it was changed, becomes the processor's state."""
+        """Loads the changed blob into the processor."""
         self._registers.context_restore(self._context)
 
     def _put_segment(self, name: str, selector: int, cpl: int | None = None) -> None:
-        """Writes a flat descriptor into the blob: the API stores a selector without what it means (spec 2)."""
+        """Writes a selector and a flat descriptor into the blob.
+
+        The API writes the selector only: docs/format/emulation.md#privilege-level.
+        """
         blob, index = self._blob, SEGMENTS.index(name)
         level = selector & 3 if cpl is None else cpl
         if level not in (0, 3):

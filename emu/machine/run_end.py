@@ -1,4 +1,4 @@
-"""What a run ended with: from what the hooks saw, and the exception that Unicorn keeps, to an Event."""
+"""Turns the records of the hooks and Unicorn's exception state into the event that ended a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from .traps import (
 
 
 class UnsupportedInstructionError(RuntimeError):
-    """The guest executed an instruction whose fault Unicorn cannot produce exactly (IN and OUT, U9)."""
+    """The guest executed IN or OUT, whose faults Unicorn does not emulate (docs/format/emulation.md#not-emulated)."""
 
 
 @dataclass(slots=True)
 class Signals:
-    """What the hooks saw during one run. Hooks hold this and never the Cpu, so that no reference cycle keeps RAM."""
+    """What the hooks recorded during one run. Hooks refer to this, not to the Cpu, so no reference cycle keeps RAM."""
 
     stop: Callable[[], object]
-    """Ends the run, from a hook or from another thread."""
+    """Ends the run. Callable from a hook or from another thread."""
     vector: int | None = None
     invalid_opcode: bool = False
     syscall: bool = False
@@ -43,13 +43,15 @@ class Signals:
     time_stamp: int = 0
 
     def clear(self) -> None:
+        """Reset the records before a run. A stop that was requested stays."""
         self.vector = self.bad_physical_address = self.port_instruction = None
         self.invalid_opcode = self.syscall = self.preempted = False
 
 
 def event_of(signals: Signals, registers: RegisterFile, ram: Ram) -> Event | None:
-    """The event that ended the run, and the registers as they were before its instruction; None if no hook saw one.
+    """The event that ended the run; None if no hook recorded one.
 
+    Sets Rip back to the instruction of the event and clears the exception in flight.
     Raises UnsupportedInstructionError for IN and OUT.
     """
     rip = registers.get("Rip")
@@ -80,7 +82,7 @@ def event_of(signals: Signals, registers: RegisterFile, ram: Ram) -> Event | Non
 def _fault(vector: int, rip: int, registers: RegisterFile, ram: Ram) -> Fault:
     error_code, software = registers.take_exception()
     if software:
-        # Rip is behind the instruction. CC is one byte; CD 03 ends in 03, so the byte before Rip tells them apart.
+        # Rip points after the instruction. The byte before it tells CC (INT3) from CD 03 (INT 3).
         length = 1 if _byte(rip - 1, registers, ram) == 0xCC and vector == 3 else 2
         registers.set("Rip", rip - length)
         return Fault(vector, 0, rip - length, length=length, software=True)
@@ -91,6 +93,6 @@ def _fault(vector: int, rip: int, registers: RegisterFile, ram: Ram) -> Fault:
 
 
 def _byte(va: int, registers: RegisterFile, ram: Ram) -> int:
-    """A byte of code, through the page tables that the processor uses; -1 where none is mapped."""
+    """A byte of code, read through the page tables of CR3; -1 if no page is mapped there."""
     found = PageTables(ram, registers.get("Cr3")).translate(va)
     return -1 if found is None else ram.view[found.pa]

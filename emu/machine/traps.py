@@ -1,7 +1,8 @@
-"""What ends a run of the processor: faults, system calls, and stops that the host asked for.
+"""Defines the events that end a run of the processor: faults, system calls, and stops requested by the host.
 
-Unicorn delivers no exception and no system call to the guest (spec unicorn-and-lief 2). In user mode the process model
-answers the event. In kernel mode `delivery.py` does what the processor would have done.
+Unicorn delivers no exception and no system call to the guest
+(docs/format/emulation.md#no-delivery-through-the-idt). In user mode the process model handles the event. In kernel
+mode `delivery.py` delivers it as the processor would.
 """
 
 import enum
@@ -54,7 +55,7 @@ SYSCALL_LENGTH = 2  # 0F 05
 
 
 class Access(enum.Enum):
-    """What an instruction wanted of the page it faulted on."""
+    """The kind of access that caused a page fault."""
 
     READ = "read"
     WRITE = "write"
@@ -65,11 +66,11 @@ class Access(enum.Enum):
 class Fault:
     """An exception or an INT instruction. Registers are those before the instruction.
 
-    `rip` is the address of the instruction itself, and the processor's Rip has been set back to it; only a single step
-    (vector 1, length 0) reports the next instruction. A fetch that fails has the target as `rip`, as on hardware.
-    `length` is how many bytes the processor skips when it is a trap (INT n, INT3, INT1); 0 for faults.
-    `error_code` is 0 for vectors without one. `address` is CR2, and `access` set, for page faults only.
-    `software` tells INT n from a true exception of the same vector.
+    `rip` is the address of the instruction, and the processor's Rip is set back to it. A single step (vector 1,
+    length 0) reports the next instruction. A failed fetch reports the target as `rip`, as hardware does.
+    `length` is the number of bytes that a trap skips (INT n, INT3, INT1); 0 for faults.
+    `error_code` is 0 for vectors without one. Only page faults have `address` (CR2) and `access`.
+    `software` is True for INT n, False for an exception with the same vector.
     """
 
     vector: int
@@ -83,21 +84,21 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Syscall:
-    """A SYSCALL instruction at `rip`, not yet executed; answer with `Cpu.complete_syscall` or `enter_syscall`."""
+    """A SYSCALL instruction at `rip`, not yet executed. Continue with `Cpu.complete_syscall` or `enter_syscall`."""
 
     rip: int
 
 
 @dataclass(frozen=True, slots=True)
 class Preempted:
-    """The quantum of basic blocks is used up; `rip` is the first instruction of the next block."""
+    """The quantum of basic blocks is used up. `rip` is the first instruction of the next block."""
 
     rip: int
 
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """HLT in supervisor mode at `rip`; the processor's Rip is behind it."""
+    """HLT in supervisor mode at `rip`. The processor's Rip points to the next instruction."""
 
     rip: int
 
@@ -111,7 +112,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class BadMemory:
-    """The page tables lead outside RAM: a machine check on hardware. `rip` is the instruction."""
+    """The page tables map an address outside RAM; hardware raises a machine check. `rip` is the instruction."""
 
     rip: int
     physical_address: int
@@ -121,7 +122,7 @@ Event = Fault | Syscall | Preempted | Halted | Stopped | BadMemory
 
 
 def page_fault_access(error_code: int) -> Access:
-    """The access kind that a page-fault error code tells."""
+    """The kind of access in a page-fault error code."""
     if error_code & PF_FETCH:
         return Access.EXECUTE
     return Access.WRITE if error_code & PF_WRITE else Access.READ

@@ -1,7 +1,7 @@
-"""The last resort against guest code that never stops: host time.
+"""Limits the host time of a run, as the last resort against guest code that never stops.
 
-Nothing else in the machine depends on the host's clock. A watchdog that strikes ends the whole run with an error, so
-no output can ever differ because of it.
+Nothing else in the machine depends on the host's clock. At the limit the whole run fails with an error, so the
+host's speed never changes an output.
 """
 
 import threading
@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 
 class Watchdog:
-    """Calls `stop` from a thread of its own when a watched stretch lasts longer than `limit` seconds.
+    """Calls `stop` from a separate thread if more than `limit` seconds pass between `arm` and `disarm`.
 
-    The thread starts with the first stretch, sleeps until the current deadline, and ends when idle. Arming costs next
-    to nothing, unlike Unicorn's `timeout=`, which starts and polls a thread on every run (0.2 ms measured).
+    The thread starts with the first `arm`, sleeps until the current deadline, and ends when idle. `arm` is cheap.
+    Unicorn's `timeout=` starts and polls a thread on every run (0.2 ms measured).
     """
 
     def __init__(self, limit: float, stop: Callable[[], None]) -> None:
@@ -25,7 +25,7 @@ class Watchdog:
         self.struck = False
 
     def arm(self) -> None:
-        """Begins a stretch."""
+        """Starts the time limit."""
         with self._lock:
             self.struck = False
             self._deadline = time.monotonic() + self._limit
@@ -34,7 +34,7 @@ class Watchdog:
                 threading.Thread(target=self._watch, name="dumptruth-watchdog", daemon=True).start()
 
     def disarm(self) -> None:
-        """Ends the stretch."""
+        """Ends the time limit."""
         with self._lock:
             self._deadline = None
 
@@ -50,4 +50,4 @@ class Watchdog:
                 if pause <= 0:
                     self.struck = True
                     self._stop()
-                    pause = 0.01  # and again, until the run notices: a stop that comes just before it starts is lost
+                    pause = 0.01  # repeats the stop, since a stop just before the start of a run is lost

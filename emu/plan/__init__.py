@@ -1,1 +1,1 @@
-"""From a request to the streams and the memory that the dump will hold, each with its reason."""
+"""Plans a dump: which streams and which memory a request leads to, each with its reason."""

@@ -1,4 +1,4 @@
-"""The streams that the caller of a user-mode dump adds: the comment and user streams (spec user-mode 1.2, 3.16)."""
+"""Checks the streams that the caller adds: the comment and user streams (docs/format/minidump-user-streams.md)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from ..constants import Hresult
 from ..request import DumpRefused, Request, UserStream
 
 FIRST_USER_STREAM = 0x10000
-"""minidumpapiset.h: types up to LastReservedStream 0xFFFF are Microsoft's."""
+"""The lowest type of a caller's stream. Types up to LastReservedStream 0xFFFF are reserved (minidumpapiset.h)."""
 
 
 def comment_of(request: Request) -> str | bytes | None:
-    """Text of CommentStreamW; bytes: of CommentStreamA. An empty comment is none. Raises DumpRefused for a NUL."""
+    """Return the comment: text for CommentStreamW, bytes for CommentStreamA, None for no or an empty comment.
+
+    Raises DumpRefused with E_INVALIDARG for a comment that contains a NUL.
+    """
     if "\0" in (request.comment_text or ""):
-        raise DumpRefused(Hresult.E_INVALIDARG, "Comment: a NUL ends the string, none may lie inside")
+        raise DumpRefused(Hresult.E_INVALIDARG, "Comment: contains a NUL, which would end the string")
     return request.comment or None
 
 
 def user_streams_of(request: Request) -> tuple[UserStream, ...]:
-    """The caller's streams in the caller's order. Raises DumpRefused: their types are above 0xFFFF, none comes twice
-    (V04: readers fail a file with two streams of one type)."""
+    """Return the caller's streams in the caller's order.
+
+    Raises DumpRefused with E_INVALIDARG for a type outside 0x10000 to 0xFFFFFFFF, and for a type that is given twice:
+    readers refuse such a file (docs/format/minidump-container.md#repeated-stream-types).
+    """
     seen: set[int] = set()
     for stream in request.user_streams:
         if not FIRST_USER_STREAM <= stream.type < 1 << 32:
             raise DumpRefused(
-                Hresult.E_INVALIDARG, f"user stream {stream.type:#x}: types of users' streams are 0x10000 to 0xFFFFFFFF"
+                Hresult.E_INVALIDARG, f"user stream {stream.type:#x}: expected a type from 0x10000 to 0xFFFFFFFF"
             )
         if stream.type in seen:
-            raise DumpRefused(Hresult.E_INVALIDARG, f"user stream {stream.type:#x}: given twice")
+            raise DumpRefused(Hresult.E_INVALIDARG, f"user stream {stream.type:#x}: type given twice")
         seen.add(stream.type)
     return request.user_streams

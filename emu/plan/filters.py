@@ -1,7 +1,7 @@
-"""What is taken out of captured memory before it is written: FILTER_MEMORY and FILTER_TRIAGE; and FILTER_PATHS.
+"""Filters what a dump discloses: FILTER_MEMORY and FILTER_TRIAGE zero words, FILTER_PATHS cuts names.
 
-Spec user-mode 2.4 says of the first two that words become zero and sizes stay. What words are useful for a stack walk
-is not documented: here those that point into the image of a module or into a captured stack.
+Sizes do not change. Which words a stack walk needs is not documented; here these are words that point into a module's
+image or into a captured stack. Writers differ: docs/format/minidump-filters.md.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .ranges import Range, RangeSet, subtract
 from .reading import words
 
 _CHUNK = 1 << 20
-"""Bytes that are filtered at once; a multiple of every pointer size."""
+"""Bytes that are filtered in one step; a multiple of every pointer size."""
 _DRIVE = re.compile("[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
 class WordFilter:
-    """In ``where`` a pointer-aligned word becomes 0 unless it is an address in ``keeps``.
+    """Sets every pointer-aligned word in ``where`` to 0 unless it is an address in ``keeps``.
 
-    Words that lie only partly in a range of ``where``, or of the file, become 0 as far as they do.
+    Of a word that lies only partly in ``where``, or in the range of the file, that part becomes 0.
     """
 
     flag: MinidumpType
@@ -35,7 +35,7 @@ class WordFilter:
     pointer_size: int
 
     def apply(self, start: int, data: memoryview) -> memoryview:
-        """The bytes that lie at address ``start``, filtered; ``data`` itself when there is nothing to filter."""
+        """Return the bytes ``data`` at address ``start``, filtered; ``data`` itself if it lies outside ``where``."""
         parts = list(self.where.parts(start, start + len(data)))
         if not parts:
             return data
@@ -62,7 +62,7 @@ class WordFilter:
 
 
 def word_filters(target: ProcessView, captured: Sequence[Range]) -> Iterator[WordFilter]:
-    """The filters that the flags ask for. ``captured``: the ranges of the file."""
+    """Yield the filters of the request. ``captured`` are the ranges of the file."""
     if target.flags & MinidumpType.MiniDumpFilterMemory:
         stacks = RangeSet.of(target.stacks)
         useful = RangeSet.of([*target.images.ranges, *stacks.ranges])
@@ -73,13 +73,13 @@ def word_filters(target: ProcessView, captured: Sequence[Range]) -> Iterator[Wor
 
 
 def filtered(filters: Sequence[WordFilter], start: int, data: memoryview) -> memoryview:
-    """The bytes that lie at address ``start``, after every filter."""
+    """Return the bytes ``data`` at address ``start``, after every filter."""
     for word_filter in filters:
         data = word_filter.apply(start, data)
     return data
 
 
 def base_name(path: str) -> str:
-    """The path without directory and drive."""
+    """Return the path without directory and drive (docs/format/minidump-filters.md#filter-paths)."""
     name = path.replace("/", "\\").rpartition("\\")[2]
     return name[2:] if _DRIVE.match(name) else name

@@ -1,7 +1,6 @@
-"""What qualifier and format flags of a user-mode request mean: the MINIDUMP_TYPE of the dump.
+"""Checks qualifier and format flags of a user-mode request and translates them to MINIDUMP_TYPE.
 
-The rules are rows: ``FLAG_ROWS`` says what each DEBUG_FORMAT_USER_SMALL_* flag becomes. "spec 2.3" and the like are
-sections of the user-mode specification.
+``FLAG_ROWS`` holds the translation (docs/format/format-flags.md#translation-to-header-flags).
 """
 
 from __future__ import annotations
@@ -18,12 +17,15 @@ MODERN_DEFAULT = (
     | FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO
     | FormatFlag.DEBUG_FORMAT_USER_SMALL_THREAD_INFO
 )
-"""DEFAULT under profile ``modern``: the flags of ``.dump /ma`` (spec 1.4, 1.10)."""
+"""Format flags of DEBUG_DUMP_DEFAULT under profile ``modern``: those of ``.dump /ma``.
+
+docs/format/dot-dump.md#the-letters-a-and-a
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class FlagRow:
-    """One flag of user minidumps."""
+    """A format flag of user minidumps and its bit in the header."""
 
     flag: FormatFlag
     minidump_type: MinidumpType
@@ -31,7 +33,7 @@ class FlagRow:
 
 _F, _T = FormatFlag, MinidumpType
 
-FLAG_ROWS = (  # spec 2.1
+FLAG_ROWS = (
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY, _T.MiniDumpWithFullMemory),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA, _T.MiniDumpWithHandleData),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES, _T.MiniDumpWithUnloadedModules),
@@ -61,15 +63,18 @@ OPTIONAL_DATA = (
     | _T.MiniDumpWithIndirectlyReferencedMemory
     | _T.MiniDumpWithPrivateReadWriteMemory
 )
-"""What MiniDumpWithoutOptionalData cancels (spec 2.4)."""
+"""Flags whose effect MiniDumpWithoutOptionalData cancels, as documented.
+
+docs/format/minidump-filters.md#no-optional-data
+"""
 _CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 
 
 def checked_flags(request: Request) -> tuple[int, list[str]]:
-    """The DEBUG_FORMAT_USER_SMALL_* flags of a request that a user-mode target can meet, and what to tell people.
+    """Check the request for a user-mode target. Return its DEBUG_FORMAT_USER_SMALL_* flags and warnings.
 
-    Those of every kind of dump (spec 1.5) are left out: they say where it goes, not what is in it. Raises DumpRefused
-    (spec 1.3 to 1.6).
+    Flags of every kind of dump are removed: they do not change the contents. Raises DumpRefused
+    (docs/format/write-dump-file.md#return-values-by-situation).
     """
     warnings: list[str] = []
     flags = request.format_flags
@@ -77,35 +82,35 @@ def checked_flags(request: Request) -> tuple[int, list[str]]:
     for row in FLAG_ROWS:
         known |= row.flag
     if flags & ~known or not 0 <= flags < 1 << 32:
-        raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags {flags:#x}: {flags & ~known:#x} is no known flag")
+        raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags {flags:#x}: unknown bits {flags & ~known:#x}")
     if request.profile not in tuple(Profile):
         raise DumpRefused(Hresult.E_INVALIDARG, f"profile {request.profile!r}: expected {', '.join(Profile)}")
     if request.qualifier not in (Qualifier.DEBUG_DUMP_SMALL, Qualifier.DEBUG_DUMP_DEFAULT):
         raise DumpRefused(
-            Hresult.E_INVALIDARG,  # spec 1.3
-            f"Qualifier {request.qualifier_name}: a user-mode target writes DEBUG_DUMP_SMALL and DEBUG_DUMP_DEFAULT",
+            Hresult.E_INVALIDARG,
+            f"Qualifier {request.qualifier_name}: a user-mode target needs DEBUG_DUMP_SMALL or DEBUG_DUMP_DEFAULT",
         )
     if flags & _F.DEBUG_FORMAT_WRITE_CAB:
-        flags &= ~_CAB_FLAGS  # 0x10000000 is CAB_SECONDARY_ALL_IMAGES then (spec 1.5)
+        flags &= ~_CAB_FLAGS  # with WRITE_CAB 0x10000000 is CAB_SECONDARY_ALL_IMAGES
     elif flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES:
-        warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")  # spec 1.5
+        warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")
         flags &= ~_F.DEBUG_FORMAT_CAB_SECONDARY_FILES
     flags &= ~_F.DEBUG_FORMAT_NO_OVERWRITE
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
         if request.profile == Profile.REFUSE:
-            raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT in user mode is refused by profile refuse")
-        if flags:  # spec 1.4: these flags are documented for SMALL only
-            warnings.append(f"{', '.join(format_flag_names(flags))}: no effect with DEBUG_DUMP_DEFAULT")
+            raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT: profile refuse writes no user dump for it")
+        if flags:  # documented for DEBUG_DUMP_SMALL only
+            warnings.append(f"no effect with DEBUG_DUMP_DEFAULT: {', '.join(format_flag_names(flags))}")
         flags = 0
     return flags, warnings
 
 
 def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
-    """The dump's MINIDUMP_TYPE and what to tell people about it (spec 2.1). Raises DumpRefused."""
+    """Return the MINIDUMP_TYPE that the request asks for, and warnings. Raises DumpRefused."""
     flags, warnings = checked_flags(request)
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
         if request.profile == Profile.LEGACY:
-            raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT under profile legacy is no minidump")
+            raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT: profile legacy writes no minidump for it")
         flags = int(MODERN_DEFAULT)
     result = _T.MiniDumpNormal
     for row in FLAG_ROWS:
@@ -115,5 +120,8 @@ def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
 
 
 def effective(asked: MinidumpType) -> MinidumpType:
-    """The flags that have an effect: the header keeps those that NO_OPTIONAL_DATA cancels (spec 6 row 7)."""
+    """Return the flags that have an effect. The header keeps those that NO_OPTIONAL_DATA cancels.
+
+    The engine removes them from the header, too: docs/format/format-flags.md#bits-cancelled-by-no-optional-data.
+    """
     return asked & ~OPTIONAL_DATA if asked & _T.MiniDumpWithoutOptionalData else asked

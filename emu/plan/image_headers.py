@@ -1,4 +1,4 @@
-"""What the headers of a mapped image say, as they are in the target's memory (winnt.h; PE format reference)."""
+"""Reads the headers of a mapped image from the target's memory (winnt.h)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _DOS_MAGIC = 0x5A4D  # "MZ"
 _PE_SIGNATURE = 0x4550  # "PE\0\0"
 _E_LFANEW = 0x3C
 _OPTIONAL_HEADER = 0x18
-"""Of the optional header in IMAGE_NT_HEADERS."""
+"""Offset of the optional header in IMAGE_NT_HEADERS."""
 _NT_HEADERS = {0x10B: (0xF8, 0x78), 0x20B: (0x108, 0x88)}
-"""Of PE32 and PE32+, by the optional header's magic: size of IMAGE_NT_HEADERS, offset of DataDirectory in it."""
+"""Size of IMAGE_NT_HEADERS and offset of DataDirectory in it, by the magic of PE32 and PE32+."""
 
 
 @dataclass(frozen=True, slots=True)
 class NtHeaders:
-    """IMAGE_NT_HEADERS of a mapped image."""
+    """Place of IMAGE_NT_HEADERS of a mapped image: [address, end)."""
 
     address: int
     end: int
     directories: int
-    """Address of the first IMAGE_DATA_DIRECTORY; NumberOfRvaAndSizes is the dword in front of it."""
+    """Address of the first IMAGE_DATA_DIRECTORY. The dword before it is NumberOfRvaAndSizes."""
 
 
 def nt_headers(reading: Reading, module: Module) -> NtHeaders | None:
-    """Where they are; None when the image has none that can be read and recognised."""
+    """Return the place of IMAGE_NT_HEADERS; None if they cannot be read or are malformed."""
     if reading.number(module.base, 2) != _DOS_MAGIC:
         return None
     address = module.base + (reading.number(module.base + _E_LFANEW, 4) or 0)
@@ -40,7 +40,7 @@ def nt_headers(reading: Reading, module: Module) -> NtHeaders | None:
 
 
 def has_directory(reading: Reading, module: Module, index: int) -> bool:
-    """Whether the image's optional header has a data directory of that index with something in it."""
+    """Whether the image has the data directory ``index``, and it is not empty."""
     headers = nt_headers(reading, module)
     if headers is None or index >= (reading.number(headers.directories - 4, 4) or 0):
         return False

@@ -1,4 +1,7 @@
-"""INDIRECT_MEMORY: a window around whatever a stack word points to (spec user-mode 2.4)."""
+"""Selects the memory of INDIRECT_MEMORY: a window around each address in a stack word.
+
+docs/format/minidump-captured-memory.md#indirect-memory-window
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from .reading import words
 
 WINDOW_BEFORE = 256
 WINDOW_AFTER = 768
-"""Bytes before and from the address on (1086 of 1091 words in 3 files)."""
+"""Bytes of the window before the address, and from the address on."""
 _REASON = "INDIRECT_MEMORY: words on stacks point here"
 
 
 def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
-    """The windows, those that overlap or touch as one; clipped where the page before or after cannot be read.
+    """Yield the windows, clipped to readable memory. Windows that overlap or touch are joined.
 
-    Words into the image of a listed module have none, and no pointer is followed from a window or a register.
+    A word into the image of a listed module gets no window. Pointers in windows and registers are not followed
+    (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
     pointers = sorted(_stack_words(target))
     for run_start, run_end in target.reading.readable.ranges:
@@ -36,7 +40,7 @@ def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
 
 
 def _stack_words(target: ProcessView) -> set[int]:
-    """The distinct pointer-aligned words of what is captured of the stacks."""
+    """Return the distinct pointer-aligned words of the captured stacks."""
     size = target.pointer_size
     found: set[int] = set()
     for start, end in set(target.stacks):

@@ -1,4 +1,7 @@
-"""The data blocks of a small kernel dump: which memory real ones were measured to have (spec kernel 3.5)."""
+"""Selects the data blocks of a small kernel dump, as measured in real ones.
+
+docs/format/kernel-small-real.md#kernel-variables-in-data-blocks and the sections behind it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _CONTEXT = 0x4D0
 _POINTED = 0x100
 _STACK_CAP = 0x2000
 _MAXIMUM_POINTED = 256
-"""Blocks that a word on the stack points at: real dumps hold hundreds."""
+"""Most blocks for words that point at memory. Real dumps hold hundreds."""
 _MAXIMUM_TRIAGE_ARRAY = 0x100
 _REGISTERS = (
     "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
@@ -29,7 +32,7 @@ _REGISTERS = (
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """[address, address + size) of virtual memory, and why it is there."""
+    """Virtual memory [address, address + size), and why the dump holds it."""
 
     address: int
     size: int
@@ -37,7 +40,10 @@ class BlockPlan:
 
 
 def reserved(blocks: Sequence[BlockPlan]) -> int:
-    """Bytes that the table and the blocks take up, each block counted as padded to 8 (spec kernel 3.8 step 7)."""
+    """Return the bytes of the table and of the blocks, each block padded to 8.
+
+    docs/format/kernel-small-layouts.md#place-of-the-end-marker
+    """
     return sum(_TABLE_ENTRY + -(-block.size // 8) * 8 for block in blocks)
 
 
@@ -51,9 +57,9 @@ def data_blocks(
     layout_b: bool,
     room: int | None,
 ) -> tuple[list[BlockPlan], int]:
-    """The blocks in the order of collection, and how many did not fit into ``room`` bytes (None: no limit).
+    """Return the blocks in the order of collection, and how many did not fit into ``room`` bytes (None: no limit).
 
-    ``rich``: what builds from 19041 on collect; layout B collects less again, as measured.
+    ``rich`` selects the larger set of builds from 19041 on. Layout B collects less than layout A.
     """
     found = _Collection(memory, room)
     if layout_b:
@@ -79,7 +85,7 @@ def data_blocks(
 
 
 class _Collection:
-    """Blocks that do not overlap, unless asked to, and whose every byte can be read."""
+    """Collects blocks of readable memory that do not overlap."""
 
     def __init__(self, memory: VirtualMemory, room: int | None) -> None:
         self.memory = memory
@@ -89,13 +95,16 @@ class _Collection:
         self._covered: list[Range] = []
 
     def add(self, address: int, size: int, reason: str, *, again: bool = False) -> int:
-        """Add what of the range can be read and is not there yet; return the bytes that were added."""
+        """Add the readable parts of the range that are not covered yet; with ``again`` the covered parts, too.
+
+        Return the number of bytes added.
+        """
         if address <= 0 or size <= 0 or address >= 1 << 64:
             return 0
         parts = self.memory.readable(address, size)
         added = 0
         for start, end in parts if again else subtract(parts, self._covered):
-            block = BlockPlan(start, end - start, f"spec 3.5: {reason}")
+            block = BlockPlan(start, end - start, reason)
             cost = reserved([block])
             if self._room is not None and cost > self._room:
                 self.dropped += 1
@@ -121,7 +130,7 @@ def _processors(found: _Collection, snapshot: KernelSnapshot, kdbg: KDDEBUGGER_D
 
 
 def _registered_ranges(found: _Collection, memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64) -> None:
-    """IopTriageDumpDataBlocks: the kernel's own table of ranges, {start, end} each."""
+    """Add the ranges of IopTriageDumpDataBlocks, a table of the kernel with {start, end} pairs."""
     data = memory.read(kdbg.IopNumTriageDumpDataBlocks, 4) if kdbg.IopNumTriageDumpDataBlocks else None
     if data is None:
         return
@@ -135,11 +144,15 @@ def _registered_ranges(found: _Collection, memory: VirtualMemory, kdbg: KDDEBUGG
 
 def _callback_ranges(found: _Collection, snapshot: KernelSnapshot) -> None:
     for address, size in snapshot.triage_data:
-        found.add(address, size, "asked for by a KbCallbackTriageDumpData callback")
+        found.add(address, size, "added by a KbCallbackTriageDumpData callback")
 
 
 def _addresses(found: _Collection, snapshot: KernelSnapshot) -> None:
-    """The page-table entries of addresses of interest, and the pages around registers and instruction pointer."""
+    """Add page-table entries of relevant addresses, and the pages of registers and of the instruction pointer.
+
+    docs/format/kernel-small-real.md#memory-around-registers,
+    docs/format/kernel-small-real.md#page-table-entries-in-data-blocks
+    """
     processor = snapshot.processors[snapshot.crashing_processor]
     context = processor.context.as_mapping()
     registers = [(name, context[name]) for name in _REGISTERS]
@@ -155,7 +168,7 @@ def _addresses(found: _Collection, snapshot: KernelSnapshot) -> None:
 
 
 def _entries(memory: VirtualMemory, address: int) -> Iterator[int]:
-    """Where the self-map shows the entries of an address, from the root's down to where the walk ends."""
+    """Yield the self-map addresses of the page-table entries of ``address``, from the root to the end of the walk."""
     index = memory.self_map()
     if index is None or address < PAGE_SIZE:
         return
@@ -175,7 +188,7 @@ def _entries(memory: VirtualMemory, address: int) -> Iterator[int]:
 
 
 def _pointed(found: _Collection, snapshot: KernelSnapshot, stack: BlockPlan) -> None:
-    """Memory that words in registers and on the stack point at, starting at the pointer."""
+    """Add the memory from each address in a register or a stack word on."""
     context = snapshot.processors[snapshot.crashing_processor].context.as_mapping()
     words = [context[name] for name in _REGISTERS]
     data = found.memory.read(stack.address, stack.size) or b""

@@ -1,4 +1,4 @@
-"""The numbers of kernel dump files, each group with its source ("spec kernel" is spec/kernel-mode-dumps.md)."""
+"""Constants of kernel dump files, with their sources."""
 
 from __future__ import annotations
 
@@ -6,34 +6,38 @@ from enum import IntEnum, IntFlag
 
 PAGE_SHIFT = 12
 KERNEL_HALF = 0xFFFF_8000_0000_0000
-"""Lowest kernel address of amd64: root entries 256 to 511 (spec kernel 4.8)."""
+"""Lowest kernel address of amd64: root entries 256 to 511 (docs/format/kernel-structures.md#page-tables-of-x64)."""
 
-DUMP_SIGNATURE = 0x45474150  # "PAGE" (spec kernel 2.2)
+# docs/format/kernel-header.md#signature-and-size
+DUMP_SIGNATURE = 0x45474150  # "PAGE"
 DUMP_VALID_DUMP64 = 0x34365544  # "DU64"
-DUMP_VALID_DUMP = 0x504D5544  # "DUMP", ValidDump of the headers behind the main header (spec kernel 2.5 to 2.7)
+# docs/format/kernel-pages.md: signatures of the headers behind the main header
+DUMP_VALID_DUMP = 0x504D5544  # "DUMP"
 SUMMARY_SIGNATURE = 0x504D4453  # "SDMP"
-FULL_BITMAP_SIGNATURE = 0x504D4446  # "FDMP"
 RANGES_SIGNATURE = 0x504D4452  # "RDMP"
-TRIAGE_DUMP_VALID = 0x44475254  # "TRGD", at ValidOffset (spec kernel 3.1)
+TRIAGE_DUMP_VALID = 0x44475254  # "TRGD", at ValidOffset (docs/format/kernel-small.md#size-and-end-marker)
 FILL = b"PAGE"
-"""What the kernel fills the whole header with before it stores any field (spec kernel 2.2)."""
+"""The kernel fills the header with these bytes before it stores a field (docs/format/kernel-header.md#fill)."""
 
 IMAGE_FILE_MACHINE_AMD64 = 0x8664  # winnt.h
-KD_SECONDARY_VERSION_AMD64_CONTEXT = 2  # wdbgexts.h: the current amd64 CONTEXT (spec kernel 2.2)
-KUSER_SHARED_DATA = 0xFFFF_F780_0000_0000  # spec kernel 4.9
+KD_SECONDARY_VERSION_AMD64_CONTEXT = 2
+"""wdbgexts.h: the current amd64 CONTEXT (docs/format/kernel-header-fields.md#kdsecondaryversion)."""
+KUSER_SHARED_DATA = 0xFFFF_F780_0000_0000  # docs/format/kernel-structures.md#shared-user-data-page
 BOOT_ID = 0x2C4  # ntddk.h KUSER_SHARED_DATA.BootId
 STATUS_BREAKPOINT = 0x80000003  # ntstatus.h
 EXCEPTION_NONCONTINUABLE = 1  # winnt.h
 
-MAXIMUM_HEADER_RUNS = 42  # 700 bytes of PhysicalMemoryBlock (spec kernel 2.4)
+MAXIMUM_HEADER_RUNS = 42
+"""Runs that fit into PhysicalMemoryBlock, 700 bytes (docs/format/kernel-pages.md#number-of-runs)."""
 COMMENT_SIZE = 128  # DUMP_HEADER64.Comment
-MAXIMUM_BITMAP_BITS = 0x7FFF_FFFF  # LeechCore's limit (spec kernel 7.2)
-MAXIMUM_FIRST_PAGE = 0x0100_0000  # LeechCore's limit of HeaderSize (spec kernel 2.6, 7.2)
-MAXIMUM_UNLOADED = 50  # MI_UNLOADED_DRIVERS (spec kernel 6.5 T10)
+# Limits of LeechCore: docs/format/kernel-readers.md#leechcore-and-memprocfs.
+MAXIMUM_BITMAP_BITS = 0x7FFF_FFFF
+MAXIMUM_FIRST_PAGE = 0x0100_0000  # of HeaderSize
+MAXIMUM_UNLOADED = 50  # MI_UNLOADED_DRIVERS (docs/format/kernel-small.md#unloaded-drivers)
 
 
 class DumpType(IntEnum):
-    """DUMP_HEADER64.DumpType (spec kernel 2.1). 0 to 7 are the public header's names, 8 to 10 kdmp-parser's."""
+    """DUMP_HEADER64.DumpType (docs/format/kernel-kinds.md#types-on-disk). Names 8 to 10 are those of kdmp-parser."""
 
     FULL = 1
     SUMMARY = 2
@@ -51,13 +55,13 @@ RANGES_TYPES = frozenset({DumpType.KERNEL_MEMORY, DumpType.KERNEL_AND_USER_MEMOR
 
 
 class DumpAttribute(IntFlag):
-    """DUMP_HEADER64.Attributes (spec kernel 2.2)."""
+    """Bits of DUMP_HEADER64.Attributes (docs/format/kernel-header-fields.md#attributes)."""
 
     KERNEL_GENERATED_TRIAGE_DUMP = 0x8
 
 
 class TriageField(IntFlag):
-    """DUMP_HEADER64.MiniDumpFields (spec kernel 3.3, TRIAGE_DUMP_*)."""
+    """Bits of DUMP_HEADER64.MiniDumpFields, TRIAGE_DUMP_* (docs/format/kernel-small.md#minidumpfields)."""
 
     CONTEXT = 0x001
     EXCEPTION = 0x002
@@ -74,7 +78,7 @@ class TriageField(IntFlag):
 
 
 class SummaryOption(IntFlag):
-    """SUMMARY_DUMP.DumpOptions (spec kernel 2.5)."""
+    """Bits of SUMMARY_DUMP.DumpOptions (docs/format/kernel-pages.md#summary-dump-header)."""
 
     KERNEL_VIRTUAL_ADDRESSES_VALID = 1
     CURRENT_USER_VIRTUAL_ADDRESSES_VALID = 2

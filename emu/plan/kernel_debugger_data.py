@@ -1,4 +1,4 @@
-"""KDDEBUGGER_DATA64 as a field sequence, and its reading from a machine's memory (wdbgexts.h; spec kernel 4.1)."""
+"""Reads KDDEBUGGER_DATA64 from a machine's memory (wdbgexts.h; docs/format/kernel-debugger-data.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .kernel_memory import VirtualMemory
 
 KDBG_TAG = 0x4742444B  # "KDBG"
 _HEADER_SIZE = 0x18
-_SMALLEST, _LARGEST = 0x290, 0x800  # spec kernel 6.4 X1
+_SMALLEST, _LARGEST = 0x290, 0x800  # docs/format/kernel-debugger-data.md#size-of-the-block
 
 
 def _addresses(names: str) -> list[tuple[str, type[c_uint64]]]:
@@ -27,7 +27,10 @@ def _offsets32(names: str) -> list[tuple[str, type[c_uint32]]]:
 
 
 class KDDEBUGGER_DATA64(ctypes.LittleEndianStructure):
-    """Most fields are addresses of kernel variables; KernBase, Offset*, Size*, Gdt* are values. Naturally aligned."""
+    """Most fields are addresses of kernel variables. KernBase, Offset*, Size* and Gdt* are values.
+
+    Fields are naturally aligned. docs/format/kernel-debugger-data.md#address-or-value
+    """
 
     _fields_ = [
         *_addresses("Flink Blink"),
@@ -86,9 +89,9 @@ class KDDEBUGGER_DATA64(ctypes.LittleEndianStructure):
 
 
 def read_debugger_data(memory: VirtualMemory, address: int) -> KDDEBUGGER_DATA64:
-    """The block at ``address``; fields beyond its Size are zero.
+    """Return the block at ``address``. Fields beyond its Size are zero.
 
-    Raises DumpRefused: with ERROR_PARTIAL_COPY when it cannot be read, with E_FAIL when it is no such block.
+    Raises DumpRefused with ERROR_PARTIAL_COPY when it cannot be read, with E_FAIL when OwnerTag or Size is wrong.
     """
     header = memory.read(address, _HEADER_SIZE)
     if header is None:
@@ -96,9 +99,13 @@ def read_debugger_data(memory: VirtualMemory, address: int) -> KDDEBUGGER_DATA64
     tag, size = (int.from_bytes(header[at : at + 4], "little") for at in (0x10, 0x14))
     if tag != KDBG_TAG or not _SMALLEST <= size <= _LARGEST or size % 8:
         raise DumpRefused(
-            Hresult.E_FAIL, f"KdDebuggerDataBlock {address:#x}: no KDBG block (OwnerTag {tag:#x}, Size {size:#x})"
+            Hresult.E_FAIL,
+            f"KdDebuggerDataBlock {address:#x}: OwnerTag {tag:#x}, Size {size:#x}, expected {KDBG_TAG:#x} and a"
+            f" multiple of 8 from {_SMALLEST:#x} to {_LARGEST:#x}",
         )
     data = memory.read(address, size)
     if data is None:
-        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"KdDebuggerDataBlock {address:#x} cannot be read to its end")
+        raise DumpRefused(
+            Hresult.ERROR_PARTIAL_COPY, f"KdDebuggerDataBlock {address:#x}: not all of its {size:#x} bytes can be read"
+        )
     return KDDEBUGGER_DATA64.from_buffer_copy(data.ljust(ctypes.sizeof(KDDEBUGGER_DATA64), b"\0"))

@@ -1,6 +1,6 @@
-"""The memory of a stopped machine as the plan reads it: by page frame, and by virtual address through the page tables.
+"""Reads a stopped machine's memory by page frame, and by virtual address through its page tables.
 
-The page tables are walked here by a reader of our own, over the snapshot's physical memory (spec kernel 4.8).
+The page tables are those in the snapshot's physical memory (docs/format/kernel-structures.md#page-tables-of-x64).
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ _FRAME = 0x000F_FFFF_FFFF_F000
 _TABLE = struct.Struct("<512Q")
 _ENTRY = struct.Struct("<Q")
 _ZERO_PAGE = memoryview(bytes(PAGE_SIZE))
+# Entries of a root page table, from the first to before the last.
 KERNEL_ENTRIES = (256, 512)
 USER_ENTRIES = (0, 256)
 
 
 def pages(runs: Iterable[tuple[int, int]]) -> list[Range]:
-    """Runs of (first PFN, count) as ranges of PFNs."""
+    """Return runs of (first PFN, count) as sorted ranges of PFNs."""
     return merge((base, base + count) for base, count in runs)
 
 
 class PhysicalMemory:
-    """RAM by page frame number: every question costs a binary search."""
+    """RAM by page frame number. Each lookup is a binary search."""
 
     def __init__(self, snapshot: KernelSnapshot) -> None:
         self.ram = pages(snapshot.physical_runs)
@@ -40,30 +41,31 @@ class PhysicalMemory:
         self._starts = [run.base_page for run in snapshot.memory]
 
     def is_ram(self, pfn: int) -> bool:
+        """Whether the frame is RAM."""
         index = bisect_right(self._ram_starts, pfn) - 1
         return index >= 0 and pfn < self.ram[index][1]
 
     def _touched(self, pfn: int) -> tuple[memoryview, int] | None:
-        """The run's bytes and the page's place in them; None for a page that nobody ever touched."""
+        """Return the bytes of the run and the offset of the page in them; None for a page that was never touched."""
         index = bisect_right(self._starts, pfn) - 1
         if index < 0 or pfn >= self._runs[index].end_page:
             return None
         return memoryview(self._runs[index].data), (pfn - self._runs[index].base_page) * PAGE_SIZE
 
     def page(self, pfn: int) -> memoryview | None:
-        """The 4096 bytes of a page of RAM; None for what is no RAM or cannot be read."""
+        """Return the 4096 bytes of a page; None if it is not RAM or cannot be read."""
         if not self.is_ram(pfn) or intersect(self.unreadable, [(pfn, pfn + 1)]):
             return None
         touched = self._touched(pfn)
         return _ZERO_PAGE if touched is None else touched[0][touched[1] : touched[1] + PAGE_SIZE]
 
     def table(self, pfn: int) -> tuple[int, ...]:
-        """The 512 entries of a page table; none when the page is no RAM, or was never touched."""
+        """Return the 512 entries of a page table; an empty tuple if the page is not RAM or was never touched."""
         touched = self._touched(pfn) if self.is_ram(pfn) else None
         return () if touched is None else _TABLE.unpack_from(*touched)
 
     def entry(self, address: int) -> int:
-        """The page-table entry at a physical address, 0 where there is none."""
+        """Return the page-table entry at a physical address; 0 if the page is not RAM or was never touched."""
         pfn = address >> PAGE_SHIFT
         touched = self._touched(pfn) if self.is_ram(pfn) else None
         if touched is None:
@@ -73,10 +75,10 @@ class PhysicalMemory:
 
 
 class PageWalk:
-    """Which frames page tables take and which they map, gathered over any number of roots.
+    """Collects the frames of page tables and the frames that they map, over any number of roots.
 
-    The self-map, an entry of a root that leads back to a root, is not followed: what it shows are the tables
-    themselves. Tables that several roots share are walked once.
+    The self-map, an entry of a root that leads back to a root, is not followed: it maps the tables themselves. Tables
+    that several roots share are walked once.
     """
 
     def __init__(self, physical: PhysicalMemory, roots: Iterable[int]) -> None:
@@ -88,7 +90,7 @@ class PageWalk:
         self._large: list[Range] = []
 
     def add(self, root: int, entries: tuple[int, int]) -> None:
-        """Walk the root table at a physical address from its first to before its last entry."""
+        """Walk the entries ``[first, last)`` of the root table at physical address ``root``."""
         pfn = root >> PAGE_SHIFT
         self._tables.add(pfn)
         self._walk(self._physical.table(pfn)[slice(*entries)], 4)
@@ -115,12 +117,12 @@ class PageWalk:
 
     @property
     def tables(self) -> list[Range]:
-        """The frames of page tables, roots included; all of them RAM."""
+        """The frames of page tables that are RAM, with the roots."""
         return intersect(runs_of(self._tables), self._physical.ram)
 
     @property
     def leaves(self) -> list[Range]:
-        """The frames that valid leaf entries map, large pages in full, as far as they are RAM."""
+        """The frames of RAM that present leaf entries map. A large page counts in full."""
         return intersect(merge([*runs_of(self._frames), *self._large]), self._physical.ram)
 
 
@@ -132,7 +134,7 @@ class VirtualMemory:
         self._root = root & _FRAME
 
     def translate(self, address: int) -> int | None:
-        """The physical address, None where nothing is mapped."""
+        """Return the physical address; None if nothing is mapped there."""
         table = self._root
         for level in (4, 3, 2, 1):
             shift = PAGE_SHIFT + 9 * (level - 1)
@@ -146,7 +148,7 @@ class VirtualMemory:
         return None
 
     def self_map(self) -> int | None:
-        """The index of the root's entry that leads back to it, None when it has none."""
+        """Return the index of the root's entry that leads back to the root; None if there is none."""
         for index, entry in enumerate(self._physical.table(self._root >> PAGE_SHIFT)):
             if entry & _PRESENT and entry & _FRAME == self._root:
                 return index
@@ -159,7 +161,7 @@ class VirtualMemory:
         return None if physical is None else self._physical.page(physical >> PAGE_SHIFT)
 
     def read(self, address: int, size: int) -> bytes | None:
-        """The bytes, None when any of them cannot be read."""
+        """Return ``size`` bytes; None if any of them cannot be read."""
         found = bytearray()
         while len(found) < size:
             at = address + len(found)
@@ -171,12 +173,12 @@ class VirtualMemory:
         return bytes(found)
 
     def pointer(self, address: int) -> int | None:
-        """The 64-bit value at an address, None when it cannot be read."""
+        """Return the 64-bit value at an address; None if it cannot be read."""
         data = self.read(address, 8)
         return None if data is None else int.from_bytes(data, "little")
 
     def readable(self, address: int, size: int) -> list[Range]:
-        """The parts of [address, address + size) that can be read."""
+        """Return the readable parts of [address, address + size)."""
         end = min(address + size, 1 << 64)
         found = []
         at = address

@@ -1,4 +1,4 @@
-"""What a legacy full user-mode dump holds: every accessible region (spec user-mode 2.6)."""
+"""Plans a legacy full user dump: every accessible region (docs/format/user-dump.md)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from .reading import Reading
 
 @dataclass(frozen=True, slots=True)
 class LegacyPlan:
-    """A USERDUMP file, decided. ``regions``: the VirtualQuery rows whose bytes the file holds, by address."""
+    """The plan of a USERDUMP file. ``regions`` are the VirtualQuery rows whose bytes it holds, by address."""
 
     regions: tuple[Region, ...]
     warnings: tuple[str, ...]
 
 
 def is_legacy(request: Request) -> bool:
-    """Whether the request is for a USERDUMP file and not for a minidump (spec 1.4; design 11)."""
+    """Whether the request leads to a USERDUMP file, not to a minidump.
+
+    docs/format/write-dump-file.md#default-in-a-user-session
+    """
     return request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT and request.profile == Profile.LEGACY
 
 
 def plan_legacy(snapshot: ProcessSnapshot, request: Request) -> LegacyPlan:
-    """Decide the legacy dump of a user-mode target.
+    """Return the plan of a legacy dump.
 
-    Guard pages stay out, as CRASHDUMP_VERSION_INFO.IgnoreGuardPages then says. Raises DumpRefused; with
-    ERROR_PARTIAL_COPY when not all of an accessible region can be read, since the format's data has no holes.
+    Guard pages are left out, and CRASHDUMP_VERSION_INFO.IgnoreGuardPages is set. Raises DumpRefused; with
+    ERROR_PARTIAL_COPY when a part of an accessible region cannot be read, since the format has no holes.
     """
     _, warnings = checked_flags(request)
-    if request.comment:  # spec 1.2
-        warnings.append("the USERDUMP format has no place for a comment; it is left out")
+    if request.comment:
+        warnings.append("the comment is left out: the USERDUMP format cannot store one")
     reading = Reading(snapshot)
     regions = tuple(
         region for region in snapshot.regions if region.state == MEM_COMMIT and readable_protection(region.protect)
@@ -41,6 +44,6 @@ def plan_legacy(snapshot: ProcessSnapshot, request: Request) -> LegacyPlan:
         if not reading.covers(region.base, region.end):
             raise DumpRefused(
                 Hresult.ERROR_PARTIAL_COPY,
-                f"region {region.base:#x}..{region.end:#x}: accessible, but not all of it can be read",
+                f"region {region.base:#x}..{region.end:#x}: accessible, but a part of it cannot be read",
             )
     return LegacyPlan(regions, tuple(warnings))

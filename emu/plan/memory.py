@@ -1,7 +1,4 @@
-"""From wanted for memory to the ranges of the file, each with the reasons it is there.
-
-V21 and the like are rules of the user-mode specification (section 4).
-"""
+"""Merges wanted memory into the ranges of a minidump (docs/format/minidump-memory-ranges.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from .ranges import Range, merge, split, subtract
 
 @dataclass(frozen=True, slots=True)
 class RangePlan:
-    """Memory that the file holds, as one range. ``reasons``: every rule that asks for a part of it."""
+    """One range of the file's memory. ``reasons`` has every reason for a part of it."""
 
     start: int
     end: int
@@ -23,12 +20,13 @@ class RangePlan:
 
     @property
     def size(self) -> int:
+        """Bytes of the range."""
         return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """A thread's Stack descriptor: [start, end). ``listed``: it is a range of the file's MemoryList by itself."""
+    """A thread's Stack descriptor: [start, end). ``listed``: it is exactly one range of MemoryList."""
 
     start: int
     end: int
@@ -36,17 +34,21 @@ class StackPlan:
 
     @property
     def size(self) -> int:
+        """Bytes of the stack."""
         return self.end - self.start
 
 
 def apart_from_stacks(wanted: Sequence[WantedRange], stacks: Sequence[Range]) -> list[Range]:
-    """The ranges of a MemoryList in which every stack is a range of its own.
+    """Return the ranges of a MemoryList in which every stack is a range of its own.
 
-    No two ranges overlap (V15: Breakpad drops the whole list), and those that touch are one (V51). A stack stays apart,
-    because a thread's descriptor must be an entry of the list (V21) and start at the stack pointer (V23): of a range
-    that reaches into a stack only what lies outside is listed, and that one touches the stack. The duties V21 and V23
-    outweigh the habit V51. Threads with the same stack share the entry; should stacks overlap otherwise, they become
-    one range, and the descriptors that are not that range carry no RVA.
+    - No two ranges overlap: Breakpad drops a list with an overlap
+      (docs/format/minidump-memory-ranges.md#overlapping-ranges).
+    - Ranges that touch are joined (docs/format/minidump-memory-ranges.md#adjacent-ranges), but not with a stack: a
+      thread's descriptor must be an entry of the list and start at the stack pointer
+      (docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range). Of a range that reaches into a stack only
+      the part outside becomes a range.
+    - Threads with the same stack share the entry. Stacks that overlap otherwise become one range; a descriptor that
+      is not exactly that range has no RVA.
     """
     whole: list[Range] = []
     for start, end in sorted({stack for stack in stacks if stack[0] < stack[1]}):
@@ -54,21 +56,27 @@ def apart_from_stacks(wanted: Sequence[WantedRange], stacks: Sequence[Range]) ->
             whole[-1] = (whole[-1][0], max(end, whole[-1][1]))
         else:
             whole.append((start, end))
-    return sorted(whole + subtract(((wish.start, wish.end) for wish in wanted), whole))
+    return sorted(whole + subtract(((item.start, item.end) for item in wanted), whole))
 
 
 def with_stacks(wanted: Sequence[WantedRange]) -> list[Range]:
-    """The ranges of a MemoryList in which a stack may be part of a longer range (V21, second form; V51)."""
-    return merge((wish.start, wish.end) for wish in wanted)
+    """Return the ranges of a MemoryList in which a stack may be part of a longer range.
+
+    docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range
+    """
+    return merge((item.start, item.end) for item in wanted)
 
 
 def by_region(wanted: Sequence[WantedRange], regions: Sequence[int]) -> list[Range]:
-    """The ranges of a Memory64List: none reaches across the start of a region (V38, udmp-parser)."""
+    """Return the ranges of a Memory64List: none crosses the start of a region, since udmp-parser refuses that.
+
+    docs/format/minidump-memory-ranges.md#start-of-full-memory-ranges
+    """
     return split(with_stacks(wanted), regions)
 
 
 def range_plans(ranges: Sequence[Range], wanted: Sequence[WantedRange]) -> tuple[RangePlan, ...]:
-    """``ranges``, sorted and disjoint, with the reasons of the wanted that lie in them."""
+    """Return ``ranges``, sorted and disjoint, with the reasons of the wanted memory in them."""
     reasons: list[dict[str, None]] = [{} for _ in ranges]
     starts = [start for start, _ in ranges]
     for start, end, reason in wanted:

@@ -1,6 +1,6 @@
-"""PROCESS_THREAD_DATA: PEB and TEBs with what they point to, as it was measured (spec user-mode 2.5).
+"""Selects the memory of PROCESS_THREAD_DATA: PEB, TEBs and some of what they point to.
 
-The loader's lists and the heap, to which the PEB also points, are not part of it.
+docs/format/minidump-process-data.md. Loader lists and heap are not part of it.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from .ranges import Range
 
 _FLAG = "PROCESS_THREAD_DATA"
 _BRIDGED = 2
-"""Strings that only a NUL keeps apart are one range."""
+"""Bytes of the gap, a NUL, between two strings that become one range."""
 _LENGTH = 4
-"""Of Length in RTL_USER_PROCESS_PARAMETERS: the structure and the strings behind it."""
+"""Offset of Length in RTL_USER_PROCESS_PARAMETERS. Length covers the structure and the strings behind it."""
 
 
 def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
+    """Yield PEB, process parameters, strings, environment, TEBs, TLS and FLS data. Raises DumpRefused."""
     layout = LAYOUTS[target.pointer_size]
     return chain(_process_data(target, layout), _thread_data(target, layout))
 
 
 def _process_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
-    """The PEB; the process parameters, their strings, the environment."""
+    """Yield the PEB, the process parameters, their strings and the environment."""
     peb = target.snapshot.process.peb
     sizes = layout.sizes_of(target.snapshot.system.build_number)
     yield from target.require_readable(peb, peb + sizes.peb, f"{_FLAG}: PEB")
@@ -51,7 +52,7 @@ def _process_data(target: ProcessView, layout: ProcessLayout) -> Iterator[Wanted
 
 
 def _thread_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
-    """Each TEB; its TLS vector, TLS expansion slots and FLS data."""
+    """Yield each TEB, its TLS vector, TLS expansion slots and FLS data."""
     size = target.pointer_size
     blocks = (
         ("TLS vector", layout.thread_local_storage, size * _tls_slots(target)),
@@ -70,18 +71,18 @@ def _thread_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedR
 
 
 def _tls_slots(target: ProcessView) -> int:
-    """The slots in use: each module with a TLS directory has one (PE format, "The .tls Section")."""
+    """Return the number of TLS slots in use: one for each module with a TLS directory."""
     modules = target.snapshot.modules
     return sum(has_directory(target.reading, module, IMAGE_DIRECTORY_ENTRY_TLS) for module in modules)
 
 
 def _pointer(target: ProcessView, address: int) -> int:
-    """The pointer at the address, 0 when it cannot be read."""
+    """Return the pointer at the address; 0 if it cannot be read."""
     return target.reading.number(address, target.pointer_size) or 0
 
 
 def _unicode_string(target: ProcessView, address: int) -> Range | None:
-    """The text of a UNICODE_STRING without its NUL; None of an empty one."""
+    """Return the range of a UNICODE_STRING's text without the NUL; None if it is empty."""
     length = target.reading.number(address, 2)
     buffer = _pointer(target, address + target.pointer_size)  # behind two USHORTs, aligned
     return (buffer, buffer + length) if buffer and length else None

@@ -1,8 +1,10 @@
-"""Where PEB, TEB and process parameters keep the pointers that PROCESS_THREAD_DATA follows, and how much is taken.
+"""Offsets of the pointers in PEB, TEB and process parameters that PROCESS_THREAD_DATA follows, and sizes.
 
-Offsets: spec user-mode 2.5, the amd64 column confirmed on 31 TEBs and 4 PEBs; arm64 has the same structures. Sizes of
-64-bit builds: spec 2.5, measured. Sizes of 32-bit builds: Microsoft's public symbols (PEB and TEB as ntdiff and
-Vergilius print them; the parameters' follow from the 64-bit fields at 32-bit widths); no dump confirms them.
+- Offsets: docs/format/minidump-process-data.md#offsets-in-teb-and-peb and
+  docs/format/minidump-process-data.md#offsets-in-the-process-parameters. arm64 has the structures of amd64.
+- Sizes of 64-bit builds: docs/format/minidump-process-data.md#sizes-of-process-and-thread-data.
+- Sizes of 32-bit builds: PEB and TEB from Microsoft's public symbols (ntdiff, Vergilius); process parameters are
+  computed from the 64-bit fields with 32-bit pointers. No dump confirms them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BuildSizes:
-    """sizeof in the builds up to ``last_build``."""
+    """Sizes of PEB and process parameters in builds up to ``last_build``."""
 
     last_build: int
     peb: int
@@ -22,35 +24,39 @@ class BuildSizes:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLayout:
-    """For one pointer size. Offsets are of pointers, but those of ``strings``, which are of UNICODE_STRINGs."""
+    """Offsets and sizes for one pointer size. Offsets in ``strings`` are of UNICODE_STRINGs, all others of pointers.
+
+    ``thread_local_storage`` to ``fls_data`` are offsets in the TEB, ``process_parameters`` in the PEB, ``strings`` and
+    ``environment`` in the process parameters.
+    """
 
     teb_size: int
-    """What is taken of each TEB, from its address on: whole pages."""
+    """Captured bytes of each TEB, from its address on: whole pages."""
     thread_local_storage: int
     tls_expansion_slots: int
     fls_data: int
     process_parameters: int
-    """In the PEB; the offsets before are in the TEB, those behind in the process parameters."""
     strings: Mapping[str, int]
     environment: int
     list_entry: int
-    """Bytes of a LIST_ENTRY, with which FLS data begin."""
+    """Bytes of the LIST_ENTRY at the start of FLS data."""
     sizes: tuple[BuildSizes, ...]
 
     def sizes_of(self, build: int) -> BuildSizes:
-        """Of a build that was not measured those of the next one that was: never too little of the structures."""
+        """Return the sizes of ``build``; for an unmeasured build those of the next measured one, so never too small."""
         return next(row for row in self.sizes if build <= row.last_build or row is self.sizes[-1])
 
 
 TLS_EXPANSION_SLOTS = 1024  # winternl.h TLS_EXPANSION_SLOTS
 ENVIRONMENT_SIZE = 0x2000
-"""What is taken of the environment, be it longer or shorter (spec 2.5)."""
+"""Captured bytes of the environment, whatever its length."""
 _FLS_SLOTS = 128  # ntpsapi FLS_MAXIMUM_AVAILABLE
 _FLS_SLOTS_19041 = 4080
-"""Spec 2.5: 0x410 bytes in build 14393, 0x7F90 in 19042; version 2004 raised the number of FLS indexes."""
+"""0x410 bytes of FLS data in build 14393, 0x7F90 in 19042: build 19041 has more FLS indexes."""
 
 
 def fls_slots(build: int) -> int:
+    """Return the number of FLS slots of a thread."""
     return _FLS_SLOTS_19041 if build >= 19041 else _FLS_SLOTS
 
 

@@ -1,4 +1,4 @@
-"""The target of a user-mode dump as the planners see it: its memory, its stacks and images, and what is asked for."""
+"""The view of a process that the planners share: memory, captured stacks, images, effective flags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .reading import Reading
 
 
 class WantedRange(NamedTuple):
-    """Readable memory that a rule asks for: [start, end)."""
+    """Readable memory [start, end) that belongs in the dump for ``reason``."""
 
     start: int
     end: int
@@ -23,29 +23,32 @@ class WantedRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
+    """A process and the parts of the request that its planners need."""
+
     snapshot: ProcessSnapshot
     reading: Reading
     flags: MinidumpType
-    """Those that have an effect."""
+    """The flags that have an effect."""
     stacks: tuple[Range, ...]
-    """What is captured of each thread's stack, in the threads' order."""
+    """The captured part of each thread's stack, in the order of the threads."""
     images: RangeSet
     """The images of the loaded modules."""
 
     @property
     def pointer_size(self) -> int:
+        """Bytes of a pointer in the process."""
         return self.snapshot.system.pointer_size
 
     def readable(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
-        """What can be read of memory that is wanted where it is readable."""
+        """Yield the readable parts of [start, end)."""
         for low, high in self.reading.parts(start, end):
             yield WantedRange(low, high, reason)
 
     def require_readable(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
-        """What can be read of memory that is asked for by name.
+        """Return the readable parts of memory that a flag names.
 
-        Raises DumpRefused with ERROR_PARTIAL_COPY when NO_IGNORE_INACCESSIBLE_MEM makes fatal that a part cannot be
-        read though its protection allows it (spec 2.4; it wins over IGNORE_INACCESSIBLE_MEM).
+        With NO_IGNORE_INACCESSIBLE_MEM, raises DumpRefused with ERROR_PARTIAL_COPY when a part cannot be read although
+        its protection allows it. The flag wins over IGNORE_INACCESSIBLE_MEM.
         """
         if self.flags & MinidumpType.MiniDumpNoIgnoreInaccessibleMemory:
             for low, high in self.reading.failing.parts(start, end):
@@ -54,5 +57,5 @@ class ProcessView:
 
 
 def unreadable(start: int, end: int, reason: str) -> DumpRefused:
-    """The refusal of a dump for memory that no read gets (spec 1.9)."""
+    """Return the refusal for memory that cannot be read (docs/format/write-dump-file.md#when-a-write-fails)."""
     return DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {start:#x}..{end:#x} cannot be read: {reason}")

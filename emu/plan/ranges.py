@@ -1,4 +1,4 @@
-"""Sets of addresses or page frame numbers as sorted, disjoint, half-open ranges."""
+"""Set operations on addresses or page frame numbers, as half-open ranges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class RangeSet:
-    """A set of addresses that is asked many questions: each costs a binary search. ``ranges``: sorted and disjoint."""
+    """A set of addresses with fast lookups. ``ranges`` are sorted and disjoint."""
 
     ranges: tuple[Range, ...]
     _starts: list[int] = field(init=False, repr=False, compare=False)
@@ -22,7 +22,7 @@ class RangeSet:
 
     @classmethod
     def of(cls, ranges: Iterable[Range]) -> RangeSet:
-        """The union of the ranges."""
+        """Return the union of the ranges."""
         return cls(tuple(merge(ranges)))
 
     def __contains__(self, address: int) -> bool:
@@ -30,7 +30,7 @@ class RangeSet:
         return index >= 0 and address < self.ranges[index][1]
 
     def parts(self, start: int, end: int) -> Iterator[Range]:
-        """What of [start, end) is in the set, in order."""
+        """Yield the parts of [start, end) that are in the set, in order."""
         index = max(bisect_right(self._starts, start) - 1, 0)
         while index < len(self.ranges) and self.ranges[index][0] < end:
             low, high = max(start, self.ranges[index][0]), min(end, self.ranges[index][1])
@@ -40,7 +40,7 @@ class RangeSet:
 
 
 def merge(ranges: Iterable[Range]) -> list[Range]:
-    """The union: sorted, empty ones dropped, those that overlap or touch joined."""
+    """Return the union: sorted, without empty ranges; ranges that overlap or touch are joined."""
     merged: list[Range] = []
     for start, end in sorted(ranges):
         if start >= end:
@@ -53,7 +53,7 @@ def merge(ranges: Iterable[Range]) -> list[Range]:
 
 
 def subtract(ranges: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
-    """What of ``ranges`` lies in none of ``holes``. Both are merged first; the result is merged."""
+    """Return the parts of ``ranges`` outside of ``holes``, merged."""
     left: list[Range] = []
     cut = merge(holes)
     index = 0
@@ -73,7 +73,7 @@ def subtract(ranges: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
 
 
 def intersect(left: Iterable[Range], right: Iterable[Range]) -> list[Range]:
-    """What lies in both. Both are merged first; the result is sorted and disjoint."""
+    """Return the addresses in both, sorted and disjoint."""
     found: list[Range] = []
     first, second = merge(left), merge(right)
     one = two = 0
@@ -89,7 +89,7 @@ def intersect(left: Iterable[Range], right: Iterable[Range]) -> list[Range]:
 
 
 def split(ranges: Iterable[Range], cuts: Sequence[int]) -> list[Range]:
-    """The same addresses, no range reaching across a cut. ``ranges`` and ``cuts`` are sorted."""
+    """Return the same addresses with every range split at the cuts. ``ranges`` and ``cuts`` are sorted."""
     found: list[Range] = []
     for start, end in ranges:
         at = start
@@ -101,7 +101,7 @@ def split(ranges: Iterable[Range], cuts: Sequence[int]) -> list[Range]:
 
 
 def runs_of(numbers: Iterable[int]) -> list[Range]:
-    """The numbers, in any order and with repetitions, as ranges."""
+    """Return the numbers as ranges. They may be unsorted and repeated."""
     found: list[Range] = []
     start = end = -1
     for number in sorted(set(numbers)):

@@ -1,4 +1,4 @@
-"""Which of a snapshot's addresses can be read, and what is there, asked many times."""
+"""Reads the memory of a process snapshot, with an index for many lookups."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from ..snapshot.sparse import SparseBytes
 from .ranges import Range, RangeSet, subtract
 
 _WORDS = {4: "I", 8: "Q"}
-"""struct's codes of unsigned numbers, by size."""
+"""Type codes of ``array`` for unsigned numbers, by size."""
 
 
 class Reading:
-    """The memory of a snapshot with an index over its runs: every question costs a binary search."""
+    """The memory of a snapshot with an index over its runs. Each lookup is a binary search."""
 
     def __init__(self, snapshot: ProcessSnapshot) -> None:
         self._runs = snapshot.memory
         self._starts = [run.start for run in snapshot.memory]
         self.readable = RangeSet(tuple((run.start, run.end) for run in snapshot.memory))
-        """All that can be read; no two ranges touch."""
+        """All readable memory; no two ranges touch."""
         accessible = (
             (region.base, region.end)
             for region in snapshot.regions
             if region.state == MEM_COMMIT and readable_protection(region.protect)
         )
         self.failing = RangeSet(tuple(subtract(accessible, self.readable.ranges)))
-        """Committed pages whose protection allows a read that nevertheless fails."""
+        """Committed pages that cannot be read although their protection allows it."""
 
     def covers(self, start: int, end: int) -> bool:
-        """Whether all of [start, end) can be read; true of an empty range."""
+        """Whether all of [start, end) can be read. True for an empty range."""
         return start >= end or self.parts(start, end) == [(start, end)]
 
     def parts(self, start: int, end: int) -> list[Range]:
-        """The readable parts of [start, end), in order."""
+        """Return the readable parts of [start, end), in order."""
         return list(self.readable.parts(start, end))
 
     def view(self, start: int, end: int) -> memoryview | None:
-        """The bytes of [start, end), of dense memory without a copy; None when any of them cannot be read."""
+        """Return the bytes of [start, end); None if any of them cannot be read. Dense memory is not copied."""
         if start >= end:
             return memoryview(b"")
         run = self._covering(start, end)
@@ -52,9 +52,9 @@ class Reading:
         return memoryview(run.data)[start - run.start : end - run.start]
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview | int] | None:
-        """What [start, end) is made of, in order and without a copy: bytes; a number: so many zeros of sparse memory.
+        """Return the contents of [start, end) in order, without a copy: bytes, or a number of zeros of sparse memory.
 
-        None when any of them cannot be read.
+        None if any byte cannot be read.
         """
         run = self._covering(start, end)
         if run is not None and isinstance(run.data, SparseBytes):
@@ -63,18 +63,18 @@ class Reading:
         return None if data is None else iter((data,))
 
     def number(self, address: int, size: int) -> int | None:
-        """The unsigned number of ``size`` bytes at ``address``; None when it cannot be read."""
+        """Return the unsigned number of ``size`` bytes at ``address``; None if it cannot be read."""
         data = self.view(address, address + size)
         return None if data is None else int.from_bytes(data, "little")
 
     def _covering(self, start: int, end: int) -> MemoryRun | None:
-        """The run that holds all of [start, end): runs never touch, so it takes one."""
+        """Return the run that holds all of [start, end). Runs are never adjacent, so one run is enough."""
         index = bisect_right(self._starts, start) - 1
         return self._runs[index] if index >= 0 and end <= self._runs[index].end else None
 
 
 def words(data: memoryview, size: int) -> array[int]:
-    """The little-endian numbers of ``size`` bytes (4 or 8) that ``data``, a multiple of it long, is made of."""
+    """Return ``data`` as little-endian numbers of ``size`` bytes, 4 or 8. Its length is a multiple of ``size``."""
     found = array(_WORDS[size])
     assert found.itemsize == size
     found.frombytes(data)

@@ -1,8 +1,10 @@
-"""Whole regions of the address space: FULL_MEMORY and PRIVATE_READ_WRITE_MEMORY (spec user-mode 2.4).
+"""Selects the memory of FULL_MEMORY and PRIVATE_READ_WRITE_MEMORY: whole regions of the address space.
 
-What happens to memory that is accessible by its protection and yet cannot be read is the request's to say:
-NO_IGNORE_INACCESSIBLE_MEM makes it fatal, and for FULL_MEMORY it is fatal by itself; IGNORE_INACCESSIBLE_MEM leaves out
-the read block that it is in, with SCAN_PARTIAL_PAGES only the pages themselves.
+docs/format/minidump-captured-memory.md#full-memory. Memory that is accessible by its protection and still cannot be
+read is handled by flags:
+
+- NO_IGNORE_INACCESSIBLE_MEM refuses the dump. FULL_MEMORY alone refuses it, too.
+- IGNORE_INACCESSIBLE_MEM leaves out the 64 KiB read block of the page; with SCAN_PARTIAL_PAGES, the page only.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ from .process_view import ProcessView, WantedRange, unreadable
 from .ranges import Range, subtract
 
 READ_BLOCK = 0x10000
-"""Bytes of one read: a block that fails is lost whole (spec 2.4, transcript)."""
+"""Bytes of one read. A block with an unreadable page is left out whole.
+
+docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory
+"""
 
 _T = MinidumpType
 
 
 def all_memory(target: ProcessView) -> Iterator[WantedRange]:
-    """FULL_MEMORY: every accessible region. Raises DumpRefused when one cannot be read and that is not ignored."""
+    """Yield every accessible region. Raises DumpRefused when one cannot be read and the request does not ignore it."""
     ignored = target.flags & _T.MiniDumpIgnoreInaccessibleMemory
     for region in _accessible(target):
         if not ignored and not target.reading.covers(region.base, region.end):
@@ -30,7 +35,10 @@ def all_memory(target: ProcessView) -> Iterator[WantedRange]:
 
 
 def private_read_write_memory(target: ProcessView) -> Iterator[WantedRange]:
-    """PRIVATE_READ_WRITE_MEMORY: every accessible region that is private and PAGE_READWRITE."""
+    """Yield every accessible region that is private and PAGE_READWRITE.
+
+    docs/format/minidump-captured-memory.md#private-read-write-memory
+    """
     for region in _accessible(target):
         if region.type == MEM_PRIVATE and region.protect & 0xFF == PAGE_READWRITE:
             yield from _region(target, region, "PRIVATE_READ_WRITE_MEMORY: private and PAGE_READWRITE")
@@ -43,21 +51,21 @@ def _accessible(target: ProcessView) -> Iterator[Region]:
 
 
 def _region(target: ProcessView, region: Region, reason: str) -> Iterator[WantedRange]:
-    """What can be read of it, in blocks or in pages."""
+    """Return the readable parts of the region, in blocks or in pages."""
     wanted = target.require_readable(region.base, region.end, reason)
     ignore, scan = _T.MiniDumpIgnoreInaccessibleMemory, _T.MiniDumpScanInaccessiblePartialPages
     if target.flags & (ignore | scan) == ignore:
         whole = [(region.base, region.end)]
-        lost = [_blocks(region, hole) for hole in subtract(whole, ((wish.start, wish.end) for wish in wanted))]
+        lost = [_blocks(region, hole) for hole in subtract(whole, ((item.start, item.end) for item in wanted))]
         return (WantedRange(start, end, reason) for start, end in subtract(whole, lost))
     return wanted
 
 
 def _blocks(region: Region, hole: Range) -> Range:
-    """The read blocks of the region that fail because of the hole.
+    """Return the part of the region that is left out because of the hole.
 
-    Whether blocks are counted from the start of the region or of the address space is not known (spec 6 row 6). A
-    block ends here at both, so that a byte is lost only if it is in the failing block by either count.
+    It is not known whether blocks count from the start of the region or from address 0. Here a block ends at the
+    boundaries of both counts, so a byte is left out only if it is in the failing block by both.
     """
     first, last = hole[0], hole[1] - 1
     start = max(first - first % READ_BLOCK, first - (first - region.base) % READ_BLOCK)

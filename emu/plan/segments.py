@@ -1,4 +1,7 @@
-"""Parts of the loaded images: DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS (spec user-mode 2.4)."""
+"""Selects parts of the loaded images: DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS.
+
+docs/format/minidump-captured-memory.md#data-segments and the two sections behind it.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from .image_headers import DOS_HEADER_SIZE, nt_headers
 from .process_view import ProcessView, WantedRange
 
 CODE_RELATED = (".pdata", ".xdata")
-"""Sections that CODE_SEGMENTS takes beside the code itself: function tables and unwind information (PE format)."""
+"""Sections of CODE_SEGMENTS without code: function tables and unwind information."""
 
 
 def data_segments(target: ProcessView) -> Iterator[WantedRange]:
-    """The writable sections; read-only data is none of it (one file, 6 ranges)."""
+    """Yield the writable sections. Read-only data is not part of DATA_SEGMENTS."""
     return _sections(target, "DATA_SEGMENTS", lambda section: bool(section.characteristics & IMAGE_SCN_MEM_WRITE))
 
 
 def code_segments(target: ProcessView) -> Iterator[WantedRange]:
-    """ "All code and code-related sections" (DEBUG_FORMAT_XXX reference)."""
+    """Yield "all code and code-related sections", as the DEBUG_FORMAT_XXX page says."""
     return _sections(target, "CODE_SEGMENTS", _is_code)
 
 
@@ -29,7 +32,7 @@ def _is_code(section: Section) -> bool:
 
 
 def _sections(target: ProcessView, flag: str, chosen: Callable[[Section], bool]) -> Iterator[WantedRange]:
-    """The chosen sections, VirtualSize bytes each, not rounded to pages."""
+    """Yield the chosen sections, VirtualSize bytes each, not rounded to pages. Raises DumpRefused."""
     for module in target.snapshot.modules:
         for section in module.sections:
             if chosen(section):
@@ -39,7 +42,7 @@ def _sections(target: ProcessView, flag: str, chosen: Callable[[Section], bool])
 
 
 def module_headers(target: ProcessView) -> Iterator[WantedRange]:
-    """SizeOfHeaders bytes of every image, and its DOS and NT headers should they lie elsewhere."""
+    """Yield SizeOfHeaders bytes of every image, and DOS and NT headers that lie elsewhere. Raises DumpRefused."""
     for module in target.snapshot.modules:
         reason = f"MODULE_HEADERS: image at {module.base:#x}"
         headers = nt_headers(target.reading, module)

@@ -1,7 +1,6 @@
-"""What a user-mode dump holds: from a request to streams and memory, each with the reason it is there.
+"""Plans a user minidump: its streams and its memory, each with a reason (docs/format/minidump-contents.md).
 
-``STREAM_ROWS`` says which stream is written when; its sources are 2.3 (always) and 2.4 (asked for) of the user-mode
-specification.
+``STREAM_ROWS`` says when a stream is written, ``MEMORY_ROWS`` which memory a flag selects.
 """
 
 from __future__ import annotations
@@ -29,41 +28,51 @@ from .stacks import instruction_windows, stack_ranges, stacks, unwind_data
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
+    """A stream of the dump."""
+
     type: int
-    """A StreamType; of a caller's stream any number above 0xFFFF."""
+    """A StreamType, or a number above 0xFFFF for a stream of the caller."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A user minidump, decided. ``streams`` in directory order; ``stacks`` as the threads; ``ranges`` by address."""
+    """The plan of a user minidump.
+
+    ``streams`` are in directory order, ``stacks`` in the order of the threads, ``ranges`` sorted by address.
+    """
 
     flags: MinidumpType
     streams: tuple[StreamPlan, ...]
     stacks: tuple[StackPlan, ...]
     ranges: tuple[RangePlan, ...]
     comment: str | bytes | None
-    """Text of CommentStreamW; bytes: of CommentStreamA."""
+    """Text for CommentStreamW, bytes for CommentStreamA."""
     warnings: tuple[str, ...]
     user_streams: tuple[UserStream, ...] = ()
     xstate: XstateConfiguration | None = None
-    """Of what extended state every context record has; None: it is plain."""
+    """Configuration of the extended state in every context record; None: plain records."""
     filters: tuple[WordFilter, ...] = ()
-    """What is taken out of the ranges' bytes."""
+    """Filters for the bytes of ``ranges``."""
     base_names: bool = False
-    """Modules are named without directory."""
+    """Whether module names are written without directory."""
 
     def has(self, stream: StreamType) -> bool:
+        """Whether the dump has this stream."""
         return any(planned.type == stream for planned in self.streams)
 
     @property
     def full_memory(self) -> bool:
+        """Whether the memory goes to a Memory64List."""
         return self.has(StreamType.Memory64ListStream)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """When a stream is written: a bit of ``with_`` is asked for (0: always), none of ``without``, and there is any."""
+    """When a stream is written.
+
+    A bit of ``with_`` is set (0: always), no bit of ``without`` is set, and ``there_is`` returns a true value.
+    """
 
     type: StreamType
     reason: str
@@ -72,6 +81,7 @@ class StreamRow:
     there_is: Callable[[ProcessSnapshot], object] | None = None
 
     def wanted(self, snapshot: ProcessSnapshot, flags: MinidumpType) -> bool:
+        """Whether the stream is written for this target and these flags."""
         if flags & self.without or (self.with_ and not flags & self.with_):
             return False
         return self.there_is is None or bool(self.there_is(snapshot))
@@ -79,41 +89,43 @@ class StreamRow:
 
 _S, _T = StreamType, MinidumpType
 
-STREAM_ROWS = (  # in the directory order of spec 3.2
+STREAM_ROWS = (  # in directory order: docs/format/minidump-contents.md#directory-order
     StreamRow(_S.ThreadListStream, "always: one entry per thread"),
-    StreamRow(_S.ThreadInfoListStream, "asked for: THREAD_INFO", with_=_T.MiniDumpWithThreadInfo),
+    StreamRow(_S.ThreadInfoListStream, "requested: THREAD_INFO", with_=_T.MiniDumpWithThreadInfo),
     StreamRow(_S.ModuleListStream, "always: one entry per module"),
     StreamRow(
         _S.UnloadedModuleListStream,
-        "asked for: UNLOADED_MODULES, and there are some",
+        "requested: UNLOADED_MODULES, and there are some",
         with_=_T.MiniDumpWithUnloadedModules,
         there_is=lambda snapshot: snapshot.unloaded_modules,
     ),
     StreamRow(_S.TokenStream, "the debugger knows the target's tokens", there_is=lambda snapshot: snapshot.tokens),
     StreamRow(
         _S.FunctionTableStream,
-        "there are dynamic function tables",  # of other architectures the format's entries are not known
+        "the process has dynamic function tables",  # the entries of other architectures are not known
         there_is=lambda snapshot: snapshot.system.architecture == "amd64" and snapshot.function_tables,
     ),
-    StreamRow(_S.MemoryListStream, "the memory that was asked for", without=_T.MiniDumpWithFullMemory),
-    StreamRow(_S.Memory64ListStream, "asked for: FULL_MEMORY", with_=_T.MiniDumpWithFullMemory),
-    StreamRow(_S.MemoryInfoListStream, "asked for: FULL_MEMORY_INFO", with_=_T.MiniDumpWithFullMemoryInfo),
+    StreamRow(
+        _S.MemoryListStream, "always: the captured memory, without FULL_MEMORY", without=_T.MiniDumpWithFullMemory
+    ),
+    StreamRow(_S.Memory64ListStream, "requested: FULL_MEMORY", with_=_T.MiniDumpWithFullMemory),
+    StreamRow(_S.MemoryInfoListStream, "requested: FULL_MEMORY_INFO", with_=_T.MiniDumpWithFullMemoryInfo),
     StreamRow(
         _S.ExceptionStream,
         "the last event is an exception",
         there_is=lambda snapshot: snapshot.exception is not None,
     ),
-    StreamRow(_S.SystemInfoStream, "always: readers refuse a dump without"),
+    StreamRow(_S.SystemInfoStream, "always: readers reject dumps that lack it"),
     StreamRow(_S.MiscInfoStream, "always: process id and times"),
-    StreamRow(_S.HandleDataStream, "asked for: HANDLE_DATA, also with no handle", with_=_T.MiniDumpWithHandleData),
+    StreamRow(_S.HandleDataStream, "requested: HANDLE_DATA, even without handles", with_=_T.MiniDumpWithHandleData),
     StreamRow(
         _S.HandleOperationListStream,
-        "asked for: HANDLE_DATA, and handles were traced",
+        "requested: HANDLE_DATA, and handle tracing is on",
         with_=_T.MiniDumpWithHandleData,
         there_is=lambda snapshot: snapshot.handle_operations,
     ),
-    StreamRow(_S.SystemMemoryInfoStream, "as every writer of 10.0 does"),
-    StreamRow(_S.ProcessVmCountersStream, "as every writer of 10.0 does"),
+    StreamRow(_S.SystemMemoryInfoStream, "always: dbghelp 10.0 always writes it"),
+    StreamRow(_S.ProcessVmCountersStream, "always: dbghelp 10.0 always writes it"),
     StreamRow(
         _S.ThreadNamesStream,
         "a thread has a description",
@@ -123,7 +135,7 @@ STREAM_ROWS = (  # in the directory order of spec 3.2
 
 
 MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRange]]], ...] = (
-    # (the flag that asks for it, 0: always; which memory it is)
+    # (flag, 0: always; selected memory)
     (_T.MiniDumpNormal, stacks),
     (_T.MiniDumpNormal, instruction_windows),
     (_T.MiniDumpWithDataSegs, data_segments),
@@ -137,7 +149,7 @@ MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRa
 
 
 def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
-    """Decide the dump of a user-mode target. Raises DumpRefused, whose HRESULT says why it cannot be."""
+    """Return the plan for a minidump of a user-mode target. Raises DumpRefused."""
     asked, warnings = minidump_type(request)
     if snapshot.system.architecture not in POINTER_SIZE:
         raise DumpRefused(
@@ -149,18 +161,18 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     streams = [StreamPlan(row.type, row.reason) for row in STREAM_ROWS if row.wanted(snapshot, flags)]
     written = {planned.type for planned in streams}
     if StreamType.TokenStream in written:
-        asked |= _T.MiniDumpWithTokenInformation  # the engine adds it by itself (spec 2.3)
+        asked |= _T.MiniDumpWithTokenInformation  # the engine adds the bit: docs/format/format-flags.md#token-bit
     if comment is not None:
         type_ = StreamType.CommentStreamA if isinstance(comment, bytes) else StreamType.CommentStreamW
-        streams.append(StreamPlan(type_, "a comment was given"))
-    streams += [StreamPlan(stream.type, "the caller gave it") for stream in user_streams]
+        streams.append(StreamPlan(type_, "the request has a comment"))
+    streams += [StreamPlan(stream.type, "added by the caller") for stream in user_streams]
     reading = Reading(snapshot)
     images = RangeSet.of((module.base, module.base + module.size) for module in snapshot.modules)
     target = ProcessView(snapshot, reading, flags, stack_ranges(snapshot, reading), images)
     ranges, stack_plans = _memory(target, unwound=StreamType.FunctionTableStream in written)
     xstate = extended_state(snapshot, flags, warnings)
     if flags & _T.MiniDumpWithIptTrace:
-        warnings.append("IPT_TRACE: the target is not traced; there is no trace to write")
+        warnings.append("IPT_TRACE has no effect: the target has no processor trace")
     return Plan(
         asked,
         tuple(streams),
@@ -176,11 +188,11 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
 
 
 def _memory(target: ProcessView, *, unwound: bool) -> tuple[tuple[RangePlan, ...], tuple[StackPlan, ...]]:
-    """The ranges of the file, and the threads' stack descriptors. ``unwound``: function tables are in the file."""
+    """Return the ranges of the file and the stack descriptors. ``unwound``: the file has a FunctionTable stream."""
     wanted: list[WantedRange] = []
-    for flag, wished in MEMORY_ROWS:
+    for flag, memory_of in MEMORY_ROWS:
         if target.flags & flag == flag:
-            wanted += wished(target)
+            wanted += memory_of(target)
     if unwound:
         wanted += unwind_data(target)
     full = bool(target.flags & _T.MiniDumpWithFullMemory)

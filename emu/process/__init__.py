@@ -1,1 +1,1 @@
-"""The user-mode operating system model: address space, loader, threads, handles, services."""
+"""Models a user-mode process of Windows: address space, loader, threads, handles, system services."""

@@ -1,6 +1,6 @@
-"""Processor contexts: from the machine, and from a CONTEXT structure in the target's memory (winnt.h, amd64).
+"""Reads processor contexts from the machine and from a CONTEXT structure in the target's memory (winnt.h, amd64).
 
-Offsets: spec user-mode 3.11.
+Offsets: docs/format/minidump-contexts.md#amd64-layout.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _GENERAL = ("Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", *(f"R{n}" fo
 
 
 def context_of(cpu: Cpu) -> Context:
-    """Everything the processor holds, as GetThreadContext with CONTEXT_ALL gives it."""
+    """All registers of the processor, as GetThreadContext with CONTEXT_ALL returns them."""
     registers = cpu.registers()
     return Context(tuple((name, registers[name]) for name in AMD64_REGISTERS), cpu.fxsave(), CONTEXT_AMD64_ALL)
 
 
 def context_from_bytes(data: bytes) -> Context:
-    """A CONTEXT as the target itself captured it, with the flags it set."""
+    """The CONTEXT (0x4D0 bytes) that the target captured itself, with its ContextFlags."""
     flags, mxcsr, *segments, eflags = struct.unpack_from("<II6HI", data, 0x30)
     values = dict(zip(_SEGMENTS, segments, strict=True))
     values |= zip(_DEBUG, struct.unpack_from("<6Q", data, 0x48), strict=True)

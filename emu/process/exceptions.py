@@ -1,8 +1,9 @@
-"""From a processor fault in user code to the exception record that Windows raises for it.
+"""Turns a processor fault in user code into the exception record that Windows raises for it.
 
-Nothing here knows a process: the replayer uses the same function on the bytes of a dump. Codes: ntstatus.h; parameters:
-EXCEPTION_RECORD in the winnt.h reference; which trap gives which code: the amd64 trap handlers of the public Windows
-Research Kernel (trap.asm, KiPreprocessFault) as measured values confirm it (spec user-mode 3.7).
+The functions need no process, so the replayer applies them to the bytes of a dump.
+Sources: codes from ntstatus.h; parameters from EXCEPTION_RECORD in winnt.h; the code of each trap from the amd64 trap
+handlers of the public Windows Research Kernel (WRK: trap.asm, KiPreprocessFault). Measured values confirm them
+(docs/format/minidump-exception.md#parameters-by-code).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from .winnt import Status
 EXCEPTION_NONCONTINUABLE = 0x1  # winnt.h
 
 ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE = 0, 1, 8
-"""ExceptionInformation[0] of an access violation (EXCEPTION_RECORD; 8: DEP violation)."""
+"""ExceptionInformation[0] of an access violation (EXCEPTION_RECORD; 8 is a DEP violation)."""
 UNKNOWN_ADDRESS = (1 << 64) - 1
-"""ExceptionInformation[1] when the processor does not say which address it was (#GP)."""
+"""ExceptionInformation[1] if the processor reports no address (#GP)."""
 
 _ACCESS = {Access.READ: ACCESS_READ, Access.WRITE: ACCESS_WRITE, Access.EXECUTE: ACCESS_EXECUTE}
 
@@ -33,7 +34,7 @@ _INT_FAST_FAIL, _INT_ASSERTION, _INT_DEBUG_SERVICE = (
 
 @dataclass(frozen=True, slots=True)
 class ExceptionRecord:
-    """EXCEPTION_RECORD64 (winnt.h); NumberParameters is the length of ``information``."""
+    """EXCEPTION_RECORD64 (winnt.h). NumberParameters is the length of ``information``."""
 
     code: int
     flags: int
@@ -52,11 +53,12 @@ def exception_from_fault(
     floating_control: int = 0,
     segment_bases: Mapping[int, int] | None = None,
 ) -> ExceptionRecord:
-    """The record of ``fault``. The context that goes with it is the machine's at ``fault.rip``.
+    """The exception record of ``fault``. Its context is the machine's context at ``fault.rip``.
 
-    ``registers`` by CONTEXT name, as at the instruction; ``read`` gives the target's memory. ``page_fault`` is what the
-    memory manager made of a #PF: ACCESS_VIOLATION, GUARD_PAGE_VIOLATION or STACK_OVERFLOW; the parameters are the same.
-    ``floating_status`` and ``floating_control`` are FPSW and FPCW, for #MF. ``segment_bases``: see ``divisor``.
+    ``registers`` holds the registers at the instruction by CONTEXT name. ``read`` reads the target's memory.
+    ``page_fault`` is the code for a #PF: ACCESS_VIOLATION, GUARD_PAGE_VIOLATION or STACK_OVERFLOW, all with the same
+    parameters. ``floating_status`` and ``floating_control`` are FPSW and FPCW, for #MF. ``segment_bases`` is as for
+    ``divisor``. Raises ValueError for a page fault without address or access.
     """
 
     def record(code: Status, *information: int, flags: int = 0) -> ExceptionRecord:
@@ -71,7 +73,7 @@ def exception_from_fault(
         case 1:
             return record(Status.SINGLE_STEP)
         case 3:
-            return record(Status.BREAKPOINT, 0)  # one parameter, 0: spec user-mode 3.7 [O]
+            return record(Status.BREAKPOINT, 0)  # docs/format/minidump-exception.md#parameters-by-code
         case 4:
             return record(Status.INTEGER_OVERFLOW)
         case 6:
@@ -87,17 +89,18 @@ def exception_from_fault(
         case 19:
             return record(Status.FLOAT_MULTIPLE_FAULTS, 0, registers.get("MxCsr", 0))
         case _:
-            # #GP and its kin: the kernel decodes the instruction; otherwise it is an access violation at nowhere.
+            # #GP and similar: the kernel decodes the instruction. Unless it is privileged, the result is an access
+            # violation without an address.
             if is_privileged(fetch(read, fault.rip)):
                 return record(Status.PRIVILEGED_INSTRUCTION)
             return record(Status.ACCESS_VIOLATION, ACCESS_READ, UNKNOWN_ADDRESS)
 
 
 def _software_interrupt(fault: Fault, registers: Mapping[str, int], refused: ExceptionRecord) -> ExceptionRecord:
-    """INT n: four gates are open to user code; any other is a #GP (IDT gate DPL 0)."""
+    """The record of INT n. User code may use the gates 4, 0x29, 0x2C and 0x2D; any other raises #GP (gate DPL 0)."""
     match fault.vector:
         case 0x29:
-            # __fastfail reference page: the subcode is in RCX, a second-chance non-continuable exception.
+            # __fastfail reference page: RCX holds the subcode; the exception is non-continuable and second-chance.
             code = registers["Rcx"] & 0xFFFFFFFF
             return ExceptionRecord(Status.STACK_BUFFER_OVERRUN, EXCEPTION_NONCONTINUABLE, 0, fault.rip, (code,))
         case 0x2C:
@@ -107,7 +110,7 @@ def _software_interrupt(fault: Fault, registers: Mapping[str, int], refused: Exc
             return ExceptionRecord(Status.BREAKPOINT, 0, 0, fault.rip, (registers["Rax"],))
         case 4:
             return ExceptionRecord(Status.INTEGER_OVERFLOW, 0, 0, fault.rip, ())
-        case 1 if fault.length == 1:  # INT1, F1: no gate check (SDM vol. 2, INT1); CD 01 is refused
+        case 1 if fault.length == 1:  # INT1 (F1) has no gate check (SDM vol. 2, INT1); CD 01 has one
             return ExceptionRecord(Status.SINGLE_STEP, 0, 0, fault.rip, ())
         case _:
             return refused
@@ -117,7 +120,7 @@ def _software_interrupt(fault: Fault, registers: Mapping[str, int], refused: Exc
 _X87 = (
     (0x01, Status.FLOAT_INVALID_OPERATION),
     (0x04, Status.FLOAT_DIVIDE_BY_ZERO),
-    (0x02, Status.FLOAT_INVALID_OPERATION),  # denormal: WRK maps it so
+    (0x02, Status.FLOAT_INVALID_OPERATION),  # denormal operand, as in WRK
     (0x08, Status.FLOAT_OVERFLOW),
     (0x10, Status.FLOAT_UNDERFLOW),
     (0x20, Status.FLOAT_INEXACT_RESULT),
@@ -126,7 +129,7 @@ _X87_STACK_FAULT = 0x40
 
 
 def _x87_status(status: int, control: int) -> Status:
-    """The first unmasked exception flag decides."""
+    """The code of the first unmasked exception flag."""
     unmasked = status & ~control & 0x3F
     if unmasked & 1 and status & _X87_STACK_FAULT:
         return Status.FLOAT_STACK_CHECK
@@ -137,7 +140,7 @@ def _x87_status(status: int, control: int) -> Status:
 
 
 def record_from_bytes(data: bytes) -> ExceptionRecord:
-    """An EXCEPTION_RECORD64 (0x98 bytes) in the target's memory. NumberParameters above 15 counts as 15."""
+    """Parse an EXCEPTION_RECORD64 (0x98 bytes) of the target's memory. Limits NumberParameters to 15."""
     code, flags, nested, address, count = struct.unpack_from("<IIQQI", data)
     return ExceptionRecord(code, flags, nested, address, struct.unpack_from(f"<{min(count, 15)}Q", data, 0x20))
 

@@ -1,7 +1,7 @@
-r"""The files that the target sees: a tree in memory, never the host's.
+r"""Models the target's file system as a tree in memory. The target never sees files of the host.
 
-Paths are Win32 paths below a drive letter, compared without regard to case. The one volume is
-``\Device\HarddiskVolume3``, drive C: (the object name that a handle to a file shows).
+Paths are Win32 paths with a drive letter; their comparison ignores case. The only volume is
+``\Device\HarddiskVolume3``, drive C:. Names of file objects begin with that device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .winnt import Status, StatusError
 VOLUME = r"\Device\HarddiskVolume3"
 DRIVE = "C:"
 
-# CreateDisposition and what IoStatusBlock.Information says of it: wdm.h, NtCreateFile reference page.
+# CreateDisposition, and the results in IoStatusBlock.Information: wdm.h, NtCreateFile reference page.
 FILE_SUPERSEDE, FILE_OPEN, FILE_CREATE, FILE_OPEN_IF, FILE_OVERWRITE, FILE_OVERWRITE_IF = range(6)
 FILE_SUPERSEDED, FILE_OPENED, FILE_CREATED, FILE_OVERWRITTEN = range(4)
 FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE = 0x1, 0x40
@@ -21,7 +21,7 @@ FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE = 0x1, 0x40
 
 @dataclass(eq=False)
 class File:
-    """A file or directory; ``path`` is a Win32 path in its own spelling."""
+    """A file or directory. ``path`` is its Win32 path in the original case."""
 
     path: str
     is_directory: bool = False
@@ -30,12 +30,15 @@ class File:
 
     @property
     def object_name(self) -> str:
+        """The object manager path of the file."""
         return VOLUME + self.path[len(DRIVE) :]
 
 
 class FileSystem:
+    """The files and directories of drive C:."""
+
     largest_file = 1 << 24
-    """Bytes: the volume is small, so that a program that writes for ever does not fill the host."""
+    """Limit in bytes, so that a program in an endless loop does not fill the host's memory."""
 
     def __init__(self, directories: tuple[str, ...]) -> None:
         self._nodes: dict[str, File] = {}
@@ -43,16 +46,22 @@ class FileSystem:
             self.add(File(path, is_directory=True))
 
     def add(self, node: File) -> None:
+        """Add a file or directory. Replaces one with the same path."""
         self._nodes[_key(node.path)] = node
 
     def delete(self, node: File) -> None:
+        """Remove a file or directory, if it exists."""
         self._nodes.pop(_key(node.path), None)
 
     def find(self, path: str) -> File | None:
+        """The file or directory with that Win32 path, or None."""
         return self._nodes.get(_key(path))
 
     def create(self, path: str, disposition: int, options: int) -> tuple[File, int]:
-        """The node and IoStatusBlock.Information. The status codes are NtCreateFile's."""
+        """Open or create a file. Returns the file and IoStatusBlock.Information.
+
+        Raises StatusError with the status codes of NtCreateFile.
+        """
         if disposition > FILE_OVERWRITE_IF or (options & FILE_DIRECTORY_FILE and options & FILE_NON_DIRECTORY_FILE):
             raise StatusError(Status.INVALID_PARAMETER)
         node = self.find(path)
@@ -89,10 +98,10 @@ def _key(path: str) -> str:
 
 
 def win32_path(name: str, root: str | None) -> str:
-    r"""The Win32 path of an NT name: ``\??\C:\x``, ``\DosDevices\C:\x``, ``\Device\HarddiskVolume3\x``, or a name
-    relative to ``root`` (a Win32 path).
+    r"""The Win32 path of an NT name.
 
-    OBJECT_PATH_NOT_FOUND for a device that does not exist, OBJECT_NAME_INVALID for characters no name can have.
+    Accepts ``\??\C:\x``, ``\DosDevices\C:\x``, ``\Device\HarddiskVolume3\x``, and names relative to ``root``
+    (a Win32 path). Raises OBJECT_PATH_NOT_FOUND for an unknown device, OBJECT_NAME_INVALID for invalid characters.
     """
     lowered = name.lower()
     if root is not None:

@@ -1,4 +1,4 @@
-"""Which function an address of the process lies in: RtlLookupFunctionEntry, as a debugger does it from outside."""
+"""Finds the function of an address as a debugger does. Inside the process RtlLookupFunctionEntry does the same."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _EXCEPTION_DIRECTORY = 3  # winnt.h IMAGE_DIRECTORY_ENTRY_EXCEPTION
 
 
 class FunctionLookup:
-    """By the images that are loaded and the dynamic function tables that ntdll lists at the moment of the question."""
+    """Searches the loaded images and the dynamic function tables of ntdll, in their state at each call."""
 
     def __init__(self, memory: GuestMemory, loader: Loader) -> None:
         self._memory = memory
         self._loader = loader
 
     def tables(self) -> Iterator[DynamicFunctionTable]:
-        """The dynamic function tables; none when the process's ntdll keeps no list."""
+        """The dynamic function tables; none if the process's ntdll has no list of them."""
         ntdll = self._loader.find("ntdll.dll")
         export = ntdll.image.export(LIST_HEAD) if ntdll is not None else None
         if ntdll is not None and export is not None:
             yield from dynamic_function_tables(self._memory.readable_bytes, ntdll.base + export.rva)
 
     def covers(self, address: int) -> bool:
-        """Whether the address is in an image or in what a dynamic function table describes."""
+        """Whether the address lies in an image or in the range of a dynamic function table."""
         return self._loader.covering(address) is not None or self._table_at(address) is not None
 
     def function_at(self, address: int) -> Function | None:
-        """The entry that covers the address; None for a leaf function."""
+        """The RUNTIME_FUNCTION that covers the address; None for a leaf function."""
         module = self._loader.covering(address)
         if module is not None:
             rva, size = module.image.directories[_EXCEPTION_DIRECTORY]

@@ -1,7 +1,7 @@
-"""The dynamic function tables that ntdll keeps in the process's memory, read as a debugger reads them.
+"""Reads the dynamic function tables of ntdll from the process's memory, as a debugger does.
 
-Their list begins at ntdll's ``RtlpDynamicFunctionTable``, which ``RtlGetFunctionTableListHead`` returns the address of.
-The program owns this memory and may have spoilt it: what makes no sense ends the walk.
+Their list begins at ntdll's ``RtlpDynamicFunctionTable``, whose address ``RtlGetFunctionTableListHead`` returns.
+The program may have overwritten the list, so an invalid entry ends the walk.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 LIST_HEAD = "RtlpDynamicFunctionTable"
 NATIVE_SIZE = 136
-"""DYNAMIC_FUNCTION_TABLE of the builds since 18362 (spec user-mode 3.14)."""
+"""Size of DYNAMIC_FUNCTION_TABLE since build 18362 (docs/format/minidump-function-tables.md#native-descriptor)."""
 RUNTIME_FUNCTION_SIZE = 12
 _MAXIMUM_TABLES = 0x1000
 _MAXIMUM_ENTRIES = 0x10000
-_RF_CALLBACK = 2  # the entries are the callback's to tell
+_RF_CALLBACK = 2  # a callback supplies the entries, so the table has none
 
 Read = Callable[[int, int], bytes | None]
-"""Bytes at an address; None when they cannot be read."""
+"""Reads (address, size); None if a byte cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class DynamicFunctionTable:
     maximum_address: int
     base_address: int
     entries: tuple[tuple[int, int, int], ...]
-    """RUNTIME_FUNCTION: begin, end, unwind data, RVAs from ``base_address``."""
+    """RUNTIME_FUNCTION: begin, end, unwind data, as offsets from ``base_address``."""
 
 
 def dynamic_function_tables(read: Read, head: int) -> Iterator[DynamicFunctionTable]:
-    """The tables in the list at ``head``, in its order. Those without a table of entries (RF_CALLBACK) have none."""
+    """The tables of the list at ``head``, in its order. A table of type RF_CALLBACK has no entries."""
     seen = {head}
     link = read(head, 8)
     while link is not None and len(seen) <= _MAXIMUM_TABLES:

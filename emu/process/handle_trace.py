@@ -1,4 +1,4 @@
-"""Handle tracing: what was opened and closed, and from where (PROCESSINFOCLASS ProcessHandleTracing)."""
+"""Records handle operations with their call stacks (PROCESSINFOCLASS ProcessHandleTracing)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 DEFAULT_SLOTS = 0x1000
-"""Operations that the kernel keeps unless told otherwise; the oldest go first."""
+"""Default number of operations that the kernel keeps. It drops the oldest first."""
 MAXIMUM_SLOTS = 0x20000
 MAXIMUM_STACKS = 16
-"""ntpsapi.h PROCESS_HANDLE_TRACING_MAX_STACKS: return addresses of one operation."""
+"""ntpsapi.h PROCESS_HANDLE_TRACING_MAX_STACKS: maximum number of return addresses of one operation."""
 
 
 class OperationType(IntEnum):
@@ -24,15 +24,19 @@ class OperationType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
+    """One handle operation."""
+
     handle: int
     thread_id: int
     type: OperationType
     index: int
-    """Counts all operations since tracing began, those that are forgotten included."""
+    """Number of the operation since tracing began. Dropped operations count too."""
     return_addresses: tuple[int, ...]
 
 
 class HandleTrace:
+    """The last ``slots`` handle operations."""
+
     def __init__(self, slots: int = DEFAULT_SLOTS) -> None:
         self._kept: deque[Operation] = deque(maxlen=slots)
         self._count = 0
@@ -42,5 +46,6 @@ class HandleTrace:
         return iter(self._kept)
 
     def record(self, kind: OperationType, handle: int, thread_id: int, return_addresses: tuple[int, ...]) -> None:
+        """Add an operation. Drops the oldest one if all slots are in use."""
         self._kept.append(Operation(handle, thread_id, kind, self._count, return_addresses))
         self._count += 1

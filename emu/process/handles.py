@@ -1,7 +1,7 @@
-"""The handle table and the object namespace of the process.
+"""Models the handle table and the object namespace of the process.
 
-Handle values are multiples of 4 from 4 up, the lowest free one first; bits 0 and 1 of a value are ignored (ntdef.h,
-OBJ_HANDLE_TAGBITS). Names: the object manager's, as Windows gives them to a process in session 1.
+Handle values are multiples of 4 from 4 up; a new handle gets the lowest free value. Bits 0 and 1 of a value are ignored
+(ntdef.h, OBJ_HANDLE_TAGBITS). Names are those of the object manager for a process in session 1.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ Kind = TypeVar("Kind", bound=KernelObject)
 
 @dataclass(slots=True)
 class HandleEntry:
+    """One open handle."""
+
     object: KernelObject
     granted_access: int
     attributes: int
@@ -34,19 +36,21 @@ class HandleEntry:
 
 
 class HandleTable:
+    """The open handles of the process."""
+
     def __init__(self) -> None:
         self._entries: dict[int, HandleEntry] = {}
         self._free: list[int] = []
         self._next = 4
         self.on_operation: Callable[[OperationType, int], None] | None = None
-        """Is told of every handle that is made, closed, or used though it is none."""
+        """Called with every handle that is opened or closed, and with every invalid handle that is used."""
 
     def __iter__(self) -> Iterator[tuple[int, HandleEntry]]:
         """Ascending by value."""
         yield from sorted(self._entries.items())
 
     def insert(self, target: KernelObject, granted_access: int, attributes: int = 0) -> int:
-        """A new handle. ``granted_access`` is final: generic rights are mapped already."""
+        """Open a handle and return its value. ``granted_access`` has no generic rights (see ``KernelObject.grant``)."""
         if self._free:
             value = min(self._free)
             self._free.remove(value)
@@ -62,7 +66,7 @@ class HandleTable:
             self.on_operation(kind, handle)
 
     def entry(self, handle: int) -> HandleEntry:
-        """Raises StatusError (INVALID_HANDLE)."""
+        """The entry of a handle. Raises StatusError (INVALID_HANDLE)."""
         entry = self._entries.get(handle & ~3)
         if entry is None:
             self._tell(OperationType.BAD_REFERENCE, handle)
@@ -70,7 +74,10 @@ class HandleTable:
         return entry
 
     def get(self, handle: int, kind: type[Kind], access: int = 0) -> Kind:
-        """The object, of that type, with at least ``access``; INVALID_HANDLE, OBJECT_TYPE_MISMATCH or ACCESS_DENIED."""
+        """The object of a handle.
+
+        Raises INVALID_HANDLE, OBJECT_TYPE_MISMATCH unless it is a ``kind``, ACCESS_DENIED without all of ``access``.
+        """
         entry = self.entry(handle)
         if not isinstance(entry.object, kind):
             raise StatusError(Status.OBJECT_TYPE_MISMATCH)
@@ -79,10 +86,13 @@ class HandleTable:
         return entry.object
 
     def close(self, handle: int) -> KernelObject:
-        """Returns the object, which the caller drops when its last handle is gone."""
+        """Close a handle and return its object. The caller drops the object after its last handle.
+
+        Raises INVALID_HANDLE.
+        """
         entry = self.entry(handle)
         if entry.attributes & OBJ_PROTECT_CLOSE:
-            raise StatusError(Status.INVALID_HANDLE)  # STATUS_HANDLE_NOT_CLOSABLE only with a debugger option set
+            raise StatusError(Status.INVALID_HANDLE)  # STATUS_HANDLE_NOT_CLOSABLE needs a debugger option
         value = handle & ~3
         del self._entries[value]
         self._free.append(value)
@@ -92,29 +102,31 @@ class HandleTable:
 
 
 class Namespace:
-    """Named objects, found without regard to case. A name goes with the last handle to its object."""
+    """Named objects. Lookup ignores case. Closing the last handle to an object removes its name."""
 
     def __init__(self) -> None:
         self._named: dict[str, KernelObject] = {}
 
     def find(self, path: str) -> KernelObject | None:
+        """The object with that path, or None."""
         return self._named.get(path.lower())
 
     def add(self, path: str, target: KernelObject) -> None:
+        """Name ``target``."""
         target.name = path
         self._named[path.lower()] = target
 
     def dropped(self, target: KernelObject) -> None:
-        """To be called when a handle to ``target`` was closed."""
+        """Remove the name of ``target`` if it has no handle left. Called after a handle was closed."""
         if target.name is not None and target.handle_count == 0 and self.find(target.name) is target:
             del self._named[target.name.lower()]
 
 
 def object_path(name: str, root: str | None) -> str:
-    """The full path of a name given to a create or open service, below ``root`` when a root directory is given.
+    """The full path of a name passed to a create or open service. ``root`` is the path of the root directory.
 
-    OBJECT_PATH_SYNTAX_BAD for a relative name without a root or an absolute one with it, OBJECT_NAME_INVALID for an
-    empty component (NtCreateEvent and kin, ntifs.h).
+    Raises OBJECT_PATH_SYNTAX_BAD for a relative name without root or an absolute name with root, OBJECT_NAME_INVALID
+    for an empty component (NtCreateEvent and similar, ntifs.h).
     """
     if (root is None) != name.startswith("\\"):
         raise StatusError(Status.OBJECT_PATH_SYNTAX_BAD)

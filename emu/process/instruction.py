@@ -1,4 +1,4 @@
-"""As much of amd64 instructions as Windows' own fault handler decodes: is it privileged, what does DIV divide by.
+"""Decodes amd64 instructions as far as the fault handler of Windows does: privileged instructions, divisors of DIV.
 
 Intel SDM vol. 2: 2.1 instruction format, 2.2.1 REX prefixes, tables 2-1 to 2-3 (ModR/M, SIB), appendix A opcode maps.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 Read = Callable[[int, int], bytes | None]
-"""Reads (address, size) of the target's memory; None when any byte of it cannot be read."""
+"""Reads (address, size) of the target's memory; None if a byte cannot be read."""
 
 LONGEST_INSTRUCTION = 15
 
@@ -33,7 +33,7 @@ _REGISTERS = (
 )
 _LEGACY_PREFIXES = frozenset(b"\xf0\xf2\xf3\x2e\x36\x3e\x26\x64\x65\x66\x67")
 
-# CPL or IOPL decides (SDM vol. 2, each instruction's "#GP(0) if the current privilege level is not 0 / IOPL").
+# Instructions that raise #GP because of CPL or IOPL (SDM vol. 2, "#GP(0) if the current privilege level is not 0").
 _PRIVILEGED = frozenset(b"\xf4\xfa\xfb\xe4\xe5\xe6\xe7\xec\xed\xee\xef\x6c\x6d\x6e\x6f")  # hlt cli sti in out ins outs
 _PRIVILEGED_0F = frozenset(
     b"\x06\x08\x09\x20\x21\x22\x23\x30\x32\x33\x35"
@@ -43,7 +43,7 @@ _PRIVILEGED_0F_GROUPS = {0x00: (2, 3), 0x01: (2, 3, 6, 7)}  # lldt ltr; lgdt lid
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """Prefixes, opcode (0x0F00 + second byte for the two-byte map) and what follows the opcode."""
+    """Prefixes, opcode (0x0F00 + second byte for the two-byte map) and the bytes after the opcode."""
 
     rex: int
     operand_size_prefix: bool
@@ -57,7 +57,7 @@ class Instruction:
 
 
 def decode(code: bytes) -> Instruction | None:
-    """None when the bytes end before the opcode does."""
+    """Decode prefixes and opcode. None if the bytes end before the opcode does."""
     at, operand16, address32, segment, rex = 0, False, False, 0, 0
     while at < len(code) and code[at] in _LEGACY_PREFIXES:
         operand16 |= code[at] == 0x66
@@ -81,7 +81,7 @@ def decode(code: bytes) -> Instruction | None:
 
 
 def fetch(read: Read, address: int) -> bytes:
-    """The bytes at ``address``, fewer than 15 when the page after them cannot be read."""
+    """15 bytes at ``address``, or fewer if the next page cannot be read."""
     code = read(address, LONGEST_INSTRUCTION)
     if code is not None:
         return code
@@ -89,6 +89,7 @@ def fetch(read: Read, address: int) -> bytes:
 
 
 def is_privileged(code: bytes) -> bool:
+    """Whether the instruction raises #GP in user mode because of the privilege level."""
     instruction = decode(code)
     if instruction is None:
         return False
@@ -107,9 +108,10 @@ def is_privileged(code: bytes) -> bool:
 def divisor(
     code: bytes, registers: Mapping[str, int], read: Read, bases: Mapping[int, int] | None = None
 ) -> int | None:
-    """The operand that the DIV or IDIV at ``code`` (registers as before it) divides by; None when it is neither.
+    """The divisor of the DIV or IDIV in ``code``; None for another instruction or an operand that cannot be read.
 
-    ``bases`` are the segment bases by override prefix byte (0x64 FS, 0x65 GS).
+    ``registers`` are those before the instruction. ``bases`` maps the override prefix byte (0x64 FS, 0x65 GS) to the
+    segment base.
     """
     instruction = decode(code)
     if instruction is None or instruction.opcode not in (0xF6, 0xF7) or not instruction.tail:
@@ -137,7 +139,7 @@ def divisor(
 
 
 def _effective_address(instruction: Instruction, registers: Mapping[str, int]) -> int | None:
-    """ModR/M memory operand without an immediate after it (SDM vol. 2 tables 2-2, 2-3; 2.2.1.6 RIP-relative)."""
+    """Address of a ModR/M memory operand without an immediate (SDM vol. 2 tables 2-2, 2-3; 2.2.1.6 RIP-relative)."""
     modrm, rest = instruction.tail[0], instruction.tail[1:]
     mode, rm, rex = modrm >> 6, modrm & 7, instruction.rex
     used = instruction.opcode_end + 1

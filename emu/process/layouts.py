@@ -1,7 +1,8 @@
-"""Where the fields of the structures lie that the system keeps in user memory (amd64).
+"""Lists the field offsets of the system structures in user memory (amd64).
 
-Sources: winternl.h and ntddk.h where they declare a field, Microsoft's public symbols of Windows 10 build 19041 for the
-rest; spec user-mode 2.5 has those that real dumps confirmed. An entry is (offset, size in bytes).
+An entry is (offset, size in bytes). Sources: winternl.h and ntddk.h where they declare a field; else the public symbols
+of Windows 10 build 19041. Real dumps confirm those in docs/format/minidump-process-data.md#offsets-in-teb-and-peb and
+docs/format/minidump-process-data.md#offsets-in-the-process-parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from .memory import GuestMemory
 
 Layout = Mapping[str, tuple[int, int]]
 
-TEB_SIZE = 0x2000  # two pages; the structure itself has 0x1838 bytes (spec user-mode 2.5)
+# Sizes: docs/format/minidump-process-data.md#sizes-of-process-and-thread-data. PEB and parameters: build 19041.
+TEB_SIZE = 0x2000  # two pages; the structure itself has 0x1838 bytes
 TEB: Layout = {
     "NtTib.StackBase": (0x08, 8),
     "NtTib.StackLimit": (0x10, 8),
@@ -34,7 +36,7 @@ TEB: Layout = {
     "GuaranteedStackBytes": (0x1748, 4),
 }
 
-PEB_SIZE = 0x7C8  # build 19041 (spec user-mode 2.5)
+PEB_SIZE = 0x7C8
 PEB: Layout = {
     "BeingDebugged": (0x02, 1),
     "BitField": (0x03, 1),
@@ -90,7 +92,7 @@ LDR_DATA_TABLE_ENTRY: Layout = {
     "LoadTime": (0x100, 8),
 }
 
-RTL_USER_PROCESS_PARAMETERS_SIZE = 0x440  # build 19041 (spec user-mode 2.5)
+RTL_USER_PROCESS_PARAMETERS_SIZE = 0x440
 RTL_USER_PROCESS_PARAMETERS: Layout = {
     "MaximumLength": (0x00, 4),
     "Length": (0x04, 4),
@@ -145,9 +147,9 @@ KUSER_SHARED_DATA: Layout = {  # ntddk.h KUSER_SHARED_DATA
 
 
 class Structure:
-    """A structure in the target's memory, written with the system's rights.
+    """A structure in the target's memory. Access ignores page protections.
 
-    Raises KeyError for a field that the layout does not name, OverflowError for a value that does not fit.
+    Raises KeyError for a field that is not in the layout, OverflowError for a value that does not fit.
     """
 
     def __init__(self, memory: GuestMemory, address: int, layout: Layout) -> None:
@@ -168,13 +170,14 @@ class Structure:
         self._memory.poke(self.address + offset, value.to_bytes(size, "little"))
 
     def set_bytes(self, field: str, data: bytes) -> None:
+        """Write ``data`` at the start of a field."""
         offset, size = self._layout[field]
         if len(data) > size:
             raise OverflowError(f"{field}: {len(data)} bytes, expected at most {size}")
         self._memory.poke(self.address + offset, data)
 
     def set_unicode_string(self, field: str, buffer: int, length: int) -> None:
-        """UNICODE_STRING with ``length`` bytes of text at ``buffer``, a terminator behind it."""
+        """Write a UNICODE_STRING. ``buffer`` holds ``length`` bytes of text and a terminator."""
         value = (
             length.to_bytes(2, "little") + (length + 2).to_bytes(2, "little") + bytes(4) + buffer.to_bytes(8, "little")
         )

@@ -1,7 +1,7 @@
-"""PEB_LDR_DATA and its three lists of LDR_DATA_TABLE_ENTRY in the target's memory, true at every moment.
+"""Keeps PEB_LDR_DATA and its three lists of LDR_DATA_TABLE_ENTRY in the target's memory up to date.
 
-The real loader keeps them on the process heap; here they have a private region of their own, since the system writes
-them before any heap exists.
+The loader of Windows allocates them on the process heap. Here they have a private region, because the system writes
+them before a heap exists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RESERVE = 0x100000
 
 
 class _Room:
-    """Blocks out of a growing region; freed blocks are used again for the same size."""
+    """Allocates blocks in a growing region. Reuses freed blocks of the same size."""
 
     def __init__(self, memory: GuestMemory) -> None:
         self._memory = memory
@@ -49,7 +49,7 @@ class _Room:
 
 
 class LoaderLists:
-    """``address`` is PEB.Ldr."""
+    """PEB_LDR_DATA and its lists. ``address`` is the value for PEB.Ldr."""
 
     _HEADS = (
         ("InLoadOrderModuleList", "InLoadOrderLinks"),
@@ -70,7 +70,10 @@ class LoaderLists:
         self._link()
 
     def add(self, base: int, image: Image, path: str, references: int | None, now: int) -> int:
-        """A new entry at the end of the load and memory order lists; ``references`` None for a pinned module."""
+        """Append an entry to the load order and memory order lists and return its address.
+
+        ``references`` is None for a pinned module. ``now`` is the load time (FILETIME).
+        """
         text = path.encode("utf-16-le", "surrogatepass")
         base_name = path.rpartition("\\")[2].encode("utf-16-le", "surrogatepass")
         size = LDR_DATA_TABLE_ENTRY_SIZE + len(text) + 2
@@ -96,14 +99,16 @@ class LoaderLists:
         return address
 
     def add_initialized(self, address: int) -> None:
-        """The entry comes last in the initialization order list; the program never does."""
+        """Append the entry to the initialization order list. The program itself is never in that list."""
         self._initialized.append(address)
         self._link()
 
     def set_references(self, address: int, references: int | None) -> None:
+        """Set the load count of an entry; None for a pinned module."""
         self._entry(address)["ObsoleteLoadCount"] = _PINNED_COUNT if references is None else min(references, 0xFFFE)
 
     def remove(self, address: int) -> None:
+        """Unlink an entry and free its memory."""
         self._loaded.remove(address)
         if address in self._initialized:
             self._initialized.remove(address)
@@ -114,7 +119,7 @@ class LoaderLists:
         return Structure(self._memory, address, LDR_DATA_TABLE_ENTRY)
 
     def _link(self) -> None:
-        """Write every LIST_ENTRY (Flink, Blink) anew."""
+        """Rewrite every LIST_ENTRY (Flink, Blink)."""
         head = Structure(self._memory, self.address, PEB_LDR_DATA)
         for (list_field, link_field), order in zip(
             self._HEADS, (self._loaded, self._loaded, self._initialized), strict=True

@@ -1,7 +1,7 @@
-r"""Where images come from: host directories that stand for guest directories, searched in the order Windows does.
+r"""Finds images in host directories that represent guest directories, in the search order of Windows.
 
-A name without a path is looked for in the program's directory, then in System32; ntdll and kernel32 are known DLLs and
-come from System32 only ("Dynamic-link library search order").
+A name without a path is searched in the program's directory. ntdll and kernel32 are known DLLs and come from System32
+only ("Dynamic-link library search order").
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ SYSTEM_IMAGES = Path(__file__).parent.parent / "images"
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
+    """An image and its guest path."""
+
     path: str
-    """Guest path, in the spelling that the module list shows."""
+    """Guest path in the case that the module list shows."""
     image: Image
 
 
@@ -31,7 +33,7 @@ def _parsed(data: bytes, name: str) -> Image:
 
 
 class ImageLibrary:
-    """``program_directories`` are host directories whose files the target sees in its program's directory."""
+    """The images of the target. The target sees the files of ``program_directories`` in its program's directory."""
 
     def __init__(self, program_directories: tuple[Path, ...], system_directory: Path = SYSTEM_IMAGES) -> None:
         self._sources = (
@@ -40,9 +42,9 @@ class ImageLibrary:
         )
 
     def find(self, name: str) -> FoundImage | None:
-        """The DLL for a name as LoadLibrary takes it (``.dll`` is added when it has no extension). None when absent.
+        """The DLL for a LoadLibrary name, or None. Adds ``.dll`` to a name without extension.
 
-        Raises ImageError for a file that is no image of this machine, OSError as reading the host's file does.
+        Raises ImageError for a file that is not an image for this machine, OSError if the host's file cannot be read.
         """
         directory, _, base = name.replace("/", "\\").rpartition("\\")
         if not base:
@@ -62,12 +64,12 @@ class ImageLibrary:
 
 
 def load_file(path: Path) -> Image:
-    """The image in a host file, parsed once. Raises ImageError, OSError."""
+    """The image in a host file. Parsed images are cached. Raises ImageError, OSError."""
     return _parsed(path.read_bytes(), path.name)
 
 
 def load_program(path: Path) -> FoundImage:
-    """The program itself, in the guest's program directory. Raises ImageError, OSError."""
+    """The program, in the guest's program directory. Raises ImageError, OSError."""
     found = FoundImage(f"{PROGRAM_DIRECTORY}\\{path.name}", _parsed(path.read_bytes(), path.name))
     if found.image.is_dll:
         raise ImageError(f"{path.name}: is a DLL, expected a program")
@@ -75,7 +77,7 @@ def load_program(path: Path) -> FoundImage:
 
 
 def _host_file(directory: Path, name: str) -> Path | None:
-    """The file of that lower-case name, whatever the host's own rule on case; the first by name when several match."""
+    """The file of that lower-case name, or None. Ignores case on every host; the first of several matches."""
     if not directory.is_dir():
         return None
     return next(

@@ -1,8 +1,8 @@
-"""The loader: maps images as Windows' sections of type SEC_IMAGE, binds their imports, keeps PEB.Ldr true.
+"""Loads images: maps them like sections of type SEC_IMAGE, binds their imports and updates PEB.Ldr.
 
-An image lies at a base that depends on nothing but its name, above 0x7FF6'00000000 (programs) or 0x7FF8'00000000
-(DLLs), where address space layout randomisation places them; one without relocations or without
-IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE goes to its preferred base.
+The base of an image depends on its name only. It lies above 0x7FF6'00000000 (programs) or 0x7FF8'00000000 (DLLs), as
+with address space layout randomisation. An image without relocations or without IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE
+gets its preferred base.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE = 0x40  # winnt.h
 PROGRAM_ARENA = (0x7FF600000000, 0x7FF700000000)
 DLL_ARENA = (0x7FF800000000, 0x7FFC00000000)
 UNLOAD_TRACE_LENGTH = 64
-"""RTL_UNLOAD_EVENT_TRACE_NUMBER (winnt.h, RtlGetUnloadEventTrace): Windows remembers so many unloaded modules."""
+"""RTL_UNLOAD_EVENT_TRACE_NUMBER (winnt.h, RtlGetUnloadEventTrace): number of unloaded modules that Windows keeps."""
 
-# Sections' protections by (execute, read, write): PE format, "Section Flags"; MM's rules for image sections.
+# Protection of a section by (execute, read, write): PE format, "Section Flags", and the rules of the memory manager.
 _PROTECTIONS = {
     (False, False, False): PAGE_NOACCESS,
     (False, True, False): PAGE_READONLY,
@@ -53,7 +53,7 @@ _STUB_AREA = 0x10000
 
 
 def preferred_place(image: Image) -> int:
-    """Where the image goes when nothing else lies there."""
+    """The base of the image if that range is free."""
     if not _relocatable(image):
         return image.image_base
     low, high = DLL_ARENA if image.is_dll else PROGRAM_ARENA
@@ -67,7 +67,10 @@ def _relocatable(image: Image) -> bool:
 
 @dataclass(eq=False)
 class LoadedModule:
-    """``references`` counts LoadLibrary calls; a pinned module (the program, what it imports) is never unloaded."""
+    """A loaded image. ``references`` counts LoadLibrary calls. The program and its imports are pinned: never unloaded.
+
+    ``load_time`` is a FILETIME.
+    """
 
     base: int
     path: str
@@ -83,7 +86,7 @@ class LoadedModule:
 
     @property
     def entry_point(self) -> int:
-        """0 for an image without one."""
+        """Address of the entry point; 0 if the image has none."""
         return self.base + self.image.entry_point if self.image.entry_point else 0
 
     @property
@@ -103,7 +106,7 @@ class MissingImport:
 
 
 class Loader:
-    """``unloaded`` holds what was unloaded, oldest first, as (base, image, base name)."""
+    """The images of a process. ``unloaded`` lists the unloaded ones, oldest first, as (base, image, base name)."""
 
     def __init__(
         self, memory: GuestMemory, library: ImageLibrary, lists: LoaderLists, missing_import_service: int
@@ -119,20 +122,22 @@ class Loader:
         self._stubs = 0
 
     def find(self, name: str) -> LoadedModule | None:
-        """A loaded module by base name (or full path), without regard to case."""
+        """A loaded module by base name or full path. Ignores case."""
         wanted = name.lower()
         return next((m for m in self.modules if wanted in (m.name.lower(), m.path.lower())), None)
 
     def at(self, base: int) -> LoadedModule | None:
+        """The module with that base, or None."""
         return next((m for m in self.modules if m.base == base), None)
 
     def covering(self, address: int) -> LoadedModule | None:
+        """The module that contains ``address``, or None."""
         return next((m for m in self.modules if m.base <= address < m.end), None)
 
     # --- mapping
 
     def load_process(self, program: FoundImage, now: int) -> LoadedModule:
-        """The program, ntdll, kernel32 and everything they import, all pinned."""
+        """Load the program, ntdll, kernel32 and all their imports, all pinned. Returns the program's module."""
         module = self._map(program, now, pinned=True)
         for name in ("ntdll.dll", "kernel32.dll"):
             self._load(name, now, pinned=True)
@@ -140,8 +145,11 @@ class Loader:
         return module
 
     def load_dll(self, name: str, now: int) -> LoadedModule:
-        """LoadLibrary's half of the work. DLL_NOT_FOUND when it, or a DLL that it imports, is nowhere; then nothing is
-        left mapped. DLLs that come along as its imports stay loaded as long as the process lives."""
+        """Map a DLL and its imports for LoadLibrary, or add a reference to a loaded DLL.
+
+        Raises DLL_NOT_FOUND, with nothing left mapped, if the DLL or one of its imports is missing. Imported DLLs stay
+        loaded until the process ends.
+        """
         loaded = self._already(name)
         if loaded is not None:
             loaded.references += 1
@@ -215,14 +223,16 @@ class Loader:
             target = self._resolve(slot.dll, slot.name, slot.ordinal, now, pinned=pinned)
             if target is None:
                 target = self._stub(module, slot)
-            # The real loader lifts the protection of the import address table while it writes; it ends as it was.
+            # The loader of Windows changes the protection of the import address table to write it, then restores it.
             self._memory.poke(module.base + slot.iat_rva, struct.pack("<Q", target))
 
     def _resolve(
         self, dll: str, name: str | None, ordinal: int, now: int, *, pinned: bool, depth: int = 0
     ) -> int | None:
-        """The address of an export, forwarders followed; None when there is none. A DLL that is nowhere raises
-        DLL_NOT_FOUND for a DLL being loaded; for the program itself the import counts as missing."""
+        """The address of an export, after forwarders; None if it does not exist.
+
+        A missing DLL raises DLL_NOT_FOUND. If ``pinned``, that is during the start of the process, it returns None.
+        """
         try:
             module = self._load(dll, now, pinned=pinned)
         except StatusError as error:
@@ -240,7 +250,7 @@ class Loader:
         return self._resolve(target, symbol, 0, now, pinned=pinned, depth=depth + 1)
 
     def _stub(self, module: LoadedModule, slot: Import) -> int:
-        """Code that asks for NtxMissingImport(index): what calls it has no function to call."""
+        """Address of code that calls NtxMissingImport(index). It stands in for a missing import."""
         index = len(self.missing)
         if (index + 1) * 16 > _STUB_AREA:
             raise StatusError(Status.NO_MEMORY)
@@ -260,11 +270,11 @@ class Loader:
     # --- init routines, unloading
 
     def next_init_routine(self) -> LoadedModule | None:
-        """The next DLL whose entry point was not called yet, dependencies first."""
+        """The next DLL whose entry point was not called yet, dependencies first; None if there is none."""
         return self._pending.pop(0) if self._pending else None
 
     def release(self, base: int) -> tuple[bool, LoadedModule]:
-        """One FreeLibrary: (whether that was the last reference, module). INVALID_PARAMETER when no module is there."""
+        """Release one reference, for FreeLibrary: (whether it was the last, module). Raises INVALID_PARAMETER."""
         module = self.at(base)
         if module is None:
             raise StatusError(Status.INVALID_PARAMETER)
@@ -277,7 +287,10 @@ class Loader:
         return True, module
 
     def unmap(self, base: int) -> None:
-        """Unlink, unmap and remember. INVALID_PARAMETER when no module is there, or a pinned one."""
+        """Unload the module at ``base`` and add it to ``unloaded``.
+
+        Raises INVALID_PARAMETER if there is no module or it is pinned.
+        """
         module = self.at(base)
         if module is None or module.pinned:
             raise StatusError(Status.INVALID_PARAMETER)

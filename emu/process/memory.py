@@ -1,7 +1,7 @@
-"""The target's memory: the pages behind the region table, and access to them with the rights of user code.
+"""Holds the target's memory: the pages of the region table, and access to them with the rights of user code.
 
-Services read and write the caller's memory through ``read`` and ``write``, which obey the page protections and raise
-``StatusError`` (ACCESS_VIOLATION) where the user's own instruction would fault.
+Services access the caller's memory through ``read`` and ``write``. They obey the page protections and raise
+``StatusError`` (ACCESS_VIOLATION) where an instruction of user code would fault.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _PRIVATE_COPY = {PAGE_WRITECOPY: PAGE_READWRITE, PAGE_EXECUTE_WRITECOPY: PAGE_EX
 
 
 class GuestMemory:
-    """Physical pages for one address space. Implements ``Pages``; ``space`` is the table that it serves.
+    """The physical pages of one address space. Implements ``Pages`` for the region table ``space``.
 
-    ``on_guard`` is asked when a service touches a guard page; it returns whether the access may be tried again.
+    ``on_guard`` is called with the address when a service touches a guard page. It returns whether to retry the access.
     """
 
     def __init__(self, ram: Ram, tables: PageTables, *, bottom_up: int) -> None:
         self._ram = ram
         self._tables = tables
-        self._shared: set[int] = set()  # physical pages that a section owns
+        self._shared: set[int] = set()  # physical pages that belong to sections
         self.pages_given = 0
-        """Pages of physical memory that were ever mapped: each cost one page fault."""
+        """Number of pages that were ever mapped. Each counts as one page fault."""
         self.pages_mapped = 0
         self.peak_pages_mapped = 0
         self.space = AddressSpace(self, bottom_up=bottom_up)
@@ -74,11 +74,11 @@ class GuestMemory:
             raise StatusError(Status.COMMITMENT_LIMIT) from None
 
     def share(self, physical: int, count: int) -> None:
-        """Those pages belong to a section: unmapping a view does not free them."""
+        """Mark pages as owned by a section, so that unmapping a view does not free them."""
         self._shared.update(range(physical, physical + count * PAGE_SIZE, PAGE_SIZE))
 
     def unshare(self, physical: int, count: int) -> None:
-        """The section is gone, and its last view: free its pages."""
+        """Free the pages of a section that has no handle and no view left."""
         self._shared.difference_update(range(physical, physical + count * PAGE_SIZE, PAGE_SIZE))
         self._free(physical, count)
 
@@ -87,21 +87,22 @@ class GuestMemory:
             self._ram.free_page(page)
 
     def fill(self, physical: int, data: bytes) -> None:
-        """Write physical pages that no view shows yet."""
+        """Write physical pages that no view maps yet."""
         self._ram.write(physical, data)
 
     def physical(self, physical: int, size: int) -> bytes:
+        """Read physical memory."""
         return self._ram.read(physical, size)
 
     def map_view(self, base: int, size: int, physical: int, protect: int, view_type: int) -> None:
-        """A view of contiguous physical pages. CONFLICTING_ADDRESSES when the place is taken."""
+        """Map a view of contiguous physical pages. Raises CONFLICTING_ADDRESSES if the range is not free."""
         if not self.space.is_free(base, size):
             raise StatusError(Status.CONFLICTING_ADDRESSES)
         self._map(base, physical, size // PAGE_SIZE, protect)
         self.space.insert_view(base, size, protect, view_type)
 
     def map_private(self, base: int, size: int, protect: int, view_type: int) -> None:
-        """A view with zeroed pages of its own: images, KUSER_SHARED_DATA."""
+        """Map a view with new zeroed pages, for images and KUSER_SHARED_DATA. Raises as ``map_view``."""
         physical = self.new_pages(size // PAGE_SIZE)
         try:
             self.map_view(base, size, physical, protect, view_type)
@@ -110,7 +111,7 @@ class GuestMemory:
             raise
 
     def unmap_view(self, address: int) -> tuple[int, int]:
-        """(base, size) of the view that is gone. NOT_MAPPED_VIEW when there is none."""
+        """Unmap the view that covers ``address``. Returns (base, size). Raises NOT_MAPPED_VIEW."""
         base, size = self.space.remove_view(address)
         self._release(base, size // PAGE_SIZE)
         return base, size
@@ -118,7 +119,7 @@ class GuestMemory:
     def _map(self, start: int, physical: int, count: int, protect: int) -> None:
         try:
             self._tables.map(start, physical, count, **_rights(protect))
-        except RamExhausted:  # no room for a page table
+        except RamExhausted:  # no page left for a page table
             self._tables.unmap(start, count)
             raise StatusError(Status.COMMITMENT_LIMIT) from None
         self.pages_given += count
@@ -134,20 +135,20 @@ class GuestMemory:
                 if page not in self._shared:
                     self._ram.free_page(page)
 
-    # --- access as the system has it: no protection counts
+    # --- access with the system's rights
 
     def peek(self, address: int, size: int) -> bytes:
-        """Bytes of committed pages whatever their protection. Raises PageNotPresent."""
+        """Read committed pages; ignores protections. Raises PageNotPresent."""
         return self._tables.read(address, size)
 
     def poke(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        """Write committed pages whatever their protection. Raises PageNotPresent."""
+        """Write committed pages; ignores protections. Raises PageNotPresent."""
         self._tables.write(address, data)
 
     # --- access with the caller's rights
 
     def readable_bytes(self, address: int, size: int) -> bytes | None:
-        """What a debugger reads: None when any byte is not committed, PAGE_NOACCESS or PAGE_GUARD."""
+        """Read as a debugger does: None if a byte is not committed, PAGE_NOACCESS or PAGE_GUARD."""
         if address < 0 or address + size > USER_END:
             return None
         for page in range(page_floor(address), address + size, PAGE_SIZE):
@@ -156,17 +157,18 @@ class GuestMemory:
         return self.peek(address, size)
 
     def read(self, address: int, size: int) -> bytes:
+        """Read with the caller's rights. Raises ACCESS_VIOLATION."""
         self._probe(address, size, write=False)
         return self.peek(address, size) if size else b""
 
     def write(self, address: int, data: bytes) -> None:
-        """All of it or nothing."""
+        """Write with the caller's rights. Raises ACCESS_VIOLATION without a write."""
         self._probe(address, len(data), write=True)
         if data:
             self.poke(address, data)
 
     def probe_write(self, address: int, size: int) -> None:
-        """Check that ``write`` would work, as ProbeForWrite does."""
+        """Check that ``write`` would succeed, as ProbeForWrite does. Raises ACCESS_VIOLATION."""
         self._probe(address, size, write=True)
 
     def _probe(self, address: int, size: int, *, write: bool) -> None:
@@ -184,9 +186,9 @@ class GuestMemory:
                 raise StatusError(Status.ACCESS_VIOLATION)
 
     def copy_on_write(self, address: int) -> bool:
-        """A write to a PAGE_WRITECOPY page makes it private and writable. False when the page is not such a one.
+        """Make a PAGE_WRITECOPY page private and writable after a write. False if the page has another protection.
 
-        Every image is mapped into its own pages here, so there is nothing to copy: only the protection changes.
+        Every image has its own pages here, so nothing is copied and only the protection changes.
         """
         protect = self.space.protection(address)
         if not protect & COPY_ON_WRITE or protect & PAGE_GUARD:
@@ -225,7 +227,7 @@ class GuestMemory:
 
 
 def _rights(protect: int) -> dict[str, bool]:
-    """A page that user code may not touch stays in the tables as the system's own: its bytes are kept."""
+    """Rights of the page-table entry. A page that user code must not access stays mapped as a supervisor page."""
     return {
         "write": bool(protect & WRITABLE),
         "user": readable_protection(protect),

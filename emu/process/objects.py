@@ -1,9 +1,9 @@
-"""Kernel objects: what a handle names, when it is signaled, and what a satisfied wait does to it.
+"""Models kernel objects: their types and access rights, when they are signaled, and what a satisfied wait changes.
 
 Type names are those of the object manager (as HandleData shows them). Access rights: winnt.h, ntddk.h.
 """
 
-# ruff: noqa: ARG002 - what a wait means for an object need not depend on the thread
+# ruff: noqa: ARG002 - most types ignore the waiting thread
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _STANDARD_RIGHTS = READ_CONTROL  # STANDARD_RIGHTS_READ, _WRITE and _EXECUTE (wi
 
 @dataclass(eq=False)
 class KernelObject:
-    """Compared by identity. ``name`` is the full object manager path, None for an unnamed object."""
+    """An object that handles refer to. Compared by identity.
+
+    ``name`` is the full object manager path, None for an unnamed object.
+    """
 
     type_name: ClassVar[str] = ""
     all_access: ClassVar[int] = 0
@@ -42,27 +45,27 @@ class KernelObject:
     name: str | None = None
     handle_count: int = field(default=0, init=False)
     references: int = field(default=1, init=False)
-    """Pointers to the object other than the handles' own."""
+    """Pointers to the object, without those of handles."""
     waits: list[Wait] = field(default_factory=list, init=False)
 
     @property
     def pointer_count(self) -> int:
-        """Windows 8.1 and later charge 32768 references to every open handle in advance (``!handle``, ``!object``)."""
+        """PointerCount. Windows 8.1 and later add 32768 references for every open handle (``!handle``, ``!object``)."""
         return self.handle_count * 0x8000 + self.references
 
     def is_signaled(self, thread: Thread) -> bool:
         """Whether a wait of ``thread`` is satisfied.
 
-        Only asked of objects whose handles can grant SYNCHRONIZE: a section, directory, key or token never does.
+        Called for waitable types only. Sections, directories, keys and tokens never grant SYNCHRONIZE.
         """
         raise NotImplementedError
 
     def acquire(self, thread: Thread) -> bool:
-        """A satisfied wait takes what it waited for. Returns whether the object had been abandoned."""
+        """Apply the effect of a satisfied wait. Returns whether the object was abandoned."""
         return False
 
     def grant(self, desired: int) -> int:
-        """The access mask with generic rights mapped (GENERIC_MAPPING of the type)."""
+        """The granted access for ``desired``, with generic rights mapped (GENERIC_MAPPING of the type)."""
         granted = desired & 0x001FFFFF
         if desired & (GENERIC_ALL | MAXIMUM_ALLOWED):
             granted |= self.all_access
@@ -77,7 +80,7 @@ class KernelObject:
 
 @dataclass(eq=False)
 class Wait:
-    """One thread waiting for one or more objects. ``deadline`` is a system time, None for ever."""
+    """One thread that waits for objects, or for time only. ``deadline`` is a FILETIME; None waits for ever."""
 
     thread: Thread
     objects: tuple[KernelObject, ...]
@@ -86,7 +89,7 @@ class Wait:
     status: Status | int = Status.SUCCESS
 
     def try_satisfy(self) -> int | None:
-        """The status that ends the wait, None when it goes on."""
+        """The status that ends the wait; None if it continues."""
         if not self.objects:
             return None
         thread = self.thread
@@ -103,6 +106,8 @@ class Wait:
 
 @dataclass(eq=False)
 class Event(KernelObject):
+    """An event. A wait resets it unless it has ``manual_reset``."""
+
     type_name = "Event"
     all_access = 0x1F0003
     read_access, write_access, execute_access = 0x1, EVENT_MODIFY_STATE, SYNCHRONIZE
@@ -121,7 +126,7 @@ class Event(KernelObject):
 
 @dataclass(eq=False)
 class Mutant(KernelObject):
-    """``count`` as NtQueryMutant gives it: 1 free, 0 owned once, -1 owned twice."""
+    """A mutex. ``count`` is that of NtQueryMutant: 1 free, 0 owned once, -1 owned twice."""
 
     type_name = "Mutant"
     all_access = 0x1F0001
@@ -145,7 +150,7 @@ class Mutant(KernelObject):
         return was_abandoned
 
     def release(self, thread: Thread) -> int:
-        """Returns the count before. MUTANT_NOT_OWNED when another thread owns it, or none."""
+        """Release the mutex and return the previous count. Raises MUTANT_NOT_OWNED unless ``thread`` owns it."""
         if self.owner is not thread:
             raise StatusError(Status.MUTANT_NOT_OWNED)
         previous = self.count
@@ -156,12 +161,14 @@ class Mutant(KernelObject):
         return previous
 
     def abandon(self) -> None:
-        """Its owner ends."""
+        """Mark the mutex as abandoned, because its owner ended."""
         self.owner, self.count, self.abandoned = None, 1, True
 
 
 @dataclass(eq=False)
 class Semaphore(KernelObject):
+    """A semaphore. A wait decrements ``count``."""
+
     type_name = "Semaphore"
     all_access = 0x1F0003
     read_access, write_access, execute_access = 0x1, SEMAPHORE_MODIFY_STATE, SYNCHRONIZE
@@ -177,7 +184,7 @@ class Semaphore(KernelObject):
         return False
 
     def release(self, count: int) -> int:
-        """Returns the count before. SEMAPHORE_LIMIT_EXCEEDED changes nothing."""
+        """Add ``count`` and return the previous count. Raises SEMAPHORE_LIMIT_EXCEEDED without any change."""
         if self.count + count > self.limit:
             raise StatusError(Status.SEMAPHORE_LIMIT_EXCEEDED)
         self.count += count
@@ -186,7 +193,7 @@ class Semaphore(KernelObject):
 
 @dataclass(eq=False)
 class Section(KernelObject):
-    """``physical`` pages hold the bytes of every view."""
+    """A section. Its ``pages`` physical pages from ``physical`` on are shared by all views."""
 
     type_name = "Section"
     all_access = 0xF001F
@@ -198,12 +205,12 @@ class Section(KernelObject):
     physical: int = 0
     pages: int = 0
     views: set[int] = field(default_factory=set)
-    """Bases of the views that show its own pages."""
+    """Bases of the views that map these pages."""
 
 
 @dataclass(eq=False)
 class FileObject(KernelObject):
-    """An open file, directory or console device. ``node`` is None for what has no bytes of its own."""
+    """An open file, directory or console device. ``node`` is None for a device."""
 
     type_name = "File"
     all_access = 0x1F01FF
@@ -212,7 +219,7 @@ class FileObject(KernelObject):
     node: FileNode | None = None
     position: int = 0
     device: str = ""
-    """``console`` for the console's files."""
+    """``console`` for handles to the console, else empty."""
     delete_on_close: bool = False
 
     def is_signaled(self, thread: Thread) -> bool:
@@ -221,6 +228,8 @@ class FileObject(KernelObject):
 
 @dataclass(eq=False)
 class ThreadObject(KernelObject):
+    """The object of a thread. It is signaled when the thread has ended."""
+
     type_name = "Thread"
     all_access = 0x1FFFFF
     read_access, write_access, execute_access = 0x48, 0x37, SYNCHRONIZE
@@ -233,6 +242,8 @@ class ThreadObject(KernelObject):
 
 @dataclass(eq=False)
 class ProcessObject(KernelObject):
+    """The object of the process. It is signaled when the process has exited."""
+
     type_name = "Process"
     all_access = 0x1FFFFF
     read_access, write_access, execute_access = 0x410, 0xBEA, SYNCHRONIZE
@@ -245,6 +256,8 @@ class ProcessObject(KernelObject):
 
 @dataclass(eq=False)
 class Directory(KernelObject):
+    """An object directory."""
+
     type_name = "Directory"
     all_access = 0xF000F
     read_access, write_access, execute_access = 0x3, 0xC, 0x3
@@ -253,6 +266,8 @@ class Directory(KernelObject):
 
 @dataclass(eq=False)
 class Key(KernelObject):
+    """A registry key."""
+
     type_name = "Key"
     all_access = 0xF003F
     read_access, write_access, execute_access = 0x20019, 0x20006, 0x20019
@@ -261,7 +276,7 @@ class Key(KernelObject):
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """``[allocation, base)`` is reserved; the committed part ends at ``base`` and begins at TEB.NtTib.StackLimit."""
+    """The stack of a thread: ``[allocation, base)`` is reserved, ``[TEB.NtTib.StackLimit, base)`` is committed."""
 
     allocation: int
     base: int
@@ -269,21 +284,24 @@ class Stack:
 
 @dataclass(eq=False)
 class Thread:
-    """``thread_id`` is a multiple of 4. Times are FILETIMEs or durations in 100 ns units."""
+    """A thread of the process. ``thread_id`` is a multiple of 4.
+
+    ``create_time`` and ``exit_time`` are FILETIMEs; ``kernel_time`` and ``user_time`` count units of 100 ns.
+    """
 
     thread_id: int
     teb: int
     stack: Stack
     start_address: int
     stack_limit: int
-    """TEB.NtTib.StackLimit as the system set it: the lowest byte that is committed and not guarded."""
+    """TEB.NtTib.StackLimit as the system set it: the lowest byte that is committed and not in a guard page."""
     state: CpuState
-    """The registers while it does not run."""
+    """The registers while the thread does not run."""
     create_time: int
     affinity: int
     suspend_count: int = 0
     priority: int = 0
-    """Relative, as GetThreadPriority says it."""
+    """Relative priority, as GetThreadPriority returns it."""
     name: str | None = None
     exit_time: int = 0
     exit_status: int = Status.PENDING
@@ -291,7 +309,7 @@ class Thread:
     user_time: int = 0
     wait: Wait | None = None
     wake_status: int | None = None
-    """What the service that blocked it returns once it runs again."""
+    """Return value of the blocking service, for the moment when the thread runs again."""
     mutants: list[Mutant] = field(default_factory=list)
     object: ThreadObject = field(default_factory=ThreadObject)
 

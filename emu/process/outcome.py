@@ -1,21 +1,22 @@
-"""How a run of the target ends."""
+"""Defines the ways in which a run of the target ends."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
+from ..errors import DumptruthError
 from ..snapshot.process import Context
 from .exceptions import ExceptionRecord
 from .objects import Thread
 
 
-class RunError(Exception):
-    """The run cannot go on and is no crash; the message is one line that says why."""
+class RunError(DumptruthError):
+    """The run cannot continue, for a reason other than a crash. The message is one line with the reason."""
 
 
 class Control(enum.Enum):
-    """What a service does with the thread that called it instead of returning."""
+    """The state of the calling thread after a service that does not return to it at once."""
 
     BLOCKED = "waits"
     ENDED = "has ended, or the whole run has"
@@ -23,7 +24,7 @@ class Control(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """An exception that the debugger sees: ``context`` is what goes with the record."""
+    """An exception that stops the process in the debugger. ``context`` belongs to ``record``."""
 
     thread: Thread
     record: ExceptionRecord
@@ -33,12 +34,12 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Deadlock:
-    """Every thread waits, and nothing can end any of the waits."""
+    """Every thread waits, and no event can end a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The process ended by itself with this status (0 to 0xFFFFFFFF)."""
+    """The process exited with this status (0 to 0xFFFFFFFF)."""
 
     status: int
 

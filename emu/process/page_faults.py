@@ -1,4 +1,4 @@
-"""What the memory manager does about a page fault before anybody hears of an exception."""
+"""Handles page faults of user code as the memory manager does: guard pages, stack growth, copy on write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .winnt import PAGE_SIZE, Status, StatusError
 
 
 def page_fault(memory: GuestMemory, thread: Thread, address: int, *, write: bool) -> Status | None:
-    """None when the instruction can be tried again, else what the exception is."""
+    """Handle a page fault. None to retry the instruction, else the exception code."""
     if address >= USER_END:
         return Status.ACCESS_VIOLATION
     if memory.space.protection(address) & PAGE_GUARD:
@@ -22,9 +22,10 @@ def page_fault(memory: GuestMemory, thread: Thread, address: int, *, write: bool
 
 
 def guard_page(memory: GuestMemory, thread: Thread, address: int) -> Status | None:
-    """A guard page is one-shot: the bit goes, then the stack grows (None) or the exception is raised.
+    """Handle an access to a guard page. Returns None if the stack grew, else the exception code.
 
-    winnt.h PAGE_GUARD; WRK MiCheckForUserStackOverflow.
+    The first access clears the PAGE_GUARD bit. Sources: winnt.h PAGE_GUARD; Windows Research Kernel,
+    MiCheckForUserStackOverflow.
     """
     space = memory.space
     page = page_floor(address)
@@ -34,7 +35,7 @@ def guard_page(memory: GuestMemory, thread: Thread, address: int) -> Status | No
     Structure(memory, thread.teb, TEB)["NtTib.StackLimit"] = thread.stack_limit = page
     below = page - PAGE_SIZE
     if below <= thread.stack.allocation:
-        # The lowest page of a stack is never committed; here the last guard page is used up.
+        # The lowest page of a stack is never committed, so there is no further guard page.
         return Status.STACK_OVERFLOW
     try:
         space.allocate(below, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD)

@@ -1,4 +1,4 @@
-"""What the creator of a process puts into it: PEB, process parameters, environment, KUSER_SHARED_DATA."""
+"""Writes the structures of a new process: PEB, process parameters, environment, KUSER_SHARED_DATA."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .winnt import PAGE_SIZE
 
 SESSION_ID = 1
 COOKIE = 0x5BD1E995
-"""KUSER_SHARED_DATA.Cookie: random on a real system."""
+"""KUSER_SHARED_DATA.Cookie, a random value on a real system."""
 PERFORMANCE_FREQUENCY = 10_000_000
-"""Windows 10 scales the performance counter to 10 MHz."""
-RTL_USER_PROC_PARAMS_NORMALIZED = 0x1  # rtltypes: the pointers are pointers, not offsets
+"""Frequency of the performance counter in Hz, as in Windows 10."""
+RTL_USER_PROC_PARAMS_NORMALIZED = 0x1  # rtltypes: the fields hold pointers, not offsets
 
 ENVIRONMENT = {
     "ALLUSERSPROFILE": r"C:\ProgramData",
@@ -51,6 +51,8 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class StandardHandles:
+    """Handle values for the process parameters."""
+
     console: int
     input: int
     output: int
@@ -59,13 +61,16 @@ class StandardHandles:
 
 
 def environment_block(variables: dict[str, str]) -> bytes:
-    """``NAME=value`` strings sorted by upper-case name, each with a NUL, and one more NUL (CreateProcess reference)."""
+    """The environment in UTF-16: ``NAME=value`` sorted by upper-case name, each with a NUL, then one more NUL.
+
+    Source: CreateProcess reference page.
+    """
     ordered = sorted(variables.items(), key=lambda item: item[0].upper())
     return ("".join(f"{name}={value}\0" for name, value in ordered) + "\0").encode("utf-16-le", "surrogatepass")
 
 
 def write_parameters(memory: GuestMemory, image_path: str, command_line: str, handles: StandardHandles) -> int:
-    """RTL_USER_PROCESS_PARAMETERS with its strings behind it and the environment after them; returns its address."""
+    """Write RTL_USER_PROCESS_PARAMETERS, then its strings, then the environment. Returns the address."""
     environment = environment_block(ENVIRONMENT)
     strings = {
         "CurrentDirectory.DosPath": PROGRAM_DIRECTORY + "\\",
@@ -101,14 +106,14 @@ def write_parameters(memory: GuestMemory, image_path: str, command_line: str, ha
 
 
 def write_peb(memory: GuestMemory, address: int, image: Image, base: int, system: SystemInformation) -> Structure:
-    """A PEB as CreateProcess leaves it, with a debugger attached. Ldr and ProcessParameters are still 0."""
+    """Write the PEB as CreateProcess does under a debugger. The caller sets Ldr and ProcessParameters."""
     peb = Structure(memory, address, PEB)
     peb["BeingDebugged"] = 1
     peb["BitField"] = 0x4  # IsImageDynamicallyRelocated
     peb["Mutant"] = (1 << 64) - 1
     peb["ImageBaseAddress"] = base
     peb["NumberOfProcessors"] = system.number_of_processors
-    # FLG_HEAP_ENABLE_TAIL_CHECK and kin: what Windows sets for a program started under a debugger.
+    # FLG_HEAP_ENABLE_TAIL_CHECK, _FREE_CHECK, _VALIDATE_PARAMETERS: Windows sets them under a debugger.
     peb["NtGlobalFlag"] = 0x70
     peb["CriticalSectionTimeout"] = (1 << 64) - 25_920_000_000_000  # 30 days, relative
     peb["HeapSegmentReserve"] = image.heap_reserve
@@ -126,7 +131,7 @@ def write_peb(memory: GuestMemory, address: int, image: Image, base: int, system
 
 
 class SharedUserData:
-    """KUSER_SHARED_DATA: one read-only page at 0x7FFE0000 whose clocks the system keeps."""
+    """KUSER_SHARED_DATA: a read-only page at 0x7FFE0000. The system updates its clocks."""
 
     def __init__(self, memory: GuestMemory, system: SystemInformation) -> None:
         memory.map_private(KUSER_SHARED_DATA_ADDRESS, PAGE_SIZE, PAGE_READONLY, MEM_PRIVATE)
@@ -158,7 +163,7 @@ class SharedUserData:
         self._ticks = -1
 
     def keep_time(self, now: int) -> None:
-        """The clock interrupt: the times move in ticks of 15.625 ms."""
+        """Update the clocks to ``now`` (FILETIME), in ticks of 15.625 ms."""
         ticks = (now - BOOT_TIME) // TICK
         if ticks == self._ticks:
             return

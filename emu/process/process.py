@@ -1,8 +1,7 @@
-"""The target process: everything put together, and the loop that runs it to its end.
+"""Creates the target process and runs it to its end.
 
-Guest code runs on the machine until it faults, asks for a service, or has used up its quantum. Faults that the memory
-manager handles (copy on write, stack growth) are handled; any other ends the run, since the debugger sees every
-exception first.
+Guest code runs until it faults, calls a service, or uses up its quantum. The memory manager handles copy on write and
+stack growth. Every other fault ends the run, because the debugger sees every exception first.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ from .winnt import PAGE_SIZE, Status, StatusError
 
 RAM_SIZE = 256 << 20
 QUANTUM = 1000
-"""Basic blocks that a thread may run before the next one has its turn."""
+"""Number of basic blocks that a thread may run before the next thread gets the processor."""
 QUANTUM_LIMIT = 20_000
-"""Quanta after which a run is called endless: about five virtual minutes."""
+"""Number of quanta after which a run counts as endless: about five virtual minutes."""
 
-# Where Windows puts things, without its randomness: PEB, TEBs and stacks in one area, private memory in another.
+# Addresses that Windows chooses, but fixed: PEB and TEBs, stacks, private memory.
 PEB_AREA = 0x6B_5F20_0000
 PEB_AREA_SIZE = 0x20_0000
 STACK_AREA = 0x6B_5F40_0000
@@ -58,22 +57,22 @@ PROCESS_ID = 0x1F58
 PARENT_PROCESS_ID = 0x0DA4
 FIRST_THREAD_ID = 0x1F5C
 CONSOLE_NAME = r"\Device\ConDrv"
-"""What HandleData shows for console handles."""
+"""Object name of console handles in HandleData."""
 
 
 class SystemServices(Protocol):
-    """What answers the system calls of a process."""
+    """Handles the system calls of a process."""
 
     def serve(self, process: Process, thread: Thread, number: int) -> int | Control | None:
-        """An NTSTATUS, or a Control; None when no service has the number."""
+        """An NTSTATUS or a Control; None if no service has the number."""
 
 
 class Process:
     """One user-mode process, ready to run its first instruction.
 
-    ``program`` is a PE file on the host; its folder serves the DLLs next to it. ``command_line`` is the whole text, the
-    program's name included. ``services`` answers its system calls. ``xstate`` is the extended state that the
-    processors are said to have. Raises ImageError, OSError for what cannot be loaded.
+    ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``. ``command_line``
+    is the whole text, with the program's name. ``services`` handles the system calls. ``xstate`` is the extended state
+    of the simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -145,7 +144,7 @@ class Process:
         return ntdll.base + ntdll.image.export_rva(name)
 
     def _first_handles(self) -> StandardHandles:
-        """What every console program of Windows 10 starts with, as HandleData of a fresh process shows it."""
+        """Open the handles that a console program of Windows 10 starts with, as HandleData of a new process shows."""
         insert = self.handles.insert
         options = r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options"
         insert(EventObject(), 0x1F0003)
@@ -163,14 +162,15 @@ class Process:
         insert(Key(r"\REGISTRY\MACHINE\SYSTEM\ControlSet001\Control\Session Manager"), 0x1)
         return StandardHandles(console[0], console[1], console[2], console[3], directory)
 
-    # --- what services ask for
+    # --- used by services
 
     @property
     def affinity(self) -> int:
+        """The affinity mask of all processors."""
         return (1 << self.system.number_of_processors) - 1
 
     def times(self) -> tuple[int, int]:
-        """(kernel time, user time) of all threads, those that have ended included."""
+        """(kernel time, user time) of all threads in units of 100 ns, with the threads that ended."""
         kernel = self._ended_kernel_time + sum(thread.kernel_time for thread in self.scheduler.threads)
         user = self._ended_user_time + sum(thread.user_time for thread in self.scheduler.threads)
         return kernel, user
@@ -188,10 +188,11 @@ class Process:
         suspended: bool = False,
         first_instruction: int | None = None,
     ) -> Thread:
-        """A new thread with stack and TEB, ready unless ``suspended``. Raises StatusError when there is no memory.
+        """Create a thread with stack and TEB, ready to run unless ``suspended``.
 
-        ``first_instruction`` is ntdll!RtlUserThreadStart but for the first thread; it gets ``start`` in RCX and
-        ``parameter`` in RDX.
+        ``commit`` and ``reserve`` are sizes of the stack in bytes; 0 takes those of the program. The thread starts at
+        ``first_instruction``, by default ntdll!RtlUserThreadStart, with ``start`` in RCX and ``parameter`` in RDX.
+        Raises StatusError if there is no memory.
         """
         image = self.main_module.image
         stack, limit = create_stack(
@@ -209,7 +210,7 @@ class Process:
             "Rip": self._start_thread if first_instruction is None else first_instruction,
             "Rcx": start,
             "Rdx": parameter,
-            # as if called: a zero return address below 0x20 bytes of home space
+            # As after a call: a return address of zero, then 0x20 bytes of home space.
             "Rsp": stack.base - 0x28,
             "GsBase": teb,
         }
@@ -220,7 +221,7 @@ class Process:
         return thread
 
     def _new_teb(self) -> int:
-        """Two pages in the area that begins with the PEB, the lowest free ones."""
+        """Commit the lowest free pair of pages in the area that begins with the PEB."""
         space = self.memory.space
         for address in range(PEB_AREA + PAGE_SIZE, PEB_AREA + PEB_AREA_SIZE - TEB_SIZE + 1, TEB_SIZE):
             if not space.protection(address):
@@ -229,7 +230,7 @@ class Process:
         raise StatusError(Status.NO_MEMORY)
 
     def terminate_thread(self, thread: Thread, status: int) -> None:
-        """End a thread; with the last one the process ends."""
+        """End a thread. The process ends with its last thread."""
         self.scheduler.terminate(thread, status)
         self._ended_kernel_time += thread.kernel_time
         self._ended_user_time += thread.user_time
@@ -239,6 +240,7 @@ class Process:
             self.end(Exited(status))
 
     def close_handle(self, handle: int) -> None:
+        """Close a handle and free its object after the last one. Raises StatusError (INVALID_HANDLE)."""
         target = self.handles.close(handle)
         self.names.dropped(target)
         if isinstance(target, Section):
@@ -247,7 +249,7 @@ class Process:
             self.files.delete(target.node)
 
     def trace_handles(self, trace: HandleTrace | None) -> None:
-        """Record what is done to handles from now on; None: forget it all and record no more."""
+        """Record handle operations in ``trace`` from now on. None deletes the trace and stops recording."""
         self.handle_trace = trace
         self.handles.on_operation = None if trace is None else self._handle_operation
 
@@ -255,30 +257,30 @@ class Process:
         if self.handle_trace is None or self._current is None:
             return
         registers = {name: self.cpu.get(name) for name in ("Rip", "Rsp", *NONVOLATILE)}
-        registers["Rip"] += SYSCALL_LENGTH  # where the service returns to
+        registers["Rip"] += SYSCALL_LENGTH  # the service's return address
         functions = self.functions
         addresses = return_addresses(self.memory.readable_bytes, functions.covers, functions.function_at, registers)
         self.handle_trace.record(kind, handle, self._current.thread_id, tuple(islice(addresses, MAXIMUM_STACKS)))
 
     def drop_section(self, section: Section) -> None:
-        """Its pages go with the last handle and the last view."""
+        """Free the section's pages if it has no handle and no view left."""
         if not section.handle_count and not section.views:
             self.memory.unshare(section.physical, section.pages)
 
     def give_way(self) -> None:
-        """The running thread goes to the back of the queue once its service has returned."""
+        """Move the running thread to the end of the queue when its service returns."""
         self._give_way = True
 
     def end(self, outcome: Outcome) -> None:
-        """The run is over."""
+        """End the run with ``outcome``."""
         self._outcome = outcome
 
     # --- running
 
     def run(self) -> Outcome:
-        """Run to the first exception, to the exit, or until every thread waits for ever.
+        """Run until the first exception, the exit, or a deadlock.
 
-        Raises RunError (endless, missing import, machine state that is no user-mode exception).
+        Raises RunError for an endless run, a missing import, or a machine state that is not a user-mode exception.
         """
         quanta = 0
         while self._outcome is None:
@@ -289,12 +291,12 @@ class Process:
             quanta += self._turn(thread)
             if quanta > self._quantum_limit:
                 limit = f"{self._quantum_limit} quanta of {QUANTUM} blocks"
-                raise RunError(f"{self.main_module.name}: still running after {limit}, so it is taken for endless")
+                raise RunError(f"{self.main_module.name}: still running after {limit}: the run counts as endless")
         self._shared_data.keep_time(self.scheduler.now)
         return self._outcome
 
     def _turn(self, thread: Thread) -> int:
-        """Run one thread until it gives the processor up; returns the quanta that it used up (0 or 1)."""
+        """Run one thread until it waits, yields, ends or uses up its quantum. Returns the quanta used up (0 or 1)."""
         self._current = thread
         self._give_way = False
         self._shared_data.keep_time(self.scheduler.now)
@@ -322,7 +324,7 @@ class Process:
         return preempted
 
     def _handle(self, thread: Thread, event: Event) -> bool:
-        """Whether the thread goes on at once."""
+        """Handle an event. Returns whether the thread continues at once."""
         match event:
             case Syscall():
                 return self._serve(thread)
@@ -340,14 +342,14 @@ class Process:
         except StatusError as error:
             result = int(error.status)
         except PageNotPresent:
-            # The program took away memory in which the system keeps a structure.
+            # The program freed memory that holds a structure of the system.
             result = int(Status.ACCESS_VIOLATION)
         if result is None:
             cpu.complete_syscall(Status.INVALID_SYSTEM_SERVICE)
             return True
         if isinstance(result, Control):
             if result is Control.BLOCKED:
-                # RAX keeps the service number while the thread waits, as in dumps of Windows.
+                # RAX holds the service number while the thread waits, as in dumps of Windows.
                 cpu.complete_syscall(number)
             return False
         cpu.complete_syscall(result)
@@ -377,7 +379,7 @@ class Process:
         return False
 
     def _service_touched_guard_page(self, address: int) -> bool:
-        """A service follows a pointer of the caller's into its stack's guard page: the stack grows all the same."""
+        """Handle a service's access to a guard page. Returns whether the stack grew, so that the access can go on."""
         return self._current is not None and guard_page(self.memory, self._current, address) is None
 
 

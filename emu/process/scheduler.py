@@ -1,7 +1,7 @@
-"""Which thread runs next, and what time it is.
+"""Chooses the next thread and keeps the virtual time.
 
-Round robin over the ready threads. The clock is virtual: a service costs ``SERVICE_COST``, a used-up quantum one clock
-tick, and when every thread waits the clock jumps to the first deadline. So a run is the same on every machine.
+Ready threads run in turn (round robin). A service costs ``SERVICE_COST`` and ``USER_COST``, a used-up quantum one clock
+tick. If every thread waits, the clock moves to the first deadline. So a run is the same on every host.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from .system import TICK
 from .winnt import Status
 
 SERVICE_COST = 20
-"""Kernel time of one service, 2 us in 100 ns units."""
+"""Kernel time of one service in units of 100 ns: 2 us."""
 USER_COST = 10
-"""User time charged between two services, 1 us."""
+"""User time between two services in units of 100 ns: 1 us."""
 SERVICES_PER_TURN = 256
-"""A thread that never computes long enough to be preempted goes to the back of the queue after so many services."""
+"""Number of services after which a thread moves to the end of the queue, even if its quantum is not used up."""
 
 
 class Scheduler:
+    """The threads of a process and its clock. ``start_time`` and ``now`` are FILETIMEs."""
+
     def __init__(self, start_time: int) -> None:
         self.now = start_time
         self.threads: list[Thread] = []
@@ -30,27 +32,30 @@ class Scheduler:
     # --- time
 
     def charge_service(self, thread: Thread) -> None:
+        """Add the cost of one service to the thread's times and to the clock."""
         thread.kernel_time += SERVICE_COST
         thread.user_time += USER_COST
         self.now += SERVICE_COST + USER_COST
 
     def charge_quantum(self, thread: Thread) -> None:
+        """Add a used-up quantum to the thread's user time and to the clock."""
         thread.user_time += TICK
         self.now += TICK
 
     # --- ready and waiting
 
     def add(self, thread: Thread) -> None:
+        """Add a new thread to the queue."""
         self.threads.append(thread)
         self.make_ready(thread)
 
     def make_ready(self, thread: Thread) -> None:
-        """To the back of the queue; a suspended thread only once it is resumed."""
+        """Append the thread to the queue, unless it is suspended, has ended, or is in the queue already."""
         if not thread.suspend_count and not thread.exited and thread not in self._ready:
             self._ready.append(thread)
 
     def pick(self) -> Thread | None:
-        """The next thread to run; when all wait, time passes until one need not. None: they wait for ever."""
+        """The next thread to run; None for a deadlock. If all threads wait, moves the clock to the first deadline."""
         self.expire()
         if not self._ready:
             deadlines = [wait.deadline for wait in self._waits() if wait.deadline is not None]
@@ -68,13 +73,14 @@ class Scheduler:
         return thread in self._ready
 
     def block(self, wait: Wait) -> None:
-        """The thread leaves the processor until the wait is satisfied or its deadline passes."""
+        """Block the wait's thread until the wait is satisfied or its deadline passes."""
         wait.thread.wait = wait
         for waited in wait.objects:
             waited.waits.append(wait)
             waited.references += 1
 
     def wake(self, thread: Thread, status: int) -> None:
+        """End the thread's wait. ``status`` becomes the return value of its blocking service."""
         wait, thread.wait = thread.wait, None
         if wait is not None:
             for waited in wait.objects:
@@ -84,17 +90,17 @@ class Scheduler:
         self.make_ready(thread)
 
     def signal(self, target: KernelObject) -> None:
-        """``target`` may have become signaled: satisfy its waits, first come first served."""
+        """Satisfy waits for ``target``, in order of arrival. Call it after ``target`` may have become signaled."""
         for wait in list(target.waits):
             status = wait.try_satisfy()
             if status is not None:
                 self.wake(wait.thread, status)
 
     def expire(self) -> None:
-        """End the waits whose deadline has come, in creation order of their threads."""
+        """End the waits whose deadline has passed, in creation order of their threads."""
         for wait in self._waits():
             if wait.deadline is not None and wait.deadline <= self.now:
-                # A delay that is over succeeded; a wait that is over timed out.
+                # A delay without objects ends with SUCCESS, a wait for objects with TIMEOUT.
                 self.wake(wait.thread, Status.TIMEOUT if wait.objects else Status.SUCCESS)
 
     def _waits(self) -> list[Wait]:
@@ -103,14 +109,14 @@ class Scheduler:
     # --- suspending and ending
 
     def suspend(self, thread: Thread) -> int:
-        """Returns the suspend count before."""
+        """Suspend the thread. Returns the previous suspend count."""
         thread.suspend_count += 1
         if thread in self._ready:
             self._ready.remove(thread)
         return thread.suspend_count - 1
 
     def resume(self, thread: Thread, *, running: bool) -> int:
-        """Returns the suspend count before. ``running``: the thread is on the processor."""
+        """Resume the thread. Returns the previous suspend count. ``running``: whether it is on the processor."""
         previous = thread.suspend_count
         if previous:
             thread.suspend_count -= 1
@@ -119,7 +125,7 @@ class Scheduler:
         return previous
 
     def terminate(self, thread: Thread, status: int) -> None:
-        """The thread ends: its waits go, its mutants are abandoned, who waited for it wakes."""
+        """End the thread: cancel its wait, abandon its mutexes and wake the threads that wait for it."""
         if thread.wait is not None:
             self.wake(thread, status)
         if thread in self._ready:

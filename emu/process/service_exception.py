@@ -1,4 +1,4 @@
-"""Services on exceptions and time."""
+"""Implements the system services for exceptions and time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .winnt import Status
 
 @service
 def NtRaiseException(call: Call) -> Control:
-    """The debugger sees every raised exception first, so the run ends here."""
+    """Ends the run, because the debugger sees every raised exception first."""
     record_at, context_at, first_chance = call.arguments
     memory = call.process.memory
     record = record_from_bytes(memory.read(record_at, EXCEPTION_RECORD_SIZE))
@@ -33,7 +33,7 @@ def NtQuerySystemTime(call: Call) -> int:
 @service
 def NtQueryPerformanceCounter(call: Call) -> int:
     counter_at, frequency_at = call.arguments
-    # 10 MHz since the system started: the same unit as the system time
+    # The counter runs at 10 MHz since boot: the same unit as the system time.
     call.process.memory.write(counter_at, struct.pack("<Q", call.process.scheduler.now - BOOT_TIME))
     if frequency_at:
         call.process.memory.put_u64(frequency_at, PERFORMANCE_FREQUENCY)

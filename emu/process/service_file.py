@@ -1,4 +1,7 @@
-"""Services on files. They live in the process's own file system (files.py); the console's output is collected."""
+"""Implements the system services for files.
+
+The files are those of the process's file system (files.py). Output to the console is collected in ``Process.console``.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ def NtOpenFile(call: Call) -> int:
 
 
 def _complete(call: Call, transferred: int) -> int:
-    """The end of a read or write: IO_STATUS_BLOCK, and the event if one was given."""
+    """Complete a read or write: write IO_STATUS_BLOCK and signal the event, if there is one."""
     _, event, _, _, iosb_at = call.arguments[:5]
     call.process.memory.write(iosb_at, struct.pack("<QQ", Status.SUCCESS, transferred))
     if event:
@@ -91,7 +94,7 @@ def NtReadFile(call: Call) -> int:
     file = call.process.handles.get(handle, FileObject, FILE_READ_DATA)
     length = u32(length)
     if file.node is None:
-        return _complete(call, 0)  # the console has no input: every read is at its end
+        return _complete(call, 0)  # the console has no input, so a read returns 0 bytes
     if file.node.is_directory:
         raise StatusError(Status.INVALID_PARAMETER)
     offset = _offset(call, file, file.node)

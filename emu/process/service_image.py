@@ -1,4 +1,4 @@
-"""Services of this system's own for ntdll's loader (the `Ntx` rows of services.toml)."""
+"""Implements the system services for ntdll's loader, which Windows does not have (`Ntx` rows of services.toml)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Services on virtual memory and sections. Signatures: emu/images/services.toml; semantics: ntifs.h reference pages."""
+"""Implements the system services for virtual memory and sections.
+
+Signatures: emu/images/services.toml. Semantics: ntifs.h reference pages.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from .winnt import ALLOCATION_GRANULARITY, PAGE_SIZE, SEC_COMMIT, SEC_IMAGE, SEC
 
 MEMORY_BASIC_INFORMATION_CLASS = 0
 _SECTION_PROTECTIONS = {
-    # what a view may ask for: the access that the section handle needs
+    # protection of a view: access that the section handle must have
     PAGE_READONLY: SECTION_MAP_READ,
     PAGE_WRITECOPY: SECTION_MAP_READ,
     PAGE_READWRITE: SECTION_MAP_READ | SECTION_MAP_WRITE,
@@ -135,7 +138,7 @@ def NtCreateSection(call: Call) -> int:
         memory.put_u64(handle_at, value)
         return Status.OBJECT_NAME_EXISTS
     if kind & SEC_IMAGE or not kind & (SEC_COMMIT | SEC_RESERVE):
-        raise StatusError(Status.INVALID_PARAMETER)  # SEC_IMAGE sections are made by NtxMapDll alone
+        raise StatusError(Status.INVALID_PARAMETER)  # only NtxMapDll creates SEC_IMAGE sections
     if protect not in _SECTION_PROTECTIONS:
         raise StatusError(Status.INVALID_PAGE_PROTECTION)
     size = memory.u64(size_at) if size_at else 0
@@ -160,7 +163,10 @@ def NtCreateSection(call: Call) -> int:
 
 
 def _extend(node: File, size: int, *, writable: bool) -> int:
-    """The size of a section on a file: the file's own when 0 is asked for, and a larger one makes the file grow."""
+    """The size in bytes of a section on a file. 0 means the file's size; a larger size extends the file.
+
+    Raises MAPPED_FILE_SIZE_ZERO, SECTION_TOO_BIG.
+    """
     if size == 0:
         if not node.data:
             raise StatusError(Status.MAPPED_FILE_SIZE_ZERO)
@@ -198,7 +204,7 @@ def NtMapViewOfSection(call: Call) -> int:
     if base < ALLOCATION_GRANULARITY:
         raise StatusError(Status.CONFLICTING_ADDRESSES)
     if protect == PAGE_WRITECOPY:
-        # A copy-on-write view gets its own pages at once: no other view could tell the difference but by writing first.
+        # A copy-on-write view gets its own pages at once. It does not see later writes through other views.
         memory.map_private(base, size, protect, MEM_MAPPED)
         memory.poke(base, memory.physical(section.physical + offset, size))
     else:
@@ -215,7 +221,7 @@ def NtUnmapViewOfSection(call: Call) -> int:
     process_handle, base = call.arguments
     own_process(call, process_handle)
     if call.process.loader.covering(base) is not None:
-        raise StatusError(Status.NOT_MAPPED_VIEW)  # an image goes by NtxUnmapDll, which keeps the lists true
+        raise StatusError(Status.NOT_MAPPED_VIEW)  # NtxUnmapDll unmaps images, because it updates the loader's lists
     start, _ = call.process.memory.unmap_view(base)
     section = call.process.views.pop(start, None)
     if section is not None:

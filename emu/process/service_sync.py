@@ -1,4 +1,4 @@
-"""Services on events, mutants, semaphores, handles and waits."""
+"""Implements the system services for events, mutexes, semaphores, handles and waits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FOREVER = -(1 << 63)
 
 
 def _create(call: Call, make: Callable[[], KernelObject]) -> int:
-    """The common half of the create services: (*handle, access, *OBJECT_ATTRIBUTES, ...)."""
+    """The common part of the create services, whose arguments begin (*handle, access, *OBJECT_ATTRIBUTES, ...)."""
     handle_at, access, attributes_at = call.arguments[:3]
     process = call.process
     process.memory.probe_write(handle_at, 8)
@@ -141,7 +141,10 @@ def NtReleaseSemaphore(call: Call) -> int:
 
 
 def deadline(call: Call, timeout_at: int) -> int | None:
-    """LARGE_INTEGER Timeout: negative is relative, positive a system time, NULL or the smallest value for ever."""
+    """The deadline (FILETIME) of a LARGE_INTEGER Timeout; None waits for ever.
+
+    A negative value is relative, a positive one a system time. NULL and the smallest value mean no limit.
+    """
     if not timeout_at:
         return None
     timeout = call.process.memory.i64(timeout_at)

@@ -1,4 +1,4 @@
-"""Services on threads and the process."""
+"""Implements the system services for threads and the process."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PROCESS_BASIC_INFORMATION, PROCESS_TIMES, PROCESS_HANDLE_TRACING = 0, 4, 32
 
 
 def thread_of(call: Call, handle: int, access: int = 0) -> Thread:
+    """The thread of a handle or of the pseudo handle. Raises StatusError as ``HandleTable.get``."""
     if handle == CURRENT_THREAD:
         return call.thread
     thread = call.process.handles.get(handle, ThreadObject, access).thread
@@ -134,7 +135,7 @@ def NtSetInformationThread(call: Call) -> int:
                 raise StatusError(Status.INVALID_PARAMETER)
             thread.affinity = mask
         case 3:
-            # THREAD_BASE_PRIORITY_MIN .. MAX, and the two saturation values (winnt.h THREAD_BASE_PRIORITY_*)
+            # THREAD_BASE_PRIORITY_MIN to MAX, and the two saturation values (winnt.h THREAD_BASE_PRIORITY_*).
             increment = s32(memory.u32(buffer))
             if increment not in (-15, *range(-2, 3), 15):
                 raise StatusError(Status.INVALID_PARAMETER)
@@ -170,7 +171,7 @@ def NtQueryInformationThread(call: Call) -> int:
 
 
 def _query_name(call: Call, thread: Thread) -> int:
-    """THREAD_NAME_INFORMATION: a UNICODE_STRING and its text behind it."""
+    """THREAD_NAME_INFORMATION: a UNICODE_STRING followed by its text."""
     _, _, buffer, length, returned_at = call.arguments
     text = (thread.name or "").encode("utf-16-le", "surrogatepass")
     needed = 16 + len(text)
@@ -189,7 +190,7 @@ def NtQueryInformationProcess(call: Call) -> int:
     process = call.process
     match u32(information_class):
         case 0:
-            # PROCESS_BASIC_INFORMATION (winternl.h): ExitStatus, PEB, affinity, base priority, id, parent's id
+            # PROCESS_BASIC_INFORMATION (winternl.h): ExitStatus, PEB, affinity, base priority, id, parent's id.
             fields = Status.PENDING, process.peb.address, process.affinity, NORMAL_BASE_PRIORITY
             data = struct.pack("<I4xQQi4xQQ", *fields, process.process_id, process.parent_process_id)
         case 4:
@@ -201,7 +202,10 @@ def NtQueryInformationProcess(call: Call) -> int:
 
 @service
 def NtSetInformationProcess(call: Call) -> int:
-    """ProcessHandleTracing: PROCESS_HANDLE_TRACING_ENABLE (Flags, 0) or _ENABLE_EX (Flags, TotalSlots) (ntpsapi.h)."""
+    """ProcessHandleTracing with PROCESS_HANDLE_TRACING_ENABLE (Flags) or _ENABLE_EX (Flags, TotalSlots) (ntpsapi.h).
+
+    Length 0 stops tracing. Flags must be 0.
+    """
     handle, information_class, buffer, length = call.arguments
     own_process(call, handle)
     process = call.process

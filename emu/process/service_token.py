@@ -1,4 +1,4 @@
-"""Services on the process's access token."""
+"""Implements the system services for the process's access token."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def NtQueryInformationToken(call: Call) -> int:
 
 
 def _with_sids(head: bytes, sids: Sequence[SidAndAttributes], buffer: int) -> bytes:
-    """SID_AND_ATTRIBUTES[], with pointers to the SIDs that follow the array in the caller's buffer."""
+    """SID_AND_ATTRIBUTES[] and the SIDs after it. The pointers assume that ``buffer`` is the address of the result."""
     array, data = head, b""
     first = buffer + len(head) + 16 * len(sids)
     for item in sids:

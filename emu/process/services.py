@@ -1,8 +1,8 @@
-"""System services: from a SYSCALL instruction to the Python function that answers it.
+"""Calls the Python function that implements a system service.
 
-Numbers, names and argument counts come from the one table, emu/images/services.toml. A service returns an NTSTATUS, or
-a ``Control`` when the calling thread does not go on at once. ``StatusError`` ends it with that status; a bad pointer of
-the caller's is one (ACCESS_VIOLATION).
+Numbers, names and argument counts come from emu/images/services.toml. A service returns an NTSTATUS, or a ``Control``
+if the calling thread does not continue at once. A ``StatusError`` ends it with that status, for example
+ACCESS_VIOLATION for a bad pointer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .winnt import Status, StatusError
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One service call. ``arguments`` are 64-bit values; their upper halves are undefined for 32-bit parameters."""
+    """One service call. ``arguments`` are 64-bit values. The upper half of a 32-bit parameter is undefined."""
 
     process: Process
     thread: Thread
@@ -33,24 +33,25 @@ _handlers: dict[str, Handler] = {}
 
 
 def service(handler: Handler) -> Handler:
-    """Register the function under its own name, which must be one of the table's."""
+    """Register the function under its name, which must be in services.toml."""
     _handlers[handler.__name__] = handler
     return handler
 
 
 class ServiceTable:
-    """Every service of the table with its function. Raises KeyError when a service has none."""
+    """Every service of services.toml with its function. Raises KeyError for a service without function."""
 
     def __init__(self) -> None:
         self._by_number = {row.number: (row, _handlers[row.name]) for row in services()}
 
     def find(self, number: int) -> tuple[Service, Handler] | None:
+        """The service with that number and its function, or None."""
         return self._by_number.get(number)
 
     def serve(self, process: Process, thread: Thread, number: int) -> int | Control | None:
-        """Answer a system call of the running thread: an NTSTATUS or a Control; None when no service has the number.
+        """Run a system call of the running thread. Returns an NTSTATUS or a Control; None if no service has the number.
 
-        Raises StatusError and PageNotPresent, as the service does.
+        Raises StatusError and PageNotPresent.
         """
         found = self.find(number)
         if found is None:
@@ -63,12 +64,12 @@ def _arguments(process: Process, count: int) -> tuple[int, ...]:
     registers = tuple(process.cpu.get(name) for name in ("R10", "Rdx", "R8", "R9")[:count])
     if count <= 4:
         return registers
-    # [RSP] is the stub's return address, then 0x20 bytes of home space.
+    # [RSP] holds the stub's return address. 0x20 bytes of home space follow.
     at = process.cpu.get("Rsp") + 0x28
     return registers + tuple(process.memory.u64(at + 8 * n) for n in range(count - 4))
 
 
-# --- what arguments mean
+# --- decoding of arguments
 
 
 def u32(value: int) -> int:
@@ -85,14 +86,14 @@ def s32(value: int) -> int:
 
 
 def own_process(call: Call, handle: int) -> None:
-    """There is only one process: the handle must be the pseudo handle or a handle to it."""
+    """Check that the handle refers to the only process: a pseudo handle or a process handle. Raises StatusError."""
     if handle != CURRENT_PROCESS:
         call.process.handles.get(handle, ProcessObject)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectAttributes:
-    """OBJECT_ATTRIBUTES (ntdef.h); ``name`` is None when there is none."""
+    """OBJECT_ATTRIBUTES (ntdef.h). ``name`` is None without an ObjectName."""
 
     root: int
     name: str | None
@@ -100,7 +101,10 @@ class ObjectAttributes:
 
 
 def object_attributes(call: Call, address: int) -> ObjectAttributes:
-    """Length 0x30 at 0, RootDirectory 8, ObjectName 0x10, Attributes 0x18 (ntdef.h, amd64). NULL means none."""
+    """Read OBJECT_ATTRIBUTES; NULL means no attributes. Raises INVALID_PARAMETER unless Length is 0x30.
+
+    Offsets (ntdef.h, amd64): Length 0, RootDirectory 8, ObjectName 0x10, Attributes 0x18.
+    """
     if not address:
         return ObjectAttributes(0, None, 0)
     memory = call.process.memory
@@ -111,7 +115,7 @@ def object_attributes(call: Call, address: int) -> ObjectAttributes:
 
 
 def path_of(call: Call, attributes: ObjectAttributes) -> str | None:
-    """The object manager path that the attributes name, None for an unnamed object."""
+    """The object manager path of the attributes, None for an unnamed object."""
     if not attributes.name:
         return None
     root = call.process.handles.get(attributes.root, KernelObject).name if attributes.root else None

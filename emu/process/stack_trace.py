@@ -1,6 +1,6 @@
-"""Return addresses of a thread, found as amd64 finds them: by the unwind data of images and of generated code.
+"""Walks the stack of an amd64 thread by the unwind data of images and of generated code.
 
-The rules: learn.microsoft.com "x64 exception handling" (RUNTIME_FUNCTION, UNWIND_INFO, UNWIND_CODE).
+Source: learn.microsoft.com "x64 exception handling" (RUNTIME_FUNCTION, UNWIND_INFO, UNWIND_CODE).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .function_tables import RUNTIME_FUNCTION_SIZE, Read
 
 NONVOLATILE = ("Rbx", "Rbp", "Rsi", "Rdi", "R12", "R13", "R14", "R15")
-# The register numbers of an unwind operation.
+# Registers by their number in an unwind operation.
 _REGISTERS = (
     "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
 )  # fmt: skip
@@ -40,12 +40,14 @@ class Unwind(IntEnum):
 _OPERAND_SLOTS = {
     Unwind.SAVE_NONVOL: 1, Unwind.SAVE_NONVOL_FAR: 2, Unwind.SPARE: 2, Unwind.SAVE_XMM128: 1, Unwind.SAVE_XMM128_FAR: 2
 }  # fmt: skip
-"""Slots of 2 bytes behind a code; ALLOC_LARGE has 1 or 2, the others have none."""
+"""Number of 2-byte slots after a code. ALLOC_LARGE has 1 or 2; codes that are not listed have none."""
 
 
 class Code(NamedTuple):
+    """One UNWIND_CODE with its operand."""
+
     place: int
-    """Offset from the function's begin of what follows the instruction."""
+    """Offset of the end of the prologue instruction from the function's begin."""
     operation: Unwind
     info: int
     operand: int
@@ -53,15 +55,15 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A RUNTIME_FUNCTION and what its RVAs count from."""
+    """A RUNTIME_FUNCTION. ``begin`` and ``unwind_data`` are offsets from ``base``."""
 
     base: int
     begin: int
     unwind_data: int
 
 
-class NoUnwindData(Exception):  # noqa: N818 - the walk ends there, which is no error
-    """The stack cannot be followed further."""
+class NoUnwindData(Exception):  # noqa: N818 - it ends the walk and is not an error
+    """The stack cannot be walked further."""
 
 
 def return_addresses(
@@ -70,10 +72,10 @@ def return_addresses(
     function_at: Callable[[int], Function | None],
     registers: Mapping[str, int],
 ) -> Iterator[int]:
-    """The instruction pointer of ``registers``, then every return address above it, until one is no code's.
+    """The instruction pointer of ``registers``, then every return address, up to one that is not code.
 
-    ``covers`` says whether an address is code of an image or of a dynamic function table; ``function_at`` gives the
-    entry for it, None for a leaf function. ``registers``: Rip, Rsp and the nonvolatile ones.
+    ``covers`` returns whether an address lies in an image or a dynamic function table. ``function_at`` returns the
+    entry for an address, None for a leaf function. ``registers`` holds Rip, Rsp and the nonvolatile registers.
     """
     state = {**dict.fromkeys(_REGISTERS, 0), **registers}
     while covers(state["Rip"]):
@@ -85,14 +87,14 @@ def return_addresses(
 
 
 def _step(read: Read, function: Function | None, state: dict[str, int]) -> None:
-    """From a frame to its caller's."""
+    """Change ``state`` from a frame to the frame of its caller."""
     if function is None or not _undo(read, function, state):
         state["Rip"] = _u64(read, state["Rsp"])
         state["Rsp"] += 8
 
 
 def _undo(read: Read, function: Function, state: dict[str, int]) -> bool:
-    """Undo what has run of a function's prologue. Returns whether that gave Rip too (a machine frame)."""
+    """Undo the executed part of a function's prologue. Returns whether a machine frame set Rip too."""
     executed = state["Rip"] - function.base - function.begin
     unwind = function.base + function.unwind_data
     while True:
@@ -104,7 +106,7 @@ def _undo(read: Read, function: Function, state: dict[str, int]) -> bool:
             return True
         if not version_and_flags >> 3 & _UNW_FLAG_CHAININFO:
             return False
-        # The chained entry follows the codes, whose count is rounded up to even; its prologue has run.
+        # The chained entry follows the codes, whose count is rounded up to even. Its prologue has run completely.
         chained = _bytes(read, unwind + 4 + 2 * (count + count % 2), RUNTIME_FUNCTION_SIZE)
         unwind = function.base + struct.unpack_from("<I", chained, 8)[0]
         executed = 0xFF
@@ -150,7 +152,7 @@ def _undo_codes(read: Read, codes: list[Code], frame: int, state: dict[str, int]
                 machine_frame = state["Rsp"] + 8 * info
                 state["Rip"], state["Rsp"] = _u64(read, machine_frame), _u64(read, machine_frame + 24)
                 return True
-            case _:  # epilogues of version 2, and XMM registers, which no walk needs
+            case _:  # epilogue codes of version 2 and XMM registers do not affect the walk
                 pass
     return False
 

@@ -1,4 +1,4 @@
-"""Starts a process: the model of ``process.py`` with every system service."""
+"""Starts a process with all system services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..snapshot.process import XstateConfiguration
 
-# Importing them registers their services.
+# The imports register the services.
 from . import (  # noqa: F401
     service_exception,
     service_file,
@@ -28,10 +28,7 @@ def start_process(
     quantum_limit: int = QUANTUM_LIMIT,
     xstate: XstateConfiguration | None = None,
 ) -> Process:
-    """A process that is ready to run its first instruction; ``Process`` says what the parameters mean.
-
-    Raises ImageError and OSError for what cannot be loaded.
-    """
+    """A process that is ready to run its first instruction. Parameters and errors are those of ``Process``."""
     return Process(
         program,
         command_line,

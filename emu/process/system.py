@@ -1,7 +1,7 @@
-"""The machine and the Windows that the target runs on: fixed values, so that every run agrees to the bit.
+"""Defines the system that the target runs on. The values are fixed, so that every run has the same bytes.
 
-Windows 10 22H2 (build 19045 on the 19041 code base) as VERSIONINFO and SYSTEM_INFO would give it. What the processor
-itself tells (CPUID) is taken from the processor model that executes the program.
+The system is Windows 10 22H2 (build 19045 on the 19041 code base), described as in VERSIONINFO and SYSTEM_INFO.
+Processor features come from CPUID of the emulated processor.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from ..machine.cpu import Cpu
 from ..snapshot.process import SystemInformation, XstateConfiguration
 
 TICK = 156250
-"""One clock interrupt, 15.625 ms (GetSystemTimeAdjustment), in 100 ns units."""
+"""Time between clock interrupts in units of 100 ns: 15.625 ms (GetSystemTimeAdjustment)."""
 BOOT_TIME = 133542864000000000
 """2024-03-06 00:00:00 UTC as FILETIME."""
 CREATE_TIME = BOOT_TIME + 9 * 36_000_000_000 + 26 * 600_000_000 + 53 * 10_000_000
-"""The program starts at 09:26:53 that day."""
+"""Start of the program: 2024-03-06 09:26:53 UTC as FILETIME."""
 
 SYSTEM_ROOT = r"C:\Windows"
 SYSTEM_DIRECTORY = r"C:\Windows\System32"
@@ -47,7 +47,7 @@ _PF_FASTFAIL_AVAILABLE = 23  # a property of Windows 8 and later, not of the pro
 
 
 def processor_features() -> tuple[int, int]:
-    """Two words: bit n is what IsProcessorFeaturePresent(n) returns."""
+    """Two 64-bit words. Bit n is the result of IsProcessorFeaturePresent(n)."""
     bits = 1 << _PF_FASTFAIL_AVAILABLE
     for feature, leaf, register, bit in _FEATURE_BITS:
         if Cpu.cpuid(leaf)[register] >> bit & 1:
@@ -69,7 +69,7 @@ def processor_signature() -> tuple[int, int]:
 
 
 def system_information(xstate: XstateConfiguration | None = None) -> SystemInformation:
-    """8 GiB of RAM, four processors, UTC+1. ``xstate``: the extended state that a scenario gives the processors."""
+    """A system with 8 GiB of RAM, four processors and UTC+1. ``xstate`` is the extended state of the processors."""
     features, more = processor_features()
     if xstate is not None:
         features |= 1 << _PF_XSAVE_ENABLED | 1 << _PF_AVX_INSTRUCTIONS_AVAILABLE

@@ -1,4 +1,4 @@
-"""A thread's stack and its TEB."""
+"""Creates and frees the stack and the TEB of a thread."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NORMAL_BASE_PRIORITY = 8  # NORMAL_PRIORITY_CLASS
 
 
 def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int) -> tuple[Stack, int]:
-    """Reserve a stack at or above ``low``, commit its top, put the guard page below: (stack, StackLimit).
+    """Reserve a stack at or above ``low`` and commit its top with a guard page below. Returns (stack, StackLimit).
 
-    Sizes in bytes, rounded as Windows does (CreateThread reference, "Thread Stack Size"). Raises StatusError.
+    Sizes are in bytes, rounded as Windows does (CreateThread reference, "Thread Stack Size"). Raises StatusError.
     """
     commit = page_ceiling(max(commit, MINIMUM_COMMIT))
     if commit + 2 * PAGE_SIZE > reserve:
@@ -40,11 +40,11 @@ def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int) -> tu
 def write_teb(
     memory: GuestMemory, address: int, stack: Stack, *, limit: int, peb: int, client: tuple[int, int]
 ) -> None:
-    """Fill a zeroed TEB; ``limit`` is the StackLimit, ``client`` (process id, thread id)."""
+    """Fill a zeroed TEB. ``limit`` is the StackLimit, ``client`` is (process id, thread id)."""
     teb = Structure(memory, address, TEB)
     teb["NtTib.StackBase"] = stack.base
     teb["NtTib.StackLimit"] = limit
-    teb["NtTib.FiberData"] = 0x1E00  # the OS/2 version number of old, in the union with FiberData
+    teb["NtTib.FiberData"] = 0x1E00  # NtTib.Version, in the union with FiberData
     teb["NtTib.Self"] = address
     for prefix in ("ClientId", "RealClientId"):
         teb[f"{prefix}.UniqueProcess"], teb[f"{prefix}.UniqueThread"] = client
@@ -56,10 +56,11 @@ def write_teb(
 
 
 def free_stack(memory: GuestMemory, stack: Stack) -> None:
-    """Nothing happens when the program itself has freed it."""
+    """Free the stack. Does nothing if the program has freed it already."""
     with contextlib.suppress(StatusError):
         memory.space.free(stack.allocation, 0, MEM_RELEASE)
 
 
 def free_teb(memory: GuestMemory, address: int) -> None:
+    """Decommit the pages of a TEB."""
     memory.space.free(address, TEB_SIZE, MEM_DECOMMIT)

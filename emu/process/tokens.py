@@ -1,6 +1,6 @@
-"""Access tokens: who the program runs as. One fixed user, so that every run agrees to the bit.
+"""Defines the access token of the program. The user is fixed, so that every run has the same bytes.
 
-An ordinary user's medium token of a local account, as ``whoami /all`` shows it. Structures: winnt.h.
+It is the token of a local standard user at medium integrity, as ``whoami /all`` shows it. Structures: winnt.h.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TOKEN_PRIMARY, TOKEN_IMPERSONATION = 1, 2  # winnt.h TOKEN_TYPE
 SECURITY_IMPERSONATION = 2  # winnt.h SECURITY_IMPERSONATION_LEVEL
 
 _TOKEN_LUID, _LOGON_LUID, _MODIFIED_LUID = 0x31F4C7, 0x2B86D, 0x31F4D2
-"""TOKEN_STATISTICS.TokenId, AuthenticationId, ModifiedId: locally unique numbers, on a real system counted up."""
+"""TOKEN_STATISTICS.TokenId, AuthenticationId, ModifiedId: locally unique numbers, which a real system counts up."""
 _NEVER = 0x7FFF_FFFF_FFFF_FFFF
 """TOKEN_STATISTICS.ExpirationTime of a token that does not expire."""
 _DYNAMIC_CHARGED = 0x1000
@@ -40,7 +40,7 @@ _PRIVILEGES = ((19, 0), (23, _SE_PRIVILEGE_ON), (25, 0), (33, 0), (34, 0))
 
 
 def sid(text: str) -> bytes:
-    """A SID in binary (winnt.h SID): revision, count, authority big-endian, sub-authorities. Raises ValueError."""
+    """A binary SID (winnt.h SID): revision, count, authority (big-endian), sub-authorities. Raises ValueError."""
     letter, revision, authority, *sub_authorities = text.split("-")
     if letter != "S" or len(sub_authorities) > 15:
         raise ValueError(f"{text}: not a SID")
@@ -53,6 +53,8 @@ def sid(text: str) -> bytes:
 
 @dataclass(eq=False)
 class TokenObject(KernelObject):
+    """An access token."""
+
     type_name = "Token"
     all_access = 0xF01FF
     read_access, write_access, execute_access = 0x20008, 0x200E0, 0x20000
@@ -60,7 +62,7 @@ class TokenObject(KernelObject):
 
 
 def token_of(owner: int, handle: int, token_type: int = TOKEN_PRIMARY) -> Token:
-    """The token as a debugger reads it. ``owner``: the id of the process, or of the thread that impersonates."""
+    """The token as a debugger reads it. ``owner`` is the id of the process or of the impersonating thread."""
     impersonation = SECURITY_IMPERSONATION if token_type == TOKEN_IMPERSONATION else 0
     statistics = struct.pack(
         "<QQqIIIIIIQ",

@@ -1,6 +1,6 @@
-"""The values of winnt.h, ntstatus.h and ntddk.h that the process model answers with.
+"""Defines the constants of winnt.h, ntstatus.h and ntddk.h that the process model uses.
 
-Allocation types: winnt.h (VirtualAlloc, VirtualFree); what a snapshot holds too comes from ``emu.constants``.
+Allocation types: winnt.h (VirtualAlloc, VirtualFree); those that snapshots also use are in ``emu.constants``.
 Status codes: ntstatus.h, [MS-ERREF] 2.3.1.
 """
 
@@ -16,7 +16,7 @@ MEM_RELEASE = 0x8000
 MEM_RESET = 0x80000
 MEM_TOP_DOWN = 0x100000
 MEM_WRITE_WATCH = 0x200000
-MEM_RESET_UNDO = 0x1000000  # shares its value with MEM_IMAGE, which is only ever a Type
+MEM_RESET_UNDO = 0x1000000  # the same value as MEM_IMAGE, which is a memory type
 
 SEC_IMAGE = 0x1000000
 SEC_RESERVE = 0x4000000
@@ -104,7 +104,7 @@ class Status(IntEnum):
 
 
 class StatusError(Exception):
-    """A service ends with this status. Never leaves the service dispatcher."""
+    """Ends a service with this status. The process model catches it."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(f"NTSTATUS 0x{status:08X} ({status.name})")

@@ -1,1 +1,1 @@
-"""Named crashes: programs of user mode, machines of kernel mode."""
+"""Runs the named crashes: programs in user mode, machines in kernel mode."""

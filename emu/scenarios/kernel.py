@@ -1,7 +1,7 @@
-"""The named crashes of the synthetic kernel, and drivers of the user's own: from a name or a file to a snapshot.
+"""Runs the kernel-mode scenarios and drivers of the user, and returns a snapshot of the stopped machine.
 
-Every scenario declares the bug check that it expects, from the images' exports and the values that it is given, never
-from a run; the run must agree.
+Every scenario declares its bug check from exports of the images and from its own parameters, not from a run. A run with
+another bug check is an error.
 """
 
 from __future__ import annotations
@@ -45,30 +45,34 @@ __all__ = [
 ]
 
 DRIVER_TICKS = 64
-"""Clock ticks, one second, that a driver of the user's has after its DriverEntry to crash."""
+"""Number of clock ticks (one second) in which a driver of the user must crash after its DriverEntry."""
 
-# Addresses that the scenarios hand to crashdrv.sys. No page of the kernel's is anywhere near the two large ones.
+# Addresses that the scenarios pass to crashdrv.sys. The kernel maps no page near the two large ones.
 _NULL_FIELD = 0x28
 _NULL_LIST = 0x10
 _UNMAPPED = 0xFFFFB58012345678
 _BAD_STACK = 0xFFFFB5801234F000
 
-# What UNEXPECTED_KERNEL_MODE_TRAP shows of CR0 and CR4: the values that emu.machine.cpu starts a processor with.
+# CR0 and CR4 in the parameters of UNEXPECTED_KERNEL_MODE_TRAP: the initial values in emu.machine.cpu.
 _CR0, _CR4 = 0x80050031, 0x406F8
 _DOUBLE_FAULT = 8
 
 
-class NoBugCheck(Exception):  # noqa: N818 - it is an outcome, not a fault of anybody's
-    """A driver did not crash the system, so there is nothing to dump. ``output`` is what DbgPrint wrote."""
+class NoBugCheck(Exception):  # noqa: N818 - it is an outcome, not an error
+    """A driver did not crash the system, so there is nothing to dump. ``output`` is the output of DbgPrint."""
 
     def __init__(self, driver: str, output: bytes) -> None:
-        super().__init__(f"{driver}: the system runs on and did not crash: nothing to dump")
+        super().__init__(f"{driver}: the system is still running and did not crash: nothing to dump")
         self.output = output
 
 
 @dataclass(frozen=True)
 class KernelScenario:
-    """``guest`` is what crashdrv.sys does, with ``arguments``; ``processors`` how many the machine has by default."""
+    """A named bug check or live dump.
+
+    crashdrv.sys executes ``guest`` with ``arguments``. ``processors`` is the default number of processors.
+    ``declared`` is the expected bug check.
+    """
 
     name: str
     description: str
@@ -84,6 +88,7 @@ class KernelScenario:
     arch: str = "amd64"
 
     def task(self) -> GuestTask:
+        """The scenario's part of the boot block."""
         return GuestTask(
             scenario=self.guest,
             arguments=self.arguments,
@@ -95,7 +100,7 @@ class KernelScenario:
 
 
 def _unhandled(status: int, place: str) -> Declaration:
-    """An exception of a system thread that nothing handles: 0x7E."""
+    """Bug check 0x7E: an exception of a system thread that has no handler."""
     return Declaration(0x7E, (status, place, Pointee.EXCEPTION_RECORD, Pointee.CONTEXT), place)
 
 
@@ -113,14 +118,14 @@ KERNEL_SCENARIOS = (
     ),
     KernelScenario(
         "bugcheck-a",
-        "a kernel routine follows a driver's null pointer at DISPATCH_LEVEL",
+        "a kernel routine reads through a driver's null pointer at DISPATCH_LEVEL",
         GuestScenario.A,
         Declaration(0x0A, (_NULL_LIST, 2, 0, "ntoskrnl.exe!ExpInterlockedPopEntrySListFault")),
         arguments=(_NULL_LIST, 0, 0, 0),
     ),
     KernelScenario(
         "bugcheck-50",
-        "a driver writes to a kernel address that nothing is mapped at",
+        "a driver writes to an unmapped kernel address",
         GuestScenario.PAGE_FAULT_50,
         Declaration(0x50, (_UNMAPPED, 2, "crashdrv.sys!CrashWriteSite", 2)),
         arguments=(_UNMAPPED, 0, 0, 0),
@@ -155,7 +160,7 @@ KERNEL_SCENARIOS = (
     ),
     KernelScenario(
         "bugcheck-7f",
-        "a driver pushes on a stack that is not there: a double fault",
+        "a driver pushes to an unmapped stack: a double fault",
         GuestScenario.BAD_STACK_7F,
         Declaration(0x7F, (_DOUBLE_FAULT, _CR0, _CR4, "crashdrv.sys!CrashStackSite")),
         arguments=(_BAD_STACK, 0, 0, 0),
@@ -174,7 +179,7 @@ KERNEL_SCENARIOS = (
     ),
     KernelScenario(
         "bugcheck-e2",
-        "a driver asks for a bug check with four parameters, and every kind of callback adds to the dump",
+        "a driver requests a bug check with four parameters; every kind of callback adds data to the dump",
         GuestScenario.BUGCHECK,
         Declaration(0xE2, _ASKED),
         arguments=_ASKED,
@@ -182,14 +187,14 @@ KERNEL_SCENARIOS = (
     ),
     KernelScenario(
         "bugcheck-ef",
-        "the program of a critical process ends",
+        "the program of a critical process exits",
         GuestScenario.CRITICAL_EF,
         Declaration(0xEF, (Pointee.CRITICAL_PROCESS, 0, 0, 0)),
         critical_program=Program.EXIT,
     ),
     KernelScenario(
         "second-processor",
-        "as bugcheck-d1, on the second of four processors",
+        "the same as bugcheck-d1, on the second of four processors",
         GuestScenario.D1_SECOND,
         Declaration(0xD1, (_NULL_FIELD, 2, 0, "crashdrv.sys!CrashReadSite")),
         arguments=(_NULL_FIELD, 0, 0, 0),
@@ -198,7 +203,7 @@ KERNEL_SCENARIOS = (
     ),
     KernelScenario(
         "user-crash",
-        "a program crashes, the kernel lives on; then a live dump",
+        "a program crashes, the kernel continues, and a driver requests a live dump",
         GuestScenario.USER_CRASH,
         Declaration(0x161, _LIVE),
         arguments=_LIVE,
@@ -206,7 +211,7 @@ KERNEL_SCENARIOS = (
     ),
     KernelScenario(
         "live-dump",
-        "a live dump that a driver asks for: nothing has crashed",
+        "a driver requests a live dump; nothing has crashed",
         GuestScenario.LIVE,
         Declaration(0x161, _LIVE),
         arguments=_LIVE,
@@ -216,7 +221,7 @@ KERNEL_SCENARIOS = (
 
 
 def find_kernel_scenario(name: str) -> KernelScenario:
-    """Raises ScenarioError, naming those there are."""
+    """The kernel-mode scenario of that name. Raises ScenarioError, with the list of names."""
     for scenario in KERNEL_SCENARIOS:
         if scenario.name == name:
             return scenario
@@ -229,9 +234,9 @@ def run_kernel_scenario(
 ) -> KernelSnapshot:
     """Run a scenario to its bug check or live dump.
 
-    ``ram`` and ``touched`` are sizes (``16M``, or bytes): of RAM, and of memory that a user process fills besides.
-    ``processors`` None: as many as the scenario is about. Raises ScenarioError, RamSizeError, ConfigurationError,
-    ExpectationError, MachineError, StructureError.
+    ``ram`` is the size of RAM, ``touched`` that of the memory that a user process fills in addition; both in bytes or
+    as a text such as ``16M``. ``processors`` None takes the default of the scenario. Raises ScenarioError,
+    RamSizeError, ConfigurationError, ExpectationError, MachineError, StructureError.
     """
     scenario = find_kernel_scenario(name)
     configuration = Configuration(
@@ -269,9 +274,10 @@ def run_driver(
     *,
     others: Sequence[Path] = (),
 ) -> KernelSnapshot:
-    """Load a driver (.sys) of the user's, after ``others``, and run the system until it crashes.
+    """Load a driver (.sys) of the user, after ``others``, and run the system until it crashes.
 
-    Raises NoBugCheck when it does not; ImageError (no driver, missing import), OSError; and as run_kernel_scenario.
+    Raises NoBugCheck if it does not crash; ImageError for a file that is not a driver or has a missing import; OSError;
+    RamSizeError, ConfigurationError, MachineError, StructureError.
     """
     configuration = Configuration(
         ram=_size(ram),

@@ -1,7 +1,7 @@
-"""The named crashes, and programs of the user's own: from a name or a file to a snapshot.
+"""Runs the user-mode scenarios and programs of the user, and returns a snapshot of the stopped process.
 
-Every scenario declares the event that it expects, from the image's own exports and the addresses that crash.c fixes,
-never from a run; the run must agree.
+Every scenario declares its exception from exports of the images and from the fixed addresses in crash.c, not from a
+run. A run with another event is an error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..capture.process import capture
+from ..errors import DumptruthError
 from ..image import ImageError
 from ..process.library import SYSTEM_IMAGES, load_file
 from ..process.loader import preferred_place
@@ -39,37 +40,39 @@ __all__ = [
 
 CRASH_PROGRAM = SYSTEM_IMAGES / "crash.exe"
 
-# The addresses that crash.c asks for (its head comment).
+# The addresses that crash.c allocates (see its first comment).
 _READ_ONLY_PAGE = 0x20000000000
 _NO_EXECUTE_PAGE = 0x20000010000
 _GUARD_PAGE = 0x20000020000
 _GENERATED_CODE = 0x20000050000
 _PRIVATE_HEAP = 0x20000100000
 _WILD_TARGET = 0x00000BAD00000BA0
-_LAST_GUARD_PAGE = STACK_AREA + PAGE_SIZE  # the main thread's stack is the first one; its lowest page stays reserved
+_LAST_GUARD_PAGE = STACK_AREA + PAGE_SIZE  # of the main thread's stack, whose lowest page stays reserved
 _EVERYWHERE = (1 << 64) - 1
 
 
-class ScenarioError(Exception):
-    """No such scenario; the message is one line."""
+class ScenarioError(DumptruthError):
+    """The scenario does not exist. The message is one line."""
 
 
-class ExpectationError(Exception):
-    """A scenario ended otherwise than it declares; the message is one line with both events."""
+class ExpectationError(DumptruthError):
+    """A scenario ended with another event than it declares. The message is one line with both events."""
 
 
-class ExitedNormally(Exception):  # noqa: N818 - it is an outcome, not a fault of anybody's
-    """A program ended by itself, so there is nothing to dump. ``status`` is its exit code (0 to 0xFFFFFFFF)."""
+class ExitedNormally(Exception):  # noqa: N818 - it is an outcome, not an error
+    """A program exited, so there is nothing to dump. ``status`` is its exit code (0 to 0xFFFFFFFF)."""
 
     def __init__(self, program: str, status: int, output: bytes) -> None:
         super().__init__(f"{program}: exited with code {status} (0x{status:X}) and did not crash: nothing to dump")
         self.status = status
         self.output = output
-        """What the program wrote to its console."""
+        """The program's output to its console."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedEvent:
+    """Code, address and parameters of an exception."""
+
     code: int
     address: int
     information: tuple[int, ...]
@@ -81,7 +84,7 @@ class ExpectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Declaration:
-    """``place`` is an address, or ``image!export``."""
+    """A declared exception. ``place`` is its address, as a number or as ``image!export``."""
 
     code: int
     place: int | str
@@ -90,7 +93,7 @@ class _Declaration:
 
 @dataclass(frozen=True)
 class Scenario:
-    """``declared`` None: the target stops without an exception."""
+    """A named crash. ``declared`` is None if the target stops without an exception."""
 
     name: str
     description: str
@@ -98,15 +101,16 @@ class Scenario:
     mode: str = "user"
     arch: str = "amd64"
     avx_threads: tuple[str, ...] = ()
-    """Names of the threads that have AVX state. It is set, not computed: Unicorn executes no AVX instruction."""
+    """Names of the threads that get AVX state. It is set, not computed: Unicorn executes no AVX instruction."""
 
     @property
     def command_line(self) -> str:
+        """The command line of crash.exe for this scenario."""
         return f"{CRASH_PROGRAM.name} {self.name}"
 
     @cached_property
     def expected(self) -> ExpectedEvent | None:
-        """The declared event with its address; loads the images but runs nothing."""
+        """The declared event with its address. Loads images but runs no code."""
         if self.declared is None:
             return None
         place = self.declared.place
@@ -129,18 +133,18 @@ SCENARIOS = (
     ),
     Scenario(
         "write-read-only",
-        "writes to a committed page that is PAGE_READONLY",
+        "writes to a page with PAGE_READONLY",
         _Declaration(_AV, "crash.exe!crash_write_site", (1, _READ_ONLY_PAGE + 0x18)),
     ),
     Scenario(
         "execute-nx",
-        "calls into a page without execute permission",
+        "calls an address in a page without execute permission",
         _Declaration(_AV, _NO_EXECUTE_PAGE + 0x40, (8, _NO_EXECUTE_PAGE + 0x40)),
     ),
-    Scenario("wild-call", "calls through a wild pointer", _Declaration(_AV, _WILD_TARGET, (8, _WILD_TARGET))),
+    Scenario("wild-call", "calls an unmapped address", _Declaration(_AV, _WILD_TARGET, (8, _WILD_TARGET))),
     Scenario(
         "non-canonical",
-        "reads a non-canonical address: the processor reports none",
+        "reads a non-canonical address; the processor reports no address",
         _Declaration(_AV, "crash.exe!crash_read_site", (0, _EVERYWHERE)),
     ),
     Scenario(
@@ -156,22 +160,22 @@ SCENARIOS = (
     Scenario("breakpoint", "calls DebugBreak", _Declaration(Status.BREAKPOINT, "ntdll.dll!DbgBreakPoint", (0,))),
     Scenario(
         "fast-fail",
-        "fails fast with FAST_FAIL_FATAL_APP_EXIT",
+        "calls __fastfail with FAST_FAIL_FATAL_APP_EXIT",
         _Declaration(Status.STACK_BUFFER_OVERRUN, "crash.exe!crash_fast_fail_site", (7,)),
     ),
     Scenario(
         "stack-overflow",
-        "recurses until the last guard page of its stack",
+        "recurses until it reaches the last guard page of its stack",
         _Declaration(Status.STACK_OVERFLOW, "crash.exe!crash_overflow_site", (1, _LAST_GUARD_PAGE + 0xF00)),
     ),
     Scenario(
         "guard-page",
-        "reads a page that is PAGE_GUARD",
+        "reads a page with PAGE_GUARD",
         _Declaration(Status.GUARD_PAGE_VIOLATION, "crash.exe!crash_read_site", (0, _GUARD_PAGE + 0x10)),
     ),
     Scenario(
         "heap-use-after-free",
-        "reads a large heap block after freeing it: the heap has decommitted its pages",
+        "frees a large heap block, whose pages the heap decommits, then reads it",
         _Declaration(_AV, "crash.exe!crash_read_site", (0, _PRIVATE_HEAP + 0xDF000 + 0x20)),
     ),
     Scenario(
@@ -181,18 +185,18 @@ SCENARIOS = (
     ),
     Scenario(
         "dll-after-unload",
-        "writes a null pointer in alpha.dll, just after beta.dll was unloaded",
+        "writes through a null pointer in alpha.dll after unloading beta.dll",
         _Declaration(_AV, "alpha.dll!alpha_write_site", (1, 0x20)),
     ),
     Scenario(
         "secondary-thread",
-        "reads a null pointer on a thread other than the first",
+        "reads through a null pointer on a thread other than the main thread",
         _Declaration(_AV, "crash.exe!crash_secondary_site", (0, 0x30)),
     ),
-    Scenario("deadlock", "two threads wait for each other's mutex: every thread waits, no exception", None),
+    Scenario("deadlock", "two threads wait for each other's mutex; every thread waits, without an exception", None),
     Scenario(
         "every-stream",
-        "crashes in code it generated: function tables, traced handles, a token, AVX state that is set, not computed",
+        "crashes in generated code; has function tables, traced handles, a token and AVX state (set, not computed)",
         _Declaration(_AV, _GENERATED_CODE + 0x45, (1, 0x38)),
         avx_threads=("main", "computes"),
     ),
@@ -200,7 +204,7 @@ SCENARIOS = (
 
 
 def find_scenario(name: str) -> Scenario:
-    """Raises ScenarioError, naming those there are."""
+    """The user-mode scenario of that name. Raises ScenarioError, with the list of names."""
     for scenario in SCENARIOS:
         if scenario.name == name:
             return scenario
@@ -222,10 +226,11 @@ def run_scenario(name: str) -> ProcessSnapshot:
 
 
 def run_program(path: Path, arguments: Sequence[str] = (), *, dlls: Sequence[Path] = ()) -> ProcessSnapshot:
-    """Run a PE file of the user's to its crash. ``dlls`` are folders with its DLLs, besides its own folder; behind
-    them alpha.dll and beta.dll are there for every program, so that there is a DLL to load and to unload.
+    """Run a PE file of the user to its crash.
 
-    Raises ExitedNormally; ImageError (no PE, wrong machine, a DLL); RunError (missing import, endless); OSError.
+    ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
+    beta.dll. Raises ExitedNormally; ImageError for a file that is not a PE file, is for another machine or is a DLL;
+    RunError for a missing import or an endless run; OSError.
     """
     return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*dlls, SYSTEM_IMAGES))
 

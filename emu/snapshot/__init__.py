@@ -1,1 +1,1 @@
-"""The frozen state of a target: model, capture, synthetic targets, and the truth format."""
+"""The frozen state of a target: the model that a dump is written from."""

@@ -1,8 +1,8 @@
-"""The frozen state of a whole machine in kernel mode: all that a kernel dump writer may know.
+"""The frozen state of a whole machine in kernel mode: the only input of a kernel dump writer.
 
-Like ``model.ProcessSnapshot`` a value: frozen, ordered, comparable. Physical memory is sparse: ``memory`` has the pages
-that were ever touched, every other page of ``physical_runs`` is zero. Virtual addresses are resolved by the page
-tables inside that memory, never by a side table, so that a dump can be checked the way a debugger reads it.
+A snapshot is a value, like ``process.ProcessSnapshot``: frozen, ordered, comparable. Physical memory is sparse:
+``memory`` holds the pages that were touched, and every other page of ``physical_runs`` is zero. Virtual addresses are
+resolved by the page tables in that memory only, as a debugger does it.
 
 Units: addresses and sizes in bytes; PFNs are physical addresses >> 12; times are FILETIMEs, durations 100 ns units.
 """
@@ -27,7 +27,7 @@ class KernelSystem:
     build_number: int
     """MinorVersion of the dump header: 9600, 19041, 26100."""
     major_version: int
-    """0xF free build, 0xC checked build."""
+    """0xF for a free build, 0xC for a checked build."""
     product_type: int
     suite_mask: int
     nt_build_lab: str
@@ -35,45 +35,51 @@ class KernelSystem:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """One processor, as KPRCB.ProcessorState and KPRCB.Context hold it when the machine has stopped."""
+    """One processor, as KPRCB.ProcessorState and KPRCB.Context hold it after the machine stopped."""
 
     number: int
     kpcr: int
     kprcb: int
     current_thread: int
-    """ETHREAD."""
+    """Address of the ETHREAD."""
     context: Context
-    """What KPRCB.Context points at: for the crashing processor, the context of the bug check."""
+    """The CONTEXT that KPRCB.Context points at. On the crashing processor: the context of the bug check."""
     special_registers: tuple[tuple[str, int], ...]
-    """KSPECIAL_REGISTERS by its field names: Cr0 Cr2 Cr3 Cr4 Cr8, KernelDr0 .., Gdtr.Base, Gdtr.Limit, Idtr.., Tr,
-    MxCsr, Msr...."""
+    """KSPECIAL_REGISTERS by field name: Cr0, Cr2, Cr3, Cr4, Cr8, KernelDr0, Gdtr.Base, Gdtr.Limit, Idtr.Base, Tr,
+    MxCsr, Msr* and so on."""
     stack_limit: int
     stack_base: int
-    """Bounds of the stack it runs on."""
+    """``stack_limit`` and ``stack_base``: bounds of the stack that the processor runs on."""
 
 
 @dataclass(frozen=True, slots=True)
 class BugCheck:
+    """Code and parameters of KeBugCheckEx."""
+
     code: int
     parameters: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class KernelThread:
+    """A thread, as its ETHREAD describes it."""
+
     thread: int
-    """ETHREAD."""
+    """Address of the ETHREAD."""
     thread_id: int
     teb: int
     """0 for a system thread."""
     stack_limit: int
     stack_base: int
-    """Of its kernel stack."""
+    """``stack_limit`` and ``stack_base``: bounds of the kernel stack."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelProcess:
+    """A process, as its EPROCESS describes it."""
+
     process: int
-    """EPROCESS."""
+    """Address of the EPROCESS."""
     process_id: int
     image_file_name: str
     """At most 15 characters."""
@@ -99,7 +105,7 @@ class Driver:
     flags: int
     load_count: int
     read_only_sections: tuple[tuple[int, int], ...]
-    """(address, size) of sections that nobody may write."""
+    """(address, size) of each section that is not writable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class UnloadedDriver:
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """Where the kernel's own structures are: the addresses that the dump header and a debugger start from."""
+    """Addresses of the kernel's own structures, from which the dump header and a debugger start."""
 
     kernel_base: int
     kd_debugger_data_block: int
@@ -121,7 +127,7 @@ class Symbols:
     ps_loaded_module_list: int
     ps_active_process_head: int
     mm_pfn_database: int
-    """Address of the variable; its value is in memory."""
+    """Address of the variable; its value is in ``memory``."""
     ki_bugcheck_data: int
     ki_processor_block: int
     mm_unloaded_drivers: int
@@ -130,32 +136,34 @@ class Symbols:
 
 @dataclass(frozen=True, slots=True)
 class DataBlob:
-    """Tagged data that a KbCallbackSecondaryDumpData callback added."""
+    """Tagged data that a KbCallbackSecondaryDumpData callback added (docs/format/kernel-secondary-data.md)."""
 
     tag: bytes
-    """GUID, 16 bytes as in memory."""
+    """A GUID: 16 bytes, in memory order."""
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PhysicalRun:
-    """Touched pages: ``data`` holds whole pages from PFN ``base_page`` on. Runs are sorted and never touch."""
+    """Consecutive touched pages. ``data`` holds whole pages, starting with PFN ``base_page``."""
 
     base_page: int
     data: bytes | memoryview = field(repr=False)
 
     @property
     def page_count(self) -> int:
+        """Number of pages."""
         return len(self.data) // PAGE_SIZE
 
     @property
     def end_page(self) -> int:
+        """The PFN behind the last page."""
         return self.base_page + self.page_count
 
 
 @dataclass(frozen=True)
 class KernelSnapshot:
-    """A stopped machine, as a kernel debugger or the kernel's own dump code sees it."""
+    """A stopped machine, as a kernel debugger or the dump code of the kernel sees it."""
 
     mode: ClassVar[Literal["kernel"]] = "kernel"
     system: KernelSystem
@@ -165,34 +173,34 @@ class KernelSnapshot:
     crashing_processor: int
     """Index into ``processors``."""
     directory_table_base: int
-    """The root in use on the crashing processor, page aligned."""
+    """Physical address of the root page table in use on the crashing processor, page aligned."""
     system_directory_table_base: int
-    """The root of the System process: its kernel half maps all kernel memory."""
+    """Physical address of the System process's root page table. Its kernel half maps all kernel memory."""
     bug_check: BugCheck
-    """A manual live dump has code 0x161."""
+    """Code 0x161 for a manual live dump."""
     exception: tuple[int, int, int] | None
-    """(code, flags, address) for the header's exception record; None: the bug check's own, 0x80000003 at the context's
-    instruction pointer."""
+    """(code, flags, address) for the header's exception record. None: the record of a bug check, 0x80000003 at the
+    instruction pointer of the context."""
     symbols: Symbols
     processes: tuple[KernelProcess, ...]
-    """In PsActiveProcessHead's order, System first."""
+    """In the order of PsActiveProcessHead, System first."""
     drivers: tuple[Driver, ...]
-    """In PsLoadedModuleList's order, the kernel first."""
+    """In the order of PsLoadedModuleList, the kernel first."""
     unloaded_drivers: tuple[UnloadedDriver, ...]
     physical_runs: tuple[tuple[int, int], ...]
-    """(first PFN, count): what MmPhysicalMemoryBlock says is RAM. Sorted, disjoint, not adjacent."""
+    """(first PFN, count) of each run of RAM, as in MmPhysicalMemoryBlock. Sorted, disjoint, not adjacent."""
     memory: tuple[PhysicalRun, ...]
-    """Touched pages of RAM; the rest of RAM is zero."""
+    """Touched pages of RAM, sorted; two runs are never adjacent. The rest of RAM is zero."""
     free_pages: tuple[tuple[int, int], ...]
-    """(first PFN, count) of RAM on the free and zeroed lists: nobody uses it."""
+    """(first PFN, count) of RAM on the free and zeroed lists."""
     standby_pages: tuple[tuple[int, int], ...]
-    """(first PFN, count) of RAM on the standby and modified lists (transition)."""
+    """(first PFN, count) of RAM on the standby and modified lists (pages in transition)."""
     unreadable_pages: tuple[tuple[int, int], ...]
     """(first PFN, count) of RAM that cannot be read."""
     added_pages: tuple[tuple[int, int], ...]
-    """(first PFN, count) that KbCallbackAddPages callbacks asked for."""
+    """(first PFN, count) that KbCallbackAddPages callbacks add to the dump."""
     triage_data: tuple[tuple[int, int], ...]
-    """(address, size) that KbCallbackTriageDumpData callbacks asked for."""
+    """(address, size) that KbCallbackTriageDumpData callbacks add to a small dump."""
     blobs: tuple[DataBlob, ...]
 
     @cached_property
@@ -200,7 +208,7 @@ class KernelSnapshot:
         return [run.base_page for run in self.memory]
 
     def page(self, pfn: int) -> bytes | memoryview | None:
-        """The 4096 bytes of a page of RAM, None for a PFN that is no RAM."""
+        """Return the 4096 bytes of a page of RAM; None for a PFN outside RAM."""
         if not any(base <= pfn < base + count for base, count in self.physical_runs):
             return None
         index = bisect_right(self._starts, pfn) - 1
@@ -210,7 +218,7 @@ class KernelSnapshot:
         return bytes(PAGE_SIZE)
 
     def touched(self, base_page: int, page_count: int) -> Iterator[tuple[int, bytes | memoryview]]:
-        """The touched parts of a run of PFNs, in order, as (first PFN, bytes): the rest of the run is zero."""
+        """Yield the touched parts of a run of PFNs, in order, as (first PFN, bytes). The rest of the run is zero."""
         end = base_page + page_count
         for run in self.memory:
             low, high = max(base_page, run.base_page), min(end, run.end_page)

@@ -1,10 +1,10 @@
-"""The frozen state of a debug target: all that a dump writer may know.
+"""The frozen state of a process: the only input of a user dump writer.
 
-A snapshot is a value: frozen, ordered, comparable, hashable. One made by hand, with no CPU behind it, is as good as a
-captured one (``synthetic.py``). Names are Windows'. Absence is a value and is said field by field.
+A snapshot is a value: frozen, ordered, comparable, hashable. It can be captured from a run, or made by hand
+(``emu/synthetic``). Names are those of Windows. What a field holds when something is absent is said at the field.
 
 Units, unless a field says otherwise: addresses and sizes in bytes; times are FILETIMEs (100 ns units since 1601-01-01
-UTC) and durations are 100 ns units, as Windows keeps them.
+UTC), durations are 100 ns units.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from .processor_state import Context, X86CpuInformation, XstateConfiguration, XstateFeature
-from .sparse import SparseBytes
+from .sparse import PAGE_SIZE, SparseBytes
 
 __all__ = [
     "PAGE_SIZE", "POINTER_SIZE", "CodeView", "Context", "ExceptionEvent", "FunctionEntry", "FunctionTable",
@@ -25,7 +25,6 @@ __all__ = [
     "X86CpuInformation", "XstateConfiguration", "XstateFeature",
 ]  # fmt: skip
 
-PAGE_SIZE = 0x1000
 POINTER_SIZE = {"x86": 4, "amd64": 8, "arm64": 8}
 """Bytes of a pointer in a process of the architecture."""
 
@@ -35,7 +34,7 @@ class SystemInformation:
     """The machine and the operating system (SYSTEM_INFO, OSVERSIONINFOEX, SYSTEM_BASIC_INFORMATION)."""
 
     architecture: str
-    """``amd64``, ``x86`` or ``arm64``: the architecture of the target process."""
+    """Architecture of the target process: ``amd64``, ``x86`` or ``arm64``."""
     processor_level: int
     processor_revision: int
     number_of_processors: int
@@ -45,15 +44,15 @@ class SystemInformation:
     minor_version: int
     build_number: int
     csd_version: str
-    """Service pack text, empty when there is none."""
+    """Service pack text, empty without a service pack."""
     suite_mask: int
     processor_features: tuple[int, int] | None
-    """Bit n says what IsProcessorFeaturePresent(n) returns (two 64-bit words). None on x86, which has ``x86_cpu``."""
+    """Two 64-bit words; bit n is the result of IsProcessorFeaturePresent(n). None on x86, which has ``x86_cpu``."""
     build_string: str
-    """MiscInfo BuildString, at most 259 UTF-16 units."""
+    """BuildString of MiscInfo, at most 259 UTF-16 units."""
     time_zone_id: int
     time_zone_bias: int
-    """Minutes, UTC = local time + bias."""
+    """In minutes: UTC = local time + bias."""
     standard_name: str
     daylight_name: str
     processor_max_mhz: int
@@ -64,18 +63,18 @@ class SystemInformation:
     allocation_granularity: int
     minimum_user_mode_address: int
     maximum_user_mode_address: int
-    """Last byte that user code may use: 0x7FFFFFFEFFFF on amd64 and arm64, 0x7FFEFFFF on x86."""
+    """Address of the last byte for user code: 0x7FFFFFFEFFFF on amd64 and arm64, 0x7FFEFFFF on x86."""
     timer_resolution: int
-    """100 ns units."""
+    """In 100 ns units."""
     available_pages: int
     committed_pages: int
     commit_limit: int
     peak_commitment: int
-    """System-wide commit figures, in pages."""
+    """``available_pages`` to ``peak_commitment``: system-wide, in pages."""
     xstate: XstateConfiguration | None = None
-    """None: the system saves no extended processor state."""
+    """None: the system does not save extended processor state."""
     x86_cpu: X86CpuInformation | None = None
-    """Of an x86 target."""
+    """Only for an x86 target."""
 
     @property
     def pointer_size(self) -> int:
@@ -85,7 +84,7 @@ class SystemInformation:
 
 @dataclass(frozen=True, slots=True)
 class VmCounters:
-    """The process's VM_COUNTERS_EX2, all in bytes but the fault count."""
+    """VM_COUNTERS_EX2 of the process: bytes, but for ``page_fault_count``."""
 
     page_fault_count: int
     peak_working_set_size: int
@@ -105,15 +104,17 @@ class VmCounters:
 
 @dataclass(frozen=True, slots=True)
 class ProcessInformation:
+    """The process as a whole."""
+
     process_id: int
     create_time: int
     user_time: int
     kernel_time: int
     peb: int
     integrity_level: int
-    """0x2000 medium, 0x3000 high."""
+    """0x2000 for medium, 0x3000 for high integrity."""
     execute_flags: int
-    """MEM_EXECUTE_OPTION_* bits (0xD: permanent, no execution of data)."""
+    """MEM_EXECUTE_OPTION_* bits; 0xD: data is not executable, permanently."""
     protected: int
     cookie: int
     command_line: str
@@ -122,12 +123,14 @@ class ProcessInformation:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
+    """A thread of the process."""
+
     thread_id: int
     suspend_count: int
-    """As the debugger sees it: 1 for a thread that only the debugger's own break-in suspended."""
+    """As the debugger sees it: 1 for a thread that only the debugger suspended."""
     priority_class: int
     priority: int
-    """Signed, as GetThreadPriority says it."""
+    """Signed, as GetThreadPriority returns it."""
     teb: int
     stack_base: int
     """TEB.NtTib.StackBase: one past the highest byte of the stack."""
@@ -135,30 +138,30 @@ class Thread:
     """TEB.NtTib.StackLimit: lowest committed byte."""
     context: Context
     name: str | None
-    """The description, None when the thread has none."""
+    """The thread description; None if there is none."""
     create_time: int
     exit_time: int
-    """0 while the thread lives."""
+    """0 while the thread runs."""
     exit_status: int
-    """STATUS_PENDING 0x103 while the thread lives."""
+    """STATUS_PENDING 0x103 while the thread runs."""
     kernel_time: int
     user_time: int
     start_address: int
     affinity: int
     state: str
-    """``running``, ``ready``, ``waiting`` or ``suspended``; for people and scenarios, no stream holds it."""
+    """``running``, ``ready``, ``waiting`` or ``suspended``. For users and scenarios; no stream stores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeView:
-    """The image's CodeView record, raw, as its debug directory gives it (RSDS: signature, GUID, age, path, NUL)."""
+    """The CodeView record of an image, unchanged (RSDS: signature, GUID, age, path, NUL)."""
 
     record: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of a mapped image, as its header gives it."""
+    """A section of a mapped image, as in the section header."""
 
     name: str
     virtual_address: int
@@ -168,6 +171,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Module:
+    """A loaded image."""
+
     base: int
     size: int
     """SizeOfImage."""
@@ -176,7 +181,7 @@ class Module:
     name: str
     """Full path."""
     version_info: tuple[int, ...] | None
-    """VS_FIXEDFILEINFO as 13 dwords; None when the image has no version resource."""
+    """VS_FIXEDFILEINFO as 13 dwords; None if the image has no version resource."""
     code_view: CodeView | None
     dll_characteristics: int
     sections: tuple[Section, ...]
@@ -185,6 +190,8 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class UnloadedModule:
+    """An image that was unloaded before the dump."""
+
     base: int
     size: int
     checksum: int
@@ -200,35 +207,39 @@ class Region:
     base: int
     size: int
     allocation_base: int
-    """0 for free."""
+    """0 for a free region."""
     allocation_protect: int
-    """0 for free."""
+    """0 for a free region."""
     state: int
     """MEM_COMMIT 0x1000, MEM_RESERVE 0x2000, MEM_FREE 0x10000."""
     protect: int
-    """PAGE_* of a committed region; 0 reserved; 1 (PAGE_NOACCESS) free."""
+    """PAGE_* for a committed, 0 for a reserved, 1 (PAGE_NOACCESS) for a free region."""
     type: int
-    """MEM_PRIVATE 0x20000, MEM_MAPPED 0x40000, MEM_IMAGE 0x1000000; 0 free."""
+    """MEM_PRIVATE 0x20000, MEM_MAPPED 0x40000, MEM_IMAGE 0x1000000; 0 for a free region."""
 
     @property
     def end(self) -> int:
+        """The address behind the last byte."""
         return self.base + self.size
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryRun:
-    """Bytes of consecutive readable pages: start and length are page multiples; runs are sorted and never touch."""
+    """The bytes of consecutive readable pages. Start and length are multiples of a page."""
 
     start: int
     data: bytes | SparseBytes = field(repr=False)
 
     @property
     def end(self) -> int:
+        """The address behind the last byte."""
         return self.start + len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
+    """An open handle of the process."""
+
     value: int
     type_name: str
     object_name: str | None
@@ -240,13 +251,13 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class HandleOperation:
-    """One step of handle tracing (AVRF_HANDLE_OPERATION, avrfsdk.h)."""
+    """One record of handle tracing (AVRF_HANDLE_OPERATION, avrfsdk.h)."""
 
     handle: int
     process_id: int
     thread_id: int
     operation_type: int
-    """1 open, 2 close, 3 bad reference."""
+    """1 for open, 2 for close, 3 for a bad reference."""
     index: int
     return_addresses: tuple[int, ...]
     """Innermost first, at most 32."""
@@ -254,7 +265,7 @@ class HandleOperation:
 
 @dataclass(frozen=True, slots=True)
 class FunctionEntry:
-    """RUNTIME_FUNCTION of amd64 (winnt.h): RVAs from the table's BaseAddress."""
+    """RUNTIME_FUNCTION of amd64 (winnt.h). Offsets count from BaseAddress of the table."""
 
     begin_address: int
     end_address: int
@@ -263,27 +274,31 @@ class FunctionEntry:
 
 @dataclass(frozen=True, slots=True)
 class FunctionTable:
-    """A dynamic function table: what RtlAddFunctionTable told the system about generated code."""
+    """A dynamic function table: generated code registers it with RtlAddFunctionTable."""
 
     minimum_address: int
     maximum_address: int
     base_address: int
     native: bytes = field(repr=False)
-    """The operating system's own descriptor (DYNAMIC_FUNCTION_TABLE), as it lies in memory; all of a process are of one
-    size."""
+    """The descriptor of the operating system (DYNAMIC_FUNCTION_TABLE), as in memory. All descriptors of a process have
+    one size."""
     entries: tuple[FunctionEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SidAndAttributes:
+    """A SID of a token."""
+
     sid: bytes
-    """The SID as it lies in memory (winnt.h SID): revision, count, authority, sub-authorities."""
+    """The SID as in memory (winnt.h SID): revision, count, authority, sub-authorities."""
     attributes: int
-    """SE_GROUP_* of a group, 0 of the user."""
+    """SE_GROUP_* for a group, 0 for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class LuidAndAttributes:
+    """A privilege of a token."""
+
     luid: int
     """LowPart and HighPart as one number."""
     attributes: int
@@ -292,13 +307,13 @@ class LuidAndAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token that the process or one of its threads runs under."""
+    """An access token of the process, or an impersonation token of a thread."""
 
     token_id: int
-    """Process id of the process's primary token, thread id of a thread's impersonation token."""
+    """Process id for the primary token, thread id for an impersonation token."""
     handle: int
     token_type: int
-    """TokenPrimary 1, TokenImpersonation 2."""
+    """1 for TokenPrimary, 2 for TokenImpersonation."""
     user: SidAndAttributes
     groups: tuple[SidAndAttributes, ...]
     privileges: tuple[LuidAndAttributes, ...]
@@ -308,13 +323,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionEvent:
-    """The last event, when it is an exception (EXCEPTION_RECORD64 and the context it happened in)."""
+    """The last event, if it is an exception: EXCEPTION_RECORD64 and the context of the exception."""
 
     thread_id: int
     code: int
     flags: int
     record: int
-    """Address of a nested record in the target, 0 for none."""
+    """Address of a nested record in the target; 0 if there is none."""
     address: int
     information: tuple[int, ...]
     """0 to 15 parameters."""
@@ -330,38 +345,41 @@ class ProcessSnapshot:
     system: SystemInformation
     process: ProcessInformation
     time: int
-    """The moment of the dump."""
+    """Time of the dump."""
     start_directory: str
-    """The directory in which the debugger was started, as the scenario names it: never a host path."""
+    """The directory in which the debugger was started, as a path of the target. Never a host path."""
     threads: tuple[Thread, ...]
     """In creation order."""
     modules: tuple[Module, ...]
     """In load order, the main image first."""
     unloaded_modules: tuple[UnloadedModule, ...]
-    """Oldest first; may overlap loaded modules and each other."""
+    """Oldest first. They may overlap loaded modules and each other."""
     regions: tuple[Region, ...]
-    """The whole user address space: sorted, gapless, from 0 to maximum_user_mode_address + 1."""
+    """The whole user address space from 0 to maximum_user_mode_address + 1, sorted, without gaps."""
     memory: tuple[MemoryRun, ...]
-    """Every page that a debugger can read: committed, not PAGE_NOACCESS, not PAGE_GUARD, and not in ``unreadable``."""
+    """Every page that a debugger can read: committed, not PAGE_NOACCESS, not PAGE_GUARD, and not in ``unreadable``.
+
+    Sorted; two runs are never adjacent.
+    """
     unreadable: tuple[tuple[int, int], ...]
-    """(start, size) of committed pages whose protection allows a read that nevertheless fails."""
+    """(start, size) of committed pages that cannot be read although their protection allows it."""
     handles: tuple[Handle, ...]
     """Ascending by value."""
     exception: ExceptionEvent | None
-    """None: the target was stopped without an exception, which is legal."""
+    """None if the target was stopped without an exception."""
     function_tables: tuple[FunctionTable, ...] = ()
-    """In the order that the operating system lists them."""
+    """In the order of the operating system's list."""
     handle_operations: tuple[HandleOperation, ...] = ()
-    """Oldest first; none when handle tracing is off."""
+    """Oldest first. Empty if handle tracing is off."""
     tokens: tuple[Token, ...] = ()
-    """What the writer is told of tokens."""
+    """The token of the process, then impersonation tokens of threads."""
 
     @cached_property
     def _starts(self) -> list[int]:
         return [run.start for run in self.memory]
 
     def read(self, address: int, size: int) -> bytes | None:
-        """``size`` bytes at ``address``, or None when any of them cannot be read."""
+        """Return ``size`` bytes at ``address``; None if any of them cannot be read."""
         if size == 0:
             return b""
         index = bisect_right(self._starts, address) - 1
@@ -371,14 +389,14 @@ class ProcessSnapshot:
         return self.memory[index].data[offset : offset + size]
 
     def readable(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The readable parts of ``[start, end)``, in order, as (start, end)."""
+        """Yield the readable parts of [start, end), in order, as (start, end)."""
         for run in self.memory:
             low, high = max(start, run.start), min(end, run.end)
             if low < high:
                 yield low, high
 
     def region_at(self, address: int) -> Region | None:
-        """The VirtualQuery row that covers ``address``; None beyond user space."""
+        """Return the VirtualQuery row that covers ``address``; None above user space."""
         for region in self.regions:
             if region.base <= address < region.end:
                 return region

@@ -1,14 +1,11 @@
-"""What a processor holds: contexts of the three architectures, and where the extended state of XSAVE lies in one.
-
-Part of the snapshot's model (``model.py``): values only, standard library only.
-"""
+"""The state of a processor in a snapshot: contexts of the three architectures, and the layout of the XSAVE area."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# The registers of a context, in a snapshot's order (docs/truth-format.md), by winnt.h's field names.
+# Registers of a context by their field names in winnt.h, in the order of a snapshot (docs/truth-format.md).
 AMD64_REGISTERS = (
     "SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags", "Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7",
     "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
@@ -25,12 +22,12 @@ ARM64_REGISTERS = (
 REGISTERS = {"amd64": AMD64_REGISTERS, "x86": X86_REGISTERS, "arm64": ARM64_REGISTERS}
 
 _POINTERS = {"Rip": "Rsp", "Eip": "Esp", "Pc": "Sp"}
-"""Instruction pointer and stack pointer of each architecture."""
+"""From the instruction pointer to the stack pointer, for each architecture."""
 
 
 @dataclass(frozen=True, slots=True)
 class XstateFeature:
-    """Where an XSAVE component lies in the standard-format XSAVE area (CPUID 0Dh); {0, 0} when it is not enabled."""
+    """Place of a component in the standard-format XSAVE area (CPUID 0Dh); {0, 0} if it is not enabled."""
 
     offset: int
     size: int
@@ -38,23 +35,32 @@ class XstateFeature:
 
 @dataclass(frozen=True, slots=True)
 class XstateConfiguration:
-    """XSTATE_CONFIGURATION of the system, as far as a dump knows it (winnt.h; spec user-mode 3.11)."""
+    """The part of XSTATE_CONFIGURATION (winnt.h) that a dump stores.
+
+    docs/format/minidump-contexts.md#extended-state-description
+    """
 
     enabled_features: int
-    """Bit n: component n (0 x87, 1 SSE, 2 AVX, 5 to 7 AVX-512, 9 PKRU)."""
+    """Bit n stands for component n: 0 x87, 1 SSE, 2 AVX, 5 to 7 AVX-512, 9 PKRU."""
     features: tuple[XstateFeature, ...]
-    """By component number, as many as the highest enabled one needs."""
+    """By component number, up to the highest enabled one."""
 
 
 AVX_STATE = XstateConfiguration(
     enabled_features=0x7, features=(XstateFeature(0, 160), XstateFeature(160, 256), XstateFeature(576, 256))
 )
-"""x87, SSE and AVX, as every processor with AVX has them (Intel SDM vol. 1, 13.4; spec user-mode 3.11)."""
+"""x87, SSE and AVX, as every processor with AVX has them (Intel SDM vol. 1, 13.4).
+
+docs/format/minidump-contexts.md#extended-state-components
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class X86CpuInformation:
-    """CPU_INFORMATION.X86CpuInfo (minidumpapiset.h; spec user-mode 3.4): what CPUID says of an x86 processor."""
+    """CPU_INFORMATION.X86CpuInfo (minidumpapiset.h): results of CPUID on an x86 processor.
+
+    docs/format/minidump-system.md#processor-features
+    """
 
     vendor_id: str
     """12 ASCII characters."""
@@ -68,10 +74,10 @@ class X86CpuInformation:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A processor context: CONTEXT by its field names, without its flags.
+    """A processor context, by the field names of CONTEXT.
 
-    ``registers`` holds every integer, control, segment and debug register under the CONTEXT field name, in the order
-    of ``REGISTERS``. ``context_flags`` is what the record says it holds.
+    ``registers`` holds every integer, control, segment and debug register by field name, in the order of
+    ``REGISTERS``. ``context_flags`` is ContextFlags: the parts that the record holds.
     """
 
     registers: tuple[tuple[str, int], ...]
@@ -79,18 +85,21 @@ class Context:
     """The 512-byte FXSAVE image: FltSave of amd64, ExtendedRegisters of x86. Empty on arm64."""
     context_flags: int
     xstate: tuple[tuple[int, bytes], ...] | None = None
-    """(component number, the whole component) of XSAVE components from 2 on that are not in their initial state, by
-    number. None: not known."""
+    """(component number, the whole component) of each XSAVE component from 2 on that is not in its initial state.
+
+    Sorted by number. None: not known.
+    """
     float_save: bytes = b""
     """x86 only: FLOATING_SAVE_AREA, 112 bytes."""
     v: bytes = b""
     """arm64 only: V0 to V31, 512 bytes."""
 
     def __getitem__(self, name: str) -> int:
-        """The register's value. Raises KeyError for a name that this architecture does not have."""
+        """Return the value of a register. Raises KeyError for a register that the architecture does not have."""
         return dict(self.registers)[name]
 
     def as_mapping(self) -> Mapping[str, int]:
+        """Return the registers by name."""
         return dict(self.registers)
 
     @property

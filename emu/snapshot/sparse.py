@@ -1,18 +1,18 @@
-"""Memory that is mostly zero, at the cost of what is not. Part of the snapshot's model: standard library only."""
+"""Memory that is mostly zero. It takes space only for the pages that are not zero."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-_PAGE_SIZE = 0x1000
+PAGE_SIZE = 0x1000
 
 
 class SparseBytes:
-    """``size`` bytes, zero but for ``stretches``: (offset, bytes) of whole pages. A value, like ``bytes``.
+    """``size`` bytes that are zero outside of ``stretches``: (offset, bytes) of whole pages.
 
-    Slices are ``bytes`` and take their room; ``pieces`` does not. Equal to another SparseBytes of the same contents.
-    Raises ValueError for stretches that overlap, lie outside, or are not whole pages.
+    A value like ``bytes``; two objects with the same contents are equal. A slice is ``bytes`` of full length;
+    ``pieces`` avoids that copy. Raises ValueError for stretches that overlap, lie outside, or are not whole pages.
     """
 
     __slots__ = ("_offsets", "_size", "_stretches")
@@ -24,8 +24,10 @@ class SparseBytes:
         end = 0
         for offset, data in self._stretches:
             if offset < end or offset + len(data) > size:
-                raise ValueError(f"stretch at {offset:#x}: overlaps another, or lies outside of {size:#x} bytes")
-            if offset % _PAGE_SIZE or len(data) % _PAGE_SIZE:
+                raise ValueError(
+                    f"stretch at {offset:#x}: {len(data):#x} bytes overlap another stretch or end after {size:#x}"
+                )
+            if offset % PAGE_SIZE or len(data) % PAGE_SIZE:
                 raise ValueError(f"stretch at {offset:#x}: {len(data):#x} bytes, expected whole pages")
             end = offset + len(data)
 
@@ -38,14 +40,14 @@ class SparseBytes:
     def __getitem__(self, key: slice) -> bytes:
         start, end, step = key.indices(self._size)
         if step != 1:
-            raise ValueError("a slice of SparseBytes has no step")
+            raise ValueError("slice of SparseBytes: expected no step")
         return b"".join(bytes(piece) for piece in self.pieces(start, end))
 
     def __bytes__(self) -> bytes:
         return self[:]
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview | int]:
-        """What [start, end) is made of, in order and without a copy: bytes; a number: so many zeros."""
+        """Yield the contents of [start, end) in order, without a copy: bytes, or a number of zeros."""
         at = start
         for index in range(max(bisect_right(self._offsets, start) - 1, 0), len(self._stretches)):
             offset, data = self._stretches[index]

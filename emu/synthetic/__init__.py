@@ -1,1 +1,1 @@
-"""Snapshots made by hand, with no CPU behind them."""
+"""Snapshots made by hand, without running a program."""

@@ -1,4 +1,4 @@
-"""Contexts made by hand, of each architecture: two pointers, and what a fresh user-mode thread has in the rest."""
+"""Makes contexts of each architecture: given pointers, and the values of a new user-mode thread in the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FRESH = {
     },
     "arm64": {"Cpsr": 0x6000_0000},
 }  # fmt: skip
-_ALL = {"amd64": CONTEXT_AMD64_ALL, "x86": 0x1_003F, "arm64": 0x40_001F}  # winnt.h CONTEXT_ALL (spec user-mode 3.11)
+_ALL = {"amd64": CONTEXT_AMD64_ALL, "x86": 0x1_003F, "arm64": 0x40_001F}  # winnt.h CONTEXT_ALL
 _FLOATING_SAVE_AREA_SIZE = 112
 _VECTORS_SIZE = 512
 
@@ -31,7 +31,7 @@ def synthetic_context(
     xstate: tuple[tuple[int, bytes], ...] | None = None,
     **registers: int,
 ) -> Context:
-    """A full context of the architecture; ``registers`` by CONTEXT's names. ``xstate``: as in ``Context``.
+    """Return a full context. ``registers`` have the field names of CONTEXT; ``xstate`` is as in ``Context``.
 
     Raises ValueError for a register that CONTEXT does not have.
     """

@@ -1,4 +1,4 @@
-"""Mapped images made by hand with every kind of section that a flag of user minidumps asks for (winnt.h; PE format)."""
+"""Makes mapped images with every kind of section that a flag of user minidumps selects (winnt.h)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from ..constants import (
     PAGE_READWRITE,
 )
 from ..snapshot.process import PAGE_SIZE, CodeView, Module, Section
+from .forms import FORMS
+from .image import IMAGE_DIRECTORY_ENTRY_DEBUG, IMAGE_DIRECTORY_ENTRY_TLS, image_headers
 from .pages import Pages, pattern
 
 TEXT, RDATA, DATA, PDATA, XDATA, SHARED = 0x1000, 0x3000, 0x4000, 0x6000, 0x7000, 0x8000
 """RVAs of the sections."""
 _SIZE = 0x9000
 _SIZE_OF_HEADERS = 0x400
-_E_LFANEW = 0x80
 _READ = IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ
 _SECTIONS = (
-    # Virtual sizes that are no multiples of anything: what is captured is not rounded.
+    # Odd virtual sizes, to show that captured sections are not rounded.
     Section(".text", TEXT, 0x1F03, IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_READ),
     Section(".rdata", RDATA, 0x910, _READ),
     Section(".data", DATA, 0x1405, _READ | IMAGE_SCN_MEM_WRITE),
@@ -36,17 +37,16 @@ _SECTIONS = (
     Section(".shared", SHARED, 4, _READ | IMAGE_SCN_MEM_WRITE),
 )
 CRASH = TEXT + 0x300
-"""RVA of the program's instruction that loads from the address in its context's register."""
+"""RVA of the instruction that crashes: it loads from the address in a register of the context."""
 _LOAD = {
     "x86": b"\x8b\x01",  # mov eax, [ecx]
     "amd64": b"\x48\x8b\x01",  # mov rax, [rcx]
     "arm64": b"\x20\x00\x40\xf9",  # ldr x0, [x1]
 }
-_MACHINE = {"x86": 0x14C, "amd64": 0x8664, "arm64": 0xAA64}
 
 
 def flag_image(architecture: str, base: int, name: str, index: int) -> tuple[Module, list[Pages]]:
-    """A module with TLS and its mapped pages."""
+    """Return a module with a TLS directory, and its mapped pages."""
     pdb = f"C:\\build\\flags{index}.pdb".encode()
     guid = struct.pack("<IHH8s", 0xF1A60000 + index, 0x7274, 0x7475, b"synthtic")
     module = Module(
@@ -82,7 +82,7 @@ def _code(architecture: str) -> bytes:
 
 
 def _read_only_data(module: Module) -> bytes:
-    """IMAGE_DEBUG_DIRECTORY of type 2 and the CodeView record behind it."""
+    """Return IMAGE_DEBUG_DIRECTORY of type 2 and the CodeView record behind it."""
     record = module.code_view.record if module.code_view else b""
     directory = struct.pack("<IIHHIIII", 0, module.time_date_stamp, 0, 0, 2, len(record), RDATA + 28, 0)
     data = directory + record
@@ -90,30 +90,9 @@ def _read_only_data(module: Module) -> bytes:
 
 
 def _headers(module: Module, architecture: str) -> bytes:
-    """IMAGE_DOS_HEADER, IMAGE_NT_HEADERS of 32 or 64 bits, section headers."""
-    wide = architecture != "x86"
-    directories = [(0, 0)] * 16
-    directories[6] = (RDATA, 28)  # IMAGE_DIRECTORY_ENTRY_DEBUG
-    directories[9] = (RDATA + 0x400, 0x28 if wide else 0x18)  # IMAGE_DIRECTORY_ENTRY_TLS
-    dos = struct.pack("<2s58xI", b"MZ", _E_LFANEW).ljust(_E_LFANEW, b"\0")
-    coff = struct.pack(
-        "<4sHHIIIHH", b"PE\0\0", _MACHINE[architecture], len(module.sections), module.time_date_stamp, 0, 0,
-        240 if wide else 224, 0x22 if wide else 0x102,
-    )  # fmt: skip
-    versions = (PAGE_SIZE, 0x200, 10, 0, 0, 0, 10, 0, 0, module.size, module.size_of_headers, module.checksum, 3,
-                module.dll_characteristics)  # fmt: skip
-    stack = (0x10_0000, PAGE_SIZE, 0x10_0000, PAGE_SIZE, 0, 16)
-    if wide:
-        optional = struct.pack("<HBBIIIII", 0x20B, 14, 0, 0x2000, 0x3000, 0, TEXT, TEXT)
-        optional += struct.pack("<QIIHHHHHHIIIIHHQQQQII", module.base, *versions, *stack)
-    else:
-        optional = struct.pack("<HBBIIIIII", 0x10B, 14, 0, 0x2000, 0x3000, 0, TEXT, TEXT, RDATA)
-        optional += struct.pack("<IIIHHHHHHIIIIHHIIIIII", module.base, *versions, *stack)
-    tables = b"".join(struct.pack("<II", *directory) for directory in directories)
-    sections = b"".join(
-        struct.pack("<8sIIIIIIHHI", section.name.encode(), section.virtual_size, section.virtual_address,
-                    (section.virtual_size + 0x1FF) & ~0x1FF, section.virtual_address, 0, 0, 0, 0,
-                    section.characteristics)
-        for section in module.sections
-    )  # fmt: skip
-    return (dos + coff + optional + tables + sections).ljust(PAGE_SIZE, b"\0")
+    form = FORMS[architecture]
+    directories = {
+        IMAGE_DIRECTORY_ENTRY_DEBUG: (RDATA, 28),
+        IMAGE_DIRECTORY_ENTRY_TLS: (RDATA + 0x400, 0x28 if form.pointer_size == 8 else 0x18),
+    }
+    return image_headers(module, form, directories, dll=False)

@@ -1,7 +1,7 @@
-"""A process made by hand that has something for every flag of user minidumps to find (spec user-mode 2.3 to 2.5).
+"""Makes a process that has memory and data for every flag of user minidumps.
 
-``flag_target`` is the door. It is small, a few hundred KiB, and the same on every call; what is in it, and where, is
-said by ``Places``. It can be a process of each architecture.
+``flag_target`` returns it, for each architecture: a few hundred KiB, the same on every call. ``Places`` has the
+addresses. What each flag captures: docs/format/minidump-captured-memory.md, docs/format/minidump-process-data.md.
 """
 
 from __future__ import annotations
@@ -45,57 +45,62 @@ from .process import KUSER_SHARED_DATA, SECOND, TIME, synthetic_process, synthet
 _STACK_RESERVE = 0x1_0000
 _STACK_COMMITTED = 0x2000
 _X86_END = 0x7FFF_0000
-_FUNCTION_TABLE_SIZE = 136  # of DYNAMIC_FUNCTION_TABLE in build 18362 (spec user-mode 3.14)
+_FUNCTION_TABLE_SIZE = 136
+"""Bytes of DYNAMIC_FUNCTION_TABLE (docs/format/minidump-function-tables.md#native-descriptor)."""
 _NULL_POINTER = 0x10
 _POINTER = {"x86": {"Ecx": _NULL_POINTER}, "amd64": {"Rcx": _NULL_POINTER}, "arm64": {"X1": _NULL_POINTER}}
-"""What the crashing instruction loads from."""
+"""The register that the crashing instruction loads from."""
 _UNWIND_CODES = (3, 0)
 """CountOfCodes of the generated functions' UNWIND_INFO."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything lies in a process of one pointer size."""
+    """The addresses in a process of one pointer size."""
 
     pointer_size: int
     top: int
-    """Added to every address, so that those of a 64-bit process need more than 32 bits."""
+    """Added to every address: those of a 64-bit process need more than 32 bits."""
 
     def __getattr__(self, name: str) -> int:
-        """An address by its name in ``_PLACES``."""
+        """Return an address by its name in ``_PLACES``."""
         try:
             return self.top + _PLACES[name]
         except KeyError:
             raise AttributeError(name) from None
 
     def teb(self, index: int) -> int:
+        """Return the TEB address of the thread with this index."""
         return self.peb + PAGE_SIZE + index * self.teb_size
 
     @property
     def teb_size(self) -> int:
+        """Bytes of a TEB."""
         return 0x2000 if self.pointer_size == 8 else 0x1000
 
     def stack_base(self, index: int) -> int:
+        """Return StackBase of the thread with this index."""
         return self.stacks + (index + 1) * _STACK_RESERVE
 
     def stack_limit(self, index: int) -> int:
+        """Return StackLimit of the thread with this index."""
         return self.stack_base(index) - _STACK_COMMITTED
 
 
 _PLACES = {
     "peb": 0x0020_0000,
     "stacks": 0x0030_0000,
-    "heap": 0x0100_0000,  # private, read and write: four pages, a guard page, a reserve
-    "parameters": 0x0100_1000,  # RTL_USER_PROCESS_PARAMETERS, the strings behind, then the environment
-    "environment": 0x0100_2C00,  # the readable memory ends 0x1400 bytes on
+    "heap": 0x0100_0000,  # private, read and write: four pages, a guard page, reserved pages
+    "parameters": 0x0100_1000,  # RTL_USER_PROCESS_PARAMETERS, its strings, then the environment
+    "environment": 0x0100_2C00,  # the readable memory ends 0x1400 bytes later
     "tls_vector": 0x0100_0100,
     "slots": 0x0110_0000,  # TLS expansion slots, then FLS data: private, read and write
-    "torn": 0x0200_0000,  # private, read and write: 0x14 pages, of which the sixth cannot be read
-    "mapped": 0x0210_0000,  # a mapped file, read only: five pages, of which the second cannot be read
+    "torn": 0x0200_0000,  # private, read and write: 0x14 pages, the sixth cannot be read
+    "mapped": 0x0210_0000,  # a mapped file, read only: five pages, the second cannot be read
     "executable": 0x0220_0000,  # private, read, write and execute
-    "generated": 0x0230_0000,  # private, execute: code made at run time, with a function table
+    "generated": 0x0230_0000,  # private, execute: generated code, with a function table
     "secret": 0x0240_0000,  # private: no access, then a guard page, then read only
-    "stranger": 0x0250_0000,  # a mapped image that is no listed module
+    "stranger": 0x0250_0000,  # a mapped image that is not a listed module
     "program": 0x1000_0000,
     "library": 0x2000_0000,
 }
@@ -105,7 +110,7 @@ PLACES = {4: Places(4, 0), 8: Places(8, 0x7000_0000_0000)}
 
 
 def flag_target(architecture: str = "amd64", *, unreadable: bool = True) -> ProcessSnapshot:
-    """The process. ``unreadable`` False: every page that its protection makes accessible can be read."""
+    """Return the process. ``unreadable`` False: every accessible page can be read."""
     places = PLACES[4 if architecture == "x86" else 8]
     images = (
         flag_image(architecture, places.program, "C:\\work\\flags.exe", 0),
@@ -162,8 +167,13 @@ def _system(architecture: str) -> SystemInformation:
 
 
 def _threads(architecture: str, places: Places) -> tuple[Thread, ...]:
-    """One that crashed with room below its stack pointer; one with an odd stack pointer at the bottom of its stack; one
-    without any stack in use; one in generated code, beside a page that cannot be read."""
+    """Return four threads:
+
+    - one that crashed, with unused stack below its stack pointer;
+    - one with an odd stack pointer at the bottom of its stack;
+    - one without any stack in use;
+    - one in generated code, beside a page that cannot be read.
+    """
     rows = (
         # (stack pointer, instruction pointer)
         (places.stack_base(0) - 0x400, places.program + CRASH),
@@ -199,10 +209,10 @@ def _threads(architecture: str, places: Places) -> tuple[Thread, ...]:
 
 
 def stack_words(places: Places) -> dict[str, int]:
-    """What the first thread's stack points to, by what it is for; each lies there once."""
+    """Return the pointers in the first thread's stack, by purpose. Each is there once."""
     stack = places.stack_base(0) - 0x400
     return {
-        "heap": places.heap + 0x804,  # of any alignment
+        "heap": places.heap + 0x804,  # not aligned to 8
         "before the page that cannot be read": places.torn + 0x5000 - 0x10,
         "behind it": places.torn + 0x6000 + 0x10,
         "page that cannot be read": places.torn + 0x5000,
@@ -223,12 +233,12 @@ def stack_words(places: Places) -> dict[str, int]:
 
 
 def _stack(places: Places, index: int, threads: Sequence[Thread]) -> list[Pages]:
-    """Reserve, guard page and committed part of one allocation; secrets and pointers in the part that is used."""
+    """Return reserved part, guard page and committed part of a stack; the used part holds secrets and pointers."""
     size = places.pointer_size
     limit, base = places.stack_limit(index), places.stack_base(index)
     data = bytearray(b"secret! " * (_STACK_COMMITTED // 8))
     at = -(-threads[index].context.stack_pointer // size) * size
-    # Only the first thread's words point somewhere that nothing else is captured of.
+    # Only the first thread has pointers to memory that nothing else captures.
     targets = list(stack_words(places).values()) if index == 0 else [places.program + TEXT + 0x10, base - 0x40, 7]
     for word in targets:
         if at < base:
@@ -244,7 +254,7 @@ def _stack(places: Places, index: int, threads: Sequence[Thread]) -> list[Pages]
 
 
 def _process_blocks(places: Places, threads: Sequence[Thread]) -> bytes:
-    """PEB and TEBs in one allocation (offsets: spec user-mode 2.5)."""
+    """Return PEB and TEBs, in one allocation (docs/format/minidump-process-data.md#offsets-in-teb-and-peb)."""
     wide = places.pointer_size == 8
     peb = bytearray(b"PEB." * (PAGE_SIZE // 4))
     for offsets, value in (
@@ -272,7 +282,7 @@ def _put(data: bytearray, offset: int, value: int, places: Places) -> None:
 
 
 def _data(places: Places, unreadable: bool) -> list[Pages]:
-    """What is neither stack nor listed module."""
+    """Return the pages outside of stacks and listed modules."""
 
     def pages(base: int, count: int, protect: int = PAGE_READWRITE, **more: object) -> Pages:
         return Pages(base, count * PAGE_SIZE, protect=protect, **more)  # type: ignore[arg-type]
@@ -302,10 +312,13 @@ def _data(places: Places, unreadable: bool) -> list[Pages]:
 
 
 def _heap(places: Places) -> bytes:
-    """TLS vectors; process parameters with their strings and the environment (offsets: spec user-mode 2.5)."""
+    """Return TLS vectors, process parameters with their strings, and the environment.
+
+    docs/format/minidump-process-data.md#offsets-in-the-process-parameters
+    """
     size, wide = places.pointer_size, places.pointer_size == 8
     data = bytearray(pattern(places.heap, 0x4000))
-    for index in range(3):  # two modules have a slot
+    for index in range(3):  # two slots each, one for each module
         at = places.tls_vector - places.heap + 0x40 * index
         for slot in range(2):
             _put(data, at + slot * size, places.heap + 0x600 + 0x20 * slot, places)
@@ -323,7 +336,7 @@ def _heap(places: Places) -> bytes:
         _put(data, at + offsets[wide] + size, places.heap + end, places)
         data[end : end + len(encoded) + 2] = encoded + b"\0\0"
         end += len(encoded) + 2
-    struct.pack_into("<II", data, at, end - at, end - at)  # MaximumLength, Length: with the strings
+    struct.pack_into("<II", data, at, end - at, end - at)  # MaximumLength, Length: both with the strings
     environment = "OS=Windows_NT\0SECRET=hidden\0\0".encode("utf-16-le")
     start = places.environment - places.heap
     data[start : start + len(environment)] = environment

@@ -1,6 +1,7 @@
-"""What differs between hand-made processes of the three architectures: sizes, offsets of fields, and where things lie.
+"""Sizes, field offsets and addresses of synthetic processes, by architecture.
 
-Offsets: spec user-mode 2.5; arm64 has the structures of amd64.
+Offsets: docs/format/minidump-process-data.md#offsets-in-teb-and-peb and
+docs/format/minidump-process-data.md#offsets-in-the-process-parameters. arm64 has the structures of amd64.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from .pages import MAXIMUM_USER_ADDRESS
 
 @dataclass(frozen=True, slots=True)
 class Form:
+    """Sizes, offsets and addresses of one architecture."""
+
     architecture: str
     pointer: str
     """The struct code of a pointer."""
@@ -26,18 +29,19 @@ class Form:
     first_image: int
     first_dll: int
     extra: int
-    """Where nothing is, for pages of a test's own."""
+    """A free address, for additional pages of a test."""
     teb_fields: Mapping[str, int]
     peb_fields: Mapping[str, int]
     parameter_fields: Mapping[str, int]
 
     @property
     def pointer_size(self) -> int:
+        """Bytes of a pointer."""
         return 4 if self.pointer == "I" else 8
 
     @property
     def parameters(self) -> int:
-        """Where the process parameters lie, in the heap."""
+        """Address of the process parameters, in the heap."""
         return self.heap + 0x2000
 
 
@@ -70,7 +74,7 @@ X86 = Form(
     first_stack=0x1000_0000,  # room for 1,024 stacks
     heap=0x0060_0000,
     first_image=0x0040_0000,
-    first_dll=0x6000_0000,  # and for 256 DLLs
+    first_dll=0x6000_0000,  # room for 256 DLLs
     extra=0x7100_0000,
     teb_fields={"StackBase": 0x04, "StackLimit": 0x08, "Self": 0x18, "ClientId": 0x20, "ProcessEnvironmentBlock": 0x30},
     peb_fields={"ImageBaseAddress": 0x08, "ProcessParameters": 0x10, "ProcessHeap": 0x18},

@@ -1,8 +1,9 @@
-"""A mapped image made by hand: a module's numbers, its headers that repeat them, and its sections."""
+"""Makes a mapped image: the module, headers that agree with it, and sections."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from ..constants import (
     IMAGE_SCN_CNT_CODE,
@@ -22,6 +23,7 @@ from .forms import AMD64, Form
 from .pages import Pages, pattern
 
 IMAGE_STRIDE = 0x10_0000
+IMAGE_DIRECTORY_ENTRY_DEBUG, IMAGE_DIRECTORY_ENTRY_TLS = 6, 9  # winnt.h
 
 TEXT, _RDATA, _DATA = 0x1000, 0x3000, 0x4000
 """RVAs of the sections."""
@@ -30,7 +32,7 @@ _STACK_RESERVE = 0x10_0000
 
 
 def synthetic_module(index: int, name: str, version_info: bool, code_view: bool, form: Form = AMD64) -> Module:
-    """The module that is loaded ``index``-th; 0 is the program."""
+    """Return the module with load index ``index``; 0 is the program."""
     base = form.first_image if index == 0 else form.first_dll + (index - 1) * IMAGE_STRIDE
     stem = name.replace("/", "\\").rpartition("\\")[2].rpartition(".")[0]
     pdb = f"{stem}.pdb".encode("utf-8", "surrogatepass")
@@ -56,7 +58,7 @@ def synthetic_module(index: int, name: str, version_info: bool, code_view: bool,
 
 
 def image_pages(module: Module, form: Form = AMD64) -> list[Pages]:
-    """The mapped image: headers that name its numbers, then the sections, under one allocation."""
+    """Return the pages of the mapped image: headers and sections, in one allocation."""
 
     def part(start: int, size: int, protect: int, data: bytes | None = None) -> Pages:
         return Pages(
@@ -75,19 +77,24 @@ def image_pages(module: Module, form: Form = AMD64) -> list[Pages]:
 
 
 def _debug_directory(module: Module, size: int) -> bytes:
-    """IMAGE_DEBUG_DIRECTORY (winnt.h), type 2: CodeView."""
+    """Return IMAGE_DEBUG_DIRECTORY (winnt.h) of type 2, CodeView."""
     return struct.pack("<IIHHIIII", 0, module.time_date_stamp, 0, 0, 2, size, _RDATA + 28, 0)
 
 
 def _headers(module: Module, form: Form) -> bytes:
-    """IMAGE_DOS_HEADER, IMAGE_NT_HEADERS and section headers (winnt.h; PE format, learn.microsoft.com)."""
-    directories = [(0, 0)] * 16
-    if module.code_view:
-        directories[6] = (_RDATA, 28)  # IMAGE_DIRECTORY_ENTRY_DEBUG
+    directories = {IMAGE_DIRECTORY_ENTRY_DEBUG: (_RDATA, 28)} if module.code_view else {}
+    return image_headers(module, form, directories, dll=module.base != form.first_image)
+
+
+def image_headers(module: Module, form: Form, directories: Mapping[int, tuple[int, int]], *, dll: bool) -> bytes:
+    """Return a page with IMAGE_DOS_HEADER, IMAGE_NT_HEADERS and section headers (winnt.h).
+
+    ``directories`` gives (RVA, size) of data directories by index.
+    """
     wide = form.pointer_size == 8
     dos = struct.pack("<2s58xI", b"MZ", 0x80).ljust(0x80, b"\0")
-    # executable, large addresses or a 32-bit machine; DLL
-    kind = (0x22 if wide else 0x102) | (0 if module.base == form.first_image else 0x2000)
+    # Characteristics: executable, large addresses or 32-bit machine, DLL
+    kind = (0x22 if wide else 0x102) | (0x2000 if dll else 0)
     size = 240 if wide else 224
     coff = struct.pack(
         "<4sHHIIIHH", b"PE\0\0", form.machine, len(module.sections), module.time_date_stamp, 0, 0, size, kind
@@ -100,7 +107,7 @@ def _headers(module: Module, form: Form) -> bytes:
         3, module.dll_characteristics,
     )  # fmt: skip
     optional += struct.pack(f"<4{form.pointer}II", _STACK_RESERVE, PAGE_SIZE, _STACK_RESERVE, PAGE_SIZE, 0, 16)
-    tables = b"".join(struct.pack("<II", *directory) for directory in directories)
+    tables = b"".join(struct.pack("<II", *directories.get(index, (0, 0))) for index in range(16))
     sections = b"".join(
         struct.pack("<8sIIIIIIHHI", section.name.encode(), section.virtual_size, section.virtual_address,
                     (section.virtual_size + 0x1FF) & ~0x1FF, section.virtual_address, 0, 0, 0, 0,

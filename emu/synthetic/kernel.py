@@ -1,8 +1,8 @@
-"""Kernel-mode snapshots made by hand, with no CPU behind them: consistent, and settable in what a test is about.
+"""Makes kernel-mode snapshots by hand: consistent, with parameters for what a test is about.
 
-``synthetic_machine`` builds a whole stopped kernel: page tables in physical memory, a kernel image in a large page,
-drivers, processes, processors, and every structure that a debugger starts from. ``bare_machine`` is only RAM with a
-root page, for tests about the arrangement of pages.
+``synthetic_machine`` returns a stopped kernel: page tables in physical memory, a kernel image in a large page, drivers,
+processes, processors, and every structure that a debugger starts from. ``bare_machine`` returns RAM with a root page
+only, for tests about the arrangement of pages.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .kernel_structures import (
 from .process import TIME, amd64_context
 
 RUNS = ((1, 0x9F), (0x100, 0x300), (0x410, 0x1F0))
-"""5.6 MiB of RAM with the hole below 1 MiB, and another."""
+"""5.6 MiB of RAM in three runs, with a hole below 1 MiB and another one."""
 KERNEL_BASE = 0xFFFF_F800_0020_0000
 DRIVER_BASE = 0xFFFF_F800_0100_0000
 DRIVER_SIZE = 0x4000
@@ -61,7 +61,7 @@ _BOOT_ID = 7
 _UP_TIME = 36_000_000_000  # an hour
 _NAMES = {9600: "9600.17415.amd64fre.winblue_r4.141028-1500", 19041: "19041.1.amd64fre.vb_release.191206-1406",
           26100: "26100.1.amd64fre.ge_release.240331-1435"}  # fmt: skip
-_VARIABLES = (  # of the kernel image: name and bytes
+_VARIABLES = (  # variables of the kernel image: name and bytes
     ("PsLoadedModuleList", 0x10), ("PsActiveProcessHead", 0x10), ("KdpDebuggerDataListHead", 0x10),
     ("MmPfnDatabase", 8), ("KiBugCheckData", 0x28), ("MmUnloadedDrivers", 8), ("MmPhysicalMemoryBlock", 8),
     ("KdVersionBlock", 0x28), ("KdDebuggerDataBlock", 0x400), ("KiProcessorBlock", 0x200), ("NtBuildLab", 0x100),
@@ -93,13 +93,16 @@ def synthetic_machine(
     triage_data: Sequence[tuple[int, int]] = (),
     added_pages: Sequence[tuple[int, int]] = (),
 ) -> KernelSnapshot:
-    """A stopped machine.
+    """Return a stopped machine.
 
-    ``processes`` are user processes beside System, with ``user_pages`` pages each; ``pool_pages`` of the kernel hold a
-    pattern. Of the frames that nobody uses ``standby`` are on the standby list and ``stale`` free ones still hold what
-    was there: neither may be in a kernel dump. ``registers`` change the crashing processor's context. With
-    ``in_user_process`` the crash is in the first user process's address space. Raises ValueError when the knobs
-    contradict each other or RAM is too small.
+    - ``processes``: number of user processes beside System, with ``user_pages`` pages each.
+    - ``pool_pages``: number of pool pages of the kernel that hold a pattern.
+    - ``standby``: number of unused frames on the standby list. ``stale``: number of free frames with old contents.
+      Neither may be in a kernel dump.
+    - ``registers``: changes to the context of the crashing processor.
+    - ``in_user_process``: the crash is in the address space of the first user process.
+
+    Raises ValueError when the arguments contradict each other or RAM is too small.
     """
     layout = BUILDS[build]
     memory = MachineMemory(runs)
@@ -183,9 +186,9 @@ def synthetic_machine(
 def bare_machine(
     runs: Sequence[tuple[int, int]], touched: Mapping[int, bytes] | None = None, *, root: int | None = None
 ) -> KernelSnapshot:
-    """Only RAM: no page is in use but the root's, which has no entry; ``touched`` gives pages by frame number.
+    """Return a machine with RAM and an empty root page table only. ``touched`` gives pages by frame number.
 
-    ``root`` is the root's frame; None: the first of RAM. A FULL dump of it can be written, in every form.
+    ``root`` is the frame of the root; None: the first frame of RAM. A FULL dump of any type can be written of it.
     """
     frame = runs[0][0] if root is None else root
     processor = Processor(0, 0, 0, 0, amd64_context(Rip=KERNEL_BASE, Rsp=STACK_BASE), (), STACK_BASE, STACK_BASE)
@@ -200,7 +203,7 @@ def bare_machine(
 
 
 def _address(name: str) -> int:
-    """Of a variable of the kernel: they lie one behind the other, the block that holds them at a page's start."""
+    """Return the address of a kernel variable. The variables lie one behind the other, from the start of a page."""
     at = KERNEL_BASE + 0x1_0000
     for variable, size in _VARIABLES:
         if variable == name:
@@ -250,7 +253,10 @@ def _processes(
     user_pages: int,
     stacks: Sequence[int],
 ) -> tuple[KernelProcess, ...]:
-    """System with one thread a processor, and user processes with one thread each, on kernel stacks in the pool."""
+    """Return System with one thread per processor, and user processes with one thread each.
+
+    The kernel stacks of user processes are in the pool.
+    """
 
     def thread(number: int, teb: int, limit: int) -> KernelThread:
         size = STACK_SIZE if limit >= STACK_BASE else 0x1000
@@ -289,7 +295,7 @@ def _processors(
     stack_used: int,
     registers: Mapping[str, int],
 ) -> tuple[Processor, ...]:
-    """Each runs a thread of System on that thread's stack."""
+    """Return the processors. Each runs a thread of System on the stack of that thread."""
     found = []
     for index, stack in enumerate(stacks):
         kpcr = PROCESSOR_BASE + index * PROCESSOR_STRIDE
@@ -312,7 +318,7 @@ def _processors(
 
 
 def _context(**registers: int) -> Context:
-    """A context of kernel mode (spec kernel 4.7)."""
+    """Return a context of kernel mode (docs/format/kernel-structures.md#contextflags-and-selectors)."""
     made = amd64_context(**{"SegCs": 0x10, "SegSs": 0x18, "SegFs": 0x53, **registers})
     return replace(made, context_flags=0x10_000F)
 
@@ -326,7 +332,7 @@ def _write_variables(
     processors: tuple[Processor, ...],
     bug_check: BugCheck,
 ) -> None:
-    """The kernel's global variables, KDBG and KdVersionBlock among them."""
+    """Write the kernel's global variables, with KDBG and KdVersionBlock."""
     pages = sum(count for _, count in runs)
     descriptor = struct.pack("<I4xQ", len(runs), pages) + b"".join(struct.pack("<QQ", *run) for run in runs)
     heap.pointers(_address("MmPhysicalMemoryBlock"), heap.place(descriptor))

@@ -1,4 +1,4 @@
-"""A machine's memory made by hand: page frames with holes between them, and real page tables inside."""
+"""Makes a machine's memory: page frames with holes in between, and real page tables."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from ..snapshot.kernel import PhysicalRun
 from ..snapshot.process import PAGE_SIZE
 
 SELF_MAP = 0x1ED
-"""The root entry that leads back to the root, as volatility3 looks for it (spec kernel 7.2)."""
+"""Index of the root entry that leads back to the root.
+
+volatility3 looks for it: docs/format/kernel-readers.md#page-tables-that-volatility3-looks-for.
+"""
 _PRESENT_WRITABLE = 3  # AMD64 Architecture Programmer's Manual vol. 2, 5.4
 _USER = 1 << 2
 _LARGE = 1 << 7
 _NO_EXECUTE = 1 << 63
 _FRAME = 0x000F_FFFF_FFFF_F000
 LARGE_PAGE = 512
+"""Frames in a large page."""
 
 
 class MachineMemory:
-    """Physical memory, sparse, with an allocator and page tables. Frames are handed out from the lowest up."""
+    """Sparse physical memory with an allocator and page tables. Frames are allocated from the lowest up."""
 
     def __init__(self, runs: Sequence[tuple[int, int]]) -> None:
         self.runs = tuple(runs)
@@ -32,54 +36,56 @@ class MachineMemory:
             yield from range(base, base + count)
 
     def is_ram(self, frame: int) -> bool:
+        """Whether the frame is RAM."""
         return any(base <= frame < base + count for base, count in self.runs)
 
     def allocate(self) -> int:
-        """The next free frame. Raises ValueError when there is none."""
+        """Return the next free frame. Raises ValueError if there is none."""
         for frame in self._free:
             if frame not in self._taken:
                 self._taken.add(frame)
                 return frame
-        raise ValueError("the machine has too few pages of RAM for what it should hold")
+        raise ValueError("RAM: no free page left")
 
     def allocate_large(self) -> int:
-        """512 free frames in a row, aligned. Raises ValueError when there are none."""
+        """Return the first of 512 free frames in a row, aligned. Raises ValueError if there are none."""
         for base, count in self.runs:
             for first in range(-(-base // LARGE_PAGE) * LARGE_PAGE, base + count - LARGE_PAGE + 1, LARGE_PAGE):
                 frames = range(first, first + LARGE_PAGE)
                 if self._taken.isdisjoint(frames):
                     self._taken.update(frames)
                     return first
-        raise ValueError("no 512 aligned pages in a row for a large page")
+        raise ValueError("RAM: no 512 free frames in a row, aligned, for a large page")
 
     def untaken(self) -> list[int]:
-        """The frames that nobody has asked for."""
+        """Return the frames that are not allocated."""
         return [frame for frame in self._frames() if frame not in self._taken]
 
     def page(self, frame: int) -> bytearray:
-        """The page's bytes, to be changed in place."""
+        """Return the bytes of the page, which the caller may change."""
         return self._pages.setdefault(frame, bytearray(PAGE_SIZE))
 
     def new_root(self) -> int:
-        """The physical address of an empty root table with its self-map."""
+        """Return the physical address of a new root table that holds its self-map only."""
         root = self.allocate() * PAGE_SIZE
         self._set_entry(root, SELF_MAP, root | _PRESENT_WRITABLE | _NO_EXECUTE)
         return root
 
     def entries(self, table: int) -> tuple[int, ...]:
+        """Return the 512 entries of the table at a physical address."""
         return struct.unpack("<512Q", self.page(table // PAGE_SIZE))
 
     def _set_entry(self, table: int, index: int, value: int) -> None:
         struct.pack_into("<Q", self.page(table // PAGE_SIZE), 8 * index, value)
 
     def share_kernel_half(self, source: int, target: int) -> None:
-        """Give a root the kernel half of another, but for the self-map."""
+        """Copy the kernel half of root ``source`` to root ``target``, without the self-map."""
         for index in range(256, 512):
             if index != SELF_MAP:
                 self._set_entry(target, index, self.entries(source)[index])
 
     def map(self, root: int, address: int, frame: int, *, user: bool = False, large: bool = False) -> None:
-        """Map one page, 4 KiB or with ``large`` 2 MiB, readable and writable."""
+        """Map one readable and writable page of 4 KiB; with ``large``, of 2 MiB."""
         bits = _PRESENT_WRITABLE | (_USER if user else 0)
         table = root
         for level in (4, 3, 2) if not large else (4, 3):
@@ -93,7 +99,7 @@ class MachineMemory:
         self._set_entry(table, last, frame * PAGE_SIZE | bits | (_LARGE if large else 0))
 
     def map_new(self, root: int, address: int, size: int, *, user: bool = False) -> None:
-        """Map fresh pages over [address, address + size), rounded out to pages."""
+        """Map new pages over [address, address + size), extended to whole pages."""
         for page in range(address & -PAGE_SIZE, address + size, PAGE_SIZE):
             self.map(root, page, self.allocate(), user=user)
 
@@ -109,7 +115,7 @@ class MachineMemory:
         return table >> 12
 
     def write(self, root: int, address: int, data: bytes) -> None:
-        """Write through the page tables. Raises ValueError where nothing is mapped."""
+        """Write at a virtual address through the page tables. Raises ValueError if nothing is mapped there."""
         done = 0
         while done < len(data):
             at = (address + done) % PAGE_SIZE
@@ -118,15 +124,16 @@ class MachineMemory:
             done += len(part)
 
     def write_pointer(self, root: int, address: int, *values: int) -> None:
+        """Write 64-bit values through the page tables."""
         self.write(root, address, struct.pack(f"<{len(values)}Q", *values))
 
     def snapshot(self) -> tuple[PhysicalRun, ...]:
-        """What was touched, as a KernelSnapshot keeps it."""
+        """Return the touched pages, in the form of KernelSnapshot."""
         return touched_runs(self._pages)
 
 
 def touched_runs(touched: dict[int, bytearray] | dict[int, bytes]) -> tuple[PhysicalRun, ...]:
-    """Pages by frame number as sorted runs that never touch."""
+    """Return pages, given by frame number, as sorted runs that are not adjacent."""
     return tuple(
         PhysicalRun(first, b"".join(bytes(touched[frame]) for frame in range(first, first + count)))
         for first, count in frame_runs(touched)
@@ -134,7 +141,7 @@ def touched_runs(touched: dict[int, bytearray] | dict[int, bytes]) -> tuple[Phys
 
 
 def frame_runs(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Frame numbers, in any order, as (first, count)."""
+    """Return frame numbers, given in any order, as (first, count)."""
     runs: list[tuple[int, int]] = []
     for frame in sorted(frames):
         if runs and frame == runs[-1][0] + runs[-1][1]:

@@ -1,4 +1,4 @@
-"""A kernel's own structures made by hand, in the memory of a synthetic machine, with the offsets of a Windows build."""
+"""Writes the structures of a kernel into a synthetic machine's memory, with the offsets of a Windows build."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _INITIAL_KCR0 = 0x8005_0031
 
 @dataclass(frozen=True, slots=True)
 class KernelBuild:
-    """Sizes and offsets of one build (spec kernel 4.1, 4.6; what the tables leave out is chosen freely)."""
+    """Sizes and offsets of one build; values that the tables lack are chosen freely.
+
+    docs/format/kernel-debugger-data.md#thread-and-process-offsets-by-build,
+    docs/format/kernel-debugger-data.md#processor-offsets-by-build, docs/format/kernel-structures.md#kprcb
+    """
 
     debugger_data_size: int
     size_prcb: int
@@ -50,7 +54,7 @@ BUILDS = {
 PCR_TO_PRCB = 0x180
 _CURRENT_THREAD, _NUMBER, _IDLE_THREAD = 8, 0x24, 0x18
 _STACK_LIMIT, _STACK_BASE, _KERNEL_STACK, _APC_PROCESS, _TEB, _STATE = 0x30, 0x38, 0x58, 0xB8, 0xF0, 0x184
-_SPECIAL = {  # KSPECIAL_REGISTERS: offset and format (spec kernel 4.6)
+_SPECIAL = {  # KSPECIAL_REGISTERS: offset and format (docs/format/kernel-structures.md#special-registers)
     "Cr0": (0x00, "<Q"), "Cr2": (0x08, "<Q"), "Cr3": (0x10, "<Q"), "Cr4": (0x18, "<Q"), "KernelDr6": (0x40, "<Q"),
     "KernelDr7": (0x48, "<Q"), "Gdtr.Limit": (0x56, "<H"), "Gdtr.Base": (0x58, "<Q"), "Idtr.Limit": (0x66, "<H"),
     "Idtr.Base": (0x68, "<Q"), "Tr": (0x70, "<H"), "MxCsr": (0x74, "<I"), "Cr8": (0xA0, "<Q"),
@@ -63,7 +67,7 @@ _CONTEXT_U64 = (
 
 
 def context_bytes(context: Context) -> bytes:
-    """CONTEXT of amd64 (spec kernel 4.7)."""
+    """Return CONTEXT of amd64 (docs/format/kernel-structures.md#fields-of-the-amd64-context)."""
     registers = context.as_mapping()
     record = bytearray(CONTEXT_SIZE)
     struct.pack_into("<II", record, 0x30, context.context_flags, registers["MxCsr"])
@@ -75,7 +79,7 @@ def context_bytes(context: Context) -> bytes:
 
 
 class KernelHeap:
-    """A bump allocator over nonpaged pool, and writes through the System process's root."""
+    """Allocates nonpaged pool, and writes through the root page table of the System process."""
 
     def __init__(self, memory: MachineMemory, root: int) -> None:
         self._memory = memory
@@ -83,7 +87,7 @@ class KernelHeap:
         self._next = self._end = POOL
 
     def allocate(self, size: int) -> int:
-        """The address of ``size`` zero bytes, 16-byte aligned."""
+        """Return the address of ``size`` zero bytes, 16-byte aligned."""
         address = self._next
         self._next = -(-(address + size) // 16) * 16
         while self._end < self._next:
@@ -92,30 +96,36 @@ class KernelHeap:
         return address
 
     def write(self, address: int, data: bytes) -> None:
+        """Write bytes at a kernel address."""
         self._memory.write(self.root, address, data)
 
     def pointers(self, address: int, *values: int) -> None:
+        """Write 64-bit values at a kernel address."""
         self._memory.write_pointer(self.root, address, *values)
 
     def place(self, data: bytes) -> int:
+        """Allocate memory for the bytes, write them and return the address."""
         address = self.allocate(len(data))
         self.write(address, data)
         return address
 
     def unicode_string(self, text: str) -> bytes:
-        """A UNICODE_STRING whose text is in the pool."""
+        """Return a UNICODE_STRING; its text is in the pool."""
         data = text.encode("utf-16-le", "surrogatepass")
         return struct.pack("<HH4xQ", len(data), len(data) + 2, self.place(data + b"\0\0"))
 
     def link(self, head: int, entries: list[int]) -> None:
-        """A circular LIST_ENTRY list of ``entries`` behind ``head``."""
+        """Write a circular LIST_ENTRY list of ``entries`` behind ``head``."""
         ring = [head, *entries]
         for index, address in enumerate(ring):
             self.pointers(address, ring[(index + 1) % len(ring)], ring[index - 1])
 
 
 def write_drivers(heap: KernelHeap, head: int, drivers: tuple[Driver, ...]) -> None:
-    """PsLoadedModuleList: each KLDR_DATA_TABLE_ENTRY at its ``entry`` (spec kernel 4.5)."""
+    """Write PsLoadedModuleList, each KLDR_DATA_TABLE_ENTRY at its ``entry``.
+
+    docs/format/kernel-structures.md#loaded-modules
+    """
     heap.link(head, [driver.entry for driver in drivers])
     for driver in drivers:
         heap.pointers(driver.entry + 0x30, driver.base, driver.entry_point)
@@ -128,7 +138,7 @@ def write_drivers(heap: KernelHeap, head: int, drivers: tuple[Driver, ...]) -> N
 
 
 def write_unloaded(heap: KernelHeap, variable: int, drivers: tuple[UnloadedDriver, ...]) -> None:
-    """MmUnloadedDrivers: a pointer to 50 UNLOADED_DRIVERS."""
+    """Write MmUnloadedDrivers, a pointer to 50 UNLOADED_DRIVERS."""
     array = heap.allocate(50 * 0x28)
     heap.pointers(variable, array)
     for index, driver in enumerate(drivers[-50:]):
@@ -137,7 +147,7 @@ def write_unloaded(heap: KernelHeap, variable: int, drivers: tuple[UnloadedDrive
 
 
 def write_processes(heap: KernelHeap, build: KernelBuild, head: int, processes: tuple[KernelProcess, ...]) -> None:
-    """PsActiveProcessHead with every EPROCESS and its ETHREADs, at the addresses that they have."""
+    """Write PsActiveProcessHead, and every EPROCESS and ETHREAD at its address."""
     heap.link(head, [process.process + build.eprocess_links for process in processes])
     for process in processes:
         at = process.process
@@ -164,7 +174,7 @@ def _write_thread(heap: KernelHeap, build: KernelBuild, process: KernelProcess, 
 
 
 def write_processor(heap: KernelHeap, build: KernelBuild, processor: Processor, kd_version_block: int) -> None:
-    """KPCR and KPRCB with ProcessorState and the CONTEXT that KPRCB.Context points at."""
+    """Write KPCR and KPRCB with ProcessorState, and the CONTEXT for KPRCB.Context."""
     kpcr, kprcb = processor.kpcr, processor.kprcb
     heap.pointers(kpcr + 0x18, kpcr, kprcb)
     heap.pointers(kpcr + 0x108, kd_version_block)
@@ -177,7 +187,7 @@ def write_processor(heap: KernelHeap, build: KernelBuild, processor: Processor, 
 
 
 def special_registers(root: int, fault_address: int) -> tuple[tuple[str, int], ...]:
-    """What KPRCB.ProcessorState.SpecialRegisters of a synthetic processor holds."""
+    """Return KPRCB.ProcessorState.SpecialRegisters of a synthetic processor, by field name."""
     values = {"Cr0": _INITIAL_KCR0, "Cr2": fault_address, "Cr3": root, "Cr4": 0x6F8, "KernelDr7": 0x400,
               "Gdtr.Limit": 0x57, "Gdtr.Base": POOL, "Idtr.Limit": 0xFFF, "Idtr.Base": POOL, "Tr": 0x40,
               "MxCsr": 0x1F80, "Cr8": 2}  # fmt: skip
@@ -185,7 +195,10 @@ def special_registers(root: int, fault_address: int) -> tuple[tuple[str, int], .
 
 
 def debugger_data(build: KernelBuild, **addresses: int) -> bytes:
-    """KDDEBUGGER_DATA64 of the build, ``addresses`` by field name (spec kernel 4.1)."""
+    """Return KDDEBUGGER_DATA64 of the build, with ``addresses`` by field name.
+
+    docs/format/kernel-debugger-data.md#header-of-the-block
+    """
     pte_base = 0xFFFF_0000_0000_0000 | SELF_MAP << 39
     block = KDDEBUGGER_DATA64(
         OwnerTag=KDBG_TAG, Size=build.debugger_data_size, PaeEnabled=1, MmPageSize=PAGE_SIZE,

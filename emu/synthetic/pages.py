@@ -1,4 +1,4 @@
-"""An address space made by hand: stretches of pages become the regions and the memory of a snapshot."""
+"""Makes an address space: turns ranges of pages into the regions and the memory of a snapshot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAXIMUM_USER_ADDRESS = 0x7FFFFFFEFFFF  # SYSTEM_INFO.lpMaximumApplicationAddress
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """One stretch of address space with one state. ``data`` None: a pattern that names each page; else exactly size."""
+    """A range of whole pages with one state. ``data`` has ``size`` bytes; None: the pattern of ``pattern``."""
 
     base: int
     size: int
@@ -30,30 +30,32 @@ class Pages:
     protect: int = PAGE_READWRITE
     type: int = MEM_PRIVATE
     allocation_base: int | None = None
-    """None: an allocation of its own, which starts at ``base``."""
+    """None: a separate allocation that starts at ``base``."""
     allocation_protect: int | None = None
     """None: the same as ``protect``."""
     data: bytes | None = None
     unreadable: bool = False
-    """Committed and readable by its protection, but no read succeeds."""
+    """Committed and readable by its protection, but every read fails."""
 
     @property
     def end(self) -> int:
+        """The address behind the last byte."""
         return self.base + self.size
 
 
 def pattern(base: int, size: int) -> bytes:
-    """Page contents that tell which page they are: every 8 bytes hold the page's address with its low bits set to 1."""
+    """Return contents that identify each page: every 8 bytes hold the address of the page plus 1."""
     return b"".join(struct.pack("<Q", page | 1) * (PAGE_SIZE // 8) for page in range(base, base + size, PAGE_SIZE))
 
 
 def address_space(
     pages: Sequence[Pages], *, end: int = MAXIMUM_USER_ADDRESS + 1
 ) -> tuple[tuple[Region, ...], tuple[MemoryRun, ...], tuple[tuple[int, int], ...]]:
-    """The regions, memory runs and unreadable ranges that ``pages``, given in any order, make.
+    """Return the regions, memory runs and unreadable ranges of ``pages``, given in any order.
 
-    What no entry covers is free. Neighbours of one allocation with equal attributes become one region, as VirtualQuery
-    reports them. Raises ValueError when two entries overlap, or one is not made of whole pages.
+    The rest of the address space is free. Adjacent pages of one allocation with equal attributes become one region, as
+    VirtualQuery reports them. Raises ValueError when two entries overlap, when one has no whole pages, or when ``data``
+    has a wrong size.
     """
     regions: list[Region] = []
     runs: list[tuple[int, list[bytes]]] = []
@@ -61,9 +63,9 @@ def address_space(
     at = run_end = 0
     for item in sorted(pages, key=lambda item: item.base):
         if item.base % PAGE_SIZE or item.size % PAGE_SIZE or item.size <= 0 or item.end > end:
-            raise ValueError(f"pages at {item.base:#x}: not whole pages of the user address space")
+            raise ValueError(f"pages at {item.base:#x}: {item.size:#x} bytes, expected whole pages below {end:#x}")
         if item.base < at:
-            raise ValueError(f"pages at {item.base:#x}: overlap what ends at {at:#x}")
+            raise ValueError(f"pages at {item.base:#x}: overlap pages that end at {at:#x}")
         if item.base > at:
             regions.append(_free(at, item.base))
         region = _region(item)
@@ -80,7 +82,7 @@ def address_space(
             continue
         data = pattern(item.base, item.size) if item.data is None else item.data
         if len(data) != item.size:
-            raise ValueError(f"pages at {item.base:#x}: {len(data):#x} bytes of data for {item.size:#x}")
+            raise ValueError(f"pages at {item.base:#x}: {len(data):#x} bytes of data, expected {item.size:#x}")
         if runs and run_end == item.base:
             runs[-1][1].append(data)
         else:

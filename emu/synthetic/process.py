@@ -1,7 +1,7 @@
-"""Snapshots made by hand, with no CPU behind them: consistent, small, and settable in what a test is about.
+"""Makes user-mode snapshots by hand: consistent and small, with parameters for what a test is about.
 
-``synthetic_process`` is the door. What it builds obeys every promise of ``model.py``: regions without gap, memory for
-exactly the readable pages, stacks committed up to their base, TEBs that name their stacks, a PEB that names the first
+``synthetic_process`` keeps every promise of ``snapshot/process.py``: regions without gaps, memory for exactly the
+readable pages, stacks committed up to their base, TEBs that agree with their stacks, a PEB that agrees with the first
 image, modules mapped with headers and sections.
 """
 
@@ -47,7 +47,7 @@ SECOND = 10_000_000
 
 
 def amd64_context(**registers: int) -> Context:
-    """A full amd64 context: the named registers, and what Windows gives a fresh user-mode thread in the others.
+    """Return a full amd64 context: the given registers, and the values of a new user-mode thread in the others.
 
     Raises ValueError for a register that CONTEXT does not have.
     """
@@ -56,7 +56,7 @@ def amd64_context(**registers: int) -> Context:
 
 
 def synthetic_system(architecture: str = "amd64", **changes: object) -> SystemInformation:
-    """A four-processor workstation, build 19045; ``changes`` by field name."""
+    """Return a workstation with four processors, build 19045. ``changes`` are by field name."""
     form = FORMS[architecture]
     system = SystemInformation(
         architecture=architecture,
@@ -121,19 +121,23 @@ def synthetic_process(
     system: SystemInformation | None = None,
     time: int = TIME,
 ) -> ProcessSnapshot:
-    """A stopped process of the given make. Every default is a process that crashed by reading a null pointer.
+    """Return a stopped process. With the default arguments it crashed by reading a null pointer.
 
-    ``architecture``: amd64, x86 or arm64; ``system``, where it is given, is of the same. A 32-bit address space has
-    room for 1,024 threads and 256 modules.
+    - ``architecture``: amd64, x86 or arm64. ``system``, if given, has the same. A 32-bit address space has room for
+      1,024 threads and 256 modules.
+    - ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts. The lists ``unloaded_modules`` and
+      ``handle_list`` replace the last two.
+    - ``thread_names`` and ``module_names`` are for the first ones. Other threads have no name, other modules a default
+      name.
+    - ``stack_committed`` bytes (whole pages) lie below each stack base, with a guard page under them. Each stack
+      pointer is ``stack_used`` bytes below the base.
+    - ``extra``: more pages at free addresses.
+    - ``exception`` False: the process stopped without an exception.
 
-    ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts; a list of the same name, where there is one, says
-    it all instead. ``thread_names`` and ``module_names`` are used from the first on; threads beyond are nameless,
-    modules beyond get a name of their own. ``stack_committed`` (whole pages) lies below each stack base with a guard
-    page under it, and each Rsp is ``stack_used`` bytes below the base. ``extra`` puts more pages anywhere they fit.
-    ``exception`` False: stopped without one. Raises ValueError for what cannot be consistent.
+    Raises ValueError when the arguments contradict each other.
     """
     if exception and not 0 <= exception_thread < threads:
-        raise ValueError(f"exception_thread {exception_thread}: there are {threads} threads")
+        raise ValueError(f"exception_thread {exception_thread}: the process has {threads} threads")
     form = FORMS[architecture]
     names = [module_names[i] if i < len(module_names) else _module_name(i) for i in range(modules)]
     module_list = [synthetic_module(i, name, version_info, code_view, form) for i, name in enumerate(names)]
@@ -223,10 +227,12 @@ def _thread(
 ) -> Thread:
     base = form.first_stack + (index + 1) * STACK_RESERVE
     if committed % PAGE_SIZE or not 0 <= committed <= STACK_RESERVE - PAGE_SIZE:
-        raise ValueError(f"stack_committed {committed:#x}: not whole pages below {STACK_RESERVE - PAGE_SIZE:#x}")
+        raise ValueError(
+            f"stack_committed {committed:#x}: expected whole pages, at most {STACK_RESERVE - PAGE_SIZE:#x} bytes"
+        )
     entry = modules[0].base + TEXT if modules else 0
     instruction = 0
-    if modules:  # spread over the images, so that some instruction windows meet and others stand alone
+    if modules:  # spread over the images: some instruction windows touch, others do not
         round_, image = divmod(index, len(modules))
         instruction = modules[image].base + TEXT + 0x300 + 0xC0 * round_ % 0x1800
     return Thread(
@@ -261,7 +267,7 @@ def _put(form: Form, data: bytearray, at: int, *values: int) -> None:
 
 
 def _process_blocks(form: Form, threads: Sequence[Thread], modules: Sequence[Module]) -> list[Pages]:
-    """PEB and TEBs in one allocation."""
+    """Return PEB and TEBs, in one allocation."""
     data = bytearray(PAGE_SIZE)
     _put(form, data, form.peb_fields["ImageBaseAddress"], modules[0].base if modules else 0)
     _put(form, data, form.peb_fields["ProcessParameters"], form.parameters)
@@ -279,7 +285,7 @@ def _process_blocks(form: Form, threads: Sequence[Thread], modules: Sequence[Mod
 
 
 def _stack(form: Form, thread: Thread, modules: Sequence[Module]) -> list[Pages]:
-    """Reserve, guard page and committed part of one allocation; return addresses and pointers in the used part."""
+    """Return reserved part, guard page and committed part of a stack; the used part holds pointers."""
     allocation = thread.stack_base - STACK_RESERVE
     committed = thread.stack_base - thread.stack_limit
     guard = thread.stack_limit - PAGE_SIZE
@@ -298,7 +304,7 @@ def _stack(form: Form, thread: Thread, modules: Sequence[Module]) -> list[Pages]
 
 
 def _heap(form: Form, modules: Sequence[Module]) -> bytes:
-    """Module names, and RTL_USER_PROCESS_PARAMETERS with its strings."""
+    """Return module names, and RTL_USER_PROCESS_PARAMETERS with its strings."""
     data = bytearray(pattern(form.heap, 0x3000))
     text = "\0".join(module.name for module in modules).encode("utf-16-le", "surrogatepass")[:0x1000]
     data[0x800 : 0x800 + len(text)] = text

@@ -1,4 +1,4 @@
-"""Memory of any size in a snapshot, at the cost of the pages in it that are not zero."""
+"""Adds memory of any size to a snapshot. It takes space only for the pages that are not zero."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from ..snapshot.sparse import SparseBytes
 
 
 def with_private_region(snapshot: ProcessSnapshot, base: int, data: SparseBytes) -> ProcessSnapshot:
-    """The process with one allocation more: private, readable and writable, as long as ``data``. ``base`` is a multiple
-    of 64 KiB. Raises ValueError when memory there is not free.
+    """Return the process with one more allocation: private, readable, writable, as long as ``data``.
+
+    ``base`` is a multiple of 64 KiB. Raises ValueError when the addresses are not free.
     """
     size = len(data)
     around = snapshot.region_at(base)
     if around is None or around.state != MEM_FREE or not around.base <= base < base + size <= around.end:
-        raise ValueError(f"memory {base:#x}..{base + size:#x}: expected to be free")
+        raise ValueError(f"memory {base:#x}..{base + size:#x}: expected free addresses")
     parts = [
         replace(around, size=base - around.base),
         Region(base, size, base, PAGE_READWRITE, MEM_COMMIT, PAGE_READWRITE, MEM_PRIVATE),

@@ -1,6 +1,6 @@
-"""A target made by hand that has something for each stream: what ``synthetic_process`` makes, and all the rarer things.
+"""Makes a process that has data for every stream of a user minidump.
 
-``stream_target`` is the door: code generated at run time with its function tables, traced handles, tokens of the
+``stream_target`` adds to ``synthetic_process``: generated code with function tables, traced handles, tokens of the
 process and of a thread, AVX state, names, unloaded modules.
 """
 
@@ -29,7 +29,7 @@ from .forms import AMD64
 from .process import Pages, synthetic_process, synthetic_system
 
 GENERATED_CODE = AMD64.extra
-"""Where the generated code begins; its function tables are 64 KiB further."""
+"""Address of the generated code. Its function tables are 64 KiB further."""
 _TABLES = GENERATED_CODE + 0x10000
 _FUNCTION_SIZE = 0x40
 _CRASH = b"\x89\x41\x30"  # mov [rcx + 30h], eax
@@ -41,6 +41,8 @@ _NATIVE_SIZE = 136
 
 @dataclass(frozen=True, slots=True)
 class GeneratedCode:
+    """Pages of generated code and of its function tables, and the tables."""
+
     pages: tuple[Pages, ...]
     tables: tuple[FunctionTable, ...]
 
@@ -48,11 +50,12 @@ class GeneratedCode:
 def generated_code(
     counts: Sequence[int] = (1, 2, 3), *, base: int = GENERATED_CODE, at: int = _TABLES
 ) -> GeneratedCode:
-    """Functions at ``base`` and one dynamic function table for each of ``counts``, with so many entries.
+    """Return functions at ``base`` and one dynamic function table for each of ``counts``, with so many entries.
 
-    The second function crashes. The n-th has n % 4 unwind codes, so that UNWIND_INFO is 4 to 10 bytes long. The
-    system's descriptors form a list whose head is at ``at``. Raises ValueError when the functions or
-    the tables do not fit their page.
+    The second function crashes. Function n has n % 4 unwind codes, so UNWIND_INFO has 4 to 10 bytes. The descriptors
+    of the system form a list with its head at ``at``.
+
+    Raises ValueError when functions or tables do not fit in their page.
     """
     code = bytearray(b"\x90" * (_FUNCTION_SIZE - 1) + b"\xc3") * (_UNWIND_INFO // _FUNCTION_SIZE)
     code[_CRASH_OFFSET : _CRASH_OFFSET + len(_CRASH)] = _CRASH
@@ -84,7 +87,7 @@ def generated_code(
             free += 12
         tables.append(FunctionTable(low, high, base, native, tuple(entries)))
     if function * _FUNCTION_SIZE > _UNWIND_INFO or len(code) > PAGE_SIZE or len(data) > PAGE_SIZE:
-        raise ValueError(f"{function} functions in {len(counts)} tables: more than the page of generated code holds")
+        raise ValueError(f"{function} functions in {len(counts)} tables: do not fit in the page of generated code")
     return GeneratedCode(
         (
             Pages(base, PAGE_SIZE, protect=PAGE_EXECUTE_READ, allocation_protect=PAGE_READWRITE, data=bytes(code)),
@@ -95,7 +98,7 @@ def generated_code(
 
 
 def handle_trace(process_id: int, thread_id: int, return_address: int) -> tuple[HandleOperation, ...]:
-    """An open, a close and a bad reference of one handle, with 1, 32 and no return addresses."""
+    """Return an open, a close and a bad reference of one handle, with 1, 32 and no return addresses."""
     return tuple(
         HandleOperation(0x40, process_id, thread_id, kind, index, tuple(return_address + 8 * n for n in range(depth)))
         for index, (kind, depth) in enumerate(((1, 1), (2, 32), (3, 0)))
@@ -103,12 +106,12 @@ def handle_trace(process_id: int, thread_id: int, return_address: int) -> tuple[
 
 
 def avx_context(context: Context, seed: int) -> Context:
-    """The context with something in the upper halves of YMM0 to YMM15."""
+    """Return the context with values in the upper halves of YMM0 to YMM15."""
     return replace(context, xstate=((AVX_COMPONENT, avx_state(seed)),))
 
 
 def stream_target(*, xstate: XstateConfiguration | None = AVX_STATE) -> ProcessSnapshot:
-    """A process that crashed in code that it had generated; see the head of this file. ``xstate`` None: no AVX."""
+    """Return a process that crashed in generated code, with data for every stream. ``xstate`` None: no AVX."""
     code = generated_code()
     target = synthetic_process(
         threads=4,
@@ -145,7 +148,7 @@ def _at(event: ExceptionEvent, context: Context) -> ExceptionEvent:
 
 
 def _tokens(target: ProcessSnapshot) -> tuple[Token, ...]:
-    """Of the process, and of a thread that impersonates."""
+    """Return the token of the process, and the impersonation token of a thread."""
     return (
         token_of(target.process.process_id, 0x60),
         token_of(target.threads[1].thread_id, 0x64, TOKEN_IMPERSONATION),

@@ -1,1 +1,1 @@
-"""A snapshot saved as a truth directory, and loaded again."""
+"""Saves a snapshot as a truth directory, and loads it again (docs/truth-format.md)."""

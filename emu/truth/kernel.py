@@ -1,4 +1,4 @@
-"""The members of a kernel-mode truth (docs/truth-format.md, mode ``kernel``)."""
+"""Defines the members of a kernel-mode truth (docs/truth-format.md#truthjson-mode-kernel)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _EXCEPTION = Kind(
 )
 _PAGES = list_of(pair_of("base_page", "page_count"))
 
-SYSTEM_SNAPSHOT = {
+KERNEL_SNAPSHOT = {
     "system": _SYSTEM,
     "time": HEX,
     "up_time": HEX,

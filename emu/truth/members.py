@@ -1,6 +1,6 @@
-"""How the members of the truth format (docs/truth-format.md) are written and read back.
+"""Writes and reads the members of the truth format (docs/truth-format.md).
 
-A document that lacks a member, has one too many or a value of the wrong form is refused with the member named.
+A missing member, an unknown member and a value of the wrong form raise TruthError, which names the member.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..errors import DumptruthError
 
-class TruthError(Exception):
-    """A truth directory cannot be read or written: one line that names the file and the member."""
+
+class TruthError(DumptruthError):
+    """A truth directory cannot be read or written. The text names the file and the member."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """A place in a document, for errors."""
+    """A place in a document, for errors. ``where / name`` is a member of it, ``where / 3`` an element."""
 
     file: Path
     member: str
@@ -30,12 +32,13 @@ class Where:
         return Where(self.file, self.member + step)
 
     def error(self, message: str) -> TruthError:
+        """Return the error for this place; the caller raises it."""
         return TruthError(f"{self.file}: {self.member + ': ' if self.member else ''}{message}")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How one member is written and read back."""
+    """Writes and reads one kind of member. ``read`` raises TruthError."""
 
     write: Callable[[Any], Any]
     read: Callable[[Any, Where], Any]
@@ -43,9 +46,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Later:
-    """A member that came to the format later, and that an older truth lacks. Left out where it has its default.
+    """A member that a later version of the format added. An older truth lacks it; then it has its default.
 
-    ``always``: written all the same, where the default says more than its absence, which is "not known".
+    A member with its default is not written, unless ``always`` is set: absence of such a member means "not known".
     """
 
     kind: Kind
@@ -94,6 +97,7 @@ BOOL = Kind(bool, _read_bool)
 
 
 def optional(kind: Kind) -> Kind:
+    """Return ``kind`` or null."""
     return Kind(
         lambda value: None if value is None else kind.write(value),
         lambda value, where: None if value is None else kind.read(value, where),
@@ -101,7 +105,7 @@ def optional(kind: Kind) -> Kind:
 
 
 def list_of(kind: Kind, length: int | None = None) -> Kind:
-    """An array, a tuple in the snapshot; of exactly ``length`` items where one is given."""
+    """Return an array of ``kind``, a tuple in the snapshot; with ``length``, of exactly so many items."""
 
     def read(value: Any, where: Where) -> tuple[Any, ...]:
         if not isinstance(value, list) or (length is not None and len(value) != length):
@@ -112,7 +116,7 @@ def list_of(kind: Kind, length: int | None = None) -> Kind:
 
 
 def object_of(make: Callable[..., Any], members: Mapping[str, Kind], later: Mapping[str, Later] = NOTHING) -> Kind:
-    """An object with exactly these members, which ``make`` takes by name. ``later``: may be left out."""
+    """Return an object with exactly these members, which ``make`` takes by name. Those of ``later`` may be missing."""
 
     def write(value: Any) -> dict[str, Any]:
         return write_members(value, members, later)
@@ -125,6 +129,7 @@ def object_of(make: Callable[..., Any], members: Mapping[str, Kind], later: Mapp
 
 
 def write_members(value: Any, members: Mapping[str, Kind], later: Mapping[str, Later]) -> dict[str, Any]:
+    """Return the members of ``value`` as JSON values."""
     written = {name: kind.write(getattr(value, name)) for name, kind in members.items()}
     for name, member in later.items():
         if member.always or getattr(value, name) != member.default:
@@ -135,6 +140,7 @@ def write_members(value: Any, members: Mapping[str, Kind], later: Mapping[str, L
 def read_members(
     found: Mapping[str, Any], where: Where, members: Mapping[str, Kind], later: Mapping[str, Later]
 ) -> dict[str, Any]:
+    """Return the snapshot's values of the members in ``found``. Raises TruthError."""
     values = {name: kind.read(found[name], where / name) for name, kind in members.items()}
     for name, member in later.items():
         absent = found.get(name) is None
@@ -145,7 +151,10 @@ def read_members(
 def members_of(
     value: Any, where: Where, expected: Mapping[str, Any] | Sequence[str], later: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The members of an object; each expected one is there, those of ``later`` may be, and no other."""
+    """Return the members of an object. Those of ``expected`` are required, those of ``later`` allowed.
+
+    Raises TruthError for a value that is no object, a missing member or an unknown member.
+    """
     if not isinstance(value, dict):
         raise where.error("expected an object")
     for name in expected:
@@ -158,7 +167,7 @@ def members_of(
 
 
 def pair_of(*names: str) -> Kind:
-    """An object of hexadecimal members; a tuple of their numbers in the snapshot."""
+    """Return an object of hexadecimal members, a tuple of numbers in the snapshot."""
 
     def read(value: Any, where: Where) -> tuple[int, ...]:
         found = members_of(value, where, names)

@@ -1,4 +1,4 @@
-"""The members of a user-mode truth (docs/truth-format.md, mode ``user``)."""
+"""Defines the members of a user-mode truth (docs/truth-format.md#truthjson-mode-user)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .members import BOOL, BYTES, HEX, NUMBER, TEXT, Kind, Later, Where, list_of
 
 
 def _named(kind: Kind, name_of: Kind) -> Kind:
-    """An object with any members; (name, value) pairs in the snapshot. ``name_of`` writes and reads the names."""
+    """Return an object with any members, (name, value) pairs in the snapshot. ``name_of`` is the kind of the names."""
 
     def read(value: Any, where: Where) -> tuple[tuple[Any, Any], ...]:
         if not isinstance(value, dict):

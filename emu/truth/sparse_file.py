@@ -1,4 +1,4 @@
-"""Runs of memory in a file that has holes, where the file system knows them."""
+"""Writes and reads runs of memory in a file with holes, if the file system supports them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..snapshot.process import PAGE_SIZE
 from ..snapshot.sparse import SparseBytes
 
 _HOLE = bytes(1 << 16)
-"""Zeros of at least this length become a hole."""
+"""A stretch of so many zeros becomes a hole."""
 _DENSE = 1 << 30
-"""A run that is longer is loaded as SparseBytes."""
+"""A longer run is loaded as SparseBytes."""
 
 
 def write_run(file: BinaryIO, data: bytes | memoryview | SparseBytes) -> None:
-    """The bytes, from the file's position on; it is behind them then, and the file at least so long."""
+    """Write the bytes at the file's position and move it behind them. The file is at least so long afterwards."""
     pieces = data.pieces(0, len(data)) if isinstance(data, SparseBytes) else (memoryview(data),)
     for piece in pieces:
         if isinstance(piece, int):
@@ -27,11 +27,11 @@ def write_run(file: BinaryIO, data: bytes | memoryview | SparseBytes) -> None:
 
 
 def _write_sparse(file: BinaryIO, data: memoryview) -> None:
-    """The bytes; long stretches of zeros as holes."""
+    """Write the bytes, long stretches of zeros as holes."""
     start = at = 0
     while at < len(data):
         end = at + len(_HOLE)
-        if end < len(data) and data[at:end] == _HOLE:  # the last bytes are always written: they set the length
+        if end < len(data) and data[at:end] == _HOLE:  # the last bytes are always written, since they set the length
             file.write(data[start:at])
             file.seek(len(_HOLE), os.SEEK_CUR)
             start = end
@@ -40,12 +40,13 @@ def _write_sparse(file: BinaryIO, data: memoryview) -> None:
 
 
 def read_dense(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Return ``size`` bytes at ``offset``."""
     file.seek(offset)
     return file.read(size)
 
 
 def read_run(file: BinaryIO, offset: int, size: int) -> bytes | SparseBytes:
-    """``size`` bytes, which the file has; of a long run only what is not zero. Offset and size are page multiples."""
+    """Return ``size`` bytes at ``offset``, as SparseBytes for a long run. Both are multiples of a page."""
     if size <= _DENSE:
         return read_dense(file, offset, size)
     stretches = []
@@ -60,12 +61,12 @@ def read_run(file: BinaryIO, offset: int, size: int) -> bytes | SparseBytes:
 
 
 def _data_from(file: BinaryIO, at: int) -> int:
-    """Where the next page with data may be, at ``at`` or behind; past every end when there is none."""
+    """Return the offset of the next page with data from ``at`` on; 1 << 63 if there is none."""
     if not hasattr(os, "SEEK_DATA"):
         return at
     try:
         return max(file.seek(at, os.SEEK_DATA) // PAGE_SIZE * PAGE_SIZE, at)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # lseek(2): there is none
+        if error.errno == errno.ENXIO:  # lseek(2): no more data
             return 1 << 63
         raise

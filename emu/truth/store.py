@@ -1,4 +1,4 @@
-"""The truth format (docs/truth-format.md, version 1): a snapshot and a request as files, without loss."""
+"""Saves a snapshot and a request as files without loss, and loads them (docs/truth-format.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 from ..request import Request, UserStream, format_flag_names
 from ..snapshot.kernel import KernelSnapshot, PhysicalRun
 from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
-from .kernel import SYSTEM_SNAPSHOT
+from .kernel import KERNEL_SNAPSHOT
 from .members import (
     BYTES,
     HEX,
@@ -53,7 +53,7 @@ TRUTH_FILE = "truth.json"
 MEMORY_FILE = "memory.bin"
 REQUEST_FILE = "request.json"
 IMAGE_FILES = "image_files"
-"""Member of truth.json that is no part of a snapshot: where the host has files, and so which, may change."""
+"""Member of truth.json outside of the snapshot: which image files the host has may change."""
 
 _HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
 _KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
@@ -63,27 +63,29 @@ _USER_STREAMS = list_of(object_of(UserStream, {"type": NUMBER, "data": BYTES}))
 
 def save(
     snapshot: Snapshot,
-    directory: Path,
+    directory: str | Path,
     *,
     source: str = "",
     request: Request | None = None,
     file: str = "",
     image_files: Sequence[int] | None = None,
 ) -> None:
-    """Write ``truth.json`` and ``memory.bin`` into ``directory``, which is made when it is not there.
+    """Write ``truth.json`` and ``memory.bin`` into ``directory``, and create it if needed.
 
-    ``source`` is the scenario or program, for people. With ``request`` also ``request.json``; ``file`` is the base name
-    of the dump, for people. ``image_files``: bases of the images whose files a writer can have, for a cabinet; None:
-    not known. All or nothing: the files are written beside the directory and moved in when they are complete. Raises
-    TruthError when the directory cannot be written.
+    - ``source`` is the scenario or program, for the user.
+    - ``request`` is stored in ``request.json``, with ``file``, the base name of the dump, for the user.
+    - ``image_files`` are the bases of the images whose files the host has, for a cabinet; None: not known.
+
+    All files are written beside the directory and moved in when they are complete. Raises TruthError when they cannot
+    be written.
     """
     members = truth_document(snapshot, source)
     if image_files is not None:
         members[IMAGE_FILES] = _BASES.write(image_files)
-    directory = directory.absolute()
+    directory = Path(directory).absolute()
     staging = directory.parent / f".{directory.name}.saving"
     try:
-        shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
         staging.mkdir(parents=True)
         try:
             with (staging / MEMORY_FILE).open("wb") as memory:
@@ -100,7 +102,7 @@ def save(
 
 
 def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
-    """``truth.json`` of the snapshot, before it is text."""
+    """Return ``truth.json`` of the snapshot as a document."""
     kernel = snapshot.mode == "kernel"
     offset = 0
     index: list[dict[str, str]] = []
@@ -112,7 +114,7 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
         index.append({**place, "offset": hex(offset)})
         offset += len(run.data)
     made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
-    for name, kind in (SYSTEM_SNAPSHOT if kernel else SNAPSHOT).items():
+    for name, kind in (KERNEL_SNAPSHOT if kernel else SNAPSHOT).items():
         made[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
     if not kernel:
         made |= write_members(snapshot, {}, SNAPSHOT_LATER)
@@ -120,7 +122,7 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
 
 
 def _move_in(staging: Path, directory: Path) -> None:
-    """The new files take the places of the old; a truth never mixes two snapshots."""
+    """Replace the old files by the new ones, so that a truth never mixes two snapshots."""
     directory.mkdir(exist_ok=True)
     for name in (TRUTH_FILE, REQUEST_FILE):
         (directory / name).unlink(missing_ok=True)
@@ -130,7 +132,7 @@ def _move_in(staging: Path, directory: Path) -> None:
 
 
 def load(directory: Path) -> ProcessSnapshot:
-    """The user-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
+    """Load a user-mode snapshot; it is equal to the saved one. Raises TruthError."""
     values, where = _load(directory, SNAPSHOT, _HEAD, SNAPSHOT_LATER)
     index = [(row["start"], row["size"], row["offset"]) for row in values["memory"]]
     values["memory"] = tuple(
@@ -140,8 +142,8 @@ def load(directory: Path) -> ProcessSnapshot:
 
 
 def load_kernel(directory: Path) -> KernelSnapshot:
-    """The kernel-mode snapshot that ``directory`` holds; equal to the one that was saved. Raises TruthError."""
-    values, where = _load(directory, SYSTEM_SNAPSHOT, _KERNEL_HEAD)
+    """Load a kernel-mode snapshot; it is equal to the saved one. Raises TruthError."""
+    values, where = _load(directory, KERNEL_SNAPSHOT, _KERNEL_HEAD)
     index = [(row["base_page"] * PAGE_SIZE, row["page_count"] * PAGE_SIZE, row["offset"]) for row in values["memory"]]
     values["memory"] = tuple(
         PhysicalRun(start // PAGE_SIZE, data)
@@ -152,8 +154,9 @@ def load_kernel(directory: Path) -> KernelSnapshot:
     return KernelSnapshot(**values)
 
 
-def load_snapshot(directory: Path) -> Snapshot:
-    """The snapshot that ``directory`` holds, of whichever mode. Raises TruthError."""
+def load_snapshot(directory: str | Path) -> Snapshot:
+    """Load a snapshot of either mode; it is equal to the saved one. Raises TruthError."""
+    directory = Path(directory)
     document = _read_json(directory / TRUTH_FILE)
     kernel = isinstance(document, dict) and document.get("mode") == _KERNEL_HEAD["mode"]
     return load_kernel(directory) if kernel else load(directory)
@@ -173,7 +176,7 @@ def _load(
 
 
 def source_of(directory: Path) -> str:
-    """The scenario or program that the truth names as its source. Raises TruthError."""
+    """Return the scenario or program that the truth names as its source. Raises TruthError."""
     path = directory / TRUTH_FILE
     document = _read_json(path)
     if not isinstance(document, dict) or "source" not in document:
@@ -188,20 +191,22 @@ def _read_memory(
     start_name: str,
     read: Callable[[BinaryIO, int, int], _Data],
 ) -> list[tuple[int, _Data]]:
-    """The runs' bytes. ``index``: (start, size, offset) of each; ``read`` gets file, offset and size."""
+    """Return (start, bytes) of each run. ``index`` holds (start, size, offset); ``read`` takes file, offset, size."""
     where = top / "memory"
     expected, end = 0, -1
     for number, (start, size, offset) in enumerate(index):
         if offset != expected:
-            raise (where / number / "offset").error(f"expected {expected:#x}, where the run before it ends")
+            raise (where / number / "offset").error(
+                f"expected {expected:#x}, the end of the run before, found {offset:#x}"
+            )
         if size == 0 or start <= end:
-            raise (where / number / start_name).error("runs are not empty, sorted, and never touch")
+            raise (where / number / start_name).error("expected runs that are not empty, sorted and not adjacent")
         expected += size
         end = start + size
     try:
         length = path.stat().st_size
         if length != expected:
-            raise TruthError(f"{path}: {length} bytes, but {TRUTH_FILE} lists {expected} bytes of memory")
+            raise TruthError(f"{path}: {length} bytes, expected {expected} bytes, as {TRUTH_FILE} lists")
         with path.open("rb") as memory:
             return [(start, read(memory, offset, size)) for start, size, offset in index]
     except OSError as error:
@@ -222,7 +227,7 @@ def save_request(request: Request, directory: Path, *, file: str = "") -> None:
 
 
 def load_request(directory: Path) -> Request | None:
-    """The request that ``directory`` records, None when it records none. Raises TruthError."""
+    """Load the request in ``directory``; None if there is no ``request.json``. Raises TruthError."""
     path = directory / REQUEST_FILE
     if not path.exists():
         return None
@@ -233,7 +238,7 @@ def load_request(directory: Path) -> Request | None:
     )  # fmt: skip
     document = members_of(_read_json(path), where, members, ("user_streams",))
     if document["format"] != "dumptruth-request" or document["version"] != 1:
-        raise (where / "format").error('expected "dumptruth-request", version 1')
+        raise (where / "format").error('expected format "dumptruth-request", version 1')
     return Request(
         qualifier=NUMBER.read(document["qualifier_value"], where / "qualifier_value"),
         format_flags=NUMBER.read(document["format_flags_value"], where / "format_flags_value"),
@@ -244,7 +249,7 @@ def load_request(directory: Path) -> Request | None:
 
 
 def request_document(request: Request, file: str = "") -> dict[str, Any]:
-    """``request.json``, before it is text."""
+    """Return ``request.json`` as a document."""
     made = {
         "format": "dumptruth-request",
         "version": 1,
@@ -262,7 +267,7 @@ def request_document(request: Request, file: str = "") -> dict[str, Any]:
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    # ASCII only: a lone surrogate, legal in a Windows name, has no UTF-8 form but an escape.
+    # ASCII only: names of Windows may hold lone surrogates, which UTF-8 cannot encode.
     text = json.dumps(document, indent=1, ensure_ascii=True)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 

@@ -1,1 +1,1 @@
-"""From a plan to bytes: structures, layout, sinks, named fault points."""
+"""Writes a planned dump: structures, layout engine, sinks, named fault points."""

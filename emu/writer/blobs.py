@@ -1,4 +1,4 @@
-"""Secondary data: tagged blobs behind the primary dump (spec kernel 5)."""
+"""Writes secondary data: tagged blobs behind the primary dump (docs/format/kernel-secondary-data.md)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from .layout import Section
 
 _SIGNATURE1 = 0x706D7544  # "Dump"
 _SIGNATURE2 = 0x626F6C42  # "Blob"
-_BUILD_NUMBER = 0xF0000000  # plus the build
+_BUILD_NUMBER = 0xF0000000  # BuildNumber is this plus the build
 
 
 def blob_section(blobs: Sequence[DataBlob], build_number: int, *, padded: bool) -> Section:
-    """The file header and the blobs. ``padded``: each blob's data is padded to 8 bytes, as layout A does."""
+    """Return a section with the file header and the blobs.
+
+    With ``padded`` each blob's data is padded to a multiple of 8 bytes, as layout A does
+    (docs/format/kernel-secondary-data.md#padding-of-a-blob).
+    """
     section = Section("SecondaryData")
     add_struct(section, "BlobFileHeader", DUMP_BLOB_FILE_HEADER, {
         "Signature1": _SIGNATURE1,

@@ -1,7 +1,7 @@
-"""A cabinet around a dump, written in one pass: one folder, MSZIP or stored (spec user-mode 1.8; [MS-CAB], [MS-MCI]).
+"""Writes a cabinet around a dump in one pass: one folder, MSZIP or stored (docs/format/cabinet.md).
 
-The package cabarchive was tried and is not used: it keeps dump, blocks and cabinet in memory at once, and beyond 65535
-blocks it cuts the count and writes a cabinet that loses the rest.
+The package cabarchive is not used. It keeps dump, blocks and cabinet in memory at once. Beyond 65535 blocks it
+truncates the count and writes a cabinet without the rest of the data.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from .layout import Buffer, Entry, Layout, LayoutError, LayoutMap, Section, Sink
 from .structs import Packed
 
 BLOCK = 0x8000
-"""Uncompressed bytes of a CFDATA block; the last one may hold fewer."""
+"""Uncompressed bytes of a CFDATA block. The last block may hold fewer."""
 MAXIMUM_BLOCKS = 0xFFFF
 MAXIMUM_NAME = 256
 _SIGNATURE = b"MSCF"
 _STORED, _MSZIP = 0, 1
 _ARCHIVE, _NAME_IS_UTF = 0x20, 0x80
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
-_FIRST_YEAR, _LAST_YEAR = 1980, 2107  # what seven bits hold
+_FIRST_YEAR, _LAST_YEAR = 1980, 2107  # the year field has seven bits
 
 
 class CFHEADER(Packed):
+    """docs/format/cabinet.md#cabinet-header"""
+
     _fields_ = (
         ("signature", c_uint8 * 4),
         ("reserved1", c_uint32),
@@ -48,10 +50,14 @@ class CFHEADER(Packed):
 
 
 class CFFOLDER(Packed):
+    """docs/format/cabinet.md#folders"""
+
     _fields_ = (("coffCabStart", c_uint32), ("cCFData", c_uint16), ("typeCompress", c_uint16))
 
 
 class CFFILE(Packed):
+    """docs/format/cabinet.md#members"""
+
     _fields_ = (
         ("cbFile", c_uint32),
         ("uoffFolderStart", c_uint32),
@@ -63,12 +69,14 @@ class CFFILE(Packed):
 
 
 class CFDATA(Packed):
+    """docs/format/cabinet.md#blocks"""
+
     _fields_ = (("csum", c_uint32), ("cbData", c_uint16), ("cbUncomp", c_uint16))
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in the cabinet: ``emit`` writes its ``size`` bytes in order."""
+    """A file in the cabinet. ``emit`` writes exactly ``size`` bytes, in order, to a sink that takes no patch."""
 
     name: str
     size: int
@@ -76,14 +84,17 @@ class Member:
 
 
 def bytes_member(name: str, data: bytes) -> Member:
+    """Return a member whose contents are in memory."""
     return Member(name, len(data), lambda sink: sink.write(data))
 
 
 class Cabinet:
-    """A cabinet, decided: no byte of it is written yet.
+    """A cabinet that is laid out; no byte is written yet.
 
-    ``time``: the FILETIME that every member is dated with, in UTC. The same members and time give the same bytes for
-    one version of zlib. Raises DumpRefused for what the format cannot hold.
+    ``time`` is the FILETIME, in UTC, that every member is dated with. The same members and time give the same bytes
+    with the same version of zlib.
+
+    Raises DumpRefused with ERROR_FILE_TOO_LARGE for more than 65535 blocks, with E_INVALIDARG for a bad name.
     """
 
     def __init__(self, members: Sequence[Member], *, time: int, compress: bool = True) -> None:
@@ -92,12 +103,13 @@ class Cabinet:
         if blocks > MAXIMUM_BLOCKS:
             raise DumpRefused(
                 Hresult.ERROR_FILE_TOO_LARGE,
-                f"{total} bytes: a cabinet's folder holds at most {MAXIMUM_BLOCKS * BLOCK}",
+                f"cabinet: {total} bytes of files, a folder holds at most {MAXIMUM_BLOCKS * BLOCK}",
             )
         for member in members:
             if not member.name or "\0" in member.name or len(_name(member.name)) > MAXIMUM_NAME:
                 raise DumpRefused(
-                    Hresult.E_INVALIDARG, f"{member.name!r}: a name in a cabinet has 1 to {MAXIMUM_NAME} bytes"
+                    Hresult.E_INVALIDARG,
+                    f"cabinet: name {member.name!r}, expected 1 to {MAXIMUM_NAME} bytes of UTF-8 without NUL",
                 )
         self.names = tuple(member.name for member in members)
         self._members = tuple(members)
@@ -105,9 +117,9 @@ class Cabinet:
         self._head = _head(members, blocks, time, _MSZIP if compress else _STORED)
 
     def emit(self, sink: Sink) -> LayoutMap:
-        """Write it and return where what is; the signature last, so that what is cut off is no cabinet.
+        """Write the cabinet and return its map. The signature is written last: a truncated file is no cabinet.
 
-        Raises what the sink or a member raises, and LayoutError when a member is not as long as it said.
+        Raises what the sink or a member raises, and LayoutError when a member does not write ``size`` bytes.
         """
         head = self._head.freeze()
         self._head.emit(sink)
@@ -117,7 +129,9 @@ class Cabinet:
             expected += member.size
             member.emit(blocks)
             if blocks.taken != expected:
-                raise LayoutError(f"{member.name}: {member.size} bytes were promised, {blocks.taken - expected:+} came")
+                raise LayoutError(
+                    f"{member.name}: wrote {member.size + blocks.taken - expected} bytes, expected {member.size}"
+                )
         blocks.close()
         sink.patch(0, _SIGNATURE + bytes(4) + blocks.end.to_bytes(4, "little"))
         sections = (*head.sections, Entry("CFDATA", "section", head.size, blocks.end - head.size))
@@ -125,7 +139,7 @@ class Cabinet:
 
 
 def _head(members: Sequence[Member], blocks: int, time: int, compression: int) -> Layout:
-    """All that stands in front of the data, but for signature and cbCabinet: they come last."""
+    """The headers in front of the data. ``emit`` writes signature and cbCabinet at the end."""
     header, folder, files, data = Section("CFHEADER"), Section("CFFOLDER"), Section("CFFILE"), Section("Blocks")
     later = ["signature", "cbCabinet"]
     add_struct(header, "CFHEADER", CFHEADER, {
@@ -159,7 +173,7 @@ def _head(members: Sequence[Member], blocks: int, time: int, compression: int) -
 
 
 class _Blocks:
-    """A sink that cuts what comes into CFDATA blocks; the compression's history is the block before."""
+    """A sink that cuts its input into CFDATA blocks. The block before is the dictionary of the compression."""
 
     def __init__(self, sink: Sink, start: int, *, compress: bool) -> None:
         self._sink = sink
@@ -188,7 +202,9 @@ class _Blocks:
             self.write(bytes(min(BLOCK, size - at)))
 
     def patch(self, offset: int, data: bytes) -> None:
-        raise LayoutError(f"{offset:#x}: {len(data)} bytes of a cabinet's member cannot be written again")
+        raise LayoutError(
+            f"cabinet: a member patches {len(data)} bytes at {offset:#x}, but its bytes are written once and in order"
+        )
 
     def close(self) -> None:
         if self._pending:
@@ -197,7 +213,8 @@ class _Blocks:
     def _block(self) -> None:
         data = bytes(self._pending)
         self._pending.clear()
-        if not (self._steady and data == self._history):  # a third block like the two before it packs as the second did
+        # Of equal blocks in a row, all but the first have the same dictionary and so pack to the same bytes.
+        if not (self._steady and data == self._history):
             self._packed = _mszip(data, self._history) if self._compress else data
             self._steady = data == self._history
         packed = self._packed
@@ -213,7 +230,7 @@ class _Blocks:
 
 
 def _mszip(data: bytes, history: bytes) -> bytes:
-    """'CK' and one deflate stream; at most 12 bytes longer than what it holds ([MS-MCI] 2.1.1.1)."""
+    """Return 'CK' and one deflate stream, at most 12 bytes longer than ``data`` (docs/format/cabinet.md#mszip)."""
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS, zdict=history)
     packed = deflate.compress(data) + deflate.flush()
     if len(packed) > len(data) + 5:  # RFC 1951 3.2.4: one final block, not compressed
@@ -223,10 +240,13 @@ def _mszip(data: bytes, history: bytes) -> bytes:
 
 
 def checksum(data: bytes) -> int:
-    """The XOR of the little-endian dwords; one to three bytes left over are one big-endian number ([MS-CAB] 3.1)."""
+    """Return the XOR of the little-endian dwords; 1 to 3 bytes left over count as one big-endian number.
+
+    docs/format/cabinet.md#checksum-of-a-block
+    """
     whole = len(data) & ~3
     value, width = int.from_bytes(data[:whole], "little"), 8 * whole
-    while width > 32:  # fold in the middle, at a whole dword
+    while width > 32:  # XOR the upper half onto the lower, at a dword boundary
         half = (width // 2 + 31) & ~31
         value = (value & (1 << half) - 1) ^ (value >> half)
         width = half
@@ -238,7 +258,7 @@ def _name(name: str) -> bytes:
 
 
 def _dos_time(filetime: int) -> tuple[int, int]:
-    """Date and time as CFFILE has them, two seconds fine; a year that it cannot say becomes the nearest that it can."""
+    """Return date and time of CFFILE, in steps of two seconds. A time outside 1980 to 2107 becomes the nearest one."""
     try:
         moment = _EPOCH + timedelta(microseconds=filetime // 10)
     except OverflowError:

@@ -1,7 +1,7 @@
-"""The structures of processor contexts as field sequences (winnt.h; spec user-mode 3.11).
+"""Structures of processor contexts as field sequences (winnt.h; docs/format/minidump-contexts.md).
 
-winnt.h gives every architecture's context the same name, CONTEXT. The floating point parts are kept as bytes: they
-are the processor's own formats (FXSAVE, FSAVE, NEON registers).
+winnt.h calls the context of every architecture CONTEXT. The floating point parts are plain bytes, in the processor's
+own formats: FXSAVE, FSAVE, NEON registers.
 """
 
 # ruff: noqa: RUF012 - ctypes reads _fields_ once, when the class is made
@@ -14,7 +14,7 @@ from .structs import Packed
 
 
 class CONTEXT(Packed):
-    """CONTEXT of amd64."""
+    """CONTEXT of amd64, 0x4D0 bytes (docs/format/minidump-contexts.md#amd64-layout)."""
 
     _fields_ = [
         *((f"P{index}Home", c_uint64) for index in range(1, 7)),
@@ -38,7 +38,7 @@ class CONTEXT(Packed):
 
 
 class CONTEXT_X86(Packed):
-    """CONTEXT of x86; WOW64_CONTEXT has the same members."""
+    """CONTEXT of x86, 716 bytes (docs/format/minidump-contexts.md#x86-layout). WOW64_CONTEXT has the same members."""
 
     _fields_ = [
         ("ContextFlags", c_uint32),
@@ -53,7 +53,7 @@ class CONTEXT_X86(Packed):
 
 
 class CONTEXT_ARM64(Packed):
-    """CONTEXT of arm64 (ARM64_NT_CONTEXT)."""
+    """CONTEXT of arm64, ARM64_NT_CONTEXT, 912 bytes (docs/format/minidump-contexts.md#arm64-layout)."""
 
     _fields_ = [
         ("ContextFlags", c_uint32),
@@ -71,16 +71,18 @@ class CONTEXT_ARM64(Packed):
 
 
 class CONTEXT_CHUNK(Packed):
-    """A part of a context with extended state, by its offset from the CONTEXT_EX."""
+    """One part of a context with extended state. ``Offset`` counts from the start of the CONTEXT_EX."""
 
     _fields_ = [("Offset", c_int32), ("Length", c_uint32)]
 
 
 class CONTEXT_EX(Packed):
+    """Follows the CONTEXT when it has extended state (docs/format/minidump-contexts.md#extended-context-header)."""
+
     _fields_ = [("All", CONTEXT_CHUNK), ("Legacy", CONTEXT_CHUNK), ("XState", CONTEXT_CHUNK)]
 
 
 class XSAVE_AREA_HEADER(Packed):
-    """The header of an XSAVE area (Intel SDM vol. 1, 13.4.2), with which the XState chunk begins."""
+    """Header of an XSAVE area (Intel SDM vol. 1, 13.4.2). The XState chunk begins with it."""
 
     _fields_ = [("Mask", c_uint64), ("CompactionMask", c_uint64), ("Reserved2", c_uint64 * 6)]

@@ -1,4 +1,7 @@
-"""Context records of the three architectures, with the extended state behind them when it is asked for (spec 3.11)."""
+"""Writes context records of the three architectures, with or without extended state.
+
+Format: docs/format/minidump-contexts.md.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,24 @@ from .structs import Packed
 
 CONTEXTS: Mapping[str, type[Packed]] = {"amd64": CONTEXT, "x86": CONTEXT_X86, "arm64": CONTEXT_ARM64}
 _CONTEXT_XSTATE = 0x40
-"""winnt.h: the part bit of amd64 and x86 for extended state (spec 3.11)."""
+"""winnt.h: the bit of ContextFlags for extended state, on amd64 and x86.
+
+docs/format/minidump-contexts.md#parts-of-contextflags
+"""
 _FIRST_EXTENDED = 2
-"""Components 0 (x87) and 1 (SSE) are in the legacy region."""
+"""The first XSAVE component outside the legacy region, which holds components 0 (x87) and 1 (SSE)."""
 _LEGACY_REGION = 512
-"""The XSAVE area's first part (Intel SDM vol. 1, 13.4.1), which the XState chunk leaves out: the CONTEXT holds it."""
+"""Bytes of the XSAVE area's legacy region (Intel SDM vol. 1, 13.4.1). CONTEXT holds it, the XState chunk does not."""
 _XSAVE_ALIGNMENT = 64
 _NOT_HELD = (
     *(f"P{index}Home" for index in range(1, 7)), "VectorRegister", "VectorControl", "DebugControl", "LastBranchToRip",
     "LastBranchFromRip", "LastExceptionToRip", "LastExceptionFromRip",
 )  # fmt: skip
-"""What a snapshot does not hold of amd64 is zero."""
+"""Fields of the amd64 CONTEXT that a snapshot does not hold. They are zero."""
 
 
 def context_size(architecture: str, xstate: XstateConfiguration | None = None) -> int:
-    """ThreadContext.DataSize of every record of a dump. ``xstate`` None: contexts without extended state."""
+    """Return the bytes of each context record of a dump. ``xstate`` None: records without extended state."""
     size = ctypes.sizeof(CONTEXTS[architecture])
     return size if xstate is None else _chunk_start(size) + _chunk_length(xstate)
 
@@ -39,10 +45,10 @@ def add_context(
 ) -> Label:
     """Append one context record of ``context_size`` bytes and return the label of its start.
 
-    With ``xstate`` the fixed CONTEXT is followed by a CONTEXT_EX and by an XState chunk in the standard format. In
-    memory the chunk's address is a multiple of 64; here its distance from the record's start is, as it would be in a
-    buffer that is itself so aligned. Raises LayoutError when the context is not one of this architecture, or when its
-    extended state does not fit the configuration.
+    With ``xstate`` a CONTEXT_EX and an XState chunk in the standard format follow the fixed CONTEXT. The chunk starts
+    at a multiple of 64 from the start of the record (docs/format/minidump-contexts.md#extended-state-chunk).
+
+    Raises LayoutError when the context is of another architecture, or when its extended state does not fit ``xstate``.
     """
     struct = CONTEXTS[architecture]
     values = _VALUES[architecture](path, context)
@@ -77,11 +83,11 @@ def _x86(path: str, context: Context) -> dict[str, Any]:
 
 def _arm64(path: str, context: Context) -> dict[str, Any]:
     if tuple(name for name, _ in context.registers) != ARM64_REGISTERS:
-        raise LayoutError(f"{path}: the registers are not those of arm64 in their order")
+        raise LayoutError(f"{path}: expected the registers of arm64 in the order of ARM64_REGISTERS")
     values: dict[str, Any] = {"ContextFlags": context.context_flags, "V": _sized(path, "V", context.v, 512)}
     for name, value in context.registers:
         array = name[:3]
-        if array in ("Bcr", "Bvr", "Wcr", "Wvr"):  # Bcr0 to Bcr7 are elements of Bcr, in this order
+        if array in ("Bcr", "Bvr", "Wcr", "Wvr"):  # the registers Bcr0 to Bcr7 are elements 0 to 7 of the field Bcr
             values.setdefault(array, []).append(value)
         else:
             values[name] = value
@@ -106,7 +112,10 @@ def _chunk_start(legacy_size: int) -> int:
 
 
 def _chunk_length(xstate: XstateConfiguration) -> int:
-    """The chunk has room for every enabled component, so that all records of a dump are of one size (V35)."""
+    """Bytes of the chunk, with room for every enabled component: all records of a dump have one size.
+
+    docs/format/minidump-contexts.md#extended-state-description
+    """
     ends = [_LEGACY_REGION + ctypes.sizeof(XSAVE_AREA_HEADER)]
     ends += [feature.offset + feature.size for feature in xstate.features[_FIRST_EXTENDED:]]
     return max(ends) - _LEGACY_REGION
@@ -132,7 +141,7 @@ def _add_extended(section: Section, path: str, context: Context, size: int, xsta
     for number, data in states:
         feature = xstate.features[number] if _FIRST_EXTENDED <= number < len(xstate.features) else None
         if feature is None or not xstate.enabled_features >> number & 1:
-            raise LayoutError(f"{path}: XSAVE component {number} is not one of the enabled extended features")
+            raise LayoutError(f"{path}: XSAVE component {number} is not enabled")
         at = feature.offset - _LEGACY_REGION - header
         components[at : at + feature.size] = _sized(path, f"XSAVE component {number}", data, feature.size)
         fields[f"Component[{number}]"] = (at, feature.size)

@@ -1,4 +1,4 @@
-"""From a structure's field sequence and its values to bytes and cites, every narrowing checked."""
+"""Encodes structures: field sequence and values in, bytes and cites out. Every narrowing is checked."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from .layout import Cite, FieldMap, Label, LayoutOverflow, Section
 from .structs import MINIDUMP_STRING, Packed, StructType
 
 UNSET = object()
-"""The value of a field that is not stored: the background shows."""
+"""Value of a field that is not stored. It keeps the background."""
 NO_LOCATION = {"DataSize": 0, "Rva": 0}
 
 
 def location(section: Section) -> dict[str, Label]:
-    """The value of a MINIDUMP_LOCATION_DESCRIPTOR that points to a section."""
+    """Return the value of a MINIDUMP_LOCATION_DESCRIPTOR that points to ``section``."""
     return {"DataSize": section.length, "Rva": section.start}
 
 
 def utf16(text: str) -> bytes:
-    """UTF-16LE, lone surrogates kept: Windows' names may hold them."""
+    """Encode as UTF-16LE. Lone surrogates are kept: names of Windows may hold them."""
     return text.encode("utf-16-le", "surrogatepass")
 
 
 def utf16_array(place: str, text: str, units: int) -> bytes:
-    """A fixed WCHAR array: the text, a NUL, zeros. Raises LayoutOverflow when the NUL does not fit."""
+    """Return a WCHAR array of ``units`` elements: text, NUL, zeros. Raises LayoutOverflow when the NUL does not fit."""
     data = utf16(text)
     if len(data) > 2 * (units - 1):
-        raise LayoutOverflow(place, len(data) // 2 + 1, units)
+        raise LayoutOverflow(place, len(data) // 2 + 1, units, "UTF-16 units")
     return data.ljust(2 * units, b"\0")
 
 
 @cache
 def fields_of(struct: StructType) -> FieldMap:
-    """Every field with its offset and size, nested ones as ``Outer.Inner``, elements of arrays as ``Name[3]``."""
+    """Return (offset, size) of every field by name. Nested fields are ``Outer.Inner``, array elements ``Name[3]``."""
     found: dict[str, tuple[int, int]] = {}
     members: Any = struct._fields_
     for name, ctype in members:
@@ -44,7 +44,7 @@ def fields_of(struct: StructType) -> FieldMap:
         found[name] = (place.offset, place.size)
         if issubclass(ctype, ctypes.Array):
             if issubclass(ctype._type_, (ctypes.c_uint8, ctypes.c_uint16)):
-                continue  # text and opaque bytes: one field
+                continue  # text and opaque bytes are one field
             size = ctypes.sizeof(ctype._type_)
             for index in range(ctype._length_):
                 found[f"{name}[{index}]"] = (place.offset + index * size, size)
@@ -71,10 +71,11 @@ def add_struct(
 ) -> Label:
     """Append one structure to a section and return the label of its start.
 
-    ``values`` gives every field: a number, a Label to be cited, bytes or a sequence for an array, a mapping for a
-    nested structure, UNSET. A field may be left out only when ``zero`` names it. Fields with the value UNSET, and
-    elements that an array leaves out, hold ``background``, repeated from the start of the structure on. Raises
-    TypeError for a field that is missing or unknown, LayoutOverflow for a number that does not fit.
+    ``values`` gives every field: a number, a Label to cite, bytes or a sequence for an array, a mapping for a nested
+    structure, or UNSET. Only a field that ``zero`` names may be left out; it is 0. Fields that are UNSET, and missing
+    elements of an array, keep ``background``, which repeats from the start of the structure.
+
+    Raises TypeError for a missing or an unknown field, LayoutOverflow for a value that does not fit.
     """
     size = ctypes.sizeof(struct)
     encoder = _Encoder(path, (background * (-(-size // len(background))))[:size])
@@ -83,7 +84,7 @@ def add_struct(
 
 
 class _Encoder:
-    """The bytes of one structure, and the cites that are still open in it. ``path`` is for errors."""
+    """The bytes of one structure and its cites. ``path`` is for errors."""
 
     def __init__(self, path: str, background: bytes) -> None:
         self.path = path
@@ -95,7 +96,9 @@ class _Encoder:
         unknown = values.keys() - set(names)
         missing = set(names) - values.keys() if issubclass(struct, ctypes.Structure) else set()
         if unknown or missing:
-            raise TypeError(f"{self.path}: {prefix}{struct.__name__} lacks {sorted(missing)}, has no {sorted(unknown)}")
+            raise TypeError(
+                f"{self.path}: {prefix}{struct.__name__}: missing {sorted(missing)}, unknown {sorted(unknown)}"
+            )
         for name, ctype in struct._fields_:
             if name in values:
                 self.value(prefix + name, at + getattr(struct, name).offset, ctype, values[name])
@@ -115,7 +118,7 @@ class _Encoder:
         elif issubclass(ctype, ctypes.Array) and not isinstance(value, int):
             element = ctypes.sizeof(ctype._type_)
             if len(value) > ctype._length_:
-                raise LayoutOverflow(f"{self.path}.{field}", len(value), ctype._length_)
+                raise LayoutOverflow(f"{self.path}.{field}", len(value), ctype._length_, "elements")
             for index, item in enumerate(value):
                 self.value(f"{field}[{index}]", at + index * element, ctype._type_, item)
         else:
@@ -128,7 +131,10 @@ class _Encoder:
 
 
 def add_string(section: Section, path: str, text: str) -> Label:
-    """Append a MINIDUMP_STRING: length in bytes without the NUL, UTF-16LE, NUL (spec user-mode 3.3)."""
+    """Append a MINIDUMP_STRING and return the label of its start.
+
+    Length in bytes without the NUL, UTF-16LE, NUL (docs/format/minidump-container.md#strings). Raises LayoutOverflow.
+    """
     data = utf16(text)
     head = ctypes.sizeof(MINIDUMP_STRING)
     try:

@@ -1,4 +1,4 @@
-"""Named points at which writing a dump can fail, so that tests make each fail without touching the writer's insides."""
+"""Names the points at which writing a dump can fail. Tests use them to make each point fail."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from enum import StrEnum
 
 
 class FaultPoint(StrEnum):
+    """A step of the writer that can fail."""
+
     READ_MEMORY = "read memory"
-    """One range of the target's memory is fetched."""
+    """Reads one range of the target's memory."""
     CREATE = "create"
-    """The temporary file beside the dump, or the reservation of its name, is made."""
+    """Creates the temporary file beside the dump, or the empty file that reserves the dump's name."""
     WRITE = "write"
-    """A chunk goes to the file."""
+    """Writes a chunk to the file."""
     SEEK = "seek"
-    """The file position moves, or the length of the file is set."""
+    """Moves the file position, or sets the length of the file."""
     FLUSH = "flush"
-    """What was written is handed to the system, the file is closed."""
+    """Flushes and closes the file."""
     RENAME = "rename"
-    """The complete temporary file takes the dump's name."""
+    """Renames the complete temporary file to the dump's name."""
 
 
 class Faults:
-    """Which passage of which point fails, and with which error.
+    """Raises ``error`` when ``point`` is reached for the ``index``-th time, counted from 0.
 
-    ``reached`` counts the passages of each point, so a run without a fault tells how many there are to walk.
+    ``reached`` counts how often each point was reached. A run without a fault gives the numbers to iterate over.
     """
 
     def __init__(self, point: FaultPoint | None = None, index: int = 0, error: BaseException | None = None) -> None:
@@ -34,7 +36,7 @@ class Faults:
         self.reached: Counter[FaultPoint] = Counter()
 
     def reach(self, point: FaultPoint) -> None:
-        """Pass the point. Raises the armed error on the armed passage."""
+        """Count the point. Raises the armed error if it is the armed one."""
         index = self.reached[point]
         self.reached[point] += 1
         if point == self._point and index == self._index:

@@ -1,4 +1,4 @@
-"""The stream about function tables of code that was generated at run time."""
+"""Writes FunctionTableStream: function tables of generated code (docs/format/minidump-function-tables.md)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from .layout import LayoutError, Section
 from .structs import MINIDUMP_FUNCTION_TABLE_DESCRIPTOR, MINIDUMP_FUNCTION_TABLE_STREAM, RUNTIME_FUNCTION
 
 _ALIGNMENT = 8
-"""Descriptors and entries start at file offsets that are multiples of it (spec 3.14, 50 tables)."""
+"""File offsets of descriptors and entries are multiples of this.
+
+docs/format/minidump-function-tables.md#alignment-of-function-tables
+"""
 _RESERVED_PER_TABLE = 8
-"""Bytes that real writers reserve for pads; what no pad uses is zeros at the stream's end (spec 3.14, 3 files)."""
+"""Bytes that real writers reserve for the pads of a table. Unused ones are zeros at the end of the stream.
+
+docs/format/minidump-function-tables.md#size-of-the-function-table-stream
+"""
 
 
 def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
-    """FunctionTable (spec 3.14). ``rva``: where the stream will start, a multiple of 4: the pads depend on it.
+    """Return the FunctionTable section. ``rva`` is where it will start, a multiple of 4; the pads depend on it.
 
-    Raises LayoutError when the native descriptors are not all of one size that is a multiple of 8, or when the pads do
-    not fit into what is reserved for them.
+    Raises LayoutError when the native descriptors have several sizes or one that is no multiple of 8, or when the
+    pads take more than the reserved bytes.
     """
     tables = snapshot.function_tables
     native_size = len(tables[0].native) if tables else 0
     if any(len(table.native) != native_size for table in tables) or native_size % _ALIGNMENT:
-        raise LayoutError(f"FunctionTable: native descriptors are not all of one size that {_ALIGNMENT} divides")
+        raise LayoutError(f"FunctionTable: expected native descriptors of one size, a multiple of {_ALIGNMENT}")
     section = Section("FunctionTable")
     reserved = _RESERVED_PER_TABLE * len(tables)
 
@@ -68,9 +74,7 @@ def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
             })  # fmt: skip
         add_pad(f"{path}.AlignPad", pad)
     if reserved < 0:
-        raise LayoutError(
-            f"FunctionTable: starts at {rva:#x}, where the pads need more than {_RESERVED_PER_TABLE} bytes a table"
-        )
+        raise LayoutError(f"FunctionTable at {rva:#x}: the pads take more than {_RESERVED_PER_TABLE} bytes per table")
     if reserved:
         section.add("FunctionTable.Unused", "padding", bytes(reserved))
     return section

@@ -1,4 +1,4 @@
-"""The streams about handles: those that are open, and what was done to handles while that was traced."""
+"""Writes HandleDataStream and HandleOperationListStream (docs/format/minidump-handles.md)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from .structs import (
 
 
 def add_handle_data(snapshot: ProcessSnapshot, strings: Section) -> Section:
-    """HandleData with 40-byte descriptors (spec 3.12), written also when there is no handle.
+    """Return HandleData with 40-byte descriptors, even without a handle. Type and object names go to ``strings``.
 
-    Type and object names go to ``strings``; no name is RVA 0. Object information is OS specific and undocumented: none.
+    A missing object name has RVA 0. Object information depends on the Windows version and is not written
+    (docs/format/minidump-handles.md#object-information).
     """
     section = Section("HandleData")
     add_struct(section, "HandleData", MINIDUMP_HANDLE_DATA_STREAM, {
@@ -43,7 +44,10 @@ def add_handle_data(snapshot: ProcessSnapshot, strings: Section) -> Section:
 
 
 def add_handle_operations(snapshot: ProcessSnapshot) -> Section:
-    """HandleOperationList, oldest first (spec 3.12). Raises LayoutOverflow for more than 32 return addresses."""
+    """Return HandleOperationList, oldest entry first (docs/format/minidump-handles.md#handle-operations).
+
+    Raises LayoutOverflow for more than 32 return addresses.
+    """
     section = Section("HandleOperationList")
     add_struct(section, "HandleOperationList", MINIDUMP_HANDLE_OPERATION_LIST, {
         "SizeOfHeader": ctypes.sizeof(MINIDUMP_HANDLE_OPERATION_LIST),

@@ -1,4 +1,7 @@
-"""The bitmap of types 2, 5 and 6, and the header in front of it (spec kernel 2.5, 2.6)."""
+"""Writes the bitmap of types 2, 5 and 6 and the header in front of it.
+
+Format: docs/format/kernel-pages.md#summary-dump-header (type 2), docs/format/kernel-pages.md#bitmap-dump-header.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ from .layout import Label, Section
 
 
 def page_bitmap(frames: Iterable[Range], bits: int) -> bytearray:
-    """Bit n, lowest first in each byte, says that page n is there. ``frames`` lie below ``bits``."""
+    """Return a bitmap of ``bits`` bits. Bit n, lowest bit of a byte first, is set if frame n is in ``frames``.
+
+    All frames lie below ``bits``.
+    """
     bitmap = bytearray(-(-bits // 8))
     for start, end in frames:
         first, last = -(-start // 8), end // 8
-        if first > last:  # all within one byte
+        if first > last:  # the run lies inside one byte
             bitmap[last] |= (1 << end % 8) - (1 << start % 8)
             continue
         if start % 8:
@@ -29,9 +35,10 @@ def page_bitmap(frames: Iterable[Range], bits: int) -> bytearray:
 
 
 def bitmap_section(plan: KernelPlan, first_page: Label) -> Section:
-    """The header and the bitmap.
+    """Return the header and the bitmap. ``first_page`` is the offset of the first page.
 
-    Types 5 and 6 both carry ``SDMP``: real files of type 5 do, and radare2 opens no other (spec kernel 2.6, 7.2).
+    Types 5 and 6 both have the signature ``SDMP``: real type 5 files have it, and radare2 opens no other
+    (docs/format/kernel-pages.md#signature-of-the-bitmap-header).
     """
     section = Section("Bitmap")
     common = {

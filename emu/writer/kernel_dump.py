@@ -1,8 +1,6 @@
-"""A kernel dump: from a plan to a layout to bytes (spec kernel 2, 3, 5)."""
+"""Writes kernel dumps of every type (docs/format/kernel-kinds.md)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from ..plan.kernel import KernelPlan, plan_kernel
 from ..plan.kernel_constants import BITMAP_TYPES, RANGES_TYPES, DumpType
@@ -11,76 +9,39 @@ from ..request import Request
 from ..snapshot.kernel import DataBlob, KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .blobs import blob_section
+from .dump import Dump, WriteResult
 from .faults import Faults
 from .kernel_bitmap import bitmap_section
 from .kernel_header import add_header
 from .kernel_pages import page_data
 from .kernel_ranges import ranges_section
-from .layout import Layout, LayoutMap, Section, Sink
-from .sinks import BytesSink
+from .layout import Layout, Section
 from .triage import triage_sections
 
 _SECTOR = 512
 _LAST_BUILD_WITH_TERMINATOR = 9600
-_NO_TAG = DataBlob(bytes(16), b"")
+_TERMINATOR = DataBlob(bytes(16), b"")
+"""An empty blob with a zero tag. It ends the chain in older builds.
+
+docs/format/kernel-secondary-data.md#end-of-the-chain
+"""
 
 
-@dataclass(frozen=True)
-class KernelWriteResult:
-    """What was written: the plan with its reasons, the map of every byte, what people should know, the file's size."""
+class KernelDump(Dump[KernelSnapshot, KernelPlan]):
+    """A kernel dump of any type."""
 
-    plan: KernelPlan
-    layout: LayoutMap
-    warnings: tuple[str, ...]
+    def _decide(self, snapshot: KernelSnapshot, request: Request) -> KernelPlan:
+        return plan_kernel(snapshot, request)
 
-    @property
-    def size(self) -> int:
-        return self.layout.size
-
-
-class KernelDump:
-    """A dump, decided and laid out: every value is known and every byte of memory is read, none is written yet.
-
-    The same snapshot and request always give the same bytes. ``plan`` is written in place of what the request asks
-    for: so a mutant writes a wrong one. Raises DumpRefused when the request cannot be met, and LayoutError when a value
-    does not fit its field.
-    """
-
-    def __init__(
-        self,
-        snapshot: KernelSnapshot,
-        request: Request,
-        *,
-        plan: KernelPlan | None = None,
-        faults: Faults | None = None,
-    ) -> None:
-        self.plan = plan_kernel(snapshot, request) if plan is None else plan
-        self._layout = _lay_out(snapshot, self.plan, faults or Faults())
-        self.layout = self._layout.freeze()
-
-    def emit(self, sink: Sink, *, in_order: bool = False) -> KernelWriteResult:
-        """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises.
-
-        ``in_order``: without going back, to a sink that takes no patch and sees to it itself that a part is no whole.
-        """
-        self._layout.emit(sink, last=None if in_order else ("Header", "Signature"))
-        return KernelWriteResult(self.plan, self.layout, self.plan.warnings)
-
-
-def write_kernel_dump(
-    snapshot: KernelSnapshot, request: Request, sink: Sink, *, faults: Faults | None = None
-) -> KernelWriteResult:
-    """Lay out and write the dump that ``request`` asks for. Raises as ``KernelDump`` and its ``emit``."""
-    return KernelDump(snapshot, request, faults=faults).emit(sink)
+    def _lay_out(self, snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Layout:
+        return _lay_out(snapshot, plan, faults)
 
 
 def kernel_dump_bytes(
     snapshot: KernelSnapshot, request: Request, *, plan: KernelPlan | None = None
-) -> tuple[bytes, KernelWriteResult]:
-    """The dump in memory. Raises as ``KernelDump``."""
-    sink = BytesSink()
-    result = KernelDump(snapshot, request, plan=plan).emit(sink)
-    return sink.getvalue(), result
+) -> tuple[bytes, WriteResult[KernelPlan]]:
+    """Return a kernel dump and its result. Raises as ``KernelDump``."""
+    return KernelDump(snapshot, request, plan=plan).in_memory()
 
 
 def _lay_out(snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Layout:
@@ -95,9 +56,10 @@ def _lay_out(snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Layo
 
 
 def _place_pages(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
-    """The pages behind whatever describes them; secondary data directly behind the last page (spec kernel 5).
+    """Place the page description, the pages, and the secondary data directly behind the last page.
 
-    RequiredDumpSpace is where the pages end (spec kernel 2.9).
+    RequiredDumpSpace is the end of the pages (docs/format/kernel-header-fields.md#requireddumpspace). Start of the
+    secondary data: docs/format/kernel-secondary-data.md#start-of-the-region.
     """
     data = page_data(snapshot, plan, faults)
     if plan.dump_type in BITMAP_TYPES:
@@ -114,13 +76,13 @@ def _place_pages(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, fau
 
 
 def _place_small(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
-    """The triage part and, as in every real small dump, secondary data (spec kernel 3.8 step 9).
+    """Place the triage part and the secondary data, which every real small dump has.
 
-    RequiredDumpSpace is the file's length.
+    RequiredDumpSpace is the file's length (docs/format/kernel-small-layouts.md#requireddumpspace-of-a-small-dump).
     """
     assert plan.small is not None
     build = snapshot.system.build_number
-    blobs = [*snapshot.blobs, _NO_TAG] if build <= _LAST_BUILD_WITH_TERMINATOR else list(snapshot.blobs)
+    blobs = [*snapshot.blobs, _TERMINATOR] if build <= _LAST_BUILD_WITH_TERMINATOR else list(snapshot.blobs)
     padded = plan.small.layout is SmallLayout.A
     secondary = blob_section(blobs, build, padded=padded)
     for section in triage_sections(snapshot, plan.small, faults, secondary.start):

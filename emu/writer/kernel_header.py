@@ -1,4 +1,4 @@
-"""The main header of a kernel dump (spec kernel 2.2 to 2.4)."""
+"""Writes the main header of a kernel dump (docs/format/kernel-header.md, docs/format/kernel-header-fields.md)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ..plan.kernel_constants import (
 )
 from ..plan.kernel_small import SmallLayout
 from ..snapshot.kernel import KernelSnapshot
-from ..snapshot.process import Context
+from ..snapshot.process import PAGE_SIZE, Context
 from .context_structs import CONTEXT
 from .encode import UNSET, add_struct, utf16_array
 from .kernel_structs import CONTEXT_FIELD_SIZE, DUMP_HEADER64
 from .layout import Label, LayoutError, Section
 
 _FIRST_BUILD_WITH_DIAGNOSTICS = 26100
-_DIAGNOSTICS_SIZE = 0x298  # what that build stores, twice
+_DIAGNOSTICS_SIZE = 0x298  # build 26100 stores this value twice
 _LAST_LINE = b"Dump completed successfully."
-_UNUSED_26100 = b"\x04\x45"  # meaning unknown; in every dump of that build
+_UNUSED_26100 = b"\x04\x45"  # in every dump of build 26100; the meaning is unknown
 _MXCSR_IN_FXSAVE = 24
 
-_TRIAGE_FIELDS = (  # layout A; B has MMINFO too (spec kernel 3.3)
+_TRIAGE_FIELDS = (  # layout A; layout B adds MMINFO (docs/format/kernel-small.md#minidumpfields)
     TriageField.CONTEXT | TriageField.EXCEPTION | TriageField.PRCB | TriageField.PROCESS | TriageField.THREAD
     | TriageField.STACK | TriageField.DRIVER_LIST | TriageField.BROKEN_DRIVER | TriageField.DEBUGGER_DATA
     | TriageField.DATA_BLOCKS
@@ -41,11 +41,15 @@ _TRIAGE_FIELDS = (  # layout A; B has MMINFO too (spec kernel 3.3)
 
 
 def add_header(section: Section, snapshot: KernelSnapshot, plan: KernelPlan, required_space: Label) -> None:
-    """Append DUMP_HEADER64. ``required_space``: what RequiredDumpSpace shall be.
+    """Append DUMP_HEADER64, 0x2000 bytes. ``required_space`` is the value of RequiredDumpSpace.
 
-    As the kernel does, fields are stored over a header full of ``PAGE``. A small dump stores the fields that Windows
-    stores in its layout, with two exceptions: Attributes, whose fill would read as an encrypted live dump, and Comment,
-    which ends with a NUL (spec kernel 2.2, 6.1 A13, A15). Every other dump stores all fields.
+    Like the kernel, the writer fills the header with ``PAGE`` and stores the fields over it
+    (docs/format/kernel-header.md#fill). A small dump stores the fields that Windows stores in its layout, and two more:
+
+    - Attributes, since the fill would mean an encrypted live dump (docs/format/kernel-header-fields.md#attributes);
+    - Comment, so that it ends with a NUL (docs/format/kernel-header-fields.md#comment).
+
+    Every other dump stores all fields.
     """
     processor = snapshot.processors[snapshot.crashing_processor]
     rip = processor.context["Rip"]
@@ -55,7 +59,7 @@ def add_header(section: Section, snapshot: KernelSnapshot, plan: KernelPlan, req
         "ValidDump": DUMP_VALID_DUMP64,
         "MajorVersion": snapshot.system.major_version,
         "MinorVersion": snapshot.system.build_number,
-        "DirectoryTableBase": snapshot.directory_table_base & -0x1000,  # without PCID (A11)
+        "DirectoryTableBase": snapshot.directory_table_base & -PAGE_SIZE,  # without the PCID
         "PfnDataBase": snapshot.symbols.mm_pfn_database if plan.small is None else plan.small.pfn_data_base,
         "PsLoadedModuleList": snapshot.symbols.ps_loaded_module_list,
         "PsActiveProcessHead": snapshot.symbols.ps_active_process_head,
@@ -90,7 +94,7 @@ def add_header(section: Section, snapshot: KernelSnapshot, plan: KernelPlan, req
 
 
 def _by_layout(snapshot: KernelSnapshot, plan: KernelPlan) -> dict[str, Any]:
-    """The fields that depend on who writes (spec kernel 2.2, 3.7)."""
+    """Return the fields that differ by layout (docs/format/kernel-small-layouts.md#main-header-in-both-layouts)."""
     if plan.small is None:
         return {
             "VersionUser": bytes(32),
@@ -132,7 +136,10 @@ def _by_layout(snapshot: KernelSnapshot, plan: KernelPlan) -> dict[str, Any]:
 
 
 def _physical_memory(snapshot: KernelSnapshot, plan: KernelPlan) -> object:
-    """The runs of a type 1 dump; else the machine's memory map, where it fits and the layout has it."""
+    """Return the runs of a type 1 dump. For other types: the memory map of the machine, or UNSET.
+
+    UNSET if the map does not fit, or in layout A (docs/format/kernel-header.md#memory-map-in-the-header).
+    """
     if plan.small is not None and plan.small.layout is SmallLayout.A:
         return UNSET
     if plan.dump_type is DumpType.FULL:
@@ -151,7 +158,10 @@ def _physical_memory(snapshot: KernelSnapshot, plan: KernelPlan) -> object:
 
 
 def _context(context: Context) -> dict[str, Any]:
-    """CONTEXT by its fields. Both copies of MxCsr are equal, which kdmp-parser demands (spec kernel 7.2)."""
+    """Return CONTEXT by its fields. Both copies of MxCsr are equal: kdmp-parser demands it.
+
+    docs/format/kernel-header.md#mxcsr-in-the-context
+    """
     if len(context.fxsave) != 512:
         raise LayoutError(f"Header.ContextRecord: FXSAVE image of {len(context.fxsave)} bytes, expected 512")
     registers = context.as_mapping()

@@ -1,4 +1,4 @@
-"""The page data of a kernel dump: bulk memory without a copy, untouched memory as holes."""
+"""Writes the pages of a kernel dump: touched memory without a copy, the rest as runs of zeros."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .layout import Section
 
 
 def page_data(snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Section:
-    """Every planned page, by frame number. ``Pages[0x100]`` is where the run of frame 0x100 starts.
+    """Return a section with every planned page, by frame number. The part ``Pages[0x100]`` starts with frame 0x100.
 
-    Costs what is touched, not what is planned. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be read.
+    The cost grows with the touched pages, not with the planned ones. Raises DumpRefused with ERROR_PARTIAL_COPY when
+    memory cannot be read.
     """
     section = Section("Pages")
     starts = [run.base_page for run in snapshot.memory]

@@ -1,4 +1,4 @@
-"""The run list of types 8, 9 and 10 (spec kernel 2.7)."""
+"""Writes the run list of types 8, 9 and 10 (docs/format/kernel-pages.md#range-dump-header)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from .encode import add_struct
 from .kernel_structs import PHYSICAL_MEMORY_RUN64, RDMP_HEADER64
 from .layout import Label, Section
 
-_MARKER = 0x40  # the size of this header with one run
+_MARKER = 0x40  # the size of the header with one run
 _RUN = ctypes.sizeof(PHYSICAL_MEMORY_RUN64)
 
 
 def ranges_section(plan: KernelPlan, first_page: Label) -> Section:
-    """The header and the runs.
+    """Return the header and the runs. ``first_page`` is the offset of the first page.
 
-    Types 8 and 9 end with a run of zeros that MetadataSize counts and NumberOfRuns does not: kdmp-parser reads one run
-    too many in these types, and stops at it instead of taking page data for a run.
+    Types 8 and 9 end with a run of zeros. MetadataSize counts it, NumberOfRuns does not. kdmp-parser reads one run
+    too many in these types and stops at the zeros; without them it would take page data for a run
+    (docs/format/kernel-pages.md#run-of-zeros-behind-the-last-run).
     """
     section = Section("Runs")
     terminated = plan.dump_type is not DumpType.COMPLETE_MEMORY

@@ -1,6 +1,8 @@
-"""The structures of kernel dump files as field sequences (spec kernel 2 to 5; names of the public headers there).
+"""Structures of kernel dump files as field sequences; names are those of the public headers and readers.
 
-Padding is spelled out, so that packing changes nothing. Offsets and sizes are never written here.
+Padding is a field of its own, so packing has no effect. This file holds no offsets and sizes: they follow from the
+sequences. Formats: docs/format/kernel-header.md, docs/format/kernel-pages.md, docs/format/kernel-small.md,
+docs/format/kernel-secondary-data.md.
 """
 
 # ruff: noqa: RUF012 - ctypes reads _fields_ once, when the class is made
@@ -18,11 +20,16 @@ _CONTEXT_SIZE = 0x4D0
 
 
 class PHYSICAL_MEMORY_RUN64(Packed):
+    """docs/format/kernel-pages.md#physical-memory-descriptor"""
+
     _fields_ = [("BasePage", c_uint64), ("PageCount", c_uint64)]
 
 
 class PHYSICAL_MEMORY_DESCRIPTOR64(Packed):
-    """spec kernel 2.4: as many runs as fit into the 700 bytes of the main header, and 12 bytes left over."""
+    """The 700 bytes of PhysicalMemoryBlock in the main header: 42 runs, and 12 unused bytes.
+
+    docs/format/kernel-pages.md#physical-memory-descriptor
+    """
 
     _fields_ = [
         ("NumberOfRuns", c_uint32),
@@ -34,7 +41,7 @@ class PHYSICAL_MEMORY_DESCRIPTOR64(Packed):
 
 
 class EXCEPTION_RECORD64(Packed):
-    """winnt.h; spec kernel 2.3."""
+    """winnt.h (docs/format/kernel-header.md#exception-record)."""
 
     _fields_ = [
         ("ExceptionCode", c_uint32),
@@ -48,7 +55,7 @@ class EXCEPTION_RECORD64(Packed):
 
 
 class DUMP_HEADER64(Packed):
-    """The main header of a 64-bit target, 0x2000 bytes (spec kernel 2.2)."""
+    """Main header of a 64-bit target, 0x2000 bytes (docs/format/kernel-header.md#fields-of-the-64-bit-header)."""
 
     _fields_ = [
         ("Signature", c_uint32),
@@ -87,7 +94,8 @@ class DUMP_HEADER64(Packed):
         ("Unused", c_uint8 * 2),
         ("Attributes", c_uint32),
         ("BootId", c_uint32),
-        # _reserved0 of 4008 bytes; its parts are what build 26100 stores there (spec kernel 2.2)
+        # _reserved0, 4008 bytes. Build 26100 stores these parts in it:
+        # docs/format/kernel-header-fields.md#diagnostics-in-the-reserved-area
         ("DiagnosticsSize", c_uint32 * 2),
         ("Diagnostics", c_uint8 * 0x190),
         ("LastLine", c_uint8 * 0x100),
@@ -101,7 +109,7 @@ class DUMP_HEADER64(Packed):
 
 
 class SUMMARY_DUMP64(Packed):
-    """The header in front of a type 2 bitmap (spec kernel 2.5)."""
+    """Header in front of a type 2 bitmap (docs/format/kernel-pages.md#summary-dump-header)."""
 
     _fields_ = [
         ("Signature", c_uint32),
@@ -117,7 +125,7 @@ class SUMMARY_DUMP64(Packed):
 
 
 class BITMAP_DUMP(Packed):
-    """The header in front of a type 5 or 6 bitmap (spec kernel 2.6)."""
+    """Header in front of a type 5 or 6 bitmap (docs/format/kernel-pages.md#bitmap-dump-header)."""
 
     _fields_ = [
         ("Signature", c_uint32),
@@ -131,7 +139,7 @@ class BITMAP_DUMP(Packed):
 
 
 class RDMP_HEADER64(Packed):
-    """The header of types 8, 9 and 10, up to its run list (spec kernel 2.7)."""
+    """Header of types 8, 9 and 10, without the run list (docs/format/kernel-pages.md#range-dump-header)."""
 
     _fields_ = [
         ("Marker", c_uint32),
@@ -147,7 +155,7 @@ class RDMP_HEADER64(Packed):
 
 
 class TRIAGE_DUMP64(Packed):
-    """spec kernel 3.1. Offsets are file offsets."""
+    """Triage header at 0x2000 (docs/format/kernel-small.md#triage-header). Offsets are file offsets."""
 
     _fields_ = [
         *((name, c_uint32) for name in (
@@ -171,14 +179,20 @@ class TRIAGE_DUMP64(Packed):
 
 
 class TRIAGE_DATA_BLOCK(Packed):
+    """docs/format/kernel-small.md#data-block-table"""
+
     _fields_ = [("Address", c_uint64), ("Offset", c_uint32), ("Size", c_uint32)]
 
 
 class UNICODE_STRING64(Packed):
+    """A UNICODE_STRING with a 64-bit pointer."""
+
     _fields_ = [("Length", c_uint16), ("MaximumLength", c_uint16), ("Padding", c_uint32), ("Buffer", c_uint64)]
 
 
 class DUMP_UNLOADED_DRIVERS64(Packed):
+    """docs/format/kernel-small.md#unloaded-drivers"""
+
     _fields_ = [
         ("Name", UNICODE_STRING64),
         ("DriverName", c_uint16 * 12),
@@ -188,6 +202,8 @@ class DUMP_UNLOADED_DRIVERS64(Packed):
 
 
 class DUMP_MM_STORAGE64(Packed):
+    """docs/format/kernel-small.md#memory-manager-counts"""
+
     _fields_ = [
         *((name, c_uint32) for name in (
             "Version", "Size", "MmSpecialPoolTag", "MiTriageActionTaken", "MmVerifyDriverLevel", "KernelVerifier",
@@ -200,7 +216,10 @@ class DUMP_MM_STORAGE64(Packed):
 
 
 class KLDR_DATA_TABLE_ENTRY64(Packed):
-    """As a triage dump has it: 0x88 bytes, TimeDateStamp where the live structure holds CoverageSection (3.2, 4.5)."""
+    """Entry of the driver list, 0x88 bytes. TimeDateStamp is where the live structure holds CoverageSection.
+
+    docs/format/kernel-small.md#contents-of-driver-entries, docs/format/kernel-structures.md#tail-of-the-live-entry
+    """
 
     _fields_ = [
         ("InLoadOrderLinks", c_uint64 * 2),
@@ -227,11 +246,13 @@ class KLDR_DATA_TABLE_ENTRY64(Packed):
 
 
 class DUMP_DRIVER_ENTRY64(Packed):
+    """docs/format/kernel-small.md#driver-list"""
+
     _fields_ = [("DriverNameOffset", c_uint32), ("Padding", c_uint32), ("LdrEntry", KLDR_DATA_TABLE_ENTRY64)]
 
 
 class DUMP_BLOB_FILE_HEADER(Packed):
-    """spec kernel 5."""
+    """docs/format/kernel-secondary-data.md#file-header-of-the-region"""
 
     _fields_ = [
         ("Signature1", c_uint32),
@@ -242,6 +263,8 @@ class DUMP_BLOB_FILE_HEADER(Packed):
 
 
 class DUMP_BLOB_HEADER(Packed):
+    """docs/format/kernel-secondary-data.md#header-of-a-blob"""
+
     _fields_ = [
         ("HeaderSize", c_uint32),
         ("Tag", c_uint8 * 16),

@@ -1,12 +1,13 @@
-"""Sections, labels and cites: where bytes go in a file. This engine knows no format.
+"""Places sections in a file and fills in offsets and sizes. The engine knows no dump format.
 
-A *section* is a run of parts that stay together. A *label* is a number not yet known: where a section or a part starts,
-how long a section is. A *cite* is a place in a part where a label's value is to be written. ``Layout.freeze`` gives
-every placed section its offset, fills every cite with a checked width, and returns the map of all that was placed;
-``Layout.emit`` then writes exactly the bytes that were reserved. Bulk data is never copied: parts keep the buffers
-that they were given.
+- A *section* is a run of parts that stay together.
+- A *label* is a number that is not known yet: the start of a section or a part, or the length of a section.
+- A *cite* is a place in a part that receives a label's value.
 
-After a design of Crashpad's MinidumpWritable and Breakpad's test_assembler.
+``Layout.freeze`` gives every placed section its offset, fills every cite with a checked width and returns the map of
+the file. ``Layout.emit`` then writes exactly the reserved bytes. Bulk data is never copied: parts keep their buffers.
+
+The design follows Crashpad's MinidumpWritable and Breakpad's test_assembler.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ FieldMap = Mapping[str, tuple[int, int]]
 NO_FIELDS: FieldMap = MappingProxyType({})
 
 _CHUNK = 1 << 16
-"""Parts shorter than this are joined before they are written; longer ones go to the sink as they are."""
+"""Shorter parts are joined before they are written. Longer parts go to the sink as they are."""
 
 
 class LayoutError(Exception):
-    """The layout cannot be what it was asked to be."""
+    """The layout is inconsistent."""
 
 
 class LayoutOverflow(LayoutError):  # noqa: N818 - named after the fault
-    """A value does not fit the field that should hold it."""
+    """A value does not fit its field."""
 
-    def __init__(self, place: str, value: int, width: int) -> None:
-        super().__init__(f"{place}: {value:#x} does not fit {width} bytes")
+    def __init__(self, place: str, value: int, width: int, unit: str = "bytes") -> None:
+        super().__init__(f"{place}: {value:#x} does not fit in {width} {unit}")
         self.place = place
         self.beyond_4_gib = width == 4 and value >> 32 > 0
-        """Whether it is an offset or size that 32 bits cannot say."""
+        """Whether the value is an offset or size of more than 32 bits in a 32-bit field."""
 
 
 class UnplacedLabel(LayoutError):  # noqa: N818 - named after the fault
-    """A field cites something that was never placed."""
+    """A field cites a section or part that was never placed."""
 
 
 class Overlap(LayoutError):  # noqa: N818 - named after the fault
-    """A section is to start inside another."""
+    """A section starts inside another one."""
 
 
 class DuplicatePath(LayoutError):  # noqa: N818 - named after the fault
-    """Two things would have one name in the map."""
+    """Two parts or two sections have the same name."""
 
 
 class Label:
@@ -61,13 +62,13 @@ class Label:
 
     @property
     def value(self) -> int:
-        """Raises UnplacedLabel before the layout is frozen, and after it when nothing placed what the label names."""
+        """The number. Raises UnplacedLabel before the layout is frozen, and for a label that was never placed."""
         if self._value is None:
             raise UnplacedLabel(f"{self.name} was never placed")
         return self._value
 
     def resolve(self, value: int) -> None:
-        """Give the label its value, once. Raises LayoutError on a second time."""
+        """Set the value. Raises LayoutError when it is set already."""
         if self._value is not None:
             raise LayoutError(f"{self.name} was placed twice")
         self._value = value
@@ -75,7 +76,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Cite:
-    """A field of a part, ``at`` bytes into it and ``width`` bytes wide, that will hold a label's value."""
+    """A field that receives a label's value: ``width`` bytes wide, ``at`` bytes from the start of its part."""
 
     field: str
     at: int
@@ -85,7 +86,7 @@ class Cite:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One part of the file, as placed: what it is called, of which type, and where. ``fields``: name -> (at, size)."""
+    """A placed part of the file: name, type, offset, size. ``fields`` gives (offset in the part, size) by name."""
 
     path: str
     kind: str
@@ -95,6 +96,7 @@ class Entry:
 
     @property
     def end(self) -> int:
+        """The offset behind the last byte."""
         return self.offset + self.size
 
 
@@ -103,7 +105,7 @@ class _Part:
     path: str
     kind: str
     data: memoryview | int
-    """The bytes; a number: so many zeros."""
+    """The bytes, or a number of zeros."""
     fields: FieldMap
     cites: Sequence[Cite]
     start: Label
@@ -114,7 +116,7 @@ class _Part:
 
 
 class Section:
-    """A contiguous run of parts. ``start`` and ``length`` may be cited before the section is complete."""
+    """A contiguous run of parts. ``start`` and ``length`` can be cited before the section is complete."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -128,13 +130,13 @@ class Section:
     def add(
         self, path: str, kind: str, data: Buffer, *, fields: FieldMap = NO_FIELDS, cites: Sequence[Cite] = ()
     ) -> Label:
-        """Append a part and return the label of its start. Raises LayoutError once the layout is frozen."""
+        """Append a part and return the label of its start. Raises LayoutError after the freeze."""
         if self._frozen:
             raise LayoutError(f"{self.path}: {path} comes after the freeze")
         view = memoryview(data)
         for cite in cites:
             if not 0 <= cite.at <= view.nbytes - cite.width:
-                raise LayoutError(f"{path}.{cite.field}: cited outside its part")
+                raise LayoutError(f"{path}.{cite.field}: the cited field lies outside its part")
         if cites:
             view = memoryview(bytearray(view))
         start = Label(path)
@@ -143,7 +145,10 @@ class Section:
         return start
 
     def add_zeros(self, path: str, kind: str, size: int) -> Label:
-        """Append ``size`` zero bytes, which take no memory, and in a file that can have holes no disk either."""
+        """Append ``size`` zero bytes and return the label of their start. They take no memory, and no disk if sparse.
+
+        Raises LayoutError after the freeze.
+        """
         if self._frozen:
             raise LayoutError(f"{self.path}: {path} comes after the freeze")
         start = Label(path)
@@ -152,13 +157,13 @@ class Section:
         return start
 
     def freeze(self) -> Iterable[_Part]:
-        """No more parts from here on."""
+        """Return the parts. No part can be added any more."""
         self._frozen = True
         return self._parts
 
 
 class LayoutMap:
-    """What is where in the file: every byte belongs to exactly one entry. A section groups contiguous entries."""
+    """The map of a file: every byte belongs to exactly one entry, and a section groups contiguous entries."""
 
     def __init__(self, entries: Sequence[Entry], sections: Sequence[Entry]) -> None:
         self.entries = tuple(entries)
@@ -179,7 +184,7 @@ class LayoutMap:
         return self._by_path[path]
 
     def section(self, path: str) -> Entry:
-        """The section of that name: a whole stream with its list, such as ``ThreadList``. Raises KeyError."""
+        """The section of that name, such as the stream ``ThreadList`` with its entries. Raises KeyError."""
         return self._sections_by_path[path]
 
     def field(self, path: str, field: str) -> tuple[int, int]:
@@ -189,7 +194,7 @@ class LayoutMap:
         return entry.offset + at, size
 
     def matching(self, kind: str) -> tuple[Entry, ...]:
-        """Every part of one type, in file order."""
+        """Every part of type ``kind``, in file order."""
         return tuple(entry for entry in self.entries if entry.kind == kind)
 
 
@@ -202,17 +207,20 @@ def _by_path(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 class Sink(Protocol):
-    """Where the bytes go: in order, then patches of bytes already written."""
+    """Takes the bytes of a file in order, then patches of bytes that it has already."""
 
-    def write(self, data: Buffer) -> None: ...
+    def write(self, data: Buffer) -> None:
+        """Take the next bytes of the file."""
 
-    def write_zeros(self, size: int) -> None: ...
+    def write_zeros(self, size: int) -> None:
+        """Take ``size`` zero bytes."""
 
-    def patch(self, offset: int, data: bytes) -> None: ...
+    def patch(self, offset: int, data: bytes) -> None:
+        """Replace bytes at ``offset`` that were written before."""
 
 
 class Layout:
-    """Sections in the order of the file. Lower phases come first, whatever the order they are placed in."""
+    """The sections of a file, in file order. Sections of a lower phase come first."""
 
     def __init__(self) -> None:
         self._placed: list[tuple[int, int | None, int, Section]] = []
@@ -220,7 +228,10 @@ class Layout:
         self._map: LayoutMap | None = None
 
     def place(self, section: Section, *, at: int | None = None, align: int = 1, phase: int = 0) -> None:
-        """Give the section the next place; ``at`` fixes its offset, ``align`` rounds it up. Gaps become zeros."""
+        """Place ``section`` behind the last one of its phase. Raises LayoutError after the freeze, or if placed twice.
+
+        ``at`` fixes the offset, ``align`` rounds it up. Gaps become zeros.
+        """
         if self._map is not None:
             raise LayoutError(f"{section.path}: placed after the freeze")
         if section.placed:
@@ -229,7 +240,10 @@ class Layout:
         self._placed.append((phase, at, align, section))
 
     def freeze(self) -> LayoutMap:
-        """Fix all offsets and fill all cites. Raises Overlap, UnplacedLabel, LayoutOverflow or DuplicatePath."""
+        """Fix all offsets, fill all cites and return the map.
+
+        Raises Overlap, UnplacedLabel, LayoutOverflow or DuplicatePath.
+        """
         if self._map is not None:
             return self._map
         entries: list[Entry] = []
@@ -239,7 +253,7 @@ class Layout:
         for _, at, align, section in sorted(self._placed, key=lambda item: item[0]):
             start = -(-end // align) * align if at is None else at
             if start < end:
-                raise Overlap(f"{section.path} is to start at {start:#x}, but {sections[-1].path} ends at {end:#x}")
+                raise Overlap(f"{section.path} starts at {start:#x}, but {sections[-1].path} ends at {end:#x}")
             if start > end:
                 entries.append(Entry(f"Padding[{end:#x}]", "padding", end, start - end))
                 self._parts.append(start - end)
@@ -259,9 +273,9 @@ class Layout:
         return self._map
 
     def emit(self, sink: Sink, *, last: tuple[str, str] | None = None) -> None:
-        """Write the frozen layout. The field ``last`` (path, field) is written as zeros first and filled in at the end.
+        """Write the frozen layout. The field ``last`` (path, field) is written as zeros and patched at the end.
 
-        Raises LayoutError when the layout is not frozen, or when written and reserved sizes differ.
+        Raises LayoutError when the layout is not frozen, or when the size of a part differs from the reserved size.
         """
         if self._map is None:
             raise LayoutError("emit before freeze")
@@ -272,7 +286,9 @@ class Layout:
         for entry, data in zip(self._map.entries, self._parts, strict=True):
             size = data if isinstance(data, int) else data.nbytes
             if size != entry.size or entry.offset != written:
-                raise LayoutError(f"{entry.path}: reserved {entry.size:#x} bytes, writes {size:#x}")
+                raise LayoutError(
+                    f"{entry.path}: {size:#x} bytes at {written:#x}, expected {entry.size:#x} at {entry.offset:#x}"
+                )
             written += size
             if isinstance(data, int):
                 if size < _CHUNK:

@@ -1,13 +1,16 @@
-"""The streams about memory: its bytes, by 32-bit or by 64-bit descriptors, and the description of its regions."""
+"""Writes MemoryListStream, Memory64ListStream and MemoryInfoListStream (docs/format/minidump-memory.md).
+
+``add_range`` also serves the legacy user dump: it adds one range of the target's memory to a section.
+"""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from ..constants import Hresult
-from ..plan.filters import filtered
-from ..plan.memory import RangePlan
+from ..plan.filters import WordFilter, filtered
+from ..plan.ranges import Range
 from ..plan.reading import Reading
 from ..plan.user import Plan
 from ..request import DumpRefused
@@ -26,49 +29,67 @@ from .structs import (
 
 
 def add_memory(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> tuple[Section, dict[tuple[int, int], Label]]:
-    """The bytes of every planned range in list order, filtered as planned; and where each range will be.
+    """Return the bytes of every planned range, filtered, in list order; and the label of each range by (start, end).
 
-    Nothing is copied but what a filter changes, and long zeros of sparse memory take no room. Raises DumpRefused with
-    ERROR_PARTIAL_COPY when a range cannot be read.
+    Raises DumpRefused with ERROR_PARTIAL_COPY when a range cannot be read.
     """
     section = Section("Memory")
     places: dict[tuple[int, int], Label] = {}
     reading = Reading(snapshot)
     for index, planned in enumerate(plan.ranges):
-        path, at = f"Memory[{index}]", planned.start
-        for piece in _read(reading, planned, faults):
-            part = path if at == planned.start else f"{path}+{at - planned.start:#x}"
-            if isinstance(piece, int):
-                start = section.add_zeros(part, "memory", piece)
-                at += piece
-            else:
-                start = section.add(part, "memory", filtered(plan.filters, at, piece))
-                at += len(piece)
-            places.setdefault((planned.start, planned.end), start)
+        addresses = planned.start, planned.end
+        label = add_range(section, f"Memory[{index}]", reading, addresses, faults, filters=plan.filters)
+        if label is not None:
+            places.setdefault(addresses, label)
     return section, places
 
 
-def _read(reading: Reading, planned: RangePlan, faults: Faults) -> Iterator[memoryview | int]:
+def add_range(
+    section: Section,
+    path: str,
+    reading: Reading,
+    addresses: Range,
+    faults: Faults,
+    *,
+    filters: Sequence[WordFilter] = (),
+) -> Label | None:
+    """Append the memory [start, end) after ``filters``. Return the label of its start, None if there are no bytes.
+
+    Bytes are copied only if a filter changes them. Long zeros of sparse memory take no room. Raises DumpRefused with
+    ERROR_PARTIAL_COPY when the range cannot be read.
+    """
+    start, end = addresses
     try:
         faults.reach(FaultPoint.READ_MEMORY)
-        pieces = reading.pieces(planned.start, planned.end)
+        pieces = reading.pieces(start, end)
     except OSError:
         pieces = None
     if pieces is None:
-        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {planned.start:#x}..{planned.end:#x} cannot be read")
-    return pieces
+        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {start:#x}..{end:#x} cannot be read")
+    first: Label | None = None
+    at = start
+    for piece in pieces:
+        part = path if at == start else f"{path}+{at - start:#x}"
+        if isinstance(piece, int):
+            label = section.add_zeros(part, "memory", piece)
+            at += piece
+        else:
+            label = section.add(part, "memory", filtered(filters, at, piece))
+            at += len(piece)
+        first = first or label
+    return first
 
 
 def add_memory_list(plan: Plan, places: dict[tuple[int, int], Label]) -> Section:
-    """MemoryList (spec 3.8): the RVAs ascend and follow each other in list order.
+    """Return MemoryList. The RVAs ascend without gaps, in list order (docs/format/minidump-memory.md#memory-list).
 
-    Raises DumpRefused with ERROR_FILE_TOO_LARGE when the memory alone is more than 32-bit RVAs reach.
+    Raises DumpRefused with ERROR_FILE_TOO_LARGE when the memory alone takes more than 4 GiB.
     """
     size = sum(planned.size for planned in plan.ranges)
     if size >> 32:
         raise DumpRefused(
             Hresult.ERROR_FILE_TOO_LARGE,
-            f"MemoryList: {size:#x} bytes of memory, but its RVAs have 32 bits; FULL_MEMORY has a list without",
+            f"MemoryList: {size:#x} bytes of memory, more than 32-bit RVAs can address; FULL_MEMORY has no such limit",
         )
     section = Section("MemoryList")
     add_struct(section, "MemoryList", MINIDUMP_MEMORY_LIST, {"NumberOfMemoryRanges": len(plan.ranges)})
@@ -81,7 +102,10 @@ def add_memory_list(plan: Plan, places: dict[tuple[int, int], Label]) -> Section
 
 
 def add_memory64_list(plan: Plan, memory: Section) -> Section:
-    """Memory64List (spec 3.8): one BaseRva, then start and size of each range; their bytes follow it in order (V11)."""
+    """Return Memory64List: BaseRva, then start and size of each range; the bytes lie at BaseRva in list order.
+
+    docs/format/minidump-memory.md#memory64-list
+    """
     section = Section("Memory64List")
     add_struct(section, "Memory64List", MINIDUMP_MEMORY64_LIST, {
         "NumberOfMemoryRanges": len(plan.ranges),
@@ -96,7 +120,10 @@ def add_memory64_list(plan: Plan, memory: Section) -> Section:
 
 
 def add_memory_info_list(snapshot: ProcessSnapshot) -> Section:
-    """MemoryInfoList: the VirtualQuery walk of the whole user address space (spec 3.9)."""
+    """Return MemoryInfoList: the VirtualQuery walk of the whole user address space.
+
+    docs/format/minidump-memory.md#memory-info-list
+    """
     section = Section("MemoryInfoList")
     add_struct(section, "MemoryInfoList", MINIDUMP_MEMORY_INFO_LIST, {
         "SizeOfHeader": ctypes.sizeof(MINIDUMP_MEMORY_INFO_LIST),

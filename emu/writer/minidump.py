@@ -1,22 +1,21 @@
-"""A user minidump: from a plan to a layout to bytes (spec user-mode 3)."""
+"""Writes user minidumps (docs/format/minidump-container.md, docs/format/minidump-contents.md)."""
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 
 from ..constants import MINIDUMP_SIGNATURE, Hresult, StreamType
 from ..plan.user import Plan, plan_user
 from ..request import DumpRefused, Request
 from ..snapshot.process import ProcessSnapshot
+from .dump import Dump, WriteResult
 from .encode import add_struct, location, utf16
 from .faults import Faults
 from .function_table_stream import add_function_tables
 from .handle_streams import add_handle_data, add_handle_operations
-from .layout import Layout, LayoutMap, LayoutOverflow, Section, Sink
+from .layout import Layout, LayoutMap, LayoutOverflow, Section
 from .memory_streams import add_memory, add_memory64_list, add_memory_info_list, add_memory_list
 from .module_streams import add_module_list, add_unloaded_module_list
-from .sinks import BytesSink
 from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER
 from .system_streams import (
     HEADER_VERSION,
@@ -32,65 +31,37 @@ from .token_stream import add_tokens
 _S = StreamType
 
 
-@dataclass(frozen=True)
-class WriteResult:
-    """What was written: the plan with its reasons, the map of every byte, what people should know, the file's size."""
+class Minidump(Dump[ProcessSnapshot, Plan]):
+    """A user minidump."""
 
-    plan: Plan
-    layout: LayoutMap
-    warnings: tuple[str, ...]
+    def _decide(self, snapshot: ProcessSnapshot, request: Request) -> Plan:
+        return plan_user(snapshot, request)
 
-    @property
-    def size(self) -> int:
-        return self.layout.size
+    def _lay_out(self, snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
+        return _lay_out(snapshot, plan, faults)
 
-
-class Minidump:
-    """A dump, decided and laid out: every value is known and every byte of memory is read, none is written yet.
-
-    The same snapshot and request always give the same bytes. ``plan`` is written in place of what the request asks
-    for: so a mutant writes a wrong one. Raises DumpRefused when the request cannot be met, and LayoutError when a value
-    does not fit its field.
-    """
-
-    def __init__(
-        self, snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None, faults: Faults | None = None
-    ) -> None:
-        self.plan = plan_user(snapshot, request) if plan is None else plan
-        self._layout = _lay_out(snapshot, self.plan, faults or Faults())
+    def _freeze(self) -> LayoutMap:
         try:
-            self.layout = self._layout.freeze()
-        except LayoutOverflow as error:  # of all that a freeze fills in, only RVAs and sizes grow with the target
-            raise DumpRefused(Hresult.ERROR_FILE_TOO_LARGE, f"more than 32-bit RVAs reach: {error}") from error
-
-    def emit(self, sink: Sink, *, in_order: bool = False) -> WriteResult:
-        """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises.
-
-        ``in_order``: without going back, to a sink that takes no patch and sees to it itself that a part is no whole.
-        """
-        self._layout.emit(sink, last=None if in_order else ("Header", "Signature"))
-        return WriteResult(self.plan, self.layout, self.plan.warnings)
+            return super()._freeze()
+        except LayoutOverflow as error:  # a freeze fills in RVAs and sizes only, so the dump is too long
+            raise DumpRefused(
+                Hresult.ERROR_FILE_TOO_LARGE, f"the dump is longer than 32-bit RVAs can address: {error}"
+            ) from error
 
 
-def write_minidump(
-    snapshot: ProcessSnapshot, request: Request, sink: Sink, *, faults: Faults | None = None
-) -> WriteResult:
-    """Lay out and write the dump that ``request`` asks for. Raises as ``Minidump`` and its ``emit``."""
-    return Minidump(snapshot, request, faults=faults).emit(sink)
-
-
-def dump_bytes(snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None) -> tuple[bytes, WriteResult]:
-    """The dump in memory. Raises as ``Minidump``."""
-    sink = BytesSink()
-    result = Minidump(snapshot, request, plan=plan).emit(sink)
-    return sink.getvalue(), result
+def dump_bytes(
+    snapshot: ProcessSnapshot, request: Request, *, plan: Plan | None = None
+) -> tuple[bytes, WriteResult[Plan]]:
+    """Return a user minidump and its result. Raises as ``Minidump``."""
+    return Minidump(snapshot, request, plan=plan).in_memory()
 
 
 def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
-    """All sections in the file order of spec 3.2; bulk memory behind a Memory64List is last (V12).
+    """Return all sections in the file order of docs/format/minidump-container.md#order-in-the-file.
 
-    Of that order two habits of dbghelp are left out, which readers skip: unused directory entries, and the 12 zero
-    bytes where a ThreadInfoList could have been.
+    The memory of a Memory64List comes last (docs/format/minidump-memory.md#place-of-full-memory). Two habits of
+    dbghelp are left out, since readers skip them: unused directory entries, and 12 zero bytes in place of a missing
+    ThreadInfoList.
     """
     header, directory = Section("Header"), Section("Directory")
     strings, code_views = Section("Strings"), Section("CodeViews")
@@ -98,7 +69,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     handle_strings = Section("HandleStrings")
     memory, places = add_memory(snapshot, plan, faults)
 
-    # The order of these calls is the order of the string area: CSD version, thread names, module names.
+    # The order of these calls is the order of the strings: CSD version, thread names, module names.
     streams: dict[int, Section] = {
         _S.SystemInfoStream: add_system_info(snapshot, strings),
         _S.MiscInfoStream: add_misc_info(snapshot, plan),
@@ -166,7 +137,7 @@ def _front_size(plan: Plan) -> int:
 
 
 def _add_header(section: Section, snapshot: ProcessSnapshot, plan: Plan, directory: Section) -> None:
-    """MINIDUMP_HEADER (spec 3.1)."""
+    """Append MINIDUMP_HEADER (docs/format/minidump-container.md#header)."""
     add_struct(section, "Header", MINIDUMP_HEADER, {
         "Signature": MINIDUMP_SIGNATURE,
         "Version": HEADER_VERSION,
@@ -178,7 +149,10 @@ def _add_header(section: Section, snapshot: ProcessSnapshot, plan: Plan, directo
 
 
 def _comment(comment: str | bytes) -> tuple[StreamType, Section]:
-    """CommentStreamW, raw UTF-16LE, or CommentStreamA, raw ANSI: a NUL at its end, no length (spec 3.2)."""
+    """Return CommentStreamW (UTF-16LE) for text, CommentStreamA (ANSI) for bytes. A NUL ends it; there is no length.
+
+    docs/format/minidump-user-streams.md#comment-streams
+    """
     if isinstance(comment, bytes):
         kind, section, data, end = _S.CommentStreamA, Section("CommentA"), comment, b"\0"
     else:

@@ -1,4 +1,4 @@
-"""The streams about modules, loaded and unloaded."""
+"""Writes ModuleListStream and UnloadedModuleListStream (docs/format/minidump-modules.md)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .structs import (
 )
 
 _NO_VERSION = (0,) * 13
-"""VS_FIXEDFILEINFO of an image without version resource: all zero (spec 3.6, 66 of 1624 modules)."""
+"""VS_FIXEDFILEINFO of an image without version resource (docs/format/minidump-modules.md#version-information)."""
 _VERSION_FIELDS = tuple(name for name, *_ in VS_FIXEDFILEINFO._fields_)
 
 
 def add_module_list(snapshot: ProcessSnapshot, plan: Plan, strings: Section, code_views: Section) -> Section:
-    """ModuleList in load order (spec 3.6); names go to ``strings``, CodeView records, raw, to ``code_views``."""
+    """Return ModuleList in load order. Names go to ``strings``, the unchanged CodeView records to ``code_views``."""
     section = Section("ModuleList")
     add_struct(section, "ModuleList", MINIDUMP_MODULE_LIST, {"NumberOfModules": len(snapshot.modules)})
     for index, module in enumerate(snapshot.modules):
@@ -38,7 +38,8 @@ def add_module_list(snapshot: ProcessSnapshot, plan: Plan, strings: Section, cod
             "VersionInfo": dict(zip(_VERSION_FIELDS, module.version_info or _NO_VERSION, strict=True)),
             "CvRecord": _code_view(code_views, path, module),
             "MiscRecord": NO_LOCATION,
-            # Documented as reserved; writers of 6.2 and 10.0 keep the image's DllCharacteristics there (19 of 19).
+            # Documented as reserved, but dbghelp 6.2 and 10.0 store DllCharacteristics here:
+            # docs/format/minidump-modules.md#reserved-fields
             "Reserved0": module.dll_characteristics,
         }, zero=["Reserved1"])  # fmt: skip
     return section
@@ -49,7 +50,10 @@ def _name(plan: Plan, name: str) -> str:
 
 
 def _code_view(section: Section, path: str, module: Module) -> Any:
-    """Where the module's CodeView record is; {0, 0} when it has none or an empty one (V31)."""
+    """Append the module's CodeView record and return its location; {0, 0} without a record or for an empty one.
+
+    docs/format/minidump-modules.md#place-of-a-debug-record
+    """
     if module.code_view is None or not module.code_view.record:
         return NO_LOCATION
     record = module.code_view.record
@@ -58,7 +62,10 @@ def _code_view(section: Section, path: str, module: Module) -> Any:
 
 
 def _code_view_fields(record: bytes) -> tuple[str, FieldMap]:
-    """The parts of a PDB 7.0 or PDB 2.0 record (spec 3.6), for the map; another kind is one piece."""
+    """Return type and fields of a PDB 7.0 or PDB 2.0 record, for the map; of other records no fields.
+
+    docs/format/minidump-modules.md#codeview-record
+    """
     if record[:4] == b"RSDS" and len(record) > 24:
         return "CV_INFO_PDB70", {
             "CvSignature": (0, 4), "Signature": (4, 16), "Age": (20, 4), "PdbFileName": (24, len(record) - 24),
@@ -72,7 +79,10 @@ def _code_view_fields(record: bytes) -> tuple[str, FieldMap]:
 
 
 def add_unloaded_module_list(snapshot: ProcessSnapshot, plan: Plan, strings: Section) -> Section:
-    """UnloadedModuleList, oldest first (spec 3.6); names go to ``strings``."""
+    """Return UnloadedModuleList, oldest module first. Names go to ``strings``.
+
+    docs/format/minidump-modules.md#unloaded-modules
+    """
     section = Section("UnloadedModuleList")
     add_struct(section, "UnloadedModuleList", MINIDUMP_UNLOADED_MODULE_LIST, {
         "SizeOfHeader": ctypes.sizeof(MINIDUMP_UNLOADED_MODULE_LIST),

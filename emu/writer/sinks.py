@@ -1,7 +1,7 @@
-"""Where a dump goes: memory, a file that appears complete or not at all, or a handle of the caller's.
+"""The destinations of a dump: memory, a file that appears complete or not at all, a handle of the caller.
 
-Every sink takes bytes in order and then patches. They raise OSError as the system does; what it means for DbgEng is the
-client's to say.
+Every sink takes bytes in order and then patches. Sinks raise the OSError of the system; ``debugger/host_errors.py``
+translates it to an HRESULT.
 """
 
 from __future__ import annotations
@@ -43,18 +43,20 @@ class BytesSink:
 
 
 class FileSink:
-    """A new file under a temporary name beside ``path``; ``commit`` renames it, ``abandon`` removes every trace.
+    """A new file with a temporary name beside ``path``. ``commit`` renames it, ``abandon`` removes it.
 
-    With ``no_overwrite`` the name is reserved first, by an empty file made on the condition that there is none, so that
-    no other process's file can be replaced in between. Raises OSError; FileExistsError when the name is taken.
+    With ``no_overwrite`` an empty file is created under the final name first, if none exists. So no other process can
+    create a file there in the meantime that the rename would replace.
+
+    Raises OSError; FileExistsError when the name is taken.
     """
 
     def __init__(self, path: Path, *, no_overwrite: bool = False, faults: Faults | None = None) -> None:
-        self._path = Path(os.path.realpath(path))  # through links: the file they lead to is replaced
+        self._path = Path(os.path.realpath(path))  # of a link the target is replaced
         self._faults = faults or Faults()
         self._reserved = False
         if self._path.exists() and not self._path.is_file():
-            raise PermissionError(errno.EACCES, "is no file that can be replaced", str(path))
+            raise PermissionError(errno.EACCES, "is not a regular file and cannot be replaced", str(path))
         if no_overwrite:
             self._faults.reach(FaultPoint.CREATE)
             with self._path.open("xb"):
@@ -74,7 +76,7 @@ class FileSink:
         _write_all(self._file, data)
 
     def write_zeros(self, size: int) -> None:
-        """A hole, where the file system has them: only its last byte is written."""
+        """Write ``size`` zeros as a hole: only the last byte is written."""
         self._faults.reach(FaultPoint.SEEK)
         if not self._holes:
             self._holes = True
@@ -88,7 +90,7 @@ class FileSink:
         self.write(data)
 
     def commit(self) -> None:
-        """The file is complete: give it its name."""
+        """Close the complete file and give it its name."""
         self._faults.reach(FaultPoint.FLUSH)
         self._file.close()
         self._faults.reach(FaultPoint.RENAME)
@@ -96,7 +98,7 @@ class FileSink:
         self._reserved = False
 
     def abandon(self) -> None:
-        """The dump failed: what was there before is there still, and nothing else."""
+        """Remove the incomplete file. A file that existed under the name before is unchanged."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
@@ -110,7 +112,7 @@ class FileSink:
 
 
 def _temporary_neighbour(path: Path) -> tuple[io.FileIO, Path]:
-    """A new file in the same folder, hence on the same volume: a rename within it is atomic."""
+    """Create a new file in the same folder: on the same volume a rename is atomic."""
     for number in count():
         temporary = path.with_name(f".dumptruth-{number}.tmp")
         try:
@@ -121,9 +123,10 @@ def _temporary_neighbour(path: Path) -> tuple[io.FileIO, Path]:
 
 
 class HandleSink:
-    """Writes to a handle of the caller's from offset 0 on; the caller keeps and closes it (spec user-mode 1.2).
+    """Writes to a handle of the caller, from offset 0. The caller keeps the handle and closes it.
 
-    What the handle's file held before is cut off. A failed dump leaves it empty. Raises OSError.
+    The file is truncated before the first write. A failed dump leaves it empty. Raises OSError.
+    docs/format/write-dump-file.md#file-handles
     """
 
     def __init__(self, handle: FileHandle, *, faults: Faults | None = None) -> None:
@@ -147,7 +150,7 @@ class HandleSink:
         _write_all(self._file, data)
 
     def write_zeros(self, size: int) -> None:
-        """A hole, where the file system has them: only its last byte is written."""
+        """Write ``size`` zeros as a hole: only the last byte is written."""
         self._faults.reach(FaultPoint.SEEK)
         self._file.seek(size - 1, os.SEEK_CUR)
         self.write(b"\0")
@@ -157,7 +160,7 @@ class HandleSink:
         end = self._file.seek(0, os.SEEK_END)
         self._file.seek(offset)
         self.write(data)
-        if self._file.seek(0, os.SEEK_END) != end:  # it went behind the rest
+        if self._file.seek(0, os.SEEK_END) != end:  # the patch was appended
             raise PermissionError(errno.EACCES, "is open for appending only")
 
     def commit(self) -> None:
@@ -166,14 +169,18 @@ class HandleSink:
         self._close()
 
     def abandon(self) -> None:
-        """The file is the caller's: it stays, without contents."""
+        """Truncate the file of the caller to no bytes."""
         with contextlib.suppress(OSError):
             self._file.seek(0)
             self._file.truncate()
         self._close()
 
     def _truncate(self) -> None:
-        """POSIX says EINVAL of a file opened to read, but also of a device, which has no length: a write decides."""
+        """Truncate the file, if it has a length.
+
+        POSIX returns EINVAL for a file opened for reading, and also for a device, which has no length. An empty write
+        tells them apart.
+        """
         try:
             self._file.truncate()
         except OSError as error:
@@ -182,7 +189,7 @@ class HandleSink:
             try:
                 self._file.write(b"")
             except OSError as refusal:
-                if refusal.errno in (errno.EBADF, None):  # None: a file object's own word, UnsupportedOperation
+                if refusal.errno in (errno.EBADF, None):  # None: UnsupportedOperation of a Python file object
                     raise PermissionError(errno.EACCES, "is not open for writing") from error
 
     def _close(self) -> None:
@@ -192,9 +199,9 @@ class HandleSink:
 
 
 def _opened(handle: int) -> io.FileIO:
-    """A file on the caller's handle; to close it does not close the handle."""
+    """Open a file on the caller's handle. Closing the file does not close the handle."""
     if sys.platform == "win32":
-        import _winapi  # noqa: PLC0415 - only there
+        import _winapi  # noqa: PLC0415 - exists on Windows only
         import msvcrt  # noqa: PLC0415
 
         process = _winapi.GetCurrentProcess()
@@ -209,9 +216,9 @@ def _opened(handle: int) -> io.FileIO:
 
 
 def _allow_holes(file: io.FileIO) -> None:
-    """On Windows a file has holes only when it is told to; where it cannot, the zeros take room, and nothing else."""
+    """Make the file sparse on Windows. If the file system cannot, the zeros take disk space."""
     if sys.platform == "win32":
-        import ctypes  # noqa: PLC0415 - only there
+        import ctypes  # noqa: PLC0415 - exists on Windows only
         import msvcrt  # noqa: PLC0415
 
         handle = ctypes.c_void_p(msvcrt.get_osfhandle(file.fileno()))
@@ -220,10 +227,10 @@ def _allow_holes(file: io.FileIO) -> None:
 
 
 def _write_all(file: IO[bytes] | io.FileIO, data: Buffer) -> None:
-    """All of it: an unbuffered file may take less than it is given."""
+    """Write all of ``data``: an unbuffered file may take only a part of it."""
     view = memoryview(data)
     while view.nbytes:
         taken = file.write(view)
         if not taken:
-            raise OSError(errno.EAGAIN, "the handle takes no more bytes")
+            raise OSError(errno.EAGAIN, "the handle accepts no more bytes")
         view = view[taken:]

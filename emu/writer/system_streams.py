@@ -1,4 +1,4 @@
-"""The streams about the machine and the process: SystemInfo, MiscInfo, SystemMemoryInfo, ProcessVmCounters."""
+"""Writes SystemInfo, MiscInfo, SystemMemoryInfo and ProcessVmCounters (docs/format/minidump-system.md)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,22 @@ from .system_structs import (
 )
 
 WRITER_VERSION = (10, 0, 14321)
-"""The writing library that the dump takes its form from: the engine of the one real dump by DbgEng (spec 2.3)."""
+"""Version of the writing library whose habits the dump follows: dbgeng of the one real dump by the engine.
+
+docs/format/minidump-contents.md#streams-with-format-flags-0
+"""
 DEBUG_BUILD_STRING = "dumptruth.amd64,10.0.14321.1024"
-"""DbgBldStr, ``library.architecture,version`` (spec 3.10): the form of that engine's, under this writer's own name.
-The architecture is the writing library's, whatever the target's is."""
+"""DbgBldStr, ``library.architecture,version``, with the architecture of the library, not of the target.
+
+docs/format/minidump-system.md#build-strings
+"""
 HEADER_VERSION = (
     MINIDUMP_VERSION | ((WRITER_VERSION[0] << 12) + (WRITER_VERSION[1] << 8) + (WRITER_VERSION[2] & 0xFF)) << 16
 )
-"""High word: (major << 12) + (minor << 8) + (build & 0xFF) of the writing library (spec 3.1, 18 of 19 files)."""
+"""The high word is (major << 12) + (minor << 8) + (build & 0xFF) of the writing library.
+
+docs/format/minidump-container.md#version
+"""
 
 _ARCHITECTURE = {
     "amd64": ProcessorArchitecture.AMD64,
@@ -50,17 +58,20 @@ _UNIX_EPOCH = 116_444_736_000_000_000  # 1970-01-01 as FILETIME ([MS-DTYP] 2.3.3
 
 
 def time_t(filetime: int) -> int:
-    """Seconds since 1970 of a FILETIME, its low 32 bits: what a 32-bit time field of the format holds (spec 3.1)."""
+    """Return the seconds since 1970 of a FILETIME, modulo 2**32, as the format's 32-bit time fields hold them."""
     return (filetime - _UNIX_EPOCH) // _FILETIME_PER_SECOND & 0xFFFFFFFF
 
 
 def _seconds(duration: int) -> int:
-    """A duration of 100 ns units in the 32-bit seconds of MiscInfo, at most what fits."""
+    """Return a duration of 100 ns units in seconds, at most 0xFFFFFFFF, as MiscInfo holds it."""
     return min(duration // _FILETIME_PER_SECOND, 0xFFFFFFFF)
 
 
 def add_system_info(snapshot: ProcessSnapshot, strings: Section) -> Section:
-    """SystemInfo (spec 3.4); the service pack text goes to ``strings``, also when it is empty."""
+    """Return SystemInfo. The service pack text goes to ``strings``, even if it is empty.
+
+    docs/format/minidump-system.md#system-info. Raises LayoutError when the snapshot lacks the processor's features.
+    """
     system = snapshot.system
     section = Section("SystemInfo")
     csd_version = add_string(strings, "SystemInfo.CSDVersion", system.csd_version)
@@ -82,12 +93,12 @@ def add_system_info(snapshot: ProcessSnapshot, strings: Section) -> Section:
 
 
 def _cpu(system: SystemInformation) -> dict[str, Any]:
-    """The member of CPU_INFORMATION for the target's architecture. Raises LayoutError when the snapshot lacks it."""
+    """Return the member of CPU_INFORMATION for the target's architecture. Raises LayoutError when there is none."""
     if system.architecture == "x86":
         cpu = system.x86_cpu
         vendor = cpu.vendor_id.encode("ascii", "replace") if cpu else b""
         if cpu is None or len(vendor) != 12:
-            raise LayoutError("SystemInfo.Cpu: an x86 system has x86_cpu with a vendor_id of 12 characters")
+            raise LayoutError("SystemInfo.Cpu: expected x86_cpu with a vendor_id of 12 characters for an x86 system")
         return {"X86CpuInfo": {
             "VendorId": vendor,
             "VersionInformation": cpu.version_information,
@@ -95,12 +106,15 @@ def _cpu(system: SystemInformation) -> dict[str, Any]:
             "AMDExtendedCpuFeatures": cpu.amd_extended_cpu_features,
         }}  # fmt: skip
     if system.processor_features is None:
-        raise LayoutError(f"SystemInfo.Cpu: an {system.architecture} system has processor_features")
+        raise LayoutError(f"SystemInfo.Cpu: expected processor_features for an {system.architecture} system")
     return {"OtherCpuInfo": {"ProcessorFeatures": system.processor_features}}
 
 
 def add_misc_info(snapshot: ProcessSnapshot, plan: Plan) -> Section:
-    """MiscInfo, the 1364-byte form of the writers of 10.0 (spec 3.10). XStateData is zero without XSTATE contexts."""
+    """Return MiscInfo in the 1364-byte form of dbghelp 10.0. XStateData is zero without XSTATE contexts.
+
+    docs/format/minidump-system.md#misc-info
+    """
     system, process = snapshot.system, snapshot.process
     flag = MiscInfoFlag
     no_date = dict.fromkeys((name for name, *_ in SYSTEMTIME._fields_), 0)
@@ -140,7 +154,7 @@ def add_misc_info(snapshot: ProcessSnapshot, plan: Plan) -> Section:
 
 
 def _xstate_data(snapshot: ProcessSnapshot, plan: Plan) -> Mapping[str, Any] | bytes:
-    """XSTATE_CONFIG_FEATURE_MSC_INFO; ContextSize is the size of every context record (V35)."""
+    """Return XSTATE_CONFIG_FEATURE_MSC_INFO. ContextSize is the size of every context record."""
     size = ctypes.sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO)
     if plan.xstate is None:
         return bytes(size)
@@ -153,10 +167,10 @@ def _xstate_data(snapshot: ProcessSnapshot, plan: Plan) -> Mapping[str, Any] | b
 
 
 def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:
-    """SystemMemoryInfo, the 492-byte form, revision 1 (spec 3.13).
+    """Return SystemMemoryInfo in the 492-byte form, revision 1 (docs/format/minidump-system.md#system-memory-info).
 
-    Flags says what a snapshot knows: the commit figures. The counters of PerfInfo that repeat them are 32 bits wide in
-    Windows' own structure and hold their low halves; file cache and all other counters are not recorded and are zero.
+    A snapshot knows the commit counts only, and Flags says so. PerfInfo repeats them in 32-bit fields, which hold the
+    low halves. File cache and all other counters are zero.
     """
     system = snapshot.system
     commit = {
@@ -191,7 +205,10 @@ def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:
 
 
 def add_process_vm_counters(snapshot: ProcessSnapshot) -> Section:
-    """ProcessVmCounters, the 152-byte form, revision 2 (spec 3.13). The process is in no job: those fields are zero."""
+    """Return ProcessVmCounters in the 152-byte form, revision 2. The fields of a job are zero.
+
+    docs/format/minidump-system.md#process-memory-counters
+    """
     flag = ProcessVmCountersFlag
     vm = snapshot.process.vm
     counters = {_camel(field.name): getattr(vm, field.name) for field in fields(VmCounters)}
@@ -206,5 +223,5 @@ def add_process_vm_counters(snapshot: ProcessSnapshot) -> Section:
 
 
 def _camel(name: str) -> str:
-    """``page_fault_count`` -> ``PageFaultCount``: the model's names are Windows' in snake case."""
+    """``page_fault_count`` -> ``PageFaultCount``: the snapshot has the names of Windows in snake case."""
     return "".join(word.capitalize() for word in name.split("_"))

@@ -1,6 +1,6 @@
-"""The structures about the machine and the process as field sequences (minidumpapiset.h; spec 3.4, 3.10, 3.13).
+"""Structures about the machine and the process as field sequences (minidumpapiset.h; docs/format/minidump-system.md).
 
-TIME_ZONE_INFORMATION and SYSTEMTIME are timezoneapi.h's and minwinbase.h's.
+TIME_ZONE_INFORMATION is from timezoneapi.h, SYSTEMTIME from minwinbase.h.
 """
 
 # ruff: noqa: RUF012 - ctypes reads _fields_ once, when the class is made
@@ -13,12 +13,14 @@ from .structs import Packed, PackedUnion
 
 
 class OtherCpuInfo(Packed):
-    """The member of CPU_INFORMATION for every processor but x86."""
+    """Member of CPU_INFORMATION for all processors but x86."""
 
     _fields_ = [("ProcessorFeatures", c_uint64 * 2)]
 
 
 class X86CpuInfo(Packed):
+    """Member of CPU_INFORMATION for x86 (docs/format/minidump-system.md#processor-features)."""
+
     _fields_ = [
         ("VendorId", c_uint32 * 3),
         ("VersionInformation", c_uint32),
@@ -28,12 +30,14 @@ class X86CpuInfo(Packed):
 
 
 class CPU_INFORMATION(PackedUnion):
-    """The x86 member is six words long, so the union is 24 bytes."""
+    """24 bytes: the x86 member has six words."""
 
     _fields_ = [("OtherCpuInfo", OtherCpuInfo), ("X86CpuInfo", X86CpuInfo)]
 
 
 class MINIDUMP_SYSTEM_INFO(Packed):
+    """docs/format/minidump-system.md#system-info"""
+
     _fields_ = [
         ("ProcessorArchitecture", c_uint16),
         ("ProcessorLevel", c_uint16),
@@ -52,12 +56,16 @@ class MINIDUMP_SYSTEM_INFO(Packed):
 
 
 class SYSTEMTIME(Packed):
+    """docs/format/minidump-system.md#time-zone"""
+
     _fields_ = [(name, c_uint16) for name in (
         "wYear", "wMonth", "wDayOfWeek", "wDay", "wHour", "wMinute", "wSecond", "wMilliseconds",
     )]  # fmt: skip
 
 
 class TIME_ZONE_INFORMATION(Packed):
+    """docs/format/minidump-system.md#time-zone"""
+
     _fields_ = [
         ("Bias", c_int32),
         ("StandardName", c_uint16 * 32),
@@ -70,10 +78,14 @@ class TIME_ZONE_INFORMATION(Packed):
 
 
 class XSTATE_FEATURE(Packed):
+    """docs/format/minidump-system.md#extended-state-in-misc-info"""
+
     _fields_ = [("Offset", c_uint32), ("Size", c_uint32)]
 
 
 class XSTATE_CONFIG_FEATURE_MSC_INFO(Packed):
+    """docs/format/minidump-system.md#extended-state-in-misc-info"""
+
     _fields_ = [
         ("SizeOfInfo", c_uint32),
         ("ContextSize", c_uint32),
@@ -83,6 +95,8 @@ class XSTATE_CONFIG_FEATURE_MSC_INFO(Packed):
 
 
 class MINIDUMP_MISC_INFO_5(Packed):
+    """docs/format/minidump-system.md#misc-info"""
+
     _fields_ = [
         ("SizeOfInfo", c_uint32),
         ("Flags1", c_uint32),
@@ -108,6 +122,8 @@ class MINIDUMP_MISC_INFO_5(Packed):
 
 
 class MINIDUMP_SYSTEM_BASIC_INFORMATION(Packed):
+    """docs/format/minidump-system.md#parts-of-system-memory-info"""
+
     _fields_ = [
         ("TimerResolution", c_uint32),
         ("PageSize", c_uint32),
@@ -123,6 +139,8 @@ class MINIDUMP_SYSTEM_BASIC_INFORMATION(Packed):
 
 
 class MINIDUMP_SYSTEM_FILECACHE_INFORMATION(Packed):
+    """docs/format/minidump-system.md#parts-of-system-memory-info"""
+
     _fields_ = [
         ("CurrentSize", c_uint64),
         ("PeakSize", c_uint64),
@@ -137,10 +155,14 @@ class MINIDUMP_SYSTEM_FILECACHE_INFORMATION(Packed):
 
 
 class MINIDUMP_SYSTEM_BASIC_PERFORMANCE_INFORMATION(Packed):
+    """docs/format/minidump-system.md#parts-of-system-memory-info"""
+
     _fields_ = [(name, c_uint64) for name in ("AvailablePages", "CommittedPages", "CommitLimit", "PeakCommitment")]
 
 
 class MINIDUMP_SYSTEM_PERFORMANCE_INFORMATION(Packed):
+    """docs/format/minidump-system.md#parts-of-system-memory-info"""
+
     _fields_ = [
         ("IdleProcessTime", c_uint64),
         ("IoReadTransferCount", c_uint64),
@@ -172,6 +194,8 @@ class MINIDUMP_SYSTEM_PERFORMANCE_INFORMATION(Packed):
 
 
 class MINIDUMP_SYSTEM_MEMORY_INFO_1(Packed):
+    """docs/format/minidump-system.md#system-memory-info"""
+
     _fields_ = [
         ("Revision", c_uint16),
         ("Flags", c_uint16),
@@ -183,6 +207,8 @@ class MINIDUMP_SYSTEM_MEMORY_INFO_1(Packed):
 
 
 class MINIDUMP_PROCESS_VM_COUNTERS_2(Packed):
+    """docs/format/minidump-system.md#process-memory-counters"""
+
     _fields_ = [
         ("Revision", c_uint16),
         ("Flags", c_uint16),

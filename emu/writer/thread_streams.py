@@ -1,4 +1,7 @@
-"""The streams about threads, their contexts, and the exception."""
+"""Writes the thread streams, the contexts and ExceptionStream.
+
+Formats: docs/format/minidump-threads.md, docs/format/minidump-exception.md.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,10 @@ MAXIMUM_PARAMETERS = 15  # winnt.h EXCEPTION_MAXIMUM_PARAMETERS
 def add_thread_list(
     snapshot: ProcessSnapshot, plan: Plan, contexts: Section, memory: Mapping[tuple[int, int], Label]
 ) -> Section:
-    """ThreadList (spec 3.5), with every thread's context appended to ``contexts``.
+    """Return ThreadList, and append every thread's context to ``contexts``.
 
-    ``memory`` gives the place of each MemoryList range. With Memory64List no descriptor carries an RVA (V22).
+    ``memory`` gives the label of each MemoryList range by (start, end). With Memory64List the RVA of a stack is 0
+    (docs/format/minidump-threads.md#stack-with-full-memory).
     """
     section = Section("ThreadList")
     form = snapshot.system.architecture, plan.xstate
@@ -57,7 +61,10 @@ def add_thread_list(
 
 
 def add_thread_info_list(snapshot: ProcessSnapshot) -> Section:
-    """ThreadInfoList, in ThreadList order (spec 3.5). No thread is the writer's, none is invalid: DumpFlags is 0."""
+    """Return ThreadInfoList in the order of ThreadList. DumpFlags is 0: no thread is the writer's, none is invalid.
+
+    docs/format/minidump-threads.md#thread-info-list
+    """
     section = Section("ThreadInfoList")
     add_struct(section, "ThreadInfoList", MINIDUMP_THREAD_INFO_LIST, {
         "SizeOfHeader": ctypes.sizeof(MINIDUMP_THREAD_INFO_LIST),
@@ -79,7 +86,10 @@ def add_thread_info_list(snapshot: ProcessSnapshot) -> Section:
 
 
 def add_thread_names(snapshot: ProcessSnapshot, strings: Section) -> Section:
-    """ThreadNames: the named threads only (spec 3.5); the names go to ``strings``."""
+    """Return ThreadNames with the named threads only. The names go to ``strings``.
+
+    docs/format/minidump-threads.md#threads-of-the-name-list
+    """
     named = [(thread.thread_id, thread.name) for thread in snapshot.threads if thread.name is not None]
     section = Section("ThreadNames")
     add_struct(section, "ThreadNames", MINIDUMP_THREAD_NAME_LIST, {"NumberOfThreadNames": len(named)})
@@ -91,12 +101,16 @@ def add_thread_names(snapshot: ProcessSnapshot, strings: Section) -> Section:
 
 
 def add_exception(snapshot: ProcessSnapshot, plan: Plan, context: Section) -> Section:
-    """Exception (spec 3.7). Its context is a record of its own in ``context``, never the thread's (43 of 43 files)."""
+    """Return Exception. Its context is a separate record in ``context``, never the record of the thread.
+
+    docs/format/minidump-exception.md#context-of-the-exception. Raises LayoutError without an exception, or with more
+    than 15 parameters.
+    """
     event = snapshot.exception
     if event is None:
-        raise LayoutError("Exception: the snapshot has none")
+        raise LayoutError("Exception: the snapshot has no exception")
     if len(event.information) > MAXIMUM_PARAMETERS:
-        raise LayoutError(f"Exception: {len(event.information)} parameters, at most {MAXIMUM_PARAMETERS}")
+        raise LayoutError(f"Exception: {len(event.information)} parameters, expected at most {MAXIMUM_PARAMETERS}")
     add_context(context, "Exception.Context", event.context, snapshot.system.architecture, plan.xstate)
     section = Section("Exception")
     add_struct(section, "Exception", MINIDUMP_EXCEPTION_STREAM, {

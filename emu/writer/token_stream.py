@@ -1,4 +1,7 @@
-"""The stream about access tokens: what Microsoft documents of it, and the form of the one real file (spec 3.15)."""
+"""Writes TokenStream: the documented headers, and contents as in the one real file.
+
+Format: docs/format/minidump-handles.md#token-list, docs/format/minidump-handles.md#token-contents.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _STATISTICS_SIZE = 56  # winnt.h TOKEN_STATISTICS
 
 
 def add_tokens(snapshot: ProcessSnapshot) -> Section:
-    """Token (spec 3.15): one element for each token. Raises LayoutError when TOKEN_STATISTICS is not of its size."""
+    """Return Token with one element for each token. Raises LayoutError when TOKEN_STATISTICS has a wrong size."""
     elements = [_element(f"Token.Elements[{index}]", token) for index, token in enumerate(snapshot.tokens)]
     header = ctypes.sizeof(MINIDUMP_TOKEN_INFO_LIST)
     section = Section("Token")
@@ -41,10 +44,10 @@ def add_tokens(snapshot: ProcessSnapshot) -> Section:
 
 
 def _element(path: str, token: Token) -> tuple[list[tuple[int, int]], int, tuple[bytes, ...]]:
-    """(offset and size of each part, size of the element, the parts); parts begin on multiples of 8.
+    """Return offset and size of each part, the size of the element, and the parts. Parts start at multiples of 8.
 
-    What the parts are is an inference from one file. Part 3 (primary group or owner) and part 6 (zeros there) are not
-    known well enough: they are left out, as (0, 0).
+    The meaning of the parts is inferred from one file. Part 3 (primary group or owner) and part 6 (zeros in that file)
+    are not known well enough. They are left out and have offset and size 0.
     """
     if len(token.statistics) != _STATISTICS_SIZE:
         raise LayoutError(f"{path}: TOKEN_STATISTICS of {len(token.statistics)} bytes, expected {_STATISTICS_SIZE}")
@@ -66,8 +69,10 @@ def _element(path: str, token: Token) -> tuple[list[tuple[int, int]], int, tuple
 
 
 def _sids(head: bytes, sids: Sequence[SidAndAttributes]) -> bytes:
-    """TOKEN_USER or TOKEN_GROUPS of a 64-bit system (winnt.h), the SIDs behind the array. In place of a pointer, Sid
-    holds the SID's offset from the start of the part: self-relative, as in the real file."""
+    """Return TOKEN_USER or TOKEN_GROUPS of a 64-bit system (winnt.h), with the SIDs behind the array.
+
+    The field Sid holds the offset of the SID from the start of the part, not a pointer, as in the real file.
+    """
     array, data = head, b""
     first = len(head) + 16 * len(sids)
     for item in sids:
@@ -77,6 +82,6 @@ def _sids(head: bytes, sids: Sequence[SidAndAttributes]) -> bytes:
 
 
 def _privileges(privileges: Sequence[LuidAndAttributes]) -> bytes:
-    """TOKEN_PRIVILEGES (winnt.h): count, then LUID_AND_ATTRIBUTES of 12 bytes each."""
+    """Return TOKEN_PRIVILEGES (winnt.h): the count, then LUID_AND_ATTRIBUTES of 12 bytes each."""
     entries = b"".join(struct.pack("<QI", item.luid, item.attributes) for item in privileges)
     return struct.pack("<I", len(privileges)) + entries

@@ -1,4 +1,7 @@
-"""A small kernel dump behind its main header: the triage header, the blocks, the data blocks (spec kernel 3)."""
+"""Writes the part of a small kernel dump behind the main header: triage header, parts, data blocks, end marker.
+
+Format: docs/format/kernel-small.md, docs/format/kernel-small-layouts.md.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,13 @@ _MAIN_HEADER = 0x2000
 
 
 def triage_sections(snapshot: KernelSnapshot, plan: SmallPlan, faults: Faults, size_of_dump: Label) -> list[Section]:
-    """Everything from offset 0x2000 to the end marker, in the order of the plan's layout, without a gap.
+    """Return all sections from offset 0x2000 to the end marker, in the order of the plan's layout, without a gap.
 
-    ``size_of_dump``: where what follows will start. Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be
-    read.
+    ``size_of_dump`` is the value of SizeOfDump: the offset of the secondary data behind the marker. Order of the
+    parts: docs/format/kernel-small-layouts.md#order-of-the-parts.
+
+    Raises DumpRefused with ERROR_PARTIAL_COPY when memory cannot be read, LayoutError when the parts exceed the fixed
+    size of the build.
     """
     memory = VirtualMemory(PhysicalMemory(snapshot), snapshot.directory_table_base)
     raw = {
@@ -97,7 +103,10 @@ def _read(block: BlockPlan, memory: VirtualMemory, faults: Faults) -> bytes:
 
 
 def _data_blocks(plan: SmallPlan, memory: VirtualMemory, faults: Faults) -> tuple[Section, Section]:
-    """The table, and behind it the bytes, packed in its order (spec kernel 3.8 step 6)."""
+    """Return the table and the bytes of the blocks, packed in the order of the table.
+
+    docs/format/kernel-small.md#data-block-table
+    """
     table, blocks = Section("DataBlockTable"), Section("DataBlocks")
     for index, block in enumerate(plan.blocks):
         place = blocks.add(f"DataBlocks[{index}].Data", "memory", _read(block, memory, faults))
@@ -108,12 +117,15 @@ def _data_blocks(plan: SmallPlan, memory: VirtualMemory, faults: Faults) -> tupl
 
 
 def _add_end(end: Section, plan: SmallPlan, at: int, valid: Label) -> None:
-    """What follows the blocks at offset ``at`` up to the marker at ValidOffset (spec kernel 3.8 steps 7 and 8)."""
+    """Add padding and markers from offset ``at``, the end of the blocks, to the marker at ValidOffset.
+
+    docs/format/kernel-small-layouts.md#place-of-the-end-marker
+    """
     reserve = sum(-block.size % 8 for block in plan.blocks)
     if plan.fixed_size is not None:
         reserve = plan.fixed_size - len(_MARKER) - at
         if reserve < 0:
-            raise LayoutError(f"TriageEnd: {-reserve:#x} bytes more than the fixed size {plan.fixed_size:#x}")
+            raise LayoutError(f"TriageEnd: the dump exceeds the fixed size {plan.fixed_size:#x} by {-reserve:#x} bytes")
     if reserve:
         end.add("TriageEnd.Reserve", "padding", bytes(reserve))
     offset = at + reserve

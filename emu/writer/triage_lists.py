@@ -1,4 +1,7 @@
-"""The lists of a small kernel dump: drivers with their names, unloaded drivers, memory statistics (spec kernel 3.2)."""
+"""Writes the lists of a small kernel dump: drivers and their names, unloaded drivers, memory counts.
+
+Format: docs/format/kernel-small.md#driver-list and the sections behind it.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,17 @@ from .encode import add_struct, fields_of, utf16
 from .kernel_structs import DUMP_DRIVER_ENTRY64, DUMP_MM_STORAGE64, DUMP_UNLOADED_DRIVERS64, KLDR_DATA_TABLE_ENTRY64
 from .layout import Cite, Label, Section
 
-_LIVE_PART = KLDR_DATA_TABLE_ENTRY64.TimeDateStamp.offset  # beyond it the live structure differs
+_LIVE_PART = KLDR_DATA_TABLE_ENTRY64.TimeDateStamp.offset  # from here on the live structure differs
 _UNLOADED_NAME_UNITS = 12
-_MAXIMUM_POOL_PAGES = 0x1_0000_0000  # both pool limits of every layout B dump, in pages
+_MAXIMUM_POOL_PAGES = 0x1_0000_0000  # both pool limits, in pages, in every real layout B dump
 _LIVE_UNLOADED = struct.Struct("<HH4xQQQQ")  # UNLOADED_DRIVERS: Name, StartAddress, EndAddress, CurrentTime
 
 
 def mm_storage(snapshot: KernelSnapshot, plan: SmallPlan) -> Section:
-    """DUMP_MM_STORAGE64. Layout A leaves the counters zero, as builds 19041 and 22000 do."""
+    """Return DUMP_MM_STORAGE64. In layout A the counters are zero, as in builds 19041 and 22000.
+
+    docs/format/kernel-small.md#memory-manager-counts
+    """
     section = Section("MmStorage")
     counters = {}
     if plan.layout is SmallLayout.B:
@@ -42,7 +48,10 @@ def mm_storage(snapshot: KernelSnapshot, plan: SmallPlan) -> Section:
 
 
 def unloaded_drivers(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory) -> Section:
-    """The count and the entries: exactly those in layout A, room for 50 in layout B, which knows the names' buffers."""
+    """Return the count and the entries. Layout B has room for 50 entries and stores the address of each name.
+
+    docs/format/kernel-small.md#unloaded-drivers
+    """
     section = Section("UnloadedDrivers")
     count = len(plan.unloaded)
     section.add("UnloadedDrivers", "count", struct.pack("<Q", count), fields={"NumberOfDrivers": (0, 8)})
@@ -65,14 +74,17 @@ def unloaded_drivers(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualM
 
 
 def _name_buffers(snapshot: KernelSnapshot, memory: VirtualMemory) -> dict[tuple[int, int], int]:
-    """Where the names of unloaded drivers are in the target, by (start, end)."""
+    """Return the addresses of the unloaded drivers' names in the target, by (start, end) of the driver."""
     array = memory.pointer(snapshot.symbols.mm_unloaded_drivers)
     data = memory.read(array, _LIVE_UNLOADED.size * MAXIMUM_UNLOADED) if array else None
     return {(start, end): buffer for _, _, buffer, start, end, _ in _LIVE_UNLOADED.iter_unpack(data or b"")}
 
 
 def driver_list(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory) -> tuple[Section, Section]:
-    """The driver list and the string pool that it points into."""
+    """Return the driver list and the string pool with the names.
+
+    docs/format/kernel-small.md#driver-list. Raises DumpRefused when layout B cannot read a driver's entry.
+    """
     drivers, pool = Section("DriverList"), Section("StringPool")
     for index, (driver, name) in enumerate(zip(snapshot.drivers, plan.names, strict=True)):
         place = _add_name(pool, index, name)
@@ -85,13 +97,13 @@ def driver_list(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory
             cites=[Cite("DriverNameOffset", 0, 4, place)],
         )
     room = string_pool_size(plan.names, plan.layout) - pool.size
-    if room:  # it parses as records without text (spec kernel 3.8 step 5)
+    if room:  # reads as empty strings: docs/format/kernel-small-layouts.md#string-pool-by-layout
         pool.add("StringPool.Room", "padding", bytes(room))
     return drivers, pool
 
 
 def _add_name(pool: Section, index: int, name: str) -> Label:
-    """DUMP_STRING: its length is in UTF-16 units."""
+    """Append a DUMP_STRING. Length counts UTF-16 units (docs/format/kernel-small.md#string-pool)."""
     text = utf16(name)
     data = (struct.pack("<I", len(text) // 2) + text).ljust(name_record_size(name), b"\0")
     fields = {"Length": (0, 4), "Buffer": (4, len(text))}
@@ -99,7 +111,7 @@ def _add_name(pool: Section, index: int, name: str) -> Label:
 
 
 def _bare_entry(driver: Driver) -> bytes:
-    """All that layout A fills in."""
+    """Return the entry of layout A, which fills four fields only."""
     entry = KLDR_DATA_TABLE_ENTRY64(
         DllBase=driver.base,
         SizeOfImage=driver.size,
@@ -110,7 +122,7 @@ def _bare_entry(driver: Driver) -> bytes:
 
 
 def _live_entry(driver: Driver, memory: VirtualMemory) -> bytes:
-    """The target's own entry, with TimeDateStamp where a triage dump has it."""
+    """Return the entry of layout B: the target's own, with TimeDateStamp where a triage dump has it."""
     live = memory.read(driver.entry, _LIVE_PART)
     if live is None:
         raise DumpRefused(

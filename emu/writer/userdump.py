@@ -1,26 +1,25 @@
-"""The legacy full user-mode dump, 'USERDUMP': from a plan to a layout to bytes (spec user-mode 2.6).
+"""Writes the legacy full user dump, 'USERDUMP' and 'USERDU64' (docs/format/user-dump.md).
 
-The structures' names and fields are those of the header that Microsoft Research published with the Singularity kit;
-DEBUG_EVENT is minwinbase.h's and MEMORY_BASIC_INFORMATION winnt.h's. Every one exists for two sizes of a pointer.
+Names and fields of the structures are those of the header that Microsoft Research published with the Singularity kit.
+DEBUG_EVENT is from minwinbase.h, MEMORY_BASIC_INFORMATION from winnt.h. Each exists for two pointer sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ctypes import c_int32, c_uint32, c_uint64
-from dataclasses import dataclass
 from typing import Any
 
 from ..constants import Hresult
 from ..plan.legacy import LegacyPlan, plan_legacy
 from ..plan.reading import Reading
 from ..request import DumpRefused, Request
-from ..snapshot.process import ExceptionEvent, ProcessSnapshot, Region
+from ..snapshot.process import ExceptionEvent, ProcessSnapshot
 from .contexts import add_context
+from .dump import Dump, WriteResult
 from .encode import add_struct
-from .faults import FaultPoint, Faults
-from .layout import Layout, LayoutError, LayoutMap, Section, Sink
-from .sinks import BytesSink
+from .faults import Faults
+from .layout import Layout, LayoutError, Section
+from .memory_streams import add_range
 from .structs import Packed
 from .thread_streams import MAXIMUM_PARAMETERS
 
@@ -39,12 +38,12 @@ CRASHDUMP_VERSION_INFO = _struct("CRASHDUMP_VERSION_INFO", [("IgnoreGuardPages",
 
 
 class _Format:
-    """The structures of one size of pointer: ``bits``."""
+    """The structures for pointers of ``bits`` bits."""
 
     def __init__(self, bits: int) -> None:
         pointer, wide = (c_uint64, True) if bits == 64 else (c_uint32, False)
 
-        def pad(name: str) -> list[tuple[str, Any]]:  # what aligns the next pointer behind an odd number of ULONGs
+        def pad(name: str) -> list[tuple[str, Any]]:  # aligns the next pointer behind an odd number of ULONGs
             return [(name, c_uint32)] if wide else []
 
         self.bits = bits
@@ -95,7 +94,7 @@ class _Format:
             ("dwProcessId", c_uint32),
             ("dwThreadId", c_uint32),
             *pad("__alignment1"),
-            ("ExceptionRecord", record),  # EXCEPTION_DEBUG_INFO, the longest member of the union
+            ("ExceptionRecord", record),  # of EXCEPTION_DEBUG_INFO, the longest member of the union
             ("dwFirstChance", c_uint32),
             *pad("__alignment2"),
         ])  # fmt: skip
@@ -104,64 +103,30 @@ class _Format:
 _FORMATS = {bits: _Format(bits) for bits in (32, 64)}
 
 
-@dataclass(frozen=True)
-class UserDumpResult:
-    """What was written: the plan, the map of every byte, what people should know, the file's size."""
+class UserDump(Dump[ProcessSnapshot, LegacyPlan]):
+    """A legacy full user dump."""
 
-    plan: LegacyPlan
-    layout: LayoutMap
-    warnings: tuple[str, ...]
+    def _decide(self, snapshot: ProcessSnapshot, request: Request) -> LegacyPlan:
+        return plan_legacy(snapshot, request)
 
-    @property
-    def size(self) -> int:
-        return self.layout.size
-
-
-class UserDump:
-    """A legacy dump, decided and laid out: every value is known and all memory is read, none is written yet.
-
-    The same snapshot and request always give the same bytes. ``plan`` is written in place of what the request asks
-    for: so a mutant writes a wrong one. Raises DumpRefused when the request cannot be met, and LayoutError when a value
-    does not fit its field.
-    """
-
-    def __init__(
-        self,
-        snapshot: ProcessSnapshot,
-        request: Request,
-        *,
-        plan: LegacyPlan | None = None,
-        faults: Faults | None = None,
-    ) -> None:
-        self.plan = plan_legacy(snapshot, request) if plan is None else plan
-        self._layout = _lay_out(snapshot, self.plan, faults or Faults())
-        self.layout = self._layout.freeze()
-
-    def emit(self, sink: Sink, *, in_order: bool = False) -> UserDumpResult:
-        """Write it; the signature last, so that what is cut off is not a dump. Raises what the sink raises.
-
-        ``in_order``: without going back, to a sink that takes no patch and sees to it itself that a part is no whole.
-        """
-        self._layout.emit(sink, last=None if in_order else ("Header", "Signature"))
-        return UserDumpResult(self.plan, self.layout, self.plan.warnings)
+    def _lay_out(self, snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Layout:
+        return _lay_out(snapshot, plan, faults)
 
 
 def user_dump_bytes(
     snapshot: ProcessSnapshot, request: Request, *, plan: LegacyPlan | None = None
-) -> tuple[bytes, UserDumpResult]:
-    """The dump in memory. Raises as ``UserDump``."""
-    sink = BytesSink()
-    result = UserDump(snapshot, request, plan=plan).emit(sink)
-    return sink.getvalue(), result
+) -> tuple[bytes, WriteResult[LegacyPlan]]:
+    """Return a legacy full user dump and its result. Raises as ``UserDump``."""
+    return UserDump(snapshot, request, plan=plan).in_memory()
 
 
 def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Layout:
-    """Header and descriptions, then the raw memory; the order of the parts between them is free, the offsets tell."""
+    """Return header, descriptions and memory. The order of the parts in between is free: the header has offsets."""
     machine = _MACHINES.get(snapshot.system.architecture)
     if machine is None:
         raise DumpRefused(
             Hresult.E_NOTIMPL,
-            f"architecture {snapshot.system.architecture}: a legacy dump takes {', '.join(_MACHINES)}",
+            f"architecture {snapshot.system.architecture}: a legacy dump needs one of {', '.join(_MACHINES)}",
         )
     bits = 8 * snapshot.system.pointer_size
     form = _FORMATS[bits]
@@ -198,7 +163,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
 
 
 def _threads(snapshot: ProcessSnapshot, form: _Format) -> tuple[Section, Section]:
-    """The CRASH_THREADs and, in the same order, the CONTEXTs."""
+    """Return the CRASH_THREAD records and, in the same order, the CONTEXT records."""
     threads, contexts = Section("Threads"), Section("ThreadContexts")
     spares = [f"Spare{index}" for index in range(7)]
     for index, thread in enumerate(snapshot.threads):
@@ -215,7 +180,7 @@ def _threads(snapshot: ProcessSnapshot, form: _Format) -> tuple[Section, Section
 
 
 def _modules(snapshot: ProcessSnapshot, form: _Format) -> Section:
-    """CRASH_MODULE, each followed by its name in ANSI, whose length is exactly ImageNameLength: no NUL."""
+    """Return the CRASH_MODULE records, each followed by its ANSI name of ImageNameLength bytes, without a NUL."""
     section = Section("Modules")
     for index, module in enumerate(snapshot.modules):
         name = module.name.encode(_ANSI, "replace")
@@ -244,9 +209,9 @@ def _regions(plan: LegacyPlan, form: _Format) -> Section:
 
 
 def _add_event(section: Section, form: _Format, process_id: int, event: ExceptionEvent) -> None:
-    """The exception as the debugger was told of it. Its context is the thread's own, in the list of contexts."""
+    """Append the DEBUG_EVENT of the exception. Its context is that of the thread, in the list of contexts."""
     if len(event.information) > MAXIMUM_PARAMETERS:
-        raise LayoutError(f"DebugEvent: {len(event.information)} parameters, at most {MAXIMUM_PARAMETERS}")
+        raise LayoutError(f"DebugEvent: {len(event.information)} parameters, expected at most {MAXIMUM_PARAMETERS}")
     record = {
         "ExceptionCode": event.code,
         "ExceptionFlags": event.flags,
@@ -265,31 +230,9 @@ def _add_event(section: Section, form: _Format, process_id: int, event: Exceptio
 
 
 def _data(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Section:
-    """The regions' bytes in list order, without a copy; long zeros of sparse memory take no room.
-
-    Raises DumpRefused with ERROR_PARTIAL_COPY.
-    """
+    """Return the bytes of all regions in list order. Raises DumpRefused with ERROR_PARTIAL_COPY."""
     section = Section("Data")
     reading = Reading(snapshot)
     for index, region in enumerate(plan.regions):
-        path, at = f"Data[{index}]", region.base
-        for piece in _read(reading, region, faults):
-            part = path if at == region.base else f"{path}+{at - region.base:#x}"
-            if isinstance(piece, int):
-                section.add_zeros(part, "memory", piece)
-                at += piece
-            else:
-                section.add(part, "memory", piece)
-                at += len(piece)
+        add_range(section, f"Data[{index}]", reading, (region.base, region.end), faults)
     return section
-
-
-def _read(reading: Reading, region: Region, faults: Faults) -> Iterator[memoryview | int]:
-    try:
-        faults.reach(FaultPoint.READ_MEMORY)
-        pieces = reading.pieces(region.base, region.end)
-    except OSError:
-        pieces = None
-    if pieces is None:
-        raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {region.base:#x}..{region.end:#x} cannot be read")
-    return pieces

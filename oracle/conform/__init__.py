@@ -1,7 +1,7 @@
-"""Conformance runs: anyone's writer or reader, as a command in any language, against what the target really held.
+"""Tests a dump writer or dump reader that is a command in any language (docs/conform-protocol.md).
 
-``docs/conform-protocol.md`` says how the command is spoken to. ``run_writer`` judges a writer, ``run_reader``
-compares what a reader says. The cases come from the caller. Standard library only, like all of the oracle.
+``run_writer`` judges the dumps of a writer. ``run_reader`` compares the facts that a reader reports with the expected
+ones. The caller supplies the cases.
 """
 
 from .cases import Kind, ReaderCase, WriterCase

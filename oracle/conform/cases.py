@@ -1,4 +1,4 @@
-"""What a command is asked: a truth to write a dump of, or a dump to read."""
+"""The cases of a conformance run: a truth of which to write a dump, or a dump to read."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..truth.load import RequestTruth, Truth
 
 
 class Kind(StrEnum):
-    """What a dump is to a reader, in the words of Wycheproof."""
+    """The expected treatment of a dump by a reader; the words are those of Wycheproof."""
 
     VALID = "valid"
-    """It has to be read, and rightly."""
+    """A reader must read it, and report right facts."""
     ACCEPTABLE = "acceptable"
-    """Odd but legal: it may be rejected; when it is read, then rightly."""
+    """Odd but legal. A reader may reject it; if it reads the dump, its facts must be right."""
     INVALID = "invalid"
-    """Broken: it is to be rejected, or to be read without harm."""
+    """Broken. A reader must reject it, or read it without a crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedTruth:
-    """A truth on disk, and loaded."""
+    """A truth directory and its loaded contents."""
 
     directory: Path
     truth: Truth
@@ -40,12 +40,12 @@ class WriterCase:
     """Makes or finds the truth. Called by one thread at a time."""
     note: str = ""
     hresult: int | None = None
-    """With which a request has to be refused, where that is decided."""
+    """The HRESULT with which a writer must refuse the request; None: any failure code is right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """A dump on disk, with the truth that it is of; an invalid one needs none."""
+    """A dump on disk with the truth of its target. An invalid dump needs no truth."""
 
     file: Path
     target: LoadedTruth | None = None
@@ -60,6 +60,6 @@ class ReaderCase:
     rule: str | None = None
     """The rule that an invalid dump breaks."""
     note: str = ""
-    """Why it is odd or broken."""
+    """Why the dump is odd or broken."""
     visible: bool = True
-    """Whether a broken dump shows by itself that it is; other faults are seen beside the truth alone."""
+    """Whether a broken dump can be recognised without the truth."""

@@ -1,4 +1,4 @@
-"""Failures that are known: a list that has to stay true. What is on it must still fail."""
+"""Reads a list of known failures, and applies it to results. A listed case must still fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .results import CaseResult, Verdict
 
 
 class ExpectationsError(Exception):
-    """A list of known failures that is none. The text is one line: where, what was expected."""
+    """The file is not a list of known failures. The text is one line: where, what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class KnownFailure:
     """A pattern of case names."""
     reason: str
     verdict: Verdict | None = None
-    """How it fails; None: anyhow."""
+    """The expected verdict; None: any failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class KnownFailures:
     entries: tuple[KnownFailure, ...] = ()
 
     def settle(self, result: CaseResult) -> CaseResult:
-        """``result``, with what the list says of it: known, mended, or failing otherwise than is known."""
+        """``result`` with its ``known``, ``mended`` and ``details`` set by the first entry that matches the case."""
         entry = next((entry for entry in self.entries if fnmatchcase(result.case, entry.case)), None)
         if entry is None or result.verdict is Verdict.SKIPPED:
             return result
@@ -37,18 +37,20 @@ class KnownFailures:
             mended = f"mended: remove {entry.case!r} from the known failures"
             return result.but(ok=False, mended=True, details=(mended,))
         if entry.verdict not in (None, result.verdict):
-            return result.but(details=(f"known as {entry.verdict}, now it {result.verdict}", *result.details))
+            return result.but(
+                details=(f"expected the known verdict {entry.verdict}, found {result.verdict}", *result.details)
+            )
         return result.but(known=entry.reason)
 
     def unmatched(self, cases: list[str]) -> list[str]:
-        """Patterns that no case has: they hide nothing, and only seem to."""
+        """The patterns that match none of ``cases``."""
         return [entry.case for entry in self.entries if not any(fnmatchcase(case, entry.case) for case in cases)]
 
 
 def load_known_failures(path: Path) -> KnownFailures:
-    """The list in a TOML file: ``[[known]]`` with ``case``, ``reason`` and, if it matters, ``verdict``.
+    """Read a TOML file of tables ``[[known]]`` with ``case``, ``reason`` and optionally ``verdict``.
 
-    Raises ExpectationsError, and OSError when it cannot be read.
+    Raises ExpectationsError for other contents and OSError if the file cannot be read.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -56,7 +58,7 @@ def load_known_failures(path: Path) -> KnownFailures:
         raise ExpectationsError(f"{path.name}: not TOML: {error}") from error
     entries = document.pop("known", [])
     if document or not isinstance(entries, list):
-        _fail(path, "the file", "an array of tables [[known]] and nothing else")
+        _fail(path, "the file", "only tables [[known]]")
     return KnownFailures(tuple(_entry(path, index, entry) for index, entry in enumerate(entries)))
 
 

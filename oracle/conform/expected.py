@@ -1,11 +1,12 @@
-"""What a reader should say of a dump: the oracle's own reading of a file that it has judged conformant to the truth."""
+"""The facts that a reader should report: those that the oracle reads from a dump that it judged conformant."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..memory.intervals import Range, joined
 from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from ..readers.cab import read_cabinet
@@ -28,7 +29,7 @@ _HEADER: Final = {"PfnDatabase": "PfnDataBase"} | {
 }
 """Names of ``extra`` in a kernel dump -> fields of the header."""
 _WITH_OWN_LIST: Final = (8, 9, 10)
-"""Types of a kernel dump that have a list of runs, with a count of pages, beside that of the header."""
+"""DumpType values with a list of runs and a count of pages outside the header."""
 _KINDS: Final = {
     1: ("complete",),
     2: ("kernel",),
@@ -40,11 +41,10 @@ _KINDS: Final = {
     9: ("active",),
     10: ("complete",),
 }
-"""DumpType -> the kinds that a dump of that type may be called. The types are spec kernel 2.1, what is written as which
-type is 1.3: an active dump of the kernel itself is one of the two with a bitmap, and no document says which."""
-_EXCEPTION: Final = ("ExceptionCode", "ExceptionFlags", "ExceptionAddress", "NumberParameters")
+"""DumpType -> the kinds that a reader may report (docs/format/kernel-kinds.md#type-for-each-kind).
 
-Range = tuple[int, int]
+Types 5 and 6 may also be active dumps: it is unknown which of the two Windows writes."""
+_EXCEPTION: Final = ("ExceptionCode", "ExceptionFlags", "ExceptionAddress", "NumberParameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Memory:
     ranges: list[Range]
     """Sorted ``[start, end)`` that neither overlap nor touch."""
     read: Callable[[int, int], bytes | None]
-    """Bytes of the target by address and size; None unless the dump has all of them."""
+    """The target's bytes by address and size; None if the dump lacks any of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A fact that is None cannot be expected of a reader of this kind of dump, and is not compared."""
+    """The expected facts. A fact that is None does not exist for this kind of dump and is not compared."""
 
     architecture: str | None = None
     threads: list[tuple[int | None, ...]] | None = None
@@ -68,13 +68,13 @@ class Expected:
     stream_count: int | None = None
     flags: int | None = None
     dump_kind: tuple[str, ...] | None = None
-    """Of ``DUMP_KINDS``, those that are right."""
+    """The values of ``DUMP_KINDS`` that are right."""
     extra: dict[str, int | str | None] = field(default_factory=dict)
-    """None: the dump has no such thing, and what is read for it is something else."""
+    """A value None means that the dump lacks the field, so any reported value is wrong."""
 
 
 def expected_facts(source: ByteSource, truth: Truth | None = None) -> Expected:
-    """What a reader should find. Never raises on content."""
+    """The expected facts of the dump, or of the dump inside a cabinet. Never raises on content."""
     kind = identify(source).kind
     if kind == CABINET:
         inside = next((member.source for member, _ in read_cabinet(source).dumps()), None)
@@ -141,10 +141,10 @@ def _kernel(dump: KernelDump) -> Expected:
         extra |= {name: dump.context[name] for name in names if name not in extra}
     if dump.descriptor is not None and dump.type not in _WITH_OWN_LIST:
         extra["NumberOfPages"] = dump.descriptor["NumberOfPages"]
-    elif dump.descriptor is None and dump.triage is not None:  # a small dump of a build before 26100 has none
+    elif dump.descriptor is None and dump.triage is not None:  # small dumps of builds before 26100 lack it
         extra["NumberOfPages"] = None
     kind = _KINDS.get(dump.type)
-    if not dump.paged:  # a small dump has memory by virtual address, a header none at all
+    if not dump.paged:  # a small dump has memory by virtual address, type 3 has no memory
         nothing = Memory([], lambda _address, _size: None)
         return Expected(dump.architecture, memory=nothing, dump_kind=kind, extra=extra)
     runs = [(pfn * PAGE_SIZE, count * PAGE_SIZE, offset) for pfn, count, offset in dump.pages.runs()]
@@ -161,17 +161,3 @@ def _kernel(dump: KernelDump) -> Expected:
         return data[at : at + size] if len(data) == (last + 1 - first) * PAGE_SIZE else None
 
     return Expected(dump.architecture, memory=Memory(ranges, read), dump_kind=kind, extra=extra)
-
-
-def joined(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Sorted ranges, those that overlap or touch made one."""
-    last: Range | None = None
-    for start, end in ranges:
-        if last is not None and start <= last[1]:
-            last = last[0], max(last[1], end)
-            continue
-        if last is not None:
-            yield last
-        last = start, end
-    if last is not None:
-        yield last

@@ -1,4 +1,4 @@
-"""What a reader says of a dump, checked, and where it is otherwise than it should be."""
+"""Checks the facts that a reader reports, and compares them with the expected ones."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..memory.intervals import minus, union
 from ..memory.page import PAGE_SIZE
-from .expected import Expected, Memory, Range, joined
+from .expected import Expected, Memory
 from .protocol import DUMP_KINDS, FACTS, ProtocolError
 
 _SHOWN: Final = 3
-"""Differences of one fact that are told."""
+"""Differences that are reported of one fact."""
 
 
 class FactsError(ProtocolError):
-    """Facts that are none by the protocol. The text is one line."""
+    """A fact breaks the protocol. The text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Comparison:
 
 
 def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
-    """Raises FactsError for facts that are none by the protocol."""
+    """Compare the facts in ``reported`` that are expected too. Raises FactsError if one breaks the protocol."""
     if unknown := sorted(set(reported) - set(FACTS)):
         raise FactsError(f"answered fact {unknown[0][:40]!r}: expected {', '.join(FACTS)}")
     compared: list[str] = []
@@ -40,7 +41,7 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
         lines = list(found)
         differences.extend(lines[:_SHOWN])
         if len(lines) > _SHOWN:
-            differences.append(f"{name}: {len(lines) - _SHOWN} differences more")
+            differences.append(f"{name}: {len(lines) - _SHOWN} more differences")
 
     for name in FACTS:
         if name not in reported or (reported[name] is None and name != "exception"):
@@ -67,11 +68,11 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
     return Comparison(tuple(compared), tuple(differences))
 
 
-# What a reader reports, checked
+# Checking what a reader reports
 
 
 def _number(value: object, where: str) -> int:
-    """A number, or text that says one: 64 bits are more than JSON's numbers hold in many languages."""
+    """A JSON number or its text: JSON numbers hold less than 64 bits in many languages."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64:
         return value
     if isinstance(value, str) and len(value) <= 20:
@@ -102,7 +103,7 @@ def _kind(value: object) -> str:
 
 
 def _whole(text: str) -> str:
-    """Half a surrogate pair, which UTF-8 has no form for, as the oracle reads it: U+FFFD."""
+    """``text`` with each lone surrogate replaced by U+FFFD, as the oracle reads it: UTF-8 cannot encode one."""
     return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
@@ -159,7 +160,7 @@ def _pages(value: object) -> list[tuple[int, int, str | None]]:
     ]
 
 
-# Where they are otherwise
+# Differences
 
 
 def _one(name: str, due: int | str | None, said: int | str) -> Iterator[str]:
@@ -177,7 +178,7 @@ def _value(value: int | str | None) -> str:
 
 
 def _differing(what: str, due: list[tuple[Any, ...]], said: list[tuple[Any, ...]]) -> Iterator[str]:
-    """By the first member, which names the item. What a reader does not report (None) agrees with anything."""
+    """Compare two lists whose items are identified by their first member. A member that is None is not compared."""
     if len(due) != len(said):
         yield f"{what}s: expected {len(due)}, read {len(said)}"
     left = list(said)
@@ -213,19 +214,21 @@ def _exception_difference(due: tuple[int, int, int] | None, said: tuple[int | No
 def _extra_differences(due: dict[str, int | str | None], said: dict[str, Any]) -> Iterator[str]:
     for name, value in said.items():
         expected = due[name]
-        told = _text(value, f"extra.{name}") if isinstance(expected, str) else _number(value, f"extra.{name}")
-        yield from _one(name, expected, told)
+        reported = _text(value, f"extra.{name}") if isinstance(expected, str) else _number(value, f"extra.{name}")
+        yield from _one(name, expected, reported)
 
 
 def _memory_differences(due: Memory, said: list[tuple[int, int, str | None]]) -> Iterator[str]:
     for start, size, digest in said:
         data = due.read(start, size) if 0 < size <= PAGE_SIZE else None
         if size > PAGE_SIZE:
-            raise FactsError(f"answered facts.memory at {start:#x} {size:#x} bytes: expected at most a page an item")
+            raise FactsError(
+                f"answered facts.memory at {start:#x} with {size:#x} bytes: expected at most {PAGE_SIZE:#x} in an item"
+            )
         if data is not None and digest is not None and not _is_digest(digest, data):
-            yield f"memory {start:#x}: expected other bytes than the {size:#x} that were read"
-    held = list(joined(sorted((start, start + size) for start, size, _ in said if size)))
-    lacking, invented = _less(due.ranges, held), _less(held, due.ranges)
+            yield f"memory {start:#x}: the digest of {size:#x} bytes is not that of the dump"
+    held = union((start, start + size) for start, size, _ in said if size)
+    lacking, invented = list(minus(due.ranges, held)), list(minus(held, due.ranges))
     for what, ranges in (("expected, not read", lacking), ("read, not in the dump", invented)):
         if ranges:
             total = sum(end - start for start, end in ranges)
@@ -233,7 +236,7 @@ def _memory_differences(due: Memory, said: list[tuple[int, int, str | None]]) ->
 
 
 def _is_digest(digest: str, data: bytes) -> bool:
-    """By its length: CRC-32, BLAKE2b of 8 bytes, or SHA-256."""
+    """Whether ``digest`` is that of ``data``. Its length tells the kind: CRC-32, BLAKE2b of 8 bytes, or SHA-256."""
     if len(digest) == 8:
         return digest == f"{zlib.crc32(data):08x}"
     if len(digest) == 16:
@@ -241,22 +244,3 @@ def _is_digest(digest: str, data: bytes) -> bool:
     if len(digest) == 64:
         return digest == hashlib.sha256(data).hexdigest()
     raise FactsError(f"answered a digest of {len(digest)} digits: expected 8 (CRC-32), 16 (BLAKE2b) or 64 (SHA-256)")
-
-
-def _less(ranges: list[Range], other: list[Range]) -> list[Range]:
-    """What of ``ranges`` lies in none of ``other``; both sorted and joined."""
-    found: list[Range] = []
-    index = 0
-    for start, end in ranges:
-        at = start
-        while index < len(other) and other[index][1] <= start:
-            index += 1
-        look = index
-        while look < len(other) and other[look][0] < end:
-            if other[look][0] > at:
-                found.append((at, other[look][0]))
-            at = max(at, other[look][1])
-            look += 1
-        if at < end:
-            found.append((at, end))
-    return found

@@ -1,4 +1,4 @@
-"""What a command may take: time, memory, output. Kept by the system where it can, by a watchdog elsewhere."""
+"""Limits of a command: time, memory, output. The system enforces the memory where it can, else a watchdog does."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Sets the ceiling and becomes the command. A limit set from outside would come too late for what it starts at once; a
-# pre-exec function is not safe in a process with threads. Python ignores SIGPIPE, which a program would inherit.
+# This program sets the memory limit and then becomes the command. A limit that is set from outside comes too late for
+# processes that the command starts at once. A pre-exec function is not safe in a process with threads. Python ignores
+# SIGPIPE, and the command would inherit that.
 _LAUNCH: Final = (
     "import os, resource, signal, sys\n"
     "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
@@ -24,24 +25,24 @@ _LAUNCH: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one case. A command that goes beyond one of them is ended, with all that it started."""
+    """The limits of one case. A command that exceeds one is killed, with all processes that it started."""
 
     seconds: float = 60.0
     memory: int = 3 << 30
-    """Bytes, of each process; 0: no ceiling. Of its address space on Linux and Windows, resident ones elsewhere."""
+    """Bytes of each process; 0: no limit. Counts address space on Linux and Windows, resident memory elsewhere."""
     output: int = 64 << 20
     """Bytes on standard output."""
 
 
 def bounded(command: list[str], limits: Limits) -> list[str]:
-    """``command`` so that the system holds its memory down from its first instruction on, where it can: on Linux."""
+    """The command line that starts ``command`` under its memory limit. Only Linux can; elsewhere it is ``command``."""
     if sys.platform.startswith("linux") and limits.memory:
         return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(limits.memory), *command]
     return command
 
 
 def resident(pid: int) -> int | None:
-    """Bytes of memory that a process has in use; None when that is not known (it has ended, or is another's)."""
+    """Resident memory of a process in bytes; None if it cannot be read, as of a process that has ended."""
     if sys.platform.startswith("linux"):
         try:
             with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
@@ -50,7 +51,7 @@ def resident(pid: int) -> int | None:
             return None
         return None if line is None else int(line.split()[1]) << 10  # proc(5): in kB, which are KiB
     if sys.platform == "win32":
-        return None  # a job object holds it
+        return None  # the job object enforces the limit
     said = subprocess.run(
         ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -91,7 +92,7 @@ _EXTENDED_LIMIT_INFORMATION = 9  # winnt.h JobObjectExtendedLimitInformation
 
 
 class Job:
-    """A job object of Windows that the process and all that it starts are in; elsewhere, nothing."""
+    """On Windows a job object with the process and all processes that it starts; elsewhere it does nothing."""
 
     def __init__(self, process: subprocess.Popen[bytes], limits: Limits) -> None:
         self._job: int | None = None
@@ -112,7 +113,7 @@ class Job:
             kernel.AssignProcessToJobObject(job, handle)
 
     def end(self) -> None:
-        """End every process that is in it."""
+        """Kill every process of the job."""
         if self._job is not None:
             self._kernel.CloseHandle(ctypes.c_void_p(self._job))
             self._job = None

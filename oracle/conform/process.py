@@ -1,4 +1,4 @@
-"""A command as a process of its own, that may do anything: die, hang, fork, print for ever, take all memory."""
+"""Runs a command as a process under limits. The command may crash, hang, fork, print endlessly or take all memory."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from typing import IO, Final
 from .limits import Job, Limits, bounded, resident
 
 _TICK: Final = 0.05
-"""Seconds between two looks of the watchdog."""
+"""Seconds between two checks of the watchdog."""
 _PATIENCE: Final = 1.0
-"""Seconds that a descendant may hold the output open once its parent has ended."""
+"""Seconds that a descendant may hold the output open after its parent has ended."""
 _TAIL: Final = 4096
 """Bytes of standard error that are kept."""
 
 
 class CommandDiedError(Exception):
-    """The command ended by a fault, or had to be ended. The text is one line that says how."""
+    """The command crashed or was killed. The text is one line that says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program and its first arguments. It is never given to a shell."""
+    """A program and its first arguments. No shell runs it."""
 
     arguments: tuple[str, ...]
     limits: Limits = field(default_factory=Limits)
 
     def started(self, *more: str, spoken_to: bool = True) -> Running:
-        """Raises OSError when there is no such program."""
+        """Start the command with ``more`` arguments. Raises OSError if the program does not exist."""
         return Running([*self.arguments, *more], self.limits, spoken_to=spoken_to)
 
 
 class Running:
-    """A started command. ``close`` it: then nothing of it lives on."""
+    """A started command. ``close`` kills it and its processes."""
 
     def __init__(self, command: list[str], limits: Limits, *, spoken_to: bool) -> None:
         self._limits = limits
@@ -50,7 +50,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            start_new_session=sys.platform != "win32",  # a group of its own, which can be ended as a whole
+            start_new_session=sys.platform != "win32",  # a process group, which can be killed as a whole
         )
         self._job = Job(self._process, limits)
         self._news = threading.Condition()
@@ -58,7 +58,7 @@ class Running:
         self._taken = 0
         """Bytes of the output that ``line`` has returned."""
         self._ended = False
-        """No more output will come."""
+        """Whether the output has ended."""
         self._errors = bytearray()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -66,11 +66,11 @@ class Running:
         self._error_listener = self._thread(self._listen_to_errors, self._process.stderr)
 
     def say(self, line: bytes, *, last: bool) -> None:
-        """Give it ``line`` on standard input, in the background: it may read nothing, and a pipe holds only so much."""
+        """Write ``line`` to its standard input, in the background: a command need not read it."""
 
         def write() -> None:
             assert self._process.stdin is not None
-            with suppress(OSError, ValueError):  # it has ended, or closed its standard input
+            with suppress(OSError, ValueError):  # the command has ended or closed its standard input
                 view = memoryview(line + b"\n")
                 while view:
                     view = view[self._process.stdin.write(view) or 0 :]
@@ -80,9 +80,9 @@ class Running:
         threading.Thread(target=write, daemon=True).start()
 
     def line(self) -> bytes:
-        """The next line of its output, without the line's end; ``b""`` when it ended before one.
+        """The next line of the output without its line feed; ``b""`` if the output ended before one.
 
-        Raises CommandDiedError when it takes more than its limits.
+        Raises CommandDiedError if the command exceeds a limit.
         """
         end = time.monotonic() + self._limits.seconds
         while True:
@@ -90,7 +90,7 @@ class Running:
                 found = self._output.find(b"\n", self._taken)
                 if found >= 0:
                     line = bytes(self._output[self._taken : found])
-                    del self._output[: found + 1]  # the ceiling is on the output of one case
+                    del self._output[: found + 1]  # the limit applies to the output of one case
                     return line
                 if self._ended:
                     return b""
@@ -98,9 +98,9 @@ class Running:
             self._watch(end)
 
     def everything(self) -> tuple[bytes, int]:
-        """All of its output, and its exit status (below 0: minus the signal that ended it), when it has ended.
+        """Wait for its end; return its output and its exit status (negative: minus the number of the signal).
 
-        Raises CommandDiedError when it takes more than its limits.
+        Raises CommandDiedError if the command exceeds a limit.
         """
         end = time.monotonic() + self._limits.seconds
         while True:
@@ -110,7 +110,7 @@ class Running:
             except subprocess.TimeoutExpired:
                 self._watch(end)
         self._listener.join(_PATIENCE)
-        self.close()  # what it left behind may hold the output open
+        self.close()  # a process that it left behind may hold the output open
         self._listener.join(_PATIENCE)
         self._watch(None)
         with self._news:
@@ -118,7 +118,7 @@ class Running:
 
     @property
     def last_words(self) -> str:
-        """The last line on standard error, as far as it can be printed; empty when there is none."""
+        """The last line on standard error, with unprintable characters replaced; empty if there is none."""
         self._error_listener.join(_TICK)
         lines = bytes(self._errors).decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -126,26 +126,26 @@ class Running:
 
     @property
     def status(self) -> int | None:
-        """None while it runs."""
+        """The exit status; None while it runs."""
         return self._process.poll()
 
     def close(self) -> None:
-        """End it, and every process that it started and that did not leave its group."""
+        """Kill it, and every process that it started and that did not leave its group."""
         if sys.platform == "win32":
             self._job.end()
             with suppress(OSError):
                 self._process.kill()
         else:
-            with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of the dead
+            with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a group that has ended
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
-        # A pipe is closed by its listener: one that left the group may hold it open, and a read of it cannot be ended.
+        # The listener closes the pipe: a process that left the group may hold it open, and a read cannot be ended.
 
     def _watch(self, end: float | None) -> None:
-        """Raises CommandDiedError, once the command is ended, for what it takes too much of."""
+        """Kill the command and raise CommandDiedError if it exceeds a limit."""
         with self._news:
             size = len(self._output)
         limits, why = self._limits, None
@@ -163,7 +163,7 @@ class Running:
         with pipe:
             while data := pipe.read(1 << 16):
                 with self._news:
-                    if len(self._output) <= self._limits.output:  # the watchdog will see it
+                    if len(self._output) <= self._limits.output:  # beyond the limit the watchdog kills the command
                         self._output += data
                     self._news.notify_all()
         with self._news:
@@ -188,7 +188,7 @@ def _mib(size: int) -> str:
 
 
 def death(status: int) -> str:
-    """How a process ended, of its exit status, in words."""
+    """The exit status in words."""
     if status < 0:
         try:
             return f"ended by {signal.Signals(-status).name}"

@@ -1,4 +1,4 @@
-"""The messages of protocol "dumptruth-conform", version 1.1: one JSON value a line (docs/conform-protocol.md)."""
+"""Writes the requests of the conformance protocol 1.1 and parses its answers (docs/conform-protocol.md)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACTS: Final = (
     *("architecture", "threads", "modules", "exception", "memory", "stream_count", "flags", "extra"),
     "dump_kind",  # since 1.1
 )
-"""What a reader may be asked for."""
+"""The facts that a reader is asked for."""
 DUMP_KINDS: Final = ("minidump", "userdump", "complete", "kernel", "active", "small", "header", "raw")
 """Values of the fact ``dump_kind``."""
 _WRITER_RESULTS: Final = (WRITTEN, REFUSED, SKIPPED)
@@ -25,7 +25,7 @@ _MEMBERS: Final = {"case", "result", "reason", "hresult", "facts"}
 
 
 class ProtocolError(Exception):
-    """An answer that is none by the protocol. The text is one line: what came, what was expected."""
+    """An answer breaks the protocol. The text is one line: the answer, what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ def reader_answer(line: bytes, case: str) -> Answer:
     """Raises ProtocolError."""
     answer = _answer(line, case, _READER_RESULTS)
     if answer.result == READ and answer.facts is None:
-        _fail("no member facts", "one with result read")
+        _fail("result read without member facts", "the member facts")
     return answer
 
 
 def only_line(output: bytes) -> bytes:
-    """The one line of an output. Raises ProtocolError when there is none, or another behind it."""
+    """The only line of ``output``. Raises ProtocolError if there is none, or more than one."""
     line, _, rest = output.lstrip(b"\r\n").partition(b"\n")
     if rest.strip():
         _fail(f"a second line, {_shown(rest.strip())}", "one line for one case")
@@ -82,7 +82,7 @@ def _answer(line: bytes, case: str, results: Collection[str]) -> Answer:
     if not isinstance(message, dict):
         _fail(_shown(line), "an object")
     if message.get("case") != case:
-        _fail(f"case {_short(message.get('case'))}", f"{case!r}, the case that was asked")
+        _fail(f"case {_short(message.get('case'))}", f"{case!r}, the case of the request")
     result = message.get("result")
     if not isinstance(result, str) or result not in results:
         _fail(f"result {_short(result)}", " or ".join(results))

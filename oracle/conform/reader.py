@@ -1,8 +1,8 @@
-"""Judging what a reader said of a dump."""
+"""Judges the answer of a reader."""
 
 from __future__ import annotations
 
-from ..judge import check
+from ..checking import check
 from ..memory.source import ByteSource
 from ..model import Outcome
 from .cases import Dumped, Kind, ReaderCase
@@ -13,11 +13,11 @@ from .results import CaseResult, Verdict
 
 
 class UnsoundCaseError(Exception):
-    """A dump that is given out as sound is not. The text is one line."""
+    """The dump of a valid or acceptable case does not conform, so it cannot test a reader. The text is one line."""
 
 
 def judge_facts(case: ReaderCase, dumped: Dumped, answer: Answer, *, strict: bool) -> CaseResult:
-    """The verdict on an answer. Raises FactsError for facts that are none, UnsoundCaseError for a case that is none."""
+    """The verdict on an answer. Raises FactsError if facts break the protocol, UnsoundCaseError for a bad case."""
     if answer.result == SKIPPED:
         return CaseResult(case.name, Verdict.SKIPPED, True, (answer.reason or "no reason given",), case.kind)
     if answer.result == REJECTED:
@@ -41,7 +41,7 @@ def rejected(case: ReaderCase, reason: str) -> CaseResult:
 
 
 def accepted(case: ReaderCase, *, strict: bool) -> CaseResult:
-    """A dump was read, and nothing is known of what was read in it."""
+    """The verdict on a reader that read the dump, if its facts are not compared."""
     if case.kind is not Kind.INVALID:
         return CaseResult(case.name, Verdict.AGREES, True, (), case.kind)
     why = case.note or "broken"
@@ -50,7 +50,7 @@ def accepted(case: ReaderCase, *, strict: bool) -> CaseResult:
 
 
 def _assure(case: ReaderCase, dumped: Dumped, source: ByteSource) -> None:
-    """What the reader is compared with is worth something only if the oracle itself finds nothing wrong in it."""
+    """Raises UnsoundCaseError unless the oracle judges the dump conformant: only then are its facts the right ones."""
     target = dumped.target
     if target is None:
         report = check(source)
@@ -58,4 +58,4 @@ def _assure(case: ReaderCase, dumped: Dumped, source: ByteSource) -> None:
         report = check(source, target.truth, target.request, profile=target.request.profile)
     if report.outcome is not Outcome.CONFORMANT:
         rules = ", ".join(result.rule for result in report.failing()) or report.reason
-        raise UnsoundCaseError(f"{case.name} is no sound dump, so no reader can be judged by it: {rules}")
+        raise UnsoundCaseError(f"{case.name}: the dump does not conform, so it cannot test a reader: {rules}")

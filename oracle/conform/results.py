@@ -1,4 +1,4 @@
-"""What came of a conformance run: a verdict on every case, and totals that count what was not judged too."""
+"""The results of a conformance run: a verdict on every case, and totals that include skipped cases."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ FORMAT: Final = f"{PROTOCOL}-report"
 
 class Verdict(StrEnum):
     AGREES = "agrees"
-    """A writer wrote what was asked, or refused what has to be refused; of a reader, all that it says is right."""
+    """The writer's dump conforms, or the writer rightly refused; all facts of the reader are right."""
     FAILS = "fails"
-    """A writer's dump breaks rules, or is there where a refusal was due."""
+    """The writer's dump breaks rules, or the request had to be refused."""
     REFUSES = "refuses"
-    """It would not write, or read."""
+    """The command refused to write, or rejected the dump."""
     MISREADS = "misreads"
-    """Something that the reader says is not so."""
+    """A fact of the reader is wrong."""
     ACCEPTS = "accepts"
-    """A reader read a broken dump, without harm."""
+    """The reader read a broken dump without a crash."""
     DIES = "dies"
-    """It crashed, or took more time, memory or output than it was given. Never a refusal."""
+    """The command crashed or exceeded a limit of time, memory or output. This is never a refusal."""
     BREAKS = "breaks"
-    """It answered against the protocol."""
+    """The answer breaks the protocol."""
     SKIPPED = "skipped"
-    """By the command's own word, or by the user's."""
+    """The command or the user skipped the case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +39,22 @@ class CaseResult:
     case: str
     verdict: Verdict
     ok: bool
-    """Whether this is as it should be."""
+    """Whether the verdict is acceptable for the case."""
     details: tuple[str, ...] = ()
-    """One line each; the first says why."""
+    """One line each; the first gives the reason of the verdict."""
     kind: Kind | None = None
-    """Of a dump that was read."""
+    """The kind of the reader's case; None for a writer."""
     rules: tuple[str, ...] = ()
-    """Rules that the dump breaks which the writer wrote."""
+    """Rules that the writer's dump breaks."""
     findings: tuple[Finding, ...] = ()
     checks: int = 0
-    """Single checks of the writer's dump."""
+    """Number of checks of the writer's dump."""
     compared: tuple[str, ...] = ()
     """Facts of the reader that were compared."""
     known: str | None = None
-    """Why this failure is known; a known failure fails no run."""
+    """The reason in the list of known failures; a known failure does not fail the run."""
     mended: bool = False
-    """A known failure that fails no more."""
+    """A known failure that no longer fails."""
 
     def but(self, **changes: Any) -> CaseResult:
         return replace(self, **changes)
@@ -88,11 +88,11 @@ class Summary:
 
     @property
     def exit_status(self) -> int:
-        """0 all is as it should be, 1 something is not, 2 nothing was judged: no verdict either way."""
+        """0: no case fails. 1: a case fails. 2: no case was judged."""
         return 2 if not self.judged else 1 if self.failing else 0
 
     def verdicts(self) -> dict[Verdict, int]:
-        """How many cases ended with each verdict that occurs."""
+        """The number of cases for each verdict that occurs."""
         counted = Counter(result.verdict for result in self.results)
         return {verdict: counted[verdict] for verdict in Verdict if counted[verdict]}
 

@@ -1,4 +1,4 @@
-"""Running a command over cases: one process a case, or one for all; several at a time."""
+"""Runs a command over cases, one process for each case or one for many, several at a time."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ Made = TypeVar("Made")
 OnResult = Callable[[CaseResult], None]
 _ACCEPTED: Final = 0
 _REJECTED: Final = 1
-"""Exit statuses of a plain reader. Every other one is a death."""
+"""Exit statuses of a plain reader. Any other status is a death."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     strict: bool = False
-    """Rules that are only SHOULD fail a writer's dump; broken dumps have to be rejected."""
+    """SHOULD rules fail a writer's dump, and a reader must reject broken dumps."""
     persistent: bool = False
-    """One process for all cases of a job, a line of it for each."""
+    """Each job starts one process for all of its cases; the process answers one line for each."""
     plain: bool = False
-    """A reader without the protocol: the file is its last argument, its exit status its answer."""
+    """The reader does not know the protocol: the file is its last argument, the exit status its answer."""
     jobs: int = 1
     known: KnownFailures = field(default_factory=KnownFailures)
     replayer: ReplayerOf | None = None
-    """Gives the machine that a writer's full dump is run in."""
+    """Makes the machine in which a writer's full dump is replayed."""
 
 
 def run_writer(
     command: Command, cases: Iterable[WriterCase], options: Options | None = None, on_result: OnResult | None = None
 ) -> Summary:
-    """Have ``command`` write every case, and judge each file. Results in the order of the cases.
+    """Ask ``command`` for a dump of every case, and judge each file. The results have the order of the cases.
 
-    Raises OSError when the command cannot be started at all.
+    Raises OSError if the command cannot be started.
     """
     options = options or Options()
     speaker = _Speaker(command, persistent=options.persistent)
@@ -66,10 +66,9 @@ def run_writer(
 def run_reader(
     command: Command, cases: Iterable[ReaderCase], options: Options | None = None, on_result: OnResult | None = None
 ) -> Summary:
-    """Have ``command`` read every case, and compare what it says. Results in the order of the cases.
+    """Have ``command`` read the dump of every case, and compare its facts. The results have the order of the cases.
 
-    Raises OSError when the command cannot be started at all, UnsoundCaseError for a case that no reader can be judged
-    by.
+    Raises OSError if the command cannot be started, UnsoundCaseError if the dump of a case does not conform.
     """
     options = options or Options()
     speaker = _Speaker(command, persistent=options.persistent)
@@ -126,7 +125,7 @@ def _all(
         return tuple(pool.map(judged, cases))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        speaker.close()  # when the run is broken off, commands are under way that nobody waits for
+        speaker.close()  # after an error, commands may still run
         pool.shutdown(wait=True)
 
 
@@ -142,12 +141,12 @@ class _Speaker:
         self._closed = False
 
     def ask(self, request: bytes) -> bytes:
-        """The answer's line. Raises CommandDiedError and ProtocolError."""
+        """Send a request and return the line of the answer. Raises CommandDiedError and ProtocolError."""
         return self._ask_again(request) if self._persistent else self._ask_once(request)
 
     @contextmanager
     def started(self, *more: str, spoken_to: bool = True) -> Iterator[Running]:
-        """The command, started for one case."""
+        """Start the command for one case, and kill it at the end."""
         running = self._start(*more, spoken_to=spoken_to)
         try:
             yield running
@@ -155,7 +154,7 @@ class _Speaker:
             self._end(running)
 
     def close(self) -> None:
-        """End all that is under way, and start nothing more."""
+        """Kill all running commands, and start no more."""
         with self._lock:
             self._closed = True
             running, self._running = self._running, set()
@@ -165,7 +164,7 @@ class _Speaker:
     def _start(self, *more: str, spoken_to: bool = True) -> Running:
         with self._lock:
             if self._closed:
-                raise CommandDiedError("the run was broken off")
+                raise CommandDiedError("the run was interrupted")
             running = self._command.started(*more, spoken_to=spoken_to)
             self._running.add(running)
         return running
@@ -179,7 +178,7 @@ class _Speaker:
         with self.started() as running:
             running.say(request, last=True)
             output, status = running.everything()
-            if status:  # whatever it has answered before: a reader that dies at the end has died
+            if status:  # a death, even if the command answered before
                 raise CommandDiedError(_with(death(status), running.last_words))
         return only_line(output)
 

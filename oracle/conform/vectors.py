@@ -1,4 +1,4 @@
-"""Cases from a folder of vectors, such as ``dumptruth vectors export`` makes: files, truths and a manifest.json."""
+"""Loads cases from a folder of vectors: files, truths and a manifest.json, as ``dumptruth vectors export`` makes it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .cases import Dumped, Kind, LoadedTruth, ReaderCase, WriterCase
 
 MANIFEST = "manifest.json"
 _REFUSED = "refused"
-"""The kind of a vector without a file: a request that a writer has to refuse."""
+"""The kind of a vector without a file: a request that a writer must refuse."""
 
 
 class VectorsError(Exception):
-    """No folder of vectors, or something in it is not as the manifest says. The text is one line."""
+    """The folder has no valid manifest, or differs from it. The text is one line."""
 
 
 def load_reader_cases(folder: Path) -> list[ReaderCase]:
-    """A case for every vector whose file is there: large ones may not be built. Raises VectorsError."""
+    """A case for every vector whose file exists; large ones may not have been built. Raises VectorsError."""
     cases: list[ReaderCase] = []
     for vector in _vectors(folder):
         if vector["file"] is None or not _path(folder, vector["file"]).is_file():
@@ -41,7 +41,7 @@ def load_reader_cases(folder: Path) -> list[ReaderCase]:
 
 
 def load_writer_cases(folder: Path) -> list[WriterCase]:
-    """A case for every sound or refused vector whose truth is there. Raises VectorsError."""
+    """A case for every valid or refused vector whose truth exists. Raises VectorsError."""
     return [
         WriterCase(
             vector["name"],
@@ -76,14 +76,14 @@ def _vectors(folder: Path) -> list[dict[str, Any]]:
             if not isinstance(vector.get(name), str | None) or name not in vector:
                 _fail(path, f"{where}.{name}", "text or null")
         if vector["kind"] not in (*Kind, _REFUSED) or not vector["name"]:
-            _fail(path, where, "a name, and a kind that is known")
+            _fail(path, where, f"a name, and a kind of {', '.join((*Kind, _REFUSED))}")
         if not all(isinstance(vector["judged"].get(name), bool) for name in ("truth", "replay")):
-            _fail(path, f"{where}.judged", "truth and replay, each true or false")
+            _fail(path, f"{where}.judged", "the booleans truth and replay")
     return vectors
 
 
 def _path(folder: Path, name: str) -> Path:
-    """A file of the set. Raises VectorsError for one outside."""
+    """The path of a file in the folder. Raises VectorsError for a path outside."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         _fail(folder / MANIFEST, name, "a path inside the folder")

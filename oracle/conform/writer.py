@@ -1,4 +1,4 @@
-"""Judging what a writer did with a case."""
+"""Judges the answer and the dump of a writer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from ..case import KernelReplayer, Replayer
+from ..checking import check
 from ..entitlement.kernel import refusal as refusal_of_machine
 from ..entitlement.refusal import refusal as refusal_of_process
-from ..judge import check
 from ..memory.source import ByteSource
 from ..model import Finding, Outcome, Report
 from ..truth.load import RequestTruth, Truth
@@ -19,17 +19,20 @@ from .results import CaseResult, Verdict
 
 ReplayerOf = Callable[[Truth], Replayer | KernelReplayer | None]
 _SHOWN: Final = 5
-"""Findings told of a case."""
+"""Findings that are reported of a case."""
 _DEFAULT: Final = 1025  # DbgEng.h DEBUG_DUMP_DEFAULT
 
 
 def due_refusal(truth: Truth, request: RequestTruth) -> str | None:
-    """Why a writer has to refuse the request; None when it has to write. Spec user-mode 1.3, 1.4; kernel-mode 1."""
+    """Why a writer must refuse the request; None if it must write a dump.
+
+    Sources: docs/format/write-dump-file.md#return-values-by-situation, docs/format/kernel-kinds.md#qualifiers.
+    """
     if truth.mode == "kernel":
         return refusal_of_machine(truth, request)
     if request.qualifier_value == _DEFAULT and request.profile == "legacy":
-        if truth.unreadable:  # spec user-mode 2.6: the data of the regions has no holes
-            return f"the page at {truth.unreadable[0].start:#x} cannot be read, and the format has no holes"
+        if truth.unreadable:  # docs/format/user-dump.md#memory-bytes: every region has all of its bytes
+            return f"the page at {truth.unreadable[0].start:#x} cannot be read, and the format stores whole regions"
         return None
     return refusal_of_process(truth, request)
 
@@ -44,9 +47,9 @@ def judge_answer(
     if answer.result == REFUSED:
         return _judge_refusal(case, due, answer, output)
     if not output.is_file():
-        return CaseResult(case.name, Verdict.FAILS, False, ("said that it was written: there is no file",))
+        return _fails(case, "answered written, but there is no file")
     if due is not None:
-        return CaseResult(case.name, Verdict.FAILS, False, (f"written where a refusal was due: {due}",))
+        return _fails(case, f"written, expected a refusal: {due}")
     with ByteSource.open(output) as source:
         replay = None if replayer is None else replayer(target.truth)
         profile = target.request.profile
@@ -58,27 +61,31 @@ def _judge_refusal(case: WriterCase, due: str | None, answer: Answer, output: Pa
     code = "" if answer.hresult is None else f"{answer.hresult:#010x}"
     said = " ".join(part for part in (code, answer.reason) if part) or "no reason given"
     if due is None:
-        return CaseResult(case.name, Verdict.REFUSES, False, (f"refused what can be written: {said}",))
+        return CaseResult(case.name, Verdict.REFUSES, False, (f"refused a request that can be met: {said}",))
     if answer.hresult is not None and not answer.hresult >> 31:  # winerror.h: a failure has the top bit set
-        return CaseResult(case.name, Verdict.FAILS, False, (f"refused with {code}, which is no failure: {due}",))
+        return _fails(case, f"refused with {code}, expected a failure code: {due}")
     if None not in (answer.hresult, case.hresult) and answer.hresult != case.hresult:
-        return CaseResult(case.name, Verdict.FAILS, False, (f"refused with {code}, not {case.hresult:#010x}: {due}",))
+        return _fails(case, f"refused with {code}, expected {case.hresult:#010x}: {due}")
     if output.exists():
-        return CaseResult(case.name, Verdict.FAILS, False, (f"refused, but left a file behind: {due}",))
+        return _fails(case, f"refused, but left a file: {due}")
     return CaseResult(case.name, Verdict.AGREES, True, (f"rightly refused: {due}",), checks=1)
+
+
+def _fails(case: WriterCase, why: str) -> CaseResult:
+    return CaseResult(case.name, Verdict.FAILS, False, (why,))
 
 
 def _judged(case: WriterCase, report: Report) -> CaseResult:
     if report.outcome is Outcome.CONFORMANT:
         return CaseResult(case.name, Verdict.AGREES, True, checks=report.checks)
     if report.outcome is Outcome.NOT_A_DUMP:
-        return CaseResult(case.name, Verdict.FAILS, False, (f"no dump that can be judged: {report.reason}",))
+        return _fails(case, f"the file is not a dump that can be judged: {report.reason}")
     failing = tuple(report.failing())
     findings = tuple(finding for result in failing for finding in result.findings)
     details = [_line(finding) for finding in findings[:_SHOWN]]
     total = sum(result.failures for result in failing)
     if total > len(details):
-        details.append(f"{total - len(details)} findings more")
+        details.append(f"{total - len(details)} more findings")
     if report.outcome is Outcome.INTERNAL_ERROR:
         details.insert(0, f"the judge failed: {report.reason}")
     rules = tuple(result.rule for result in failing)
@@ -90,4 +97,4 @@ def _judged(case: WriterCase, report: Report) -> CaseResult:
 def _line(finding: Finding) -> str:
     at = f" at {finding.spans[0].start:#x}" if finding.spans else ""
     expected = " or ".join(finding.expected)
-    return f"{finding.rule} {finding.subject}{at}: {finding.fault}: expected {expected}, is {finding.actual}"
+    return f"{finding.rule} {finding.subject}{at}: {finding.fault}: expected {expected}, found {finding.actual}"

@@ -1,4 +1,7 @@
-"""Two dumps compared by what they say, not byte by byte: facts that differ, memory that one has or that differs."""
+"""Compares two dumps by content: facts that differ, and memory that only one dump has or that differs.
+
+The layout of the files does not matter.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..memory.intervals import Range, joined, minus
 from ..memory.page import PAGE_SIZE
-from ..memory.page_compare import Range, differing, joined
+from ..memory.page_compare import differing
 from ..memory.source import ByteSource
 from ..readers.facts import Dump
 from ..readers.identify import KERNEL_DUMP, MINIDUMP, identify
@@ -21,7 +25,7 @@ Piece = tuple[int, int, int]
 
 
 class NotComparableError(ValueError):
-    """A file is no dump whose facts are known, or the two are of different kinds. The text is one line."""
+    """A file is not a minidump or kernel dump, or the two are of different kinds. The text is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +33,27 @@ class Difference:
     subject: str
     name: str
     first: str | None
-    """None where only the second dump has the fact."""
+    """None if only the second dump has the fact; likewise ``second``."""
     second: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryDifference:
-    """``[start, end)`` of the target: virtual addresses, or physical ones where a kernel dump has pages."""
+    """``[start, end)`` of the target's memory. Addresses are physical for a kernel dump with pages, else virtual."""
 
     start: int
     end: int
     where: str
-    """``only in the first``, ``only in the second`` or ``differs``. What differs is told in whole pages."""
+    """``only in the first``, ``only in the second`` or ``differs``. Ranges that differ are whole pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     kind: str
     facts: int
-    """How many the two have in all."""
+    """The number of different facts that the two have."""
     compared: int
-    """Bytes of the target's memory that both hold."""
+    """Bytes of the target's memory that both dumps have."""
     differences: tuple[Difference, ...]
     memory: tuple[MemoryDifference, ...]
 
@@ -94,31 +98,15 @@ def _read(source: ByteSource) -> Dump | KernelDump:
 
 
 def _pieces(dump: Dump | KernelDump) -> list[Piece]:
-    """Memory of the target without overlaps; where ranges overlap, the first in the file counts."""
+    """The captured memory without overlaps; of ranges that overlap, the first in the file is used."""
     if isinstance(dump, KernelDump) and dump.paged:
         return [(pfn * PAGE_SIZE, (pfn + count) * PAGE_SIZE, offset) for pfn, count, offset in dump.pages.runs()]
     return list(dump.pieces())
 
 
 def _without(pieces: list[Piece], other: list[Piece]) -> Iterator[Range]:
-    """The parts of ``pieces`` that ``other`` does not have, joined."""
-    yield from joined(_gaps(pieces, other))
-
-
-def _gaps(pieces: list[Piece], other: list[Piece]) -> Iterator[Range]:
-    index = 0
-    for start, end, _ in pieces:
-        at = start
-        while index and other[index - 1][1] > start:
-            index -= 1
-        while index < len(other) and other[index][0] < end:
-            low, high, _ = other[index]
-            if low > at:
-                yield at, low
-            at = max(at, high)
-            index += 1
-        if at < end:
-            yield at, end
+    """The ranges of ``pieces`` that ``other`` lacks; adjacent ones are merged."""
+    return joined(minus(((start, end) for start, end, _ in pieces), [(start, end) for start, end, _ in other]))
 
 
 class _Shared(NamedTuple):
@@ -128,7 +116,7 @@ class _Shared(NamedTuple):
     size: int
     first: int
     second: int
-    """File offset in either."""
+    """``first`` and ``second`` are the file offsets in the two dumps."""
 
 
 def _common(first: list[Piece], second: list[Piece]) -> Iterator[_Shared]:
@@ -146,7 +134,7 @@ def _common(first: list[Piece], second: list[Piece]) -> Iterator[_Shared]:
 
 
 def _differing(first: ByteSource, second: ByteSource, shared: _Shared) -> Iterator[Range]:
-    """The parts of a range that differ, in pages of the target."""
+    """The pages of the target, as far as they are in ``shared``, that differ."""
     address, size, at, other = shared
     for low, high in differing(first, at, second, other, size):
         yield from _pages(address + low, first.read(at + low, high - low), second.read(other + low, high - low))

@@ -1,7 +1,7 @@
-"""What a dump says, as a flat list: subject, name, value. Where in the file it stands does not matter here.
+"""Lists the facts of a dump as (subject, name, value), independent of the layout of the file.
 
-A subject is named by what it is in the target (a thread by its id, a module by its base), never by its place in a list,
-so that two dumps of one target list the same subjects whoever wrote them.
+A subject is named after its identity in the target (a thread by its id, a module by its base), never by its index in a
+list. So two dumps of one target by different writers list the same subjects.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ..readers.facts import ContextFact, Dump
 from ..readers.kernel_dump import KernelDump
 
 _SHOWN = 32
-"""Bytes of a value that are shown; a longer one by its length and the head of its SHA-256."""
-_LAST_RESERVED = 0xFFFF  # minidumpapiset.h LastReservedStream: what lies above is the caller's
+"""Longest value in bytes that is shown; a longer one is shown as its length and the first digits of its SHA-256."""
+_LAST_RESERVED = 0xFFFF  # minidumpapiset.h LastReservedStream; higher types belong to the caller
 
 
 class Fact(NamedTuple):
@@ -27,7 +27,7 @@ class Fact(NamedTuple):
 
 
 def listing(dump: Dump | KernelDump) -> Iterator[Fact]:
-    """Every fact of ``dump`` but memory and pages, in the order of the readers. Never raises on content."""
+    """Every fact of ``dump`` except memory, in the order of the readers. Never raises on content."""
     return _minidump(dump) if isinstance(dump, Dump) else _kernel(dump)
 
 
@@ -131,7 +131,7 @@ def _context(subject: str, context: ContextFact | None) -> Iterator[Fact]:
 def _record(
     subject: str, record: Record | None, *, skip: Iterable[str] = (), upto: int | None = None
 ) -> Iterator[Fact]:
-    """The fields of a record; of what says where in the file something is, nothing. ``upto``: bytes that count."""
+    """The fields of a record, without offsets into the file. ``upto``: only fields within that many bytes."""
     if record is None:
         return
     skipped = tuple(skip)
@@ -142,7 +142,7 @@ def _record(
 
 
 def _is_place(name: str) -> bool:
-    """An RVA, a file offset, the size of what it leads to, or padding."""
+    """Whether the field is an RVA, a file offset, the size of the data there, or padding."""
     last = name.rpartition(".")[2]
     return last.startswith(("_", "Rva")) or last.endswith(("Rva", "Offset")) or name.endswith(".DataSize")
 

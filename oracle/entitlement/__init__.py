@@ -1,1 +1,1 @@
-"""Pointwise entitlement: must, may or may never this page be in the file?"""
+"""What a dump must, may and must not hold, for a truth and a request: streams, memory, pages."""

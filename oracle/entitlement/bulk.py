@@ -1,10 +1,10 @@
-"""Memory that flags ask for by what it is: all of it, or the private part. And what a failed read may cost."""
+"""The clauses for full memory and private memory, and the memory that a writer may lose after a failed read."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 
+from ..memory.intervals import Range, inside, union
 from ..truth.process import PRIVATE, READWRITE, ProcessTruth, RegionTruth
 from .flags import Format, ignores_inaccessible
 from .pieces import Piece
@@ -12,10 +12,12 @@ from .pieces import Piece
 EXECUTE_READWRITE = 0x40
 """winnt.h PAGE_EXECUTE_READWRITE."""
 _READ_BLOCK = 0x10000
-"""The engine reads memory in blocks of 64 KiB and drops a failing one whole. Spec user-mode 2.4."""
+"""Bytes. An engine reads memory in such blocks and drops a block that fails
+(docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory)."""
 
 
 def full_memory(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """All readable regions."""
     for region in truth.regions:
         if region.readable:
             yield Piece(region.base, region.end, f"readable region {region.base:#x}")
@@ -26,46 +28,38 @@ def _private(truth: ProcessTruth) -> Iterator[RegionTruth]:
 
 
 def private_read_write(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """Private regions with protection PAGE_READWRITE."""
     for region in _private(truth):
         if region.protect == READWRITE:
             yield Piece(region.base, region.end, f"private read-write region {region.base:#x}")
 
 
 def private_writable(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """What no page names: executable memory that can be written, and memory with PAGE_NOCACHE or PAGE_WRITECOMBINE."""
+    """Private memory that no document names: writable and executable, PAGE_NOCACHE, PAGE_WRITECOMBINE."""
     for region in _private(truth):
         if region.protect & 0xFF in (READWRITE, EXECUTE_READWRITE) and region.protect != READWRITE:
             yield Piece(region.base, region.end, f"private writable region {region.base:#x}")
 
 
 class Losses:
-    """Which readable pages a writer may lose because one beside them cannot be read."""
+    """The readable memory that a writer may lose because a page beside it cannot be read."""
 
     def __init__(self, truth: ProcessTruth, flags: Format) -> None:
         lossy = ignores_inaccessible(flags) and not flags & Format.SCAN_PARTIAL_PAGES
         self._holes = [(hole.start, hole.end) for hole in truth.unreadable] if lossy else []
-        self._ends = [end for _, end in self._holes]
 
     def __bool__(self) -> bool:
         return bool(self._holes)
 
-    def of(self, piece: Piece) -> list[tuple[int, int]]:
-        """The blocks of ``piece`` with an unreadable page in them, sorted and disjoint. Whether blocks count from the
-        start of what is read or lie at multiples of their size is not known: both.
+    def of(self, piece: Piece) -> list[Range]:
+        """The blocks of ``piece`` that contain an unreadable page, sorted and disjoint.
+
+        Blocks may begin at multiples of 64 KiB, or count from the start of the piece. No source says which, so the
+        result has both.
         """
-        blocks: set[int] = set()
-        index = bisect_left(self._ends, piece.start + 1)
-        while index < len(self._holes) and self._holes[index][0] < piece.end:
-            low, high = max(self._holes[index][0], piece.start), min(self._holes[index][1], piece.end)
-            for origin in (0, piece.start % _READ_BLOCK):
-                first = low - (low - origin) % _READ_BLOCK
-                blocks.update(range(first, high, _READ_BLOCK))
-            index += 1
-        merged: list[tuple[int, int]] = []
-        for start in sorted(blocks):
-            low, high = max(start, piece.start), min(start + _READ_BLOCK, piece.end)
-            if merged and low <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-            else:
-                merged.append((low, high))
-        return merged
+        blocks: list[Range] = []
+        for low, high in inside(self._holes, piece.start, piece.end):
+            for origin in (0, piece.start):
+                start, end = low - (low - origin) % _READ_BLOCK, high + (origin - high) % _READ_BLOCK
+                blocks.append((max(start, piece.start), min(end, piece.end)))
+        return union(blocks)

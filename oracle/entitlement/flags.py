@@ -1,4 +1,4 @@
-"""What a request asks for, in numbers: qualifiers, format flags, and the minidump type that they translate to."""
+"""The qualifiers and format flags of a request, and the MINIDUMP_TYPE bits that they translate to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..truth.process import ProcessTruth, RequestTruth, ThreadTruth
 
 
 class Qualifier(IntEnum):
-    """DbgEng.h DEBUG_DUMP_XXX; spec user-mode 1.3."""
+    """DbgEng.h DEBUG_DUMP_XXX (docs/format/write-dump-file.md#qualifiers)."""
 
     SMALL = 1024
     DEFAULT = 1025
@@ -16,7 +16,7 @@ class Qualifier(IntEnum):
 
 
 class Format(IntFlag):
-    """DbgEng.h DEBUG_FORMAT_USER_SMALL_XXX; spec user-mode 1.6."""
+    """DbgEng.h DEBUG_FORMAT_USER_SMALL_XXX (docs/format/format-flags.md#translation-to-header-flags)."""
 
     FULL_MEMORY = 0x1
     HANDLE_DATA = 0x2
@@ -42,7 +42,7 @@ class Format(IntFlag):
     SCAN_PARTIAL_PAGES = 0x10000000
 
 
-# The same names in minidumpapiset.h MINIDUMP_TYPE, which numbers them otherwise; spec user-mode 2.1.
+# minidumpapiset.h MINIDUMP_TYPE has other values: docs/format/format-flags.md#translation-to-header-flags.
 MINIDUMP_TYPE = {
     Format.FULL_MEMORY: 0x2,
     Format.HANDLE_DATA: 0x4,
@@ -68,20 +68,21 @@ MINIDUMP_TYPE = {
     Format.SCAN_PARTIAL_PAGES: 0x800000,
 }
 TOKEN_INFORMATION = 0x40000
-"""MiniDumpWithTokenInformation: no format flag asks for it, the engine may add it. Spec user-mode 2.3."""
+"""MiniDumpWithTokenInformation. The engine adds it without a format flag (docs/format/format-flags.md#token-bit)."""
 
-# DbgEng.h DEBUG_FORMAT_WRITE_CAB: with it 0x10000000 means CAB_SECONDARY_ALL_IMAGES. Spec user-mode 1.5.
+# DbgEng.h DEBUG_FORMAT_WRITE_CAB. With it, 0x10000000 means CAB_SECONDARY_ALL_IMAGES:
+# docs/format/format-flags.md#bit-0x10000000-has-two-names
 _WRITE_CAB = 0x20000000
-# What NO_OPTIONAL_DATA cancels. Spec user-mode 1.6, 2.4.
+# The flags that NO_OPTIONAL_DATA cancels: docs/format/minidump-filters.md#no-optional-data.
 _OPTIONAL = Format.PROCESS_THREAD_DATA | Format.FULL_MEMORY | Format.INDIRECT_MEMORY | Format.PRIVATE_READ_WRITE_MEMORY
-# Profile ``modern``: DEFAULT in user mode is the minidump of ``.dump /ma``. Spec user-mode 1.4, 1.10.
+# Profile ``modern`` writes for DEFAULT what ``.dump /ma`` writes: docs/format/dot-dump.md#letters-of-a-user-minidump.
 _MODERN_DEFAULT = (
     Format.FULL_MEMORY | Format.HANDLE_DATA | Format.UNLOADED_MODULES | Format.FULL_MEMORY_INFO | Format.THREAD_INFO
 )
 
 
 def asked(request: RequestTruth) -> Format:
-    """The flags that the header of the dump has to name."""
+    """The flags of the request. DEFAULT has those of profile ``modern``."""
     if request.qualifier_value == Qualifier.DEFAULT:
         return _MODERN_DEFAULT
     flags = Format(request.format_flags_value & sum(Format))
@@ -89,37 +90,39 @@ def asked(request: RequestTruth) -> Format:
 
 
 def effective(request: RequestTruth) -> Format:
-    """The flags that are left when NO_OPTIONAL_DATA has cancelled what it cancels."""
+    """The flags of the request without those that NO_OPTIONAL_DATA cancels."""
     flags = asked(request)
     return flags & ~_OPTIONAL if flags & Format.NO_OPTIONAL_DATA else flags
 
 
 def header_flags(flags: Format) -> int:
-    """MINIDUMP_TYPE bits of ``flags``."""
+    """``flags`` as MINIDUMP_TYPE bits."""
     return sum(value for flag, value in MINIDUMP_TYPE.items() if flags & flag)
 
 
 def acceptable_header_flags(request: RequestTruth) -> tuple[int, ...]:
-    """Each value that the header's Flags may have, a token stream aside.
+    """The values that Flags of the header may have, not counting the bit for a token stream.
 
-    Whether the bits that NO_OPTIONAL_DATA cancels stay set is not known: both. Spec user-mode 2.2.
+    The bits that NO_OPTIONAL_DATA cancels may be set or clear. The engine clears them
+    (docs/format/format-flags.md#bits-cancelled-by-no-optional-data).
     """
     return tuple(dict.fromkeys(header_flags(flags) for flags in (asked(request), effective(request))))
 
 
 def ignores_inaccessible(flags: Format) -> bool:
-    """Whether unreadable memory is left out; NO_IGNORE wins over IGNORE. Spec user-mode 2.4."""
+    """Whether the writer leaves out unreadable memory. NO_IGNORE_INACCESSIBLE_MEM overrides IGNORE_INACCESSIBLE_MEM."""
     return bool(flags & Format.IGNORE_INACCESSIBLE_MEM) and not flags & Format.NO_IGNORE_INACCESSIBLE_MEM
 
 
 def stack(sp: int, limit: int, base: int, below: int = 0) -> tuple[int, int]:
-    """``[start, end)`` of a thread's captured stack: from ``below`` bytes under SP, or all of it when SP is outside."""
+    """``[start, end)`` of a captured stack: from ``below`` bytes under SP to ``base``; all of it if SP is outside."""
     return (max(sp - below, limit) if limit <= sp <= base else limit), base
 
 
 def stack_of(truth: ProcessTruth, thread: ThreadTruth) -> tuple[int, int]:
-    """``[start, end)`` of the stack that a dump captures of ``thread``. On x86 it begins a word under ESP: spec
-    user-mode 2.3, 91 of 91 threads.
+    """``[start, end)`` of the stack that a dump captures of ``thread``. On x86 it begins at ESP - 4.
+
+    Source: docs/format/minidump-captured-memory.md#stack-of-a-thread.
     """
     below = 4 if truth.system.architecture == "x86" else 0
     return stack(thread.context.sp, thread.stack_limit, thread.stack_base, below)

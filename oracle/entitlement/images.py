@@ -1,4 +1,4 @@
-"""Which memory of the loaded images the flags for segments and headers ask for."""
+"""The clauses for segments and headers of the loaded images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NT_HEADERS = {0x10B: 0xF8, 0x20B: 0x108}
 
 
 def sections(truth: ProcessTruth, mask: int) -> Iterator[tuple[ModuleTruth, SectionTruth, int, int]]:
-    """Every section with a bit of ``mask``, and its ``[start, end)``."""
+    """The sections with any bit of ``mask`` in Characteristics: module, section, start, end."""
     for module in truth.modules:
         for section in module.sections:
             if section.characteristics & mask:
@@ -27,18 +27,22 @@ def sections(truth: ProcessTruth, mask: int) -> Iterator[tuple[ModuleTruth, Sect
 
 
 def data_segments(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """Writable sections."""
     for module, section, start, end in sections(truth, WRITABLE):
         yield Piece(start, end, f"writable section {section.name} of {module.name}")
 
 
 def code_segments(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """Sections that are code or executable."""
     for module, section, start, end in sections(truth, CODE):
         yield Piece(start, end, f"code section {section.name} of {module.name}")
 
 
 def read_only_sections(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Neither code nor writable: where unwind data, debug directories and resources lie. How much of it MODULE_HEADERS
-    and the "code-related" sections of CODE_SEGMENTS take is not known (spec user-mode 6).
+    """Sections that are neither code nor writable: they hold unwind data, debug directories and resources.
+
+    How much of them a writer takes for MODULE_HEADERS and CODE_SEGMENTS differs
+    (docs/format/minidump-open-points.md#memory-that-no-witness-settles).
     """
     for module, section, start, end in sections(truth, ~0):
         if not section.characteristics & (WRITABLE | CODE):
@@ -46,6 +50,7 @@ def read_only_sections(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def image_headers(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """IMAGE_DOS_HEADER and IMAGE_NT_HEADERS of each module."""
     for module in truth.modules:
         yield Piece(module.base, module.base + _DOS_HEADER, f"IMAGE_DOS_HEADER of {module.name}")
         new = truth.read(module.base + 0x3C, 4)  # winnt.h IMAGE_DOS_HEADER.e_lfanew
@@ -60,5 +65,6 @@ def image_headers(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def all_headers(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """SizeOfHeaders bytes of each module."""
     for module in truth.modules:
         yield Piece(module.base, module.base + module.size_of_headers, f"headers of {module.name}")

@@ -1,4 +1,4 @@
-"""What the words of the stacks point at: INDIRECT_MEMORY."""
+"""The clauses for INDIRECT_MEMORY: windows around the addresses that words of the stacks hold."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .pieces import Piece
 from .stacks import stacks
 
 _BEFORE, _BEHIND = 256, 768
-"""Bytes around the address that a word holds: spec user-mode 2.4, 356 of 356 words of two real dumps."""
+"""Bytes before and behind such an address (docs/format/minidump-captured-memory.md#indirect-memory-window)."""
 
 
 def stack_words(truth: ProcessTruth, flags: Format) -> set[int]:
-    """Every aligned word of every captured stack."""
+    """The values of all aligned words in the captured stacks."""
     size = truth.system.pointer_size
     words: set[int] = set()
     for piece in stacks(truth, flags):
@@ -36,17 +36,20 @@ def _windows(truth: ProcessTruth, flags: Format, *, of_images: bool) -> Iterator
         region = truth.region_at(word)
         if region is None or not region.readable or (region.type == IMAGE) is not of_images:
             continue
-        # Clipped at a page boundary where the page before or after cannot be read.
+        # The window is clipped if the page before or behind cannot be read.
         for address, data in truth.readable(max(word - _BEFORE, 0), word + _BEHIND):
             if address <= word < address + len(data):
                 yield Piece(address, address + len(data), f"window of the stack word {word:#x}")
 
 
 def windows(truth: ProcessTruth, flags: Format) -> Iterator[Piece]:
-    """The window of each stack word that points at readable memory outside all images."""
+    """The windows of the stack words that point at readable memory outside images."""
     return _windows(truth, flags, of_images=False)
 
 
 def windows_of_unlisted_images(truth: ProcessTruth, flags: Format) -> Iterator[Piece]:
-    """The same of words into images that no module list has: whether they count is not known (spec user-mode 6)."""
+    """The windows of the stack words that point into images that are not in the module list.
+
+    The engine captures them; other writers need not (docs/format/minidump-captured-memory.md#indirect-memory-words).
+    """
     return _windows(truth, flags, of_images=True)

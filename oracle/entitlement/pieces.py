@@ -1,4 +1,4 @@
-"""What every clause is written in: pieces of the target's memory."""
+"""The unit of the clauses: a piece of the target's memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Piece:
-    """``[start, end)`` of the target's memory, and what it is there for."""
+    """Memory ``[start, end)`` of the target, virtual addresses in bytes."""
 
     start: int
     end: int
     subject: str
+    """Its name in a report: ``stack of thread 0x1238``."""

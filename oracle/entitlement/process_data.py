@@ -1,7 +1,8 @@
-"""What PROCESS_THREAD_DATA takes: PEB, TEBs and what they point to, found in the target's own memory.
+"""The clauses for PROCESS_THREAD_DATA: PEB, TEBs and what they point to, found in the target's memory.
 
-Sizes and offsets of 64-bit targets: spec user-mode 2.5, measured on 31 TEBs and 4 PEBs in real dumps. Of 32-bit targets
-there is no sample: offsets are those of the public structure definitions, sizes lower bounds.
+Sizes and offsets of 64-bit targets were measured on 31 TEBs and 4 PEBs in real dumps:
+docs/format/minidump-process-data.md#sizes-of-process-and-thread-data. For 32-bit targets there is no sample: offsets
+are those of public structure definitions, and sizes are lower bounds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .flags import Format
 from .pieces import Piece
 
 Sizes = tuple[tuple[int, int], ...]
-"""(build, size in bytes), descending by build: from that build on the structure has that size."""
+"""(build, size in bytes), descending by build. From that build on, the structure has that size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,17 @@ class _Layout:
     teb_captured: int
     tls_pointer: int
     tls_vector: int
-    """At most: the vectors seen have 3 and 5 slots."""
+    """Upper bound. The vectors seen have 3 and 5 slots."""
     expansion_slots: int
     expansion_size: int
     fls_data: int
     fls_size: int
-    """At most: 128 and 4080 slots were seen."""
+    """Upper bound. 128 and 4080 slots were seen."""
     process_parameters: int
     parameters: Sizes
     strings: tuple[int, ...]
-    """UNICODE_STRINGs CurrentDirectory, DllPath, ImagePathName, CommandLine, WindowTitle, DesktopInfo, ShellInfo,
-    RuntimeData.
+    """Offsets of the UNICODE_STRINGs CurrentDirectory, DllPath, ImagePathName, CommandLine, WindowTitle, DesktopInfo,
+    ShellInfo, RuntimeData.
     """
     environment: int
     environment_size: int
@@ -81,7 +82,8 @@ _32 = _Layout(
 )
 _PARAMETERS_AT_MOST = 0x440
 _ENVIRONMENT_CAPTURED = 0x2000
-# A 64-bit TEB of a WOW64 process: slot 1 of TlsSlots points at the 32-bit CONTEXT behind four bytes. Spec user-mode 5.
+# WOW64: slot 1 of TlsSlots in the 64-bit TEB points 4 bytes before the 32-bit CONTEXT of 716 bytes
+# (docs/format/minidump-process-data.md#offsets-in-teb-and-peb).
 _WOW64_SLOT, _WOW64_CONTEXT = 0x1488, 4 + 716
 
 
@@ -94,7 +96,7 @@ def _size(sizes: Sizes, truth: ProcessTruth) -> int:
 
 
 def required(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """The PEB and every TEB: the structures themselves."""
+    """The structures PEB and TEB, without the rest of their pages."""
     layout = _layout(truth)
     yield Piece(truth.process.peb, truth.process.peb + _size(layout.peb, truth), "PEB")
     for thread in truth.threads:
@@ -102,7 +104,7 @@ def required(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def customary(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """What real dumps hold besides: the process parameters, their strings, and the environment."""
+    """What real dumps hold in addition: the process parameters, their strings, and the environment."""
     layout = _layout(truth)
     parameters = _pointer(truth, truth.process.peb + layout.process_parameters)
     if not parameters:
@@ -121,7 +123,7 @@ def customary(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def allowed(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """The rest of those pages, the fixed size that real writers take of the environment, thread-local storage."""
+    """What a dump may hold in addition: whole pages, 0x2000 bytes of the environment, thread-local storage."""
     layout = _layout(truth)
     yield Piece(truth.process.peb, truth.process.peb + PAGE_SIZE, "page of the PEB")
     for thread in truth.threads:
@@ -147,7 +149,7 @@ def allowed(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def _pointer(truth: ProcessTruth, address: int) -> int:
-    """The pointer at ``address``; 0 where it cannot be read."""
+    """The pointer at ``address``; 0 if it cannot be read."""
     return _number(truth, address, truth.system.pointer_size)
 
 

@@ -1,4 +1,4 @@
-"""What every minidump has of its threads: their stacks, and the code around their instruction pointers."""
+"""The clauses for every minidump: stacks, code around instruction pointers, KUSER_SHARED_DATA, unwind information."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from .pieces import Piece
 
 _TOP = 1 << 64
 _WINDOW = 0x80
-"""Bytes on each side of an instruction pointer: spec user-mode 2.3, 461 of 461 threads."""
+"""Bytes on each side of an instruction pointer
+(docs/format/minidump-captured-memory.md#instruction-window-of-a-thread)."""
 
 
 def stacks(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """Each thread's stack, from its stack pointer to StackBase."""
     for thread in truth.threads:
         start, end = stack_of(truth, thread)
         yield Piece(start, end, f"stack of thread {thread.thread_id:#x}")
@@ -30,6 +32,7 @@ def _whole(truth: ProcessTruth, window: Piece) -> bool:
 
 
 def thread_windows(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """The windows around the instruction pointers of threads that can be read whole."""
     for thread in truth.threads:
         window = _window(thread.context, f"thread {thread.thread_id:#x}")
         if _whole(truth, window):
@@ -37,6 +40,7 @@ def thread_windows(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def exception_window(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+    """The window around the instruction pointer of the exception's context, if it can be read whole."""
     if truth.exception is not None:
         window = _window(truth.exception.context, "the exception")
         if _whole(truth, window):
@@ -44,7 +48,10 @@ def exception_window(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def cut_windows(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Windows of which a part cannot be read: they shrink or are left out, nobody knows which."""
+    """Windows that can only be read in part.
+
+    A writer clips them, or leaves them out (docs/format/minidump-memory-ranges.md#dump-targets-windows).
+    """
     for thread in truth.threads:
         window = _window(thread.context, f"thread {thread.thread_id:#x}")
         if not _whole(truth, window):
@@ -56,12 +63,14 @@ def cut_windows(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 def shared_user_data(_truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    # ntddk.h KUSER_SHARED_DATA at its fixed user-mode address, with the size seen in build 22631
+    """KUSER_SHARED_DATA."""
+    # The fixed user-mode address of KUSER_SHARED_DATA, and its size in build 22631:
+    # docs/format/minidump-captured-memory.md#shared-user-data-page
     yield Piece(0x7FFE0000, 0x7FFE0738, "KUSER_SHARED_DATA")
 
 
 def unwind_info(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Of every entry of every dynamic function table the UNWIND_INFO: four bytes and its codes, no handler data."""
+    """The UNWIND_INFO of all entries of all dynamic function tables: four bytes and the codes, without handler data."""
     for table in truth.function_tables or ():
         for entry in table.entries:
             start = table.base_address + entry.unwind_data

@@ -1,4 +1,8 @@
-"""Which streams a minidump must, may and never may have, asked one stream type at a time. Spec user-mode 2.3, 2.4."""
+"""The duty of each stream type in a minidump.
+
+Sources: docs/format/minidump-contents.md#streams-with-format-flags-0, docs/format/minidump-contents.md#streams-by-flag,
+docs/format/minidump-contents.md#streams-without-a-flag.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from .flags import Format, effective
 
 
 def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tuple[Duty, str]:
-    """Whether a stream of this number (minidumpapiset.h MINIDUMP_STREAM_TYPE) must be there, and why."""
+    """The duty for a stream of type ``stream`` (minidumpapiset.h MINIDUMP_STREAM_TYPE), and the reason."""
     flags = effective(request)
 
     def by_flag(flag: Format) -> tuple[Duty, str]:
@@ -31,13 +35,13 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
                 return Duty.NEVER, "the session has no exception"
             return Duty.MUST, "the session's last event is an exception"
         case 10 | 11:
-            # The documents do not say which of the two; the text is judged by TRUE-COMMENT-001.
+            # A writer chooses one of the two. TRUE-COMMENT-001 judges the text.
             return (Duty.MAY, "a comment was given") if request.comment else (Duty.NEVER, "no comment was given")
         case 12:
             return by_flag(Format.HANDLE_DATA)
         case 13:
             if truth.function_tables is None:
-                return Duty.MAY, "the truth does not tell of function tables"
+                return Duty.MAY, "the truth does not say whether there are function tables"
             if truth.function_tables:
                 return Duty.MAY, "the process has dynamic function tables"
             return Duty.NEVER, "the process has no dynamic function table"
@@ -55,7 +59,7 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             return (Duty.MAY, "handle tracing is on") if flags & Format.HANDLE_DATA else by_flag(Format.HANDLE_DATA)
         case 19:
             if truth.tokens is not None and not truth.tokens:
-                return Duty.NEVER, "the writer was told of no token"
+                return Duty.NEVER, "the writer gets no tokens"
             return Duty.MAY, "the engine may add token information"
         case 21 | 22:
             return Duty.MAY, "10.0 writers add it"
@@ -64,7 +68,7 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
                 return Duty.MAY, "a thread has a description"
             return Duty.NEVER, "no thread has a description"
         case 20 | 23 | 25:
-            return Duty.NEVER, "the target has nothing for it"
+            return Duty.NEVER, "the target has no data for it"
     if stream > 0xFFFF:
         if any(given.type == stream for given in request.user_streams):
             return Duty.MUST, "the caller gave it"

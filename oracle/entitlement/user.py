@@ -1,44 +1,44 @@
-"""What the documents entitle a user-mode minidump to hold: must, may or never, asked point by point."""
+"""What a minidump must, may and must not hold, for a truth and a request: streams and bytes of memory."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 
+from ..memory.intervals import Range, holding, outside, union
 from ..truth.process import ProcessTruth, RequestTruth
 from .bulk import Losses
+from .cache import computed_once
 from .clauses import BRIDGED_GAPS, CLAUSES, LOST_BLOCKS, Clause, Duty
 from .flags import Format, effective
 from .pieces import Piece
 from .streams import stream_duty
 
-Spans = tuple[tuple[int, int], ...]
+Spans = tuple[Range, ...]
 """Sorted, disjoint ``[start, end)`` that do not touch."""
 
 _BRIDGED = 24
-"""Bytes: the smallest gap between two ranges that was seen left open."""
+"""Bytes. The smallest gap between two ranges in real files (docs/format/minidump-memory-ranges.md#bridged-gaps)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one clause grants in one target: its readable pieces, ascending."""
+    """The memory of one target that one clause covers."""
 
     clause: Clause
     pieces: tuple[Piece, ...]
+    """The readable pieces, ascending. They may overlap."""
     union: Spans
-    """The pieces without their overlaps."""
+    """The same memory as sorted ranges that neither overlap nor touch."""
 
     def end_of(self, address: int) -> int | None:
-        """Up to where the clause grants without gap from ``address`` on; None when it does not grant ``address``."""
-        index = bisect_right(self.union, (address, 1 << 64)) - 1
-        return self.union[index][1] if index >= 0 and address < self.union[index][1] else None
+        """The end of the range that holds ``address``; None if the clause does not cover ``address``."""
+        found = holding(self.union, address)
+        return None if found is None else found[1]
 
 
 class Entitlement:
-    """The entitlement of the minidump that ``request`` makes of ``truth``."""
+    """What a minidump of the target ``truth`` for ``request`` must, may and must not hold."""
 
     def __init__(self, truth: ProcessTruth, request: RequestTruth) -> None:
         self._truth = truth
@@ -59,17 +59,18 @@ class Entitlement:
         if not full and flags & BRIDGED_GAPS.flags:
             grants.append(_grant(BRIDGED_GAPS, truth, _gaps(_merged(grants))))
         self.grants = tuple(grants)
+        self._unions: dict[frozenset[str], Spans] = {}
 
     def stream(self, stream: int) -> tuple[Duty, str]:
-        """Whether a stream of type ``stream`` must, may or never may be there, and why."""
+        """The duty for a stream of type ``stream``, and the reason."""
         return stream_duty(stream, self._truth, self._request)
 
     def grant(self, clause: str) -> Grant | None:
-        """What the clause of that name grants; None when the request does not switch it on."""
+        """The memory of the clause of that name; None if the request does not switch it on."""
         return next((grant for grant in self.grants if grant.clause.name == clause), None)
 
     def byte(self, address: int) -> tuple[Duty, str]:
-        """Whether the byte at ``address`` must, may or never may be captured, and by which clause."""
+        """The duty for the byte at ``address``, and the clause that decides it."""
         granted = [grant.clause for grant in self.grants if grant.end_of(address) is not None]
         for duty in (Duty.MUST, Duty.MAY):
             for clause in granted:
@@ -78,40 +79,28 @@ class Entitlement:
         return Duty.NEVER, "no clause"
 
     def ungranted(self, start: int, end: int, without: frozenset[str] = frozenset()) -> Iterator[tuple[int, int]]:
-        """The parts of ``[start, end)`` that no clause grants; the clauses ``without`` are not asked."""
+        """The parts of ``[start, end)`` that no clause covers. Clauses whose names are in ``without`` do not count."""
         return outside(self._union(without), start, end)
 
-    @cache  # noqa: B019 - an entitlement lives as long as its case, and is asked with one or two sets
     def _union(self, without: frozenset[str]) -> Spans:
-        return _merged(grant for grant in self.grants if grant.clause.name not in without)
+        if without not in self._unions:
+            self._unions[without] = _merged(grant for grant in self.grants if grant.clause.name not in without)
+        return self._unions[without]
 
 
-def outside(union: Sequence[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of ``[start, end)`` outside the sorted, disjoint ``union``."""
-    at, index = start, max(bisect_right(union, (start, 1 << 64)) - 1, 0)
-    while index < len(union) and union[index][0] < end:
-        low, high = union[index]
-        if low > at:
-            yield at, low
-        at = max(at, high)
-        index += 1
-    if at < end:
-        yield at, end
+def entitlement_of(truth: ProcessTruth, request: RequestTruth) -> Entitlement:
+    """The entitlement, computed once for each truth and request."""
+    return computed_once(truth, ("entitlement", request), lambda: Entitlement(truth, request))
 
 
 def _without_losses(pieces: list[Piece], losses: Losses) -> tuple[list[Piece], list[Piece]]:
-    """The pieces but for the blocks that may be lost, and those blocks."""
+    """The pieces without the blocks that may be lost, and these blocks."""
     kept: list[Piece] = []
     lost: list[Piece] = []
     for piece in pieces:
-        at = piece.start
-        for start, end in losses.of(piece):
-            if at < start:
-                kept.append(Piece(at, start, piece.subject))
-            lost.append(Piece(start, end, piece.subject))
-            at = end
-        if at < piece.end:
-            kept.append(Piece(at, piece.end, piece.subject))
+        blocks = losses.of(piece)
+        lost += [Piece(start, end, piece.subject) for start, end in blocks]
+        kept += [Piece(start, end, piece.subject) for start, end in outside(blocks, piece.start, piece.end)]
     return kept, lost
 
 
@@ -121,24 +110,14 @@ def _grant(clause: Clause, truth: ProcessTruth, pieces: Iterable[Piece]) -> Gran
         for piece in pieces
         for address, size, _ in truth.readable_runs(piece.start, piece.end)
     )
-    return Grant(clause, tuple(readable), _union_of((piece.start, piece.end) for piece in readable))
+    return Grant(clause, tuple(readable), tuple(union((piece.start, piece.end) for piece in readable)))
 
 
 def _merged(grants: Iterable[Grant]) -> Spans:
-    return _union_of(sorted(span for grant in grants for span in grant.union))
+    return tuple(union(span for grant in grants for span in grant.union))
 
 
-def _union_of(spans: Iterable[tuple[int, int]]) -> Spans:
-    union: list[tuple[int, int]] = []
-    for start, end in spans:
-        if union and start <= union[-1][1]:
-            union[-1] = (union[-1][0], max(union[-1][1], end))
-        else:
-            union.append((start, end))
-    return tuple(union)
-
-
-def _gaps(union: Spans) -> Iterator[Piece]:
-    for (_, end), (start, _) in pairwise(union):
-        if start - end < _BRIDGED:
-            yield Piece(end, start, "gap between two ranges")
+def _gaps(spans: Spans) -> Iterator[Piece]:
+    for start, end in outside(spans, spans[0][0], spans[-1][1]) if spans else ():
+        if end - start < _BRIDGED:
+            yield Piece(start, end, "gap between two ranges")

@@ -1,1 +1,1 @@
-"""Bytes and intervals: the bounded source, page sets, the page-table walker."""
+"""Bytes of files, ranges of integers, sets of pages, and the page-table walker."""

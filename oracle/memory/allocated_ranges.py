@@ -1,4 +1,4 @@
-"""Where a sparse file has data, as Windows tells it."""
+"""Asks Windows where a sparse file has data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final
 
 _FSCTL_QUERY_ALLOCATED_RANGES: Final = 0x940CF  # winioctl.h
 _RANGES: Final = 1024
-"""FILE_ALLOCATED_RANGE_BUFFER (winioctl.h: FileOffset and Length, 64 bits each) that one answer has room for."""
+"""How many FILE_ALLOCATED_RANGE_BUFFERs one answer has room for (winioctl.h: FileOffset and Length, 64 bits each)."""
 
 Extent = tuple[int, int]
 
 
 def device_io_control() -> Callable[..., Any] | None:
-    """kernel32.dll's function; None where there is none."""
+    """DeviceIoControl of kernel32.dll; None on other systems."""
     if sys.platform == "win32":
         control: Callable[..., Any] = ctypes.WinDLL("kernel32").DeviceIoControl
         return control
@@ -23,8 +23,10 @@ def device_io_control() -> Callable[..., Any] | None:
 
 
 def allocated_ranges(control: Callable[..., Any], handle: int, size: int, limit: int) -> list[Extent] | None:
-    """The allocated ranges of an open file of ``size`` bytes, sorted ``[start, end)``; None where the file system does
-    not tell. Of more than about ``limit`` the rest is one. ``handle`` is the system's, not Python's file descriptor.
+    """The allocated ranges of an open file, as sorted ``[start, end)`` in bytes. None if the file system cannot say.
+
+    ``handle`` is a Windows handle, not Python's file descriptor. ``size`` is that of the file, in bytes. After about
+    ``limit`` ranges, the rest of the file is returned as one range.
     """
     found: list[Extent] = []
     at = 0
@@ -32,12 +34,12 @@ def allocated_ranges(control: Callable[..., Any], handle: int, size: int, limit:
         if len(found) >= limit:
             return [*found, (at, size)]
         asked, answer = (ctypes.c_int64 * 2)(at, size - at), (ctypes.c_int64 * (2 * _RANGES))()
-        told = ctypes.c_uint32()
+        written = ctypes.c_uint32()
         whole = control(
             ctypes.c_void_p(handle), _FSCTL_QUERY_ALLOCATED_RANGES, asked, ctypes.sizeof(asked), answer,
-            ctypes.sizeof(answer), ctypes.byref(told), None,
+            ctypes.sizeof(answer), ctypes.byref(written), None,
         )  # fmt: skip
-        count = told.value // 16
+        count = written.value // 16
         if not whole and not count:
             return None
         found += [(answer[2 * index], answer[2 * index] + answer[2 * index + 1]) for index in range(count)]

@@ -3,5 +3,4 @@
 from typing import Final
 
 PAGE_SIZE: Final = 0x1000
-"""Bytes of a small page. The same on x86, amd64 and arm64
-Windows (docs/format/kernel-structures.md#page-tables-of-x64)."""
+"""Bytes of a small page on x86, amd64 and arm64 Windows."""

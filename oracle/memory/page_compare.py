@@ -1,35 +1,35 @@
-"""Comparing gigabytes of pages at the speed of memory: whole chunks first, single pages only where a chunk differs.
-What is a hole in both files is the same, and is not read.
+"""Compares memory in two files, page by page, for files of many gigabytes.
+
+Compares chunks of 256 KiB first, and single pages only where a chunk differs. Skips what is a hole in both files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import merge
 from typing import Final
 
+from .intervals import Range, joined
 from .page import PAGE_SIZE
 from .source import ByteSource
 
 _CHUNK: Final = 1 << 18
-"""Bytes. Small enough that what is copied stays in the processor's cache."""
+"""Bytes. A copy of a chunk stays in the processor's cache."""
 _ZEROS: Final = bytearray(1 << 20)
-
-Range = tuple[int, int]
 
 
 def _is_zero(view: memoryview) -> bool:
     size = len(_ZEROS)
     for at in range(0, len(view), size):
         piece = view[at : at + size]
-        # A bytearray compares itself with any buffer by memcmp; two memoryviews would go element by element.
+        # A bytearray is compared by memcmp; two memoryviews would be compared element by element.
         if (_ZEROS if len(piece) == size else _ZEROS[: len(piece)]) != piece:
             return False
     return True
 
 
 def nonzero_pages(source: ByteSource, offset: int, pages: int) -> Iterator[int]:
-    """Indices of the pages from ``offset`` on that are not zero. Holes of a sparse file are not read."""
+    """Indices of the pages that are not all zero, counted from file offset ``offset``. Skips holes of a sparse file."""
     last = -1
     for start, end in source.data(offset, offset + pages * PAGE_SIZE):
         first, stop = (start - offset) // PAGE_SIZE, -(-(end - offset) // PAGE_SIZE)
@@ -44,23 +44,10 @@ def nonzero_pages(source: ByteSource, offset: int, pages: int) -> Iterator[int]:
         last = max(last, stop - 1)
 
 
-def joined(ranges: Iterable[Range]) -> Iterator[Range]:
-    """Ranges in ascending order of their starts, those that overlap or touch made one."""
-    last: Range | None = None
-    for start, end in ranges:
-        if last is not None and start <= last[1]:
-            last = last[0], max(last[1], end)
-            continue
-        if last is not None:
-            yield last
-        last = start, end
-    if last is not None:
-        yield last
-
-
 def differing(one: ByteSource, at: int, other: ByteSource, beside: int, size: int) -> Iterator[Range]:
-    """Where ``size`` bytes of two files, from the offsets ``at`` and ``beside`` on, are not the same: chunks with a
-    difference in them, relative to their start, in order. None of them crosses a multiple of 256 KiB.
+    """The chunks of ``size`` bytes that differ between ``one`` at offset ``at`` and ``other`` at offset ``beside``.
+
+    Yields ``[start, end)`` relative to the two offsets, ascending. No chunk crosses a multiple of 256 KiB.
     """
     buffer = bytearray(min(_CHUNK, size))
     window = memoryview(buffer)
@@ -71,7 +58,7 @@ def differing(one: ByteSource, at: int, other: ByteSource, beside: int, size: in
             mine, theirs = one.view(at + start, end - start), other.view(beside + start, end - start)
             if len(mine) == len(theirs) == len(buffer):
                 window[:] = mine
-                same = buffer == theirs  # a bytearray by memcmp, as above
+                same = buffer == theirs  # by memcmp, as above
             else:
                 same = bytes(mine) == bytes(theirs)
             if not same:
@@ -80,7 +67,7 @@ def differing(one: ByteSource, at: int, other: ByteSource, beside: int, size: in
 
 
 def _data(source: ByteSource, at: int, size: int) -> Iterator[Range]:
-    """The parts of ``size`` bytes from ``at`` on that are no holes, relative to ``at``. Behind the end is no hole."""
+    """The parts of ``size`` bytes from ``at`` on that are not holes, relative to ``at``. Bytes past the end count."""
     for start, end in source.data(at, at + size):
         yield start - at, end - at
     if source.size < at + size:
@@ -88,7 +75,7 @@ def _data(source: ByteSource, at: int, size: int) -> Iterator[Range]:
 
 
 def differing_pages(one: ByteSource, at: int, other: ByteSource, beside: int, size: int) -> Iterator[int]:
-    """Indices of the pages, counted from ``at`` and ``beside``, that are not the same in both files."""
+    """Indices of the pages that differ, counted from ``at`` in ``one`` and ``beside`` in ``other``."""
     last = -1
     for low, high in differing(one, at, other, beside, size):
         for page in range(max(low // PAGE_SIZE, last + 1), -(-high // PAGE_SIZE)):
@@ -99,7 +86,7 @@ def differing_pages(one: ByteSource, at: int, other: ByteSource, beside: int, si
 
 
 def first_difference(one: bytes, other: bytes) -> int:
-    """The index of the first byte that is not the same; there is one."""
+    """The index of the first byte that differs. The caller knows that ``one`` and ``other`` differ."""
     low, high = 0, max(len(one), len(other))
     while high - low > 1:
         middle = (low + high) // 2

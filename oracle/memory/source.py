@@ -6,13 +6,13 @@ import errno
 import importlib
 import mmap
 import os
-from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from .allocated_ranges import allocated_ranges, device_io_control
+from .intervals import inside
 
 _MAX_EXTENTS = 65_536
 
@@ -22,8 +22,9 @@ def _system_handle(descriptor: int) -> int:
 
 
 def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
-    """Where an open file has data, as sorted ``[start, end)``; None where the system does not tell. Of too many holes
-    the last ones count as data.
+    """Where an open file has data, as sorted ``[start, end)``; None if the system cannot say.
+
+    A file with more than ``_MAX_EXTENTS`` extents counts as data behind the last one.
     """
     if not hasattr(os, "SEEK_DATA"):
         control = device_io_control()
@@ -36,7 +37,7 @@ def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
             at = os.lseek(handle, start, os.SEEK_HOLE)
             found.append((start, at))
     except OSError as error:
-        # ENXIO: no data behind ``at``.
+        # ENXIO means that no data follows ``at``.
         return found if error.errno == errno.ENXIO else None
     if at < size:
         found.append((at, size))
@@ -44,9 +45,9 @@ def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
 
 
 class ByteSource:
-    """The bytes of a file, or bytes in memory, behind one face.
+    """The bytes of a mapped file, or bytes in memory.
 
-    A read beyond the end returns what there is, so the caller compares lengths; nothing here raises on content.
+    A read beyond the end returns fewer bytes; the caller compares lengths. Nothing here raises on content.
     """
 
     def __init__(self, data: bytes | bytearray | memoryview | mmap.mmap, name: str = "") -> None:
@@ -58,7 +59,7 @@ class ByteSource:
 
     @classmethod
     def open(cls, path: Path) -> ByteSource:
-        """Map ``path``. Raises OSError when it cannot be opened (a folder, no permission, not there)."""
+        """Map ``path`` for reading. Raises OSError if it cannot be opened: missing, a folder, no permission."""
         with path.open("rb") as file:
             file.seek(0, 2)
             if file.tell() == 0:
@@ -68,7 +69,7 @@ class ByteSource:
             return source
 
     def read(self, offset: int, length: int) -> bytes:
-        """At most ``length`` bytes at ``offset``; fewer, or none, where the file ends first."""
+        """At most ``length`` bytes at ``offset``; fewer, or none, if the file ends first."""
         return bytes(self.view(offset, length))
 
     def view(self, offset: int, length: int) -> memoryview:
@@ -78,23 +79,19 @@ class ByteSource:
         return self._view[offset : min(offset + length, self.size)]
 
     def data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The parts of ``[start, end)`` that are no holes of a sparse file, ascending; a hole reads as zeros. Where the
-        file system does not tell, everything.
+        """The parts of ``[start, end)`` that are not holes of a sparse file, ascending. Holes read as zeros.
+
+        Yields the whole range if the file system cannot say where its holes are.
         """
         start, end = max(start, 0), min(end, self.size)
         if self._data is None:
             if start < end:
                 yield start, end
             return
-        index = max(bisect_right(self._data, (start, self.size)) - 1, 0)
-        while index < len(self._data) and self._data[index][0] < end:
-            low, high = max(self._data[index][0], start), min(self._data[index][1], end)
-            if low < high:
-                yield low, high
-            index += 1
+        yield from inside(self._data, start, end)
 
     def close(self) -> None:
-        """Unmap the file. While records or views of it live, the mapping lives with the last of them."""
+        """Unmap the file, as soon as the last record or view of it is gone."""
         self._view.release()
         if self._map is not None:
             with suppress(BufferError):

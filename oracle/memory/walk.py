@@ -1,7 +1,8 @@
-"""The judge's own page walker: virtual addresses through page tables, over whatever pages there are.
+"""Walks page tables: translates virtual addresses, and lists everything that an address space maps.
 
-Works on the pages of a dump and on those of a truth alike; a table that is not there maps nothing.
-Sources: Intel SDM volume 3, chapter 4; AMD64 manual volume 2, chapter 5; Arm ARM D8; spec kernel-mode 4.8, 8.
+Works on the pages of a dump and on those of a truth. A page table that is missing maps nothing. Sources: Intel SDM
+volume 3, chapter 4; AMD64 manual volume 2, chapter 5; Arm ARM D8; docs/format/kernel-structures.md#page-tables-of-x64,
+docs/format/kernel-other-architectures.md#paging-mode-of-x86 and #page-tables-of-arm64.
 """
 
 from __future__ import annotations
@@ -16,22 +17,27 @@ from .page import PAGE_SIZE
 # Bits of an x86 page-table entry: Intel SDM volume 3, tables 4-15 to 4-20.
 PRESENT, USER, LARGE = 0x1, 0x4, 0x80
 SHARED_HALF: Final = 256
-"""Root entries from here on belong to the kernel (spec kernel-mode 4.8)."""
+"""Entries of a root table from here on map kernel memory (docs/format/kernel-structures.md#page-tables-of-x64)."""
 
 
 class PhysicalMemory(Protocol):
+    """Pages by page frame number: those of a dump or of a truth."""
+
     def page(self, pfn: int) -> memoryview | bytes | None:
-        """The 4096 bytes of a page, or None where there are none."""
+        """The 4096 bytes of the page; None if they are missing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of a walk: which bits of the address index it, and whether an entry may map memory by itself."""
+    """One level of the page tables."""
 
     shift: int
+    """The lowest bit of the address that indexes a table of this level."""
     bits: int
+    """How many bits index it."""
     leaf: bool
+    """Whether an entry of this level can map memory itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,13 @@ class Paging:
 
     levels: tuple[Level, ...]
     entry_size: int
-    """Bytes."""
+    """In bytes."""
     frame_mask: int
+    """The bits of an entry that hold a physical address."""
     root_mask: int
+    """The bits of the root register that hold a physical address."""
     virtual_bits: int
+    """Bits of a virtual address that are translated."""
 
 
 MODES: Final = {
@@ -55,7 +64,7 @@ MODES: Final = {
         (Level(30, 2, False), Level(21, 9, True), Level(12, 9, True)), 8, 0x000F_FFFF_FFFF_F000, 0xFFFF_FFE0, 32
     ),
     "x86": Paging((Level(22, 10, True), Level(12, 10, True)), 4, 0xFFFF_F000, 0xFFFF_F000, 32),
-    # Provisional: one public reader (spec kernel-mode 8.2).
+    # From one public reader: docs/format/kernel-other-architectures.md#page-tables-of-arm64.
     "arm64": Paging(
         (Level(39, 9, False), Level(30, 9, True), Level(21, 9, True), Level(12, 9, True)),
         8, 0x0003_FFFF_FFFF_F000, 0x0003_FFFF_FFFF_F000, 48,
@@ -64,7 +73,10 @@ MODES: Final = {
 
 
 class AddressSpace:
-    """Address translation from one root, over the pages that ``memory`` has."""
+    """Translates virtual addresses through the page tables below one root.
+
+    ``root`` is the value of the root register (Cr3, DirectoryTableBase). ``mode`` is a key of ``MODES``.
+    """
 
     def __init__(self, memory: PhysicalMemory, root: int, mode: str = "amd64") -> None:
         self._memory = memory
@@ -74,7 +86,7 @@ class AddressSpace:
         """Physical address of the root table."""
 
     def canonical(self, address: int) -> bool:
-        """Whether the processor takes ``address`` at all."""
+        """Whether the processor accepts ``address`` as a virtual address."""
         bits = self.mode.virtual_bits
         if bits == 32:
             return 0 <= address < 1 << 32
@@ -82,7 +94,7 @@ class AddressSpace:
         return 0 <= address < 1 << 64 and top in (0, (1 << (65 - bits)) - 1)
 
     def translate(self, address: int) -> int | None:
-        """The physical address behind a virtual one; None where nothing is mapped, or a table is not there."""
+        """The physical address of a virtual one; None if it is not mapped, or if a table is missing."""
         if not self.canonical(address):
             return None
         mode, table = self.mode, self.root
@@ -98,7 +110,7 @@ class AddressSpace:
         return None
 
     def read(self, address: int, size: int) -> bytes | None:
-        """``size`` bytes at ``address``; None unless every page of them is mapped and there."""
+        """``size`` bytes at a virtual address, at most 16 MiB; None unless all their pages are mapped and present."""
         if size <= 0 or size > 1 << 24 or address + size > 1 << 64:
             return None
         parts = []
@@ -128,20 +140,19 @@ class AddressSpace:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a half of an address space consists of."""
+    """What one half of an address space maps."""
 
     tables: frozenset[int]
-    """PFNs of page tables below the root."""
+    """PFNs of the page tables below the root."""
     leaves: tuple[tuple[int, int], ...]
-    """``[first, end)`` PFNs of mapped memory; large pages as their 4 KiB pages. Unsorted, may overlap."""
+    """``[first, end)`` PFNs of mapped memory, large pages as 4 KiB pages. Unsorted; ranges may overlap."""
 
 
 def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool) -> Mapped:
-    """Everything that the kernel half, or the user half, of amd64 ``roots`` maps.
+    """Everything that the kernel half, or the user half, of the amd64 tables below ``roots`` maps.
 
-    A root entry that points back at its root (the self-map) is left out: what it maps are the page tables, which
-    ``tables`` has. Each table is visited once for each level that it is used at, so that tables which point at each
-    other cost no more than their pages.
+    ``roots`` are physical addresses. The self-map, a root entry that points at its own root, is skipped: it maps the
+    page tables, which ``tables`` lists. Each table is visited once per level, so cycles of tables end.
     """
     half = range(SHARED_HALF, 512) if kernel else range(SHARED_HALF)
     tables: set[int] = set()
@@ -182,7 +193,7 @@ def _table(memory: PhysicalMemory, pfn: int) -> tuple[int, ...] | None:
 
 
 def _rows(entries: tuple[int, ...], pages: int, frame: int) -> Iterator[tuple[int, int]]:
-    """Present entries as ``[first, end)`` PFNs; neighbours that map neighbouring frames as one."""
+    """The present entries as ``[first, end)`` PFNs. Adjacent entries that map adjacent frames are joined."""
     start = end = -1
     for entry in entries:
         if not entry & PRESENT:

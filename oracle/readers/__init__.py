@@ -1,1 +1,1 @@
-"""One reader a container: bytes to facts with spans. Readers never raise on content."""
+"""Readers, one for each kind of file: they turn bytes into facts with spans, and never raise on content."""

@@ -1,4 +1,4 @@
-"""Whose bytes are whose: every byte of the file belongs to one claim, or to a gap."""
+"""Accounts for every byte of a file: it belongs to one claim, or to a gap."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from ..model import Span
 from .reading import Accounting, Claim, Owner, Reading
 
 MAX_PADDING = 16
-"""Bytes. A run of zeros up to this long between two claims is padding (spec user-mode 4, V18 [O])."""
+"""Bytes. A run of at most so many zeros between two claims is padding (docs/format/minidump-container.md#gaps)."""
 SHOWN = 20
+"""How many overlaps and gaps are kept."""
 
 
 def account(dump: Reading, max_padding: int = MAX_PADDING) -> Accounting:
-    """One sweep over the claims in file order. Padding that is found is claimed, so that it has an owner too."""
+    """Sweep over the claims in file order, and find overlaps and gaps. Padding is added to the claims.
+
+    ``max_padding`` is in bytes; a longer run of zeros is a gap.
+    """
     regions = 0
     covered = 0
     top: Claim | None = None

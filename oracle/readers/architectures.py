@@ -1,4 +1,4 @@
-"""The architectures a dump may be of: which CONTEXT each has, where its instruction and stack pointers are."""
+"""The architectures of dumps: the CONTEXT of each, and its instruction and stack pointer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from ..decode import enumeration, structure
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What a CONTEXT of one machine looks like. Source: winnt.h; spec user-mode 3.11."""
+    """The CONTEXT of one architecture (winnt.h; docs/format/minidump-contexts.md#size-by-architecture)."""
 
     name: str
     structure: str
+    """The table of its CONTEXT."""
     machine_bit: int
     """The CONTEXT_<machine> bit of ContextFlags."""
     pointer_size: int
     """In bytes."""
     ip: str
+    """The register that holds the instruction pointer."""
     sp: str
+    """The register that holds the stack pointer."""
 
 
 ARCHITECTURES: Final = {
@@ -28,11 +31,11 @@ ARCHITECTURES: Final = {
     "arm": Architecture("arm", "CONTEXT_ARM", 0x0020_0000, 4, "Pc", "Sp"),
     "arm64": Architecture("arm64", "CONTEXT_ARM64", 0x0040_0000, 8, "Pc", "Sp"),
 }
-"""By name. A context of the architecture is at least ``structure(...).size`` bytes."""
+"""By name."""
 
 _BREAKPAD_ARM: Final = Architecture("arm", "CONTEXT_ARM_BREAKPAD", 0x4000_0000, 4, "Pc", "Sp")
-"""What Breakpad, Crashpad and minidump-writer store of a 32-bit ARM. It is told from Windows' own by its size.
-Source: google/breakpad src/google_breakpad/common/minidump_cpu_arm.h; spec user-mode 5."""
+"""The record that Breakpad, Crashpad and minidump-writer store for 32-bit ARM. Its size differs from that of Windows'
+CONTEXT (docs/format/minidump-contexts.md#records-of-other-writers)."""
 
 _BY_NUMBER: Final = {
     "PROCESSOR_ARCHITECTURE_INTEL": "x86",
@@ -43,12 +46,12 @@ _BY_NUMBER: Final = {
 
 
 def architecture_of(processor_architecture: int) -> str | None:
-    """The key of ``ARCHITECTURES`` for SystemInfo's ProcessorArchitecture, or None."""
+    """The key of ``ARCHITECTURES`` for a ProcessorArchitecture of SystemInfo; None if it has none."""
     return _BY_NUMBER.get(enumeration("PROCESSOR_ARCHITECTURE").name_of(processor_architecture))
 
 
 def layout_of(architecture: str, size: int) -> Architecture:
-    """What a context of ``size`` bytes in a dump of that architecture looks like."""
+    """The layout of a context of ``size`` bytes. ``architecture`` is a key of ``ARCHITECTURES``."""
     if architecture == "arm" and size == structure(_BREAKPAD_ARM.structure).size:
         return _BREAKPAD_ARM
     return ARCHITECTURES[architecture]

@@ -1,9 +1,8 @@
-"""The reader of cabinets: from bytes to a ``Cabinet`` whose members can be read. Stored and MSZIP ([MS-CAB], [MS-MCI]).
+"""Reads cabinets into a ``Cabinet`` and expands their members: stored and MSZIP folders ([MS-CAB], [MS-MCI]).
 
-Every loop is bounded by the file: blocks may not take more bytes than the file has, which keeps folders that share
-blocks from being read again and again. What they expand to is kept in memory up to 32 MiB, and in a temporary file
-beyond. It has a ceiling of its own, since deflate can expand a block a thousandfold: 128 MiB, or 32 times the file, or
-what the caller expects.
+All blocks together may not take more bytes than the file has; so folders that share blocks cannot be read over and
+over. Expanded data is kept in memory up to 32 MiB, then in a temporary file. Its size has a ceiling, because deflate
+can expand a block a thousandfold: the largest of 128 MiB, 32 times the file, and the size that the caller expects.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ __all__ = ["Cabinet", "read_cabinet"]
 
 STORED, MSZIP = 0, 1
 MAX_BLOCK: Final = 32_768
-"""Bytes that one block expands to at most: [MS-CAB] 2.4, cbUncomp."""
+"""Bytes that a block may expand to: cbUncomp, [MS-CAB] 2.4."""
 _WINDOW: Final = 32_768
-"""Bytes of history that a block of MSZIP refers to: [MS-MCI]."""
+"""Bytes of earlier output that an MSZIP block can refer to: [MS-MCI]."""
 _MAX_NAME: Final = 256
-"""Bytes of a name, NUL included: [MS-CAB] 2.3, CB_MAX_FILENAME."""
+"""Bytes of a name with its NUL: CB_MAX_FILENAME, [MS-CAB] 2.3."""
 _LEAST_CEILING: Final = 128 << 20
 _CEILING_BY_SIZE: Final = 32
 _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
@@ -36,9 +35,9 @@ _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 
 
 def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
-    """Everything that a cabinet says, with the defects met, and its members expanded. Never raises on content.
+    """Read a cabinet and expand its members. Never raises on content.
 
-    ``expected``: bytes that a sound cabinet may expand to, for who knows what should be inside.
+    ``expected`` is the number of bytes that a sound cabinet may expand to; 0 if the caller does not know.
     """
     cabinet = Cabinet(source)
     header = decode(source, 0, "CFHEADER", "header")
@@ -46,7 +45,7 @@ def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
     if header.complete:
         cabinet.header = header
         cabinet.found("header")
-        cabinet.dont_care(header.span_of("setID"), "setID: any number that cabinets of a set share ([MS-CAB] 2.1)")
+        cabinet.dont_care(header.span_of("setID"), "setID: any number; the cabinets of a set share it ([MS-CAB] 2.1)")
         at = _behind_header(cabinet, header)
         if at is not None:
             _read_folders(cabinet, at, header["cFolders"])
@@ -64,7 +63,7 @@ def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
 
 
 def _behind_header(cabinet: Cabinet, header: Record) -> int | None:
-    """The offset of the first CFFOLDER: behind the reserved area and the names of other cabinets of a set."""
+    """The offset of the first CFFOLDER, behind the reserved area and the names of the other cabinets; None if cut."""
     at = header.span.end
     if header["flags"] & _RESERVE:
         record = decode(cabinet.source, at, "CFHEADER_RESERVE", "reserved sizes")
@@ -112,11 +111,11 @@ def _read_folders(cabinet: Cabinet, at: int, count: int) -> None:
 
 def _reserved(cabinet: Cabinet, area: Span) -> None:
     if len(area):
-        cabinet.dont_care(area, "the reserved area belongs to the application ([MS-CAB] 2)")
+        cabinet.dont_care(area, "reserved area: belongs to the application ([MS-CAB] 2)")
 
 
 def _expand(cabinet: Cabinet, ceiling: int) -> None:
-    """Expand every folder into one spool, up to ``ceiling`` bytes; then each folder has its piece of it."""
+    """Expand all folders into one spool of at most ``ceiling`` bytes, and give each folder its part."""
     spool = Spool()
     spent = 0
     starts = []
@@ -133,9 +132,10 @@ def _expand(cabinet: Cabinet, ceiling: int) -> None:
 
 
 def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, budget: int) -> int:
-    """Append what the folder's blocks expand to. Stops at the first that cannot be; how many bytes of the file it took.
+    """Append the expanded blocks of a folder to ``spool``, up to the first bad block.
 
-    ``room``: bytes that may still be expanded; ``budget``: bytes of the file that blocks may still take.
+    ``room`` is how many bytes may still be expanded, ``budget`` how many bytes of the file blocks may still take.
+    Returns the bytes of the file that the blocks took.
     """
     at, spent, window = folder.record["coffCabStart"], 0, b""
     wanted = folder.record["cCFData"]
@@ -173,7 +173,7 @@ def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, bu
 
 
 def _check_sum(cabinet: Cabinet, record: Record, data: bytes) -> None:
-    """A sum of 0 is none. A wrong one costs no fact: the bytes are there, and other rules look at them."""
+    """Report a wrong checksum. It loses no fact: the data is still read, and other rules judge it."""
     if not record["csum"]:
         return
     sizes = record.data()[4:]
@@ -184,9 +184,9 @@ def _check_sum(cabinet: Cabinet, record: Record, data: bytes) -> None:
 
 
 def checksum(data: bytes) -> int:
-    """[MS-CAB] 3.1: the exclusive or of the little-endian dwords; of 1 to 3 bytes left over, the last counts lowest.
+    """The checksum of [MS-CAB] 3.1: the XOR of the little-endian dwords, and of the last 1 to 3 bytes as big-endian.
 
-    One integer is folded in half until a dword is left: a loop over dwords would take seconds.
+    It folds one integer in half until a dword is left, because a loop over dwords takes seconds.
     """
     whole = len(data) & ~3
     value = int.from_bytes(data[:whole], "little")
@@ -200,7 +200,7 @@ def checksum(data: bytes) -> int:
 
 
 def _expanded(cabinet: Cabinet, folder: Folder, record: Record, data: bytes, window: bytes) -> bytes | None:
-    """What a block holds; None, and a defect, when it does not expand to cbUncomp bytes."""
+    """The expanded block; None, with a defect, if it does not expand to cbUncomp bytes."""
     size = record["cbUncomp"]
     if not 0 < size <= MAX_BLOCK:
         expected = f"1 to {MAX_BLOCK} bytes"
@@ -221,18 +221,18 @@ def _expanded(cabinet: Cabinet, folder: Folder, record: Record, data: bytes, win
 
 
 def _inflate(data: bytes, size: int, window: bytes) -> tuple[bytes, str | None]:
-    """A block of MSZIP, and what is wrong with it: 'CK', then deflate whose history is what was expanded before."""
+    """The expanded MSZIP block, and what is wrong with it or None. ``window`` is the output before it."""
     if not data.startswith(b"CK"):
-        return b"", f"no MSZIP block: it begins with {data[:2].hex(' ') or 'nothing'}"
+        return b"", f"not an MSZIP block: it begins with {data[:2].hex(' ') or 'nothing'}"
     inflater = zlib.decompressobj(-zlib.MAX_WBITS, zdict=window) if window else zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         found = inflater.decompress(data[2:], size + 1)
     except zlib.error as error:
-        return b"", f"no deflate: {error}"
+        return b"", f"not deflate data: {error}"
     if len(found) > size:
         return b"", f"more than {size} bytes"
     if not inflater.eof:
-        return b"", f"deflate that goes on behind its {len(data)} bytes"
+        return b"", f"deflate data that does not end in its {len(data)} bytes"
     if inflater.unused_data:
         return b"", f"{len(inflater.unused_data)} bytes behind the end of the deflate stream"
     return found, None if len(found) == size else f"{len(found)} bytes"

@@ -1,4 +1,4 @@
-"""What a cabinet says: folders of compressed blocks, and the members that lie in them."""
+"""The facts of a cabinet: folders of compressed blocks, and the members in them."""
 
 from __future__ import annotations
 
@@ -12,56 +12,59 @@ from .identify import KERNEL_DUMP, MINIDUMP, USERDUMP
 from .reading import Reading
 
 DUMPS: Final = frozenset({MINIDUMP, USERDUMP, KERNEL_DUMP})
-"""The kinds that the judge judges."""
+"""The kinds of dumps, as ``identify`` names them."""
 UNREAD: Final = "unread"
+"""The kind of a member whose bytes could not be expanded."""
 
 
 @dataclass(slots=True)
 class Folder:
-    """A run of blocks that expand to one stream of bytes. Members are pieces of that stream."""
+    """A run of blocks that expand to one stream of bytes. Members are parts of that stream."""
 
     index: int
     record: Record
     """CFFOLDER."""
     blocks: int = 0
-    """Blocks read."""
+    """How many blocks were read."""
     size: int = 0
-    """Bytes that they expanded to."""
+    """How many bytes they expanded to."""
     whole: bool = False
-    """Every block was read, and expanded."""
+    """Whether all blocks were read and expanded."""
     data: memoryview | None = None
-    """The stream; None where the method is one that the judge does not know."""
+    """The stream; None for a method that the oracle cannot expand."""
 
     @property
     def method(self) -> int:
-        """0 stored, 1 MSZIP, 2 Quantum, 3 LZX."""
+        """The method of compression: 0 stored, 1 MSZIP, 2 Quantum, 3 LZX."""
         return self.record["typeCompress"] & 0xF
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """A file in a cabinet."""
+
     record: Record
-    """CFFILE, without the name behind it."""
+    """CFFILE, without the name that follows it."""
     raw_name: bytes
-    """Without its NUL."""
+    """The name without its NUL."""
     name_span: Span
     folder: Folder | None
     source: ByteSource | None
-    """Its bytes; None when they cannot be had."""
+    """Its bytes; None if they could not be expanded."""
 
     @property
     def utf8(self) -> bool:
-        """[MS-CAB] _A_NAME_IS_UTF."""
+        """Whether the name is UTF-8: attribute _A_NAME_IS_UTF of [MS-CAB]."""
         return bool(self.record["attribs"] & 0x80)
 
     @property
     def name(self) -> str:
-        """What does not decode reads as U+FFFD. A name that is not marked as UTF-8 is read in code page 1252."""
+        """The name, read as UTF-8 or as code page 1252. Bytes that do not decode read as U+FFFD."""
         return self.raw_name.decode("utf-8" if self.utf8 else "cp1252", "replace")
 
     @property
     def start(self) -> int:
-        """In the folder's stream."""
+        """Offset of the first byte in the folder's stream."""
         return self.record["uoffFolderStart"]
 
     @property
@@ -75,7 +78,7 @@ class Member:
 
 @dataclass
 class Cabinet(Reading):
-    """A cabinet as read."""
+    """A cabinet, as read."""
 
     kind: ClassVar[str] = "cab"
     ceiling: ClassVar[str] = (
@@ -89,11 +92,11 @@ class Cabinet(Reading):
     folder_reserve: int = 0
     """Bytes behind each CFFOLDER that belong to the application."""
     block_reserve: int = 0
-    """The same behind each CFDATA."""
+    """Bytes behind each CFDATA header that belong to the application."""
     folders: list[Folder] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
-    """What ``identify`` says of each member; ``UNREAD`` where its bytes cannot be had."""
+    """The kind of each member by ``identify``; ``UNREAD`` if its bytes could not be expanded."""
 
     def dumps(self) -> list[tuple[Member, str]]:
         """The members that are dumps, each with its kind."""

@@ -1,4 +1,4 @@
-"""Header and directory, and the shapes that streams share: counted lists, lists with a header, strings."""
+"""Reads header and directory of a minidump, and the lists and strings that its streams consist of."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ STREAM_FACTS: Final = {
     STREAM["ProcessVmCountersStream"]: ("vm_counters",),
     STREAM["ThreadNamesStream"]: ("thread_names", "thread_names.names"),
 }
-"""Stream type -> the facts that its reader finds, beside ``stream.<type>``. A rule ``needs`` them by these names."""
+"""Stream type -> the facts that its reader finds besides ``stream.<type>``. Rules name them in ``needs``."""
 
 MAX_STREAMS: Final = 4096
-"""Directory entries that are looked at. Breakpad's limit is 128 (spec user-mode 5); no known writer comes near."""
+"""How many directory entries are read. Breakpad reads 128 (docs/format/minidump-container.md#directory)."""
 
 MAX_STRING: Final = 0xFFFE
-"""Bytes. UNICODE_STRING.Length is a USHORT (winternl.h), so no name of Windows is longer."""
+"""Bytes. UNICODE_STRING.Length (winternl.h) has 16 bits, so no name of Windows is longer."""
 
 
 def stream_name(number: int) -> str:
-    """``stream 3 (ThreadListStream)``, ``stream 0x47670001 (BreakpadInfo)``, ``stream 0x10000``."""
+    """A name for reports: ``stream 3 (ThreadListStream)``, ``stream 0x47670001 (BreakpadInfo)``, ``stream 0x10000``."""
     shown = f"stream {number}" if number < 0x7000 else f"stream {number:#x}"
     for names in (STREAM, enumeration("VENDOR_STREAM_TYPE")):
         name = names.name_of(number)
@@ -51,7 +51,7 @@ def stream_name(number: int) -> str:
 
 
 def read_container(dump: Dump) -> None:
-    """Header, directory and ``dump.streams``."""
+    """Read header and directory, and fill ``dump.streams``."""
     header = decode(dump.source, 0, "MINIDUMP_HEADER", "header")
     if not header.complete:
         actual = f"{dump.source.size} bytes"
@@ -69,7 +69,8 @@ def read_container(dump: Dump) -> None:
     dump.claim(header.span, "header")
     version = header.span_of("Version")
     dump.dont_care(
-        Span(version.start + 2, version.end), "Version, high word: private to the writer (spec user-mode 3.1)"
+        Span(version.start + 2, version.end),
+        "Version, high word: private to the writer (docs/format/minidump-container.md#version)",
     )
     _read_directory(dump, header)
 
@@ -139,7 +140,7 @@ def _read_entry(dump: Dump, record: Record) -> None:
         dump.claim(stream.span, f"duplicate {name}")
         return
     if not size:
-        dump.dont_care(record.span_of("Location.Rva"), f"Rva of {name}: a stream of no bytes is nowhere")
+        dump.dont_care(record.span_of("Location.Rva"), f"Rva of {name}: the stream has no bytes")
     dump.streams[number] = stream
     dump.found(f"stream.{number}")
     dump.claim(stream.span, name)
@@ -148,8 +149,9 @@ def _read_entry(dump: Dump, record: Record) -> None:
 def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str) -> list[Record]:
     """The entries of a list whose header is only a 32-bit count: streams 3, 4, 5 and 24.
 
-    DataSize is ``4 + n * entry``; 4 more means a pad behind the count, which some writers put there (spec user-mode 4,
-    V09). When neither holds the entries that DataSize has room for are decoded, and the facts of the stream are broken.
+    DataSize is ``4 + n * entry``, or 4 more, because some writers pad the count to 8 bytes (for stream 3,
+    docs/format/minidump-threads.md#size-of-the-thread-list). With any other size, the facts of the stream are broken,
+    and as many entries are decoded as DataSize has room for.
     """
     head = decode(dump.source, stream.rva, header, stream.name)
     size, first = structure(entry).size, structure(header).size
@@ -172,10 +174,10 @@ def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str)
 
 
 def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> list[Record]:
-    """The entries of a list whose header tells the sizes of itself and of an entry: streams 12, 14, 16, 17 and 18.
+    """The entries of a list whose header holds its own size and that of an entry: streams 12, 14, 16, 17 and 18.
 
-    ``entries`` are the structures that an entry may be; the one of the size told is decoded. Source: spec user-mode 4,
-    V10.
+    ``entries`` are the structures that an entry may be; the size in the header selects one. DataSize must be the size
+    of the header plus that of the entries (for stream 12, docs/format/minidump-handles.md#size-of-handle-data).
     """
     head = decode(dump.source, stream.rva, header, stream.name)
     sizes = {structure(entry).size: entry for entry in entries}
@@ -213,13 +215,13 @@ def _entries(dump: Dump, offset: int, count: int, entry: str, path: str) -> list
 
 
 def settle(dump: Dump, number: int) -> None:
-    """Call behind a stream's reader: what it did not break, it found."""
+    """Mark the facts of a stream as found, except those that its reader marked as broken. Call after the reader."""
     for fact in STREAM_FACTS[number]:
         dump.found(fact)
 
 
 def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subject: str) -> StringFact | None:
-    """The MINIDUMP_STRING at ``rva``, claimed. None, with a defect, when it does not lie in the file or is odd."""
+    """Read and claim the MINIDUMP_STRING at ``rva``. None, with a defect, if it leaves the file or has an odd size."""
     length = decode(dump.source, rva, "MINIDUMP_STRING", subject)
     size = length["Length"]
     start = rva + length.structure.size

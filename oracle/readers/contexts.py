@@ -1,4 +1,4 @@
-"""CONTEXT records."""
+"""Reads CONTEXT records."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from .architectures import layout_of
 from .facts import ContextFact
 
 _LIFE: Final = ("SuspendCount", "PriorityClass", "Priority", "Teb", "Stack.StartOfMemoryRange", "Stack.Memory.DataSize")
-"""What a thread that can be looked at has at least something of."""
+"""Fields of MINIDUMP_THREAD. A thread that still ran when the dump was written has a value in one of them."""
 
 
 def without_context(record: Record) -> bool:
-    """Whether a MINIDUMP_THREAD or MINIDUMP_EXCEPTION_STREAM says that it has no context.
+    """Whether a MINIDUMP_THREAD or MINIDUMP_EXCEPTION_STREAM has no context.
 
-    By size and RVA 0; or it is the entry of a thread that ended while the list was written, of which dbghelp knows the
-    id and the size that its context would have had (minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD: nothing beyond
-    the id; met in a real file).
+    Size and RVA are 0. Or the thread ended while the list was written: dbghelp then stores its id, the size of a
+    context, and RVA 0 (minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD; seen in a real file).
     """
     if record["ThreadContext.Rva"]:
         return False
@@ -28,7 +27,7 @@ def without_context(record: Record) -> bool:
 
 
 def read_context(source: ByteSource, architecture: str, rva: int, size: int, path: str) -> ContextFact | None:
-    """The context at ``[rva, rva + size)``; None when that is not in the file or too short for the architecture."""
+    """The context at ``[rva, rva + size)``; None if it is not in the file, or too short for the architecture."""
     layout = layout_of(architecture, size)
     if size < structure(layout.structure).size or rva + size > source.size:
         return None

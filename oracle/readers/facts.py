@@ -1,4 +1,4 @@
-"""What a minidump says: facts with the bytes they came from, and the defects met while decoding them."""
+"""The facts of a minidump, with the bytes that they were read from."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Stream:
     type: int
     name: str
     record: Record
-    """The MINIDUMP_DIRECTORY."""
+    """Its MINIDUMP_DIRECTORY."""
     span: Span
-    """Its bytes. Their length is DataSize."""
+    """Its bytes: DataSize at Rva."""
 
     @property
     def rva(self) -> int:
@@ -37,10 +37,11 @@ class StringFact:
     """A MINIDUMP_STRING."""
 
     span: Span
-    """Length, units and, where there is one, the NUL behind them."""
+    """Length, units, and the NUL if there is one."""
     units: memoryview
-    """UTF-16LE, without NUL."""
+    """UTF-16LE, without the NUL."""
     terminated: bool
+    """Whether a NUL follows."""
 
     @property
     def raw(self) -> bytes:
@@ -48,7 +49,7 @@ class StringFact:
 
     @property
     def text(self) -> str:
-        """What is no UTF-16 reads as U+FFFD."""
+        """The text. Invalid UTF-16 reads as U+FFFD."""
         return str(self.units, "utf-16-le", "replace")
 
 
@@ -59,13 +60,13 @@ class ContextFact:
     record: Record
     """CONTEXT_AMD64, CONTEXT_X86, CONTEXT_ARM or CONTEXT_ARM64."""
     span: Span
-    """The whole record: DataSize bytes at Rva, behind the fixed part an XSTATE extension."""
+    """The whole record, DataSize bytes at Rva: the fixed part, and an XSTATE extension if there is one."""
     ip: int
     sp: int
 
     @property
     def flags(self) -> int:
-        """ContextFlags, as stored."""
+        """ContextFlags as stored."""
         return self.record["ContextFlags"]
 
     @property
@@ -76,10 +77,12 @@ class ContextFact:
 
 @dataclass(frozen=True, slots=True)
 class ThreadFact:
+    """A thread of stream 3."""
+
     record: Record
     """MINIDUMP_THREAD."""
     context: ContextFact | None
-    """None when the location does not lie in the file or is too short for the architecture."""
+    """None if it is not in the file, or too short for the architecture."""
 
     @property
     def id(self) -> int:
@@ -104,6 +107,8 @@ class ThreadFact:
 
 @dataclass(frozen=True, slots=True)
 class ThreadNameFact:
+    """A thread name of stream 24."""
+
     record: Record
     """MINIDUMP_THREAD_NAME."""
     name: StringFact | None
@@ -111,16 +116,21 @@ class ThreadNameFact:
 
 @dataclass(frozen=True, slots=True)
 class ModuleFact(RecordedModule):
+    """A module of stream 4."""
+
     record: Record
     """MINIDUMP_MODULE."""
     name: StringFact | None
     code_view: Span | None
-    """The bytes of the CodeView record; None when there is none or it does not lie in the file."""
+    """The bytes of the CodeView record; None if there is none, or if it is not in the file."""
     misc: Span | None
+    """The bytes of the IMAGE_DEBUG_MISC record; None likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadedModuleFact:
+    """A module of stream 14."""
+
     record: Record
     """MINIDUMP_UNLOADED_MODULE."""
     name: StringFact | None
@@ -128,7 +138,7 @@ class UnloadedModuleFact:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRange:
-    """Captured bytes of the target: ``[start, start + size)`` is in the file from ``offset``."""
+    """Captured bytes of the target: ``[start, start + size)``, in the file at ``offset``."""
 
     start: int
     size: int
@@ -149,6 +159,8 @@ class MemoryRange:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionFact:
+    """The exception of stream 6."""
+
     record: Record
     """MINIDUMP_EXCEPTION_STREAM."""
     context: ContextFact | None
@@ -156,51 +168,58 @@ class ExceptionFact:
 
 @dataclass(frozen=True, slots=True)
 class HandleFact:
+    """A handle of stream 12."""
+
     record: Record
     """MINIDUMP_HANDLE_DESCRIPTOR or MINIDUMP_HANDLE_DESCRIPTOR_2."""
     type_name: StringFact | None
     object_name: StringFact | None
     object_infos: tuple[Record, ...]
-    """MINIDUMP_HANDLE_OBJECT_INFORMATION, in chain order."""
+    """MINIDUMP_HANDLE_OBJECT_INFORMATION, in the order of the chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommentFact:
-    """Stream 10 (ANSI) or 11 (UTF-16)."""
+    """The comment of stream 10 (ANSI) or 11 (UTF-16)."""
 
     stream: Stream
     text: str | None
-    """Up to the NUL; None when it does not decode."""
+    """The text up to its NUL; None if it does not decode."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionTableFact:
-    """One dynamic function table of stream 13."""
+    """A dynamic function table of stream 13."""
 
     record: Record
     """MINIDUMP_FUNCTION_TABLE_DESCRIPTOR."""
     native: Span
+    """The system's own descriptor."""
     entries: Span
     pad: Span
-    """Behind the entries, so that the next table is aligned."""
+    """SizeOfAlignPad bytes behind the entries."""
 
 
 @dataclass
 class Dump(Reading, CapturedMemory):
-    """A minidump as read. Absent streams leave None or an empty list; ``facts`` and ``broken`` tell them apart."""
+    """A minidump, as read.
+
+    An absent stream and a broken one both leave None or an empty list. ``facts`` and ``broken`` say which it is.
+    """
 
     kind: ClassVar[str] = "minidump"
     ceiling: ClassVar[str] = "at most 4096 streams, 500000 records and 64 MiB of strings"
     header: Record | None = None
     directory: list[Record] = field(default_factory=list)
     streams: dict[int, Stream] = field(default_factory=dict)
-    """The first of each type, type 0 excluded, that lies in the file."""
+    """By type: the first stream of each type, except type 0, whose bytes lie in the file."""
     duplicates: list[Stream] = field(default_factory=list)
+    """Further streams of a type."""
 
     system_info: Record | None = None
     csd_version: StringFact | None = None
     misc_info: Record | None = None
-    """MINIDUMP_MISC_INFO_5 with only its first ``misc_info["SizeOfInfo"]`` bytes; the rest reads as 0."""
+    """MINIDUMP_MISC_INFO_5. Fields behind ``misc_info["SizeOfInfo"]`` read as 0."""
     system_memory_info: Record | None = None
     vm_counters: Record | None = None
     """MINIDUMP_PROCESS_VM_COUNTERS_1 or _2."""
@@ -210,8 +229,9 @@ class Dump(Reading, CapturedMemory):
     modules: list[ModuleFact] = field(default_factory=list)
     unloaded_modules: list[UnloadedModuleFact] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
-    """Of streams 5 and 9 alike, in file order of the descriptors; only ranges whose bytes lie in the file."""
+    """The ranges of streams 5 and 9 whose bytes lie in the file, in the order of their descriptors."""
     memory64_base: int | None = None
+    """BaseRva of stream 9."""
     memory_infos: list[Record] = field(default_factory=list)
     exception: ExceptionFact | None = None
     handles: list[HandleFact] = field(default_factory=list)
@@ -223,16 +243,16 @@ class Dump(Reading, CapturedMemory):
     """MINIDUMP_TOKEN_INFO_HEADER."""
 
     headers: dict[int, Record] = field(default_factory=dict)
-    """The list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
+    """By stream type: the list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
     string_bytes_left: int = 64 << 20
-    """How many bytes of the strings that it names may be read: a ceiling like that on records."""
+    """How many more bytes of strings may be read: a ceiling, as on records."""
 
     @property
     def architecture(self) -> str | None:
-        """``x86``, ``amd64``, ``arm``, ``arm64``; None when SystemInfo is absent or names another."""
+        """``x86``, ``amd64``, ``arm`` or ``arm64``; None if SystemInfo is absent or names another."""
         return None if self.system_info is None else architecture_of(self.system_info["ProcessorArchitecture"])
 
     @property
     def flags(self) -> int:
-        """The header's Flags: MINIDUMP_TYPE bits."""
+        """Flags of the header: MINIDUMP_TYPE bits."""
         return 0 if self.header is None else self.header["Flags"]

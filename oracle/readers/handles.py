@@ -1,4 +1,4 @@
-"""Streams 12, 18 and 19: handles, handle operations, access tokens."""
+"""Reads streams 12, 18 and 19 of a minidump: handles, handle operations, access tokens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .facts import Dump, HandleFact, Stream, StringFact
 
 
 def read_handles(dump: Dump) -> None:
+    """Read stream 12 and fill ``dump.handles`` (docs/format/minidump-handles.md#handle-data)."""
     stream = dump.streams.get(STREAM["HandleDataStream"])
     if stream is None:
         return
@@ -40,7 +41,7 @@ def _name(dump: Dump, record: Record, member: str, label: str) -> StringFact | N
 
 
 def _object_infos(dump: Dump, record: Record, seen: dict[int, Record]) -> tuple[Record, ...]:
-    """The chain of object informations of one handle. A record that a chain meets twice ends it: a loop, or sharing."""
+    """The chain of object information of a handle. A record that is in a chain already ends it, as a loop would."""
     infos: list[Record] = []
     rva = record["ObjectInfoRva"] if "ObjectInfoRva" in record.structure.fields else 0
     while rva and rva not in seen and dump.grant(1):
@@ -67,6 +68,7 @@ def _object_infos(dump: Dump, record: Record, seen: dict[int, Record]) -> tuple[
 
 
 def read_handle_operations(dump: Dump) -> None:
+    """Read stream 18 and fill ``dump.handle_operations`` (docs/format/minidump-handles.md#handle-operations)."""
     stream = dump.streams.get(STREAM["HandleOperationListStream"])
     if stream is None:
         return
@@ -77,6 +79,7 @@ def read_handle_operations(dump: Dump) -> None:
 
 
 def read_tokens(dump: Dump) -> None:
+    """Read stream 19 and fill ``dump.tokens`` (docs/format/minidump-handles.md#token-list)."""
     stream = dump.streams.get(STREAM["TokenStream"])
     if stream is None:
         return

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: enough to say in one line why something is no user-mode minidump."""
+"""Identifies a file by its first bytes: which kind of dump it is, or what else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ KERNEL_DUMP: Final = "kernel-dump"
 USERDUMP: Final = "userdump"
 CABINET: Final = "cab"
 
-# Offsets of DumpType in the kernel's DUMP_HEADER and DUMP_HEADER64, and the names of its values.
-# Source: wdm / ntoskrnl public headers as collected in spec kernel-mode 2.1, 2.2, 2.3 [R, eight readers agree].
+# Signature -> offset of DumpType, width of the target; and the names of its values. Sources:
+# docs/format/kernel-header.md#fields-of-the-64-bit-header, docs/format/kernel-kinds.md#types-on-disk
 _DUMP_TYPE: Final = {b"PAGEDUMP": (0xF88, 32), b"PAGEDU64": (0xF98, 64)}
 _DUMP_TYPES: Final = {
     1: "full memory",
@@ -31,8 +31,8 @@ _DUMP_TYPES: Final = {
 
 _SIGNATURES: Final = (
     (b"PMDM", "minidump-big-endian", "a minidump of a big-endian writer"),
-    (b"USERDUMP", USERDUMP, "a legacy full user-mode dump, 32-bit (spec user-mode 2.6)"),
-    (b"USERDU64", USERDUMP, "a legacy full user-mode dump, 64-bit (spec user-mode 2.6)"),
+    (b"USERDUMP", USERDUMP, "a legacy full user-mode dump, 32-bit"),
+    (b"USERDU64", USERDUMP, "a legacy full user-mode dump, 64-bit"),
     (b"MSCF", CABINET, "a cabinet; a dump may be inside"),
     (b"\x7fELF", "elf", "an ELF file (a Unix core dump, program or library)"),
     (b"Microsoft C/C++ MSF 7.00", "pdb", "a program database (PDB)"),
@@ -45,16 +45,18 @@ _SIGNATURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """What ``identify`` found."""
+
     kind: str
-    """``minidump`` or a short word for what it is instead: ``kernel-dump``, ``userdump``, ``cab``, ``text`` ..."""
+    """A short word: ``minidump``, ``kernel-dump``, ``userdump``, ``cab``, ``text`` and others."""
     description: str
-    """One line, for people."""
+    """One line."""
     facts: dict[str, str] = field(default_factory=dict)
-    """What its header says: name -> value."""
+    """Values of its header, by name."""
 
 
 def identify(source: ByteSource) -> Identity:
-    """What ``source`` is. Never raises on content."""
+    """Identify ``source``. Never raises on content."""
     head = source.read(0, 4096)
     if not head:
         return Identity("empty", "an empty file")
@@ -98,7 +100,7 @@ def _kernel(source: ByteSource, signature: bytes) -> Identity:
 
 
 def _is_text(head: bytes) -> bool:
-    """No NUL, no control byte but white space, and UTF-8 up to a character that the sample may cut."""
+    """Whether ``head`` is UTF-8 without control bytes but white space. Its last character may be cut."""
     if any(byte < 0x20 and byte not in b"\t\n\f\r\x1b" for byte in head):
         return False
     try:

@@ -1,4 +1,4 @@
-"""What tells an image or a program database from another of the same name: read from the file, as little as needed."""
+"""Reads what identifies an image or a PDB: time stamp and size of an image, GUID of a PDB."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _MSF: Final = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
 _BLOCK_SIZES: Final = (512, 1024, 2048, 4096, 8192, 16384, 32768)
 _MAX_STREAMS: Final = 65_536
 _MAX_DIRECTORY: Final = 4 << 20
-"""Bytes of it that are read: what is wanted stands near its start."""
+"""How many bytes of the stream directory are read. Stream 1 is near its start."""
 _INFO_STREAM: Final = 1
 _NO_STREAM: Final = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
 class ImageIdentity:
-    """The key by which a symbol server files an image."""
+    """The key of an image on a symbol server."""
 
     time_date_stamp: int
     size_of_image: int
 
 
 def image_identity(source: ByteSource) -> ImageIdentity | None:
-    """Of a PE image; None for anything else. Never raises on content."""
+    """The identity of a PE image; None for other files. Never raises on content."""
     if source.read(0, 2) != b"MZ":
         return None
     at = int.from_bytes(source.read(0x3C, 4), "little")  # winnt.h IMAGE_DOS_HEADER.e_lfanew
@@ -42,10 +42,10 @@ def image_identity(source: ByteSource) -> ImageIdentity | None:
 
 
 def pdb_guid(source: ByteSource) -> bytes | None:
-    """The 16 bytes of a program database's GUID, as an RSDS record has them; None for anything else.
+    """The GUID of a PDB, 16 bytes as in an RSDS record; None for other files. Never raises on content.
 
-    Never raises on content. llvm/docs/PDB/MsfFile.rst: the superblock names the blocks of a directory, which names the
-    size and then the blocks of every stream; stream 1 begins with the GUID's header.
+    The superblock lists the blocks of the stream directory. The directory lists the size and the blocks of each stream.
+    Stream 1 begins with the header that holds the GUID. Source: https://llvm.org/docs/PDB/MsfFile.html
     """
     head = decode(source, 0, "MSF_SUPERBLOCK", "PDB")
     size = head["BlockSize"]
@@ -65,5 +65,5 @@ def pdb_guid(source: ByteSource) -> bytes | None:
 
 
 def _u32(data: bytes, at: int) -> int:
-    """0 where the data ends before."""
+    """A 32-bit integer; 0 behind the end of the data."""
     return int.from_bytes(data[at : at + 4], "little")

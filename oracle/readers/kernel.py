@@ -1,4 +1,4 @@
-"""The reader of kernel dumps: from bytes to a ``KernelDump``, for every kind, 64-bit and 32-bit."""
+"""Reads kernel dumps of every kind, 64-bit and 32-bit, into a ``KernelDump``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ __all__ = ["KernelDump", "read_kernel"]
 
 _FILL: Final = int.from_bytes(FILL, "little")
 _HEADER_RUNS: Final = {64: 42, 32: 86}
-"""Runs that the 700 bytes of the header's descriptor hold (spec kernel-mode 2.4)."""
+"""By width of the target: how many runs fit in the 700 bytes of PhysicalMemoryBlock
+(docs/format/kernel-pages.md#physical-memory-descriptor)."""
 
 
 def read_kernel(source: ByteSource) -> KernelDump:
-    """Everything that a kernel dump says, with the defects met. Never raises on content."""
+    """Read a kernel dump. Never raises on content."""
     dump = KernelDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
     _read_header(dump)
     if dump.header is not None and "kind" in dump.facts:
@@ -61,9 +62,13 @@ def _read_header(dump: KernelDump) -> None:
     dump.header = header
     dump.claim(header.span, "header")
     dump.found("header")
-    dump.dont_care(header.span_of("BootId"), "BootId: nothing else of the target tells it (spec kernel-mode 2.2)")
+    dump.dont_care(
+        header.span_of("BootId"),
+        "BootId: the target holds no other copy of it (docs/format/kernel-header-fields.md#bootid)",
+    )
     low = header.span_of("Attributes").start
-    dump.dont_care(Span(low, low + 1), "Attributes, bits 0 to 7: which of them a writer sets is open (spec 2.2)")
+    why = "Attributes, bits 0 to 7: writers differ (docs/format/kernel-header-fields.md#values-of-attributes)"
+    dump.dont_care(Span(low, low + 1), why)
     at = header.span_of("Exception").start
     dump.exception = decode(dump.source, at, f"EXCEPTION_RECORD{dump.bits}", "exception record")
     if dump.architecture is not None:
@@ -86,7 +91,10 @@ def _read_header(dump: KernelDump) -> None:
 
 
 def _read_header_runs(dump: KernelDump) -> None:
-    """The machine's memory map in the header of a kind that finds its pages elsewhere: a fact when it is one."""
+    """Read the memory map in the header of a kind other than type 1, if it is not fill.
+
+    Source: docs/format/kernel-header.md#memory-map-in-the-header.
+    """
     assert dump.header is not None
     block = dump.header.span_of("PhysicalMemoryBlock")
     record = decode(dump.source, block.start, f"PHYSICAL_MEMORY_DESCRIPTOR{dump.bits}", "memory map in the header")
@@ -108,20 +116,23 @@ def _read_runs(dump: KernelDump, at: int, count: int) -> None:
 
 
 def _read_full(dump: KernelDump) -> None:
-    """Type 1: runs in the header, pages from the end of the header on. Spec kernel-mode 2.4, 2.8."""
+    """Type 1: the header holds the runs, and the pages follow it.
+
+    Sources: docs/format/kernel-pages.md#physical-memory-descriptor, docs/format/kernel-pages.md#offset-of-a-page.
+    """
     assert dump.header is not None
     block = dump.header.span_of("PhysicalMemoryBlock")
     record = decode(dump.source, block.start, f"PHYSICAL_MEMORY_DESCRIPTOR{dump.bits}", "PhysicalMemoryBlock")
     dump.descriptor = record
     most = _HEADER_RUNS[dump.bits]
     count = record["NumberOfRuns"]
-    # A 43rd run ends in the padding behind the block; two writers use it.
+    # A 43rd run ends in the padding behind the block. Two writers store one.
     if not 1 <= count <= most + (dump.bits == 64):
         dump.defect(
             "kernel.runs.count",
             "PhysicalMemoryBlock, NumberOfRuns",
             f"1 to {most}",
-            "PAGE: never stored" if count == _FILL else f"{count}",
+            "PAGE, the fill" if count == _FILL else f"{count}",
             record.span_of("NumberOfRuns"),
             loses=("runs", "pages", "memory"),
         )
@@ -131,7 +142,7 @@ def _read_full(dump: KernelDump) -> None:
 
 
 def _place(dump: KernelDump, pages: PageRuns | PageBitmap) -> None:
-    """Claim the pages; a file that ends before they do is cut."""
+    """Claim the pages. It is a defect if the file ends before they do."""
     dump.pages = pages
     dump.found("runs")
     dump.found("pages")
@@ -151,7 +162,10 @@ def _place(dump: KernelDump, pages: PageRuns | PageBitmap) -> None:
 
 
 def _read_bitmap(dump: KernelDump) -> None:
-    """Types 2, 5 and 6: a header, a bitmap, pages from HeaderSize on. Spec kernel-mode 2.5, 2.6."""
+    """Types 2, 5 and 6: a header, a bitmap, then the pages at HeaderSize.
+
+    Sources: docs/format/kernel-pages.md#summary-dump-header, docs/format/kernel-pages.md#bitmap-dump-header.
+    """
     at = dump.header_size
     name = f"SUMMARY_DUMP{dump.bits}" if dump.type == SUMMARY else "BITMAP_DUMP"
     record = decode(dump.source, at, name, "bitmap header")
@@ -190,7 +204,10 @@ def _read_bitmap(dump: KernelDump) -> None:
 
 
 def _read_ranges(dump: KernelDump) -> None:
-    """Types 8, 9 and 10: a header, a descriptor like that of type 1, pages. Spec kernel-mode 2.7."""
+    """Types 8, 9 and 10: a header, a descriptor as in type 1, then the pages.
+
+    Source: docs/format/kernel-pages.md#range-dump-header.
+    """
     head = decode(dump.source, dump.header_size, "RDMP_HEADER", "RDMP header")
     dump.page_header = head
     table = structure("PHYSICAL_MEMORY_DESCRIPTOR64")

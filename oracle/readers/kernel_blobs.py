@@ -1,4 +1,7 @@
-"""Secondary data: the chain of tagged blobs behind the dump proper (spec kernel-mode 5)."""
+"""Reads secondary data: the chain of tagged blobs that follows a kernel dump.
+
+Source: docs/format/kernel-secondary-data.md#secondary-data-of-a-kernel-dump.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,28 @@ SIGNATURE = b"DumpBlob"
 
 
 def read_blobs(dump: KernelDump) -> None:
-    """The blob region, where there is one, and the tail behind everything."""
+    """Read the blobs if there are any, and set ``dump.tail`` to the bytes behind them."""
     assert dump.primary_end is not None
     at, end = dump.primary_end, dump.source.size
     if dump.source.read(at, len(SIGNATURE)) == SIGNATURE:
         at = _read_chain(dump, at)
     dump.tail = Span(at, end)
     if dump.triage is not None and dump.blob_header is not None:
-        # The file was extended first and written then (spec kernel-mode 3.7); a rule judges what is left over.
+        # Windows extends the file before it writes (docs/format/kernel-small-real.md#length-of-the-file). A rule judges
+        # the bytes that are left over.
         dump.claim(dump.tail, "room behind the last blob", Owner.PADDING)
 
 
 def _read_chain(dump: KernelDump, at: int) -> int:
-    """Follow the chain; the offset behind it. It has neither count nor terminator: it ends where no header follows."""
+    """Read the chain, and return the offset behind it. It has no count and no terminator: the last blob is the one that
+    no blob header follows.
+    """
     head = decode(dump.source, at, "DUMP_BLOB_FILE_HEADER", "secondary data")
     if not head.complete or head["HeaderSize"] != head.structure.size:
         dump.defect(
             "kernel.blob.header",
             "secondary data",
-            f"a header of {head.structure.size:#x} bytes that says so",
+            f"HeaderSize {head.structure.size:#x}",
             f"HeaderSize {head['HeaderSize']:#x}",
             head.span,
             loses=("blobs",),

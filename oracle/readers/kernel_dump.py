@@ -1,4 +1,4 @@
-"""What a kernel dump says: facts with the bytes they came from, and the target's memory as the dump has it."""
+"""The facts of a kernel dump, with the bytes that they were read from, and reads of the target's memory."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from .lookup import Lookup
 from .reading import Reading
 from .recorded import RecordedModule
 
-# DUMP_TYPE_*: tables/kernel_header.toml
+# DumpType: tables/kernel_header.toml, DUMP_TYPE
 FULL, SUMMARY, HEADER, TRIAGE, BITMAP_FULL, BITMAP_KERNEL, AUTOMATIC, KERNEL, ACTIVE, COMPLETE = range(1, 11)
 BITMAPS: Final = frozenset({SUMMARY, BITMAP_FULL, BITMAP_KERNEL})
 RANGES: Final = frozenset({KERNEL, ACTIVE, COMPLETE})
 PAGED: Final = frozenset({FULL}) | BITMAPS | RANGES
-"""The kinds that hold physical pages."""
+"""Types that hold physical pages."""
 READABLE: Final = PAGED | {HEADER, TRIAGE}
-"""The kinds whose form is known."""
+"""Types whose layout is known."""
 
 FILL: Final = b"PAGE"
-"""What the kernel fills a header with before it stores fields (spec kernel-mode 2.2)."""
-
+"""The pattern that the kernel fills a header with before it stores fields (docs/format/kernel-header.md#fill)."""
 
 MAX_RUNS: Final = 131_072
-"""Runs that are looked at: those of a machine of 4 TiB whose every other 16 MiB are RAM."""
+"""How many runs are read: enough for 4 TiB in which every other 16 MiB is RAM."""
 MAX_MODULES: Final = 4096
-"""Entries of a module list that are followed. Real ones have up to 245 (spec kernel-mode 3.2)."""
+"""How many entries of a module list are followed. Real lists have up to 245."""
 
 
 def fill(start: int, size: int) -> bytes:
-    """What the fill looks like at file offset ``start``."""
+    """``size`` bytes of the fill, as they stand at file offset ``start``."""
     return (FILL * (size // 4 + 2))[start % 4 : start % 4 + size]
 
 
@@ -68,7 +67,7 @@ class DataBlock:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Memory of the target by virtual address."""
+    """The target's memory ``[start, end)``, virtual addresses, in the file at ``offset``."""
 
     start: int
     end: int
@@ -88,21 +87,23 @@ class PoolString:
 
 @dataclass(frozen=True, slots=True)
 class BlobFact:
+    """A blob of secondary data."""
+
     record: Record
     """DUMP_BLOB_HEADER."""
     data: Span
     pads: tuple[Span, Span]
-    """Before and behind the data."""
+    """PrePad before the data, PostPad behind it."""
 
 
 @dataclass
 class TriageFacts:
-    """A small dump: TRIAGE_DUMP and what its offsets lead to."""
+    """A small dump: TRIAGE_DUMP and the parts that its offsets locate."""
 
     header: Record
     blocks: dict[str, Span] = field(default_factory=dict)
-    """``mm``, ``unloaded``, ``prcb``, ``process``, ``thread``, ``stack``, ``debugger data``, ``drivers``, ``pool``,
-    ``block table``, ``data page``: those that lie in the file."""
+    """The parts that lie in the file, by name: ``mm``, ``unloaded``, ``prcb``, ``process``, ``thread``, ``stack``,
+    ``debugger data``, ``drivers``, ``pool``, ``block table``, ``data page``."""
     mm: Record | None = None
     unloaded: list[Record] = field(default_factory=list)
     unloaded_count: int = 0
@@ -113,7 +114,7 @@ class TriageFacts:
     data_end: int = 0
     """File offset behind the bytes of the data blocks."""
     layout: str = "A"
-    """A or B: spec kernel-mode 3.6."""
+    """A or B: docs/format/kernel-small-layouts.md#how-to-tell-a-from-b."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +125,12 @@ class ModuleEntry(RecordedModule):
     record: Record
     """KLDR_DATA_TABLE_ENTRY, or DUMP_DRIVER_ENTRY in a small dump."""
     address: int | None
-    """Where the entry is in the target; None in a small dump."""
+    """The virtual address of the entry; None in a small dump."""
 
 
 @dataclass
 class KernelDump(Reading):
-    """A kernel dump as read."""
+    """A kernel dump, as read."""
 
     kind: ClassVar[str] = "kernel-dump"
     ceiling: ClassVar[str] = "at most 131072 runs, and 32768 drivers, blocks and blobs in all"
@@ -137,14 +138,14 @@ class KernelDump(Reading):
 
     records_left: int = 32_768
     bits: int = 64
-    """32 or 64: the width of the target's pointers."""
+    """Width of the target's pointers, 32 or 64."""
     header: Record | None = None
     """DUMP_HEADER64 or DUMP_HEADER32."""
     context: Record | None = None
-    """CONTEXT of the crashing processor, for a machine that is known."""
+    """CONTEXT of the crashing processor; None for an unknown machine."""
     exception: Record | None = None
     descriptor: Record | None = None
-    """PHYSICAL_MEMORY_DESCRIPTOR of the main header, or behind an RDMP header."""
+    """PHYSICAL_MEMORY_DESCRIPTOR, in the main header or behind an RDMP header."""
     runs: list[tuple[int, int]] = field(default_factory=list)
     """(BasePage, PageCount) of that descriptor, in file order."""
     runs_at: int = 0
@@ -157,56 +158,59 @@ class KernelDump(Reading):
     blob_header: Record | None = None
     blobs: list[BlobFact] = field(default_factory=list)
     primary_end: int | None = None
-    """File offset behind header and pages, or behind the small dump: where secondary data begins."""
+    """File offset behind the pages, or behind the triage part: secondary data begins here."""
     tail: Span | None = None
-    """What follows all that is known."""
+    """The bytes behind everything that was read."""
 
     @property
     def header_size(self) -> int:
-        """0x2000 or 0x1000 bytes."""
+        """Bytes of the main header: 0x2000 or 0x1000."""
         return 0x2000 if self.bits == 64 else 0x1000
 
     @property
     def type(self) -> int:
+        """DumpType; 0 without a header."""
         return 0 if self.header is None else self.header["DumpType"]
 
     @property
     def paged(self) -> bool:
+        """Whether dumps of this type hold physical pages."""
         return self.type in PAGED
 
     @property
     def build(self) -> int:
+        """The build of the target's Windows; 0 without a header."""
         return 0 if self.header is None else self.header["MinorVersion"]
 
     @property
     def architecture(self) -> str | None:
-        """``amd64``, ``arm64`` or ``x86``; None for another machine, or one that the header cannot be of."""
+        """``amd64``, ``arm64`` or ``x86``; None for another machine, or one whose pointers have another width."""
         machine = 0 if self.header is None else self.header["MachineImageType"]
         return {(0x8664, 64): "amd64", (0xAA64, 64): "arm64", (0x14C, 32): "x86"}.get((machine, self.bits))
 
     @property
     def pointer(self) -> int:
-        """Bytes of a pointer."""
+        """Size of the target's pointers, in bytes."""
         return self.bits // 8
 
     def run_span(self, index: int) -> Span:
-        """Where a run's descriptor is in the file."""
+        """The bytes of run ``index`` of the descriptor in the file."""
         size = 2 * self.pointer
         return Span(self.runs_at + index * size, self.runs_at + (index + 1) * size)
 
     def address(self, value: int) -> int:
-        """An address of KDDEBUGGER_DATA64, whose pointers are sign-extended on a 32-bit target."""
+        """An address from KDDEBUGGER_DATA64, which sign-extends the pointers of a 32-bit target to 64 bits."""
         return value if self.bits == 64 else value & 0xFFFF_FFFF
 
     def page(self, pfn: int) -> memoryview | None:
-        """The bytes of a physical page; None when the dump does not hold all of them."""
+        """The 4096 bytes of a physical page; None unless the dump holds all of them."""
         offset = self.pages.offset_of(pfn)
         view = None if offset is None else self.source.view(offset, PAGE_SIZE)
         return view if view is not None and len(view) == PAGE_SIZE else None
 
     @cached_property
     def space(self) -> AddressSpace | None:
-        """The address space under DirectoryTableBase; None for a kind without pages or an unknown machine."""
+        """The address space below DirectoryTableBase; None for a type without pages and for an unknown machine."""
         if self.header is None or not self.paged or self.architecture is None:
             return None
         mode = self.architecture
@@ -216,8 +220,9 @@ class KernelDump(Reading):
 
     @cached_property
     def _ranges(self) -> Lookup:
-        """The virtual memory of a small dump. What is where in the target is told for the stack, the debugger data and
-        the data blocks only.
+        """The virtual memory of a small dump: the stack, the debugger data and the data blocks.
+
+        The file does not say where its other parts are in the target.
         """
         extents: list[Extent | DataBlock] = []
         if self.triage is not None and self.header is not None:
@@ -238,15 +243,15 @@ class KernelDump(Reading):
         return self._ranges.read(self.source, address, size)
 
     def captured(self) -> list[tuple[int, int]]:
-        """The virtual memory of a small dump: sorted ``[start, end)`` pairs that neither overlap nor touch."""
+        """The virtual memory of a small dump: sorted ``[start, end)`` that neither overlap nor touch."""
         return self._ranges.union
 
     def pieces(self) -> list[tuple[int, int, int]]:
-        """The same as sorted, disjoint ``(start, end, file offset)``."""
+        """The virtual memory of a small dump: sorted, disjoint ``(start, end, file offset)``."""
         return self._ranges.pieces
 
     def where(self, address: int) -> int:
-        """The file offset of the byte at a virtual address; 0 when the dump does not hold it."""
+        """The file offset of the byte at a virtual address; 0 if the dump does not hold it."""
         if self.paged:
             physical = None if self.space is None else self.space.translate(address)
             offset = None if physical is None else self.pages.offset_of(physical // PAGE_SIZE)
@@ -257,18 +262,22 @@ class KernelDump(Reading):
         return 0
 
     def structure(self, name: str, address: int, path: str, size: int | None = None) -> Record | None:
-        """A structure of the target at a virtual address. ``size``: how much of it there is, where that varies."""
+        """A structure in the target's virtual memory; None unless the dump holds it.
+
+        ``size`` is its size in bytes if that differs from the table's.
+        """
         table = structure(name)
         data = self.read(address, min(table.size if size is None else size, table.size))
         return None if data is None else Record(table, path, self.where(address), memoryview(data))
 
     def pointer_at(self, address: int) -> int | None:
+        """The pointer at a virtual address; None unless the dump holds it."""
         data = self.read(address, self.pointer)
         return None if data is None else int.from_bytes(data, "little")
 
     @cached_property
     def debugger_data(self) -> Record | None:
-        """KDDEBUGGER_DATA64: the copy of a small dump, else from the target's memory."""
+        """KDDEBUGGER_DATA64, from a small dump's copy or from the target's memory; None if neither is there."""
         if self.header is None:
             return None
         table = structure("KDDEBUGGER_DATA64")
@@ -287,7 +296,7 @@ class KernelDump(Reading):
 
     @cached_property
     def modules(self) -> list[ModuleEntry]:
-        """The loaded module list as far as it can be followed."""
+        """The list of loaded modules, as far as its links can be followed."""
         if self.triage is not None:
             return [ModuleEntry(record, None) for record in self.triage.drivers]
         found: list[ModuleEntry] = []
@@ -307,12 +316,13 @@ class KernelDump(Reading):
         return found
 
     def processor_block(self, index: int) -> int | None:
-        """KiProcessorBlock[index], where it is in the dump."""
+        """KiProcessorBlock[index], the address of a KPRCB; None unless the dump holds it."""
         debugger = self.debugger_data
         if debugger is None or not debugger["KiProcessorBlock"]:
             return None
         return self.pointer_at(self.address(debugger["KiProcessorBlock"]) + index * self.pointer)
 
     def integer(self, address: int, size: int) -> int | None:
+        """The unsigned integer of ``size`` bytes at a virtual address; None unless the dump holds it."""
         data = self.read(address, size)
         return None if data is None else int.from_bytes(data, "little")

@@ -1,6 +1,6 @@
-"""Which physical pages a kernel dump holds, and where: runs of PFNs, or a bitmap.
+"""Maps the PFNs that a kernel dump holds to file offsets: by runs, or by a bitmap.
 
-Both answer in time that does not depend on how many pages there are: a hostile file may name 2^60 of them.
+The time of a question does not depend on the number of pages, because a hostile file can name 2^60 of them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 
 _BLOCK: Final = 0x400
-"""Bytes of bitmap that one entry of the rank directory counts."""
+"""Bytes of a bitmap whose set bits are counted together."""
 
 
 class PageMap(Protocol):
     """PFN -> file offset."""
 
     total: int
-    """Pages that the dump says it holds."""
+    """How many pages the dump names, repeated ones included."""
     first: int
     """File offset of the first page."""
 
     def offset_of(self, pfn: int) -> int | None:
-        """Where the page begins in the file; None when the dump does not name it."""
+        """The file offset of a page; None if the dump does not name the page."""
         ...
 
     def count(self, start: int, end: int) -> int:
@@ -38,9 +38,10 @@ class PageMap(Protocol):
 
 
 class PageRuns:
-    """Runs whose pages follow each other in the file in the order of the runs: types 1, 8, 9 and 10."""
+    """Types 1, 8, 9 and 10: the pages of all runs, one after another, in the order of the runs."""
 
     def __init__(self, runs: Iterable[tuple[int, int]], first: int) -> None:
+        """``runs`` are (first PFN, pages); ``first`` is the file offset of the first page."""
         self.first = first
         offset, pieces = first, []
         for base, count in runs:
@@ -52,7 +53,7 @@ class PageRuns:
         self._pieces: list[tuple[int, int, int]] = []
         self._before: list[int] = []
         top = pages = 0
-        # Of runs that overlap, which no sound file has, the one that starts lower owns the common pages.
+        # If runs overlap, which no sound file has, the run that starts lower owns the common pages.
         for base, end, at in sorted(pieces):
             low = max(base, top)
             if end > low:
@@ -62,6 +63,7 @@ class PageRuns:
                 top = end
         self._starts = [piece[0] for piece in self._pieces]
         self.distinct = pages
+        """How many different pages the dump names."""
 
     def offset_of(self, pfn: int) -> int | None:
         index = bisect_right(self._starts, pfn) - 1
@@ -91,10 +93,13 @@ class PageRuns:
 
 
 class PageBitmap:
-    """Bit n stands for PFN n, and the pages of set bits follow each other: types 2, 5 and 6."""
+    """Types 2, 5 and 6: bit n stands for PFN n, and the file holds the pages of the set bits in order."""
 
     def __init__(self, source: ByteSource, offset: int, bits: int, first: int) -> None:
-        """``bits`` of bitmap at file offset ``offset``; what of it the file does not hold is clear."""
+        """A bitmap of ``bits`` bits at file offset ``offset``, and its first page at ``first``.
+
+        Bits beyond the end of the file count as clear.
+        """
         self.first = first
         self.bits = min(bits, 8 * max(source.size - offset, 0))
         self._view = source.view(offset, -(-self.bits // 8))
@@ -105,7 +110,7 @@ class PageBitmap:
         self.end = first + self.total * PAGE_SIZE
 
     def _word(self, start: int, end: int) -> int:
-        """Bytes ``[start, end)`` of the bitmap as a number, without the bits behind the last."""
+        """Bytes ``[start, end)`` of the bitmap as an integer, with the bits behind the last one clear."""
         word = int.from_bytes(self._view[start:end], "little")
         beyond = self.bits - 8 * start
         return word & ((1 << beyond) - 1) if beyond < 8 * (end - start) else word
@@ -142,7 +147,7 @@ class PageBitmap:
             yield run[0], run[1] - run[0], offset
 
     def _set_bits(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Set bits as ``[low, high)``, block by block."""
+        """The set bits as ``[low, high)``. A run of bits is cut where a block ends."""
         size = 8 * _BLOCK
         for block in range(start // size, -(-end // size)):
             if self._ranks[block] == self._ranks[block + 1]:
@@ -164,7 +169,7 @@ class PageBitmap:
 
 
 class NoPages:
-    """Of kinds that hold none: header-only and small dumps."""
+    """Dumps without pages: header-only and small dumps."""
 
     total = 0
     first = 0

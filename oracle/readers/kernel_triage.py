@@ -1,4 +1,7 @@
-"""The small dump: TRIAGE_DUMP and the blocks, lists and strings that its offsets lead to (spec kernel-mode 3)."""
+"""Reads small dumps: TRIAGE_DUMP, and the parts, lists and strings that its offsets locate.
+
+Source: docs/format/kernel-small.md#triage-header.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from ..model import Span
 from .kernel_dump import DataBlock, KernelDump, PoolString, TriageFacts
 from .reading import Owner
 
-# Block -> offset field, size field; None where the size has to be worked out.
+# Part -> offset field, size field; None if the header has no size for it.
 _BLOCKS = (
     ("mm", "MmOffset", None),
     ("unloaded", "UnloadedDriversOffset", None),
@@ -26,11 +29,11 @@ _SAVED = {"prcb": "SizePrcb", "process": "SizeEProcess", "thread": "SizeEThread"
 FACTS = ("triage.blocks", "triage.drivers", "triage.strings", "triage.unloaded", "triage.data")
 
 UNLOADED_ROOM = 50
-"""Entries that the unloaded list of layout B has room for (spec kernel-mode 3.2)."""
+"""How many entries fit in the unloaded list of layout B (docs/format/kernel-small.md#unloaded-drivers)."""
 
 
 def read_triage(dump: KernelDump) -> None:
-    """``dump.triage`` and its facts; without a sound TRIAGE_DUMP none of them."""
+    """Fill ``dump.triage`` and find its facts. Without a sound TRIAGE_DUMP, all of them are broken."""
     header = decode(dump.source, dump.header_size, f"TRIAGE_DUMP{dump.bits}", "triage header")
     size, valid = header["SizeOfDump"], header["ValidOffset"]
     least = dump.header_size + header.structure.size + 4
@@ -53,27 +56,27 @@ def read_triage(dump: KernelDump) -> None:
     dump.primary_end = size
     if header["UnloadedDriversOffset"] > header["DebuggerDataOffset"]:
         triage.layout = "B"
-    # What KDBG says is needed to know how long the blocks are that have no size of their own.
+    # First, because KDBG holds the sizes of the parts that the header has no size for.
     _place(dump, triage, "debugger data", header["DebuggerDataOffset"], header["DebuggerDataSize"])
     for name, offset_field, size_field in _BLOCKS:
         if name == "debugger data":
             continue
         offset = header[offset_field]
-        told = None if size_field is None else header[size_field]
-        _place(dump, triage, name, offset, _size(dump, triage, name, offset, told))
+        stored = None if size_field is None else header[size_field]
+        _place(dump, triage, name, offset, _size(dump, triage, name, offset, stored))
     _read_lists(dump, triage)
     for fact in FACTS:
         dump.found(fact)
 
 
-def _size(dump: KernelDump, triage: TriageFacts, name: str, offset: int, told: int | None) -> int:
-    """Bytes of a block. ``told``: what the triage header says, bytes or elements."""
+def _size(dump: KernelDump, triage: TriageFacts, name: str, offset: int, stored: int | None) -> int:
+    """The size of a part, in bytes. ``stored`` is its size field in the triage header, in bytes or elements."""
     if name == "drivers":
-        return (told or 0) * structure(f"DUMP_DRIVER_ENTRY{dump.bits}").size
+        return (stored or 0) * structure(f"DUMP_DRIVER_ENTRY{dump.bits}").size
     if name == "block table":
-        return (told or 0) * structure("TRIAGE_DATA_BLOCK").size
-    if told is not None:
-        return told
+        return (stored or 0) * structure("TRIAGE_DATA_BLOCK").size
+    if stored is not None:
+        return stored
     if name == "mm":
         return structure(f"DUMP_MM_STORAGE{dump.bits}").size
     if name == "unloaded":
@@ -83,13 +86,13 @@ def _size(dump: KernelDump, triage: TriageFacts, name: str, offset: int, told: i
     debugger = dump.debugger_data
     if debugger is not None and debugger[_SAVED[name]]:
         return debugger[_SAVED[name]]
-    # Without KDBG: up to the next block, as other readers have it (spec kernel-mode 3.6).
+    # Without KDBG, up to the next part, as rizin does (docs/format/kernel-small.md#offsets-of-the-parts).
     others = (triage.header[field] for _, field, _ in _BLOCKS)
     return min((other for other in others if other > offset), default=offset) - offset
 
 
 def _place(dump: KernelDump, triage: TriageFacts, name: str, offset: int, size: int) -> None:
-    """Claim ``[offset, offset + size)`` for a block; a defect when it does not lie in the small dump."""
+    """Claim ``[offset, offset + size)`` for a part. It is a defect if the part is not inside the small dump."""
     if not offset or not size:
         return
     least = triage.header.span.end
@@ -137,12 +140,12 @@ def _read_lists(dump: KernelDump, triage: TriageFacts) -> None:
         _read_data_blocks(dump, triage, spans["block table"])
     else:
         triage.data_end = max((span.end for span in spans.values()), default=triage.header.span.end)
-    # What room is left up to the end marker, a rule judges: spec kernel-mode 3.8, steps 7 and 8.
+    # A rule judges these bytes: docs/format/kernel-small-layouts.md#place-of-the-end-marker.
     dump.claim(Span(triage.data_end, triage.header["ValidOffset"]), "room before the end marker", Owner.PADDING)
 
 
 def _read_pool(dump: KernelDump, triage: TriageFacts, pool: Span) -> None:
-    """Records of length, units and NUL, padded to 8; the last ends where the pool does."""
+    """Read the pool: records of length, units and NUL, padded to 8 bytes. The last one ends where the pool ends."""
     at = pool.start
     while at < pool.end:
         length = int.from_bytes(dump.source.read(at, 4), "little")

@@ -1,4 +1,4 @@
-"""From an address of the target to bytes of the file."""
+"""Maps addresses of the target to offsets in the file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Protocol
 
+from ..memory.intervals import RangeSet
 from ..memory.source import ByteSource
 
 
 class Extent(Protocol):
-    """``[start, end)`` of the target's addresses, in the file from ``offset`` on."""
+    """Memory ``[start, end)`` of the target, in the file at ``offset``."""
 
     @property
     def start(self) -> int: ...
@@ -21,31 +22,29 @@ class Extent(Protocol):
 
 
 class Lookup:
-    """Address -> file offset over ranges that may come unsorted and overlapping: one sweep, then bisection."""
+    """Finds the captured bytes at an address. The ranges may be unsorted and may overlap."""
 
     def __init__(self, ranges: Iterable[Extent]) -> None:
         self.pieces: list[tuple[int, int, int]] = []
-        """Sorted, disjoint ``(start, end, offset)``; where ranges overlap, the one that starts lower owns the bytes."""
-        self.union: list[tuple[int, int]] = []
+        """Sorted, disjoint ``(start, end, file offset)``. Where ranges overlap, the lower start owns the bytes."""
         top = 0
         for item in sorted(ranges, key=lambda item: (item.start, -item.end)):
             start = max(item.start, top)
             if item.end <= start:
                 continue
             self.pieces.append((start, item.end, item.offset + start - item.start))
-            if self.union and self.union[-1][1] >= start:
-                self.union[-1] = (self.union[-1][0], item.end)
-            else:
-                self.union.append((start, item.end))
             top = item.end
         self._starts = [piece[0] for piece in self.pieces]
-        self._union_starts = [piece[0] for piece in self.union]
+        self._held = RangeSet((start, end) for start, end, _ in self.pieces)
+        self.union = self._held.runs
+        """Sorted ``[start, end)`` that neither overlap nor touch."""
 
     def covered(self, start: int, end: int) -> bool:
-        index = bisect_right(self._union_starts, start) - 1
-        return end <= start or (index >= 0 and end <= self.union[index][1])
+        """Whether the ranges hold every byte of ``[start, end)``."""
+        return end <= start or self._held.covers(start, end)
 
     def read(self, source: ByteSource, address: int, size: int) -> bytes | None:
+        """``size`` bytes at ``address``; None unless the ranges hold all of them."""
         if size <= 0 or not self.covered(address, address + size):
             return None
         index = bisect_right(self._starts, address) - 1

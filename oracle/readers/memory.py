@@ -1,4 +1,4 @@
-"""Streams 5, 9 and 16: captured memory, and the map of the address space."""
+"""Reads streams 5, 9 and 16 of a minidump: captured memory, and the map of the address space."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from .facts import Dump, MemoryRange
 from .reading import Owner
 
 ADDRESS_SPACE = 1 << 64
-"""Bytes: a range may end here, not beyond."""
+"""Bytes. No range may end beyond."""
 
 
 def read_memory_list(dump: Dump) -> None:
+    """Read stream 5 into ``dump.memory`` (docs/format/minidump-memory.md#memory-list)."""
     stream = dump.streams.get(STREAM["MemoryListStream"])
     if stream is None:
         return
@@ -38,6 +39,7 @@ def read_memory_list(dump: Dump) -> None:
 
 
 def read_memory64_list(dump: Dump) -> None:
+    """Read stream 9 into ``dump.memory`` (docs/format/minidump-memory.md#memory64-list)."""
     stream = dump.streams.get(STREAM["Memory64ListStream"])
     if stream is None:
         return
@@ -92,6 +94,7 @@ def read_memory64_list(dump: Dump) -> None:
 
 
 def read_memory_infos(dump: Dump) -> None:
+    """Read stream 16 and fill ``dump.memory_infos`` (docs/format/minidump-memory.md#memory-info-list)."""
     stream = dump.streams.get(STREAM["MemoryInfoListStream"])
     if stream is None:
         return
@@ -100,7 +103,7 @@ def read_memory_infos(dump: Dump) -> None:
 
 
 def claim_stacks(dump: Dump) -> None:
-    """Stacks that only the thread's own record names. Otherwise the memory list owns the same bytes."""
+    """Claim the stacks whose bytes no memory range owns: only the thread's record names them."""
     spans = sorted(item.span for item in dump.memory)
     starts = [span.start for span in spans]
     for thread in dump.threads:

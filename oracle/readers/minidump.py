@@ -1,4 +1,4 @@
-"""The minidump reader: from bytes to a ``Dump``."""
+"""Reads minidumps into a ``Dump``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .threads import read_exception, read_thread_infos, read_thread_names, read_
 
 __all__ = ["Dump", "read_minidump"]
 
-# SystemInfo first: it says how long a CONTEXT is.
+# SystemInfo comes first, because it determines the size of a CONTEXT. Stacks come last: they need the memory ranges.
 _READERS = (
     read_container,
     read_system_info,
@@ -39,7 +39,7 @@ _READERS = (
 
 
 def read_minidump(source: ByteSource) -> Dump:
-    """Everything that a minidump says, with the defects met. Never raises on content; time is linear in the file."""
+    """Read a minidump. Never raises on content. The time is linear in the size of the file."""
     dump = Dump(source)
     for read in _READERS:
         read(dump)

@@ -1,4 +1,4 @@
-"""Streams 4, 14 and 13: loaded and unloaded modules, dynamic function tables."""
+"""Reads streams 4, 14 and 13 of a minidump: modules, unloaded modules, dynamic function tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .facts import Dump, FunctionTableFact, ModuleFact, Stream, UnloadedModuleFa
 
 
 def read_modules(dump: Dump) -> None:
+    """Read stream 4 and fill ``dump.modules`` (docs/format/minidump-modules.md#module-list)."""
     stream = dump.streams.get(STREAM["ModuleListStream"])
     if stream is None:
         return
@@ -21,7 +22,7 @@ def read_modules(dump: Dump) -> None:
 
 
 def _located(dump: Dump, record: Record, member: str, label: str) -> Span | None:
-    """The bytes that a location descriptor of a module names, claimed; None when there are none."""
+    """Claim and return the bytes that a location descriptor of a module names; None if it names none."""
     size, rva = record[f"{member}.DataSize"], record[f"{member}.Rva"]
     if size == 0:
         return None
@@ -43,6 +44,7 @@ def _located(dump: Dump, record: Record, member: str, label: str) -> Span | None
 
 
 def read_unloaded_modules(dump: Dump) -> None:
+    """Read stream 14 and fill ``dump.unloaded_modules`` (docs/format/minidump-modules.md#unloaded-modules)."""
     stream = dump.streams.get(STREAM["UnloadedModuleListStream"])
     if stream is None:
         return
@@ -57,7 +59,10 @@ def read_unloaded_modules(dump: Dump) -> None:
 
 
 def read_function_tables(dump: Dump) -> None:
-    """Stream 13: a descriptor, the system's own descriptor and the entries, table by table (spec user-mode 3.14)."""
+    """Stream 13. Each table has a descriptor, the system's own descriptor, and entries.
+
+    Source: docs/format/minidump-function-tables.md#function-table-stream.
+    """
     stream = dump.streams.get(STREAM["FunctionTableStream"])
     if stream is None:
         return
@@ -81,7 +86,7 @@ def read_function_tables(dump: Dump) -> None:
         dump.defect(
             "function-tables",
             stream.name,
-            f"behind the last table at most {spare} bytes, all zero",
+            f"at most {spare} bytes behind the last table, all zero",
             f"{len(tail)} bytes",
             Span(end, stream.span.end),
             loses=("function_tables",),
@@ -90,7 +95,7 @@ def read_function_tables(dump: Dump) -> None:
 
 
 def _walk_tables(dump: Dump, stream: Stream, head: Record) -> int:
-    """Fill ``dump.function_tables``; the offset behind the last one."""
+    """Fill ``dump.function_tables``, and return the offset behind the last table."""
     at = head.span.end + head["SizeOfAlignPad"]
     native, entry = head["SizeOfNativeDescriptor"], head["SizeOfFunctionEntry"]
     fits = max(0, stream.span.end - at) // (32 + native)

@@ -1,4 +1,4 @@
-"""What reading any dump leaves behind: facts, the defects met, and which bytes of the file belong to what."""
+"""The base of all readings: facts, defects, and claims on the bytes of the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model import DontCare, Fault, Span
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Something the reader met that the format does not allow. A rule whose ``reports`` has the topic speaks for it."""
+    """Something in the file that the format does not allow. The rule whose ``reports`` has its topic reports it."""
 
     topic: str
     subject: str
@@ -24,7 +24,7 @@ class Defect:
 
 
 class Owner(StrEnum):
-    """What a claimed byte is."""
+    """What owns a claimed byte."""
 
     FACT = "fact"
     MEMORY = "memory"
@@ -37,55 +37,59 @@ class Claim:
 
     span: Span
     label: str
+    """The owner's name in a report."""
     owner: Owner = Owner.FACT
     shared: bool = False
-    """An identical claim (same bytes, same kind of thing) is legal: equal strings, a context cited twice."""
+    """Whether another claim may own the same bytes: two modules may share a string, two records a context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Who owns the bytes of the file."""
+    """The account of the bytes of a file."""
 
     claimed: int = 0
-    """Bytes that a fact, captured memory or a padding owns."""
+    """Bytes that a fact, captured memory or padding owns."""
     overlaps: tuple[tuple[Claim, Claim], ...] = ()
-    """Pairs of claims, neighbours in file order, that want the same bytes; the first few."""
+    """The first pairs of claims, neighbours in file order, that own the same bytes."""
     overlap_total: int = 0
+    """How many such pairs there are."""
     gaps: tuple[Span, ...] = ()
-    """Unclaimed bytes that are no padding, in file order; the first few."""
+    """The first runs of bytes that nothing owns, in file order."""
     gap_total: int = 0
+    """How many such runs there are."""
     unclaimed: int = 0
-    """Bytes in all such gaps."""
+    """Bytes in all of them."""
     regions: int = 0
-    """Claims after identical shared ones are taken together."""
+    """How many claims there are. Identical shared claims count once."""
 
 
 @dataclass
 class Reading:
-    """A file as one of the readers left it."""
+    """A file, as one of the readers read it."""
 
     source: ByteSource
 
     kind: ClassVar[str]
-    """What ``identify`` calls such a file, and ``Rule.kind`` the rules for it."""
+    """The kind of file: that of ``identify``, and the ``Rule.kind`` of its rules."""
     ceiling: ClassVar[str]
-    """How much of a file is decoded at most, for people."""
+    """The limits on how much of a file is decoded, as a message."""
     ceiling_topic: ClassVar[str] = "ceiling"
+    """The topic of the defect for a file beyond those limits."""
 
     facts: set[str] = field(default_factory=set)
-    """What could be decoded; a rule ``needs`` it by these names."""
+    """Names of what was decoded. Rules name them in ``needs``."""
     broken: dict[str, str] = field(default_factory=dict)
-    """What should be there and could not be decoded: fact -> topic of the defect."""
+    """Names of what is there and could not be decoded: fact -> topic of the defect."""
     defects: list[Defect] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     dont_cares: list[DontCare] = field(default_factory=list)
     accounting: Accounting = field(default_factory=Accounting)
     records_left: int = 500_000
-    """How many more records may be decoded: the ceiling on the memory that a hostile file can cost."""
+    """How many more records may be decoded. Limits the memory that a hostile file can take."""
     _exhausted: bool = False
 
     def dont_care(self, span: Span, why: str) -> None:
-        """Declare that no rule judges ``span``. Only where a document leaves a writer free."""
+        """Declare that no rule judges ``span``. Use it only where the format leaves the bytes to the writer."""
         self.dont_cares.append(DontCare(span, why))
 
     def defect(
@@ -98,18 +102,18 @@ class Reading:
         fault: Fault = Fault.WRONG,
         loses: Iterable[str] | None = None,
     ) -> None:
-        """Record a defect. ``loses`` are the facts it costs; with them goes the account of whose bytes are whose."""
+        """Record a defect. It breaks the facts ``loses`` and ``accounting``; with None, it breaks nothing."""
         self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
         if loses is not None:
             for fact in (*loses, "accounting"):
                 self.breaks(fact, topic)
 
     def defects_of(self, topic: str) -> int:
-        """How many defects of ``topic`` the reader met."""
+        """How many defects of ``topic`` were recorded."""
         return sum(defect.topic == topic for defect in self.defects)
 
     def grant(self, records: int) -> int:
-        """How many of ``records`` may be decoded; fewer than asked is a defect that breaks every fact."""
+        """How many of ``records`` may be decoded, given the ceiling. Records a defect if that is fewer."""
         granted = min(max(records, 0), self.records_left)
         self.records_left -= granted
         if granted < records:
@@ -118,24 +122,26 @@ class Reading:
 
     @property
     def is_exhausted(self) -> bool:
-        """The file asks for more than the judge decodes."""
+        """Whether the file holds more than the oracle decodes."""
         return self._exhausted
 
     def exhausted(self) -> None:
-        """Record, once, that the file asks for more than the judge decodes."""
+        """Record a defect, once: the file holds more than the oracle decodes."""
         if not self._exhausted:
             self._exhausted = True
             self.defect(self.ceiling_topic, "file", self.ceiling, "more", loses=())
 
     def breaks(self, fact: str, topic: str) -> None:
-        """Record that ``fact`` cannot be relied on because of a defect of ``topic``; the first defect is kept."""
+        """Mark ``fact`` as broken by a defect of ``topic``. The first topic of a fact is kept."""
         self.facts.discard(fact)
         self.broken.setdefault(fact, topic)
 
     def found(self, fact: str) -> None:
+        """Mark ``fact`` as found, unless it is broken."""
         if fact not in self.broken:
             self.facts.add(fact)
 
     def claim(self, span: Span, label: str, owner: Owner = Owner.FACT, *, shared: bool = False) -> None:
+        """Record that something owns ``span``. Empty spans are ignored."""
         if span.end > span.start:
             self.claims.append(Claim(span, label, owner, shared))

@@ -1,4 +1,4 @@
-"""What records of several kinds of dump have in common: modules, and memory that is found by its address."""
+"""What several kinds of dump have in common: modules, and memory by virtual address."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .lookup import Extent, Lookup
 
 
 class RecordedModule:
-    """A module of the target, where its record says it is."""
+    """A module of the target, as its record describes it."""
 
     __slots__ = ()
     BASE: ClassVar[str] = "BaseOfImage"
-    """The field of the record that has the base."""
+    """The field of the record that holds the base address."""
     record: Record
 
     @property
@@ -33,18 +33,18 @@ class RecordedModule:
 
 
 class CapturedMemory:
-    """Of a dump that holds memory by virtual address: the bytes at an address."""
+    """Reads the target's memory from a dump that holds memory by virtual address."""
 
     source: ByteSource
     memory: Sequence[Extent]
 
     @cached_property
     def _ranges(self) -> Lookup:
-        """Of ``memory`` as it is at the first question: ask when all of it was read."""
+        """Built from ``memory`` on first use, so use it only after the reader has filled ``memory``."""
         return Lookup(self.memory)
 
     def read_memory(self, address: int, size: int) -> bytes | None:
-        """Bytes of the target as captured; None unless the dump holds all of them."""
+        """``size`` bytes of the target as captured; None unless the dump holds all of them."""
         return self._ranges.read(self.source, address, size)
 
     def covered(self, start: int, end: int) -> bool:
@@ -52,7 +52,7 @@ class CapturedMemory:
         return self._ranges.covered(start, end)
 
     def captured(self) -> list[tuple[int, int]]:
-        """The union of the captured ranges: sorted ``[start, end)`` pairs that neither overlap nor touch."""
+        """The captured memory: sorted ``[start, end)`` that neither overlap nor touch."""
         return self._ranges.union
 
     def pieces(self) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""A place for bytes that come one piece after another: memory while they are few, a temporary file beyond."""
+"""Stores bytes that arrive in pieces: in memory while they are few, in a temporary file beyond."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from io import BytesIO
 from typing import IO, Final
 
 MAX_IN_MEMORY: Final = 32 << 20
-"""Bytes."""
+"""Bytes that are kept in memory."""
 
 
 class Spool:
-    """Written once, from start to end; then ``view`` is all of it."""
+    """Append with ``write``, then call ``view`` once for all bytes."""
 
     def __init__(self, in_memory: int = MAX_IN_MEMORY) -> None:
         self._in_memory = in_memory
@@ -20,7 +20,7 @@ class Spool:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Raises OSError when the temporary file cannot be made or written."""
+        """Append ``data``. Raises OSError if the temporary file cannot be created or written."""
         if self.size <= self._in_memory < self.size + len(data):
             first, self._file = self._file, tempfile.TemporaryFile()  # noqa: SIM115 - ``view`` closes it
             first.seek(0)
@@ -29,7 +29,7 @@ class Spool:
         self.size += len(data)
 
     def view(self) -> memoryview:
-        """What was written. A temporary file is gone when the last view of it is."""
+        """All bytes that were written. The temporary file is deleted with the last view of it."""
         if isinstance(self._file, BytesIO):
             return memoryview(self._file.getvalue())
         with self._file:

@@ -1,4 +1,4 @@
-"""What a dump says of its target, in a few lines for people: the system, the crash, what is in the file."""
+"""Summarizes a dump in a few lines: the system, the crash, and what the file holds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .userdump_facts import UserDump
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _KIB, _MIB = 1 << 10, 1 << 20
 _COMMENT_SHOWN = 200
-"""Characters."""
+"""Characters of a comment."""
 _MEMBERS_SHOWN = 20
 _EXCEPTION_DEBUG_EVENT = 1  # minwinbase.h
 
 
 def summary(source: ByteSource, kind: str) -> dict[str, str]:
-    """Name -> value, for dumps and for cabinets; nothing for any other kind. Never raises on content.
+    """The summary of a dump or a cabinet, name -> value; empty for other kinds. Never raises on content.
 
-    Of a cabinet with a dump inside, ``dump`` names it, and what it says itself follows.
+    ``kind`` is that of ``identify``. For a cabinet, ``dump`` names the dump inside, and the dump's own summary follows.
     """
     if kind == MINIDUMP:
         return _minidump(read_minidump(source))
@@ -41,30 +41,30 @@ def summary(source: ByteSource, kind: str) -> dict[str, str]:
 
 
 def _minidump(dump: Dump) -> dict[str, str]:
-    told: dict[str, str] = {}
+    lines: dict[str, str] = {}
     if dump.header is not None:
         stamp = datetime.fromtimestamp(dump.header["TimeDateStamp"], UTC)
-        told["time"] = stamp.isoformat(sep=" ", timespec="seconds")
+        lines["time"] = stamp.isoformat(sep=" ", timespec="seconds")
     system = dump.system_info
     if system is not None:
         version = ".".join(str(system[name]) for name in ("MajorVersion", "MinorVersion", "BuildNumber"))
         machine = dump.architecture or f"architecture {system['ProcessorArchitecture']}"
-        told["system"] = f"{version}, {machine}, {_count(system['NumberOfProcessors'], 'processor')}"
+        lines["system"] = f"{version}, {machine}, {_count(system['NumberOfProcessors'], 'processor')}"
     if dump.misc_info is not None:
-        told["process"] = str(dump.misc_info["ProcessId"])
+        lines["process"] = str(dump.misc_info["ProcessId"])
     if dump.exception is not None:
         record = dump.exception.record
         code, address = (record[f"ExceptionRecord.Exception{name}"] for name in ("Code", "Address"))
-        told["exception"] = f"{code:#x} at {address:#x} in thread {record['ThreadId']:#x}"
-    told["threads"] = str(len(dump.threads))
+        lines["exception"] = f"{code:#x} at {address:#x} in thread {record['ThreadId']:#x}"
+    lines["threads"] = str(len(dump.threads))
     names = [module.name.text for module in dump.modules[:1] if module.name is not None]
-    told["modules"] = ", ".join([str(len(dump.modules)), *names])
+    lines["modules"] = ", ".join([str(len(dump.modules)), *names])
     size = sum(end - start for start, end in dump.captured())
-    told["memory"] = f"{_size(size)} in {_count(len(dump.memory), 'range')}"
+    lines["memory"] = f"{_size(size)} in {_count(len(dump.memory), 'range')}"
     if dump.comment is not None and dump.comment.text is not None:
-        told["comment"] = dump.comment.text[:_COMMENT_SHOWN]
-    told["streams"] = ", ".join(f"{_plain(stream.name)} {_size(stream.size)}" for stream in dump.streams.values())
-    return told
+        lines["comment"] = dump.comment.text[:_COMMENT_SHOWN]
+    lines["streams"] = ", ".join(f"{_plain(stream.name)} {_size(stream.size)}" for stream in dump.streams.values())
+    return lines
 
 
 def _plain(name: str) -> str:
@@ -77,55 +77,55 @@ def _kernel(dump: KernelDump) -> dict[str, str]:
     if header is None:
         return {}
     machine = dump.architecture or f"machine {header['MachineImageType']:#x}"
-    told = {
+    lines = {
         "system": f"build {dump.build}, {machine}, {_count(header['NumberProcessors'], 'processor')}",
         "bug check": _bug_check(header),
     }
     if (when := _time(header["SystemTime"])) is not None:
-        told["time"] = when
+        lines["time"] = when
     if dump.paged:
         total = dump.pages.total
-        told["pages"] = f"{total} ({_size(total * 0x1000)}) in {_count(sum(1 for _ in dump.pages.runs()), 'run')}"
+        lines["pages"] = f"{total} ({_size(total * 0x1000)}) in {_count(sum(1 for _ in dump.pages.runs()), 'run')}"
     if dump.triage is not None:
         size = sum(block.size for block in dump.triage.data_blocks)
-        told["memory"] = f"{_size(size)} in {_count(len(dump.triage.data_blocks), 'data block')}"
-        told["layout"] = dump.triage.layout
+        lines["memory"] = f"{_size(size)} in {_count(len(dump.triage.data_blocks), 'data block')}"
+        lines["layout"] = dump.triage.layout
     if dump.modules:
-        told["drivers"] = str(len(dump.modules))
+        lines["drivers"] = str(len(dump.modules))
     if dump.blobs:
         size = sum(len(blob.data) for blob in dump.blobs)
-        told["secondary data"] = f"{_size(size)} in {_count(len(dump.blobs), 'blob')}"
-    return told
+        lines["secondary data"] = f"{_size(size)} in {_count(len(dump.blobs), 'blob')}"
+    return lines
 
 
 def _userdump(dump: UserDump) -> dict[str, str]:
     if dump.header is None:
         return {}
     machine = dump.architecture or f"machine {dump.header['MachineImageType']:#x}"
-    told = {"system": f"{dump.header['MajorVersion']}.{dump.header['MinorVersion']}, {machine}"}
+    lines = {"system": f"{dump.header['MajorVersion']}.{dump.header['MinorVersion']}, {machine}"}
     if (event := dump.debug_event) is not None:
-        told["process"] = str(event["dwProcessId"])
+        lines["process"] = str(event["dwProcessId"])
         if event["dwDebugEventCode"] == _EXCEPTION_DEBUG_EVENT:
             code, address = (event[f"u.Exception.ExceptionRecord.Exception{name}"] for name in ("Code", "Address"))
-            told["exception"] = f"{code:#x} at {address:#x} in thread {event['dwThreadId']:#x}"
-    told["threads"] = str(len(dump.threads))
+            lines["exception"] = f"{code:#x} at {address:#x} in thread {event['dwThreadId']:#x}"
+    lines["threads"] = str(len(dump.threads))
     names = [module.text.decode("cp1252", "replace") for module in dump.modules[:1]]
-    told["modules"] = ", ".join([str(len(dump.modules)), *names])
+    lines["modules"] = ", ".join([str(len(dump.modules)), *names])
     size = sum(end - start for start, end in dump.captured())
-    told["memory"] = f"{_size(size)} in {_count(len(dump.memory), 'region')}"
-    return told
+    lines["memory"] = f"{_size(size)} in {_count(len(dump.memory), 'region')}"
+    return lines
 
 
 def _cabinet(cabinet: Cabinet) -> dict[str, str]:
-    told = {"members": ", ".join(f"{member.name} {_size(member.size)}" for member in cabinet.members[:_MEMBERS_SHOWN])}
+    lines = {"members": ", ".join(f"{member.name} {_size(member.size)}" for member in cabinet.members[:_MEMBERS_SHOWN])}
     if len(cabinet.members) > _MEMBERS_SHOWN:
-        told["members"] += f" and {len(cabinet.members) - _MEMBERS_SHOWN} more"
+        lines["members"] += f" and {len(cabinet.members) - _MEMBERS_SHOWN} more"
     for member, kind in cabinet.dumps()[:1]:
         assert member.source is not None
         identity = identify(member.source)
-        told["dump"] = f"{member.name}, {identity.description}"
-        told |= identity.facts | summary(member.source, kind)
-    return told
+        lines["dump"] = f"{member.name}, {identity.description}"
+        lines |= identity.facts | summary(member.source, kind)
+    return lines
 
 
 def _bug_check(header: Record) -> str:

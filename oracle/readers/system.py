@@ -1,4 +1,4 @@
-"""Streams 7, 15, 21, 22, 10 and 11: the system, the process, the comment."""
+"""Reads streams 7, 15, 21, 22, 10 and 11 of a minidump: the system, the process, the comment."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .facts import CommentFact, Dump, Stream
 
 
 def read_system_info(dump: Dump) -> None:
+    """Read stream 7 and the string of the service pack (docs/format/minidump-system.md#system-info)."""
     stream = dump.streams.get(STREAM["SystemInfoStream"])
     if stream is None:
         return
@@ -22,7 +23,7 @@ def read_system_info(dump: Dump) -> None:
 
 
 def _whole(dump: Dump, stream: Stream, structures: tuple[str, ...], topic: str) -> Record | None:
-    """The structure whose size the stream has; None, with a defect, when there is none."""
+    """Decode the one of ``structures`` that has the size of the stream; None, with a defect, if none has."""
     for name in structures:
         if structure(name).size == stream.size:
             return decode(dump.source, stream.rva, name, stream.name)
@@ -38,19 +39,19 @@ def _whole(dump: Dump, stream: Stream, structures: tuple[str, ...], topic: str) 
 
 
 def read_misc_info(dump: Dump) -> None:
-    """Stream 15, a growing structure: SizeOfInfo tells which fields are there (spec user-mode 3.10)."""
+    """Stream 15. SizeOfInfo says which fields are present. Source: docs/format/minidump-system.md#misc-info."""
     stream = dump.streams.get(STREAM["MiscInfoStream"])
     if stream is None:
         return
     largest = structure("MINIDUMP_MISC_INFO_5")
     smallest = structure("MINIDUMP_MISC_INFO")
-    told = decode(dump.source, stream.rva, "MINIDUMP_MISC_INFO", stream.name)["SizeOfInfo"]
-    if stream.size < smallest.size or told != stream.size:
+    stored = decode(dump.source, stream.rva, "MINIDUMP_MISC_INFO", stream.name)["SizeOfInfo"]
+    if stream.size < smallest.size or stored != stream.size:
         dump.defect(
             "misc.size",
             stream.name,
             f"SizeOfInfo equal to DataSize {stream.size}, at least {smallest.size}",
-            f"SizeOfInfo {told}",
+            f"SizeOfInfo {stored}",
             stream.record.span_of("Location.DataSize"),
             Span(stream.rva, stream.rva + 4),
             loses=("misc_info",),
@@ -62,7 +63,7 @@ def read_misc_info(dump: Dump) -> None:
 
 
 def read_counters(dump: Dump) -> None:
-    """Streams 21 and 22. SystemMemoryInfo_2 has 32 bytes more than the table's _1 form."""
+    """Streams 21 and 22. The size selects the version of each structure."""
     stream = dump.streams.get(STREAM["SystemMemoryInfoStream"])
     if stream is not None:
         dump.system_memory_info = _whole(
@@ -77,7 +78,10 @@ def read_counters(dump: Dump) -> None:
 
 
 def read_comment(dump: Dump) -> None:
-    """Stream 11, or 10 where there is no 11: bare text with a NUL at its end (spec user-mode 3.2)."""
+    """Stream 11, or 10 if there is no 11: text with a NUL at its end.
+
+    Source: docs/format/minidump-user-streams.md#comment-streams.
+    """
     for name, width in (("CommentStreamW", 2), ("CommentStreamA", 1)):
         stream = dump.streams.get(STREAM[name])
         if stream is None:
@@ -100,9 +104,9 @@ def _text(source: ByteSource, stream: Stream, width: int) -> str | None:
 
 
 def ansi_text(data: bytes) -> str:
-    """Text in code page 1252 as Windows reads it: the five bytes that the page leaves open are control characters."""
+    """Text in code page 1252 as Windows reads it: the five undefined bytes are control characters."""
     return "".join(_OPEN.get(byte) or bytes([byte]).decode("cp1252") for byte in data)
 
 
 _OPEN = {byte: chr(byte) for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
-"""unicode.org bestfit1252.txt."""
+"""Source: bestfit1252.txt of unicode.org."""

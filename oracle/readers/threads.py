@@ -1,4 +1,4 @@
-"""Streams 3, 17, 24 and 6: threads, their contexts, times and names, and the exception."""
+"""Reads streams 3, 17, 24 and 6 of a minidump: threads with contexts, times and names, and the exception."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .facts import ContextFact, Dump, ExceptionFact, ThreadFact, ThreadNameFact
 
 
 def read_threads(dump: Dump) -> None:
+    """Read stream 3 and fill ``dump.threads`` (docs/format/minidump-threads.md#thread-list)."""
     stream = dump.streams.get(STREAM["ThreadListStream"])
     if stream is None:
         return
@@ -20,7 +21,7 @@ def read_threads(dump: Dump) -> None:
         dump.threads.append(ThreadFact(record, _context(dump, record, "thread.context", "contexts", subject)))
         if not record["Stack.Memory.DataSize"]:
             for name in ("Stack.StartOfMemoryRange", "Stack.Memory.Rva"):
-                dump.dont_care(record.span_of(name), f"{name}: a stack of no bytes is nowhere")
+                dump.dont_care(record.span_of(name), f"{name}: the stack has no bytes")
     _check_ids(dump)
     settle(dump, stream.type)
     if dump.architecture is None:
@@ -28,19 +29,19 @@ def read_threads(dump: Dump) -> None:
 
 
 def _check_ids(dump: Dump) -> None:
-    """Ids name threads in four other streams, so they must tell the threads apart."""
+    """Thread ids must be unique and not 0: four other streams refer to threads by id."""
     seen: set[int] = set()
     for thread in dump.threads:
         if thread.id == 0 or thread.id in seen:
             actual = "0" if thread.id == 0 else f"{thread.id:#x} again"
-            expected = "an id that is not 0 and that no thread before it has"
+            expected = "an id that is not 0 and that no other thread has"
             dump.defect("thread.id", thread.record.path, expected, actual, thread.record.span_of("ThreadId"))
             dump.breaks("thread.ids", "thread.id")
         seen.add(thread.id)
 
 
 def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) -> ContextFact | None:
-    """The context that ``record``'s ThreadContext locates, claimed. Without a known architecture it is only claimed."""
+    """Read and claim the context at ThreadContext of ``record``. None without a known architecture."""
     size, rva = record["ThreadContext.DataSize"], record["ThreadContext.Rva"]
     spans = (record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva"))
     architecture = dump.architecture
@@ -69,6 +70,7 @@ def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) ->
 
 
 def read_thread_infos(dump: Dump) -> None:
+    """Read stream 17 and fill ``dump.thread_infos`` (docs/format/minidump-threads.md#thread-info-list)."""
     stream = dump.streams.get(STREAM["ThreadInfoListStream"])
     if stream is None:
         return
@@ -77,6 +79,7 @@ def read_thread_infos(dump: Dump) -> None:
 
 
 def read_thread_names(dump: Dump) -> None:
+    """Read stream 24 and fill ``dump.thread_names`` (docs/format/minidump-threads.md#thread-names)."""
     stream = dump.streams.get(STREAM["ThreadNamesStream"])
     if stream is None:
         return
@@ -89,6 +92,7 @@ def read_thread_names(dump: Dump) -> None:
 
 
 def read_exception(dump: Dump) -> None:
+    """Read stream 6 and fill ``dump.exception`` (docs/format/minidump-exception.md#exception-record)."""
     stream = dump.streams.get(STREAM["ExceptionStream"])
     if stream is None:
         return

@@ -1,4 +1,4 @@
-"""The reader of legacy full user dumps: from bytes to a ``UserDump``, 64-bit and 32-bit."""
+"""Reads legacy full user dumps, 64-bit and 32-bit, into a ``UserDump``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ _FACTS = ("version_info", "threads", "contexts", "modules", "regions", "memory",
 
 
 def read_userdump(source: ByteSource) -> UserDump:
-    """Everything that a legacy full user dump says, with the defects met. Never raises on content; time is linear in
-    the file.
-    """
+    """Read a legacy full user dump. Never raises on content. The time is linear in the size of the file."""
     dump = UserDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
     header = decode(source, 0, f"USERMODE_CRASHDUMP_HEADER{dump.bits}", "header")
     dump.claim(Span(0, min(header.structure.size, source.size)), "header")
     if header.complete:
         dump.header = header
         dump.found("header")
-        why = "which numbers a writer stores is not known (spec user-mode 2.6)"
         dump.dont_care(
-            Span(header.span_of("MajorVersion").start, header.span_of("MinorVersion").end), f"the version: {why}"
+            Span(header.span_of("MajorVersion").start, header.span_of("MinorVersion").end),
+            "MajorVersion and MinorVersion: writers differ (docs/format/user-dump.md#header)",
         )
         for read in (_version_info, _threads, _contexts, _modules, _regions, _debug_event):
             read(dump, header)
@@ -44,7 +42,7 @@ def read_userdump(source: ByteSource) -> UserDump:
     return dump
 
 
-# topic -> the members of the header that tell where such records are, and how many
+# Topic -> the header fields with the offset and the count of such records.
 _PLACES: Final = {
     "threads": ("ThreadStateOffset", "ThreadCount"),
     "contexts": ("ThreadOffset", "ThreadCount"),
@@ -54,14 +52,14 @@ _PLACES: Final = {
 
 
 def _listed(dump: UserDump, header: Record, topic: str, size: int) -> tuple[int, int]:
-    """Where records of ``size`` bytes are, and how many may be read: all of them, or none.
+    """The offset of the records of ``size`` bytes, and how many to read: all of them, or none.
 
-    Without records the offset leads nowhere, and may be anything.
+    If the count is 0, the offset means nothing.
     """
     offset, count = _PLACES[topic]
     at, wanted = header[offset], header[count]
     if not wanted:
-        dump.dont_care(header.span_of(offset), f"{offset} of no records")
+        dump.dont_care(header.span_of(offset), f"{offset}: there are no records")
         return at, 0
     room = max(dump.source.size - at, 0) // size
     if wanted > room:
@@ -113,7 +111,7 @@ def _threads(dump: UserDump, header: Record) -> None:
 def _contexts(dump: UserDump, header: Record) -> None:
     if dump.architecture is None:
         machine = f"{header['MachineImageType']:#x}"
-        expected = f"a machine whose pointers have {dump.bits} bits: 0x14c or 0x1c4; 0x8664 or 0xaa64"
+        expected = f"a {dump.bits}-bit machine: {'0x14c or 0x1c4' if dump.bits == 32 else '0x8664 or 0xaa64'}"
         span = header.span_of("MachineImageType")
         dump.defect("userdump.machine", "header, MachineImageType", expected, machine, span, loses=("contexts",))
         return
@@ -127,7 +125,7 @@ def _contexts(dump: UserDump, header: Record) -> None:
 
 
 def _modules(dump: UserDump, header: Record) -> None:
-    """Records of variable size: each begins where the name of the one before ends."""
+    """Read the modules. Each record begins where the name of the one before it ends."""
     name = f"CRASH_MODULE{dump.bits}"
     at, count = _listed(dump, header, "modules", structure(name).size)
     for index in range(count):
@@ -144,14 +142,14 @@ def _modules(dump: UserDump, header: Record) -> None:
 
 
 def _regions(dump: UserDump, header: Record) -> None:
-    """The descriptors, and behind DataOffset the bytes of each in their order."""
+    """Read the descriptors. The bytes of the regions stand at DataOffset, in the order of the descriptors."""
     name = f"MEMORY_BASIC_INFORMATION{dump.bits}"
     size = structure(name).size
     start, count = _listed(dump, header, "regions", size)
     if "regions" in dump.broken:
         dump.breaks("memory", dump.broken["regions"])
     elif not count:
-        dump.dont_care(header.span_of("DataOffset"), "DataOffset of no regions")
+        dump.dont_care(header.span_of("DataOffset"), "DataOffset: there are no regions")
     at = header["DataOffset"]
     for index in range(count):
         record = decode(dump.source, start + index * size, name, f"region {index}")

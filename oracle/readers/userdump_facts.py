@@ -1,4 +1,4 @@
-"""What a legacy full user dump says: its records, and the target's memory as the dump has it."""
+"""The facts of a legacy full user dump: its records, and the captured memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from .reading import Reading
 from .recorded import CapturedMemory, RecordedModule
 
 MACHINES: Final = {(0x14C, 32): "x86", (0x8664, 64): "amd64", (0x1C4, 32): "arm", (0xAA64, 64): "arm64"}
-"""winnt.h IMAGE_FILE_MACHINE_I386, _AMD64, _ARMNT, _ARM64, with the width of a pointer."""
+"""winnt.h IMAGE_FILE_MACHINE_I386, _AMD64, _ARMNT, _ARM64 and the width of their pointers -> architecture."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrashModule(RecordedModule):
+    """A module."""
+
     record: Record
-    """CRASH_MODULE, without the name behind it."""
+    """CRASH_MODULE, without the name that follows it."""
     name: Span
     """ImageNameLength bytes."""
     text: bytes
-    """The name without the NUL at its end, where it has one: whether a writer counts it is not known."""
+    """The name without its NUL. Some writers count the NUL in ImageNameLength, some do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedRegion:
-    """A region of the target whose bytes lie in the file from ``offset`` on."""
+    """A region of the target, with its bytes in the file at ``offset``."""
 
     record: Record
     """MEMORY_BASIC_INFORMATION."""
@@ -46,14 +48,14 @@ class CapturedRegion:
         return self.start + self.size
 
     def span(self, address: int, size: int) -> Span:
-        """Where in the file ``size`` bytes of the region at ``address`` are."""
+        """The bytes of the file that hold ``size`` bytes of the region at ``address``."""
         at = self.offset + address - self.start
         return Span(at, at + size)
 
 
 @dataclass
 class UserDump(Reading, CapturedMemory):
-    """A legacy full user dump as read."""
+    """A legacy full user dump, as read."""
 
     kind: ClassVar[str] = "userdump"
     ceiling: ClassVar[str] = "at most 32768 threads, modules and regions in all"
@@ -61,22 +63,22 @@ class UserDump(Reading, CapturedMemory):
 
     records_left: int = 32_768
     bits: int = 64
-    """32 or 64: the width of the target's pointers."""
+    """Width of the target's pointers, 32 or 64."""
     header: Record | None = None
     """USERMODE_CRASHDUMP_HEADER."""
     version_info: Record | None = None
     threads: list[Record] = field(default_factory=list)
     """CRASH_THREAD."""
     contexts: list[ContextFact] = field(default_factory=list)
-    """The context at an index is that of the thread at the same index."""
+    """Context i belongs to thread i."""
     modules: list[CrashModule] = field(default_factory=list)
     regions: list[Record] = field(default_factory=list)
-    """MEMORY_BASIC_INFORMATION of every region listed."""
+    """MEMORY_BASIC_INFORMATION of all regions."""
     memory: list[CapturedRegion] = field(default_factory=list)
-    """Those whose bytes lie in the file, in file order."""
+    """The regions whose bytes lie in the file, in file order."""
     debug_event: Record | None = None
 
     @property
     def architecture(self) -> str | None:
-        """``x86``, ``amd64``, ``arm``, ``arm64``; None for a machine that is not known, or not of that width."""
+        """``x86``, ``amd64``, ``arm`` or ``arm64``; None for another machine, or one of another pointer width."""
         return None if self.header is None else MACHINES.get((self.header["MachineImageType"], self.bits))

@@ -1,4 +1,7 @@
-"""What follows a CONTEXT that has extended state: CONTEXT_EX, and an XSAVE area without its legacy part."""
+"""Reads the extended state behind a CONTEXT: CONTEXT_EX, and an XSAVE area without its legacy part.
+
+Sources: docs/format/minidump-contexts.md#extended-context-header, Intel SDM volume 1, chapter 13.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,19 @@ from ..model import Span
 from .facts import ContextFact
 
 LEGACY_AREA: Final = 512
-"""Bytes of an XSAVE area that the chunk in a dump lacks: the CONTEXT itself has them (spec user-mode 3.11)."""
+"""Bytes of an XSAVE area that the chunk in a dump lacks, because the CONTEXT itself holds them
+(docs/format/minidump-contexts.md#extended-state-chunk)."""
 FIRST_COMPONENT: Final = 2
 COMPACTED: Final = 1 << 63
 """winnt.h XSTATE_COMPACTION_ENABLE_MASK, in CompactionMask and in EnabledFeatures."""
 _LEGACY_COMPONENTS: Final = 3
-# Intel SDM volume 1, table 13-2 and CPUID leaf 0xD: components whose place in a compacted area is 64-byte aligned
+# Components that are 64-byte aligned in a compacted area: Intel SDM volume 1, table 13-2, and CPUID leaf 0xD.
 _ALIGNED: Final = frozenset({17, 18})
 
 
 @dataclass(frozen=True, slots=True)
 class XStateFact:
-    """A chunk of extended state whose bytes lie inside its context."""
+    """A chunk of extended state that lies inside its context."""
 
     ex: Record
     """CONTEXT_EX."""
@@ -33,16 +37,18 @@ class XStateFact:
 
     @property
     def compacted(self) -> bool:
+        """Whether the chunk has the compacted format, not the standard one."""
         return bool(self.header["CompactionMask"] & COMPACTED)
 
     @property
     def present(self) -> int:
-        """The components of the chunk that are not in their initial state, as a mask."""
+        """A mask of the components in the chunk that are not in their initial state."""
         return self.header["Mask"] & ~(COMPACTED | _LEGACY_COMPONENTS)
 
     def place(self, component: int, features: Mapping[int, tuple[int, int]]) -> Span | None:
-        """Where in the file a component is; ``features`` are offset (standard format) and size by component. None for
-        one that the area has no room for, or where a size is not known.
+        """The bytes of the file that hold a component. ``features``: component -> offset in the standard format, size.
+
+        None if the component is not in the chunk, or if the size of one before it is unknown.
         """
         if component not in features:
             return None
@@ -69,14 +75,14 @@ class XStateFact:
 
 
 def context_ex(source: ByteSource, context: ContextFact) -> Record | None:
-    """The CONTEXT_EX behind a context; None where the record has no room for one."""
+    """The CONTEXT_EX behind a context; None if the record is too short for one."""
     if len(context.extension) < structure("CONTEXT_EX").size:
         return None
     return decode(source, context.extension.start, "CONTEXT_EX", f"CONTEXT_EX of {context.record.path}")
 
 
 def read_xstate(source: ByteSource, context: ContextFact) -> XStateFact | None:
-    """The extended state of a context; None where there is none, or where it does not lie inside the context."""
+    """The extended state of a context; None if there is none, or if it does not lie inside the context."""
     ex = context_ex(source, context)
     if ex is None:
         return None
@@ -89,7 +95,7 @@ def read_xstate(source: ByteSource, context: ContextFact) -> XStateFact | None:
 
 
 def features_of(misc_info: Record) -> dict[int, tuple[int, int]]:
-    """Offset and size of each component that XStateData describes."""
+    """Component -> offset in the standard format, and size, of each component that XStateData describes."""
     values = misc_info.array("XStateData.Features")
     pairs = zip(values[::2], values[1::2], strict=True)
     return {component: (offset, size) for component, (offset, size) in enumerate(pairs) if size}

@@ -1,1 +1,1 @@
-"""Reports for people and for programs."""
+"""The reports (text, JSON, JUnit, SARIF), and the maps of memory and file."""

@@ -1,6 +1,6 @@
-"""The report for programs. Names, types and meaning stay within a version; members may be added.
+"""The report as JSON (schemas/report-1.json). Within a version members may be added, but not renamed or changed.
 
-File offsets, sizes and every other 64-bit value are strings of lower-case hexadecimal with 0x. ``expected`` and
+File offsets, sizes and all other 64-bit values are strings of lower-case hexadecimal with 0x. ``expected`` and
 ``actual`` are text for people.
 """
 
@@ -16,8 +16,9 @@ VERSION: Final = 1
 
 
 def to_json(report: Report) -> str:
-    """One JSON object, two-space indent, keys in a fixed order, a line feed at the end; ASCII, so that it is right in
-    any code page.
+    """One JSON object with a two-space indent, keys in a fixed order and a line feed at the end.
+
+    All characters are ASCII, so the text is valid in any code page.
     """
     return json.dumps(as_object(report), indent=2) + "\n"
 

@@ -1,6 +1,6 @@
-"""The file as a row of regions: whose bytes are whose, from the first to the last, each byte in exactly one region.
+"""Divides a file into regions by what its bytes are. Each byte is in exactly one region.
 
-For maps of the file. What a region is called is the reader's own name of it, as in findings.
+The maps of the file are drawn from these regions. A region has the name that the reader gave it, as in findings.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ..readers.userdump_facts import UserDump
 
 
 class Part(StrEnum):
-    """What the bytes of a region are."""
+    """The kind of a region."""
 
     HEADER = "header"
-    """What the file begins with, and the tables that say where everything else is."""
+    """The header of the file, and the tables that lead to its other parts."""
     STREAM = "stream"
     """A stream of a minidump."""
     CONTEXT = "context"
@@ -31,9 +31,9 @@ class Part(StrEnum):
     """Bytes of the target."""
     PADDING = "padding"
     OVERLAP = "overlap"
-    """Bytes that two things want."""
+    """Bytes that two or more structures claim."""
     UNCLAIMED = "unclaimed"
-    """Bytes that nothing wants."""
+    """Bytes that no structure claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class FileRegion:
     span: Span
     part: Part
     label: str
-    """The reader's name of it; empty for bytes that nothing wants."""
+    """The reader's name of the region; empty for unclaimed bytes."""
 
 
 def file_regions(dump: Reading) -> Iterator[FileRegion]:
-    """Every byte of the file once, ascending. Linear in the number of claims but for sorting them."""
+    """The regions in file order; together they cover the file once. Takes O(n log n) of n claims."""
     parts = _parts(dump)
     at = 0
     active: dict[int, Claim] = {}
@@ -63,7 +63,7 @@ def file_regions(dump: Reading) -> Iterator[FileRegion]:
 
 
 def _distinct(dump: Reading) -> list[Claim]:
-    """The claims in file order, identical shared ones taken together."""
+    """The claims in file order. Of shared claims with the same span only one is kept."""
     found: list[Claim] = []
     for claim in sorted(dump.claims, key=lambda claim: claim.span):
         if found and claim.shared and found[-1].shared and claim.span == found[-1].span:
@@ -73,7 +73,7 @@ def _distinct(dump: Reading) -> list[Claim]:
 
 
 def _events(claims: list[Claim], size: int) -> list[tuple[int, int, bool]]:
-    """(offset, claim, whether it begins there) in file order; at one offset ends come first."""
+    """(offset, claim, whether it begins there) in file order. At the same offset, ends come before beginnings."""
     events = []
     for index, claim in enumerate(claims):
         start, end = min(claim.span.start, size), min(claim.span.end, size)
@@ -100,11 +100,11 @@ def _region(span: Span, active: dict[int, Claim], parts: dict[Span, Part]) -> Fi
 
 
 _TABLES = frozenset({"header", "directory", "bitmap header", "bitmap", "RDMP header", "runs", "triage header"})
-"""What the readers call a file's header and the tables that lead to the rest."""
+"""The readers' labels of a file's header and of the tables that lead to its other parts."""
 
 
 def _parts(dump: Reading) -> dict[Span, Part]:
-    """What the claims are that own facts."""
+    """The part of each claim that belongs to a fact, by its span."""
     parts = {claim.span: Part.HEADER for claim in dump.claims if claim.label in _TABLES}
     if isinstance(dump, UserDump):
         parts |= {context.span: Part.CONTEXT for context in dump.contexts}

@@ -1,11 +1,14 @@
-"""The report for test dashboards: JUnit's XML, one test case a rule.
+"""The report as JUnit XML, for test dashboards. Each rule is one test case.
 
-A rule that fails the dump is a failure, one that fails without counting passes and says so in its output; what was not
-judged (not applicable, blocked, nothing to check) is skipped with the reason, a bug in the judge is an error. A file
-that is no dump is one test case that ends in an error. No times: they would make two reports of one file differ.
+- A rule that fails the dump is a failure.
+- A rule that fails without failing the dump passes, and ``system-out`` holds its findings.
+- A rule that was not judged (not applicable, blocked, nothing to check) is skipped with the reason.
+- A bug in the judge is an error.
+- A file that is not a dump is one test case that ends in an error.
 
-The dialect is the one that Jenkins, GitLab, Azure DevOps and pytest agree on: ``testsuites``, ``testsuite``,
-``properties``, ``testcase``, ``failure``, ``error``, ``skipped``, ``system-out``.
+There are no times, so two reports of one file are equal. The dialect is the common one of Jenkins, GitLab, Azure DevOps
+and pytest: ``testsuites``, ``testsuite``, ``properties``, ``testcase``, ``failure``, ``error``, ``skipped``,
+``system-out``.
 """
 
 from __future__ import annotations
@@ -19,17 +22,16 @@ from ..model import Report, RuleResult, Verdict
 from .text import finding_text
 
 _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML 1.0 document can hold, escaped or not: the complement of Char (W3C, Extensible Markup Language 1.0,
-2.2)."""
+"""Characters that no XML 1.0 document may hold, escaped or not: the complement of Char (W3C, XML 1.0, section 2.2)."""
 _NOT_JUDGED: Final = {
     Verdict.NOT_APPLICABLE: "not applicable",
     Verdict.BLOCKED: "not judged",
-    Verdict.VACUOUS: "applies, but there was nothing to check",
+    Verdict.VACUOUS: "applies, but found nothing to check",
 }
 
 
 def to_junit(report: Report) -> str:
-    """The whole document, with its declaration; ASCII, so that it is right in any code page."""
+    """The whole document with its declaration. All characters are ASCII, so the text is valid in any code page."""
     suite = Element("testsuite", {"name": legal(report.file)})
     properties = SubElement(suite, "properties")
     for name, value in _properties(report).items():
@@ -51,7 +53,7 @@ def to_junit(report: Report) -> str:
 
 
 def legal(text: str) -> str:
-    """``text`` with every character that XML forbids written as Python writes it: ``\\x00``, ``\\ud800``."""
+    """``text`` with each character that XML forbids as a Python escape: ``\\x00``, ``\\ud800``."""
     return _ILLEGAL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
@@ -89,7 +91,7 @@ def _case(suite: Element, report: Report, result: RuleResult) -> None:
         if result.counts:
             _outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))
         else:
-            noted = f"fails, which does not count against the file ({result.level}, {result.grade})"
+            noted = f"fails, but does not fail the file ({result.level}, {result.grade})"
             SubElement(case, "system-out").text = legal("\n".join([noted, *lines]))
 
 

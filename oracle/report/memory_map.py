@@ -1,7 +1,7 @@
-"""The target's memory as a dump has it: what is there, what is missing, what should not be there, what is wrong.
+"""Maps the target's memory: which ranges the dump holds, lacks, holds without being allowed, or holds with wrong bytes.
 
-Of a kernel dump with pages by physical address, of every other dump by virtual address. For maps; the findings of a
-report say the same in words, but only the first few of them.
+Addresses are physical for a kernel dump with pages, and virtual for every other dump. A report lists only the first few
+findings of a rule; the map shows all of the memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..entitlement.flags import Format, effective
 from ..entitlement.kernel import entitlement_of, kind_of
 from ..entitlement.kernel import refusal as kernel_refusal
 from ..entitlement.refusal import refusal as user_refusal
+from ..memory.intervals import inside
 from ..memory.page import PAGE_SIZE
 from ..memory.page_compare import differing_pages, nonzero_pages
 from ..model import Fault, Finding
@@ -29,7 +30,7 @@ from ..truth.load import KernelTruth, ProcessTruth, RequestTruth, Truth
 from .memory_model import Landmark, MemoryMap, MemoryRegion, State
 
 MAX_RUNS: Final = 100_000
-"""Runs of captured pages or ranges that are looked at, a ceiling for hostile files; ``MemoryMap.complete`` tells."""
+"""Captured runs of pages or ranges that are read at most; a hostile file may have more (``MemoryMap.complete``)."""
 
 
 def memory_map(
@@ -38,10 +39,10 @@ def memory_map(
     request: RequestTruth | None = None,
     findings: Iterable[Finding] = (),
 ) -> MemoryMap:
-    """The map of ``dump``; judged where truth and request are given and the request makes a dump of that kind.
+    """The map of ``dump``. It is judged if truth and request are given and the request makes a dump of that kind.
 
-    ``findings`` of the same dump: what they call missing or forbidden is so on the map, too, where a rule asks for more
-    than the clauses do. A dump whose memory no reader knows gives a map without regions.
+    ``findings`` are those of the same dump. Memory that they call missing or forbidden is marked so, because some rules
+    require more than the clauses of the entitlement. A dump without readable memory gives a map without regions.
     """
     found = _map(dump, truth, request)
     noted = _noted(findings, found)
@@ -49,7 +50,7 @@ def memory_map(
 
 
 def _noted(findings: Iterable[Finding], found: MemoryMap) -> list[_Layer]:
-    """Memory that a finding calls missing or forbidden."""
+    """Memory that a finding calls missing or forbidden, sorted and without overlaps."""
     noted: list[tuple[int, int, State]] = []
     for finding in findings:
         if finding.fault is Fault.MISSING:
@@ -75,7 +76,7 @@ def _overlaid(regions: Sequence[MemoryRegion], noted: list[_Layer]) -> Iterator[
             region = held.value
             assert isinstance(region, MemoryRegion)
             state = region.state
-            # A finding says so of the memory that is there, or of that which is not.
+            # "Missing" applies to memory that is not captured, "forbidden" to memory that is.
             if noting is not None and isinstance(noting.value, State) and noting.value.there == state.there:
                 state = state if state.faulty else noting.value
             offset = None if region.offset is None else region.offset + start - region.start
@@ -109,7 +110,7 @@ def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> Me
 
 
 class _Layer(NamedTuple):
-    """A stretch of one aspect of the memory: sorted and disjoint with its neighbours."""
+    """A range of memory and one property of it. The ranges of a list are sorted and disjoint."""
 
     start: int
     end: int
@@ -117,8 +118,9 @@ class _Layer(NamedTuple):
 
 
 def _cut(layers: Sequence[Sequence[_Layer]]) -> Iterator[tuple[int, int, list[_Layer | None]]]:
-    """Cut the address space where any layer begins or ends: each piece with the stretch of every layer that covers
-    it. Pieces that no layer covers are left out.
+    """Cut the address space where a range of any layer begins or ends.
+
+    Yields each piece with the range of every layer that covers it, or None. Pieces that no layer covers are left out.
     """
     edges = sorted({edge for layer in layers for item in layer for edge in (item.start, item.end)})
     at = [0] * len(layers)
@@ -134,7 +136,7 @@ def _cut(layers: Sequence[Sequence[_Layer]]) -> Iterator[tuple[int, int, list[_L
 
 
 def _joined(regions: Iterable[MemoryRegion]) -> Iterator[MemoryRegion]:
-    """Neighbours that say the same, as one."""
+    """Adjacent regions with the same state and clause, merged if their bytes are adjacent in the file too."""
     last: MemoryRegion | None = None
     for region in regions:
         if (
@@ -161,15 +163,15 @@ def _state(duty: Duty, there: bool, wrong: bool) -> State:
     return State.REQUIRED if duty is Duty.MUST else State.ALLOWED
 
 
-_UNREADABLE: Final = "nobody could have read it"
+_UNREADABLE: Final = "not readable in the target"
 
 
 # -- user mode ---------------------------------------------------------------------------------------------------------
 
 
 def _judged(dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
-    entitlement = user.Entitlement(truth, request)
-    # A filter changes bytes on purpose.
+    entitlement = user.entitlement_of(truth, request)
+    # Filters change bytes, so the bytes are not compared.
     filtered = effective(request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE)
     wrong_pages = [] if filtered else _wrong(dump, truth, held)
     readable = [_Layer(run.start, run.end, None) for run in truth.memory]
@@ -181,7 +183,7 @@ def _judged(dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_
             clauses = [
                 grant.clause for grant, item in zip(entitlement.grants, granted, strict=True) if item is not None
             ]
-            duty, why = Duty.NEVER, "no clause names it" if target is not None else _UNREADABLE
+            duty, why = Duty.NEVER, "no clause includes it" if target is not None else _UNREADABLE
             for wanted in (Duty.MUST, Duty.MAY):
                 names = [clause.name for clause in clauses if clause.duty is wanted]
                 if names:
@@ -199,7 +201,7 @@ def _offset(there: _Layer, start: int) -> int:
 
 
 def _all(dump: UserDump, truth: ProcessTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
-    """A legacy full dump holds whatever can be read, and nothing else."""
+    """The regions of a legacy full user dump, which must hold exactly the readable memory."""
     layers = [held, [_Layer(run.start, run.end, None) for run in truth.memory], _wrong(dump, truth, held)]
 
     def regions() -> Iterator[MemoryRegion]:
@@ -212,12 +214,12 @@ def _all(dump: UserDump, truth: ProcessTruth, held: list[_Layer]) -> Iterator[Me
 
 
 def _wrong(dump: Dump | UserDump, truth: ProcessTruth, held: list[_Layer]) -> list[_Layer]:
-    """The pages, as far as they are captured, whose bytes are not the target's."""
+    """The captured parts of pages whose bytes differ from the target's."""
     found = []
     for item in held:
         for address, size, there in truth.readable_runs(item.start, item.end):
             offset = _offset(item, address)
-            # Whole pages at the speed of memory; what does not begin on a page is a piece of its own.
+            # The part before the first page boundary is compared alone, so that the rest is compared in whole pages.
             head = min(-address % PAGE_SIZE, size)
             for at, length in ((0, head), (head, size - head)):
                 for index in differing_pages(dump.source, offset + at, truth.contents, there + at, length):
@@ -292,7 +294,7 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
 
 
 def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
-    """A small dump: which memory it must hold is no matter of addresses; that its bytes are the target's is."""
+    """The regions of a small dump. Only their bytes are judged: no address alone is required or forbidden."""
     wrong = []
     for item in held:
         for start in range(item.start, item.end, PAGE_SIZE):
@@ -305,19 +307,18 @@ def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Itera
 
 
 def _named(start: int, end: int, there: _Layer | None) -> MemoryRegion:
-    """Pages of which nobody says whether they belong into the dump: it names them all."""
+    """A region that is not judged. One without bytes is listed in the dump, but lies behind the end of the file."""
     if there is None:
-        return MemoryRegion(start, end, State.MISSING, "named, but the file ends before it", None)
+        return MemoryRegion(start, end, State.MISSING, "listed, but the file ends before it", None)
     return MemoryRegion(start, end, State.PRESENT, "", _offset(there, start))
 
 
 def _wrong_pages(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> list[_Layer]:
-    """The captured pages whose bytes are not the machine's; those that could not be read are anybody's."""
+    """The captured pages whose bytes differ from the machine's. Unreadable pages may hold any bytes."""
     readable = (truth.ram | truth.added) - truth.unreadable
     found = []
     for item in held:
-        for low, high in readable.overlapping(item.start // PAGE_SIZE, item.end // PAGE_SIZE):
-            first, last = max(low, item.start // PAGE_SIZE), min(high, item.end // PAGE_SIZE)
+        for first, last in inside(readable.runs, item.start // PAGE_SIZE, item.end // PAGE_SIZE):
             for pfn, pages, there in truth.pieces(first, last - first):
                 at = _offset(item, pfn * PAGE_SIZE)
                 pages_at = (

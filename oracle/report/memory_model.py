@@ -1,4 +1,4 @@
-"""The map of a target's memory as a value: stretches with their state, and what has a name."""
+"""The map of a target's memory as values: regions with their state, and landmarks with their names."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..model import Span
 
 
 class State(StrEnum):
-    """What a stretch of the target's memory is in the dump."""
+    """The state of a region of the target's memory in the dump."""
 
     WRONG = "wrong"
-    """There, with other bytes than the target's."""
+    """Captured, with other bytes than the target's."""
     MISSING = "missing"
-    """Not there, though the request requires it, or the dump itself names it."""
+    """Not captured, although the request requires it or the dump lists it."""
     FORBIDDEN = "forbidden"
-    """There, though the request does not entitle the dump to it."""
+    """Captured, although the request does not allow it."""
     REQUIRED = "required"
-    """There, as the request requires."""
+    """Captured, as the request requires."""
     ALLOWED = "allowed"
-    """There; it may be."""
+    """Captured, as the request allows."""
     PRESENT = "present"
-    """There; no truth says whether it should be."""
+    """Captured; without a truth nothing says whether it should be."""
     ABSENT = "left out"
-    """The target has it, the dump rightly does not."""
+    """Memory of the target that the dump does not need and does not hold."""
 
     @property
     def faulty(self) -> bool:
@@ -37,7 +37,7 @@ class State(StrEnum):
 
     @property
     def there(self) -> bool:
-        """The dump holds bytes for it."""
+        """Whether the dump holds bytes of it."""
         return self not in (State.MISSING, State.ABSENT)
 
 
@@ -49,9 +49,9 @@ class MemoryRegion:
     end: int
     state: State
     why: str
-    """The clause that grants or forbids it; empty without truth."""
+    """The clause that requires, allows or forbids it; empty without truth."""
     offset: int | None
-    """Where in the file its first byte is; None for what is not there."""
+    """File offset of its first byte; None if it is not captured."""
 
     @property
     def size(self) -> int:
@@ -59,7 +59,7 @@ class MemoryRegion:
 
 
 class Landmark(NamedTuple):
-    """Something with a name in the target's memory, as the dump tells."""
+    """A named range of the target's memory, as the dump describes it."""
 
     start: int
     end: int
@@ -71,27 +71,27 @@ class MemoryMap:
     space: str
     """``virtual`` or ``physical``."""
     regions: tuple[MemoryRegion, ...]
-    """Ascending, disjoint; what the target does not have is in none."""
+    """Ascending and disjoint. Memory that the target does not have is in none of them."""
     landmarks: tuple[Landmark, ...]
     """Ascending; they may overlap."""
     judged: bool
-    """Whether a truth and a request said what belongs into the dump."""
+    """Whether a truth and a request define what the dump must hold."""
     complete: bool = True
-    """False when the file holds more runs than are looked at."""
+    """False if the file has more runs than the map reads."""
 
     def total(self, state: State) -> int:
-        """Bytes in that state."""
+        """Bytes in the state ``state``."""
         return sum(region.size for region in self.regions if region.state is state)
 
     @cached_property
     def _in_file(self) -> list[tuple[int, MemoryRegion]]:
-        """The regions that are there, by file offset."""
+        """The captured regions in the order of their file offsets."""
         return sorted(
             ((region.offset, region) for region in self.regions if region.offset is not None), key=lambda item: item[0]
         )
 
     def at_span(self, span: Span) -> Iterator[tuple[int, int]]:
-        """The memory whose bytes are in ``span`` of the file, as ``[start, end)`` of addresses."""
+        """Address ranges ``[start, end)`` whose bytes lie in ``span`` of the file."""
         index = max(bisect_right(self._in_file, span.start, key=lambda item: item[0]) - 1, 0)
         for offset, region in islice(self._in_file, index, None):
             if offset >= span.end:
@@ -101,7 +101,7 @@ class MemoryMap:
                 yield region.start + low, region.start + high
 
     def at_offset(self, offset: int) -> int | None:
-        """The address whose byte is at ``offset`` of the file; None for a byte that is none of the target's."""
+        """The address whose byte is at the file offset ``offset``; None if that byte is not memory of the target."""
         index = bisect_right(self._in_file, offset, key=lambda item: item[0]) - 1
         if index < 0:
             return None
@@ -110,7 +110,7 @@ class MemoryMap:
 
 
 def landmarks_in(landmarks: Sequence[Landmark], start: int, end: int) -> list[str]:
-    """The names of what lies in ``[start, end)``, in order, each once."""
+    """The names of the landmarks that overlap ``[start, end)``, in ascending order, each once."""
     stop = bisect_right(landmarks, start, key=lambda mark: mark.start)
     while stop < len(landmarks) and landmarks[stop].start < end:
         stop += 1

@@ -1,8 +1,8 @@
-"""The report for code-scanning pages: SARIF 2.1.0 (OASIS, Static Analysis Results Interchange Format).
+"""The report as SARIF 2.1.0 (OASIS, Static Analysis Results Interchange Format), for code-scanning pages.
 
-A rule is a ``reportingDescriptor`` with its rationale and sources, a finding a ``result``: error, warning or note by
-the rule's level, at a byte region of the file. Text regions are left out on purpose: a dump has no lines, and a region
-may not mix both (SARIF 3.30.4). Findings that fail nothing under the chosen profile are of kind ``review``.
+A rule is a ``reportingDescriptor`` with its rationale and sources. A finding is a ``result`` at a byte region of the
+file; the rule's level makes it an error, a warning or a note. There are no text regions: a dump has no lines, and a
+region may not have both (SARIF 3.30.4). A finding that does not fail the dump is of kind ``review``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .text import finding_text
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT: Final = "dumptruthFinding/v1"
-"""Stable while rule, subject and kind of fault are the same, wherever in the file it is."""
+"""The hash of rule, subject and fault. It stays the same when the finding moves in the file."""
 
 _LEVELS: Final = {Level.MUST: "error", Level.SHOULD: "warning", Level.MAY: "note"}
 # github.com, SARIF support for code scanning: properties of a reportingDescriptor.
@@ -40,9 +40,7 @@ _CRUMBS: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
 def to_sarif(report: Report, uri: str | None = None) -> str:
-    """The log as JSON, ASCII only. ``uri``: what to call the file, relative to the root of the repository it is in;
-    None: its name.
-    """
+    """The log as JSON in ASCII. ``uri``: the file's path from the root of its repository; None: the file's name."""
     return json.dumps(as_log(report, uri), indent=2) + "\n"
 
 
@@ -84,12 +82,12 @@ def as_log(report: Report, uri: str | None = None) -> dict[str, Any]:
 def _driver() -> dict[str, Any]:
     try:
         return {"name": "dumptruth", "semanticVersion": version("dumptruth")}
-    except PackageNotFoundError:  # run from a folder that nobody installed
+    except PackageNotFoundError:  # the package is not installed
         return {"name": "dumptruth"}
 
 
 def _artifacts(report: Report, uri: str, members: Iterable[str]) -> list[dict[str, Any]]:
-    """The file, and what of a cabinet was judged inside it."""
+    """The file, then each member of a cabinet that was judged."""
     found = [
         {
             "location": {"uri": quote(uri.replace("\\", "/"), errors="surrogatepass"), "index": 0},
@@ -105,7 +103,7 @@ def _artifacts(report: Report, uri: str, members: Iterable[str]) -> list[dict[st
 
 
 def _invocation(report: Report) -> dict[str, Any]:
-    """Whether the judge could do its work; what it could not do is a notification."""
+    """Whether every rule ran; each rule that did not is a notification."""
     notes = [
         {"level": "error", "message": {"text": f"{result.rule}: {result.note}"}, "associatedRule": {"id": result.rule}}
         for result in report.results
@@ -146,7 +144,7 @@ def _descriptor(rule: Rule) -> dict[str, Any]:
 
 
 def _address(sources: Iterable[Source]) -> str | None:
-    """The first address that a source gives in full."""
+    """The first address in the sources; None if there is none."""
     return next((match[0].rstrip(".") for source in sources if (match := _ADDRESS.search(source.where))), None)
 
 

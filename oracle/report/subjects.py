@@ -1,4 +1,4 @@
-"""What of a file was judged: the file as read, and the dump inside it when it is a cabinet. For reports with maps."""
+"""Reads the parts of a file that are judged: the file itself and, in a cabinet, the dump inside. For the maps."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _READERS = {
 @dataclass(frozen=True, slots=True)
 class Subject:
     inside: str | None
-    """The member of the cabinet; None for the file itself. As in RuleResult."""
+    """The name of the cabinet's member; None for the file itself. As in RuleResult."""
     reading: Reading
 
 
 def subjects(source: ByteSource) -> list[Subject]:
-    """The file, then what is judged inside it; nothing for a file that no reader reads. Never raises on content."""
+    """The file, then the dump inside it; empty for a file without a reader. Never raises on content."""
     kind = identify(source).kind
     if kind in _READERS:
         return [Subject(None, _READERS[kind](source))]

@@ -1,4 +1,13 @@
-"""The report for people: plain lines, no colour, no terminal library."""
+"""The report as text: plain lines without colour.
+
+A rule that fails is printed as
+
+    FAIL RULE  title
+      subject at offsets: actual, expected ...
+      see: the rule's first source
+
+and as ``note RULE  title [level, grade]`` when its failure does not fail the dump.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +15,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
+from ..judge import all_rules
 from ..model import Finding, Report, RuleResult, Verdict
 
 MAX_SHOWN = 5
-"""Findings printed of one rule."""
+"""Findings printed for one rule."""
 
 
 def render(report: Report) -> str:
-    """Lines, each ended by a line feed: what failed, then the denominators and the outcome."""
+    """Lines, each with a line feed: the rules that fail, then counts of rules, checks and bytes, then the outcome."""
     return "".join(f"{line}\n" for line in _lines(report))
 
 
@@ -56,16 +66,19 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
         yield f"ERROR {result.rule} {result.title}: {result.note}"
     if result.verdict is not Verdict.FAIL:
         return
-    word = "FAIL" if result.counts else "note"
-    yield f"{word} {result.rule} [{result.level}, {result.grade}] {result.title}"
+    head = f"{result.rule}  {result.title}"
+    yield f"FAIL {head}" if result.counts else f"note {head} [{result.level}, {result.grade}]"
     for finding in result.findings[:MAX_SHOWN]:
-        yield f"  {finding_text(finding, result.inside)}"
+        yield f"  {_finding_line(finding, result.inside)}"
     if result.failures > MAX_SHOWN:
         yield f"  ... {result.failures} failures of {result.checks} checks"
+    rule = all_rules().get(result.rule)
+    if rule is not None:
+        yield f"  see: {rule.sources[0].where}"
 
 
 def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
-    """One line for each rule that blocked others: one broken pointer must not look like forty failures."""
+    """One line for each rule that blocked others. Otherwise one broken pointer would look like forty failures."""
     blocked: dict[str | None, list[str]] = {}
     for result in results:
         if result.verdict is Verdict.BLOCKED:
@@ -75,10 +88,24 @@ def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
         yield from wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def finding_text(finding: Finding, inside: str | None = None) -> str:
-    """``inside``: the member of a cabinet that the finding's spans are offsets in."""
-    where = f" at {', '.join(str(span) for span in finding.spans)}" if finding.spans else ""
-    if where and inside is not None:
-        where += f" of {inside}"
+def _finding_line(finding: Finding, inside: str | None) -> str:
     expected = " or ".join(finding.expected)
-    return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{where}"
+    return f"{finding.subject}{_offsets(finding, inside)}: {finding.actual}, expected {expected}"
+
+
+def finding_text(finding: Finding, inside: str | None = None) -> str:
+    """A finding in one line, for the JUnit and SARIF reports.
+
+    ``inside``: the member of a cabinet that the finding's offsets are in; None: the file itself.
+    """
+    expected = " or ".join(finding.expected)
+    offsets = _offsets(finding, inside)
+    return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{offsets}"
+
+
+def _offsets(finding: Finding, inside: str | None) -> str:
+    """``" at 0x4..0x8 of a.dmp"``; empty for a finding without spans."""
+    if not finding.spans:
+        return ""
+    member = "" if inside is None else f" of {inside}"
+    return f" at {', '.join(map(str, finding.spans))}{member}"

@@ -1,4 +1,4 @@
-"""The comparisons that the rules against truth are made of: fields of a record, texts, sets. No rules here."""
+"""Checks that several rules share: fields of a record, bytes, texts, sets of entries, overlaps. It holds no rules."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Iterable, Mapping
 
 from ..case import Case
 from ..decode import Record
-from ..model import Fault, Grade, Source, Span
+from ..model import Fault, Span
 from ..readers.facts import StringFact
+from ..readers.reading import Accounting
 from ..rule import Checks, bad, ok
-
-TRUTH = Source("the target's own state, docs/truth-format.md", Grade.DOCUMENTED)
-"""Why a field must have its value: the page of the structure says what the field is, the truth what that was."""
 
 
 def asked(case: Case) -> bool:
-    """A dump that is judged against truth and request, where the request is one that makes a minidump."""
+    """Whether the dump is judged against truth and request, and the request makes a minidump."""
     return case.truth is not None and case.request is not None and case.refused is None
 
 
 def same(record: Record, subject: str, expected: Mapping[str, int]) -> Checks:
-    """Every named field has the value given."""
+    """Check that every named field has its expected value."""
     for name, value in expected.items():
         yield from one_of(record, subject, name, (value,))
 
 
 def one_of(record: Record, subject: str, name: str, accepted: Iterable[int]) -> Checks:
+    """Check that a field has one of the accepted values."""
     actual, values = record[name], tuple(accepted)
     if actual in values:
         yield ok(f"{subject}, {name}")
@@ -34,21 +33,21 @@ def one_of(record: Record, subject: str, name: str, accepted: Iterable[int]) -> 
 
 
 def same_bytes(subject: str, expected: bytes, actual: bytes, span: Span) -> Checks:
-    """The bytes are those expected; a finding shows the first that are not."""
+    """Check that the bytes are equal. A finding shows up to 8 bytes from the first difference."""
     if actual == expected:
         yield ok(subject)
         return
     at = next((i for i, (a, b) in enumerate(zip(actual, expected, strict=False)) if a != b), len(actual))
     yield bad(
         f"{subject}, byte {at:#x}",
-        f"{expected[at : at + 8].hex() or 'the end'} ({len(expected)} bytes in all)",
-        f"{actual[at : at + 8].hex() or 'the end'} ({len(actual)} bytes)",
+        f"{expected[at : at + 8].hex() or 'the end'} ({len(expected)} bytes in total)",
+        f"{actual[at : at + 8].hex() or 'the end'} ({len(actual)} bytes in total)",
         Span(min(span.start + at, span.end), span.end),
     )
 
 
 def zero(record: Record, subject: str, names: Iterable[str], why: str) -> Checks:
-    """Every named field is all zero."""
+    """Check that every named field is all zero; ``why`` goes into the finding."""
     for name in names:
         raw = record.raw(name)
         if any(raw):
@@ -58,7 +57,7 @@ def zero(record: Record, subject: str, names: Iterable[str], why: str) -> Checks
 
 
 def same_text(fact: StringFact | None, subject: str, expected: str | None, where: Span) -> Checks:
-    """The string is there and says ``expected``, or is absent when that is None."""
+    """Check that the string is ``expected``, or absent if that is None. ``where`` is the span of a missing string."""
     actual = None if fact is None else fact.raw
     if actual == (None if expected is None else expected.encode("utf-16-le", "surrogatepass")):
         yield ok(subject)
@@ -74,7 +73,7 @@ def same_text(fact: StringFact | None, subject: str, expected: str | None, where
 
 
 def same_keys(kind: str, found: Mapping[int, Record], held: Iterable[int], where: Span) -> Checks:
-    """The dump lists each of ``held``, and nothing else."""
+    """Check that the dump lists each key of ``held`` and no other. ``where`` is the span of a missing entry."""
     wanted = set(held)
     for key in wanted:
         if key in found:
@@ -83,11 +82,13 @@ def same_keys(kind: str, found: Mapping[int, Record], held: Iterable[int], where
             yield bad(f"{kind} {key:#x}", "an entry", "none", where, fault=Fault.MISSING)
     for key, record in found.items():
         if key not in wanted:
-            yield bad(f"{kind} {key:#x}", "no entry: the target has none", "one", record.span, fault=Fault.FORBIDDEN)
+            yield bad(
+                f"{kind} {key:#x}", "no entry: the target has none", "an entry", record.span, fault=Fault.FORBIDDEN
+            )
 
 
 def by_field(records: Iterable[Record], name: str) -> dict[int, Record]:
-    """Records by the value of a field; of equal ones the first, since a structural rule speaks of the others."""
+    """Records by the value of a field. Of equal ones the first: structural rules judge duplicates."""
     table: dict[int, Record] = {}
     for record in records:
         table.setdefault(record[name], record)
@@ -95,6 +96,7 @@ def by_field(records: Iterable[Record], name: str) -> dict[int, Record]:
 
 
 def stream_span(case: Case, number: int) -> Span:
+    """The bytes of a stream; an empty span if the dump lacks it."""
     stream = case.dump.streams.get(number)
     return Span(0, 0) if stream is None else stream.span
 
@@ -104,10 +106,21 @@ _EPOCH = 116_444_736_000_000_000
 
 
 def time_t(filetime: int) -> int:
-    """A FILETIME in whole seconds since 1970, its low 32 bits: what the format's time_t fields hold."""
+    """The low 32 bits of a FILETIME in whole seconds since 1970, as the format's time_t fields hold it."""
     return max(filetime - _EPOCH, 0) // 10_000_000 & 0xFFFF_FFFF
 
 
 def seconds(duration: int) -> int:
-    """A duration in whole seconds, as a 32-bit field holds it."""
+    """A duration of 100 ns units in whole seconds, limited to 32 bits."""
     return min(duration // 10_000_000, 0xFFFF_FFFF)
+
+
+def overlaps(accounting: Accounting) -> Checks:
+    """Check that no two regions of the file overlap. One finding for each pair that was kept, one for the others."""
+    for first, second in accounting.overlaps:
+        yield bad(second.label, f"bytes after {first.label} ({first.span})", str(second.span), first.span, second.span)
+    hidden = accounting.overlap_total - len(accounting.overlaps)
+    if hidden:
+        yield bad("further regions", "no overlap", f"{hidden} more")
+    if accounting.regions > accounting.overlap_total:
+        yield ok("regions", accounting.regions - accounting.overlap_total)

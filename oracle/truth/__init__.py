@@ -1,1 +1,1 @@
-"""The truth directory, as the oracle loads it. The format: truth-format.md."""
+"""Loads truths: the state of a target, in the format of docs/truth-format.md."""

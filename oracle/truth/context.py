@@ -1,4 +1,4 @@
-"""What a truth says of the registers of a thread, and what makes it consistent. One architecture a table."""
+"""The registers of a thread in a truth, and the checks that they are consistent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from .members import U32, Wide, byte_string, exact_members, fail, mapping, nullable_byte_string, wide
 
-# winnt.h CONTEXT of _M_AMD64, _M_IX86 and _M_ARM64: the fields that docs/truth-format.md lists, in its order
+# The fields of winnt.h CONTEXT that docs/truth-format.md lists, in its order.
 CONTEXT_REGISTERS: Final = {
     "amd64": (
         *("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags"),
@@ -27,25 +27,25 @@ CONTEXT_REGISTERS: Final = {
         *("Wcr0", "Wcr1", "Wvr0", "Wvr1"),
     ),
 }
-"""The registers of a context, by architecture: the architectures that a user-mode truth can have."""
+"""Architecture -> the registers of a context. These are the architectures of a user-mode truth."""
 
 POINTER_SIZES: Final = {"amd64": 8, "x86": 4, "arm64": 8}
 _POINTERS: Final = {"amd64": ("Rip", "Rsp"), "x86": ("Eip", "Esp"), "arm64": ("Pc", "Sp")}
-# winnt.h: which areas a CONTEXT has besides its registers, by architecture
+# Architecture -> the areas that winnt.h CONTEXT has besides its registers.
 _AREAS: Final = {"amd64": ("fxsave",), "x86": ("fxsave", "float_save"), "arm64": ("v",)}
 
 COMPACTED: Final = 1 << 63
-"""winnt.h XSTATE_COMPACTION_ENABLE_MASK: in a mask of features it names the format, not a component."""
+"""winnt.h XSTATE_COMPACTION_ENABLE_MASK. In a mask of features, this bit names the format, not a component."""
 XSAVE_EXTENDED: Final = 576
-"""Bytes of the legacy area and the header of an XSAVE area: where extended components begin (Intel SDM 1, 13.4)."""
+"""The offset in an XSAVE area behind the legacy area and the header (Intel SDM volume 1, 13.4)."""
 FIRST_EXTENDED: Final = 2
-"""XSAVE components 0 and 1, x87 and SSE, are the legacy area: a CONTEXT has them without extension."""
+"""The first XSAVE component outside the legacy area, which holds components 0 (x87) and 1 (SSE)."""
 _COMPONENT: Final = re.compile(r"0|[1-9][0-9]?")
 
 
 @dataclass(frozen=True, slots=True)
 class XStateFeature:
-    """Where an XSAVE component lies in an area of standard format, and how long it is, in bytes."""
+    """Offset of an XSAVE component in an area of standard format, and its size, in bytes."""
 
     offset: U32
     size: U32
@@ -53,14 +53,14 @@ class XStateFeature:
 
 @dataclass(frozen=True, slots=True)
 class XStateTruth:
-    """What the processor and the system save with XSAVE."""
+    """The components that the processor and the system save with XSAVE."""
 
     enabled_features: Wide
     features: tuple[XStateFeature, ...]
-    """By component number, up to the highest that is enabled; offset and size 0 where one is not."""
+    """By component number, up to the highest enabled one. Offset and size are 0 for a component that is not enabled."""
 
     def check(self, where: str) -> None:
-        """Raises TruthError where mask and table contradict each other."""
+        """Raises TruthError if ``enabled_features`` and ``features`` contradict each other."""
         enabled = self.enabled_features & ~COMPACTED
         if len(self.features) != enabled.bit_length():
             expected = f"{enabled.bit_length()} entries, up to the highest enabled component"
@@ -76,6 +76,8 @@ class XStateTruth:
 
 @dataclass(frozen=True, slots=True)
 class ContextTruth:
+    """The context of a processor of a machine."""
+
     context_flags: U32
     registers: Annotated[dict[str, int], mapping(wide)]
     fxsave: Annotated[bytes, byte_string(512)]
@@ -91,14 +93,14 @@ class ContextTruth:
 
 @dataclass(frozen=True, slots=True)
 class ThreadContextTruth(ContextTruth):
-    """The context of a thread of a process, or of its exception: of any architecture, perhaps with extended state."""
+    """The context of a thread of a process, or of its exception."""
 
     fxsave: Annotated[bytes, nullable_byte_string(512)]
-    """Empty where the architecture has none."""
+    """Empty if the architecture has none."""
     float_save: Annotated[bytes, byte_string(112)] | None = None
     v: Annotated[bytes, byte_string(512)] | None = None
     xstate: Annotated[dict[str, bytes], mapping(byte_string())] | None = None
-    """XSAVE components that are not in their initial state, whole, by decimal number. None: not known."""
+    """Decimal component number -> bytes of each XSAVE component that is not in its initial state. None if unknown."""
 
     @property
     def ip(self) -> int:
@@ -110,11 +112,11 @@ class ThreadContextTruth(ContextTruth):
 
     @property
     def components(self) -> dict[int, bytes]:
-        """``xstate`` by component number."""
+        """``xstate`` with integer keys."""
         return {int(number): data for number, data in (self.xstate or {}).items()}
 
     def check(self, architecture: str, xstate: XStateTruth | None, where: str) -> None:
-        """Raises TruthError for what a context of ``architecture`` has not, or must have."""
+        """Raises TruthError if a register or area is missing, or is not of ``architecture``."""
         exact_members(self.registers, f"{where}.registers", CONTEXT_REGISTERS[architecture])
         width = 8 * POINTER_SIZES[architecture]
         for name, value in self.registers.items():

@@ -1,4 +1,4 @@
-"""What the truth of a whole machine holds, member for member as docs/truth-format.md has it under "mode kernel".
+"""The truth of a machine: the members of truth.json in mode ``kernel``, as docs/truth-format.md describes them.
 
 Addresses and sizes are in bytes, PFNs are physical addresses >> 12, times are FILETIMEs (100 ns since 1601-01-01 UTC),
 durations are in units of 100 ns.
@@ -7,10 +7,10 @@ durations are in units of 100 ns.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
@@ -26,6 +26,8 @@ ZERO_PAGE = bytes(PAGE_SIZE)
 
 @dataclass(frozen=True, slots=True)
 class KernelSystemTruth:
+    """The system of the machine."""
+
     architecture: Annotated[str, choice(*REGISTERS)]
     build_number: U32
     major_version: U32
@@ -36,6 +38,8 @@ class KernelSystemTruth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorTruth:
+    """A processor: addresses of its structures, its context and its special registers."""
+
     number: U32
     kpcr: Wide
     kprcb: Wide
@@ -48,12 +52,16 @@ class ProcessorTruth:
 
 @dataclass(frozen=True, slots=True)
 class BugCheckTruth:
+    """The bug check and its four parameters."""
+
     code: U32
     parameters: Annotated[tuple[int, ...], array(wide, least=4, most=4)]
 
 
 @dataclass(frozen=True, slots=True)
 class KernelExceptionTruth:
+    """The exception record of the bug check."""
+
     code: U32
     flags: U32
     address: Wide
@@ -61,6 +69,8 @@ class KernelExceptionTruth:
 
 @dataclass(frozen=True, slots=True)
 class SymbolsTruth:
+    """Addresses of kernel variables, by their names."""
+
     kernel_base: Wide
     kd_debugger_data_block: Wide
     kd_version_block: Wide
@@ -75,6 +85,8 @@ class SymbolsTruth:
 
 @dataclass(frozen=True, slots=True)
 class KernelThreadTruth:
+    """A thread. ``thread`` is the address of its ETHREAD."""
+
     thread: Wide
     thread_id: U32
     teb: Wide
@@ -84,6 +96,8 @@ class KernelThreadTruth:
 
 @dataclass(frozen=True, slots=True)
 class KernelProcessTruth:
+    """A process. ``process`` is the address of its EPROCESS."""
+
     process: Wide
     process_id: U32
     image_file_name: str
@@ -94,7 +108,7 @@ class KernelProcessTruth:
 
 @dataclass(frozen=True, slots=True)
 class ExtentTruth:
-    """``size`` bytes of virtual memory from ``address`` on."""
+    """``size`` bytes of virtual memory at ``address``."""
 
     address: Wide
     size: Wide
@@ -102,6 +116,8 @@ class ExtentTruth:
 
 @dataclass(frozen=True, slots=True)
 class DriverTruth:
+    """A loaded driver. ``entry`` is the address of its KLDR_DATA_TABLE_ENTRY."""
+
     entry: Wide
     base: Wide
     size: U32
@@ -117,6 +133,8 @@ class DriverTruth:
 
 @dataclass(frozen=True, slots=True)
 class UnloadedDriverTruth:
+    """An unloaded driver."""
+
     name: str
     start: Wide
     end: Wide
@@ -124,6 +142,8 @@ class UnloadedDriverTruth:
 
 @dataclass(frozen=True, slots=True)
 class PageRunTruth:
+    """A run of physical pages."""
+
     base_page: Wide
     page_count: Wide
 
@@ -134,7 +154,7 @@ class PageRunTruth:
 
 @dataclass(frozen=True, slots=True)
 class TouchedRunTruth:
-    """Pages whose bytes are in memory.bin from ``offset`` on."""
+    """Pages whose bytes are in memory.bin at ``offset``."""
 
     base_page: Wide
     page_count: Wide
@@ -147,12 +167,16 @@ class TouchedRunTruth:
 
 @dataclass(frozen=True, slots=True)
 class BlobTruth:
+    """A blob of secondary data."""
+
     tag: Annotated[bytes, byte_string(16)]
     data: Bytes
 
 
 @dataclass(frozen=True)
 class KernelTruth:
+    """The state of a machine at the moment of the dump."""
+
     mode: ClassVar[Literal["kernel"]] = "kernel"
     source: str
     system: KernelSystemTruth
@@ -177,36 +201,40 @@ class KernelTruth:
     triage_data: tuple[ExtentTruth, ...]
     blobs: tuple[BlobTruth, ...]
     image_files: tuple[Wide, ...] | None = None
-    """Bases of the drivers whose image files are at hand, for a cabinet. None: not known."""
+    """Bases of the drivers whose image files a cabinet can hold. None if unknown."""
     contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
-    known: dict[str, object] = field(init=False, repr=False, compare=False, default_factory=dict)
-    """What was computed from this truth and is asked for by many rules."""
+    computed: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """The results that ``entitlement.cache`` keeps."""
 
     @property
     def crashed(self) -> ProcessorTruth:
-        """The processor that the bug check happened on."""
+        """The processor that called the bug check."""
         return self.processors[self.crashing_processor]
 
     @cached_property
     def ram(self) -> PageSet:
+        """All pages of physical memory."""
         return pages_of(self.physical_runs)
 
     @cached_property
     def added(self) -> PageSet:
+        """Pages that bug-check callbacks added to the dump."""
         return pages_of(self.added_pages)
 
     @cached_property
     def free(self) -> PageSet:
+        """Free and zeroed pages."""
         return pages_of(self.free_pages)
 
     @cached_property
     def unreadable(self) -> PageSet:
+        """Pages that a writer cannot read."""
         return pages_of(self.unreadable_pages)
 
     @cached_property
     def space(self) -> AddressSpace:
-        """The address space that the crashing processor ran in."""
+        """The address space of the crashing processor."""
         return AddressSpace(self, self.directory_table_base)
 
     @cached_property
@@ -214,7 +242,7 @@ class KernelTruth:
         return [run.base_page for run in self.memory]
 
     def page(self, pfn: int) -> memoryview | bytes | None:
-        """The bytes of a page of RAM; None for what is no RAM."""
+        """The 4096 bytes of a page; None if the page is not RAM."""
         index = bisect_right(self._starts, pfn) - 1
         if index >= 0 and pfn < self.memory[index].end_page:
             run = self.memory[index]
@@ -223,8 +251,9 @@ class KernelTruth:
         return ZERO_PAGE if pfn in self.ram else None
 
     def pieces(self, base: int, count: int) -> Iterator[tuple[int, int, int | None]]:
-        """``count`` pages of RAM from PFN ``base``, ascending, as (PFN, pages, where in ``contents`` their bytes are);
-        None for bytes that are zero.
+        """``count`` pages of RAM from PFN ``base`` on, as ascending (PFN, pages, offset in ``contents``).
+
+        The offset is None for pages of zeros, which ``contents`` does not hold.
         """
         at, end = base, base + count
         index = max(bisect_right(self._starts, base) - 1, 0)
@@ -242,22 +271,23 @@ class KernelTruth:
             yield at, end - at, None
 
     def read(self, address: int, size: int) -> bytes | None:
-        """``size`` bytes of virtual memory in the crashing processor's address space; None unless all are mapped."""
+        """``size`` bytes at a virtual address of the crashing processor; None unless all of them are mapped."""
         return self.space.read(address, size)
 
     def structure(self, name: str, address: int, size: int | None = None) -> Record | None:
-        """A structure in the target's memory. Its span means nothing: it is in no file."""
+        """A structure in the target's virtual memory; None unless it is mapped. Its span has no meaning."""
         table = structure(name)
         data = self.read(address, min(table.size if size is None else size, table.size))
         return None if data is None else Record(table, name, 0, memoryview(data))
 
     @cached_property
     def debugger_data(self) -> Record | None:
-        """KDDEBUGGER_DATA64, as much of it as its own Size tells."""
+        """KDDEBUGGER_DATA64: Header.Size bytes of it; None unless they are mapped."""
         address = self.symbols.kd_debugger_data_block
         head = self.structure("KDDEBUGGER_DATA64", address, 0x18)
         return None if head is None else self.structure("KDDEBUGGER_DATA64", address, max(head["Header.Size"], 0x18))
 
 
 def pages_of(runs: tuple[PageRunTruth, ...]) -> PageSet:
+    """The pages of ``runs``."""
     return PageSet((run.base_page, run.end_page) for run in runs)

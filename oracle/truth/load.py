@@ -1,8 +1,7 @@
-"""The judge's own loader of the truth format (docs/truth-format.md).
+"""Loads truths and requests (docs/truth-format.md), and checks that they are consistent.
 
-A loaded truth is consistent. Of a process: the regions leave no gap, and the runs of memory.bin are exactly the pages
-that the regions say a debugger can read. Whatever is not so raises ``TruthError``, one line that names the file, the
-member and what was expected.
+In the truth of a process the regions leave no gap, and the runs of memory.bin are exactly the pages that a debugger can
+read. Anything else raises ``TruthError``: one line with the file, the member, what was expected, what was found.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ _FREE_AS_REPORTED = (NOACCESS, 0, 0, 0)
 
 
 def load_truth(directory: Path) -> ProcessTruth:
-    """The truth of a process in ``directory``. Raises TruthError, for one of another mode too."""
+    """The truth of a process in ``directory``. Raises TruthError, also for a truth of mode ``kernel``."""
     return parse_truth(*_load(directory))
 
 
 def load_any_truth(directory: Path) -> Truth:
-    """The truth in ``directory``, of the mode that it has. Raises TruthError."""
+    """The truth in ``directory``, of either mode. Raises TruthError."""
     document, memory = _load(directory)
     kernel = isinstance(document, dict) and document.get("mode") == "kernel"
     return parse_kernel(document, memory) if kernel else parse_truth(document, memory)
@@ -83,28 +82,28 @@ def _load(directory: Path) -> tuple[Any, ByteSource]:
 
 
 def load_request(directory: Path) -> RequestTruth | None:
-    """The request recorded beside a truth; None when there is no request.json. Raises TruthError."""
+    """The request in ``directory``; None if it holds no request.json. Raises TruthError."""
     return parse_request(_load_json(directory, REQUEST)) if (directory / REQUEST).exists() else None
 
 
 def load_request_file(path: Path) -> RequestTruth:
-    """A request from a file of its own, in the format of request.json. Raises TruthError, which names the file."""
+    """The request in a file in the format of request.json. Raises TruthError, which names the file."""
     return parse_request(_load_json(path.parent, path.name), path.name)
 
 
 def parse_request(document: Any, name: str = REQUEST) -> RequestTruth:
-    """A request from the JSON value of request.json, or of a file ``name``. Raises TruthError."""
+    """A request from the JSON value of a request.json. ``name`` is the file in errors. Raises TruthError."""
     return build(RequestTruth, _body(document, name, {"format": "dumptruth-request", "version": 1}), name)
 
 
 def parse_kernel(document: Any, memory: bytes | ByteSource) -> KernelTruth:
-    """The truth of a machine, from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
+    """The truth of a machine from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
     head = {"format": "dumptruth-truth", "version": 1, "mode": "kernel"}
     return parse_kernel_truth(_body(document, TRUTH, head), _source(memory), TRUTH)
 
 
 def parse_truth(document: Any, memory: bytes | ByteSource) -> ProcessTruth:
-    """The truth of a process, from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
+    """The truth of a process from the JSON value of truth.json and the bytes of memory.bin. Raises TruthError."""
     head = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
     truth = build(ProcessTruth, _body(document, TRUTH, head), TRUTH)
     object.__setattr__(truth, "contents", _source(memory))
@@ -128,7 +127,7 @@ def _load_json(directory: Path, name: str) -> Any:
 
 
 def _body(document: Any, name: str, head: dict[str, Any]) -> dict[str, Any]:
-    """The members behind the format's head, once the head is known to be right."""
+    """The members of the document without those of ``head``, which must have the given values."""
     if not isinstance(document, dict):
         fail(name, "an object", shown(document))
     for member, expected in head.items():
@@ -195,7 +194,7 @@ def _check_runs(truth: ProcessTruth, member: str, runs: Sequence[tuple[int, int]
 
 
 def _readable_runs(truth: ProcessTruth) -> Iterator[tuple[int, int]]:
-    """Maximal runs of pages that the regions and ``unreadable`` leave readable."""
+    """The maximal runs of pages that are in readable regions and not in ``unreadable``."""
     run: tuple[int, int] | None = None
     holes = [(hole.start, hole.end) for hole in reversed(truth.unreadable)]
     for region in truth.regions:
@@ -248,7 +247,7 @@ def _check_lists(truth: ProcessTruth) -> None:
 
 
 def _check_processor(system: SystemTruth) -> None:
-    """An x86 target describes its processor by CPUID, the others by the features that Windows tells of."""
+    """An x86 target has ``x86_cpu``; targets of other architectures have ``processor_features``."""
     x86 = system.architecture == "x86"
     for name, due in (("processor_features", not x86), ("x86_cpu", x86)):
         there = getattr(system, name) is not None
@@ -264,7 +263,7 @@ def _check_unique(values: list[int], member: str, key: str) -> None:
     seen: set[int] = set()
     for index, value in enumerate(values):
         if value in seen:
-            fail(f"{TRUTH}.{member}[{index}].{key}", "a value of its own", f"{value:#x} again")
+            fail(f"{TRUTH}.{member}[{index}].{key}", "a unique value", f"{value:#x} again")
         seen.add(value)
 
 

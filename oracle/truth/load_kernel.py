@@ -1,4 +1,4 @@
-"""The loader of truths of mode ``kernel``: reads, and refuses what contradicts itself."""
+"""Loads truths of mode ``kernel``, and checks that they are consistent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
 
 def parse_kernel_truth(members: dict[str, Any], memory: ByteSource, name: str) -> KernelTruth:
-    """A truth from the members of truth.json behind its head, and memory.bin. Raises TruthError."""
+    """A truth from the members of truth.json without its head, and from memory.bin. Raises TruthError.
+
+    ``name`` is the file in errors.
+    """
     truth = build(KernelTruth, members, name)
     object.__setattr__(truth, "contents", memory)
     _check_runs(truth, name)
@@ -55,10 +58,7 @@ def _check_sorted(runs: Sequence[PageRunTruth | TouchedRunTruth], where: str) ->
 
 def _check_inside(truth: KernelTruth, runs: Sequence[PageRunTruth | TouchedRunTruth], where: str) -> None:
     for index, run in enumerate(runs):
-        for start, end in truth.ram.overlapping(run.base_page, run.end_page):
-            if start <= run.base_page and run.end_page <= end:
-                break
-        else:
+        if not truth.ram.covers(run.base_page, run.end_page):
             fail(f"{where}[{index}]", "pages of physical_runs", f"{run.base_page:#x}, {run.page_count:#x} pages")
 
 

@@ -1,8 +1,8 @@
-"""Strict reading of a JSON value into dataclasses, driven by their annotations.
+"""Reads a JSON value into dataclasses by their annotations, strictly.
 
-``U32``, ``Wide``, ``str | None``, ``tuple[Thread, ...]``: the annotation of a member says how it is read. Nothing is
-guessed: an absent, unknown or mistyped member is an error that names the file and the member, because a judge that
-fills the gaps of a truth judges by its own invention. Only a member with a default may be absent.
+The annotation of a member determines how it is read: ``U32``, ``Wide``, ``str | None``, ``tuple[Thread, ...]``. An
+absent, unknown or mistyped member is an error that names the file and the member. Only a member with a default may be
+absent. Nothing is guessed, so that dumps are judged by the target's state alone.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ T = TypeVar("T")
 
 
 class TruthError(ValueError):
-    """A truth that cannot be used. One line: the file, the member, what was expected, what was there."""
+    """A truth that cannot be used. One line: file, member, what was expected, what was found."""
 
 
 def fail(where: str, expected: str, actual: str) -> NoReturn:
+    """Raise TruthError."""
     raise TruthError(f"{where}: expected {expected}, found {actual}")
 
 
 def shown(value: Any) -> str:
-    """A JSON value in an error line."""
+    """A JSON value in an error message, cut if it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def number(bits: int, *, signed: bool = False, among: tuple[int, ...] = ()) -> Reader:
-    """A JSON number: an integer of ``bits`` bits, or one of ``among``."""
+    """Reads a JSON number: an integer of ``bits`` bits, and one of ``among`` if given."""
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
     def read(value: Any, where: str) -> int:
@@ -51,13 +52,14 @@ def number(bits: int, *, signed: bool = False, among: tuple[int, ...] = ()) -> R
 
 
 def wide(value: Any, where: str) -> int:
+    """Reads an unsigned integer of up to 64 bits from lower-case hexadecimal with 0x."""
     if not isinstance(value, str) or not _WIDE.fullmatch(value):
         fail(where, "at most 64 bits as lower-case hexadecimal such as '0x1f'", shown(value))
     return int(value, 16)
 
 
 def byte_string(size: int | None = None) -> Reader:
-    """Bytes as lower-case hexadecimal without prefix; exactly ``size`` of them when given."""
+    """Reads bytes from lower-case hexadecimal without prefix; exactly ``size`` bytes if given."""
 
     def read(value: Any, where: str) -> bytes:
         if not isinstance(value, str) or not _BYTES.fullmatch(value):
@@ -70,12 +72,14 @@ def byte_string(size: int | None = None) -> Reader:
 
 
 def nullable_byte_string(size: int) -> Reader:
-    """Exactly ``size`` bytes as ``byte_string`` reads them, or null, which reads as no bytes."""
+    """Reads exactly ``size`` bytes like ``byte_string``, or null as no bytes."""
     inner = byte_string(size)
     return lambda value, where: b"" if value is None else inner(value, where)
 
 
 def choice(*among: str) -> Reader:
+    """Reads a string that is one of ``among``."""
+
     def read(value: Any, where: str) -> str:
         if value not in among:
             fail(where, "one of " + ", ".join(among), shown(value))
@@ -85,7 +89,7 @@ def choice(*among: str) -> Reader:
 
 
 def array(element: Reader, *, least: int = 0, most: int | None = None) -> Reader:
-    """A JSON array as a tuple, of ``least`` to ``most`` elements."""
+    """Reads a JSON array of ``least`` to ``most`` elements as a tuple."""
 
     def read(value: Any, where: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -98,7 +102,7 @@ def array(element: Reader, *, least: int = 0, most: int | None = None) -> Reader
 
 
 def mapping(element: Reader) -> Reader:
-    """A JSON object as a dict of ``element``."""
+    """Reads a JSON object as a dict of ``element``."""
 
     def read(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -118,7 +122,10 @@ Bytes = Annotated[bytes, byte_string()]
 
 
 def exact_members(value: Any, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """A JSON object with the members ``names``, all of them, perhaps some ``optional`` ones, and no other."""
+    """Check that ``value`` is a JSON object with all members of ``names``, and no others but ``optional`` ones.
+
+    Raises TruthError.
+    """
     if not isinstance(value, dict):
         fail(where, "an object", shown(value))
     for name in names:
@@ -140,7 +147,7 @@ def build(cls: type[T], value: Any, where: str) -> T:
 
 @cache
 def _readers(cls: type[Any]) -> tuple[dict[str, Reader], tuple[str, ...]]:
-    """A reader for each member of a class, and which of the members must be there."""
+    """A reader for each member of a class, and the members that must be present."""
     hints = get_type_hints(cls, include_extras=True)
     members = [entry for entry in fields(cls) if entry.init]
     required = tuple(entry.name for entry in members if entry.default is MISSING)

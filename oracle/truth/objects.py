@@ -1,4 +1,4 @@
-"""What a truth says of function tables, handle operations and access tokens, and a request of user streams."""
+"""Function tables, handle operations and access tokens of a truth, and user streams of a request."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class FunctionEntryTruth:
 
 @dataclass(frozen=True, slots=True)
 class FunctionTableTruth:
-    """A table of functions that a program generated and told the system of."""
+    """A table of functions that a program generated and registered with the system."""
 
     minimum_address: Wide
     maximum_address: Wide
     base_address: Wide
     native: Bytes
-    """The system's own descriptor, DYNAMIC_FUNCTION_TABLE of ntdll."""
+    """The bytes of the system's own descriptor, DYNAMIC_FUNCTION_TABLE of ntdll."""
     entries: tuple[FunctionEntryTruth, ...]
 
 
@@ -63,8 +63,10 @@ class PrivilegeTruth:
 
 @dataclass(frozen=True, slots=True)
 class TokenTruth:
+    """An access token."""
+
     token_id: U32
-    """Of the process for a primary token, of the thread for an impersonation token."""
+    """The process id for a primary token, the thread id for an impersonation token."""
     handle: Wide
     token_type: Annotated[int, number(32, among=(1, 2))]
     """winnt.h TOKEN_TYPE: TokenPrimary 1, TokenImpersonation 2."""
@@ -84,7 +86,7 @@ class UserStreamTruth:
 
 
 def check_function_tables(tables: tuple[FunctionTableTruth, ...], architecture: str, where: str) -> None:
-    """Raises TruthError for tables that no process has."""
+    """Raises TruthError for tables that no process can have."""
     if tables and architecture != "amd64":
         fail(where, f"none on {architecture}: the entries have the layout of amd64", str(len(tables)))
     for index, table in enumerate(tables):
@@ -97,7 +99,7 @@ def check_function_tables(tables: tuple[FunctionTableTruth, ...], architecture: 
 
 
 def check_image_files(bases: Sequence[int] | None, known: Collection[int], of: str, where: str) -> None:
-    """Raises TruthError unless each is the base of a module, or driver, and stands there once."""
+    """Raises TruthError unless each base is in ``known`` and occurs once. ``of`` is ``module`` or ``driver``."""
     for index, base in enumerate(bases or ()):
         if base not in known:
             fail(f"{where}[{index}]", f"the base of a {of}", f"{base:#x}")
@@ -106,7 +108,7 @@ def check_image_files(bases: Sequence[int] | None, known: Collection[int], of: s
 
 
 def check_tokens(tokens: tuple[TokenTruth, ...], where: str) -> None:
-    """Raises TruthError for a SID that is none."""
+    """Raises TruthError for a malformed SID."""
     for index, token in enumerate(tokens):
         check_sid(token.user.sid, f"{where}[{index}].user.sid")
         for at, group in enumerate(token.groups):
@@ -114,6 +116,8 @@ def check_tokens(tokens: tuple[TokenTruth, ...], where: str) -> None:
 
 
 def check_sid(sid: bytes, where: str) -> None:
-    """winnt.h SID: Revision 1, SubAuthorityCount up to 15, IdentifierAuthority[6], then the sub-authorities."""
+    """Raises TruthError unless ``sid`` is a SID of winnt.h: Revision 1, SubAuthorityCount up to 15,
+    IdentifierAuthority[6], then the sub-authorities.
+    """
     if len(sid) < 8 or sid[0] != 1 or sid[1] > 15 or len(sid) != 8 + 4 * sid[1]:
         fail(where, "a SID: revision 1, and as many sub-authorities as it counts", sid.hex() or "no bytes")

@@ -1,6 +1,6 @@
-"""What a truth holds, member by member, as docs/truth-format.md says.
+"""The truth of a process: the members of truth.json in mode ``user``, and of request.json.
 
-Nothing here is shared with programs that write truths.
+docs/truth-format.md describes them. The oracle shares no code with programs that write truths.
 
 Addresses and sizes are in bytes, times are FILETIMEs (100 ns since 1601-01-01 UTC), durations are in units of 100 ns.
 """
@@ -8,10 +8,10 @@ Addresses and sizes are in bytes, times are FILETIMEs (100 ns since 1601-01-01 U
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ..memory.source import ByteSource
 from .context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStateTruth
@@ -25,12 +25,12 @@ PRIVATE, MAPPED, IMAGE = 0x20000, 0x40000, 0x1000000
 NOACCESS, READWRITE, GUARD = 0x01, 0x04, 0x100
 
 REGISTERS = {"amd64": CONTEXT_REGISTERS["amd64"]}
-"""The registers of a processor's context, by architecture: the architectures that the truth of a machine can have."""
+"""Architecture -> the registers of a processor's context. These are the architectures of a kernel-mode truth."""
 
 
 @dataclass(frozen=True, slots=True)
 class X86CpuTruth:
-    """The processor as SystemInfo of an x86 target describes it: what CPUID says."""
+    """The CPUID values of an x86 processor, as in SystemInfo."""
 
     vendor_id: str
     version_information: U32
@@ -40,6 +40,8 @@ class X86CpuTruth:
 
 @dataclass(frozen=True, slots=True)
 class SystemTruth:
+    """The system and its hardware."""
+
     architecture: Annotated[str, choice(*CONTEXT_REGISTERS)]
     processor_level: U16
     processor_revision: U16
@@ -51,7 +53,7 @@ class SystemTruth:
     csd_version: str
     suite_mask: U16
     processor_features: Annotated[tuple[int, ...], array(wide, least=2, most=2)] | None
-    """None on x86, which has ``x86_cpu`` instead."""
+    """None on x86, which has ``x86_cpu``."""
     build_string: str
     time_zone_id: U32
     time_zone_bias: I32
@@ -82,6 +84,8 @@ class SystemTruth:
 
 @dataclass(frozen=True, slots=True)
 class VmTruth:
+    """The memory counters of the process, as in PROCESS_MEMORY_COUNTERS."""
+
     page_fault_count: U32
     peak_working_set_size: Wide
     working_set_size: Wide
@@ -100,6 +104,8 @@ class VmTruth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
+    """The process."""
+
     process_id: U32
     create_time: Wide
     user_time: Wide
@@ -115,6 +121,8 @@ class ProcessFacts:
 
 @dataclass(frozen=True, slots=True)
 class ThreadTruth:
+    """A thread."""
+
     thread_id: U32
     suspend_count: U32
     priority_class: U32
@@ -136,6 +144,8 @@ class ThreadTruth:
 
 @dataclass(frozen=True, slots=True)
 class SectionTruth:
+    """A section of an image."""
+
     name: str
     virtual_address: U32
     virtual_size: U32
@@ -144,6 +154,8 @@ class SectionTruth:
 
 @dataclass(frozen=True, slots=True)
 class ModuleTruth:
+    """A loaded module."""
+
     base: Wide
     size: U32
     checksum: U32
@@ -159,6 +171,8 @@ class ModuleTruth:
 
 @dataclass(frozen=True, slots=True)
 class UnloadedModuleTruth:
+    """An unloaded module."""
+
     base: Wide
     size: U32
     checksum: U32
@@ -168,6 +182,8 @@ class UnloadedModuleTruth:
 
 @dataclass(frozen=True, slots=True)
 class RegionTruth:
+    """A region of the address space, as VirtualQuery reports it."""
+
     base: Wide
     size: Wide
     allocation_base: Wide
@@ -182,13 +198,13 @@ class RegionTruth:
 
     @property
     def readable(self) -> bool:
-        """Whether state and protection let a debugger read it: committed, not NOACCESS, not guarded."""
+        """Whether a debugger can read it: committed, not NOACCESS, not guarded."""
         return self.state == COMMIT and self.protect & 0xFF not in (0, NOACCESS) and not self.protect & GUARD
 
 
 @dataclass(frozen=True, slots=True)
 class RunTruth:
-    """A run of readable pages: ``offset`` is where its bytes start in memory.bin."""
+    """A run of readable pages, whose bytes are in memory.bin at ``offset``."""
 
     start: Wide
     size: Wide
@@ -201,6 +217,8 @@ class RunTruth:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableTruth:
+    """Pages that state and protection make readable, and that nevertheless cannot be read."""
+
     start: Wide
     size: Wide
 
@@ -211,6 +229,8 @@ class UnreadableTruth:
 
 @dataclass(frozen=True, slots=True)
 class HandleTruth:
+    """An open handle."""
+
     value: U32
     type_name: str
     object_name: str | None
@@ -222,6 +242,8 @@ class HandleTruth:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionTruth:
+    """The exception of the last event."""
+
     thread_id: U32
     code: U32
     flags: U32
@@ -235,6 +257,8 @@ class ExceptionTruth:
 
 @dataclass(frozen=True)
 class ProcessTruth:
+    """The state of a process at the moment of the dump."""
+
     mode: ClassVar[Literal["user"]] = "user"
     source: str
     system: SystemTruth
@@ -250,15 +274,17 @@ class ProcessTruth:
     handles: tuple[HandleTruth, ...]
     exception: ExceptionTruth | None
     function_tables: tuple[FunctionTableTruth, ...] | None = None
-    """Dynamic function tables in the order in which the system lists them. None: not known."""
+    """Dynamic function tables, in the order of the system's list. None if unknown."""
     handle_operations: tuple[HandleOperationTruth, ...] | None = None
-    """Oldest first. None or empty: handle tracing is off."""
+    """Oldest first. None or empty if handle tracing is off."""
     tokens: tuple[TokenTruth, ...] | None = None
-    """None or empty: the writer was told of none."""
+    """None or empty if the writer gets no tokens."""
     image_files: tuple[Wide, ...] | None = None
-    """Bases of the modules whose image files are at hand, for a cabinet. None: not known."""
+    """Bases of the modules whose image files a cabinet can hold. None if unknown."""
     contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
+    computed: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """The results that ``entitlement.cache`` keeps."""
 
     @cached_property
     def _region_bases(self) -> list[int]:
@@ -273,15 +299,16 @@ class ProcessTruth:
         return {thread.thread_id: thread for thread in self.threads}
 
     def thread(self, thread_id: int) -> ThreadTruth | None:
+        """The thread of that id; None if there is none."""
         return self._threads_by_id.get(thread_id)
 
     def region_at(self, address: int) -> RegionTruth | None:
-        """The region that holds ``address``; None above the user address space."""
+        """The region that holds ``address``; None above the user's address space."""
         region = self.regions[max(bisect_right(self._region_bases, address) - 1, 0)]
         return region if region.base <= address < region.end else None
 
     def readable_runs(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The readable parts of ``[start, end)``, ascending: address, size and where in ``contents`` the bytes are."""
+        """The readable parts of ``[start, end)``, ascending: address, size, offset in ``contents``."""
         index = max(bisect_right(self._run_starts, start) - 1, 0)
         while index < len(self.memory) and self.memory[index].start < end:
             run = self.memory[index]
@@ -291,7 +318,7 @@ class ProcessTruth:
             index += 1
 
     def readable(self, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
-        """The readable parts of ``[start, end)``, ascending: address and bytes."""
+        """The readable parts of ``[start, end)``, ascending: address, bytes."""
         for address, size, offset in self.readable_runs(start, end):
             yield address, self.contents.view(offset, size)
 
@@ -303,7 +330,7 @@ class ProcessTruth:
 
 @dataclass(frozen=True, slots=True)
 class RequestTruth:
-    """What was asked of the writer. The numbers decide; the names are for people."""
+    """The dump request. ``qualifier_value`` and ``format_flags_value`` decide; the names are for display."""
 
     qualifier: str
     qualifier_value: U32

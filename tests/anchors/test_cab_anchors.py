@@ -1,7 +1,4 @@
-"""The cabinet that [MS-CAB] 3 prints byte by byte, typed from there, and read by the judge.
-
-Neither this project's writer nor its judge had a part in these bytes.
-"""
+"""The judge reads the example cabinet of [MS-CAB] section 3, typed byte by byte from that document."""
 
 from __future__ import annotations
 
@@ -22,10 +19,10 @@ CABINET = bytes.fromhex("""
     76 6F 69 64 29 0D 0A 7B 0D 0A 20 20 20 20 70 72 69 6E 74 66 28 22 57 65 6C 63 6F 6D 65 21 5C 6E
     22 29 3B 0D 0A 7D 0D 0A 0D 0A
 """)
-"""Two source files, stored in one block. Its checksum, 0x30A65ABD, has three bytes left over behind the last dword."""
+"""Two source files, stored in one block. The checksum 0x30A65ABD covers three bytes behind the last whole dword."""
 
 
-def test_the_specification_s_own_cabinet_is_read_to_the_last_byte() -> None:
+def test_the_cabinet_of_the_specification_is_read_to_the_last_byte() -> None:
     read = read_cabinet(ByteSource(CABINET))
     assert read.defects == []
     assert (read.accounting.claimed, read.accounting.unclaimed) == (0xFD, 0)
@@ -40,7 +37,7 @@ def test_the_specification_s_own_cabinet_is_read_to_the_last_byte() -> None:
     assert welcome.source.read(0, 100).endswith(b'printf("Welcome!\\n");\r\n}\r\n\r\n')
 
 
-def test_every_rule_of_cabinets_but_those_of_the_dump_inside_passes_on_it() -> None:
+def test_the_cabinet_of_the_specification_passes_every_cabinet_rule() -> None:
     report = check(ByteSource(CABINET, "hello.cab"), strict=True)
     failed = {result.rule for result in report.results if result.verdict is Verdict.FAIL}
     assert failed == {"CAB-DUMP-001"}

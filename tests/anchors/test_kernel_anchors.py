@@ -1,7 +1,6 @@
-"""Kernel dumps held against bytes typed by hand from the format's public description (spec kernel 2, 3, 4.1, 5).
+"""The writer's kernel dumps are compared with bytes that were typed by hand from docs/format/kernel-*.md.
 
-These literals are the only thing in the chain that nobody computed: neither from the writer's structures nor from the
-judge's tables.
+No literal is computed from the writer's structures or the judge's tables.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 
 
 def hexed(text: str) -> bytes:
-    """Hexadecimal with a remark behind # on each line."""
+    """Bytes of hexadecimal text; a comment begins with # on each line."""
     return b"".join(bytes.fromhex(line.partition("#")[0]) for line in text.splitlines())
 
 
 def the_machine() -> KernelSnapshot:
-    """Five pages of RAM in two runs, of which two were touched; every number that the literals show is set here."""
+    """Five pages of RAM in two runs, two of them touched. It sets every number that the literals contain."""
     made = bare_machine([(2, 3), (9, 2)], {3: b"\x33" * 4096, 9: b"\x99" * 4096})
     context = amd64_context(Rip=0xFFFFF80012345678, Rsp=0xFFFFF80099999998, Rax=0x1111, SegCs=0x10, EFlags=0x10246)
     return replace(
@@ -86,7 +85,7 @@ LAST = """
 """
 
 
-def test_the_main_header_of_a_complete_dump() -> None:
+def test_the_main_header_of_a_complete_dump_has_the_typed_bytes() -> None:
     data = written(the_machine(), KernelProfile.PORTABLE, comment="why")
     for offset, text in ((0, START), (0xF00, EXCEPTION), (0xFA0, END), (0x1030, LAST)):
         wanted = hexed(text)
@@ -97,7 +96,7 @@ def test_the_main_header_of_a_complete_dump() -> None:
     assert data[0x1054 + 4 : 0x2000] == b"PAGE" * 1002
 
 
-def test_the_context_in_the_main_header() -> None:
+def test_the_context_in_the_main_header_has_the_typed_registers() -> None:
     data = written(the_machine(), KernelProfile.PORTABLE)
     record = data[0x348 : 0x348 + 0x4D0]
     assert record[0x30:0x48] == hexed("1F001000 801F0000 1000 2B00 2B00 5300 2B00 2B00 46020100")
@@ -124,7 +123,7 @@ BITMAP = """
 """
 
 
-def test_the_header_of_a_bitmap_dump() -> None:
+def test_the_header_of_a_bitmap_dump_has_the_typed_bytes() -> None:
     data = written(the_machine(), KernelProfile.BITMAP)
     wanted = hexed(BITMAP)
     assert data[0x2000 : 0x2000 + len(wanted)].hex(" ", 4) == wanted.hex(" ", 4)
@@ -143,7 +142,7 @@ SUMMARY = """
 """
 
 
-def test_the_header_of_a_summary_dump() -> None:
+def test_the_header_of_a_summary_dump_has_the_typed_bytes() -> None:
     data = written(the_machine(), KernelProfile.CLASSIC, Qualifier.DEBUG_DUMP_DEFAULT)
     wanted = hexed(SUMMARY)
     assert data[0x2000 : 0x2000 + len(wanted)].hex(" ", 4) == wanted.hex(" ", 4)
@@ -171,7 +170,7 @@ KERNEL_RANGES = """
 """
 
 
-def test_the_headers_of_range_dumps() -> None:
+def test_the_headers_of_range_dumps_have_the_typed_bytes() -> None:
     full = written(the_machine(), KernelProfile.RANGES)
     assert full[0x2000:0x2050].hex(" ", 4) == hexed(RANGES).hex(" ", 4)
     assert full[0x2050:] == written(the_machine(), KernelProfile.PORTABLE)[0x2000:]
@@ -197,7 +196,7 @@ def test_secondary_data_follows_the_last_page() -> None:
 @pytest.mark.parametrize(
     ("build", "options", "fields"), [(19041, "FFFFFFFF", "FF0C0000"), (26100, "41000000", "FF0D0000")]
 )
-def test_the_fixed_words_of_a_triage_header(build: int, options: str, fields: str) -> None:
+def test_a_triage_header_has_the_typed_words(build: int, options: str, fields: str) -> None:
     data = written(synthetic_machine(build=build), KernelProfile.PORTABLE, Qualifier.DEBUG_DUMP_SMALL)
     assert data[0x2000:0x2004] == bytes(4)  # ServicePackBuild
     assert data[0x200C:0x2018] == hexed("48030000 000F0000 80200000")  # Context, Exception, Mm
@@ -208,7 +207,7 @@ def test_the_fixed_words_of_a_triage_header(build: int, options: str, fields: st
     assert data[0x2080:0x2098] == hexed("01000000 50000000 00000000 00000000 00000000 00000000")
 
 
-OFFSETS = {  # wdbgexts.h, as spec kernel 4.1 lists them
+OFFSETS = {  # wdbgexts.h, docs/format/kernel-debugger-data.md#header-of-the-block
     "OwnerTag": 0x10, "Size": 0x14, "KernBase": 0x18, "PaeEnabled": 0x36, "KiCallUserMode": 0x38,
     "PsLoadedModuleList": 0x48, "PsActiveProcessHead": 0x50, "KiBugcheckData": 0x88, "MmPfnDatabase": 0xC0,
     "MmPageSize": 0x138, "MmFreePageListHead": 0x188, "PoolTrackTable": 0x1B8, "NtBuildLab": 0x208,

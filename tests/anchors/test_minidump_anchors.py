@@ -1,7 +1,7 @@
-"""A small and a full dump held against bytes typed by hand from the format's public description.
+"""A small and a full dump of the writer are compared with bytes that were typed by hand.
 
-These literals are the only thing in the chain that nobody computed: neither from the writer's structures nor from the
-judge's tables. Sources: minidumpapiset.h and winnt.h as laid out in spec user-mode 3.
+No literal is computed from the writer's structures or the judge's tables. Sources: minidumpapiset.h and winnt.h, as
+docs/format/minidump-container.md#header and the pages beside it describe them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dumptruth.emu.writer.minidump import dump_bytes
 
 
 def hexed(text: str) -> bytes:
-    """Hexadecimal with a remark behind # on each line."""
+    """Bytes of hexadecimal text; a comment begins with # on each line."""
     return b"".join(bytes.fromhex(line.partition("#")[0]) for line in text.splitlines())
 
 
@@ -24,7 +24,7 @@ STACK_WORDS = bytes(range(0x80)) * 3
 
 
 def the_process(**knobs: object) -> ProcessSnapshot:
-    """One thread, one module, a write to 0x123456789ABC; every number that the literals show is set here."""
+    """One thread, one module, a write to 0x123456789ABC. It sets every number that the literals contain."""
     made = synthetic_process(
         threads=1,
         thread_names=[None],
@@ -237,7 +237,7 @@ SMALL_PARTS = {
 
 
 @pytest.mark.parametrize(("offset", "text"), SMALL_PARTS.values(), ids=SMALL_PARTS.keys())
-def test_a_part_of_the_small_dump_is_what_was_typed(offset: int, text: str) -> None:
+def test_each_part_of_the_small_dump_has_the_typed_bytes(offset: int, text: str) -> None:
     expected = hexed(text)
     assert SMALL[offset : offset + len(expected)].hex(" ") == expected.hex(" ")
 
@@ -329,7 +329,7 @@ HANDLES = """
 """
 
 
-def test_the_parts_of_the_full_dump_are_what_was_typed() -> None:
+def test_the_parts_of_the_full_dump_have_the_typed_bytes() -> None:
     full = dump_bytes(the_process(), Request(1025))[0]
     assert full[:32] == hexed(FULL_HEADER)
     found = {}
@@ -341,11 +341,11 @@ def test_the_parts_of_the_full_dump_are_what_was_typed() -> None:
     for kind, text in ((17, THREAD_INFO), (14, UNLOADED), (16, MEMORY_INFO), (12, HANDLES)):
         expected = hexed(text)
         assert full[found[kind] :][: len(expected)].hex(" ") == expected.hex(" "), kind
-    # The stack of the one thread: no RVA with Memory64List, and all its other fields as in the small dump.
+    # With Memory64List the stack has no RVA. All other fields of the thread are those of the small dump.
     thread = full[found[3] :][: 4 + 48]
     assert thread[: 4 + 0x20] == hexed(THREAD_LIST)[: 4 + 0x20]
     assert thread[4 + 0x20 : 4 + 0x28] == bytes.fromhex("80 01 00 00  00 00 00 00")
-    # Memory64List is the last stream, its bytes follow at once and end the file.
+    # Memory64List is the last stream. Its bytes follow it directly and end the file.
     memory64 = full[found[9] :]
     assert memory64[:8] == bytes.fromhex("08 00 00 00 00 00 00 00")
     assert int.from_bytes(memory64[8:16], "little") == found[9] + 16 + 8 * 16
@@ -367,7 +367,7 @@ def test_a_handle_descriptor_points_to_its_names() -> None:
     assert full[object_rva : object_rva + 10] == bytes.fromhex("38 00 00 00 5C 00 44 00 65 00")  # \De...
 
 
-def test_thread_names_and_comment_are_what_was_typed() -> None:
+def test_thread_names_and_comment_have_the_typed_bytes() -> None:
     made = synthetic_process(threads=1, thread_names=["ab"], exception=False)
     dump, result = dump_bytes(made, Request(1024, 0, "h\u00e9"))
     names = result.layout.section("ThreadNames")

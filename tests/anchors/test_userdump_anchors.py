@@ -1,7 +1,4 @@
-"""Full user dumps of 64 and 32 bits, typed by hand from spec user-mode 2.6, and read by the judge.
-
-Nobody computed these bytes: each number was chosen, and written down where the structure has it.
-"""
+"""The judge reads 64-bit and 32-bit full user dumps that were typed by hand from docs/format/user-dump.md#header."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ PAGE = bytes(range(256)) * 16
 
 
 def hexed(text: str) -> bytes:
-    """Hexadecimal with a remark behind # on each line."""
+    """Bytes of hexadecimal text; a comment begins with # on each line."""
     return b"".join(bytes.fromhex(line.partition("#")[0]) for line in text.splitlines())
 
 
@@ -159,7 +156,7 @@ def test_the_literals_have_the_lengths_of_the_structures() -> None:
 
 
 @pytest.mark.parametrize("data", [DUMP64, DUMP32], ids=["64-bit", "32-bit"])
-def test_a_dump_typed_by_hand_is_conformant_to_the_last_byte(data: bytes) -> None:
+def test_a_dump_typed_by_hand_is_conformant_and_every_byte_is_claimed(data: bytes) -> None:
     report = check(ByteSource(data, "typed.dmp"), strict=True)
     assert [(result.rule, result.findings) for result in report.failing()] == []
     assert (report.outcome, report.claimed, report.unclaimed) == (Outcome.CONFORMANT, len(data), 0)
@@ -180,12 +177,12 @@ def test_every_number_is_read_where_it_was_typed(data: bytes, machine: str, addr
     assert dump.version_info is not None
     assert (dump.version_info["IgnoreGuardPages"], dump.version_info["PointerSize"]) == (1, dump.bits)
     (thread,), (context,), (module,), (region,) = dump.threads, dump.contexts, dump.modules, dump.regions
-    names = ("ThreadId", "SuspendCount", "PriorityClass", "Priority", "Teb")
-    assert [thread[name] for name in names] == [0xABC, 2, 0x4000, -15, teb]
+    of_thread = ("ThreadId", "SuspendCount", "PriorityClass", "Priority", "Teb")
+    assert [thread[name] for name in of_thread] == [0xABC, 2, 0x4000, -15, teb]
     assert (context.ip, context.sp, context.record["EFlags"]) == (ip, sp, 0x10246)
     assert (module.base, module.size, module.text) == (base, 0x7000, b"C:\\t\\a.exe")
-    names = ("BaseAddress", "AllocationBase", "AllocationProtect", "RegionSize", "State", "Protect", "Type")
-    assert [region[name] for name in names] == [base, base, 0x80, 0x1000, 0x1000, 2, 0x1000000]
+    of_region = ("BaseAddress", "AllocationBase", "AllocationProtect", "RegionSize", "State", "Protect", "Type")
+    assert [region[name] for name in of_region] == [base, base, 0x80, 0x1000, 0x1000, 2, 0x1000000]
     assert dump.read_memory(base, 0x1000) == PAGE
     event = dump.debug_event
     assert event is not None

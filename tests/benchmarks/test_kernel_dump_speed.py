@@ -1,8 +1,8 @@
-"""Complete dumps of large machines, against what the system itself takes to copy and to compare such files.
+"""Writing and checking complete dumps of large machines, compared with the system's copy and compare of such files.
 
-Every bound is a ratio within one run. The two sides take turns and the fastest turn of each counts, so that what else
-the host does slows both. What is measured is the work on a machine that has stopped, and on files in the page cache:
-how long its guest ran and how long an interpreter takes to start are not the dump's. What was measured is printed.
+Every bound is a ratio within one run. The two sides take turns and the fastest turn of each counts, so other load slows
+both. The machine has stopped and the files are in the page cache: the run of the guest and the start of the interpreter
+are not measured. Each test prints its figures.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from dumptruth.oracle import Outcome, load_any_truth, load_request
 pytestmark = pytest.mark.benchmark
 
 GIB, TOUCHED = "1G", "960M"
-"""Nearly all of the RAM: what a machine needs for itself comes on top."""
+"""Nearly all of the RAM. The machine itself needs some pages on top."""
 ROUNDS = 6
 FULL = Request(Qualifier.DEBUG_DUMP_FULL, profile=KernelProfile.PORTABLE)
 
-# The command as a child sees it, and its own peak: Linux hands ru_maxrss on across fork and exec, /proc does not.
+# Runs the command and prints its peak memory. On Linux the peak is in /proc: ru_maxrss survives fork and exec.
 MEASURED_COMMAND = """
 import resource, sys
 from pathlib import Path
@@ -67,7 +67,7 @@ def fastest(first: Callable[[], object], second: Callable[[], object]) -> tuple[
 
 
 def copy(source: Path, target: Path) -> None:
-    """``cp``, or what Python has where there is none."""
+    """``cp``; Python's copy where the system has none."""
     program = shutil.which("cp")
     if program is None:
         shutil.copyfile(source, target)
@@ -76,7 +76,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def compare(one: Path, other: Path) -> None:
-    """``cmp``, or what Python has where there is none."""
+    """``cmp``; Python's comparison where the system has none."""
     program = shutil.which("cmp")
     if program is not None:
         subprocess.run([program, one, other], check=True)
@@ -97,15 +97,15 @@ def machine() -> KernelSnapshot:
 
 @pytest.fixture(scope="module")
 def folder(machine: KernelSnapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """With full.dmp of the machine, and its truth."""
+    """Holds full.dmp of the machine and its truth."""
     made = tmp_path_factory.mktemp("complete")
     DebugClient(machine, start_directory=made).write("full.dmp", FULL.qualifier)
     store.save(machine, made / "truth", source="bugcheck-d1", request=FULL, file="full.dmp")
     yield made
-    shutil.rmtree(made)  # gigabytes, that pytest would keep
+    shutil.rmtree(made)  # gigabytes that pytest would keep
 
 
-def test_writing_a_complete_dump_against_copying_it(machine: KernelSnapshot, folder: Path) -> None:
+def test_writing_a_complete_dump_takes_less_than_1_3_times_a_copy(machine: KernelSnapshot, folder: Path) -> None:
     client = DebugClient(machine, start_directory=folder)
     written, copied = folder / "written.dmp", folder / "copied.dmp"
 
@@ -124,15 +124,18 @@ def test_writing_a_complete_dump_against_copying_it(machine: KernelSnapshot, fol
     assert ours < 1.3 * theirs
 
 
-def test_checking_every_page_against_comparing_two_files(machine: KernelSnapshot, folder: Path) -> None:
+def test_checking_every_page_takes_less_than_twice_a_comparison_of_two_files(
+    machine: KernelSnapshot, folder: Path
+) -> None:
     twin = folder / "twin.dmp"
     copy(folder / "full.dmp", twin)
     ours, theirs = fastest(
         lambda: conformant(folder / "full.dmp", folder / "truth"), lambda: compare(folder / "full.dmp", twin)
     )
     twin.unlink()
-    command = [sys.executable, "-c", MEASURED_COMMAND, "check", folder / "full.dmp", "--truth", folder / "truth"]
-    # Modules as an installed program has them: compiled.
+    judge = ["check", str(folder / "full.dmp"), "--truth", str(folder / "truth")]
+    command = [sys.executable, "-c", MEASURED_COMMAND, *judge]
+    # An installed program has compiled modules.
     compiled = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     whole = min(
         seconds(lambda: subprocess.run(command, check=True, capture_output=True, env=compiled)) for _ in range(ROUNDS)
@@ -142,7 +145,7 @@ def test_checking_every_page_against_comparing_two_files(machine: KernelSnapshot
     assert ours < 2 * theirs
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of resource")
+@pytest.mark.skipif(sys.platform == "win32", reason="the module resource, which gives the peak memory, is missing")
 def test_peak_memory_of_the_command_is_that_of_the_machine(machine: KernelSnapshot, tmp_path: Path) -> None:
     command = [sys.executable, "-c", MEASURED_COMMAND, "dump", "bugcheck-d1", "--ram", GIB, "--touched", TOUCHED]
     made = tmp_path / "peak.dmp"

@@ -1,4 +1,4 @@
-"""How fast the machine is. Bounds are a tenth or less of what was measured: they catch a change of order, not noise."""
+"""Speed of the machine. Each bound is a tenth or less of the measured speed, so noise does not fail a test."""
 
 import sys
 import time
@@ -33,7 +33,7 @@ def seconds(work: Callable[[], object], rounds: int = 5) -> float:
 
 
 @pytest.mark.benchmark
-def test_system_calls_per_second() -> None:
+def test_a_system_call_takes_under_a_millisecond() -> None:
     cpu, tables = machine()
     tables.write(CODE, bytes.fromhex("0f05ebfc"))
     cpu.set("Rip", CODE)
@@ -49,7 +49,7 @@ def test_system_calls_per_second() -> None:
 
 
 @pytest.mark.benchmark
-def test_a_quantum_costs_a_host_call_for_every_block() -> None:
+def test_a_second_runs_ten_million_blocks_free_or_200_000_counted() -> None:
     cpu, tables = machine()
     tables.write(CODE, bytes.fromhex("ffc9 75fc 0f05"))  # 1: dec ecx; jnz 1; syscall
 
@@ -66,7 +66,7 @@ def test_a_quantum_costs_a_host_call_for_every_block() -> None:
 
 
 @pytest.mark.benchmark
-def test_mapping_and_listing_thousands_of_pages() -> None:
+def test_mapping_listing_and_unmapping_8192_pages_takes_under_a_fifth_of_a_second() -> None:
     _, tables = machine()
     count = 8192
 
@@ -81,9 +81,9 @@ def test_mapping_and_listing_thousands_of_pages() -> None:
 
 
 def test_reading_untouched_memory_costs_no_memory() -> None:
-    """MAP_SHARED, the default of mmap on Linux, would allocate all of it."""
+    """With MAP_SHARED, the default of mmap on Linux, a read would allocate every page."""
     resource = pytest.importorskip("resource", reason="no resource usage on this system")
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): ru_maxrss is in bytes there, else in KiB
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): ru_maxrss is in bytes on macOS, in KiB elsewhere
     ram = Ram(512 << 20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     chunk = 1 << 20

@@ -1,4 +1,4 @@
-"""Command lines of ``dumptruth`` and what came of them."""
+"""Runs command lines of ``dumptruth`` in this process and returns their output and exit status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dumptruth.fixtures.app.cli import run_command
 
 
 class Done:
-    """What a command printed, and its exit status."""
+    """The output and the exit status of a command."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -20,7 +20,7 @@ class Done:
 
 
 class CommandLine:
-    """Runs command lines in the current folder; ``before`` stands in front of every one."""
+    """Runs command lines in the current folder; ``before`` holds the first words of each."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *before: str) -> None:
         self._capsys = capsys

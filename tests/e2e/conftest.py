@@ -1,4 +1,4 @@
-"""The command as tests run it: in this process, in a folder of its own."""
+"""Runs the command in this process, each test in its own folder."""
 
 from __future__ import annotations
 

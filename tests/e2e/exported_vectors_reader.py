@@ -1,4 +1,4 @@
-"""A reader of thread lists, tested with a folder of exported vectors: python exported_vectors_reader.py DIR"""
+"""Tests a reader of thread lists with a folder of exported vectors: python exported_vectors_reader.py DIR"""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def thread_ids(data: bytes) -> list[int]:
-    """Of a minidump. Raises ValueError or struct.error for what is none."""
+    """The thread ids of a minidump. Raises ValueError or struct.error for any other file."""
     magic, count, directory = struct.unpack_from("<4s4xII", data)
     for at in range(directory, min(directory + 12 * count, len(data)), 12) if magic == b"MDMP" else ():
         kind, size, rva = struct.unpack_from("<III", data, at)

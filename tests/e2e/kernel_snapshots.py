@@ -1,4 +1,4 @@
-"""The snapshots of the kernel-mode scenarios, read the way a debugger does: through page tables in their own pages."""
+"""The snapshots of the kernel-mode scenarios, and reads of their virtual memory through their page tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands do what they say: their output, their JSON, their exit statuses, the files they make."""
+"""Output, JSON, exit status and files of each command."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.emu.errors import DumptruthError
 from dumptruth.emu.images.services import FOLDER as IMAGES
 from dumptruth.fixtures.app import demonstration
 from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.app.commands import failure
+from dumptruth.oracle import Grade, Source, all_rules
+from dumptruth.oracle.citations import cited
 
-# C programs of our own need the compiler: the optional extra `images`.
+# Compiling C needs the extra `images`.
 ZIGLANG = "ziglang"
 CRASHING = """
 #include <windows.h>
@@ -51,7 +55,7 @@ def test_no_command_at_all_is_wrong_usage_and_shows_the_help(dumptruth: Any) -> 
     assert done.out == dumptruth("--help").out
 
 
-def test_version(dumptruth: Any) -> None:
+def test_version_prints_name_and_number(dumptruth: Any) -> None:
     assert dumptruth("--version").out == "dumptruth 0.1.0\n"
 
 
@@ -125,7 +129,7 @@ def test_options_of_check_override_what_was_recorded(dumptruth: Any) -> None:
     assert dumptruth("check", "a.dmp", "--truth", "t", "-q", 1024, "-f", "handle_data", "--comment", "one").status == 0
 
 
-def test_a_request_may_be_given_apart_from_the_truth(dumptruth: Any) -> None:
+def test_a_request_file_goes_before_the_request_in_the_truth(dumptruth: Any) -> None:
     dumptruth("dump", "null-read", "-f", "handle-data", "--comment", "one", "-o", "a.dmp", "--truth", "t")
     Path("apart").mkdir()
     asked = Path("t/request.json").rename("apart/mine.json")
@@ -134,7 +138,7 @@ def test_a_request_may_be_given_apart_from_the_truth(dumptruth: Any) -> None:
     assert dumptruth("map", "a.dmp", "--truth", "t", "--request", asked, "--json").json()["memory"]["judged"]
     done = dumptruth("check", "a.dmp", "--truth", "t", "--request", asked, "--comment", "two")
     assert (done.status, "TRUE-COMMENT-001" in done.out) == (1, True)
-    # It stands before the one beside the truth.
+    # It goes before the request in the truth.
     other = json.loads(asked.read_text(encoding="utf-8")) | {"comment": "two"}
     Path("t/request.json").write_text(json.dumps(other), encoding="utf-8")
     assert dumptruth("check", "a.dmp", "--truth", "t").status == 1
@@ -142,7 +146,7 @@ def test_a_request_may_be_given_apart_from_the_truth(dumptruth: Any) -> None:
 
 
 @pytest.mark.parametrize("every", [(), ("-f", "cab-secondary-all-images")])
-def test_the_cabinet_of_a_machine_holds_the_images_whose_files_are_at_hand(dumptruth: Any, every: Any) -> None:
+def test_the_cabinet_of_a_machine_holds_the_images_whose_files_exist(dumptruth: Any, every: Any) -> None:
     cab = ("-f", "write-cab", "-f", "cab-secondary-files", *every)
     dumptruth("dump", "bugcheck-d1", "--ram", "4M", "-q", "small", *cab, "-o", "a.cab", "--truth", "t")
     document = json.loads(Path("t/truth.json").read_text(encoding="utf-8"))
@@ -152,7 +156,7 @@ def test_the_cabinet_of_a_machine_holds_the_images_whose_files_are_at_hand(dumpt
     assert (done.status, rules["CAB-SECONDARY-005"]) == (0, "PASS"), rules
 
 
-def test_a_cabinet_must_hold_the_images_whose_files_were_at_hand(dumptruth: Any) -> None:
+def test_a_cabinet_must_hold_the_images_whose_files_are_listed_in_the_truth(dumptruth: Any) -> None:
     cab = ("-f", "write-cab", "-f", "cab-secondary-files")
     assert dumptruth("dump", "null-read", *cab, "-o", "used.cab", "--truth", "t").status == 0
     document = json.loads(Path("t/truth.json").read_text(encoding="utf-8"))
@@ -161,7 +165,7 @@ def test_a_cabinet_must_hold_the_images_whose_files_were_at_hand(dumptruth: Any)
     every = (*cab, "-f", "cab-secondary-all-images")
     done = dumptruth("check", "used.cab", "--truth", "t", "-q", "small", *every)
     assert (done.status, "CAB-SECONDARY-005" in done.out) == (1, True)
-    # Where nobody says which files there were, it is advice.
+    # Without a list of image files in the truth the rule is only advice.
     del document["image_files"]
     Path("t/truth.json").write_text(json.dumps(document), encoding="utf-8")
     assert dumptruth("check", "used.cab", "--truth", "t", "-q", "small", *every).status == 0
@@ -233,7 +237,7 @@ def test_a_default_dump_is_replayed_by_check(dumptruth: Any, held: Path) -> None
     assert [item["verdict"] for item in report["rules"] if item["rule"] == "XCUT-REPLAY-001"] == ["PASS"]
 
 
-def test_identify_names_dumps_and_what_is_none(dumptruth: Any, held: Path) -> None:
+def test_identify_names_dumps_and_rejects_other_files(dumptruth: Any, held: Path) -> None:
     dumptruth("dump", held, "-o", "a.dmp")
     done = dumptruth("identify", "a.dmp")
     assert done.status == 0
@@ -245,7 +249,7 @@ def test_identify_names_dumps_and_what_is_none(dumptruth: Any, held: Path) -> No
         assert dumptruth("identify", file, "--json").json()["kind"] == kind
 
 
-def test_diff_tells_what_two_dumps_say_differently(dumptruth: Any, held: Path) -> None:
+def test_diff_lists_the_differences_of_two_dumps(dumptruth: Any, held: Path) -> None:
     for qualifier in ("small", "default"):
         dumptruth("dump", held, "-o", f"{qualifier}.dmp", "-q", qualifier)
     assert dumptruth("diff", "small.dmp", "small.dmp").status == 0
@@ -272,6 +276,13 @@ def test_rules_are_listed_and_any_of_them_is_explained(dumptruth: Any) -> None:
         done = dumptruth("explain", rule["rule"])
         assert done.status == 0
         assert rule["title"] in done.out
+        words = " ".join(done.out.split())
+        for source in rule["sources"]:
+            assert source["where"] in done.out
+            section = cited(source["where"])
+            if section is not None:
+                assert f"-- {source['where']}: {section.title}" in done.out.splitlines()
+                assert " ".join(section.text.split()) in words
 
 
 def test_explain_takes_any_case_and_has_json(dumptruth: Any) -> None:
@@ -280,7 +291,25 @@ def test_explain_takes_any_case_and_has_json(dumptruth: Any) -> None:
     assert "fresh machine" in document["rationale"]
 
 
-def test_a_c_file_runs_shows_what_it_prints_and_its_dumps_conform(dumptruth: Any) -> None:
+def test_the_json_of_explain_has_the_text_of_each_cited_section(dumptruth: Any, monkeypatch: Any) -> None:
+    sources = (
+        Source("docs/format/minidump-threads.md#size-of-the-thread-list", Grade.DOCUMENTED),
+        Source("https://learn.microsoft.com/", Grade.DOCUMENTED),
+    )
+    rule = replace(all_rules()["MDMP-THREAD-001"], sources=sources)
+    monkeypatch.setattr("dumptruth.oracle.all_rules", lambda: {rule.id: rule})
+    cited_text, address_text = (
+        source["text"] for source in dumptruth("explain", "MDMP-THREAD-001", "--json").json()["sources"]
+    )
+    assert cited_text.startswith("`DataSize` is exactly")
+    assert address_text is None
+    printed = dumptruth("explain", "MDMP-THREAD-001").out
+    assert [line for line in printed.splitlines() if line.startswith("-- ")] == [
+        "-- docs/format/minidump-threads.md#size-of-the-thread-list: Size of the thread list"
+    ]
+
+
+def test_a_c_file_runs_prints_its_output_and_its_dumps_conform(dumptruth: Any) -> None:
     pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
     Path("own.c").write_text(CRASHING, encoding="utf-8")
     done = dumptruth("run", "own.c")
@@ -309,8 +338,8 @@ def test_demo_runs_every_program_under_both_qualifiers_and_a_sample_of_machines_
     demonstrated(dumptruth, programs=18, machines=3)
 
 
-def test_demo_of_a_program_and_a_machine(dumptruth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # no other processes, which would not know of the next line
+def test_demo_passes_on_a_program_and_a_machine(dumptruth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # one process: other workers would not see the next line
     monkeypatch.setattr(demonstration, "scenario_names", lambda **_: ["guard-page", "deadlock", "bugcheck-d1"])
     demonstrated(dumptruth, programs=2, machines=1)
 
@@ -326,7 +355,7 @@ def demonstrated(dumptruth: Any, *, programs: int, machines: int) -> None:
         assert row["outcome"] == "CONFORMANT", row
         assert row["unclaimed"] == 0
         assert row["checks"] > 400
-        # 161 is a bug check that no exception is behind.
+        # Bug check 0x161 has no exception.
         complete = row["qualifier"] == ("default" if row["mode"] == "user" else "full")
         replayed = complete and row["event"] not in (None, 0x161)
         assert row["replay"] is (True if replayed else None)
@@ -336,7 +365,7 @@ def demonstrated(dumptruth: Any, *, programs: int, machines: int) -> None:
 
 
 def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_path: Path) -> None:
-    """A real process, as users start it; a Windows code page gets only characters that it has."""
+    """Starts a real process. Output in a Windows code page holds only characters of that page."""
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR")}
     for arguments in (["run", str(held)], ["scenarios"], ["rules"]):
         code = "from dumptruth.fixtures.app.cli import main; main()"
@@ -352,9 +381,13 @@ def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_pat
         assert done.stderr == b""
 
 
-def test_every_error_that_is_expected_exists() -> None:
-    for name in failure.EXPECTED | failure.COMPILER:
-        module, _, kind = name.rpartition(".")
-        found = getattr(__import__(module, fromlist=[kind]), kind)
-        assert issubclass(found, Exception)
-        assert f"{found.__module__}.{found.__qualname__}" == name
+class CompilerError(DumptruthError):
+    keeps_lines = True
+
+
+@pytest.mark.parametrize(("kind", "printed"), [(DumptruthError, "first second"), (CompilerError, "first\n  second")])
+def test_an_error_for_the_user_is_one_line_unless_its_class_keeps_lines(
+    kind: type[DumptruthError], printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failure.report(kind("first\n  second")) == failure.USAGE
+    assert capsys.readouterr().err == f"dumptruth: {printed}\n"

@@ -1,4 +1,4 @@
-"""``dumptruth dot-dump``: the debugger's command line on targets, judged by ``dumptruth check``."""
+"""``dumptruth dot-dump`` writes dumps by the debugger's command line, and ``dumptruth check`` judges them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RECORD = 0x300_0000_0000
 
 @pytest.fixture
 def dot_dump(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """Run the command in a folder of its own."""
+    """Runs the command in the test's own folder."""
     monkeypatch.chdir(tmp_path)
     return CommandLine(capsys, "dot-dump")
 
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The truth of a process that has an EXCEPTION_RECORD in its memory."""
+    """The truth of a process with an EXCEPTION_RECORD in its memory."""
     page = struct.pack("<IIQQI4x15Q", 0xC0000409, 1, 0, 0xDEAD, 1, 7, *[0] * 14).ljust(0x1000, b"\0")
     folder = tmp_path_factory.mktemp("process") / "truth"
     store.save(synthetic_process(extra=[Pages(RECORD, 0x1000, data=page)]), folder, source="crash.exe")
@@ -101,7 +101,7 @@ def test_f_of_a_process_follows_the_profile(dot_dump: Any, process: Path) -> Non
     assert files() == ["x.dmp", "y.dmp"]
 
 
-def test_the_stored_event_is_the_one_named_and_the_truth_says_so(dot_dump: Any, process: Path) -> None:
+def test_the_stored_event_is_the_named_one_in_dump_and_truth(dot_dump: Any, process: Path) -> None:
     assert dot_dump(f"/xr {RECORD:x} x.dmp", process, "--truth", "t").status == 0
     truth = json.loads(Path("t/truth.json").read_text(encoding="utf-8"))
     assert truth["exception"]["code"] == 0xC0000409
@@ -109,10 +109,10 @@ def test_the_stored_event_is_the_one_named_and_the_truth_says_so(dot_dump: Any, 
     assert run_command(["check", "x.dmp", "--truth", str(process), "-q", "small"]) == 1
 
 
-def test_an_event_that_is_not_there_refuses_the_dump(dot_dump: Any, process: Path) -> None:
+def test_a_missing_event_refuses_the_dump(dot_dump: Any, process: Path) -> None:
     done = dot_dump("/xp 10 x.dmp", process, "--truth", "t")
     assert done.status == 1
-    assert "ERROR_PARTIAL_COPY (0x8007012B): 0x10: EXCEPTION_POINTERS of 16 bytes cannot be read" in done.err
+    assert "ERROR_PARTIAL_COPY (0x8007012B): EXCEPTION_POINTERS 0x10: 16 bytes cannot be read" in done.err
     assert "E_INVALIDARG" in dot_dump("/xt 77 x.dmp", process).err
     assert files() == []
 
@@ -130,13 +130,13 @@ def test_several_targets_take_a_and_get_names_of_their_own(dot_dump: Any, proces
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["/mq x.dmp", "P"], "dot-dump: column 3: no letter 'q' behind /m; there are "),
-        (["/ma"], "dot-dump: column 4: a file name is missing"),
-        (["/ma x.dmp"], "dot-dump: a target is missing"),
-        (["x.dmp", "P", "P"], "dot-dump: 2 targets are given, and no /a to dump all of them"),
-        (["/a /u x.dmp", "P", "P", "--truth", "t"], "dot-dump: --truth takes the truth of one target"),
-        (["/ka x.dmp", "P"], "dot-dump: column 1: /ka: only a kernel-mode target"),
-        (["/mh x.dmp", "M"], "dot-dump: column 1: /m: letters behind it are only for a user-mode target"),
+        (["/mq x.dmp", "P"], "dot-dump: column 3: unknown letter 'q' behind /m, expected one of "),
+        (["/ma"], "dot-dump: column 4: the file name is missing"),
+        (["/ma x.dmp"], "dot-dump: expected a target"),
+        (["x.dmp", "P", "P"], "dot-dump: 2 targets need /a, which dumps all of them"),
+        (["/a /u x.dmp", "P", "P", "--truth", "t"], "dot-dump: --truth needs a single target"),
+        (["/ka x.dmp", "P"], "dot-dump: column 1: /ka: only for a kernel-mode target"),
+        (["/mh x.dmp", "M"], "dot-dump: column 1: /m: letters are only for a user-mode target"),
         (["x.dmp", "nowhere"], "nowhere: no such scenario"),
         (["x.dmp", "P", "--profile", "portable"], "profile 'portable' is not for a user-mode target"),
         (["x.dmp", "P", "--profile", "vista"], "unknown profile 'vista'"),
@@ -154,7 +154,7 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
     assert files() == []
 
 
-def test_a_name_without_extension_is_the_writers_to_refuse(dot_dump: Any, process: Path) -> None:
+def test_the_writer_refuses_a_name_without_extension(dot_dump: Any, process: Path) -> None:
     done = dot_dump("/ma nameless", process, "--json")
     assert (done.status, done.json()["hresult_name"]) == (1, "E_INVALIDARG")
 
@@ -179,7 +179,7 @@ def test_ba_packs_images_and_symbols_of_a_scenario(dot_dump: Any, scenario: str,
 def test_warnings_go_to_standard_error(dot_dump: Any, process: Path) -> None:
     done = dot_dump("/ba x.cab", process)
     assert done.status == 0
-    assert "warning: not in the cabinet, since the file is of another build: crash.exe, crash.pdb" in done.err
+    assert "warning: files left out of the cabinet, of another build: crash.exe, crash.pdb" in done.err
     assert done.out.startswith("x.cab: ")
     assert "a cabinet with x.dmp" in done.out
 
@@ -196,4 +196,4 @@ def test_dump_has_the_flags_of_a_cabinet_and_the_legacy_format(process: Path, tm
     assert run_command(arguments) == 0
     printed = capsys.readouterr().out
     assert "a cabinet with x.dmp\nx.dmp: " in printed
-    assert "the legacy full user dump" in printed
+    assert "legacy full user dump" in printed

@@ -1,4 +1,4 @@
-"""Bad input gives one clear line, the right exit status, and leaves nothing behind."""
+"""Bad input gives one line and the right exit status, and leaves no file behind."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.images.services import FOLDER as IMAGES
-from dumptruth.emu.scenarios.process import ExpectationError
+from dumptruth.emu.scenarios.process import ExpectationError, run_scenario
 from dumptruth.fixtures.app import demonstration
 from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.app.demo import run_demo
+from dumptruth.fixtures.replay.judging import judge
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command that must fail with a status, one line, and no file made; returns the line."""
+    """Runs a command that must fail with the given status, print one line and make no file. Returns the line."""
     monkeypatch.chdir(tmp_path)
 
     def command(status: int, *arguments: object) -> str:
@@ -68,7 +69,7 @@ def test_a_cut_dump_is_refused_at_any_length(capsys: pytest.CaptureFixture[str],
         status = run_command(["check", str(cut), "--truth", str(made / "truth")])
         captured = capsys.readouterr()
         assert captured.err == "", length
-        # The signature comes first: what has it is judged, and found wanting; what has not is no dump.
+        # A file with a whole signature is judged and fails. A shorter file is not a dump.
         assert status == (1 if length >= 4 else 3), length
         assert captured.out.splitlines()[-1].startswith("cut.dmp: NO"), length
 
@@ -116,12 +117,12 @@ def test_unknown_qualifiers_flags_and_profiles_list_the_known_ones(refused: Any,
         assert f"unknown qualifier '{qualifier}'" in line
         assert "small (1024), default (1025), full (1026)" in line
     line = refused(2, command[0], source, *more, "-f", "handle-dat")
-    assert "unknown flag 'handle-dat'; do you mean handle-data?" in line
+    assert "unknown flag 'handle-dat' (did you mean handle-data?); expected " in line
     assert "full-memory" in line
     line = refused(2, command[0], source, *more, "--profile", "vista")
     assert line == (
-        "dumptruth: unknown profile 'vista'; there are, user mode: modern, legacy, refuse; "
-        "kernel mode: portable, classic, bitmap, ranges, header"
+        "dumptruth: unknown profile 'vista'; expected modern, legacy, refuse (user mode) "
+        "or portable, classic, bitmap, ranges, header (kernel mode)"
     )
 
 
@@ -136,14 +137,14 @@ def test_a_program_for_another_machine_is_named(refused: Any) -> None:
     assert "arm64" in line.lower()
 
 
-def test_a_file_that_is_no_program_is_named(refused: Any) -> None:
+def test_a_file_that_is_not_a_program_is_named(refused: Any) -> None:
     Path("not.exe").write_bytes(b"not a program")
     assert "not.exe" in refused(2, "run", "not.exe")
     assert "not.exe" in refused(2, "dump", "not.exe", "-o", "a.dmp", "--truth", "truth")
 
 
 def test_an_unknown_target_names_the_nearest_scenario(refused: Any) -> None:
-    assert "do you mean null-read?" in refused(2, "run", "nullread")
+    assert "did you mean null-read?" in refused(2, "run", "nullread")
     assert "no such scenario, program, C file or truth directory" in refused(2, "dump", "zzz", "-o", "a.dmp")
 
 
@@ -182,13 +183,13 @@ def test_a_truth_without_request_needs_a_qualifier(refused: Any, made: Path) -> 
     bare.mkdir()
     for name in ("memory.bin", "truth.json"):
         (bare / name).write_bytes((made / "truth" / name).read_bytes())
-    assert "does not record what was asked" in refused(2, "check", made / "a.dmp", "--truth", bare)
-    assert "does not record what was asked" in refused(2, "check", made / "a.dmp", "--truth", bare, "-f", "full-memory")
+    assert "has no request.json" in refused(2, "check", made / "a.dmp", "--truth", bare)
+    assert "has no request.json" in refused(2, "check", made / "a.dmp", "--truth", bare, "-f", "full-memory")
     assert "only with --truth" in refused(2, "check", made / "a.dmp", "-q", "small")
 
 
 @pytest.mark.parametrize("command", ["check", "map"])
-def test_a_request_apart_that_is_none_is_named(refused: Any, made: Path, command: str) -> None:
+def test_an_invalid_request_file_is_named(refused: Any, made: Path, command: str) -> None:
     dump, asked, own = made / "a.dmp", made / "truth" / "request.json", Path("own.json")
     truth = ("--truth", made / "truth")
     assert "own.json: cannot be read" in refused(2, command, dump, *truth, "--request", own)
@@ -204,7 +205,7 @@ def test_a_request_apart_that_is_none_is_named(refused: Any, made: Path, command
     assert "--truth" in said
 
 
-def test_files_that_are_not_there_are_named(refused: Any) -> None:
+def test_missing_files_are_named(refused: Any) -> None:
     assert refused(2, "check", "nothing.dmp").startswith("dumptruth: nothing.dmp: ")
     assert refused(2, "identify", "nothing.dmp").startswith("dumptruth: nothing.dmp: ")
     Path("folder").mkdir()
@@ -212,7 +213,7 @@ def test_files_that_are_not_there_are_named(refused: Any) -> None:
 
 
 def test_an_unknown_rule_names_the_nearest(refused: Any) -> None:
-    assert "do you mean XCUT-REPLAY-001" in refused(2, "explain", "XCUT-REPLAY-002")
+    assert "did you mean XCUT-REPLAY-001" in refused(2, "explain", "XCUT-REPLAY-002")
     assert "'dumptruth rules' lists them" in refused(2, "explain", "zzz")
 
 
@@ -256,7 +257,9 @@ def test_c_files_that_do_not_build_or_do_not_crash_say_so(capsys: pytest.Capture
         (tmp_path / name).write_text(text + "\n", encoding="utf-8")
         arguments = ["dump", str(tmp_path / name), "-o", str(tmp_path / "a.dmp"), "--truth", str(tmp_path / "truth")]
         assert run_command(arguments) == status
-        assert message in capsys.readouterr().err
+        printed = capsys.readouterr().err
+        assert message in printed
+        assert (printed.count("\n") > 1) == (name == "broken.c"), "only the compiler's messages keep their lines"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(sources)
 
 
@@ -267,20 +270,19 @@ def test_a_c_file_without_the_compiler_says_what_to_install(refused: Any, monkey
 
 
 def test_demo_fails_when_a_scenario_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo cannot pass by accident: a wrong dump, a wrong event and a missing replay each fail their row."""
+    """A wrong dump, a wrong event and a missing replay each fail their row."""
     monkeypatch.setattr(demonstration, "scenario_names", lambda **_: ["null-read", "null-write"])
-    honest, runs = demonstration.judge, demonstration.run_scenario
 
     def spoilt(file: Path, *case: Any) -> Any:
         data = bytearray(file.read_bytes())
         data[-1] ^= 1
         file.write_bytes(data)
-        return honest(file, *case)
+        return judge(file, *case)
 
     def other_event(name: str) -> Any:
         if name == "null-write":
             raise ExpectationError("another event")
-        return runs(name)
+        return run_scenario(name)
 
     monkeypatch.setattr(demonstration, "judge", spoilt)
     monkeypatch.setattr(demonstration, "run_scenario", other_event)
@@ -294,14 +296,14 @@ def test_demo_fails_when_a_scenario_does(tmp_path: Path, monkeypatch: pytest.Mon
     assert rows[1].problem is not None
     assert rows[1].problem.startswith("PAGE-BYTES-001")
     assert rows[2].problem == "another event"
-    monkeypatch.setattr(demonstration, "judge", honest)
+    monkeypatch.setattr(demonstration, "judge", judge)
     monkeypatch.setattr("dumptruth.fixtures.replay.judging.find_spec", lambda _name: None)
     rows = run_demo(tmp_path / "again", workers=1)
     assert rows[0].passed
     assert rows[1].problem == "XCUT-REPLAY-001: NOT_APPLICABLE: the dump was not replayed"
 
 
-def test_demo_into_a_place_that_is_no_folder_is_refused(refused: Any) -> None:
+def test_demo_refuses_an_output_path_below_a_file(refused: Any) -> None:
     Path("file").touch()
     assert "file" in refused(2, "demo", "--out", "file/deep")
 

@@ -1,4 +1,4 @@
-"""The commands on machines: kernel dumps of every kind and profile, from a truth that a saved machine left."""
+"""The commands on kernel targets: dumps of every kind and profile, from the truth of one machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TYPES = {
     "ranges": {"small": 4, "default": 8, "full": 10, "active": 9},
     "header": {"small": 3, "default": 3, "full": 3, "active": 3},
 }
-"""The type on disk, by profile and qualifier (design 11; the names of the profiles are the issue's)."""
+"""DumpType by profile and qualifier (docs/format/kernel-kinds.md#type-for-each-kind)."""
 KINDS = [(profile, qualifier) for profile, types in TYPES.items() for qualifier in types]
 
-# C drivers of our own need the compiler: the optional extra `images`.
+# Compiling C needs the extra `images`.
 ZIGLANG = "ziglang"
 DRIVER = """
 #include <ntddk.h>
@@ -77,7 +77,7 @@ def test_the_plan_says_how_much_and_why(dumptruth: Any, held: Path) -> None:
     small = dumptruth("dump", held, "-q", "small", "-o", "a.dmp").out
     assert "type 4 (TRIAGE), layout B" in small
     assert "KPRCB of the crashing processor" in small
-    assert "the main header alone" in dumptruth("dump", held, "--profile", "header", "-o", "a.dmp").out
+    assert "only the header" in dumptruth("dump", held, "--profile", "header", "-o", "a.dmp").out
     planned = dumptruth("dump", held, "-q", "default", "-o", "a.dmp", "--json").json()
     assert sum(int(run["page_count"], 16) for run in planned["pages"]) == planned["page_count"]
     assert all(run["reasons"] for run in planned["pages"])
@@ -122,34 +122,34 @@ def test_a_profile_of_the_other_mode_is_refused_in_one_line(dumptruth: Any, held
     done = dumptruth("dump", held, "--profile", "modern", "-o", "a.dmp")
     assert (done.status, done.out) == (2, "")
     assert done.err == (
-        "dumptruth: profile 'modern' is not for a kernel-mode target; there are portable, classic, bitmap, ranges, "
+        "dumptruth: profile 'modern' is not for a kernel-mode target; expected portable, classic, bitmap, ranges, "
         "header\n"
     )
     done = dumptruth("dump", "null-read", "--profile", "bitmap", "-o", "a.dmp")
     assert (done.status, done.out) == (2, "")
-    assert "is not for a user-mode target; there are modern, legacy, refuse" in done.err
+    assert "is not for a user-mode target; expected modern, legacy, refuse" in done.err
 
 
-def test_a_dump_and_a_truth_of_different_modes_do_not_meet(dumptruth: Any, held: Path) -> None:
+def test_a_dump_is_not_judged_against_a_truth_of_the_other_mode(dumptruth: Any, held: Path) -> None:
     assert dumptruth("dump", "null-read", "-o", "user.dmp", "--truth", "user").status == 0
     assert dumptruth("dump", held, "-o", "kernel.dmp").status == 0
     done = dumptruth("check", "user.dmp", "--truth", held, "-q", "small")
     assert done.status == 3
-    assert "the truth is that of a whole machine" in done.out
+    assert "the truth describes a whole machine" in done.out
     done = dumptruth("check", "kernel.dmp", "--truth", "user")
     assert done.status == 3
-    assert "the truth is that of a process" in done.out
+    assert "the truth describes a process" in done.out
 
 
 def test_a_machine_that_fits_no_header_is_refused(dumptruth: Any) -> None:
     store.save(bare_machine([(1 + 2 * index, 1) for index in range(43)]), Path("m"), source="scattered")
     done = dumptruth("dump", "m", "-q", "full", "-o", "a.dmp")
     assert done.status == 1
-    assert "43 runs of RAM: type 1 holds 42" in done.err
+    assert "43 runs of RAM: type 1 can hold 42" in done.err
     assert dumptruth("dump", "m", "-q", "full", "--profile", "ranges", "-o", "a.dmp").status == 0
 
 
-def test_scenarios_tell_the_bug_check_and_its_parameters(dumptruth: Any) -> None:
+def test_scenarios_show_the_bug_check_and_its_parameters(dumptruth: Any) -> None:
     assert any(
         line.split()[:4] == ["bugcheck-d1", "bug", "check", "0xD1"] for line in dumptruth("scenarios").out.splitlines()
     )
@@ -172,7 +172,7 @@ def test_a_scenario_is_run_dumped_and_judged(dumptruth: Any, name: str) -> None:
         assert done.status == 0, done.out
 
 
-def test_ram_build_and_processors_are_the_users(dumptruth: Any) -> None:
+def test_the_user_sets_ram_build_and_processors(dumptruth: Any) -> None:
     document = dumptruth("run", "bugcheck-d1", "--ram", "6G", "--build", 9600, "--processors", 3, "--json").json()
     assert document["build"] == 9600
     assert len(document["processors"]) == 3
@@ -182,7 +182,7 @@ def test_ram_build_and_processors_are_the_users(dumptruth: Any) -> None:
     assert dumptruth("check", "a.dmp", "--truth", "t").status == 0
 
 
-def test_the_user_says_how_much_of_the_ram_is_filled(dumptruth: Any) -> None:
+def test_the_user_sets_how_much_ram_is_filled(dumptruth: Any) -> None:
     assert dumptruth("run", "bugcheck-d1", "--ram", "64M", "--truth", "little").status == 0
     assert dumptruth("run", "bugcheck-d1", "--ram", "64M", "--touched", "40M", "--truth", "much").status == 0
     little, much = (Path(name, "memory.bin").stat().st_size for name in ("little", "much"))
@@ -194,22 +194,22 @@ def test_the_user_says_how_much_of_the_ram_is_filled(dumptruth: Any) -> None:
     ("arguments", "message"),
     [
         (("bugcheck-d1", "--ram", "16X"), "16X"),
-        (("bugcheck-d1", "--ram", "16M", "--touched", "17M"), "0x1100000 bytes to touch: expected at most RAM"),
+        (("bugcheck-d1", "--ram", "16M", "--touched", "17M"), "0x1100000 bytes to touch: expected 0 to 0x1000000"),
         (("bugcheck-d1", "--ram", "16M", "--touched", "16M"), "16384 KiB of RAM are too small for this machine"),
-        (("null-read", "--touched", "16M"), "only a machine that is run takes --touched"),
+        (("null-read", "--touched", "16M"), "only a kernel-mode scenario or driver takes --touched"),
         (("bugcheck-d1", "--ram", "4K"), "0x1000 bytes"),
         (("bugcheck-d1", "--build", 7601), "build 7601: expected one of 9600, 19041, 26100"),
         (("bugcheck-d1", "--processors", 0), "0 processors: expected 1 to 32"),
         (("second-processor", "--processors", 1), "expected more than 1"),
-        (("null-read", "--ram", "16M", "--build", 9600), "only a machine that is run takes --ram, --build"),
-        (("null-read", "--mode", "kernel"), "null-read: its mode is user, --mode kernel was given"),
-        (("bugcheck-d1", "--mode", "user"), "bugcheck-d1: its mode is kernel, --mode user was given"),
-        (("bugcheck-d1", "--mode", "hyper"), "unknown mode 'hyper'; there are user, kernel"),
+        (("null-read", "--ram", "16M", "--build", 9600), "only a kernel-mode scenario or driver takes --ram, --build"),
+        (("null-read", "--mode", "kernel"), "null-read: expected --mode user, found --mode kernel"),
+        (("bugcheck-d1", "--mode", "user"), "bugcheck-d1: expected --mode kernel, found --mode user"),
+        (("bugcheck-d1", "--mode", "hyper"), "unknown mode 'hyper'; expected user or kernel"),
         (("bugcheck-d1", "--arg", "x"), "only a program takes arguments"),
-        (("bugchek-d1",), "do you mean bugcheck-d1?"),
+        (("bugchek-d1",), "did you mean bugcheck-d1?"),
     ],
 )
-def test_what_a_target_cannot_have_is_refused_in_one_line(dumptruth: Any, arguments: Any, message: str) -> None:
+def test_impossible_machine_options_are_refused_in_one_line(dumptruth: Any, arguments: Any, message: str) -> None:
     done = dumptruth("run", *arguments)
     assert (done.status, done.out) == (2, "")
     assert done.err.count("\n") == 1
@@ -220,16 +220,16 @@ def test_what_a_target_cannot_have_is_refused_in_one_line(dumptruth: Any, argume
 def test_a_loaded_truth_takes_no_machine_options(dumptruth: Any, held: Path) -> None:
     done = dumptruth("run", held, "--ram", "8G")
     assert done.status == 2
-    assert "only a machine that is run takes --ram" in done.err
+    assert "only a kernel-mode scenario or driver takes --ram" in done.err
 
 
-def test_a_driver_that_crashes_nothing_says_so(dumptruth: Any) -> None:
+def test_a_driver_that_crashes_nothing_is_an_error(dumptruth: Any) -> None:
     done = dumptruth("run", IMAGES / "crashdrv.sys")
     assert done.status == 1
     assert "did not crash: nothing to dump" in done.err
     done = dumptruth("run", IMAGES / "crashdrv.sys", "--mode", "user")
     assert done.status == 2
-    assert "its mode is kernel" in done.err
+    assert "expected --mode kernel" in done.err
 
 
 def test_a_c_driver_is_compiled_run_and_its_dumps_conform(dumptruth: Any) -> None:

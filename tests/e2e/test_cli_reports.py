@@ -1,4 +1,4 @@
-"""`check --report` and `map`: every kind of report where it was asked for; maps with and without colour and Unicode."""
+"""`check --report` writes every kind of report, and `map` draws with and without colour and Unicode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .command_line import CommandLine
 
 @pytest.fixture
 def dumptruth(capsys: pytest.CaptureFixture[str], dumps: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """Run a command line in the folder of the dumps."""
+    """Runs a command line in the folder of the dumps."""
     monkeypatch.chdir(dumps)
     return CommandLine(capsys)
 
@@ -70,7 +70,7 @@ def test_a_dash_is_standard_output_and_nothing_else_is_printed_there(dumptruth: 
     assert done.out.isascii()
 
 
-def test_the_option_json_is_the_report_of_that_kind(dumptruth: Any) -> None:
+def test_the_option_json_gives_the_json_report(dumptruth: Any) -> None:
     one = dumptruth("check", "user.dmp", "--json", "-").out
     assert one == dumptruth("check", "user.dmp", "--report", "json=-").out
     assert dumptruth("check", "user.dmp", "--json", "j.json", "--report", "html=-").out.startswith("<!DOCTYPE")
@@ -78,7 +78,7 @@ def test_the_option_json_is_the_report_of_that_kind(dumptruth: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["html", "html=", "pdf=a.pdf", "=a", "a.html"])
-def test_a_report_that_is_none_is_wrong_usage(dumptruth: Any, value: str) -> None:
+def test_an_unknown_kind_of_report_is_wrong_usage(dumptruth: Any, value: str) -> None:
     done = dumptruth("check", "user.dmp", "--report", value)
     assert done.status == 2
     assert done.out == ""
@@ -98,7 +98,7 @@ def test_a_report_that_cannot_be_written_is_one_line(dumptruth: Any) -> None:
     assert done.err.count("\n") == 1
 
 
-def test_a_map_names_what_is_where(dumptruth: Any) -> None:
+def test_a_map_names_the_contents_of_memory_and_file(dumptruth: Any) -> None:
     done = dumptruth("map", "user.dmp", "--truth", "user")
     assert done.status == 0
     assert "address space, one cell 4 KiB\n" in done.out
@@ -138,7 +138,7 @@ def test_a_map_as_json_holds_every_region(dumptruth: Any) -> None:
     )
 
 
-def test_a_map_of_no_dump_and_a_request_without_truth_are_refused(dumptruth: Any) -> None:
+def test_map_refuses_a_file_that_is_not_a_dump_and_a_request_without_truth(dumptruth: Any) -> None:
     done = dumptruth("map", "user/truth.json")
     assert (done.status, done.out) == (3, "")
     assert "a text file" in done.err
@@ -150,7 +150,7 @@ def test_a_map_of_no_dump_and_a_request_without_truth_are_refused(dumptruth: Any
     ("encoding", "extra"), [("utf-8", {}), ("ascii", {}), ("cp1252", {"NO_COLOR": "1"}), ("utf-8", {"NO_COLOR": "1"})]
 )
 def test_a_map_uses_only_characters_that_the_terminal_has(dumps: Path, encoding: str, extra: dict[str, str]) -> None:
-    """A real process, as users start it. Forced into colour, as a terminal would have it, unless NO_COLOR says no."""
+    """Starts a real process. FORCE_COLOR stands for a terminal; NO_COLOR switches colour off."""
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR", "NO_COLOR")}
     code = "from dumptruth.fixtures.app.cli import main; main()"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The cases themselves: the sound are sound, the odd are legal, the broken break the rule that they say."""
+"""Each conformance case has the verdict that it declares: valid, acceptable, or failing its rule."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.constants import FormatFlag, Qualifier
-from dumptruth.emu.debugger.client import DumpWriteError
+from dumptruth.emu.constants import FormatFlag
 from dumptruth.emu.request import KernelProfile, Profile
-from dumptruth.fixtures.conformance import Workshop, reader_cases, writer_cases
-from dumptruth.fixtures.conformance.writing import asked_of_writers, refused_with
+from dumptruth.fixtures.vectors.build import make
+from dumptruth.fixtures.vectors.conform import CaseFolder, case_recipes
+from dumptruth.fixtures.vectors.recipe import load_recipes
 from dumptruth.oracle import ByteSource, Outcome, check
-from dumptruth.oracle.conform import Kind, ReaderCase
+from dumptruth.oracle.conform import Kind, ReaderCase, WriterCase
 from dumptruth.oracle.conform.writer import due_refusal
 
 ALWAYS = ("user/*synthetic*", "user/odd/*", "user/hostile/*", "kernel/*/synthetic", "kernel/odd/*", "kernel/hostile/*")
-"""Those that need no emulator; the others are behind ``slow``."""
+"""The cases that need no emulator run always; the others have the mark ``slow``."""
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("cases"))
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WriterCase]:
+    return {case.name: case for case in CaseFolder(tmp_path_factory.mktemp("written")).writer_cases()}
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReaderCase]:
+    return {case.name: case for case in CaseFolder(tmp_path_factory.mktemp("read")).reader_cases()}
 
 
 def _always(name: str) -> bool:
@@ -33,30 +38,28 @@ def _parameters(names: Iterator[str]) -> list[object]:
     return [pytest.param(name, marks=() if _always(name) else pytest.mark.slow) for name in names]
 
 
-WRITTEN = {asked.name: asked for asked in asked_of_writers()}
-READ = {case.name: case for case in reader_cases(Workshop(Path()))}
+RECIPES = load_recipes()
+CASES = case_recipes(RECIPES)
+WRITTEN = [case.name for case in CaseFolder(Path()).writer_cases()]
+READ = {case.name: case for case in CaseFolder(Path()).reader_cases()}
 
 
 @pytest.mark.parametrize("name", _parameters(iter(WRITTEN)))
-def test_the_projects_own_writer_passes_every_case_of_writers(workshop: Workshop, name: str) -> None:
-    asked = WRITTEN[name]
-    target = workshop.target(asked)
-    due = due_refusal(target.truth, target.request)
-    if due is not None:
-        with pytest.raises(DumpWriteError) as raised:
-            workshop.dump(asked)
-        assert raised.value.hresult == refused_with(asked)
+def test_the_projects_own_writer_passes_every_case_of_writers(written: dict[str, WriterCase], name: str) -> None:
+    case = written[name]
+    target = case.make()
+    made = make(RECIPES[name], RECIPES)
+    assert made.hresult == case.hresult
+    assert (made.data is None) == (case.hresult is not None) == (due_refusal(target.truth, target.request) is not None)
+    if made.data is None:
         return
-    assert refused_with(asked) is None
-    path, _ = workshop.dump(asked)
-    with ByteSource.open(path) as source:
-        report = check(source, target.truth, target.request, profile=asked.profile)
+    report = check(ByteSource(made.data), target.truth, target.request, profile=target.request.profile)
     assert report.outcome is Outcome.CONFORMANT, [result.rule for result in report.failing()]
 
 
 @pytest.mark.parametrize("name", _parameters(iter(READ)))
-def test_a_dump_for_readers_is_what_its_case_says(workshop: Workshop, name: str) -> None:
-    case: ReaderCase = {case.name: case for case in reader_cases(workshop)}[name]
+def test_a_dump_for_readers_has_the_verdict_that_its_case_declares(read: dict[str, ReaderCase], name: str) -> None:
+    case = read[name]
     dumped = case.make()
     target = dumped.target
     with ByteSource.open(dumped.file) as source:
@@ -73,19 +76,21 @@ def test_a_dump_for_readers_is_what_its_case_says(workshop: Workshop, name: str)
         assert (report.outcome, failing) == (Outcome.CONFORMANT, [])
 
 
-def test_names_are_unique_and_kinds_are_all_there(workshop: Workshop) -> None:
-    for cases in (writer_cases(workshop), reader_cases(workshop)):
-        names = [case.name for case in cases]
-        assert len(names) == len(set(names))
+def test_every_case_is_a_vector_and_every_kind_is_there() -> None:
     assert {case.kind for case in READ.values()} == set(Kind)
+    assert {*WRITTEN, *READ} == set(CASES) <= set(RECIPES)
 
 
-def test_every_qualifier_profile_and_user_flag_is_asked_of_writers() -> None:
-    asked = list(WRITTEN.values())
-    qualifiers = {Qualifier(item.request.qualifier) for item in asked}
-    assert {item.profile for item in asked if item.mode == "user"} == set(Profile)
-    assert {item.profile for item in asked if item.mode == "kernel"} == set(KernelProfile)
-    assert len(qualifiers) == 4
-    flags = {flag for flag in FormatFlag if flag.name and flag.name.startswith("DEBUG_FORMAT_USER_SMALL_")}
+def test_writers_are_tested_with_every_qualifier_profile_and_user_flag() -> None:
+    asked = {name: CASES[name]["request"] for name in WRITTEN}
+    profiles = {(name.partition("/")[0], request.get("profile")) for name, request in asked.items()}
+    usual = {("user", None): Profile.MODERN, ("kernel", None): KernelProfile.PORTABLE}
+    assert {usual.get(item, item[1]) for item in profiles if item[0] == "user"} == set(Profile)
+    assert {usual.get(item, item[1]) for item in profiles if item[0] == "kernel"} == set(KernelProfile)
+    assert {request["qualifier"] for request in asked.values()} == {"small", "default", "full", "active"}
+    prefix = "DEBUG_FORMAT_USER_SMALL_"
+    flags = {flag.name for flag in FormatFlag if flag.name and flag.name.startswith(prefix)}
     for target in ("synthetic", "flags"):
-        assert {FormatFlag(item.flags) for item in asked if item.flags and item.target == target} == flags
+        of_target = [request for name, request in asked.items() if name.startswith(f"user/small/{target}/")]
+        named = {flag for request in of_target for flag in request.get("flags", ())}
+        assert {prefix + flag.upper().replace("-", "_") for flag in named} == flags

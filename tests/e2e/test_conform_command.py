@@ -1,4 +1,4 @@
-"""The command line of ``dumptruth conform``: what it prints, its exit statuses, and how it refuses what is no use."""
+"""``dumptruth conform``: its output, its exit statuses and its errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Conform = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def conform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Conform:
-    """Run the command on a reader that is a line of Python; its exit status and what it printed."""
+    """Runs the command on a reader of one line of Python. Returns exit status and output."""
 
     def run(code: str, *options: str, role: str = "--reader") -> tuple[int, str, str]:
         script = tmp_path / "command.py"
@@ -50,7 +50,7 @@ def test_it_lists_cases_with_kind_rule_and_reason_and_runs_nothing(conform: Conf
     assert SMALL in out.splitlines()
 
 
-def test_a_line_for_a_failing_case_and_the_totals(conform: Conform) -> None:
+def test_it_prints_a_line_for_each_failing_case_and_the_totals(conform: Conform) -> None:
     status, out, _ = conform(REJECTS, "--plain", "--case", SMALL, "--case", HOSTILE)
     assert status == 1
     assert out.splitlines() == [
@@ -60,7 +60,7 @@ def test_a_line_for_a_failing_case_and_the_totals(conform: Conform) -> None:
     ]
 
 
-def test_nothing_failing_is_exit_status_0(conform: Conform) -> None:
+def test_a_run_without_failures_ends_with_status_0(conform: Conform) -> None:
     status, out, _ = conform(ACCEPTS, "--plain", "--case", SMALL, "--case", HOSTILE)
     assert (status, out.splitlines()[-1]) == (0, "CONFORMANT: 0 failing")
 
@@ -71,7 +71,7 @@ def test_strict_makes_an_accepted_broken_dump_a_failure(conform: Conform) -> Non
     assert out.startswith(f"FAIL {HOSTILE}: accepts: accepted a dump that breaks MDMP-HEADER-002: ")
 
 
-def test_a_run_that_judged_nothing_is_no_success(conform: Conform) -> None:
+def test_a_run_that_judged_nothing_is_not_a_success(conform: Conform) -> None:
     code = "import json; print(json.dumps({'case': json.loads(input())['case'], 'result': 'skipped'}))"
     status, out, _ = conform(code, "--case", SMALL)
     assert (status, out.splitlines()[-1]) == (2, "NOTHING JUDGED: 0 failing")
@@ -90,7 +90,7 @@ def test_known_failures_must_still_fail(conform: Conform, tmp_path: Path) -> Non
     assert f"FAIL {SMALL}: agrees: mended: remove '{SMALL}' from the known failures" in out.splitlines()
 
 
-def test_the_results_as_json_on_standard_output(conform: Conform) -> None:
+def test_the_results_are_written_as_json_to_standard_output(conform: Conform) -> None:
     status, out, _ = conform(REJECTS, "--plain", "--case", SMALL, "--json", "-")
     document: dict[str, Any] = json.loads(out)
     Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8"))).validate(document)
@@ -106,11 +106,11 @@ def test_the_committed_vectors_are_cases_too(conform: Conform) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--case", "no/such/*"], "no/such/*: no case of that name"),
+        (["--case", "no/such/*"], "no/such/*: no case matches"),
         (["--skip", "*"], "no case is left"),
         (["--known-failures", "none.toml"], "none.toml: "),
         (["--vectors", "no-folder"], "expected a folder of vectors"),
-        (["--plain", "--persistent"], "--plain is for readers, and a process each"),
+        (["--plain", "--persistent"], "--plain: expected --reader, and no --persistent"),
         (["--timeout", "0"], "Invalid value"),
     ],
 )
@@ -131,10 +131,10 @@ def test_wrong_usage_is_one_line_and_exit_status_2(
         (["--writer", "a", "--reader", "b"], "--writer CMD or --reader CMD"),
         (["--reader", ""], "the command is empty"),
         (["--reader", "no-such-program-anywhere"], "no-such-program-anywhere: no such program"),
-        (["--writer", "x", "--plain"], "--plain is for readers"),
+        (["--writer", "x", "--plain"], "--plain: expected --reader"),
     ],
 )
-def test_a_command_that_cannot_be_run_is_told(
+def test_a_command_that_cannot_be_run_is_named(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["conform", *arguments]) == 2
@@ -142,6 +142,6 @@ def test_a_command_that_cannot_be_run_is_told(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="on Windows an open quotation mark is a character")
-def test_a_quotation_mark_that_is_not_closed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unclosed_quotation_mark_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["conform", "--reader", "a 'b"]) == 2
     assert "No closing quotation" in capsys.readouterr().err

@@ -1,5 +1,5 @@
-"""The writer and the hand agree: of the same target they make the same full user dump, byte for byte; and what the
-writer puts into a cabinet the judge takes out again."""
+"""The writer's full user dump equals the hand-made one of the same target, byte for byte; and the judge reads the
+writer's cabinets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dumptruth.fixtures.mutants.userdump_assembled import CAPTURED, MACHINES, du
 
 RUNS = ((0x12000, 0x2000), (0x20000, 0x3000), (0x400000, 0x3000), (0x500000, 0x1000))
 READABLE = (CAPTURED[0], (0x20000, 0x3000, *CAPTURED[1][2:]), *CAPTURED[3:])
-"""The regions of the target made by hand when all of its pages can be read."""
+"""The regions of the hand-made target, with all pages readable."""
 
 
 @pytest.fixture(params=list(MACHINES))
 def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The architecture of a target whose truth is in the folder ``held``."""
+    """The architecture of a target; its truth is in the folder ``held``."""
     monkeypatch.chdir(tmp_path)
     document = truth_document(request.param)
     offsets = [sum(size for _, size in RUNS[:index]) for index in range(len(RUNS))]

@@ -1,4 +1,4 @@
-"""Real dumps of other writers: they pass every MUST, and the reader finds in them what an independent script found."""
+"""Real dumps of other writers pass every MUST rule, and the judge reads the facts that an independent script read."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_reader_agrees_with_an_independent_script(entry: dict[str, Any]) -> 
 @pytest.mark.parametrize("times", [12, pytest.param(120, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
 def test_damaged_copies_of_a_real_dump_are_judged(entry: dict[str, Any], times: int) -> None:
-    """A seeded sample of cuts and changed bytes, most of them where the structures are."""
+    """A seeded sample of cuts and changed bytes, most of them in structures."""
     whole = (CORPUS / entry["name"]).read_bytes()
     source = random.Random(entry["name"])
     for step in range(times):

@@ -1,4 +1,4 @@
-"""The same scenario and request give the same bytes: on any day, in any folder, whatever hash seed and time zone."""
+"""The same scenario and request give the same bytes on any day, in any folder, with any hash seed and time zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of exported vectors serves a program that knows nothing of this project."""
+"""A program that imports nothing of this project can use a folder of exported vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_everything_that_the_manifest_names_is_there_and_nothing_else(folder: Path) -> None:
+def test_the_folder_holds_exactly_the_files_of_the_manifest(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     named = {"manifest.json", "README.md"}
     for vector in manifest["vectors"]:
@@ -40,7 +40,7 @@ def test_a_script_of_thirty_lines_that_imports_nothing_of_this_project_uses_it(f
     source = READER.read_text(encoding="utf-8")
     assert len([line for line in source.splitlines() if line]) <= 30
     assert "dumptruth" not in source
-    # Isolated: neither the environment nor the folder that it runs in can bring this project in.
+    # -I: neither the environment nor the current folder can make this project importable.
     done = subprocess.run(
         [sys.executable, "-I", str(READER), str(folder)], capture_output=True, text=True, check=False, cwd=folder
     )
@@ -51,7 +51,7 @@ def test_a_script_of_thirty_lines_that_imports_nothing_of_this_project_uses_it(f
     assert told["read"] > 50
 
 
-def test_it_notices_a_dump_that_is_not_of_its_target(folder: Path, tmp_path: Path) -> None:
+def test_the_script_detects_a_dump_of_another_target(folder: Path, tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     vector = next(item for item in manifest["vectors"] if item["name"] == "user/small/null-read")
     manifest["targets"][vector["target"]]["facts"]["threads"][0]["thread_id"] ^= 4
@@ -67,6 +67,6 @@ def test_it_notices_a_dump_that_is_not_of_its_target(folder: Path, tmp_path: Pat
     assert "user/small/null-read: found" in done.stderr
 
 
-def test_a_folder_that_holds_something_is_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_empty_is_left_unchanged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["vectors", "export", str(folder), "--golden-only"]) == 2
-    assert "exists and is no empty folder" in capsys.readouterr().err
+    assert "expected a new or empty folder" in capsys.readouterr().err

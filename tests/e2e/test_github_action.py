@@ -31,13 +31,13 @@ TRUTH = GOLDEN / "truth" / "process-84a60a2f"
 
 
 def action() -> dict[str, Any]:
-    """All scalars as text, as GitHub hands them on."""
+    """Reads all scalars as text, as GitHub passes them on."""
     found: dict[str, Any] = yaml.load((ROOT / "action.yml").read_text(encoding="utf-8"), yaml.BaseLoader)
     return found
 
 
 class Done:
-    """What the script left behind."""
+    """Exit status, output and files of the script."""
 
     def __init__(self, done: subprocess.CompletedProcess[bytes], workspace: Path, runner: Path) -> None:
         self.status = done.returncode
@@ -61,9 +61,10 @@ class Done:
 
 
 def checked_run(log: dict[str, Any]) -> dict[str, Any]:
-    """The only run, after a look at what GitHub demands of a file."""
+    """The only run of a SARIF file, after checks of what GitHub requires."""
     assert log["version"] == "2.1.0"
     assert "sarif-schema-2.1.0" in log["$schema"]
+    run: dict[str, Any]
     (run,) = log["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert run["tool"]["driver"]["name"] == "dumptruth"
@@ -83,14 +84,14 @@ def checked_run(log: dict[str, Any]) -> dict[str, Any]:
             uri, index = physical["artifactLocation"]["uri"], physical["artifactLocation"]["index"]
             assert run["artifacts"][index]["location"] == {"uri": uri, "index": index}
             assert not uri.startswith("/")
-            # GitHub needs a line. SARIF forbids byte offsets beside it that mean other bytes.
+            # GitHub needs a line. SARIF forbids byte offsets beside it that name other bytes.
             assert physical["region"]["startLine"] == 1
             assert not {"byteOffset", "byteLength"} & set(physical["region"])
     return run
 
 
 class Action:
-    """Runs the script as the composite action does, in a workspace of its own."""
+    """Runs the script as the composite action does, in a workspace of the test."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.workspace = tmp_path / "workspace"
@@ -132,7 +133,7 @@ def act(tmp_path: Path) -> Action:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, for what no real dump brings about."""
+    """The script as a module, for cases that no real dump causes."""
     spec = importlib.util.spec_from_file_location("dumptruth_action_judge", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -174,7 +175,7 @@ def test_a_broken_dump_fails_with_annotation_row_and_result(act: Action) -> None
     assert row.startswith("| dumps/broken.dmp | NON&#95;CONFORMANT | 1 | MDMP-DIR-001&#58; The directory")
 
 
-def test_a_file_that_is_no_dump_fails_and_is_a_result(act: Action) -> None:
+def test_a_file_that_is_not_a_dump_fails_and_is_reported(act: Action) -> None:
     (act.workspace / "notes.dmp").write_text("no dump\n", encoding="utf-8")
     done = act("notes.dmp")
     assert done.status == 1
@@ -183,7 +184,7 @@ def test_a_file_that_is_no_dump_fails_and_is_a_result(act: Action) -> None:
     assert annotation.startswith("::error file=notes.dmp,title=dumptruth NOT_A_DUMP::ACTION-DUMP-001: ")
     (result,) = done.run["results"]
     assert result["ruleId"] == "ACTION-DUMP-001"
-    # The judge did its work: only the file is wrong.
+    # The judge worked; only the file is wrong.
     assert done.run["invocations"][0]["executionSuccessful"] is True
 
 
@@ -197,7 +198,7 @@ def test_all_dumps_end_in_one_run(act: Action) -> None:
     assert (done.outputs["verdict"], done.outputs["failed"]) == ("NOT_A_DUMP", "3")
     assert len(done.annotations) == 3
     run = done.run
-    # In the order of the patterns, and none twice.
+    # In the order of the patterns, each once.
     assert [artifact["location"]["uri"] for artifact in run["artifacts"]] == [
         "notes.txt", "a/sound.dmp", "b/broken.dmp", "b/deep/broken.dmp",
     ]  # fmt: skip
@@ -216,7 +217,7 @@ def test_a_cabinet_is_one_file(act: Action) -> None:
     assert done.run["results"]
 
 
-def test_what_lies_in_a_cabinet_is_shown_at_the_cabinet(script: ModuleType) -> None:
+def test_findings_inside_a_cabinet_are_located_at_the_cabinet(script: ModuleType) -> None:
     inside = {"artifactLocation": {"uri": "/crash.dmp", "index": 1}, "region": {"byteOffset": 8, "byteLength": 4}}
     result = {
         "ruleId": "MDMP-DIR-001", "ruleIndex": 7, "kind": "fail", "level": "error", "message": {"text": "x"},
@@ -238,7 +239,7 @@ def test_what_lies_in_a_cabinet_is_shown_at_the_cabinet(script: ModuleType) -> N
     ]
 
 
-def test_strict_lets_more_fail_and_what_fails_nothing_is_no_alert(act: Action) -> None:
+def test_strict_fails_more_and_a_dump_that_passes_has_no_alert(act: Action) -> None:
     act.add(UNTIDY, "untidy.dmp")
     done = act("untidy.dmp")
     assert (done.status, done.run["results"]) == (0, [])
@@ -255,7 +256,7 @@ def test_a_dump_is_judged_against_truth_and_request(act: Action) -> None:
     done = act("crash.dmp", truth="truth", request="asked.json", profile="modern")
     assert done.status == 0, done.out
     assert done.run["artifacts"][0]["properties"]["qualifier"] == "DEBUG_DUMP_SMALL"
-    # Another target's dump, against the same truth.
+    # A dump of another target against the same truth.
     act.add(GOLDEN / "user" / "small" / "process-arm64.dmp", "crash.dmp")
     done = act("crash.dmp", truth="truth", request="asked.json")
     assert (done.status, done.outputs["verdict"]) == (1, "NON_CONFORMANT")
@@ -292,7 +293,7 @@ def test_wrong_usage_is_status_2_and_no_verdict(act: Action, dumps: str, inputs:
     assert (done.outputs, done.summary) == ({}, "")
 
 
-def test_a_step_that_there_is_not_is_wrong_usage() -> None:
+def test_an_unknown_step_is_wrong_usage() -> None:
     for arguments in ([], ["jugde"], ["judge", "more"]):
         done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (2, "")
@@ -345,7 +346,7 @@ def test_texts_are_escaped_as_the_runner_reads_them(script: ModuleType) -> None:
     assert script.cell("![x](y)|\n") == "&#33;&#91;x&#93;&#40;y&#41;&#124;&#92;n"
 
 
-# -- what no real dump brings about ------------------------------------------------------------------------------------
+# -- cases that no real dump causes ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

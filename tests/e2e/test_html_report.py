@@ -1,4 +1,4 @@
-"""The HTML report in a real browser: both widths, light and dark, keyboard, search, no complaint, no network."""
+"""The HTML report in a real browser: two widths, light and dark, keyboard, search, no error, no network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The reports: of sound dumps of both modes, of faulty ones, and of a file that is none."""
+    """Reports of sound dumps of both modes, of faulty dumps, and of a file that is not a dump."""
     folder = tmp_path_factory.mktemp("pages")
     found: dict[str, Path] = {}
 
@@ -81,7 +81,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @contextmanager
 def opened(browser: Any, page: Path, width: str = "desktop", scheme: str = "light", mark: str = "") -> Iterator[Any]:
-    """The page, at a width and in a colour scheme; afterwards the console must be empty."""
+    """Opens the page at a width and in a colour scheme. Afterwards the console must be empty."""
     across, down = WIDTHS[width]
     metrics = {"width": across, "height": down, "deviceScaleFactor": 1, "mobile": width == "phone"}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -96,7 +96,7 @@ def opened(browser: Any, page: Path, width: str = "desktop", scheme: str = "ligh
 
 
 def press(browser: Any, *keys: str) -> Any:
-    """Type, and return what has the focus then."""
+    """Types keys and returns the focused element."""
     for key in keys:
         webdriver.ActionChains(browser).send_keys(key).perform()
     return browser.switch_to.active_element
@@ -176,14 +176,16 @@ COLOURED = ("wrong", "missing", "forbidden", "kernel-wrong", "kernel-small")
         [*product(COLOURED[:1], SCHEMES), *((name, SCHEMES[index % 2]) for index, name in enumerate(COLOURED))],
     ),
 )
-def test_text_stands_out_from_what_is_behind_it(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
+def test_text_has_enough_contrast_with_its_background(
+    browser: Any, pages: dict[str, Path], name: str, scheme: str
+) -> None:
     """WCAG 2.2, 1.4.3: 4.5 to 1, large text 3 to 1."""
     with opened(browser, pages[name], "desktop", scheme):
         assert browser.execute_script(CONTRAST) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_keyboard_reaches_everything_and_the_focus_is_seen(
+def test_the_keyboard_reaches_everything_and_the_focus_is_visible(
     browser: Any, pages: dict[str, Path], width: str
 ) -> None:
     with opened(browser, pages["wrong"], width):
@@ -209,7 +211,7 @@ def test_the_skip_link_leads_to_the_findings(browser: Any, pages: dict[str, Path
     with opened(browser, pages["wrong"]):
         press(browser, TAB)
         assert press(browser, ENTER).get_attribute("id") == "findings"
-        # The next stop is inside them.
+        # The next stop is inside the findings.
         assert browser.execute_script("return document.activeElement.closest('#findings') !== null")
         assert "PAGE-BYTES-001" in press(browser, TAB).text
 
@@ -220,9 +222,8 @@ def test_search_and_filters_choose_among_the_rules(browser: Any, pages: dict[str
         search = browser.find_element("id", "search")
 
         def shown() -> list[Any]:
-            return browser.execute_script(
-                "return [...document.querySelectorAll('#rule-list > li')].filter(i => i.checkVisibility())"
-            )
+            items = "[...document.querySelectorAll('#rule-list > li')]"
+            return list(browser.execute_script(f"return {items}.filter(i => i.checkVisibility())"))
 
         def said() -> str:
             return str(browser.find_element("id", "count").text)

@@ -1,6 +1,6 @@
-"""Every kernel scenario, under every qualifier and profile, makes a dump that conforms, with its truth and without.
+"""The dump of every kernel scenario conforms under every qualifier and profile, with truth and without.
 
-Always those in which each two of scenario, qualifier and profile meet; all of them with ``-m slow``.
+A sample that covers every pair of scenario, qualifier and profile always runs; all combinations with ``-m slow``.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SMALL, DEFAULT, FULL, ACTIVE = (
 BUILDS = (9600, 19041)
 REPLAY = "KXCT-REPLAY-001"
 WITHOUT_FAULT = {"bugcheck-e2", "bugcheck-ef", "user-crash", "live-dump"}
-"""Somebody asked for the bug check or the dump: there is nothing to meet again."""
+"""Scenarios without a processor fault: a replay has nothing to repeat."""
 
-# What each profile writes for each qualifier (spec kernel-mode 1.3; design 11).
+# DumpType of each profile and qualifier (docs/format/kernel-kinds.md#type-for-each-kind).
 TYPES = {
     KernelProfile.PORTABLE: {SMALL: 4, DEFAULT: 6, FULL: 1, ACTIVE: 6},
     KernelProfile.CLASSIC: {SMALL: 4, DEFAULT: 2, FULL: 1, ACTIVE: 6},
@@ -45,13 +45,13 @@ TYPES = {
 
 @cache
 def machine(name: str) -> tuple[KernelSnapshot, KernelTruth]:
-    """The machine that a scenario left, and the truth of it: one boot serves all its dumps."""
+    """The snapshot of a scenario and its truth, made once for all dumps."""
     snapshot = run_kernel_scenario(name)
     return snapshot, truth(snapshot)
 
 
 def dumped(snapshot: KernelSnapshot, held: KernelTruth, request: Request) -> tuple[KernelPlan, Report, Report]:
-    """What was written, and the verdicts with the truth and without."""
+    """The dump, and the reports with truth and without."""
     data, written = kernel_dump_bytes(snapshot, request)
     source = ByteSource(data, "a.dmp")
     own = check(source, held, asked(request), profile=request.profile, strict=True, replay=replayer(held))
@@ -65,7 +65,7 @@ def assert_conformant(report: Report) -> None:
     assert (report.kind, report.unclaimed, report.claimed) == ("kernel-dump", 0, report.size)
 
 
-def test_every_profile_is_looked_at() -> None:
+def test_every_profile_is_tested() -> None:
     assert set(TYPES) == set(KernelProfile)
 
 
@@ -92,7 +92,7 @@ def test_the_dump_conforms_and_every_byte_has_an_owner(name: str, profile: Kerne
     ),
 )
 def test_small_dumps_of_other_builds_conform(name: str, build: int) -> None:
-    """The layout of a small dump is its build's (spec kernel-mode 3.7); the machines above are of build 26100."""
+    """The build decides the layout of a small dump (docs/format/kernel-small-layouts.md#who-writes-which-layout)."""
     snapshot = run_kernel_scenario(name, build=build)
     written, own, foreign = dumped(snapshot, truth(snapshot), Request(SMALL, profile=KernelProfile.PORTABLE))
     assert_conformant(own)

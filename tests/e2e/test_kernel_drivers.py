@@ -1,4 +1,4 @@
-"""Drivers of the user's own: written in C with <ntddk.h>, compiled, loaded beside the built-in ones, and crashing."""
+"""A user's driver in C with <ntddk.h> is compiled, loaded beside the built-in drivers, and crashes as written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_null_write_in_a_driver_is_an_unhandled_exception_of_a_system_thread(b
     assert [driver.base_name for driver in snapshot.drivers[:3]] == ["ntoskrnl.exe", "hal.dll", "mine.sys"]
 
 
-def test_what_a_driver_asks_for_is_the_bug_check(build: Build) -> None:
+def test_a_driver_chooses_the_bug_check_and_its_parameters(build: Build) -> None:
     snapshot = run_driver(build("KeBugCheckEx(0xC0DE, 1, 2, 3, (ULONG_PTR)PsGetCurrentProcess());"), build=19041)
     assert snapshot.bug_check.code == 0xC0DE
     assert snapshot.bug_check.parameters == (1, 2, 3, snapshot.processes[0].process)
@@ -71,7 +71,7 @@ def test_a_thread_of_a_driver_may_crash_later_at_raised_irql(build: Build) -> No
     assert [driver.name for driver in snapshot.unloaded_drivers] == ["gone.sys"]
 
 
-def test_a_driver_that_behaves_prints_and_lives_on(build: Build) -> None:
+def test_a_driver_without_a_fault_prints_and_keeps_running(build: Build) -> None:
     with pytest.raises(NoBugCheck) as end:
         run_driver(build(r'DbgPrint("answer %d\n", 42);'))
     assert b"answer 42\n" in end.value.output

@@ -1,4 +1,4 @@
-"""Replay of complete kernel dumps: from the dump alone, the machine meets the fault behind the bug check again."""
+"""Replaying a complete kernel dump raises the fault of its bug check again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ R15_BELOW_TRAP_FRAME = 0x10  # KEXCEPTION_FRAME.R15, 0x130 of 0x140
 
 @dataclass(frozen=True)
 class Met:
-    """What the bug check tells: the vector, and which of its parameters are instruction and Cr2, from 1."""
+    """The expected vector, and which bug check parameters hold the instruction and Cr2, counted from 1."""
 
     vector: int
     instruction: int
@@ -86,7 +86,7 @@ def trap_frame(name: str, dump: KernelDump) -> int:
 
 
 def spoilt(name: str, address: int, data: bytes) -> Replayed:
-    """The replay of a dump in which ``data`` stands at a virtual address."""
+    """The replay of a dump with ``data`` written at a virtual address."""
     dump = opened(full(name))
     at = dump.where(address)
     assert at
@@ -114,11 +114,11 @@ def test_the_fault_behind_the_bug_check_is_met_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ASKED_FOR)
-def test_where_no_fault_is_behind_the_bug_check_nothing_is_replayed(name: str) -> None:
+def test_a_bug_check_without_a_fault_is_not_replayed(name: str) -> None:
     assert "exception" in (replay_kernel_dump(opened(full(name))).error or "")
 
 
-def test_a_bug_check_of_a_fault_that_there_never_was_is_not_replayed(tmp_path: Path) -> None:
+def test_a_hand_made_bug_check_without_a_fault_is_not_replayed(tmp_path: Path) -> None:
     made, request = synthetic_machine(), Request(Qualifier.DEBUG_DUMP_FULL, profile=KernelProfile.PORTABLE)
     assert made.bug_check.code == 0xD1
     (tmp_path / "a.dmp").write_bytes(kernel_dump_bytes(made, request)[0])
@@ -129,12 +129,12 @@ def test_a_bug_check_of_a_fault_that_there_never_was_is_not_replayed(tmp_path: P
     assert verdicts["KXCT-REPLAY-001"] is Verdict.NOT_APPLICABLE
 
 
-def test_an_instruction_that_does_not_fault_is_no_replay() -> None:
+def test_an_instruction_that_does_not_fault_does_not_replay() -> None:
     place = machine("bugcheck-d1").bug_check.parameters[3]
     assert "meets no exception" in (spoilt("bugcheck-d1", place, b"\x90").error or "")
 
 
-def test_another_register_meets_the_fault_elsewhere() -> None:
+def test_a_changed_register_moves_the_fault() -> None:
     dump = opened(full("bugcheck-50"))
     frame = trap_frame("bugcheck-50", dump)
     state = fault_state(dump)
@@ -155,11 +155,11 @@ def test_a_double_fault_without_a_gate_is_the_end() -> None:
     assert "vector 8" in (spoilt("bugcheck-7f", idt + 8 * 16, bytes(16)).error or "")
 
 
-def test_registers_that_a_dump_does_not_hold_are_not_made_up() -> None:
+def test_missing_registers_are_not_invented() -> None:
     dump = opened(full("bugcheck-d1"))
     frame = trap_frame("bugcheck-d1", dump)
     assert fault_state(dump).registers["R15"] == number(dump, frame - R15_BELOW_TRAP_FRAME)
-    assert "R12 to R15 are not known" in (spoilt("bugcheck-d1", frame - 0x140 + 0xD0, bytes(8)).error or "")
+    assert "R12 to R15 are unknown" in (spoilt("bugcheck-d1", frame - 0x140 + 0xD0, bytes(8)).error or "")
 
 
 def test_a_root_without_page_tables_cannot_be_run() -> None:
@@ -169,13 +169,13 @@ def test_a_root_without_page_tables_cannot_be_run() -> None:
     assert met.error
 
 
-def test_a_dump_of_the_kernel_s_pages_has_enough_for_a_fault_of_the_kernel() -> None:
+def test_a_kernel_dump_is_enough_to_replay_a_fault_of_the_kernel() -> None:
     request = Request(Qualifier.DEBUG_DUMP_DEFAULT, profile=KernelProfile.PORTABLE)
     met = replay_kernel_dump(opened(kernel_dump_bytes(machine("bugcheck-7e"), request)[0]))
     assert (met.code, met.error) == (6, None)
 
 
-def test_a_small_dump_cannot_be_run() -> None:
+def test_a_small_dump_cannot_be_replayed() -> None:
     request = Request(Qualifier.DEBUG_DUMP_SMALL, profile=KernelProfile.PORTABLE)
     met = replay_kernel_dump(opened(kernel_dump_bytes(machine("bugcheck-7e"), request)[0]))
     assert (met.code, met.address) == (None, None)

@@ -1,4 +1,4 @@
-"""Every kernel-mode scenario ends as it declares, from real guest code, the same way every time."""
+"""Every kernel-mode scenario ends as it declares, by guest code, the same way every time."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_an_unknown_scenario_is_refused_with_the_names_there_are() -> None:
         ({"build": 7601}, ConfigurationError, "build 7601: expected one of 9600, 19041, 26100"),
         ({"processors": 0}, ConfigurationError, "0 processors: expected 1 to 32"),
         ({"processors": 33}, ConfigurationError, "33 processors"),
-        ({"touched": "1G"}, ConfigurationError, "expected at most RAM"),
+        ({"touched": "1G"}, ConfigurationError, "expected 0 to 0x1000000, the size of RAM"),
     ],
 )
-def test_a_machine_that_cannot_be_is_refused_in_one_line(
+def test_an_impossible_machine_is_refused_in_one_line(
     arguments: dict[str, str | int], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message) as raised:
@@ -92,19 +92,20 @@ def test_other_builds_crash_too_and_say_which_they_are(name: str, build: int) ->
     assert u16(snapshot, snapshot.symbols.kd_version_block + 2) == build
 
 
-def test_a_machine_goes_on_after_a_live_dump_and_the_snapshot_stays_as_it_was() -> None:
+def test_a_machine_continues_after_a_live_dump_and_the_snapshot_does_not_change() -> None:
     scenario = BY_NAME["live-dump"]
     machine = Machine(Boot(Configuration(ram=16 << 20, processors=2, task=scenario.task())))
     stopped = machine.run()
-    assert stopped == Stopped(stopped.processor, 0x161, live=True)  # type: ignore[union-attr]
-    snapshot = capture_kernel(machine, stopped)  # type: ignore[arg-type]
+    assert isinstance(stopped, Stopped)
+    assert stopped == Stopped(stopped.processor, 0x161, live=True)
+    snapshot = capture_kernel(machine, stopped)
     before = [bytes(run.data) for run in snapshot.memory]
     assert machine.run() == Finished()
     assert [bytes(run.data) for run in snapshot.memory] == before
     assert snapshot == snapshot_of("live-dump")
 
 
-def test_a_run_that_ends_otherwise_than_declared_is_an_error_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undeclared_end_of_a_run_is_an_error_with_expected_and_found(monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = BY_NAME["bugcheck-d1"]
     write = replace(scenario.declared, parameters=(0x28, 2, 1, "crashdrv.sys!CrashReadSite"))
     monkeypatch.setattr(scenario_kernel, "KERNEL_SCENARIOS", (replace(scenario, declared=write),))
@@ -116,8 +117,8 @@ def test_a_run_that_ends_otherwise_than_declared_is_an_error_with_both(monkeypat
         run_kernel_scenario("bugcheck-d1")
 
 
-def test_a_driver_that_does_not_crash_is_said_to_leave_nothing_to_dump() -> None:
-    with pytest.raises(NoBugCheck, match=r"^crashdrv.sys: the system runs on and did not crash: nothing to") as end:
+def test_a_driver_that_does_not_crash_is_an_error() -> None:
+    with pytest.raises(NoBugCheck, match=r"^crashdrv.sys: the system is still running and did not crash") as end:
         run_driver(KERNEL_FOLDER / "crashdrv.sys")
     assert b"hal: 2 processor(s)" in end.value.output
 
@@ -126,7 +127,7 @@ def test_a_driver_that_does_not_crash_is_said_to_leave_nothing_to_dump() -> None
     ("name", "message"),
     [("ntdll.dll", "ntdll.dll: has no entry point"), ("kernel32.dll", "kernel32.dll: "), ("crash.c", "not a PE file")],
 )
-def test_a_file_that_is_no_driver_is_refused_in_one_line(name: str, message: str) -> None:
+def test_a_file_that_is_not_a_driver_is_refused_in_one_line(name: str, message: str) -> None:
     with pytest.raises(ImageError, match=message) as refused:
         run_driver(SYSTEM_IMAGES / name)
     assert "\n" not in str(refused.value)
@@ -142,7 +143,7 @@ def test_a_driver_whose_name_does_not_fit_the_loader_block_is_refused(tmp_path: 
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
-def test_one_mebibyte_is_enough() -> None:
+def test_a_machine_with_one_mebibyte_of_ram_runs() -> None:
     snapshot = run_kernel_scenario("bugcheck-d1", ram="1M")
     assert sum(count for _, count in snapshot.physical_runs) == 256
     assert snapshot.bug_check.code == 0xD1

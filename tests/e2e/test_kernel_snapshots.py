@@ -1,4 +1,4 @@
-"""What a kernel-mode snapshot says is what the guest's memory holds, in every scenario."""
+"""In every scenario the kernel-mode snapshot agrees with the guest's memory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_mapped_page_is_in_use_and_no_free_page_is_mapped(name: str) -> No
     standby = {page for base, count in snapshot.standby_pages for page in range(base, base + count)}
     assert mapped <= ram
     assert not mapped & (free | standby)
-    if name != "user-crash":  # a process that has ended is on no list any more
+    if name != "user-crash":  # a process that has ended is on no list
         assert mapped | free | standby == ram
 
 
@@ -135,7 +135,7 @@ def test_shared_user_data_is_at_both_addresses_with_the_times_of_the_snapshot(na
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_drivers_are_loaded_and_one_is_not_any_more(name: str) -> None:
+def test_the_loaded_and_unloaded_driver_lists_agree_with_the_snapshot(name: str) -> None:
     snapshot = snapshot_of(name)
     assert [d.base_name for d in snapshot.drivers] == ["ntoskrnl.exe", "hal.dll", "crashdrv.sys"]
     assert snapshot.drivers[0].base == snapshot.symbols.kernel_base
@@ -216,9 +216,9 @@ def test_the_other_processors_were_stopped_where_they_were() -> None:
     assert len({processor.current_thread for processor in snapshot.processors}) == 4
 
 
-def test_bug_check_callbacks_added_what_they_were_asked_for() -> None:
+def test_bug_check_callbacks_added_their_pages_and_data() -> None:
     snapshot = snapshot_of("bugcheck-e2")
-    # What crashdrv.c and crashdrv.h say that its callbacks add.
+    # Values of the callbacks in crashdrv.c and crashdrv.h.
     (blob,) = snapshot.blobs
     assert blob.tag == uuid.UUID("6b1d3a52-2c9e-4f07-9a41-0c8e5d771be3").bytes_le
     assert blob.data == bytes(n ^ 0xA5 for n in range(0x55))

@@ -1,6 +1,6 @@
-"""A machine of 64 GiB that has touched 2 MiB: what is written, read and kept is in proportion to what is touched.
+"""A machine with 64 GiB of RAM and 2 MiB touched: writing and judging cost in proportion to the touched pages.
 
-Nothing here looks at a clock: bytes and blocks are counted. The times are in tests/benchmarks.
+The tests count bytes and disk blocks. Times are in tests/benchmarks.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from dumptruth.emu.scenarios.kernel import run_kernel_scenario
 from dumptruth.emu.snapshot.kernel import KernelSnapshot
 from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.truth import store
-from dumptruth.emu.writer.kernel_dump import write_kernel_dump
+from dumptruth.emu.writer.kernel_dump import KernelDump
 from dumptruth.fixtures.replay.replayer import replay_kernel_dump
 from dumptruth.oracle import ByteSource, Outcome, check, load_any_truth, load_request
 
 RAM = 64 << 30
 BITMAP = 17 * RAM // 16 // PAGE_SIZE // 8
-"""Bytes of a bitmap up to the highest page: 4 GiB, of which three are RAM, lie below the rest."""
+"""Bytes of a bitmap up to the highest page. Below 4 GiB only 3 GiB are RAM."""
 PROFILES = [KernelProfile.PORTABLE, KernelProfile.BITMAP, KernelProfile.RANGES]
 
 
 class CountingSink:
-    """Keeps nothing."""
+    """Counts the written bytes and keeps none."""
 
     def __init__(self) -> None:
         self.written = self.zeros = 0
@@ -43,7 +43,7 @@ class CountingSink:
 
 
 class CountingSource(ByteSource):
-    """Counts the bytes that it gives out."""
+    """Counts the bytes that are read."""
 
     given = 0
 
@@ -67,7 +67,7 @@ def touched(machine: KernelSnapshot) -> int:
 
 
 def overhead(profile: KernelProfile) -> int:
-    """Bytes that may be written besides: headers, and the zeros of gaps that are too short to be holes."""
+    """Bytes that may be written besides: headers, and zeros in gaps that are too short for a hole."""
     return (1 << 20) + (BITMAP if profile is KernelProfile.BITMAP else 0)
 
 
@@ -83,7 +83,7 @@ def written(machine: KernelSnapshot, profile: KernelProfile, folder: Path) -> Pa
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_writer_writes_what_was_touched(machine: KernelSnapshot, touched: int, profile: KernelProfile) -> None:
     sink = CountingSink()
-    result = write_kernel_dump(machine, full(profile), sink)
+    result = KernelDump(machine, full(profile)).emit(sink)
     assert sink.written + sink.zeros == result.size > RAM
     assert touched < sink.written < touched + overhead(profile)
 
@@ -126,5 +126,5 @@ def test_kinds_that_hold_less_are_small_however_large_the_machine(
     machine: KernelSnapshot, touched: int, qualifier: Qualifier
 ) -> None:
     sink = CountingSink()
-    write_kernel_dump(machine, Request(qualifier, profile=KernelProfile.PORTABLE), sink)
+    KernelDump(machine, Request(qualifier, profile=KernelProfile.PORTABLE)).emit(sink)
     assert sink.written < touched + BITMAP

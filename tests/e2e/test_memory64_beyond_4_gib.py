@@ -1,7 +1,7 @@
-"""A crash with 5 GiB of private memory, of which five pages hold something: a full dump and a truth that are sparse
-files, judged, compared, mapped and lived through again at the cost of what they hold.
+"""A crash with 5 GiB of private memory and five pages that are not zero: dump and truth are sparse files. Judging,
+comparing, mapping and replaying read only their data.
 
-Nothing here looks at a clock: bytes and blocks are counted.
+The tests count bytes and disk blocks.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ GIB, PAGE = 1 << 30, 0x1000
 BIG = 0x400_0000_0000
 SIZE = 5 * GIB
 STRETCHES = (0, 2 * GIB, 4 * GIB - PAGE, 4 * GIB, SIZE - PAGE)
-"""Offsets of the pages that hold something."""
+"""Offsets of the pages that are not zero."""
 REQUEST = Request(
     Qualifier.DEBUG_DUMP_SMALL,
     Flag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY | Flag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO,
 )
 FEW = 64 << 20
-"""Bytes that are few beside 5 GiB; the rest of the process has less than 8 MiB."""
+"""A bound in bytes: the rest of the process has less than 8 MiB."""
 LEGACY = Request(Qualifier.DEBUG_DUMP_DEFAULT, profile="legacy")
 FILTERS = Request(
     Qualifier.DEBUG_DUMP_SMALL,
@@ -53,7 +53,7 @@ FILTERS = Request(
 
 @dataclass
 class Counter:
-    """Bytes that were read of files, by whoever reads them."""
+    """Counts the bytes that are read from files."""
 
     read: int = 0
     longest: int = 0
@@ -101,7 +101,7 @@ def target() -> ProcessSnapshot:
 
 @pytest.fixture(scope="module")
 def holes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which files have holes, and the system tells where."""
+    """A folder on a file system with holes that SEEK_DATA finds."""
     folder = tmp_path_factory.mktemp("sparse")
     with (folder / "probe").open("wb") as probe:
         probe.seek(1 << 24)
@@ -119,7 +119,7 @@ def big(holes: Path, target: ProcessSnapshot) -> Sparse:
 
 @pytest.fixture
 def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """Counts what is read of dumps and truths: all of it goes through one door."""
+    """Counts the bytes read from dumps and truths, which all go through ByteSource."""
     count, view = Counter(), ByteSource.view
 
     def counted(source: ByteSource, offset: int, length: int) -> memoryview:
@@ -152,7 +152,7 @@ def failures(report: Report) -> dict[str, Verdict]:
     return {result.rule: result.verdict for result in report.results if result.verdict in bad}
 
 
-def test_dump_and_truth_have_blocks_for_what_was_touched(big: Sparse) -> None:
+def test_dump_and_truth_take_disk_blocks_for_touched_pages_only(big: Sparse) -> None:
     for file in (big.dump, big.truth / "memory.bin"):
         status = file.stat()
         assert status.st_size > SIZE
@@ -167,13 +167,13 @@ def test_every_byte_is_judged_and_few_are_read(big: Sparse, counter: Counter) ->
     assert report.pages > SIZE // PAGE
     checks = {result.rule: (result.verdict, result.checks) for result in report.results}
     assert checks["PAGE-BYTES-001"] == (Verdict.PASS, report.pages)
-    assert checks["XCUT-REPLAY-001"][0] is Verdict.PASS, "the crash is met again in a machine with 5 GiB"
+    assert checks["XCUT-REPLAY-001"][0] is Verdict.PASS, "the replay raises the crash in a machine with 5 GiB"
     assert counter.read < FEW
     assert counter.longest < FEW // 64
 
 
 @pytest.mark.parametrize("request_", [LEGACY, FILTERS], ids=["legacy", "filters"])
-def test_other_dumps_of_all_memory_are_judged_so_too(
+def test_legacy_and_filtered_dumps_of_5_gib_are_judged_with_few_reads(
     holes: Path, target: ProcessSnapshot, request_: Request, counter: Counter
 ) -> None:
     made = Sparse(holes / f"{request_.format_flags:x}", target, request_).write()
@@ -187,7 +187,7 @@ def test_other_dumps_of_all_memory_are_judged_so_too(
 @pytest.mark.parametrize(
     "address", [BIG + 4 * GIB + 0x123, BIG + 4 * GIB + 0x3000_0FFF, BIG + SIZE - 1], ids=["data", "hole", "last"]
 )
-def test_a_byte_past_4_gib_that_is_not_the_targets_is_found(big: Sparse, counter: Counter, address: int) -> None:
+def test_a_wrong_byte_past_4_gib_is_found(big: Sparse, counter: Counter, address: int) -> None:
     place = big.place_of(address)
     assert place > 4 * GIB
     with flipped(big.dump, place):
@@ -200,7 +200,7 @@ def test_a_byte_past_4_gib_that_is_not_the_targets_is_found(big: Sparse, counter
     assert counter.read < FEW
 
 
-def test_a_byte_of_the_truth_that_the_dump_does_not_have_is_found_in_its_hole(big: Sparse) -> None:
+def test_a_byte_of_the_truth_that_falls_in_a_hole_of_the_dump_is_found(big: Sparse) -> None:
     run = next(run for run in load_truth(big.truth).memory if run.start == BIG)
     with flipped(big.truth / "memory.bin", run.offset + 3 * GIB + 5):
         report = big.judged()
@@ -209,7 +209,7 @@ def test_a_byte_of_the_truth_that_the_dump_does_not_have_is_found_in_its_hole(bi
     assert f"{BIG + 3 * GIB + 5:#x}" in finding.subject
 
 
-def test_a_page_past_4_gib_that_is_not_there_is_found(
+def test_a_missing_page_past_4_gib_is_found(
     holes: Path, target: ProcessSnapshot, big: Sparse, counter: Counter
 ) -> None:
     page = BIG + 4 * GIB

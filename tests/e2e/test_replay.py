@@ -1,4 +1,4 @@
-"""Replay: a state as a dump holds it meets, in a fresh machine, the exception that the dump tells of."""
+"""Replay loads the state of a dump into a new machine, which raises the exception of the dump."""
 
 import struct
 
@@ -18,7 +18,7 @@ RAISE = next(service.number for service in services() if service.name == "NtRais
 
 
 def state(code: str, **registers: int) -> tuple[list[ReplayRegion], dict[str, int]]:
-    """The memory of a small process whose code page begins with `code` (hex), and the context at its first byte."""
+    """Memory of a small process whose code page begins with `code` (hex), and a context at its first byte."""
     teb = bytearray(2 * PAGE)
     struct.pack_into("<QQ", teb, 0x08, STACK + 2 * PAGE, STACK)
     struct.pack_into("<Q", teb, 0x1478, STACK - 16 * PAGE)
@@ -73,7 +73,7 @@ def test_the_registers_of_the_dump_decide() -> None:
 
 
 def test_the_x87_state_of_the_dump_decides() -> None:
-    """FWAIT with a pending, unmasked division by zero in the image; the same without is no exception."""
+    """FWAIT raises a pending, unmasked division by zero of the image. Without the pending fault it raises nothing."""
     memory, context = state("9b")
     pending = struct.pack("<HH", 0x27B, 0x8084) + FXSAVE[4:]
     assert replay(memory, context, pending, TEB) == ReplayOutcome(0xC000008E, CODE, (0,))
@@ -81,7 +81,7 @@ def test_the_x87_state_of_the_dump_decides() -> None:
         replay(memory, context, FXSAVE, TEB)
 
 
-def test_a_guard_page_violation_needs_its_page_armed_again() -> None:
+def test_a_guard_page_violation_replays_only_with_its_page_guarded_again() -> None:
     page = DATA + PAGE
     assert run("8900", Rax=page + 0x18, one_shot_page=page) == ReplayOutcome(GUARD_PAGE, CODE, (1, page + 0x18))
     with pytest.raises(ReplayError, match="no exception"):
@@ -93,11 +93,11 @@ def test_the_guard_page_of_the_threads_own_stack_is_a_stack_overflow() -> None:
     assert outcome == ReplayOutcome(STACK_OVERFLOW, CODE, (1, STACK + PAGE - 8))
 
 
-def test_a_fault_elsewhere_stays_an_access_violation_with_a_page_armed() -> None:
+def test_a_fault_elsewhere_stays_an_access_violation_beside_a_guarded_page() -> None:
     assert run("8b00", one_shot_page=DATA).code == ACCESS_VIOLATION
 
 
-def test_only_the_armed_page_is_inaccessible() -> None:
+def test_only_the_guarded_page_is_inaccessible() -> None:
     page = DATA + PAGE
     for address in (page - 4, page + PAGE):
         with pytest.raises(ReplayError, match="no exception"):
@@ -105,7 +105,7 @@ def test_only_the_armed_page_is_inaccessible() -> None:
 
 
 class Zeros:
-    """Memory of any size that notes which parts of it are read."""
+    """Memory of any size that records which parts are read."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -122,7 +122,9 @@ class Zeros:
 def test_only_the_pages_that_an_instruction_goes_to_are_read() -> None:
     zeros, base = Zeros(1 << 40), 0x100_0000_0000
     source = base + (5 << 30) - 4
-    memory, context = state("48a5", Rsi=source, Rdi=DATA + 3 * PAGE)  # movsq over a page's end, to read-only memory
+    memory, context = state(
+        "48a5", Rsi=source, Rdi=DATA + 3 * PAGE
+    )  # movsq across a page boundary, to read-only memory
     memory.append(ReplayRegion(base, 1 << 40, 0x04, zeros))
     assert replay(memory, context, FXSAVE, TEB) == ReplayOutcome(ACCESS_VIOLATION, CODE, (1, DATA + 3 * PAGE))
     assert sorted(zeros.read) == [((5 << 30) - PAGE, 5 << 30), (5 << 30, (5 << 30) + PAGE)]
@@ -141,13 +143,13 @@ PARAMETERS = (0x1122, 0x3344, 0x5566_7788_99AA_BBCC)
 
 
 def raised(call: str, *, service: int = RAISE, body: str = "") -> tuple[list[ReplayRegion], dict[str, int]]:
-    """A caller whose `call` (hex) goes to CODE + 0x100, where the record's address is stored and the kernel called.
+    """A caller whose `call` (hex) goes to CODE + 0x100, which stores the address in the record and calls the kernel.
 
     As in ntdll: the routine gets the record in RCX and writes its return address into it.
     """
     routine = f"{body} 488b0424 48894110 4989ca b8{struct.pack('<I', service).hex()} 0f05 0f0b"
     call_bytes, routine_bytes = bytes.fromhex(call), bytes.fromhex(routine)
-    # After the call: code that would fault differently, or spoil the record, if it ran before the call.
+    # The code after the call would raise another fault or change the record if it ran first.
     code = call_bytes + bytes.fromhex("c70100000000 0f0b")
     code = code.ljust(0x100, b"\xcc") + routine_bytes
     memory, context = state(code.hex(), Rcx=RECORD, Rip=CODE + len(call_bytes))
@@ -195,7 +197,7 @@ def test_a_call_that_never_raises_ends() -> None:
         replay(memory, context, FXSAVE, TEB)
 
 
-def test_a_call_that_faults_instead_is_told() -> None:
+def test_a_call_that_faults_instead_is_reported() -> None:
     memory, context = raised(DIRECT, body="0f0b")
     with pytest.raises(ReplayError, match=r"met Fault\(vector=6"):
         replay(memory, context, FXSAVE, TEB)
@@ -204,7 +206,7 @@ def test_a_call_that_faults_instead_is_told() -> None:
 # --- states that cannot be replayed ----------------------------------------------------------------------------------
 
 
-def test_code_that_neither_faults_nor_follows_a_call_is_no_exception() -> None:
+def test_code_without_a_fault_or_a_call_before_it_raises_nothing() -> None:
     with pytest.raises(ReplayError, match=f"no exception at {CODE:#x}, and no call instruction ends there"):
         run("90")
 
@@ -231,7 +233,7 @@ def test_memory_that_no_machine_could_hold_is_refused(region: ReplayRegion, mess
         replay([*memory, region], context, FXSAVE, TEB)
 
 
-def test_a_context_of_another_privilege_level_is_refused_or_tamed() -> None:
+def test_a_context_of_another_privilege_level_is_refused_or_corrected() -> None:
     memory, context = state("f4")
     assert replay(memory, {**context, "SegCs": 0x10, "EFlags": 0x3202}, FXSAVE, TEB).code == 0xC0000096
     with pytest.raises(ReplayError, match="SegSs"):

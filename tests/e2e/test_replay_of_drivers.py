@@ -1,4 +1,4 @@
-"""Replay of machines that a user's driver took down: each fault is met again from the complete dump alone."""
+"""Replaying the complete dump of a machine that a user's driver crashed raises the same fault."""
 
 from __future__ import annotations
 

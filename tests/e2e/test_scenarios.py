@@ -1,4 +1,4 @@
-"""Every scenario crashes as it declares, from real guest code, the same way every time."""
+"""Every scenario crashes as it declares, by guest code, the same way every time."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_the_loader_lists_in_guest_memory_are_the_module_list(name: str) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_waiting_threads_stand_behind_a_syscall_of_ntdll(name: str) -> None:
+def test_the_instruction_before_a_waiting_threads_rip_is_a_syscall_of_ntdll(name: str) -> None:
     snapshot = snapshot_of(name)
     ntdll = next(module for module in snapshot.modules if module.name == NTDLL)
     waiting = [thread for thread in snapshot.threads if thread.state == "waiting"]
@@ -203,7 +203,7 @@ def test_the_state_before_the_crash_is_rich() -> None:
     assert [handle.value for handle in snapshot.handles] == sorted(handle.value for handle in snapshot.handles)
 
 
-def test_a_guard_page_that_was_hit_is_guarded_no_more() -> None:
+def test_a_guard_page_that_was_hit_is_no_longer_guarded() -> None:
     row = snapshot_of("guard-page").region_at(0x20000020000)
     other = snapshot_of("null-read").region_at(0x20000020000)
     assert row is not None
@@ -243,4 +243,5 @@ def test_processor_values_agree_with_the_processor_that_ran_the_program() -> Non
     shared = snapshot_of("null-read").read(0x7FFE0274, 64)
     assert shared is not None
     words = system.processor_features
+    assert words is not None
     assert [bool(byte) for byte in shared] == [bool(words[n // 64] >> n % 64 & 1) for n in range(64)]

@@ -1,6 +1,6 @@
-"""How the tests here ask a reader: out of process, and skipped where the reader is not installed.
+"""Fixtures that run a reader in another process and skip the test where the reader is not installed.
 
-A hostile dump has a process of its own, with ``ask``; sound ones are read by one process of each reader, ``ask_one``.
+``ask`` starts a process for each dump, for hostile dumps. ``ask_one`` keeps one process a reader, for sound dumps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Answer = Facts | ReaderFailedError
 
 @pytest.fixture(scope="session")
 def ask() -> Callable[..., Answer]:
-    """What a reader says of a dump, or the error with which it failed on it."""
+    """The facts that a reader reports of a dump, or its error."""
 
     def asked(reader: str, path: Path, *, seconds: float = SECONDS, memory: int = MEMORY) -> Answer:
         try:
@@ -34,7 +34,7 @@ def ask() -> Callable[..., Answer]:
 
 @pytest.fixture(scope="session")
 def ask_one() -> Iterator[Callable[[str, Path], Answer]]:
-    """The same of a sound dump, by the one process of that reader that answers for all of them."""
+    """The same for a sound dump, from one process of the reader that serves all dumps."""
     sessions: dict[str, ReaderSession] = {}
     with ExitStack() as ends:
 

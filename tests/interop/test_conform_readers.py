@@ -1,4 +1,4 @@
-"""``dumptruth conform --reader`` finds the known faults of released readers, and README's table says what it finds."""
+"""``dumptruth conform --reader`` finds the known faults of released readers, and docs/readers.md lists its findings."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from dumptruth.fixtures.adapters import KERNEL_READERS, READERS
 from dumptruth.fixtures.adapters.facts import Facts, ReaderFailedError
 from dumptruth.fixtures.adapters.known import FAULTS, VERSIONS
 from dumptruth.fixtures.app.cli import run_command
-from dumptruth.fixtures.conformance import Workshop, reader_cases
 from dumptruth.fixtures.documents.readers import DOCUMENT, HEADERS_ALONE, KNOWN_FAILURES, document, known_failures
+from dumptruth.fixtures.vectors.conform import CaseFolder
 from dumptruth.oracle.conform import Verdict
 
 MODES = dict.fromkeys(READERS, "user/*") | dict.fromkeys(KERNEL_READERS, "kernel/*") | {"file": "*"}
 TOO_LARGE = {"volatility3": ("*bitmap*/above-4-gib", "*-large")}
-"""Cases that take a reader longer than a test can wait: its bitmap is read a bit at a time."""
+"""Cases that take a reader too long, since it reads the bitmap bit by bit."""
 SLOW_TO_DIE = 4
-"""Seconds for what is hostile: that there is no answer is the answer."""
+"""Seconds for a hostile case. No answer in this time is the expected result."""
 ACCEPTS, DIES, MISREADS, REFUSES = Verdict.ACCEPTS, Verdict.DIES, Verdict.MISREADS, Verdict.REFUSES
 LISTED: tuple[tuple[str, str, str, Verdict, str], ...] = (
-    # reader, its fault in the words of the project's list of readers, the case that shows it, how, and by what
+    # reader, its fault as docs/readers.md words it, the case that shows it, the verdict, and a part of the details
     ("udmp-parser", "reads header Flags 4 bytes too far", "user/odd/later-flag", REFUSES, "rejected a sound dump"),
     ("udmp-parser", "ignores MemoryList", "user/small/synthetic", MISREADS, "memory: 0x500 bytes in 4 ranges"),
     ("minidump", "ignores Version", "user/hostile/no-version", ACCEPTS, "MDMP-HEADER-002"),
@@ -51,16 +51,16 @@ LISTED: tuple[tuple[str, str, str, Verdict, str], ...] = (
     ("file", "page count printed from filler", "kernel/small/build-19041", MISREADS, "read 0x4547415045474150"),
     ("file", "a header called small", "kernel/full-header/synthetic", MISREADS, "expected header, read small"),
 )
-"""The faults that a run has to find, one by one. Not among them: that obj2yaml prints some streams as raw bytes. What a
-reader does not report is not compared."""
-CASES = [case.name for case in reader_cases(Workshop(Path()))]
+"""The faults that a run must find. obj2yaml prints some streams as raw bytes: facts that a reader does not report are
+not compared, so that is not listed."""
+CASES = [case.name for case in CaseFolder(Path()).reader_cases()]
 
 Ask = Callable[..., Facts | ReaderFailedError]
 
 
 @pytest.fixture
 def installed(ask: Ask, tmp_path: Path) -> Callable[[str], None]:
-    """Skip where a reader is not there, or is another version than the lists are about."""
+    """Skips the test where a reader is missing or has another version than its list."""
 
     def check(reader: str) -> None:
         (tmp_path / "none.dmp").write_bytes(b"no dump")
@@ -92,7 +92,7 @@ def _run(to: Path, reader: str, *options: str, memory: int = 512) -> dict[str, A
 
 
 def _representatives(reader: str) -> dict[str, Verdict]:
-    """For each fault on a reader's list the first case that shows it, with its verdict."""
+    """For each fault on a reader's list the first case that shows it, and its verdict."""
     entries = known_failures(reader).entries
     found: dict[str, tuple[str, Verdict]] = {}
     for name in CASES:
@@ -109,7 +109,7 @@ def test_a_run_finds_each_known_fault(installed: Callable[[str], None], tmp_path
     installed(reader)
     listed = {case: (verdict, by) for of, _, case, verdict, by in LISTED if of == reader}
     due = _representatives(reader) | {case: verdict for case, (verdict, _) in listed.items()}
-    if sys.platform in ("win32", "darwin"):  # what takes all memory may need longer to be noticed
+    if sys.platform in ("win32", "darwin"):  # the watchdog may need longer to see that a reader takes all memory
         due = {name: verdict for name, verdict in due.items() if verdict is not Verdict.DIES}
     found: dict[str, str] = {}
     told: dict[str, str] = {}
@@ -118,7 +118,7 @@ def test_a_run_finds_each_known_fault(installed: Callable[[str], None], tmp_path
         if cases:
             patterns = [word for name in cases for word in ("--case", name)]
             seconds = str(SLOW_TO_DIE if dying else 60)
-            memory = 256 if dying else 512  # MiB, soon taken by a reader that believes a count
+            memory = 256 if dying else 512  # MiB, which a reader that trusts a garbage count soon takes
             summary = _run(tmp_path / "results.json", reader, *patterns, "--timeout", seconds, memory=memory)
             found |= {result["case"]: result["verdict"] for result in summary["results"]}
             told |= {result["case"]: "\n".join(result["details"]) for result in summary["results"]}
@@ -162,5 +162,5 @@ def test_the_table_of_readers_is_the_generated_one() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document(), "run: python -m dumptruth.fixtures.documents --write"
 
 
-def test_there_is_a_list_for_every_reader_and_no_other() -> None:
+def test_every_reader_has_one_list_of_known_failures() -> None:
     assert {path.stem for path in KNOWN_FAILURES.glob("*.toml")} == set(VERSIONS)

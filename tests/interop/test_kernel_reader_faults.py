@@ -1,7 +1,7 @@
-"""What readers of kernel dumps get wrong, pinned one by one on dumps of this project's own, edited in one place.
+"""Known faults of kernel dump readers, each shown by a dump of the project's writer with one edit.
 
-``fixtures.adapters.known`` lists the faults. A test here fails when a release has mended its fault, and says so. What
-is hostile runs under a short time and a small memory.
+``fixtures.adapters.known`` lists the faults. A test fails with a hint when a release of the reader has fixed its fault.
+Hostile dumps run under limits on time and memory.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ REQUESTS = {
     10: (KernelProfile.RANGES, Qualifier.DEBUG_DUMP_FULL),
 }
 LEECHCORE_MINIMUM = 16 << 20
-"""Bytes: LeechCore opens no smaller file (spec kernel 7.2)."""
+"""Bytes: LeechCore opens no smaller file (docs/format/kernel-readers.md#leechcore-and-memprocfs)."""
 MEMORY = 512 << 20
-"""Bytes of address space for a reader that believes a hostile count. Enough for what it needs on a good dump."""
+"""Bytes of address space for a reader that trusts a garbage count. A sound dump needs less."""
 
-# Offsets in the file: DUMP_HEADER64 (spec kernel 2.2, 2.4), the bitmap's header (2.6), the run list's (2.7).
+# File offsets: DUMP_HEADER64 (docs/format/kernel-header.md#fields-of-the-64-bit-header) and the headers of bitmap and
+# run list (docs/format/kernel-pages.md#bitmap-dump-header, docs/format/kernel-pages.md#range-dump-header).
 RUN_COUNT, RUNS = 0x88, 0x98
 MXCSR = 0x348 + 0x34
 DUMP_TYPE = 0xF98
@@ -48,7 +49,7 @@ FIRST_PAGE, BITMAP_PAGES, BITMAP_BITS, BITMAP = 0x2020, 0x2028, 0x2030, 0x2038
 METADATA_SIZE, FIRST_PAGE_OFFSET, RANGE_COUNT, RANGES = 0x2010, 0x2018, 0x2020, 0x2030
 
 limited = pytest.mark.skipif(
-    sys.platform in ("win32", "darwin"), reason="this system has no ceiling on address space to set"
+    sys.platform in ("win32", "darwin"), reason="this system cannot limit the address space of a process"
 )
 
 
@@ -59,13 +60,13 @@ def _machine() -> KernelSnapshot:
 
 @cache
 def _large_machine() -> KernelSnapshot:
-    """RAM that LeechCore takes for worth opening: 17 MiB in one run, its last page not empty."""
+    """The smallest RAM that LeechCore opens: 17 MiB in one run; the last page is not zero."""
     pages = (17 << 20) // PAGE_SIZE
     return bare_machine([(1, pages)], {pages: b"the last page...".ljust(PAGE_SIZE, b"\1")})
 
 
 def _write(path: Path, dump_type: int, snapshot: KernelSnapshot | None = None) -> bytearray:
-    """A dump of the given type, as written; the test then edits it."""
+    """A dump of the given type. The test edits it."""
     profile, qualifier = REQUESTS[dump_type]
     plan = DebugClient(snapshot or _machine(), profile=profile).write(path, qualifier).kernel_plan
     assert plan.dump_type == dump_type
@@ -73,7 +74,7 @@ def _write(path: Path, dump_type: int, snapshot: KernelSnapshot | None = None) -
 
 
 def _pages(answer: Answer) -> dict[int, str]:
-    """Page number -> digest of the page, of a reader that answered."""
+    """Page number -> digest of the page, from a reader that answered."""
     assert isinstance(answer, Facts), answer
     assert answer.memory is not None
     return {page.start // PAGE_SIZE: page.digest for page in answer.memory}
@@ -97,7 +98,7 @@ def test_every_fault_that_is_listed_is_shown_by_a_test_here() -> None:
 def test_kdmp_parser_rounds_the_bitmap_down_to_whole_bytes_and_loses_the_last_pages(
     ask: Ask, tmp_path: Path, last: int
 ) -> None:
-    """The writer's own bit counts are multiples of 64: the edit lowers the count to the last page that there is."""
+    """The writer's bit counts are multiples of 64. The edit lowers the count to the last page."""
     path, end = tmp_path / "bits.dmp", 64 + last
     data = _write(path, 5, bare_machine([(1, end - 1)]))
     assert set(_pages(ask("kdmp-parser", path))) == set(range(1, end))
@@ -117,7 +118,7 @@ def test_kdmp_parser_dies_of_a_file_that_lost_its_last_pages(ask: Ask, tmp_path:
 
 @pins("kdmp-short-page-invented")
 def test_kdmp_parser_makes_up_the_rest_of_a_page_that_the_file_does_not_hold(ask: Ask, tmp_path: Path) -> None:
-    """The file ends 16 bytes into a page that is full of ones. A mapped page has zeros behind the end of its file."""
+    """The file ends 16 bytes into a page of ones. A mapped page has zeros behind the end of the file."""
     path = tmp_path / "short.dmp"
     snapshot = bare_machine([(1, 8)], {8: b"\1" * PAGE_SIZE})
     data = _write(path, 1, snapshot)
@@ -141,7 +142,7 @@ def test_kdmp_parser_takes_all_memory_for_a_run_of_2_to_the_40_pages(ask: Ask, t
 @pytest.mark.slow
 @pins("kdmp-run-count-believed")
 def test_kdmp_parser_takes_all_memory_for_runs_beyond_the_descriptor(ask: Ask, tmp_path: Path) -> None:
-    """700 bytes hold 42 runs. Behind those of the machine the header has filler, which is taken for huge runs."""
+    """The header has room for 42 runs in 700 bytes. The reader takes the fill behind the last run for huge runs."""
     path = tmp_path / "runs.dmp"
     data = _write(path, 1)
     struct.pack_into("<I", data, RUN_COUNT, 0x7FFFFFFF)
@@ -152,10 +153,10 @@ def test_kdmp_parser_takes_all_memory_for_runs_beyond_the_descriptor(ask: Ask, t
 @pytest.mark.parametrize("dump_type", [8, 9])
 @pins("kdmp-one-run-too-many")
 def test_kdmp_parser_takes_page_data_for_a_run_more(ask: Ask, tmp_path: Path, dump_type: int) -> None:
-    """The writer ends these lists with a run of zeros; the edit takes it away, as the format does not ask for it.
+    """The writer ends these lists with a run of zeros. The format does not require it, and the edit removes it.
 
-    When the first page then starts with zeros the file is read rightly; when it starts with what could be a run, here
-    page 0x900 alone, it is refused.
+    If the first page starts with zeros, the reader then reads the file correctly. If it starts with bytes that could
+    be a run, here page 0x900 alone, the reader refuses it.
     """
     path = tmp_path / "runs.dmp"
     data = _write(path, dump_type)
@@ -205,7 +206,7 @@ def test_volatility3_opens_a_file_that_lost_its_last_pages(ask: Ask, tmp_path: P
 
 @pins("volatility3-bitmap-words")
 def test_volatility3_takes_bits_past_the_end_of_the_bitmap_for_pages(ask: Ask, tmp_path: Path) -> None:
-    """65 bits, of which 64 are pages; the edit sets the bits that share the last one's 32-bit word."""
+    """The bitmap has 65 bits, 64 of them pages. The edit sets the other bits of the last 32-bit word."""
     path = tmp_path / "words.dmp"
     data = _write(path, 5, bare_machine([(1, 64)]))
     struct.pack_into("<Q", data, BITMAP_BITS, 65)
@@ -213,7 +214,7 @@ def test_volatility3_takes_bits_past_the_end_of_the_bitmap_for_pages(ask: Ask, t
     path.write_bytes(data)
     answer = ask("volatility3", path)
     assert _promised(answer) == 64 + 31
-    assert set(_pages(answer)) == set(range(1, 65))  # the file has no bytes for the others
+    assert set(_pages(answer)) == set(range(1, 65))  # the file has no bytes for the other pages
 
 
 @pins("volatility3-bit-count-believed")
@@ -246,7 +247,7 @@ def test_volatility3_reads_the_number_of_pages_from_padding(ask: Ask, tmp_path: 
 def test_leechcore_takes_a_dump_of_a_type_it_does_not_know_for_raw_memory(
     ask: Ask, tmp_path: Path, dump_type: int
 ) -> None:
-    """A complete dump with another type in its header: page 0 is now the header, page 2 what was page 1."""
+    """A complete dump with another type in its header. The reader shows the header as page 0, and page 1 as page 2."""
     path = tmp_path / "type.dmp"
     data = _write(path, 1, _large_machine())
     recognised = ask("LeechCore", path)
@@ -273,7 +274,7 @@ def test_leechcore_gives_raw_memory_4_gib_when_the_file_is_no_multiple_of_a_page
 
 @pins("leechcore-bitmap-quads")
 def test_leechcore_loses_the_pages_after_the_last_64_bits(ask: Ask, tmp_path: Path) -> None:
-    """The writer's own bit counts are multiples of 64: the edit lowers the count to the last page that there is."""
+    """The writer's bit counts are multiples of 64. The edit lowers the count to the last page."""
     path, snapshot = tmp_path / "bits.dmp", _large_machine()
     data = _write(path, 5, snapshot)
     ((first, count),) = snapshot.physical_runs
@@ -299,7 +300,7 @@ def test_leechcore_opens_a_file_that_lost_its_last_pages(ask: Ask, tmp_path: Pat
 def test_leechcore_demands_an_aligned_first_page_within_16_mib(
     ask: Ask, tmp_path: Path, first_page: int, opens: bool
 ) -> None:
-    """The edit moves the page data: the bytes between the bitmap and the first page are nobody's."""
+    """The edit moves the page data. No structure owns the bytes between the bitmap and the first page."""
     path, snapshot = tmp_path / "first.dmp", _large_machine()
     data = _write(path, 5, snapshot)
     (before,) = struct.unpack_from("<Q", data, FIRST_PAGE)
@@ -321,7 +322,7 @@ def test_leechcore_demands_an_aligned_first_page_within_16_mib(
 
 @pins("file-filler-page-count")
 def test_file_prints_the_page_count_from_filler(ask: Ask, tmp_path: Path) -> None:
-    """A small dump as builds before 26100 write it has no memory map in its header."""
+    """Builds before 26100 write small dumps without a memory map in the header."""
     path = tmp_path / "small.dmp"
     _write(path, 4, synthetic_machine(build=19041))
     answer = ask("file", path)

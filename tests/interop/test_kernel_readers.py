@@ -1,8 +1,8 @@
-"""Other people's readers of kernel dumps open what the writer writes, and find in it what the machine held.
+"""Other projects' readers open the writer's kernel dumps and report the pages and fields of the machine.
 
-The bytes are compared with the snapshot itself, page by page: neither the writer's plan of them nor the oracle has a
-say. Which reader opens what is the table in ``fixtures.adapters.known``, of which every cell is run here: always on one
-machine, on the others with ``-m slow`` but for those of which reader and machine or type meet nowhere else.
+The tests compare each page with the snapshot, and use neither the writer's plan nor the oracle. The table in
+``fixtures.adapters.known`` says which reader opens which type. Every cell of it runs on the synthetic machine. On the
+other machines a sample with every pair of reader, machine and type always runs, the rest with ``-m slow``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Ask = Callable[..., Answer]
 FULL, DEFAULT, ACTIVE, SMALL = (
     Qualifier.DEBUG_DUMP_FULL, Qualifier.DEBUG_DUMP_DEFAULT, Qualifier.DEBUG_DUMP_ACTIVE, Qualifier.DEBUG_DUMP_SMALL
 )  # fmt: skip
-TYPES = {  # design 11: the type on disk of every request
+TYPES = {  # DumpType of every request: docs/format/kernel-kinds.md#type-for-each-kind
     (KernelProfile.PORTABLE, FULL): 1,
     (KernelProfile.PORTABLE, DEFAULT): 6,
     (KernelProfile.PORTABLE, ACTIVE): 6,
@@ -54,10 +54,10 @@ TYPES = {  # design 11: the type on disk of every request
 }
 RAM = {"bugcheck-d1": "4M", "second-processor": "20M"}
 ABOVE_4_GIB = (*RUNS, (0x10_0000, 0x1400))
-"""The synthetic machine's holes, and 20 MiB from 4 GiB on."""
+"""The runs of the synthetic machine, and 20 MiB from 4 GiB on."""
 MACHINES = ("synthetic", "above-4-gib", *RAM)
 LEECHCORE_MINIMUM = 16 << 20
-"""Bytes: LeechCore opens no smaller file (spec kernel 7.2)."""
+"""Bytes: LeechCore opens no smaller file (docs/format/kernel-readers.md#leechcore-and-memprocfs)."""
 KINDS = {
     **dict.fromkeys((1, 5, 10), ("complete",)),
     **dict.fromkeys((2, 6, 8), ("kernel",)),
@@ -65,9 +65,9 @@ KINDS = {
     4: ("small",),
     9: ("active",),
 }
-"""DumpType -> what a reader may call the dump."""
+"""DumpType -> the names that a reader may give the dump."""
 NOT_A_FIELD = {"MemoryMap", "Recognised"}
-"""What adapters report beside fields of the header and registers."""
+"""Facts of adapters that are neither header fields nor registers."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Dumped:
     snapshot: KernelSnapshot
     path: Path
     runs: tuple[tuple[int, int], ...]
-    """(first page, count) of what must be in the dump, runs that touch made one."""
+    """(first page, count) of the pages that must be in the dump; adjacent runs are merged."""
     size: int
-    """Bytes of the file as it was written."""
+    """Size of the file as written, in bytes."""
 
     @property
     def pages(self) -> set[int]:
@@ -114,7 +114,7 @@ def _dumped(folder: Path, machine: str, profile: KernelProfile, qualifier: Quali
 
 @cache
 def _large_enough(path: Path) -> Path:
-    """A copy with zeros behind the last page until LeechCore takes it: what follows the pages is nobody's."""
+    """A copy with zeros behind the last page up to LeechCore's minimum. No structure owns bytes behind the pages."""
     if path.stat().st_size >= LEECHCORE_MINIMUM:
         return path
     larger = path.with_suffix(".large.dmp")
@@ -125,7 +125,7 @@ def _large_enough(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def asked(ask_one: Ask) -> Ask:
-    """The answer of a reader, once for all files with the same bytes: profiles share kinds."""
+    """The answer of a reader, cached for files with the same bytes: several profiles write the same dump."""
     answers: dict[tuple[str, str], Answer] = {}
 
     def once(reader: str, path: Path) -> Answer:
@@ -138,11 +138,12 @@ def asked(ask_one: Ask) -> Ask:
 
 
 def _header(dumped: Dumped, dump_type: int) -> dict[str, int]:
-    """The fields of DUMP_HEADER64 and the registers of the crashing processor, as the machine has them."""
+    """The fields of DUMP_HEADER64 and the registers of the crashing processor, from the snapshot."""
     snapshot = dumped.snapshot
     context = snapshot.processors[snapshot.crashing_processor].context
     registers = {name: value for name, value in context.as_mapping().items() if isinstance(value, int)}
-    code, flags, address = snapshot.exception or (0x80000003, 1, registers["Rip"])  # spec kernel 2.3
+    # docs/format/kernel-header.md#values-of-the-exception-record
+    code, flags, address = snapshot.exception or (0x80000003, 1, registers["Rip"])
     return {
         "DumpType": dump_type,
         "MajorVersion": snapshot.system.major_version,
@@ -174,7 +175,7 @@ def _assert_header(said: Facts, dumped: Dumped, dump_type: int) -> None:
     truth = _header(dumped, dump_type)
     reported = set(said.extra) - NOT_A_FIELD
     if said.reader.startswith("volatility3"):
-        reported -= {"NumberOfPages"}  # a known fault of its own
+        reported -= {"NumberOfPages"}  # a known fault of the reader
     assert reported
     assert {name: said.extra[name] for name in reported} == {name: hex(truth[name]) for name in reported}
     assert said.architecture in (None, dumped.snapshot.system.architecture)
@@ -199,7 +200,7 @@ def _assert_pages(said: Facts, dumped: Dumped) -> None:
 
 
 def _assert_raw(said: Facts, path: Path) -> None:
-    """The file itself, header first, as if it were memory from address 0 on."""
+    """LeechCore shows the file itself as memory from address 0 on."""
     assert (said.extra, said.architecture) == ({"Recognised": "0x0", "MemoryMap": said.extra["MemoryMap"]}, None)
     data = path.read_bytes()
     assert said.memory is not None
@@ -209,7 +210,7 @@ def _assert_raw(said: Facts, path: Path) -> None:
 
 
 def _cases() -> list[tuple[str, str, KernelProfile, Qualifier]]:
-    """Every cell for the synthetic machine; for the others what a reader opens."""
+    """All cells for the synthetic machine; for the other machines the cells that a reader opens."""
     opened = (Verdict.AGREES, Verdict.HEADER)
     return [
         (reader, machine, profile, qualifier)
@@ -221,9 +222,9 @@ def _cases() -> list[tuple[str, str, KernelProfile, Qualifier]]:
 
 
 def _always() -> list[tuple[str, str, KernelProfile, Qualifier]]:
-    """Every reader with every type, machine, profile and qualifier that it meets, and every type with every machine."""
+    """A sample with every pair of reader, type, machine, profile and qualifier that occurs."""
     typed = [(*case, TYPES[case[2:]]) for case in _cases()]
-    return [case[:4] for case in pairwise(typed)]
+    return [(reader, machine, profile, qualifier) for reader, machine, profile, qualifier, _ in pairwise(typed)]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def _always() -> list[tuple[str, str, KernelProfile, Qualifier]]:
     with_the_rest_slow(_cases(), _always()),
     ids=lambda value: value.name if isinstance(value, Qualifier | KernelProfile) else value,
 )
-def test_a_reader_makes_of_a_kernel_dump_what_the_table_says(
+def test_each_reader_reads_each_kind_of_dump_as_the_table_says(
     asked: Ask, folder: Path, *, reader: str, machine: str, profile: KernelProfile, qualifier: Qualifier
 ) -> None:
     dumped, dump_type = _dumped(folder, machine, profile, qualifier), TYPES[profile, qualifier]
@@ -245,12 +246,12 @@ def test_a_reader_makes_of_a_kernel_dump_what_the_table_says(
         assert not isinstance(said, ReaderDiedError | ReaderLimitError)
         return
     assert isinstance(said, Facts), said
-    if reader in ("LeechCore", "kdmp-parser", "volatility3"):  # a system brings the version of the others
+    if reader in ("LeechCore", "kdmp-parser", "volatility3"):  # the system chooses the versions of the others
         assert said.reader == f"{reader} {VERSIONS[reader]}"
     if verdict is Verdict.AGREES:
         _assert_pages(said, dumped)
         _assert_header(said, dumped, dump_type)
-    elif verdict is Verdict.HEADER or reader == "file":  # what it misreads is pinned with its faults
+    elif verdict is Verdict.HEADER or reader == "file":  # test_kernel_reader_faults.py shows what it misreads
         assert said.memory is None
         _assert_header(said, dumped, dump_type)
     else:
@@ -274,7 +275,7 @@ def test_the_table_has_a_cell_for_every_reader_and_every_type_that_is_written() 
 def test_every_page_of_42_runs_is_where_it_belongs(
     asked: Ask, folder: Path, reader: str, profile: KernelProfile
 ) -> None:
-    """As many runs as the header has room for, of counts around those where bits and words of a bitmap end."""
+    """The most runs that the header can hold, with lengths around the ends of bytes and words of a bitmap."""
     runs, start = [], 1
     for index in range(42):
         runs.append((start, (1, 7, 8, 9, 31, 32, 33)[index % 7]))

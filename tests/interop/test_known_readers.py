@@ -1,4 +1,4 @@
-"""The tables of what readers make of our dumps are whole, and of the versions that the extra ``interop`` installs."""
+"""The tables of reader verdicts are complete and are about the versions that the extra ``interop`` pins."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from dumptruth.fixtures.adapters.known import FAULTS, KERNEL, USER, VERSIONS, Fa
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 PACKAGES = {"leechcorepyc": "LeechCore"}
-"""Packages whose name is not their reader's."""
+"""Packages with another name than their reader."""
 SYSTEMS_OWN = {"obj2yaml", "file"}
+PIN = re.compile(r"^([a-z0-9-]+)==([^; ]+)")
 SUPPORT = {"libusb-package"}
-"""What a reader needs and is none."""
+"""Packages that readers need and that are not readers."""
 
 
 def test_the_versions_are_those_that_the_extra_pins() -> None:
     extra = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]["interop"]
-    pinned = dict(re.match(r"([a-z0-9-]+)==([^; ]+)", requirement).groups() for requirement in extra)  # type: ignore[union-attr]
+    pinned = {name: version for requirement in extra for name, version in PIN.findall(requirement)}
+    assert len(pinned) == len({requirement.partition("=")[0] for requirement in extra})
     assert {PACKAGES.get(name, name): version for name, version in pinned.items() if name not in SUPPORT} == {
         reader: version for reader, version in VERSIONS.items() if reader not in SYSTEMS_OWN
     }
 
 
-def test_there_is_a_row_for_every_reader_with_its_cells_and_faults() -> None:
+def test_every_reader_has_a_row_with_its_cells_and_faults() -> None:
     table = {row.reader: row for row in rows()}
     assert set(table) == set(READERS) | set(KERNEL_READERS)
     assert {reader for reader, row in table.items() if row.user} == set(USER) == set(READERS)
@@ -38,12 +40,12 @@ def test_there_is_a_row_for_every_reader_with_its_cells_and_faults() -> None:
         assert row.faults or not unexplained
 
 
-def test_a_mended_fault_is_named_with_what_to_do() -> None:
+def test_a_fixed_fault_is_named_with_what_to_do() -> None:
     @pins("kdmp-page-0-ends-runs")
     def mended() -> None:
         raise AssertionError("all 16 pages are there")
 
-    with pytest.raises(FaultMendedError, match=r"page 0 ends the list .* off fixtures/adapters/known\.py"):
+    with pytest.raises(FaultMendedError, match=r"run that starts at page 0 .* from fixtures/adapters/known\.py"):
         mended()
 
 

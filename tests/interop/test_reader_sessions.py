@@ -1,4 +1,4 @@
-"""One process of a reader answers for many dumps, and says the same as a process for each."""
+"""One process of a reader reads many dumps and gives the same answers as one process for each dump."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def sound(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_says_what_a_process_of_its_own_says(session: ReaderSession, sound: Path, tmp_path: Path) -> None:
+def test_a_session_gives_the_same_answers_as_one_process_a_dump(
+    session: ReaderSession, sound: Path, tmp_path: Path
+) -> None:
     text = tmp_path / "text.dmp"
     text.write_bytes(b"no dump\n" * 9)
     said = read_with("minidump", sound)
@@ -43,16 +45,14 @@ def test_it_says_what_a_process_of_its_own_says(session: ReaderSession, sound: P
     assert session.read(sound) == said
 
 
-def test_after_a_process_that_gave_no_answer_there_is_another(session: ReaderSession, sound: Path) -> None:
+def test_a_process_without_an_answer_is_replaced(session: ReaderSession, sound: Path) -> None:
     said = session.read(sound)
-    with pytest.raises(ReaderDiedError, match=r"^minidump: no answer about sound\.dmp$"):
+    with pytest.raises(ReaderDiedError, match=r"^minidump: no answer for sound\.dmp$"):
         session.read(sound, seconds=0)
     assert session.read(sound) == said
 
 
-def test_a_reader_that_is_not_there_is_said_to_be_missing(
-    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_reader_is_reported_as_missing(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "minidump.py").write_text("raise ImportError('taken away')\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     with ReaderSession("minidump") as session, pytest.raises(ReaderMissingError, match="minidump is not installed"):

@@ -1,7 +1,7 @@
-"""Other people's readers open what the writer writes, and find in it what the target held.
+"""Other projects' readers open the writer's minidumps and report the facts and bytes of the target.
 
-The truth here is the snapshot itself, asked directly: neither the writer's plan nor the oracle has a say. Each reader
-answers from a process of its own, as a user's reader would.
+The tests compare with the snapshot, and use neither the writer's plan nor the oracle. Each reader runs in another
+process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from dumptruth.fixtures.adapters.known import USER, Verdict
 SYNTHETIC = "synthetic"
 TARGETS = (SYNTHETIC, "null-read", "raised-exception", "secondary-thread", "dll-after-unload", "deadlock")
 KINDS = {"small": Qualifier.DEBUG_DUMP_SMALL, "default": Qualifier.DEBUG_DUMP_DEFAULT}
-FLAGS = {"small": 0, "default": 0x1826}  # spec user-mode 2.1: full memory, handles, unloaded, memory info, thread info
+# Full memory, handles, unloaded modules, memory info, thread info.
+# docs/format/format-flags.md#translation-to-header-flags
+FLAGS = {"small": 0, "default": 0x1826}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def _dumped(folder: Path, target: str, kind: str) -> Dumped:
 
 @pytest.fixture(scope="module")
 def says(ask_one: Callable[[str, Path], Facts | ReaderFailedError]) -> Says:
-    """What a reader says of a dump; asked once."""
+    """The facts that a reader reports of a dump, cached."""
 
     @cache
     def said(reader: str, dumped: Dumped) -> Facts:
@@ -67,7 +69,7 @@ def says(ask_one: Callable[[str, Path], Facts | ReaderFailedError]) -> Says:
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The union of half-open ranges, as sorted ranges that do not touch."""
+    """The union of half-open ranges: sorted ranges that do not touch."""
     result: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if result and start <= result[-1][1]:
@@ -78,7 +80,7 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _entitled(snapshot: ProcessSnapshot, kind: str) -> list[tuple[int, int]]:
-    """The bytes that a dump of this kind is to hold (spec user-mode 2.3, 2.4)."""
+    """The ranges of a dump of this kind: docs/format/minidump-captured-memory.md#ranges-of-every-minidump."""
     if kind == "default":
         return [(run.start, run.end) for run in snapshot.memory]
     contexts = [thread.context for thread in snapshot.threads]
@@ -130,7 +132,7 @@ def test_a_reader_agrees_on_architecture_threads_modules_and_exception(
     else:
         assert said.exception is not None
         assert said.exception.thread_id == truth.exception.thread_id
-        if reader != "udmp-parser":  # it tells which thread, and nothing of the record
+        if reader != "udmp-parser":  # it reports the thread, and not the record
             assert (said.exception.code, said.exception.address) == (truth.exception.code, truth.exception.address)
 
 
@@ -142,7 +144,7 @@ def test_a_reader_finds_exactly_the_memory_that_the_target_held(
     said, truth = says(reader, dumped), dumped.snapshot
     verdict = USER[reader][kind]
     if verdict is Verdict.HEADER or (verdict is Verdict.PARTLY and not said.memory):
-        return  # what it leaves out is a known fault of its own
+        return  # what the reader leaves out is a known fault
     assert said.memory is not None
     wrong = [page for page in said.memory if page.digest != digest(truth.read(page.start, page.size) or b"")]
     assert wrong == []

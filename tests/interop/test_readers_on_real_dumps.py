@@ -1,6 +1,6 @@
-"""The adapters tell what their readers really say: checked on real dumps whose facts an independent script read.
+"""The adapters report what their readers print, checked on real dumps whose facts an independent script read.
 
-What a reader gets wrong is pinned here, named: a witness's faults are known before it is asked about our dumps.
+Each known fault of a reader has a test.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ from dumptruth.fixtures.adapters.run import read_with
 CORPUS = Path(os.environ.get("DUMPTRUTH_CORPUS", Path(__file__).resolve().parents[3] / "shared" / "corpus"))
 
 if not (CORPUS / "corpus.json").is_file():
-    pytest.skip(
-        "the corpus of real dumps is not beside the checkout (../shared/corpus) nor named by DUMPTRUTH_CORPUS",
-        allow_module_level=True,
-    )
+    pytest.skip("no corpus of real dumps: set DUMPTRUTH_CORPUS to its folder", allow_module_level=True)
 
 Says = Callable[[str, str], Facts]
 
@@ -36,7 +33,7 @@ REFUSED = {
     ("udmp-parser", "breakpad-macos-x64-padded-lists.dmp"): "Parse returned False",  # lists with 4 bytes of padding
     ("minidump", "crashpad-macos-x64.dmp"): "list index out of range",  # SystemInfo of macOS
 }
-"""What a reader does not open, and its words: these readers' limits, not faults of the dumps."""
+"""Real dumps that a reader does not open, and its message. These are limits of the readers, not faults of the dumps."""
 
 
 PADDED = "breakpad-macos-x64-padded-lists.dmp"
@@ -44,7 +41,7 @@ PADDED = "breakpad-macos-x64-padded-lists.dmp"
 
 @pytest.fixture(scope="module")
 def says(ask_one: Callable[[str, Path], Facts | ReaderFailedError]) -> Says:
-    """What a reader says of a dump of the corpus; asked once."""
+    """The facts that a reader reports of a dump of the corpus, cached."""
 
     @cache
     def said(reader: str, name: str) -> Facts:
@@ -76,7 +73,7 @@ def test_an_adapter_reports_what_the_dump_is_known_to_hold(says: Says, reader: s
         assert said.exception.address == int(known["exception"]["address"], 16)
     if said.stream_count is not None:
         assert said.stream_count == known["streams_n"]
-    # Each reader answers something: a witness that says nothing would pass all of the above.
+    # A reader that reports nothing would pass all of the above.
     assert said.threads or said.stream_count
 
 
@@ -107,7 +104,7 @@ def test_udmp_parser_ignores_the_memory_list(says: Says, name: str) -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_file_that_is_no_dump_is_refused_by_every_reader(reader: str, tmp_path: Path) -> None:
+def test_every_reader_refuses_a_file_that_is_not_a_dump(reader: str, tmp_path: Path) -> None:
     text = tmp_path / "text.dmp"
     text.write_text("This is not a dump.\n" * 20, encoding="ascii")
     try:
@@ -122,9 +119,11 @@ def test_a_reader_that_does_not_answer_in_time_is_stopped() -> None:
         read_with("minidump", CORPUS / "dbghelp10-x64-normal.dmp", seconds=0.001)
 
 
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="this system has no ceiling on address space to set")
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"), reason="this system cannot limit the address space of a process"
+)
 def test_a_reader_that_takes_too_much_memory_is_stopped(tmp_path: Path) -> None:
-    # A thread count of four thousand million: skelsec's reader believes it and reads on until something stops it.
+    # The package minidump trusts a thread count of four billion and reads on until it is stopped.
     data = bytearray((CORPUS / "dbghelp10-x64-normal.dmp").read_bytes())
     directory = int.from_bytes(data[12:16], "little")
     for entry in range(directory, directory + 12 * int.from_bytes(data[8:12], "little"), 12):
@@ -134,7 +133,7 @@ def test_a_reader_that_takes_too_much_memory_is_stopped(tmp_path: Path) -> None:
     hostile = tmp_path / "hostile.dmp"
     hostile.write_bytes(data)
     try:
-        with pytest.raises(ReaderFailedError, match="took more than the 256 MiB"):
+        with pytest.raises(ReaderFailedError, match="exceeded its limit of 256 MiB"):
             read_with("minidump", hostile, seconds=600, memory=256 << 20)
     except ReaderMissingError as error:
         pytest.skip(str(error))
@@ -146,6 +145,6 @@ def test_facts_survive_json(says: Says) -> None:
         assert Facts.from_json(said.to_json()) == said
 
 
-def test_what_is_not_facts_is_refused() -> None:
+def test_invalid_facts_are_refused() -> None:
     with pytest.raises(ValueError, match="not the facts of a reader"):
         Facts.from_json('{"reader": "x"}')

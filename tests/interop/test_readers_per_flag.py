@@ -1,7 +1,7 @@
-"""One dump for every flag: other people's readers open it, and say of the target what is true.
+"""Other projects' readers open one dump for every flag and report the facts of the target.
 
-Each reads the same dump that writer and judge agree on. What a reader does not report is not compared: udmp-parser
-reads full memory alone, obj2yaml before version 20 all other memory.
+Writer and judge agree on each of these dumps. Facts that a reader does not report are not compared: udmp-parser reads
+only full memory, and obj2yaml before version 20 only other memory.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ F = FormatFlag
 FULL, INFO = F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY, F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO
 FILTERS = F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY | F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE
 PARAMETERS = FULL | F.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA | F.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY
-"""Those that take the PEB and what it points to."""
+"""Flags that add the PEB and the structures that it points to."""
 NEEDED = {("udmp-parser", FULL): INFO}
-"""udmp-parser finds memory through the MemoryInfoList alone, and refuses full memory without one."""
+"""udmp-parser finds memory only through the MemoryInfoList, and refuses full memory without one."""
 WITNESSES = [reader for reader in READERS if reader != "file"]
 
 
@@ -40,7 +40,7 @@ def named(flag: object) -> str:
 
 @cache
 def target() -> StoppedProcess:
-    """With something for every flag, and with a token."""
+    """A target with data for every flag, and with a token."""
     return StoppedProcess.of(replace(flag_target(unreadable=False), tokens=stream_target().tokens))
 
 
@@ -104,7 +104,7 @@ def reports_memory(reader: str, flag: FormatFlag) -> bool:
 
 
 def check_memory(said: Facts, dump: Agreed, *, filtered: bool) -> None:
-    """Exactly the ranges of the file; the target's bytes, but where a filter may have taken words out."""
+    """The reader reports exactly the ranges of the file, with the target's bytes except where a filter zeroes words."""
     truth = target().snapshot
     assert said.memory
     assert merged((page.start, page.start + page.size) for page in said.memory) == merged(

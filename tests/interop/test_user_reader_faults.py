@@ -1,6 +1,6 @@
-"""What readers of user-mode minidumps demand and what they get wrong, pinned on this project's own dumps, edited.
+"""Requirements and known faults of minidump readers, shown by dumps of the project's writer with one edit.
 
-``fixtures.adapters.known`` lists the faults. A test here fails when a release has mended its fault, and says so.
+``fixtures.adapters.known`` lists the faults. A test fails with a hint when a release of the reader has fixed its fault.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODULE_NAME = 4 + 20
 
 
 class Dump:
-    """A dump as it was written, to be edited."""
+    """A dump of the writer, which the test edits."""
 
     def __init__(self, path: Path, qualifier: Qualifier) -> None:
         self.snapshot: ProcessSnapshot = synthetic_process()
@@ -78,7 +78,7 @@ def test_every_fault_that_is_listed_is_shown_by_a_test_here() -> None:
     assert {test.pins for test in globals().values() if hasattr(test, "pins")} == set(USER_FAULTS)
 
 
-# --- what readers demand ----------------------------------------------------------------------------------------------
+# --- requirements of readers -----------------------------------------------------------------------------------------
 
 
 def _memory_info_base(dump: Dump) -> None:
@@ -133,7 +133,7 @@ def _no_version(dump: Dump) -> None:
 
 
 def _thread_count(dump: Dump) -> None:
-    """There are more threads than bytes."""
+    """The thread count is larger than the file."""
     dump.edit(dump.stream(THREADS), b"\xff" * 4)
 
 
@@ -155,7 +155,7 @@ def _thread_count(dump: Dump) -> None:
         ("obj2yaml", _thread_count),
     ],
 )
-def test_a_reader_refuses_what_breaks_its_demands(
+def test_each_reader_refuses_the_dumps_that_break_its_requirements(
     ask: Ask, ask_one: Ask, full: Dump, reader: str, edit: Callable[[Dump], None]
 ) -> None:
     assert isinstance(ask_one(reader, full.path), Facts)
@@ -196,19 +196,19 @@ def test_udmp_parser_takes_the_low_byte_of_every_character(ask: Ask, full: Dump)
 
 
 @pytest.mark.parametrize("reader", ["udmp-parser", "minidump"])
-def test_nothing_is_missing_before_the_file_is_cut(ask: Ask, full: Dump, reader: str) -> None:
+def test_a_whole_file_has_no_missing_page(ask: Ask, full: Dump, reader: str) -> None:
     assert _missing(_facts(ask(reader, full.path)), full.snapshot) == set()
 
 
 def _missing(said: Facts, snapshot: ProcessSnapshot) -> set[int]:
-    """The pages of which the reader does not give what the process held."""
+    """The pages whose bytes the reader does not report as the process had them."""
     return {
         page.start for page in said.memory or () if page.digest != digest(snapshot.read(page.start, page.size) or b"")
     }
 
 
 def _cut(dump: Dump) -> int:
-    """Take away the last of the memory, which ends the file. The number of whole pages that are gone."""
+    """Cuts the end of the memory, which ends the file. Returns the number of missing whole pages."""
     dump.path.write_bytes(dump.data[: -4 * 0x1000])
     return 4
 
@@ -227,7 +227,7 @@ def test_minidump_lists_ranges_that_a_truncated_file_does_not_hold(ask: Ask, ful
 
 @pins("minidump-flags-misplaced")
 def test_minidump_reads_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump) -> None:
-    assert struct.unpack_from("<Q", full.data, 24)[0] == 0x1826  # spec user-mode 2.1; 8 bytes, at 24
+    assert struct.unpack_from("<Q", full.data, 24)[0] == 0x1826  # Flags: 8 bytes at 24
     assert _facts(ask("minidump", full.path)).flags == 0
     full.edit(28, struct.pack("<I", 2))
     assert _facts(ask("minidump", full.path)).flags == 2
@@ -259,7 +259,7 @@ def test_minidump_ignores_the_version_that_others_refuse(ask: Ask, small: Dump) 
 @pins("minidump-undocumented-stream")
 def test_minidump_is_ended_by_a_stream_type_that_it_does_not_know(ask: Ask, full: Dump) -> None:
     entry = full.entry(MISC_INFO)
-    full.edit(entry, struct.pack("<I", 0x1_0000))  # one of a user's own
+    full.edit(entry, struct.pack("<I", 0x1_0000))  # a user stream
     assert isinstance(ask("minidump", full.path), Facts)
     full.edit(entry, struct.pack("<I", 0x1234))
     assert "4660 is not a valid" in str(ask("minidump", full.path))
@@ -274,7 +274,7 @@ def test_minidump_believes_a_thread_count(ask: Ask, full: Dump) -> None:
 
 @pins("minidump-truncated-directory")
 def test_minidump_takes_the_signature_for_a_count_when_the_directory_is_cut_off(ask: Ask, small: Dump) -> None:
-    """What the file does not hold is read as zeros: the thread list is at RVA 0, and ``MDMP`` the count of threads."""
+    """The reader reads zeros behind the end of the file: the thread list is at RVA 0, and ``MDMP`` is its count."""
     small.path.write_bytes(small.data[: small.entry(THREADS) + 8])
     assert isinstance(ask("minidump", small.path, seconds=5, memory=512 << 20), ReaderLimitError)
 

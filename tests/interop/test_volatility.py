@@ -1,8 +1,9 @@
 """volatility3 finds in our complete kernel dumps the processes, drivers and header fields that the target held.
 
-Its symbols are made from the kernel's own PDB, by its own converter. It takes a dump for Windows when the image in
-memory names that PDB, the root page table maps itself and KUSER_SHARED_DATA is mapped (spec kernel-mode 7.2). It runs
-in processes of its own, offline, bounded in time and memory.
+volatility3's converter makes the symbols from the kernel's PDB. volatility3 accepts a dump when the image in memory
+names that PDB, the root page table maps itself and KUSER_SHARED_DATA is mapped
+(docs/format/kernel-readers.md#page-tables-that-volatility3-looks-for). It runs in other processes, offline, with limits
+on time and memory.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ if importlib.util.find_spec("volatility3") is None:
 
 SECONDS = 120.0
 MEMORY = 3 << 30
-"""Bytes of address space that a process of volatility3's may take (Linux)."""
+"""Address space of a process of volatility3 on Linux, in bytes."""
 
 PDB = "ntkrnlmp.pdb"
 CONVERTER = ("-m", "volatility3.framework.symbols.windows.pdbconv")
 VOL = ("-c", "import sys; sys.argv[0] = 'vol'; from volatility3.cli import main; main()")
-"""The command `vol`, of this very Python."""
+"""The command `vol` of this Python."""
 
 TARGETS = (("bugcheck-d1", KernelProfile.PORTABLE), ("second-processor", KernelProfile.BITMAP))
-"""Types 1 and 5: what it opens (spec kernel-mode 7.1)."""
+"""The types that it opens, 1 and 5 (docs/format/kernel-readers.md#matrix)."""
 
 EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
@@ -52,7 +53,7 @@ class Dumped:
 
 
 def _run(folder: Path, *arguments: str) -> str:
-    """What a Python prints on standard output. Its failure is the test's, with its last words."""
+    """Standard output of a Python. If it fails, the test fails and shows the end of its output."""
     with subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
@@ -94,7 +95,7 @@ def _dumped(folder: Path, scenario: str, profile: KernelProfile) -> Dumped:
 
 
 def _targets(*always: int) -> pytest.MarkDecorator:
-    """The targets as dumps; those that are not among the indexes are behind ``slow``."""
+    """The targets as dumps. Targets at other indexes than the given ones have the mark ``slow``."""
     return pytest.mark.parametrize(
         "dumped",
         [
@@ -118,12 +119,12 @@ def _rows(folder: Path, dumped: Dumped, plugin: str) -> list[dict[str, Any]]:
 
 
 def _shown(address: int) -> int:
-    """A virtual address as its layers give it: without the sign extension."""
+    """A virtual address without its sign extension, as volatility3 prints it."""
     return address & ((1 << 48) - 1)
 
 
 def _second(time: int) -> str:
-    """A FILETIME as it shows one: cut to the second."""
+    """A FILETIME cut to the second, as volatility3 prints it."""
     return (EPOCH + timedelta(seconds=time // 10_000_000)).isoformat()
 
 
@@ -198,7 +199,7 @@ def test_info_reads_kernel_base_root_and_version_from_memory(folder: Path, dumpe
     assert int(said["Kernel Base"], 16) == _shown(truth.symbols.kernel_base)
     assert int(said["DTB"], 16) in {process.directory_table_base for process in truth.processes}
     assert int(said["KdDebuggerDataBlock"], 16) == _shown(truth.symbols.kd_debugger_data_block)
-    assert said["NTBuildLab"] == truth.system.nt_build_lab[:32]  # as many characters as it reads
+    assert said["NTBuildLab"] == truth.system.nt_build_lab[:32]  # volatility3 reads that many characters
     assert said["Is64Bit"] == "True"
     assert said["KeNumberProcessors"] == str(len(truth.processors))
     assert said["SystemTime"].startswith(_second(truth.time)[:10])

@@ -1,4 +1,4 @@
-"""The tables of flags and streams are what the registries say, and no row of them is without proof."""
+"""docs/flags-and-streams.md is current, and every flag and stream has rules, mutants and a vector."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_flag_has_a_vector_and_a_mutant_that_ignores_it(row: FlagRow) -> N
 def test_every_stream_that_is_written_has_rules_mutants_and_a_vector(stream: StreamType) -> None:
     rules = rules_of_stream(stream)
     assert {rule.id.partition("-")[0] for rule in rules} >= {"MDMP"}
-    # Against truth: by rules of the stream, or of the memory that it lists.
+    # A rule against truth is about the stream or about the memory that it lists.
     assert {rule.id.partition("-")[0] for rule in rules} & {"TRUE", "PAGE"}
     assert all(mutants_of(rule.id) for rule in rules)
     assert stream_vector(stream)

@@ -1,4 +1,4 @@
-"""Laws about the dumps that are held to be right: no byte is unexamined, and no damage unsettles the judge."""
+"""Every byte of a golden dump is judged or declared as don't-care, and no damaged golden breaks the judge."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from dumptruth.fixtures.campaign.subjects import Subject, golden_names, names, s
 from dumptruth.oracle import Outcome
 
 MOST = 0.00181
-"""Don't-care bytes of all goldens, as a share of all their bytes: recorded, and only to fall."""
+"""Share of don't-care bytes in all goldens. It may only fall."""
 LIMIT = 0.005
 FLIPS, CUTS, MUTATIONS, HOSTILE = 3, 1, 6, 1
-"""Of every dump, in every run of the tests."""
+"""Number of mutations of each dump in every test run."""
 NEIGHBOURS = 3
 EXTREMES = {"all ones", "largest signed", "smallest signed", "doubled", "complement"}
-"""What a count or an offset may be at worst."""
+"""The worst values of a count or an offset."""
 CEILING = 48 << 20
-"""Bytes that judging one of these dumps may take, whatever its counts claim."""
+"""Memory in bytes that judging one of these dumps may take, whatever its counts say."""
 WHOLE = 0.03
-"""Of all mutations in the campaign: a quarter of a million."""
+"""The least number of mutations in the campaign."""
 LEAST = 200_000
 
 
-def test_the_share_of_bytes_that_nobody_judges_is_small_and_only_falls() -> None:
+def test_the_share_of_dont_care_bytes_is_small_and_only_falls() -> None:
     free = total = 0
     for name in golden_names():
         of = subject(name)
@@ -43,7 +43,7 @@ def test_the_share_of_bytes_that_nobody_judges_is_small_and_only_falls() -> None
 
 
 def mutated(of: Subject, count: int) -> list[Mutation]:
-    """So many mutations, of a few neighbours among the parts: the same ones every time, without a list of them all."""
+    """The given number of mutations of a few neighbouring parts: the same ones in every run."""
     chance = random.Random(of.name)
     start = chance.randrange(len(of.layout.entries))
     found: list[Mutation] = []
@@ -55,7 +55,7 @@ def mutated(of: Subject, count: int) -> list[Mutation]:
 
 
 def spoilt(of: Subject) -> list[Mutation]:
-    """Bytes of the dump turned over, the file cut, mutations."""
+    """A sample of flipped bytes, truncations and mutations of one dump."""
     data = of.data
     places = random.Random(of.name).sample(range(len(data)), FLIPS + CUTS)
     flips = [Mutation("turned over", path_of(of.layout, at), at, 1, bytes([data[at] ^ 0xFF])) for at in places[CUTS:]]
@@ -78,7 +78,7 @@ def hostile(of: Subject) -> Iterator[Mutation]:
 
 
 def peak(of: Subject, items: list[Mutation]) -> int:
-    """The most bytes that judging any of them took; with the truth, and as a stranger's file."""
+    """Peak memory in bytes of judging any of them, with truth and without."""
     most = 0
     for item in items:
         data = item.apply(of.data)
@@ -110,12 +110,12 @@ def test_every_kind_of_extreme_number_in_every_dump_costs_no_memory(name: str) -
 
 
 def kind_of(item: Mutation) -> str:
-    """The field, whichever of a list's records it is in."""
+    """The field without the number of its record in a list."""
     return "".join(letter for letter in item.path if not letter.isdigit())
 
 
 def examined(of: list[str], what: Of, share: float = 1.0) -> Result:
-    """The whole campaign, which must leave no survivor."""
+    """The whole campaign. It must leave no survivor."""
     whole = Result()
     found = list(campaign(of, what, share))
     print("\n" + "\n".join(lines(found)))

@@ -1,4 +1,4 @@
-"""Structures and constants of the writer and the oracle hold before the headers that the ziglang wheel carries."""
+"""The compiler confirms structures and constants of writer and oracle against the headers of the ziglang wheel."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if importlib.util.find_spec("ziglang") is None:
     pytest.skip("the extra `images` (ziglang, the compiler and its headers) is not installed", allow_module_level=True)
 
 from dumptruth.fixtures.headers import claims as headers
+from dumptruth.oracle import decode
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +80,8 @@ def test_the_list_of_undeclared_rows_is_current(findings: list[Finding]) -> None
     ],
 )
 def test_a_table_with_one_wrong_offset_is_refuted_and_only_there(structure: str) -> None:
-    """Every row of the oracle's table, moved by four bytes, one at a time."""
-    table = headers.decode.structures()[structure]
+    """Each row of the oracle's table in turn is moved by four bytes."""
+    table = decode.structures()[structure]
     claims = []
     for wrong in table.fields:
         claims += [
@@ -116,7 +117,7 @@ POINTER = Claim("test", "pointer", "sizeof", "sizeof(void *) == 8")
 
 @pytest.fixture(scope="module")
 def answers() -> dict[Claim, Finding]:
-    """What becomes of claims that are not true: one question to the compiler for all."""
+    """The compiler's verdicts on false claims, from one compilation."""
     return {finding.claim: finding for finding in examine([*WRONG, MISPLACED, *UNDECLARED, POINTER])}
 
 
@@ -133,7 +134,7 @@ def test_what_no_header_declares_is_unproven_and_never_proven(answers: dict[Clai
     assert [answers[claim].verdict for claim in UNDECLARED] == [Verdict.UNDECLARED] * len(UNDECLARED)
 
 
-def test_a_claim_that_is_no_assertion_is_an_error_and_no_verdict() -> None:
+def test_a_claim_that_does_not_compile_is_an_error() -> None:
     with pytest.raises(HeadersError, match="neither a proof nor a refutation"):
         examine([Claim("test", "syntax", "x", "1 +")])
 

@@ -1,4 +1,4 @@
-"""The byte-flip law for kernel dumps: a changed byte is noticed, or lies in what is declared as nobody's to judge."""
+"""The judge detects every changed byte of a kernel dump, except bytes that the reader declares as don't-care."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ KINDS = [
     BaseDump.KERNEL_RANGES,
 ]
 BULK = {"pages", "zero pages", "memory", "padding"}
-"""What one comparison judges, however much of it there is: a five-hundredth of the share of other bytes."""
+"""Parts that one comparison covers as a whole. They get a five-hundredth of the sample of other parts."""
 OPEN = {"Header.BootId", "Header.Attributes"}
-"""What nothing in a target tells (spec kernel-mode 2.2): the reader declares both."""
+"""Fields without a source in any target (docs/format/kernel-header.md#fill). The reader declares both."""
 OPEN_IN_B = {
     *("Header.UpdateBuildRevision", "MmStorage.MmAllocatedNonPagedPool", "MmStorage.PagedPoolAllocated"),
     *("MmStorage.CommittedPages", "MmStorage.CommittedPagesPeak", "MmStorage.CommitLimitMaximum"),
 }
-"""Layout B: the kernel's own counts, which no truth has; rules declare them (spec kernel-mode 2.2, 3.2)."""
+"""Layout B: counts of the kernel that no truth holds (docs/format/kernel-small.md#memory-manager-counts). Rules declare
+them."""
 SAME_BYTES = "DataBlocks[].Address"
-"""The machine has the same bytes elsewhere: that is proved of each."""
+"""Changes that give bytes which the machine also has elsewhere. The test proves that for each."""
 
 
 def kernel(base: BaseDump) -> Subject:
@@ -39,7 +40,7 @@ def kernel(base: BaseDump) -> Subject:
 
 
 def chosen(of: Subject, share: float) -> Iterator[int]:
-    """Offsets, the same ones every time."""
+    """A sample of offsets, the same in every run."""
     chance = random.Random(len(of.data))
     for entry in of.layout.entries:
         wanted = entry.size * (share / 500 if entry.kind in BULK else share)
@@ -48,13 +49,13 @@ def chosen(of: Subject, share: float) -> Iterator[int]:
 
 
 def flipped(of: Subject, offsets: Iterable[int], mask: int) -> Iterator[Mutation]:
-    """Bytes with some of their bits turned over."""
+    """The byte with some bits flipped."""
     for at in offsets:
         yield Mutation(f"{mask:#x} turned over", path_of(of.layout, at), at, 1, bytes([of.data[at] ^ mask]))
 
 
 def unnoticed(of: Subject, offsets: list[int]) -> set[str]:
-    """The fields of which a change was not noticed; each has a reason. One bit of each byte is flipped, or all."""
+    """The fields with an undetected change; each has a reason. One bit of each byte is flipped, or all bits."""
     free = set()
     for part, mask in enumerate((0x01, 0x80, 0xFF)):
         found = examine(of, flipped(of, offsets[part::3], mask))

@@ -1,11 +1,12 @@
-"""The corruption that the format's own list says an oracle must catch, each entry with the mutant that is it."""
+"""Each corruption that docs/format says a test must find has a mutant."""
 
 from __future__ import annotations
 
 import pytest
 from dumptruth.fixtures.mutants import all_mutants
 
-CORRUPTION = {  # spec kernel-mode 6.6; tests/meta/test_mutants.py shows that each is caught
+# docs/format/kernel-pages.md#corruption-that-tests-must-find; tests/meta/test_mutants.py shows that each is found.
+CORRUPTION = {
     "one bit flipped in the bitmap": "KBMP-COUNT-001/bit-flipped",
     "one kernel leaf page dropped": "KPAG-KERNEL-001/pool-page-left-out",
     "one user page added": "KPAG-KERNEL-002/user-page-leaked",

@@ -1,4 +1,4 @@
-"""Machines whose RAM lies awkwardly: each of their dumps is conformant, also under strict, or refused as documented."""
+"""Machines with unusual RAM maps: each dump conforms under strict, or the writer refuses it as documented."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAXIMUM_RUNS = 42
 
 
 def spread(sizes: Sequence[int], gaps: Sequence[int], first: int = 1) -> list[tuple[int, int]]:
-    """Runs of those sizes with those gaps between them, over and over."""
+    """Runs that repeat the given sizes and gaps."""
     runs, at = [], first
     for index, size in enumerate(sizes):
         runs.append((at, size))
@@ -45,7 +45,7 @@ def spread(sizes: Sequence[int], gaps: Sequence[int], first: int = 1) -> list[tu
 
 
 def many(count: int) -> tuple[tuple[int, int], ...]:
-    """RAM in so many runs: most of them three pages behind a hole of one, two above the image."""
+    """RAM in the given number of runs: most have three pages behind a hole of one page; two lie above the image."""
     return (*spread([3] * (count - 3), [1]), IMAGE, (0x500, 1), (0x510, 2))
 
 
@@ -61,7 +61,7 @@ RAM = {
 
 @cache
 def machine(name: str) -> tuple[KernelSnapshot, KernelTruth]:
-    """The machine, its very last page touched. Page 0 is free, as on real machines: a root there would read as none."""
+    """The machine with its last page touched. Page 0 is free as on real machines: a root at 0 means no root."""
     runs = RAM[name]
     made = synthetic_machine(build=19041, runs=[(max(base, 1), count - (base == 0)) for base, count in runs])
     frame = sum(runs[-1]) - 1
@@ -97,7 +97,9 @@ def test_42_runs_fit_the_header_and_43_do_not() -> None:
     request = Request(FULL, profile=PORTABLE)
     assert len(machine("runs-42")[0].physical_runs) == MAXIMUM_RUNS
     assert len(plan_kernel(machine("runs-42")[0], request).pages) == MAXIMUM_RUNS
-    with pytest.raises(DumpRefused, match="43 runs of RAM: type 1 holds 42; use profile bitmap or ranges") as refused:
+    with pytest.raises(
+        DumpRefused, match="43 runs of RAM: type 1 can hold 42; use profile bitmap or ranges"
+    ) as refused:
         kernel_dump_bytes(machine("runs-43")[0], request)
     assert refused.value.hresult == Hresult.E_FAIL
 
@@ -123,7 +125,7 @@ def test_page_0_is_in_complete_dumps_and_only_ranges_may_not_begin_there(kind: i
 
 @pytest.mark.parametrize("beyond", range(1, 8))
 def test_a_bitmap_may_end_within_its_last_byte(beyond: int) -> None:
-    """As the debugger engine writes it; a strict judge still asks for a multiple of 64, which suits every reader."""
+    """The engine writes such bitmaps. A strict judge needs a multiple of 64, which every reader accepts."""
     runs = ((1, 0x9F), IMAGE, (0x500, 8 + beyond))
     made = synthetic_machine(build=19041, runs=runs)
     request = Request(FULL, profile=BITMAP)

@@ -1,8 +1,7 @@
-"""The laws about rules and mutants (design 10): every rule has its source and its proof, every fault its one rule.
+"""Laws about rules and mutants: every rule has a source and a mutant, every mutant fails exactly its rules.
 
-A rule *fails* a dump when its verdict is FAIL, whether or not its level makes the dump non-conformant; so collateral is
-exact. A mutant is judged as its rule asks: a SHOULD rule, and without truth an inferred one, only counts under
-``strict``.
+A rule fails a dump when its verdict is FAIL, even if its level leaves the dump conformant; so collateral is exact. A
+SHOULD rule counts only under ``strict``, and so does an inferred rule without truth; their mutants are judged strictly.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ DECORATIVE = {
     "KPAG-SHARED-001": "KPAG-KERNEL-001 implies it; it names the pages that are easily taken for the user's",
     "KXCT-DTB-002": "without the kernel's half nothing translates, which many rules find; it says why",
 }
-"""Rules that another rule would always have spoken for, and why they stay."""
+"""Rules that never fail alone, and why they exist."""
 
 
 @cache
@@ -74,12 +73,12 @@ def failing(report: Report) -> set[str]:
 
 
 def ways(bases: Iterable[BaseDump]) -> list[tuple[BaseDump, bool]]:
-    """Every base with truth, where it has one, and without."""
+    """Every base with truth (if it has one) and without."""
     return [(base, own) for base in bases for own in (True, False) if not (own and base.foreign)]
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_every_rule_says_what_it_asks_why_and_who_says_so(name: str) -> None:
+def test_every_rule_has_title_reason_and_source(name: str) -> None:
     rule = RULES[name]
     assert rule.title
     assert rule.rationale, "explain prints the docstring"
@@ -89,7 +88,7 @@ def test_every_rule_says_what_it_asks_why_and_who_says_so(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_has_a_mutant(name: str) -> None:
-    assert mutants_of(name), f"nothing trips {name}: it proves nothing"
+    assert mutants_of(name), f"no mutant fails {name}"
 
 
 def test_every_mutant_names_rules_that_exist() -> None:
@@ -117,7 +116,7 @@ def test_every_mutant_fails_its_rule_and_its_declared_collateral_alone(name: str
         for index, name in enumerate(name for name, it in MUTANTS.items() if it.foreign and not it.base.foreign)
     ],
 )
-def test_what_is_wrong_without_truth_is_wrong_with_it(name: str) -> None:
+def test_a_mutant_that_fails_without_truth_also_fails_with_it(name: str) -> None:
     case, made = case_of(MUTANTS[name].base), spoilt(name)
     source = ByteSource(made.data, name)
     report = check(source, made.truth or case.truth, made.asked or case.asked, strict=True, replay=made.replay)
@@ -125,7 +124,7 @@ def test_what_is_wrong_without_truth_is_wrong_with_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_every_mutant_is_another_case_than_the_pristine_one(name: str) -> None:
+def test_every_mutant_differs_from_its_base_dump(name: str) -> None:
     made, case = spoilt(name), case_of(MUTANTS[name].base)
     changed = (made.asked, case.asked), (made.truth, case.truth)
     assert made.data != case.data or made.replay or any(other not in (None, own) for other, own in changed)
@@ -136,7 +135,7 @@ def test_no_two_mutants_are_the_same_fault() -> None:
     for name, subject in MUTANTS.items():
         made = spoilt(name)
         key = (subject.base, subject.foreign, made.data, *map(id, (made.asked, made.replay, made.truth)))
-        assert seen.setdefault(key, name) == name, f"{name} is {seen[key]} again"
+        assert seen.setdefault(key, name) == name, f"{name} is the same fault as {seen[key]}"
 
 
 @pytest.mark.parametrize(("base", "own"), ways(BaseDump), ids=str)
@@ -155,7 +154,7 @@ def test_every_rule_finds_something_to_check_in_a_pristine_dump() -> None:
         for result in judge_pristine(base, own=own).results
         if result.verdict is Verdict.PASS and result.checks > 0
     }
-    assert set(RULES) - passing == set(), "no pristine dump has what these rules are about"
+    assert set(RULES) - passing == set(), "these rules check nothing in any pristine dump"
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -1,4 +1,4 @@
-"""The mutation campaign: whatever a byte, a field or a part suffers is noticed, or has a reason not to be."""
+"""The mutation campaign: the judge detects every change of a byte, field or part, unless a reason excuses it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_mutation_is_one_splice() -> None:
     assert made["file cut in the middle", "B"] == data[:12]
 
 
-def test_what_nobody_notices_and_nothing_excuses_is_a_survivor() -> None:
+def test_an_undetected_mutation_without_a_reason_is_a_survivor() -> None:
     case = subject("pristine/small")
     version = case.layout.entry("Header").fields["Version"][0]
     free = Mutation("flip bit 0", "Header.Version", version + 2, 1, bytes([case.data[version + 2] ^ 1]))

@@ -1,4 +1,4 @@
-"""Another build of zlib packs cabinets otherwise: they are compared by what they hold, and nothing else is let by."""
+"""Cabinets of another zlib build have other bytes: they compare equal by content, and no other difference passes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.mutants import hand_pristine
 from dumptruth.fixtures.vectors import goldens, manifest
+from dumptruth.fixtures.vectors.build import make
 from dumptruth.fixtures.vectors.cabinets import unpacked
 from dumptruth.fixtures.vectors.recipe import Recipe, load_recipes
 from dumptruth.fixtures.vectors.repacked import same, settled
@@ -19,7 +20,7 @@ from dumptruth.fixtures.vectors.repacked import same, settled
 HELD = manifest.load(goldens.GOLDEN)["vectors"]
 CABINETS = {vector["name"]: vector for vector in HELD if vector["container"] == "cab"}
 SOME = ("by-hand/cab-images", "cab/kernel-small", "invalid/cab-secondary-004/no-image-at-all")
-"""The last is not committed: of it the manifest alone tells."""
+"""The last is not committed; only the manifest describes it."""
 _compressobj = zlib.compressobj
 
 
@@ -30,7 +31,7 @@ def recipes() -> dict[str, Recipe]:
 
 @pytest.fixture
 def other_zlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """zlib as if it were another build: it looks less far for what was there before."""
+    """Makes zlib behave like another build: it searches less far back for repetitions."""
 
     def compressobj(level: int = -1, *arguments: Any, **named: Any) -> Any:
         return _compressobj(1, *arguments, **named)
@@ -42,10 +43,10 @@ def other_zlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _made(recipes: dict[str, Recipe], *names: str) -> dict[str, bytes]:
-    """The files of vectors, made anew, and their manifest; of what is not committed the manifest alone."""
+    """The files of vectors, made anew, and their manifest. A vector that is not committed is only in the manifest."""
     files, vectors = {}, []
     for name in names:
-        made = goldens.make(recipes[name], recipes)
+        made = make(recipes[name], recipes)
         told = manifest.entry(made) | {"truth": None}
         assert made.data is not None
         if CABINETS[name]["file"] is None:
@@ -58,30 +59,32 @@ def _made(recipes: dict[str, Recipe], *names: str) -> dict[str, bytes]:
 
 @pytest.fixture
 def folder(recipes: dict[str, Recipe], tmp_path: Path) -> Path:
-    """Goldens that this build of zlib has packed."""
+    """Goldens, packed with this build of zlib."""
     goldens.bless(_made(recipes, *SOME), tmp_path / "golden")
     return tmp_path / "golden"
 
 
 @pytest.mark.usefixtures("other_zlib")
-def test_every_cabinet_is_known_again_however_it_is_packed(recipes: dict[str, Recipe]) -> None:
+def test_every_cabinet_compares_equal_after_repacking(recipes: dict[str, Recipe]) -> None:
     otherwise = 0
     for name, held in CABINETS.items():
-        made = manifest.entry(goldens.make(recipes[name], recipes)) | {name: held[name] for name in ("file", "truth")}
+        made = manifest.entry(make(recipes[name], recipes)) | {name: held[name] for name in ("file", "truth")}
         assert same(made, held), name
         otherwise += made["sha256"] != held["sha256"]
     assert otherwise > len(CABINETS) // 2
 
 
-def test_no_two_cabinets_that_hold_different_things_are_taken_for_one() -> None:
-    """Those that are the same are of one file, and another request."""
+def test_cabinets_with_different_contents_never_compare_equal() -> None:
+    """Vectors that compare equal share one file and differ in the request."""
     of_one_file: dict[str, set[str]] = {}
     for vector in CABINETS.values():
         of_one_file.setdefault(vector["unpacked"], set()).add(vector["sha256"])
     assert {unpacked: files for unpacked, files in of_one_file.items() if len(files) > 1} == {}
 
 
-def test_what_is_packed_otherwise_stays_as_it_is(folder: Path, recipes: dict[str, Recipe], other_zlib: None) -> None:
+def test_a_committed_cabinet_that_differs_only_in_packing_is_kept(
+    folder: Path, recipes: dict[str, Recipe], other_zlib: None
+) -> None:
     made = _made(recipes, *SOME)
     assert [path for path, _ in goldens.difference(made, folder)] != []
     expected, packed = settled(made, folder)
@@ -89,7 +92,7 @@ def test_what_is_packed_otherwise_stays_as_it_is(folder: Path, recipes: dict[str
     assert list(goldens.difference(expected, folder)) == []
 
 
-def test_a_vector_that_says_something_else_is_not_the_same(
+def test_a_vector_with_other_contents_is_not_the_same(
     folder: Path, recipes: dict[str, Recipe], other_zlib: None
 ) -> None:
     made = _made(recipes, *SOME)
@@ -110,7 +113,7 @@ def test_a_committed_file_that_is_not_the_manifests_is_not_excused(
 ) -> None:
     file = folder / f"{SOME[1]}.cab"
     data = bytearray(file.read_bytes())
-    data[32] ^= 1  # setID, which nobody reads
+    data[32] ^= 1  # setID, which no reader uses
     file.write_bytes(data)
     expected, packed = settled(_made(recipes, *SOME), folder)
     assert SOME[1] not in packed
@@ -119,7 +122,7 @@ def test_a_committed_file_that_is_not_the_manifests_is_not_excused(
 
 @pytest.fixture
 def repacked(folder: Path, recipes: dict[str, Recipe], other_zlib: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The goldens, while what is made anew is packed otherwise."""
+    """The goldens, while new files are packed in another way."""
     made = _made(recipes, *SOME)
     monkeypatch.setattr(goldens, "GOLDEN", folder)
     monkeypatch.setattr(goldens, "golden_files", lambda *_, **__: made)
@@ -133,12 +136,12 @@ def test_verify_and_bless_count_them_in_one_line(
     before = {path: path.read_bytes() for path in repacked.rglob("*") if path.is_file()}
     assert run_command(["vectors", *command]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"3 cabinets hold the same, packed otherwise by this zlib: {', '.join(SOME)}"
+    assert lines[0] == f"3 cabinets have the same contents, but other compressed bytes by this zlib: {', '.join(SOME)}"
     assert lines[1].endswith(": 0 differ")
     assert {path: path.read_bytes() for path in repacked.rglob("*") if path.is_file()} == before
 
 
-def test_what_makes_a_cabinet_is_in_what_is_compared() -> None:
+def test_the_comparison_covers_every_field_of_a_cabinet() -> None:
     data = (goldens.GOLDEN / "by-hand" / "cab-images.cab").read_bytes()
     for at in (8, 24, 32, 36 + 4, 36 + 6):  # cbCabinet, versions, setID, cCFData and typeCompress of a folder
         changed = bytearray(data)

@@ -1,4 +1,4 @@
-"""The generated list of rules is what the registry says."""
+"""docs/rules.md is the generated list of all rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_rules_md_equals_its_regenerated_form() -> None:
 
 def test_every_rule_names_the_vectors_that_break_it() -> None:
     without = [line.split("|")[1].strip() for line in document().splitlines() if line.endswith("|  |")]
-    # Proved by mutants of the truth, or of the run, and not of a file.
+    # Their mutants change the truth or the replay, not a file.
     assert set(without) <= {"KXCT-REPLAY-001", "KXCT-VERSION-001"}
 
 

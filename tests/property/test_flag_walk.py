@@ -1,7 +1,7 @@
-"""Every flag of user minidumps, every pair of them, and combinations drawn at random, on targets that have something
-for each flag to find: writer and judge agree on every one, to the byte.
+"""Writer and judge agree to the byte on every flag of user minidumps, every pair of flags, and random combinations, on
+targets that have data for every flag.
 
-Of pairs and random combinations a sample always runs; all of them with ``-m slow``.
+A sample of pairs and random combinations always runs; all of them with ``-m slow``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PREFIX = "DEBUG_FORMAT_USER_SMALL_"
 
 
 def everything(*, unreadable: bool) -> ProcessSnapshot:
-    """The process with something for every flag, and the tokens of the one with something for every stream."""
+    """The process with data for every flag, plus the tokens of the process with data for every stream."""
     return replace(flag_target(unreadable=unreadable), tokens=stream_target().tokens)
 
 
@@ -56,7 +56,7 @@ SNAPSHOTS: dict[str, Callable[[], ProcessSnapshot]] = {
     "streams": stream_target,
     "every-stream": lambda: run_scenario("every-stream"),
 }
-"""``torn``: some pages cannot be read though their protection allows it. ``every-stream`` really ran."""
+"""``torn``: some pages cannot be read though their protection allows it. ``every-stream`` is an emulated process."""
 
 
 @cache
@@ -79,20 +79,20 @@ def written(name: str, flags: int) -> Agreed:
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
-def test_each_flag_alone(name: str) -> None:
+def test_writer_and_judge_agree_on_each_flag_alone(name: str) -> None:
     refused = {flag for flag in FLAGS if isinstance(agree(target(name), Request(SMALL, flag)), BothRefuse)}
     assert refused == ({FULL} if "torn" in name else set())
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
-def test_no_flag_and_the_default_dump(name: str) -> None:
+def test_writer_and_judge_agree_without_flags_and_on_the_default_dump(name: str) -> None:
     assert isinstance(agree(target(name), Request(SMALL)), Agreed)
     default = agree(target(name), Request(Qualifier.DEBUG_DUMP_DEFAULT))
     assert isinstance(default, BothRefuse if "torn" in name else Agreed)
 
 
-def test_every_pair_of_flags() -> None:
-    """Each on the first target, one in nine on another."""
+def test_writer_and_judge_agree_on_every_pair_of_flags() -> None:
+    """Each pair on the first target, one pair in nine on another."""
     others = [name for name in SNAPSHOTS if name not in ("amd64", "every-stream")]
     assert len(PAIRS) == 231
     for index, pair in enumerate(PAIRS):
@@ -103,9 +103,9 @@ def test_every_pair_of_flags() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SNAPSHOTS)
-def test_every_pair_of_flags_on_every_target(name: str) -> None:
+def test_writer_and_judge_agree_on_every_pair_of_flags_and_every_target(name: str) -> None:
     refused = {pair for pair in PAIRS if isinstance(agree(target(name), Request(SMALL, bits(pair))), BothRefuse)}
-    # Full memory has holes that only IGNORE leaves out, and that NO_OPTIONAL_DATA does not ask for.
+    # The holes refuse full memory, except with IGNORE or with NO_OPTIONAL_DATA, which cancels full memory.
     fatal = {pair for pair in PAIRS if FULL in pair and not {IGNORE, NO_OPTIONAL} & set(pair)} | {(PRIVATE, NO_IGNORE)}
     assert refused == (fatal if "torn" in name else set())
 
@@ -130,19 +130,19 @@ def agree_on(drawn: tuple[str, Request]) -> None:
 
 @settings(max_examples=80, derandomize=True, database=None)
 @given(COMBINATIONS)
-def test_flags_drawn_at_random(drawn: tuple[str, Request]) -> None:
+def test_writer_and_judge_agree_on_random_flags(drawn: tuple[str, Request]) -> None:
     agree_on(drawn)
 
 
 @pytest.mark.slow
 @settings(max_examples=2000, derandomize=True, database=None)
 @given(COMBINATIONS)
-def test_two_thousand_combinations_drawn_at_random(drawn: tuple[str, Request]) -> None:
+def test_writer_and_judge_agree_on_two_thousand_random_combinations(drawn: tuple[str, Request]) -> None:
     agree_on(drawn)
 
 
 @pytest.mark.parametrize("flag", [FULL, F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY], ids=named)
-def test_a_full_dump_with_and_without_zeroed_stacks_is_run_again(flag: FormatFlag) -> None:
+def test_a_full_dump_replays_with_and_without_zeroed_stacks(flag: FormatFlag) -> None:
     for name in ("amd64", "streams"):
         assert isinstance(agree(target(name), Request(SMALL, FULL | flag), replay=replay_dump), Agreed)
 
@@ -166,13 +166,17 @@ CHANGES: dict[FormatFlag, tuple[str, int, str]] = {
     F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO: ("amd64", 0, _STREAMS),
     F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO: ("amd64", 0, _STREAMS),
     F.DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS: ("amd64", 0, _MEMORY),
-    F.DEBUG_FORMAT_USER_SMALL_NO_AUXILIARY_STATE: ("amd64", 0, _HEADER),  # for memory of providers; there are none
+    F.DEBUG_FORMAT_USER_SMALL_NO_AUXILIARY_STATE: (
+        "amd64",
+        0,
+        _HEADER,
+    ),  # about memory of auxiliary providers, and there are none
     F.DEBUG_FORMAT_USER_SMALL_FULL_AUXILIARY_STATE: ("amd64", 0, _HEADER),
     F.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS: ("amd64", 0, _MEMORY),
     F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE: ("amd64", 0, _BYTES),
     F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT: ("streams", 0, _BYTES),
     F.DEBUG_FORMAT_USER_SMALL_IPT_TRACE: ("amd64", 0, _HEADER),  # nothing is traced
-    IGNORE: ("amd64-torn", PRIVATE, _MEMORY),  # a read block is lost with its page
+    IGNORE: ("amd64-torn", PRIVATE, _MEMORY),  # the read block of an unreadable page is lost
     SCAN: ("amd64-torn", PRIVATE | IGNORE, _MEMORY),
 }
 
@@ -200,7 +204,7 @@ def test_each_flag_changes_the_file(flag: FormatFlag) -> None:
         _MEMORY: ranges[0] == ranges[1],
         _BYTES: without_flags(before.data) == without_flags(after.data),
     }
-    # All but the header's bit stays as it was; or the bytes do not, in the same streams and ranges; and so on.
+    # From the header's bit alone, over bytes in the same streams and ranges, to other streams.
     expected = {
         _HEADER: {_STREAMS: True, _MEMORY: True, _BYTES: True},
         _BYTES: {_STREAMS: True, _MEMORY: True, _BYTES: False},
@@ -211,7 +215,7 @@ def test_each_flag_changes_the_file(flag: FormatFlag) -> None:
 
 
 def test_no_ignore_turns_a_hole_into_a_refusal() -> None:
-    """The one flag that changes no file: it says that there is none."""
+    """The only flag that changes no file: it can only refuse one."""
     assert set(CHANGES) | {NO_IGNORE} == set(FLAGS)
     for beside in (0, IGNORE, IGNORE | SCAN):
         assert isinstance(agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside)), Agreed)
@@ -220,7 +224,7 @@ def test_no_ignore_turns_a_hole_into_a_refusal() -> None:
         assert found.writer.hresult == Hresult.ERROR_PARTIAL_COPY
 
 
-def test_a_writer_that_skips_the_hole_all_the_same_is_caught() -> None:
+def test_a_writer_that_skips_a_hole_despite_no_ignore_is_caught() -> None:
     torn = target("amd64-torn")
     dump = bytearray(written("amd64-torn", PRIVATE).data)
     bit = next(row.minidump_type for row in FLAG_ROWS if row.flag == NO_IGNORE)
@@ -239,7 +243,7 @@ CAB, SECONDARY, IMAGES = (
 def test_the_dump_in_a_cabinet_is_judged_by_its_flags(tmp_path: Path, cab: int, flags: int) -> None:
     subject, file = target("amd64"), tmp_path / "flags.cab"
     DebugClient(subject.snapshot, start_directory=tmp_path).write(file, SMALL, flags | cab)
-    # Files of images nobody has here: that they are missing is no fault, but a strict judge says it.
+    # The image files do not exist here. Only a strict judge reports that they are missing.
     strict = not cab & SECONDARY
     report = judge(file, subject.truth, requested(SMALL, flags | cab, file="flags.cab"), strict=strict)
     assert [(item.rule, item.findings) for item in report.failing()] == []

@@ -1,6 +1,6 @@
-"""Whatever the process and whatever is asked of it: writer and judge agree, and the same process gives the same dump.
+"""Writer and judge agree on generated processes and requests, and the same process gives the same dump.
 
-A sample always runs; more with ``-m slow``. What large targets cost is bounded by counting calls, not by a clock.
+A sample always runs; more with ``-m slow``. The cost of large targets is bounded in calls, not in time.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def test_writer_and_judge_agree_on_a_thousand_processes(architecture: str, data:
     agree_twice(data.draw(processes([architecture]).map(StoppedProcess.of)), data.draw(requests()))
 
 
-def test_tokens_of_a_32_bit_target_in_the_form_of_a_64_bit_debugger() -> None:
-    """No document says which of the two forms they have; the judge takes both."""
+def test_the_judge_accepts_both_forms_of_tokens_of_a_32_bit_target() -> None:
+    """No document says which of the two forms is right, so the judge accepts both."""
     target = synthetic_process("x86")
     assert isinstance(
         agree(StoppedProcess.of(replace(target, tokens=(token_of(target.process.process_id, 0x60),))), Request(SMALL)),
@@ -67,7 +67,7 @@ def with_modules(count: int) -> ProcessSnapshot:
 
 
 def with_regions(count: int) -> ProcessSnapshot:
-    """Beside its own, pages of one allocation whose protection changes from each to the next."""
+    """The process plus one allocation whose pages alternate in protection."""
     base = AMD64.extra
     pages = [
         Pages(base + index * 0x1000, 0x1000, protect=(PAGE_READWRITE, PAGE_READONLY)[index % 2], allocation_base=base)
@@ -77,7 +77,7 @@ def with_regions(count: int) -> ProcessSnapshot:
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """Calls, returns and resumed generators of Python and C functions while it runs: its cost on any machine."""
+    """Calls, returns and resumed generators of Python and C functions: a cost that does not depend on the machine."""
     count = 0
 
     def counted(frame: FrameType, event: str, argument: Any) -> None:
@@ -111,7 +111,7 @@ def cost(make: Callable[[int], ProcessSnapshot], count: int, flags: int) -> int:
         pytest.param(with_regions, 20_000, 0x400, 2_000, marks=pytest.mark.slow),  # the map of the address space
     ],
 )
-def test_large_targets_cost_no_more_than_so_many_calls_for_each_thing(
+def test_the_calls_per_item_of_a_large_target_are_bounded(
     make: Callable[[int], ProcessSnapshot], count: int, flags: int, each: int
 ) -> None:
     assert cost(make, count, flags) <= count * each
@@ -120,5 +120,7 @@ def test_large_targets_cost_no_more_than_so_many_calls_for_each_thing(
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [0, MORE_MEMORY | LISTS, 0x1 | 0x20 | LISTS])
 @pytest.mark.parametrize(("make", "count"), [(with_threads, 2_000), (with_modules, 200), (with_regions, 20_000)])
-def test_what_grows_fourfold_costs_fourfold(make: Callable[[int], ProcessSnapshot], count: int, flags: int) -> None:
+def test_the_calls_grow_in_proportion_to_the_target(
+    make: Callable[[int], ProcessSnapshot], count: int, flags: int
+) -> None:
     assert cost(make, count, flags) <= 5 * cost(make, count // 4, flags)

@@ -1,6 +1,6 @@
-"""Whatever the RAM, its complete dump holds every page once, where the format says, in every form.
+"""For any RAM map the complete dump holds every page once, at the place of the format, under every profile.
 
-The dumps are read back here with plain ``struct`` calls at offsets that the writer's map is not asked for.
+The tests read the dumps with plain ``struct`` calls, not through the writer's layout map.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGE = 0x1000
 
 @st.composite
 def machines(draw: st.DrawFn) -> KernelSnapshot:
-    """Runs with holes at every place, odd counts, page 0 or not; some pages touched."""
+    """Runs with holes anywhere, odd lengths, with or without page 0; some pages touched."""
     at = draw(st.integers(0, 3))
     runs = []
     for _ in range(draw(st.integers(1, 9))):

@@ -1,6 +1,6 @@
-"""Whatever the process, its dump is deterministic, complete, and accounted for to the byte.
+"""The dump of any process is deterministic and complete, and every byte is on the layout map.
 
-The dumps are read back here with plain ``struct`` calls at offsets that the writer's map is not asked for.
+The tests read the dumps with plain ``struct`` calls, not through the writer's layout map.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from dumptruth.emu.constants import MEM_RESERVE, PAGE_EXECUTE_READ, PAGE_GUARD, PAGE_NOACCESS, PAGE_READWRITE
 from dumptruth.emu.plan.flags import FLAG_ROWS
+from dumptruth.emu.plan.user import Plan
 from dumptruth.emu.request import Request
 from dumptruth.emu.snapshot.process import Handle, ProcessSnapshot, UnloadedModule
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
-from dumptruth.emu.writer.minidump import WriteResult, dump_bytes
+from dumptruth.emu.writer.dump import WriteResult
+from dumptruth.emu.writer.minidump import dump_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ U32 = st.integers(0, 0xFFFFFFFF)
 
 @st.composite
 def extra_pages(draw: st.DrawFn) -> list[Pages]:
-    """Allocations with all kinds of pages, apart or touching."""
+    """Allocations with all kinds of pages, some of them adjacent."""
     pages, at = [], EXTRA
     for _ in range(draw(st.integers(0, 4))):
         base = at
@@ -117,7 +119,7 @@ def memory_ranges(dump: bytes) -> list[tuple[int, int, int]]:
     return ranges
 
 
-def check_map(dump: bytes, result: WriteResult) -> None:
+def check_map(dump: bytes, result: WriteResult[Plan]) -> None:
     """Every byte lies in exactly one entry and one section; each field in its entry; nothing is padding."""
     for entries in (result.layout.entries, result.layout.sections):
         at = 0
@@ -168,7 +170,7 @@ def check_threads(dump: bytes, snapshot: ProcessSnapshot) -> None:
         start, length, rva, context_size, context_rva = fields[5:]
         assert start + length == thread.stack_base
         assert (context_size, start) == (1232, thread.context["Rsp"])
-        if length:  # V21, V22
+        if length:  # docs/format/minidump-threads.md#stack-in-the-memory-list
             assert (start, length, rva) in entries or rva == 0
             low, size, _ = starts[bisect_right(starts, (start, 1 << 64, 0)) - 1]
             assert low <= start
@@ -211,7 +213,7 @@ def test_every_stream_has_its_exact_size_and_the_flags_agree(snapshot: ProcessSn
         12: 16 + 40 * len(snapshot.handles), 14: 12 + 24 * len(snapshot.unloaded_modules), 15: 1364,
         16: 16 + 48 * len(snapshot.regions), 17: 12 + 64 * len(snapshot.threads), 21: 492, 22: 152, 24: 4 + 12 * named,
         5: 4 + 16 * len(result.plan.ranges), 9: 16 + 16 * len(result.plan.ranges),
-        11: len((request_.comment or "").encode("utf-16-le", "surrogatepass")) + 2,
+        11: len((request_.comment_text or "").encode("utf-16-le", "surrogatepass")) + 2,
     }  # fmt: skip
     assert {kind: size for kind, (_, size) in found.items()} == {kind: sizes[kind] for kind in found}
     assert [planned.type for planned in result.plan.streams] == list(found)
@@ -247,7 +249,7 @@ def test_every_name_is_found_where_it_is_cited(snapshot: ProcessSnapshot) -> Non
 
 
 @pytest.mark.parametrize("qualifier", [1024, 1025])
-def test_two_thousand_threads_and_two_hundred_modules_are_no_matter(qualifier: int) -> None:
+def test_a_dump_of_two_thousand_threads_and_two_hundred_modules_is_sound(qualifier: int) -> None:
     snapshot = synthetic_process(threads=2000, modules=200, stack_committed=0x1000)
     dump, result = dump_bytes(snapshot, Request(qualifier))
     check_map(dump, result)

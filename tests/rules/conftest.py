@@ -1,4 +1,4 @@
-"""The dumps that most tests of rules change: each made by hand, each with its truth."""
+"""The hand-made dumps with their truths that most tests of rules change."""
 
 from __future__ import annotations
 

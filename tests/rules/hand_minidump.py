@@ -1,4 +1,4 @@
-"""Dumps of the target, laid out by hand: no byte of them comes from the project's own writer."""
+"""Hand-made minidumps of the target: no byte comes from the project's writer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 
 from dumptruth.oracle.truth.load import ProcessTruth, RequestTruth, parse_request
 
+from ..hand_documents import REGISTERS, VM_COUNTERS, request_document
 from .hand_target import (
     CODE_VIEW,
     FULL_RANGES,
     MAIN,
     NOW,
     REGIONS,
-    REGISTERS,
     SMALL_RANGES,
     VERSION,
-    VM,
     WORKER,
     memory,
 )
@@ -72,34 +71,34 @@ def misc_info(truth: dict[str, Any], xstate: bytes = bytes(528)) -> bytes:
     data += system["daylight_name"].encode("utf-16-le").ljust(64, b"\0") + bytes(20)
     data += system["build_string"].encode("utf-16-le").ljust(520, b"\0")
     data += "hand.amd64,1.0".encode("utf-16-le").ljust(80, b"\0")
-    return data + xstate + pack("<I", process["cookie"])
+    return bytes(data + xstate + pack("<I", process["cookie"]))
 
 
 def counters(truth: dict[str, Any]) -> tuple[bytes, bytes]:
     basic = pack("<HH6I3QI", 1, 2, 156250, 4096, 0x1000, 1, 0x1001, 65536, 0x10000, 0x7FFEFFFF, 0xF, 4)
     memory_info = basic + bytes(60) + pack("<4Q", 0x10, 0x20, 0x30, 0x40) + bytes(344)
-    vm = [int(truth["process"]["vm"][name], 16) for name in VM]
+    vm = [int(truth["process"]["vm"][name], 16) for name in VM_COUNTERS]
     return memory_info, pack("<HHI18Q", 2, 0xF, 77, *vm, *[0] * 5)
 
 
 @dataclass(frozen=True)
 class More:
-    """What a small dump has besides, or otherwise."""
+    """Additions and changes to a small dump."""
 
     machine: tuple[int, bytes] = (9, pack("<QQQ", 0x123456789, 0x55, 0))
     """ProcessorArchitecture and the processor union."""
     below: int = 0
-    """How far under the stack pointer a stack begins."""
+    """Bytes below the stack pointer at which a stack begins."""
     ranges: tuple[tuple[int, int], ...] = ()
-    """Memory behind that of every small dump."""
+    """Ranges behind those of every small dump."""
     tails: tuple[bytes, bytes, bytes] = (b"", b"", b"")
-    """What follows the contexts: of the two threads, and of the exception."""
+    """Bytes behind the contexts of the two threads and of the exception."""
     xstate: bytes = bytes(528)
     """MiscInfo.XStateData."""
     streams: Mapping[int, bytes | Callable[[Layout], bytes]] = field(default_factory=dict)
-    """By number; what needs a place in the file is made when the places in front of it are known."""
+    """Streams by number. A function makes a stream that needs the offsets of earlier pieces."""
     align: Mapping[int, int] = field(default_factory=dict)
-    """Zeros in front of a stream, so that it lies where it has to: remainder by 8."""
+    """For a stream that must be aligned: its offset modulo 8. Zeros in front of it fill the gap."""
 
 
 def dump(truth: dict[str, Any], flags: int, comment: str | None, more: More = More()) -> Layout:
@@ -210,7 +209,7 @@ def full_streams(out: Layout, truth: dict[str, Any], stream: Any) -> None:
 
 @dataclass(frozen=True)
 class HandMade:
-    """A dump, the truth it answers to, and where its pieces are."""
+    """A dump, the offsets of its pieces, its truth and its request."""
 
     data: bytes
     at: dict[str, int]
@@ -221,17 +220,6 @@ class HandMade:
 def request(
     qualifier: int, flags: int, comment: str | None, user_streams: tuple[dict[str, Any], ...] = ()
 ) -> RequestTruth:
-    return parse_request(
-        {
-            "format": "dumptruth-request",
-            "version": 1,
-            "qualifier": "DEBUG_DUMP_SMALL" if qualifier == 1024 else "DEBUG_DUMP_DEFAULT",
-            "qualifier_value": qualifier,
-            "format_flags": [],
-            "format_flags_value": flags,
-            "comment": comment,
-            "profile": "modern",
-            "file": "a.dmp",
-            "user_streams": list(user_streams),
-        }
-    )
+    name = "DEBUG_DUMP_SMALL" if qualifier == 1024 else "DEBUG_DUMP_DEFAULT"
+    more = {"format_flags_value": flags, "comment": comment, "user_streams": list(user_streams)}
+    return parse_request(request_document(name, qualifier, **more))

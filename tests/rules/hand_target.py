@@ -1,17 +1,14 @@
-"""A target laid out by hand: its truth, as truth.json has it, and its memory."""
+"""A hand-made target: its truth.json and its memory."""
 
 from __future__ import annotations
 
 from struct import pack
 from typing import Any
 
+from ..hand_documents import REGISTERS, SYSTEM, VM_COUNTERS, Region, region
+
 EPOCH = 116_444_736_000_000_000
 NOW = EPOCH + 1_700_000_000 * 10_000_000 + 1234567
-_REGISTERS = (
-    "SegCs SegDs SegEs SegFs SegGs SegSs EFlags Dr0 Dr1 Dr2 Dr3 Dr6 Dr7 Rax Rcx Rdx Rbx Rsp Rbp Rsi Rdi "
-    "R8 R9 R10 R11 R12 R13 R14 R15 Rip MxCsr"
-)
-REGISTERS = _REGISTERS.split()
 FXSAVE = bytes([0x7F, 2]) + bytes(22) + b"\x80\x1f\0\0\xff\xff\0\0" + bytes(128) + b"\x11" * 256 + bytes(96)
 CODE_VIEW = b"RSDS" + bytes(range(16)) + pack("<I", 1) + b"a.pdb\0"
 VERSION = (0xFEEF04BD, 0x10000, *range(1, 12))
@@ -50,14 +47,7 @@ def thread(number: int, base: int, name: str | None, at: dict[str, Any]) -> dict
     }
 
 
-_VM = (
-    "peak_working_set_size working_set_size quota_peak_paged_pool_usage quota_paged_pool_usage "
-    "quota_peak_non_paged_pool_usage quota_non_paged_pool_usage pagefile_usage peak_pagefile_usage peak_virtual_size "
-    "virtual_size private_usage private_working_set_size shared_commit_usage"
-)
-VM = _VM.split()
-REGIONS = (
-    # base, size, allocation base, allocation protection, state, protection, type
+REGIONS: tuple[Region, ...] = (
     (0x0, 0x10000, 0, 0, 0x10000, 1, 0),
     (0x10000, 0x1000, 0x10000, 4, 0x2000, 0, 0x20000),
     (0x11000, 0x1000, 0x10000, 4, 0x1000, 0x104, 0x20000),
@@ -91,35 +81,15 @@ TRUTH: dict[str, Any] = {
     "mode": "user",
     "source": "by hand",
     "system": {
-        "architecture": "amd64",
-        "processor_level": 6,
-        "processor_revision": 24067,
-        "number_of_processors": 4,
-        "product_type": 1,
-        "major_version": 10,
-        "minor_version": 0,
-        "build_number": 19045,
+        **SYSTEM,
         "csd_version": "SP 1",
-        "suite_mask": 256,
         "processor_features": ["0x123456789", "0x55"],
-        "build_string": "19041.1.amd64fre",
         "time_zone_id": 1,
-        "time_zone_bias": -60,
         "standard_name": "W. Europe",
         "daylight_name": "W. Europe DST",
-        "processor_max_mhz": 3000,
         "processor_current_mhz": 2000,
-        "number_of_physical_pages": "0x1000",
-        "lowest_physical_page_number": "0x1",
         "highest_physical_page_number": "0x1001",
-        "allocation_granularity": 65536,
-        "minimum_user_mode_address": "0x10000",
         "maximum_user_mode_address": "0x7ffeffff",
-        "timer_resolution": 156250,
-        "available_pages": "0x10",
-        "committed_pages": "0x20",
-        "commit_limit": "0x30",
-        "peak_commitment": "0x40",
     },
     "process": {
         "process_id": 0x1234,
@@ -132,7 +102,7 @@ TRUTH: dict[str, Any] = {
         "protected": 1,
         "cookie": 0xC00C1E,
         "command_line": "a.exe",
-        "vm": {"page_fault_count": 77, **{name: hex(0x1000 * (index + 1)) for index, name in enumerate(VM)}},
+        "vm": {"page_fault_count": 77, **{name: hex(0x1000 * (index + 1)) for index, name in enumerate(VM_COUNTERS)}},
     },
     "time": hex(NOW),
     "start_directory": "C:\\work",
@@ -172,18 +142,7 @@ TRUTH: dict[str, Any] = {
         {"base": "0x600000", "size": 0x2000, "checksum": 1, "time_date_stamp": 2, "name": "old.dll"},
         {"base": "0x600000", "size": 0x1000, "checksum": 3, "time_date_stamp": 4, "name": "older.dll"},
     ],
-    "regions": [
-        {
-            "base": hex(base),
-            "size": hex(size),
-            "allocation_base": hex(allocation),
-            "allocation_protect": allocation_protect,
-            "state": state,
-            "protect": protect,
-            "type": kind,
-        }
-        for base, size, allocation, allocation_protect, state, protect, kind in REGIONS
-    ],
+    "regions": [region(row) for row in REGIONS],
     "memory": [
         {"start": hex(start), "size": hex(size), "offset": hex(sum(size for _, size in RUNS[:index]))}
         for index, (start, size) in enumerate(RUNS)

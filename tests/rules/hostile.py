@@ -1,4 +1,4 @@
-"""What every hostile file gets from the judge: an answer that can be shown, in little time and memory."""
+"""Checks for hostile files: the judge gives a report that renders, in little time and memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine
 from dumptruth.oracle import ByteSource, KernelTruth, Outcome, ProcessTruth, Report, RequestTruth, Verdict, check
 from dumptruth.oracle.decode import structure
+from dumptruth.oracle.model import DontCare
 from dumptruth.oracle.report.text import render
 
 EXTREMES = (
@@ -19,17 +20,17 @@ EXTREMES = (
     *(1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1),
 )
 EVERY = pytest.param(1, marks=pytest.mark.slow)
-"""A step: all of them."""
+"""The step that takes all; behind the mark ``slow``."""
 
 
 def extremes(width: int, number: int, step: int) -> tuple[int, ...]:
-    """Extreme values that fit into ``width`` bytes: one in ``step``, another one for another ``number`` of a field."""
+    """One in ``step`` of the extreme values that fit into ``width`` bytes; ``number`` shifts the selection."""
     fitting = [value for value in EXTREMES if value < 1 << 8 * width]
     return tuple(fitting[number % min(step, len(fitting)) :: step])
 
 
 def extreme_patches(records: Mapping[str, str], step: int) -> Iterator[tuple[str, int, bytes]]:
-    """(piece, offset in it, new bytes) for every integer of ``records``, which are pieces and their structures."""
+    """(piece, offset in it, new bytes) for every integer of ``records``, a map of pieces to structures."""
     fields = [(piece, field) for piece, name in records.items() for field in structure(name).fields.values()]
     for number, (piece, field) in enumerate(fields):
         if field.kind != "bytes" and field.count == 1:
@@ -45,14 +46,26 @@ def judged(
     strict: bool = True,
     name: str = "x.dmp",
 ) -> Report:
-    """The report, which is a verdict and no error."""
+    """The report. Its outcome must not be an internal error."""
     start = time.process_time()
     report = check(ByteSource(data, name), truth, asked, strict=strict)
     assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
     assert render(report)
     assert 0 <= report.unclaimed <= len(data)
-    assert time.process_time() - start < 10  # hundredths of one; a loop without a bound takes for ever
+    assert time.process_time() - start < 10  # takes hundredths of a second; an endless loop does not end
     return report
+
+
+def judged_by_hand(
+    data: bytes, made: HandPristine | None = None, *, strict: bool = True, name: str = "x.dmp"
+) -> Report:
+    """The report on changed bytes of a dump made by hand, against its truth and request if ``made`` is given."""
+    truth, asked = (made.truth, made.asked) if made else (None, None)
+    return judged(data, truth, asked, strict=strict, name=name)
+
+
+def offsets_in(dont_cares: Iterable[DontCare]) -> set[int]:
+    return {at for item in dont_cares for at in range(item.span.start, item.span.end)}
 
 
 def failing(report: Report) -> set[str]:
@@ -60,7 +73,7 @@ def failing(report: Report) -> set[str]:
 
 
 def unnoticed(made: HandPristine, offsets: Iterable[int]) -> set[int]:
-    """Those bytes that may be turned over and the file stays conformant."""
+    """The offsets whose inverted byte leaves the file conformant."""
     found, data = set(), bytearray(made.data)
     for offset in offsets:
         data[offset] ^= 0xFF
@@ -73,9 +86,9 @@ def unnoticed(made: HandPristine, offsets: Iterable[int]) -> set[int]:
 
 
 def peak(folder: Path) -> int:
-    """Bytes of memory that a child needs to judge every file of a folder; not on Windows.
+    """Peak memory in bytes of a child process that judges every file of a folder; not on Windows.
 
-    Linux hands ru_maxrss on across fork and exec, so there the peak is read from /proc, which starts anew.
+    On Linux ru_maxrss survives fork and exec, so the peak is read from /proc.
     """
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom dumptruth.oracle import ByteSource, check\n"

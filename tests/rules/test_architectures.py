@@ -1,4 +1,4 @@
-"""Dumps of x86 and arm64 targets, laid out by hand: registers where winnt.h has them, stacks where they begin."""
+"""Hand-made dumps of x86 and arm64 targets: registers at the offsets of winnt.h, stacks at their start."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_stacks_of_x86_begin_one_word_below_the_stack_pointer() -> None:
     assert {"TRUE-THREAD-003", "PAGE-REQUIRED-001"} <= failing(judge(case, bytes(data)))
 
 
-def test_the_processor_of_x86_is_told_by_cpuid() -> None:
+def test_x86_dumps_hold_the_cpuid_of_the_processor() -> None:
     case = made("x86")
     for offset in (0x20, 0x2B, 0x2C, 0x30, 0x34):
         data = bytearray(case.data)

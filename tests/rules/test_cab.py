@@ -1,5 +1,5 @@
-"""Cabinets laid out by hand: conformant as they are, noticed in every byte that is changed, and whatever they claim,
-judged without a traceback, in little time and memory. The dump inside is judged by all of its own rules."""
+"""Hand-made cabinets: they conform, the judge detects every changed byte, and hostile ones are judged in little time
+and memory. All rules of its kind judge the dump inside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from struct import pack, pack_into
@@ -18,7 +19,7 @@ from dumptruth.fixtures.mutants import kernel_pristine
 from dumptruth.fixtures.mutants.cab_assembled import BLOCK, MSZIP, STORED, File, Shape, cabinet, checksum
 from dumptruth.fixtures.mutants.hand_pristine import WRITE_CAB, HandPristine, crash, folders, pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
-from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_cabinet, summary
+from dumptruth.oracle import ByteSource, Outcome, Verdict, check, read_cabinet, summary
 from dumptruth.oracle.readers import cab as reader
 from dumptruth.oracle.readers.spool import Spool
 from dumptruth.oracle.report.as_json import as_object
@@ -27,18 +28,14 @@ from dumptruth.oracle.rules.cab.contents import dos_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import hostile
-from .hostile import EVERY, extreme_patches, failing, peak, unnoticed
+from .hostile import EVERY, extreme_patches, failing, judged_by_hand, offsets_in, peak, unnoticed
 
 BASES = (BaseDump.CAB, BaseDump.CAB_USED, BaseDump.CAB_IMAGES)
-
-
-def judged(data: bytes, made: HandPristine | None = None, *, strict: bool = True) -> Report:
-    return hostile.judged(data, made and made.truth, made and made.asked, strict=strict, name="x.cab")
+judged = partial(judged_by_hand, name="x.cab")
 
 
 def noise(size: int, seed: int = 1) -> bytes:
-    """Bytes that deflate does not shorten, the same each time."""
+    """Bytes that deflate cannot compress, the same in every run."""
     out = bytearray()
     while len(out) < size:
         seed = (seed * 6364136223846793005 + 1442695040888963407) % (1 << 64)
@@ -62,8 +59,9 @@ def test_a_cabinet_made_by_hand_is_conformant_with_the_dump_inside(base: BaseDum
 
 
 def sampled(made: HandPristine, step: int) -> list[int]:
-    """Offsets of the cabinet: all up to the first block's header, one in ``step`` of the rest; where the dump is
-    stored, whose bytes a checksum covers and the truth too, one in 97 of these.
+    """Offsets of the cabinet: all up to the first block's header, and one in ``step`` of the rest.
+
+    In the cabinet that stores the dump uncompressed, one in 97 of those: checksum and truth both cover them.
     """
     first = made.at["block 0.0"] + 12
     return [*range(first), *range(first, len(made.data), step * (97 if made.base is BaseDump.CAB_USED else 1))]
@@ -76,16 +74,14 @@ SOME_OR_ALL = pytest.mark.parametrize("step", [11, EVERY])
 @pytest.mark.parametrize("base", BASES)
 def test_every_byte_turned_over_is_noticed_or_declared(base: BaseDump, step: int) -> None:
     made = pristine(base)
-    free = {
-        at for item in read_cabinet(ByteSource(made.data)).dont_cares for at in range(item.span.start, item.span.end)
-    }
+    free = offsets_in(read_cabinet(ByteSource(made.data)).dont_cares)
     assert free == {32, 33}, "setID"
-    # A name may be another one: 0xFF turns what is ASCII into no UTF-8 that is marked as such.
+    # A changed name is detected: 0xFF turns ASCII into a byte that is not valid UTF-8 or is not marked as UTF-8.
     assert unnoticed(made, sampled(made, step)) == free
 
 
 def records_of(base: BaseDump) -> dict[str, str]:
-    """A piece of every kind of record, and the structure that it has."""
+    """A piece of every kind of record, and its structure."""
     records = {"header": "CFHEADER", "folder 0": "CFFOLDER", "file 0": "CFFILE", "block 0.0": "CFDATA"}
     if base is BaseDump.CAB_IMAGES:
         records |= {"folder 1": "CFFOLDER", "file 3": "CFFILE", "block 1.0": "CFDATA"}
@@ -126,7 +122,7 @@ def test_random_bytes_in_a_cabinet_are_judged(data: st.DataObject) -> None:
 @pytest.mark.parametrize("method", [STORED, MSZIP])
 @pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 100])
 def test_members_of_any_size_are_expanded_with_the_history_of_the_blocks_before(method: int, size: int) -> None:
-    """Noise, repeated: the second block is short only because it refers to the first."""
+    """Repeated noise: the second block is short only because it refers to the first."""
     data = (noise(BLOCK // 2) * (size // (BLOCK // 2) + 1))[:size]
     parts = [[File(b"a", b"x" * 5), File(b"b", data), File(b"c", b"")]]
     made = cabinet(parts, Shape(method))
@@ -168,7 +164,7 @@ def test_more_than_fits_in_memory_goes_to_a_temporary_file() -> None:
 
 
 def bomb(blocks: int, folders: int = 1) -> bytes:
-    """Blocks of 32 KiB of zeros, 49 bytes each; every folder on the same ones."""
+    """Blocks of 49 bytes that expand to 32 KiB of zeros. All folders share the same blocks."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     stored = b"CK" + packer.compress(bytes(BLOCK)) + packer.flush()
     block = pack("<IHH", 0, len(stored), BLOCK) + stored
@@ -240,11 +236,11 @@ def test_a_kernel_dump_inside_is_judged_by_the_rules_of_kernel_dumps() -> None:
     process = pristine(BaseDump.CAB)
     report = check(ByteSource(bytes(made.data), "memory.cab"), process.truth, process.asked)
     assert report.outcome is Outcome.NOT_A_DUMP
-    assert "truth is that of a process" in (report.reason or "")
+    assert "truth describes a process" in (report.reason or "")
 
 
-def test_a_method_that_the_judge_does_not_expand_is_no_verdict_on_the_dump() -> None:
-    """LZX is legal in a cabinet; one's own may not use it."""
+def test_a_compression_method_that_the_judge_does_not_expand_gives_no_verdict_on_the_dump() -> None:
+    """LZX is legal in a cabinet, but a cabinet judged against truth may not use it."""
     made = pristine(BaseDump.CAB)
     data = made.patched(("folder 0", 6, pack("<H", 0x1503)))
     report = judged(data, strict=False)
@@ -253,7 +249,7 @@ def test_a_method_that_the_judge_does_not_expand_is_no_verdict_on_the_dump() -> 
     assert judged(data, made).outcome is Outcome.NON_CONFORMANT
 
 
-def test_a_cabinet_without_a_dump_is_none() -> None:
+def test_a_cabinet_without_a_dump_is_not_a_dump() -> None:
     report = judged(bytes(cabinet([[File(b"notes.txt", b"hello")]]).data), strict=False)
     assert report.outcome is Outcome.NOT_A_DUMP
     assert judged(bytes(cabinet([[File(b"notes.txt", b"hello")]]).data), pristine(BaseDump.CAB)).outcome is (
@@ -321,7 +317,7 @@ def test_a_cabinet_is_summed_up_with_the_dump_inside() -> None:
 @pytest.mark.skipif(shutil.which("cabextract") is None, reason="cabextract is not installed")
 @pytest.mark.parametrize("base", BASES)
 def test_an_extractor_agrees_about_every_member(base: BaseDump, tmp_path: Path) -> None:
-    """Also where a block refers to the one before: the cabinets made by hand are not only read by the judge."""
+    """cabextract reads the hand-made cabinets too, including blocks that refer to the block before."""
     (tmp_path / "x.cab").write_bytes(pristine(base).data)
     subprocess.run(["cabextract", "-q", "-d", str(tmp_path / "out"), str(tmp_path / "x.cab")], check=True)
     parts, _ = folders(base)

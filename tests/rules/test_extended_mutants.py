@@ -1,9 +1,10 @@
-"""Function tables, handle operations, tokens, user streams, an ANSI comment and extended contexts, laid out by hand:
-each rule about them passes, and fails, alone of its kind, on one changed field."""
+"""Hand-made function tables, handle operations, tokens, user streams, ANSI comment and extended contexts: each rule
+about them passes, and fails on one changed field."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from struct import pack
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from dumptruth.oracle import ByteSource, Report, Verdict, check
 from dumptruth.oracle.truth.load import parse_truth
 
-from .hand_minidump import HandMade, More, dump, request
+from .hand_minidump import HandMade, Layout, More, dump, request
 from .hand_target import MEMORY, TRUTH, memory
 
 SID_USER = bytes([1, 2, 0, 0, 0, 0, 0, 5]) + pack("<II", 21, 1001)
@@ -36,7 +37,7 @@ def xsave(mask: int, compaction: int = 0) -> bytes:
     return pack("<QQ", mask, compaction) + bytes(48)
 
 
-# Standard format: PKRU at 832 - 512 of the chunk, behind AVX at 576 - 512. Compacted: one behind the other as well.
+# Standard format: in the chunk AVX is at 576 - 512 and PKRU at 832 - 512. Compacted: PKRU follows AVX too.
 TAILS = (
     extension(40, xsave(4), YMM[0] + bytes(PKRU)),
     extension(24, xsave(0x204, 1 << 63 | 0x204), YMM[1] + KEYS),
@@ -53,7 +54,7 @@ def operation(handle: int, kind: int, index: int, *addresses: int) -> bytes:
 
 
 def token_stream() -> bytes:
-    """One token as the real sample lays it out: 8-aligned parts behind seven pairs, references inside the parts."""
+    """One token as in the real sample: parts aligned to 8 behind seven pairs, references into the parts."""
     user = pack("<QII", 16, 0, 0) + SID_USER
     groups = pack("<IIQII", 1, 0, 24, 7, 0) + SID_GROUP
     privileges = pack("<IQI", 1, 0x17, 3)
@@ -67,14 +68,14 @@ def token_stream() -> bytes:
 
 
 def handles(layout: Any) -> bytes:
-    """Two unnamed handles; the name of their type is the file's first string, the service pack's."""
+    """Two unnamed handles. Their type name is the first string of the file, the service pack string."""
     rows = (pack("<Q8I", value, layout.at["csd"], 0, 2, 0x1F0003, 1, 3, 0, 0) for value in (4, 8))
     return pack("<IIII", 16, 40, 2, 0) + b"".join(rows)
 
 
 @pytest.fixture(scope="session")
 def extended() -> Any:
-    """DEBUG_DUMP_SMALL with HANDLE_DATA and ADD_AVX_XSTATE_CONTEXT of a target that has something for every stream."""
+    """DEBUG_DUMP_SMALL with HANDLE_DATA and ADD_AVX_XSTATE_CONTEXT of a target with data for every stream."""
     codes = memory(TABLE_BASE, TABLE_BASE + 0x1000)
     unwind = [at for at in range(0x100, 0xE00, 4) if codes[at + 2] in (1, 2, 3)][:9:4]
     assert len(unwind) == 3
@@ -86,7 +87,7 @@ def extended() -> Any:
         listed += pack("<QQQII", 0x20000, 0x20100 + index, TABLE_BASE, len(rows), pad) + NATIVE
         listed += b"".join(pack("<III", *row) for row in rows) + bytes(pad)
     listed += bytes(8)
-    streams = {
+    streams: dict[int, bytes | Callable[[Layout], bytes]] = {
         12: handles,
         13: listed,
         18: pack("<IIII", 16, 288, 2, 0) + operation(4, 1, 0, 0x401000, 0x401010) + operation(8, 2, 1),
@@ -118,6 +119,7 @@ def extended() -> Any:
         }
         for index, (rows, _) in enumerate(tables)
     ]
+    operations: tuple[tuple[int, int, int, list[str]], ...]
     operations = ((4, 1, 0, ["0x401000", "0x401010"]), (8, 2, 1, []))
     truth["handle_operations"] = [
         {
@@ -143,7 +145,7 @@ def extended() -> Any:
     ]
     more = More(ranges=ranges, tails=TAILS, xstate=XSTATE_DATA, streams=streams, align={13: 4})
     layout = dump(truth, 0x200004 | 0x40000, None, more)
-    truth["threads"][0]["context"]["context_flags"] &= ~0x40  # its record has the bit, which it may
+    truth["threads"][0]["context"]["context_flags"] &= ~0x40  # the record may have the bit
     given = ({"type": 0x10000, "data": b"abc".hex()}, {"type": 0x4D7A0001, "data": ""})
     asked = request(1024, 0x20002, "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\N{EURO SIGN}", given)
     return HandMade(bytes(layout.data), layout.at, parse_truth(truth, MEMORY), asked)
@@ -248,7 +250,7 @@ def test_one_changed_field_fails_its_rule(mutant: tuple[str, int, bytes, set[str
     assert failing(judge(extended, changed)) == rules
 
 
-def test_the_callers_streams_in_another_order_are_a_matter_of_custom(extended: Any) -> None:
+def test_user_streams_in_another_order_fail_the_rule_about_their_order(extended: Any) -> None:
     entry = extended.at["directory"] + 12 * 13
     one, other = extended.data[entry : entry + 12], extended.data[entry + 12 : entry + 24]
     swapped = extended.data[:entry] + other + one + extended.data[entry + 24 :]
@@ -269,5 +271,5 @@ def test_no_flipped_byte_goes_unseen(extended: Any) -> None:
         if judge(extended, bytes(data)).outcome == "CONFORMANT":
             unseen.append(at)
         data[at] ^= 0xFF
-    # Version, high word; bits of x87 and SSE in Mask, which the record itself answers for.
+    # Version, high word; and the x87 and SSE bits of Mask, whose state is in the record itself.
     assert [at for at in unseen if at not in {6, 7}] == []

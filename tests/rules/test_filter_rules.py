@@ -1,4 +1,4 @@
-"""FILTER_MEMORY and FILTER_TRIAGE: words of a stack made by hand, and what may become of them."""
+"""FILTER_MEMORY and FILTER_TRIAGE: which words of a hand-made stack may be zeroed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODE, FRAME, HEAP, NUMBER, UNLISTED = 0x401010, 0x13F80, 0x20010, 0x1234567890, 
 WORDS = (CODE, FRAME, HEAP, NUMBER, UNLISTED)
 MEMORY_FILTER, TRIAGE = 0x20, 0x10000
 HEADER = {MEMORY_FILTER: 0x8, TRIAGE: 0x100000, MEMORY_FILTER | TRIAGE: 0x100008}
-# What of the words survives where a filter does no more than it has to.
+# The words that survive a filter which zeroes no more than it must.
 KEPT = {
     MEMORY_FILTER: (CODE, FRAME, HEAP, 0, UNLISTED),
     TRIAGE: (CODE, FRAME, 0, 0, 0),
@@ -30,7 +30,7 @@ def filled(words: tuple[int, ...]) -> bytes:
 
 
 def made(flags: int) -> tuple[Any, bytearray]:
-    """A small dump, both stacks zero but for ``WORDS`` at the low end of the first, filtered as ``flags`` allow."""
+    """A small dump with ``WORDS`` at the low end of the first stack, zeros elsewhere, and the filters of ``flags``."""
     memory = bytearray(MEMORY)
     memory[STACK - 0x12000 : END - 0x12000] = filled(WORDS)
     memory[0x2000 + 0x1E00 : 0x2000 + 0x2000] = bytes(0x200)
@@ -67,7 +67,7 @@ def test_a_filtered_dump_made_by_hand_is_conformant(flags: int) -> None:
     [
         (MEMORY_FILTER, 0, 0, {"PAGE-FILTER-002"}),
         (MEMORY_FILTER, 1, 0, {"PAGE-FILTER-002"}),
-        (MEMORY_FILTER, 2, 0, set()),  # an address of memory: whether a walk needs it nobody says
+        (MEMORY_FILTER, 2, 0, set()),  # an address of memory; no document says whether a stack walk needs it
         (MEMORY_FILTER, 3, NUMBER, {"PAGE-FILTER-003"}),
         (MEMORY_FILTER, 3, 1, {"PAGE-FILTER-001", "PAGE-FILTER-003"}),
         (MEMORY_FILTER, 2, HEAP + 1, {"PAGE-FILTER-001"}),
@@ -79,7 +79,9 @@ def test_a_filtered_dump_made_by_hand_is_conformant(flags: int) -> None:
         (MEMORY_FILTER | TRIAGE, 4, UNLISTED, {"PAGE-FILTER-003"}),
     ],
 )
-def test_one_word(flags: int, index: int, value: int, rules: set[str]) -> None:
+def test_each_word_of_a_filtered_stack_is_judged_by_the_filter_rules(
+    flags: int, index: int, value: int, rules: set[str]
+) -> None:
     case, data = made(flags)
     at = case.at["memory 0x13f00"] + 8 * index
     data[at : at + 8] = value.to_bytes(8, "little")
@@ -94,7 +96,7 @@ def test_code_is_never_filtered(flags: int) -> None:
     assert failing(judge(case, bytes(data))) == {"PAGE-FILTER-001"}
 
 
-def test_a_dump_that_nobody_asked_to_filter_is_compared_byte_by_byte() -> None:
+def test_a_dump_without_filter_flags_is_compared_byte_by_byte() -> None:
     case, data = made(MEMORY_FILTER)
     unasked = HandMade(case.data, case.at, case.truth, request(1024, 0, None))
     assert failing(judge(unasked, bytes(data))) == {"PAGE-BYTES-001", "TRUE-FLAGS-001"}

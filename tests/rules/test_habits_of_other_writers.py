@@ -1,4 +1,4 @@
-"""What sound minidumps of other writers have: none of it may fail a file that is judged alone, and none goes unseen."""
+"""Habits of other writers do not fail a dump that is judged without truth, and each is reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_habit_of_another_writer_fails_no_minidump(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HABITS)
-def test_a_writer_of_ones_own_may_not_have_it(name: str) -> None:
+def test_a_dump_judged_against_truth_may_not_have_the_habit(name: str) -> None:
     report = check(ByteSource(HABITS[name].data()), SMALL.truth, SMALL.asked)
     assert report.outcome is Outcome.NON_CONFORMANT, report.reason
     assert HABITS[name].reason
@@ -44,7 +44,7 @@ def test_a_writer_of_ones_own_may_not_have_it(name: str) -> None:
         ("stack-up-to-the-control-block", "XCUT-STACK-004"),
     ],
 )
-def test_without_truth_a_habit_is_told_all_the_same(habit: str, rule: str) -> None:
+def test_a_habit_is_still_reported_without_truth(habit: str, rule: str) -> None:
     assert rule in failed(check(ByteSource(HABITS[f"small/{habit}"].data())), counted=False)
 
 
@@ -62,7 +62,7 @@ def test_modules_that_overlap_are_damage_but_on_android() -> None:
 
 
 def of_arm(context: bytes) -> bytes:
-    """A minidump of one thread of a 32-bit ARM on Linux: as much of it as Breakpad's reader asks for."""
+    """A minidump of one thread of a 32-bit ARM on Linux, with the streams that Breakpad's reader needs."""
     system, threads = HEAD + DIRECTORY, HEAD + DIRECTORY + SYSTEM
     name, registers = threads + THREADS, threads + THREADS + 6
     data = pack("<4sIIIIIQ", b"MDMP", 0xA793, 3, HEAD, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Damaged files, with and without truth: cut at 200 lengths, counts and offsets made hostile."""
+"""Damaged minidumps with and without truth: cut at 200 lengths, and with hostile counts and offsets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def judged(data: bytes, made: Any, own: bool) -> Report:
     report = check(ByteSource(data), made.truth, made.request) if own else check(ByteSource(data))
     assert report.outcome is not Outcome.INTERNAL_ERROR, report.reason
     failed = {result.rule for result in report.results if result.verdict is Verdict.FAIL and result.counts}
-    # What is blocked names a rule that failed, so nothing goes unjudged in a file that is called conformant.
+    # A blocked rule names a rule that failed, so a conformant file has no unjudged part.
     assert {result.blocked_by for result in report.results if result.verdict is Verdict.BLOCKED} <= failed
     if report.kind == "minidump" and read_minidump(ByteSource(data)).defects:
         assert failed

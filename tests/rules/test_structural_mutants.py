@@ -1,5 +1,4 @@
-"""Each structural rule passes on dumps made by hand, and fails on one fault put into them, with nothing else failing
-but what is told here."""
+"""Each structural rule passes on hand-made dumps and fails on one fault. No other rule fails but those listed here."""
 
 from __future__ import annotations
 
@@ -205,7 +204,7 @@ def patched(made: Any, patches: Patches) -> bytes:
     data = bytearray(made.data)
     for piece, offset, new in patches:
         at = made.at[piece] + offset
-        data[at : at + len(new)] = new or data[at - 16 : at - 12]  # nothing: the same field of the entry before
+        data[at : at + len(new)] = new or data[at - 16 : at - 12]  # no change: the same field of the entry before
     return bytes(data)
 
 
@@ -227,15 +226,15 @@ def test_the_unchanged_dumps_pass_every_rule_without_truth(name: str, request: p
     assert report.unclaimed == 0
 
 
-def test_what_a_fault_took_away_is_blocked_by_its_rule(small: Any) -> None:
+def test_rules_about_data_that_a_fault_removed_are_blocked_by_its_rule(small: Any) -> None:
     report = check(ByteSource(patched(small, (("stream 3", 0, u32(3)),))))
     blocked = {result.rule: result.blocked_by for result in report.results if result.verdict is Verdict.BLOCKED}
     assert set(blocked.values()) == {"MDMP-THREAD-001"}
     assert {"MDMP-THREAD-005", "XCUT-STACK-001", "XCUT-EXCEPTION-001", "MDMP-LAYOUT-001"} <= set(blocked)
 
 
-def test_one_s_own_memory_may_not_overlap_even_with_equal_bytes(small: Any) -> None:
-    # The same range twice, as an address sees it: [0x401180, 0x401380) in place of [0x400FC0, 0x4010C0).
+def test_memory_judged_against_truth_may_not_overlap_even_with_equal_bytes(small: Any) -> None:
+    # The same range twice by address: [0x401180, 0x401380) in place of [0x400FC0, 0x4010C0).
     at = small.at["stream 5"] + 4 + 32
     data = bytearray(small.data)
     data[at : at + 16] = data[at + 16 : at + 32]
@@ -243,7 +242,7 @@ def test_one_s_own_memory_may_not_overlap_even_with_equal_bytes(small: Any) -> N
     assert "MDMP-MEMORY-004" in failing(check(ByteSource(bytes(data)), small.truth, small.request))
 
 
-def test_zeros_behind_full_memory_are_padding_in_a_foreign_file_and_a_fault_in_one_s_own(full: Any) -> None:
+def test_zeros_behind_full_memory_are_padding_in_a_foreign_dump_and_a_fault_against_truth(full: Any) -> None:
     data = full.data + bytes(8)
     assert failing(check(ByteSource(data))) == set()
     assert failing(check(ByteSource(data), full.truth, full.request)) == {"MDMP-MEMORY64-002"}

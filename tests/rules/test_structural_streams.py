@@ -1,5 +1,5 @@
-"""Structural rules on small files with one or two streams each, laid out here: the streams that the large hand-made
-dumps do not have, other architectures, and files that ask for too much."""
+"""Structural rules on small hand-made files of one or two streams: streams that the large hand-made dumps lack, other
+architectures, and files with huge counts."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def thread_list(context: bytes, at: int) -> bytes:
 )
 def test_each_architecture_has_its_own_context(architecture: int, size: int, flags_at: int, flags: int) -> None:
     context = bytearray(size)
-    context[-1] = 1  # a context of zeros would be none
+    context[-1] = 1  # a context of zeros has no machine
     for wrong, expected in ((0, set()), (flags, {"MDMP-THREAD-005"})):
         context[flags_at : flags_at + 4] = pack("<I", flags ^ wrong)
         at = place([(THREADS, thread_list(bytes(context), 0))])
@@ -169,12 +169,12 @@ def test_memory_of_the_64_bit_list_comes_last() -> None:
         "XCUT-FLAGS-001",
         "MDMP-LAYOUT-002",
     }
-    # The directory's own first bytes as memory: it overlaps, and nearly everything lies behind it.
+    # Memory at the first bytes of the directory: it overlaps, and nearly all structures lie behind it.
     assert judge(minidump(listing(32), memory))[1] >= {"MDMP-LAYOUT-001", "MDMP-MEMORY64-003", "MDMP-LAYOUT-002"}
 
 
 def test_a_file_that_names_more_than_the_ceiling_is_not_called_conformant() -> None:
-    """70 thousand names that all overlap in one run of 64 KiB ask for 4 GiB of characters."""
+    """70 thousand names that overlap in one run of 64 KiB would take 4 GiB of characters."""
     count = 70_000
     names = pack("<I", 0x8000) * 0x4000
     at = place([(24, bytes(4 + 12 * count))])

@@ -1,4 +1,4 @@
-"""Each rule against truth passes on a dump made by hand, and fails, alone of its kind, on one changed byte of it."""
+"""Each rule against truth passes on a hand-made dump and is the only one of its kind to fail on one changed byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ APART = (
     *("TRUE-XSTATE-*", "TRUE-TOKEN-*", "TRUE-FUNCTIONTABLE-*", "TRUE-HANDLEOPERATION-*", "TRUE-USERSTREAM-*"),
     *("TRUE-STREAM-004", "PAGE-FILTER-*", "PAGE-REQUIRED-006", "PAGE-REQUIRED-007"),
 )
-"""Rules about what these two dumps do not have: other files of this folder test them."""
+"""Rules about data that these two dumps lack. Other files of this folder test them."""
 
 
 def judge(made: Any, data: bytes | None = None, **options: Any) -> Report:
@@ -23,7 +23,7 @@ def judge(made: Any, data: bytes | None = None, **options: Any) -> Report:
 
 
 def matching(*patterns: str) -> set[str]:
-    """The rules of minidumps that match; those of full user dumps have tests of their own."""
+    """The matching rules of minidumps. Rules of full user dumps have other tests."""
     return {
         name
         for name, rule in all_rules().items()
@@ -32,7 +32,7 @@ def matching(*patterns: str) -> set[str]:
 
 
 def failing(report: Report) -> set[str]:
-    """Ids of this area's rules that fail; a bug in a rule is raised."""
+    """Ids of the failing rules of this area. A bug in a rule raises an exception."""
     assert not [result for result in report.results if result.verdict is Verdict.ERROR], report.reason
     return {
         result.rule
@@ -195,28 +195,28 @@ def test_one_changed_field_fails_its_rule(
 
 
 def test_every_rule_has_a_mutant() -> None:
-    """Those that no single field of these two dumps can break have a test of their own below."""
+    """Rules that no single field of these two dumps can break have a test below."""
     tripped = set().union(*(rules for *_, rules in MUTANTS))
     ours = matching(*OURS) - matching(*APART)
     apart = {"TRUE-REQUEST-001", "TRUE-THREAD-004", "TRUE-MODULE-007", "TRUE-HANDLE-004", "PAGE-REQUIRED-005"}
     assert ours - tripped == apart
 
 
-def test_a_dump_of_a_request_that_makes_none_is_refused(small: Any) -> None:
+def test_a_dump_for_a_request_that_must_be_refused_fails(small: Any) -> None:
     refused = replace(small, request=replace(small.request, qualifier_value=1026, format_flags_value=0))
     assert failing(judge(refused)) == {"TRUE-REQUEST-001"}
     legacy = replace(small, request=replace(small.request, qualifier_value=1025, profile="legacy"))
     assert failing(judge(legacy)) == {"TRUE-REQUEST-001"}
 
 
-def test_two_threads_in_the_wrong_order_are_a_matter_of_custom(small: Any) -> None:
+def test_two_threads_in_the_wrong_order_fail_only_a_should_rule(small: Any) -> None:
     at = small.at["stream 3"] + 4
     swapped = small.data[:at] + small.data[at + 48 : at + 96] + small.data[at : at + 48] + small.data[at + 96 :]
     assert failing(judge(small, swapped)) == {"TRUE-THREAD-004"}
     assert "TRUE-THREAD-004" not in {result.rule for result in judge(small, swapped).failing()}
 
 
-def test_two_modules_in_the_wrong_order_are_a_matter_of_custom(small: Any) -> None:
+def test_two_modules_in_the_wrong_order_fail_only_a_should_rule(small: Any) -> None:
     at = small.at["stream 4"] + 4
     swapped = small.data[:at] + small.data[at + 108 : at + 216] + small.data[at : at + 108] + small.data[at + 216 :]
     assert failing(judge(small, swapped)) == {"TRUE-MODULE-007"}
@@ -237,7 +237,7 @@ def test_memory_that_a_flag_adds_must_be_there(small: Any) -> None:
     assert failing(report) == {"TRUE-FLAGS-001", "PAGE-REQUIRED-005"}
 
 
-def test_a_file_by_another_order_of_unloaded_modules_is_as_good(full: Any) -> None:
+def test_unloaded_modules_may_be_in_any_order(full: Any) -> None:
     at = full.at["stream 14"] + 12
     swapped = full.data[:at] + full.data[at + 24 : at + 48] + full.data[at : at + 24] + full.data[at + 48 :]
     assert failing(judge(full, swapped)) == set()
@@ -280,7 +280,7 @@ def test_a_small_dump_is_not_replayed(small: Any) -> None:
 
 
 def _unseen(made: Any, step: int) -> list[int]:
-    """Offsets of the bytes, one in ``step``, whose flip nobody notices."""
+    """Offsets, one in ``step``, whose flipped byte leaves the dump conformant."""
     data = bytearray(made.data)
     unseen = []
     for at in range(0, len(data), step):
@@ -291,7 +291,7 @@ def _unseen(made: Any, step: int) -> list[int]:
     return unseen
 
 
-# Version, high word: private to the writer, and declared so. Nothing else of the file may change unseen.
+# The high word of Version is private to the writer and declared as don't-care. Every other change must be detected.
 FREE = {6, 7}
 
 

@@ -1,4 +1,4 @@
-"""What a replay is given comes from the dump alone, and is all of it."""
+"""The input of a replay is all memory, registers and the exception of the dump, and nothing else."""
 
 from __future__ import annotations
 

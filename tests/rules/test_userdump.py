@@ -1,5 +1,5 @@
-"""Legacy full user dumps laid out by hand: conformant as they are, noticed in every byte that is changed, and whatever
-they claim, judged without a traceback, in little time and memory."""
+"""Hand-made full user dumps: they conform, the judge detects every changed byte, and hostile ones are judged in little
+time and memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import pytest
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, RUNS, memory, truth_document
-from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check, read_userdump
+from dumptruth.oracle import ByteSource, Outcome, Verdict, check, read_userdump
 from dumptruth.oracle.rules.userdump.truth import ansi
 from dumptruth.oracle.truth.load import parse_truth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import hostile
-from .hostile import EVERY, extreme_patches, failing, peak, unnoticed
+from .hostile import EVERY, extreme_patches, failing, offsets_in, peak, unnoticed
+from .hostile import judged_by_hand as judged
 
 BASES = (BaseDump.USERDUMP, BaseDump.USERDUMP_X86, BaseDump.USERDUMP_ARM64)
-
-
-def judged(data: bytes, made: HandPristine | None = None, *, strict: bool = True) -> Report:
-    return hostile.judged(data, made and made.truth, made and made.asked, strict=strict)
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -40,7 +36,7 @@ def test_a_dump_made_by_hand_is_conformant_and_every_byte_has_an_owner(base: Bas
 def sampled(made: HandPristine, step: int) -> list[int]:
     """Offsets of the dump: all of the small records, one in ``step`` of the contexts, one in 997 of the memory.
 
-    Of the records of the two other architectures one in seven, unless ``step`` is 1.
+    For the two other architectures one in seven of the records, unless ``step`` is 1.
     """
     contexts, modules, memory = (made.at[piece] for piece in ("context 0", "module 0", "memory 0"))
     each = 1 if step == 1 or made.base is BaseDump.USERDUMP else 7
@@ -57,16 +53,14 @@ SOME_OR_ALL = pytest.mark.parametrize("step", [97, EVERY])
 @pytest.mark.parametrize("base", BASES)
 def test_every_byte_turned_over_is_noticed_or_declared(base: BaseDump, step: int) -> None:
     made = pristine(base)
-    free = {
-        at for item in read_userdump(ByteSource(made.data)).dont_cares for at in range(item.span.start, item.span.end)
-    }
+    free = offsets_in(read_userdump(ByteSource(made.data)).dont_cares)
     assert free == set(range(8, 16)), "MajorVersion and MinorVersion"
     offsets = sampled(made, step)
     assert unnoticed(made, offsets) == free & set(offsets)
 
 
 def records_of(base: BaseDump) -> dict[str, str]:
-    """A piece of every kind of record, and the structure that it has."""
+    """A piece of every kind of record, and its structure."""
     bits = 32 if base is BaseDump.USERDUMP_X86 else 64
     return {
         "header": f"USERMODE_CRASHDUMP_HEADER{bits}", "version": "CRASHDUMP_VERSION_INFO",
@@ -108,7 +102,7 @@ def test_random_words_in_the_records_are_judged(data: st.DataObject) -> None:
 
 
 def listing(regions: int, *, shared: int = 0) -> bytes:
-    """A dump of nothing but region descriptors; ``shared``: modules without a name that all lie on them."""
+    """A dump of region descriptors only. ``shared`` nameless modules overlap them."""
     head = pack("<8s6I", b"USERDU64", 5, 2, 0x8664, 0, shared, regions)
     head += pack("<8Q", 96, 96, 96 + 48 * regions, 96, 0, 96, 0, 0)
     rows = (pack("<QQIIQIIII", 0x1000 * index, 0, 4, 0, 0, 0x1000, 4, 0x20000, 0) for index in range(regions))
@@ -129,7 +123,7 @@ def test_hostile_dumps_cost_no_memory_out_of_proportion(tmp_path: Path) -> None:
 
 
 def test_a_foreign_dump_may_lack_version_and_event_and_have_guard_pages() -> None:
-    """What is only inferred does not fail a dump whose writer never heard of it."""
+    """Inferred rules do not fail a dump that is judged without truth."""
     made = pristine(BaseDump.USERDUMP)
     data = made.patched(
         ("header", 0x40, bytes(8)), ("header", 0x50, bytes(8)), ("header", 0x58, pack("<Q", 7)),
@@ -145,8 +139,7 @@ def test_a_foreign_dump_may_lack_version_and_event_and_have_guard_pages() -> Non
 def test_a_name_may_count_its_nul_or_not(counted: bool) -> None:
     made = pristine(BaseDump.USERDUMP)
     end = made.at["module 1"]
-    data = made.data[:end] + bytes(1) * counted + made.data[end:]
-    data = bytearray(data)
+    data = bytearray(made.data[:end] + bytes(1) * counted + made.data[end:])
     length = made.at["module 0"] + 12
     pack_into("<I", data, length, int.from_bytes(data[length : length + 4], "little") + counted)
     for field in (0x30, 0x38, 0x40):  # data, descriptors and event lie behind the names
@@ -189,7 +182,7 @@ def test_a_region_that_is_missing_is_named_by_its_memory() -> None:
     assert [str(span) for finding in result.findings for span in finding.memory] == ["0x500000..0x501000"]
 
 
-def test_what_a_bad_count_took_away_is_blocked_by_its_rule() -> None:
+def test_rules_about_records_that_a_bad_count_removed_are_blocked_by_its_rule() -> None:
     made = pristine(BaseDump.USERDUMP)
     report = judged(made.patched(("header", 0x1C, pack("<I", 1 << 31))), made)
     blocked = {result.rule: result.blocked_by for result in report.results if result.verdict is Verdict.BLOCKED}

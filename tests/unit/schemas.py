@@ -1,4 +1,4 @@
-"""The published schemas, each checked to be one and made ready once for all documents."""
+"""Validators of the published schemas, each checked and compiled once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from jsonschema import Draft202012Validator
 
 @cache
 def validator(name: str) -> Draft202012Validator:
-    """Of the schema of that file name."""
+    """The validator of the schema with that file name."""
     found = json.loads((files("dumptruth.oracle") / "schemas" / name).read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(found)
     return Draft202012Validator(found)
 
 
 def schema(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = validator(name).schema
+    found = validator(name).schema
+    assert isinstance(found, dict)
     return found

@@ -1,4 +1,4 @@
-"""The region table answers as VirtualAlloc, VirtualFree, VirtualProtect and VirtualQuery are documented to."""
+"""The region table behaves as documented for VirtualAlloc, VirtualFree, VirtualProtect and VirtualQuery."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_reservation_at_an_address_rounds_its_base_down_and_its_end_up(space: 
     assert space.allocate(BASE + 0x1234, 0x10000, MEM_RESERVE, PAGE_READWRITE) == (BASE, 0x12000)
     assert row(space, BASE) == (BASE, 0x12000, BASE, PAGE_READWRITE, MEM_RESERVE, 0, MEM_PRIVATE)
     assert status_of(space.allocate, BASE + 0x11000, 1, MEM_RESERVE, PAGE_READWRITE) == Status.CONFLICTING_ADDRESSES
-    # The rest of the 64 KiB granule is free, and nothing can be reserved there.
+    # The rest of the 64 KiB granule is free but cannot be reserved.
     assert row(space, BASE + 0x12000)[4] == MEM_FREE
     assert status_of(space.allocate, BASE + 0x12000, 1, MEM_RESERVE, PAGE_READWRITE) == Status.CONFLICTING_ADDRESSES
 
@@ -122,7 +122,7 @@ def test_neighbouring_allocations_are_never_merged(space: AddressSpace) -> None:
     assert status_of(space.allocate, BASE, 0x20000, MEM_COMMIT, PAGE_READONLY) == Status.CONFLICTING_ADDRESSES
 
 
-def test_protect_returns_the_first_page_s_old_protection_and_wants_committed_pages(space: AddressSpace) -> None:
+def test_protect_returns_the_old_protection_of_the_first_page_and_needs_committed_pages(space: AddressSpace) -> None:
     space.allocate(BASE, 0x4000, MEM_RESERVE, PAGE_READWRITE)
     space.allocate(BASE, 0x3000, MEM_COMMIT, PAGE_READWRITE)
     assert space.protect(BASE + 0x1FFF, 2, PAGE_READONLY) == (BASE + 0x1000, 0x2000, PAGE_READWRITE)

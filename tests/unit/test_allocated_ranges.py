@@ -1,4 +1,4 @@
-"""What Windows tells of a sparse file, by a DeviceIoControl that is a stand-in: the structures are the real ones."""
+"""The allocated ranges of a sparse file on Windows, with a fake DeviceIoControl and the real structures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANDLE = 0x1_0000_0004
 
 
 class Kernel:
-    """DeviceIoControl over the ranges of a file."""
+    """A fake DeviceIoControl over the ranges of a file."""
 
     def __init__(self, *ranges: tuple[int, int], fails: bool = False) -> None:
         self.ranges, self.fails, self.calls = ranges, fails, 0
@@ -59,7 +59,7 @@ def test_of_too_many_ranges_the_rest_counts_as_data() -> None:
     assert found == [*ranges[:2048], (ranges[2047][1], 5000 * MIB)]
 
 
-def test_a_file_system_that_does_not_tell_is_no_error() -> None:
+def test_a_file_system_without_allocated_ranges_is_not_an_error() -> None:
     assert allocated_ranges(Kernel(fails=True), HANDLE, MIB, 65_536) is None
 
 

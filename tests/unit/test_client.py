@@ -1,4 +1,4 @@
-"""DebugClient: names, handles, HRESULTs, and what is left on the disk whatever happens."""
+"""DebugClient: names, handles, HRESULTs, and the files that remain after success and failure."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def test_an_absolute_name_is_taken_as_it_is(client: DebugClient, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["dump", "dump.", "", ".dmp", "a\0.dmp"])
-def test_a_name_without_extension_is_refused_and_none_is_added(client: DebugClient, tmp_path: Path, name: str) -> None:
+def test_a_name_without_extension_is_refused_and_not_extended(client: DebugClient, tmp_path: Path, name: str) -> None:
     assert client.WriteDumpFile(name, DEBUG_DUMP_SMALL) == E_INVALIDARG
     assert names(tmp_path) == []
     assert client.last_error
 
 
-def test_neither_name_nor_handle_is_refused(client: DebugClient) -> None:
+def test_a_request_without_name_and_handle_is_refused(client: DebugClient) -> None:
     assert client.WriteDumpFileWide(None, 0, DEBUG_DUMP_SMALL) == E_INVALIDARG
     assert client.last_error == "neither a file name nor a file handle was given"
 
@@ -106,8 +106,8 @@ def test_other_qualifiers_are_refused_in_user_mode_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("flags", "hresult", "text"),
     [
-        (0x00200000, E_INVALIDARG, "0x200000 is no known flag"),
-        (1 << 40, E_INVALIDARG, "is no known flag"),
+        (0x00200000, E_INVALIDARG, "unknown bits 0x200000"),
+        (1 << 40, E_INVALIDARG, "unknown bits"),
     ],
 )
 def test_flags_that_are_unknown_are_refused_by_their_bits(
@@ -155,7 +155,7 @@ def test_a_folder_that_may_not_be_written_denies_access(client: DebugClient, tmp
     assert client.WriteDumpFile(Path("locked") / "x.dmp", DEBUG_DUMP_SMALL) == ACCESS_DENIED
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 def test_a_link_leads_to_the_file_that_is_replaced(client: DebugClient, tmp_path: Path) -> None:
     (tmp_path / "real.dmp").write_bytes(b"old")
     (tmp_path / "link.dmp").symlink_to(tmp_path / "real.dmp")
@@ -184,7 +184,7 @@ def test_a_binary_file_wins_over_the_name_and_stays_open(client: DebugClient, tm
     assert names(tmp_path) == ["handle.bin"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a number is a HANDLE there")
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows a number is a HANDLE")
 def test_a_descriptor_is_written_from_its_start_and_stays_open(client: DebugClient, tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "d.bin", os.O_RDWR | os.O_CREAT)
     try:
@@ -197,7 +197,7 @@ def test_a_descriptor_is_written_from_its_start_and_stays_open(client: DebugClie
 
 
 def number(file: IO[bytes]) -> int:
-    """The number that stands for an open file in WriteDumpFileWide."""
+    """The number of an open file, as WriteDumpFileWide takes it."""
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - only there
 
@@ -216,7 +216,7 @@ def test_the_number_of_an_open_file_takes_dumps_and_stays_open(client: DebugClie
 def test_a_handle_of_windows_is_duplicated_before_it_is_opened(
     client: DebugClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing the C runtime's descriptor closes its HANDLE: it must not be the caller's. Windows is played here."""
+    """Closing the C runtime's descriptor closes its HANDLE, which must not be the caller's. The test fakes Windows."""
     if sys.platform == "win32":
         pytest.skip("the real thing is tested there")
     path, calls = tmp_path / "h.bin", []
@@ -282,7 +282,7 @@ def test_write_raises_what_the_com_methods_return(client: DebugClient, tmp_path:
 
 def test_errors_of_windows_keep_their_number_and_unknown_ones_are_e_fail() -> None:
     class WindowsError(OSError):
-        winerror = 1224  # type: ignore[assignment]
+        winerror = 1224
 
     assert hresult_of(WindowsError()) == 0x800704C8
     assert hresult_of(OSError("text only")) == E_FAIL

@@ -1,4 +1,4 @@
-"""DEBUG_FORMAT_WRITE_CAB: the dump inside is the dump without the flag, and the right files lie beside it."""
+"""DEBUG_FORMAT_WRITE_CAB: the dump inside equals the dump without the flag, and the right files are beside it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SNAPSHOT = synthetic_process(modules=3, module_names=["C:\\w\\main.exe", "C:\\w\
 
 
 def blaming(snapshot: ProcessSnapshot, module: int) -> ProcessSnapshot:
-    """The same process, whose exception happened in the module of that index."""
+    """The same process with the exception in the module of that index."""
     assert snapshot.exception is not None
     context = snapshot.exception.context
     registers = tuple(
@@ -62,12 +62,12 @@ def with_pdb(snapshot: ProcessSnapshot, module: int, path: str) -> ProcessSnapsh
 
 
 def image(module: int, snapshot: ProcessSnapshot = SNAPSHOT) -> bytes:
-    """The file of a module, as far as its headers go."""
+    """The headers of the file of a module."""
     return snapshot.read(snapshot.modules[module].base, snapshot.modules[module].size_of_headers) or b""
 
 
 def members(cab: bytes) -> dict[str, bytes]:
-    """A quick reader; the thorough one is in test_writer_cab.py."""
+    """The members of a cabinet, without the checks of test_writer_cab.py."""
     count, blocks = struct.unpack_from("<H", cab, 28)[0], struct.unpack_from("<H", cab, 40)[0]
     at, sizes = 44, []
     for _ in range(count):
@@ -150,7 +150,7 @@ def test_the_image_files_at_hand_are_those_of_the_right_build_and_of_a_name_the_
     assert image_files(twins, {**files, "D:\\GUILTY.DLL": image(2)}) == bases[:2]
 
 
-def test_no_overwrite_is_about_the_cabinet(tmp_path: Path) -> None:
+def test_no_overwrite_applies_to_the_cabinet(tmp_path: Path) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path)
     (tmp_path / "x.dmp").write_bytes(b"a dump of that name is none of its business")
     assert client.WriteDumpFile2("x.cab", DEBUG_DUMP_SMALL, CAB | DEBUG_FORMAT_NO_OVERWRITE) == 0
@@ -169,7 +169,7 @@ def test_the_files_that_the_session_used_are_the_main_image_and_the_one_at_fault
     assert secondary(snapshot, FILES, files) == ({"main.exe", "main.pdb", "guilty.dll", "guilty.pdb"}, "")
     found, warnings = secondary(snapshot, ALL, files)
     assert found == {"main.exe", "main.pdb", "guilty.dll", "guilty.pdb", "other.dll"}
-    assert warnings == "not in the cabinet, since the target has no such file: other.pdb"
+    assert warnings == "files left out of the cabinet, not found: other.pdb"
     assert secondary(blaming(snapshot, 0), FILES, files)[0] == {"main.exe", "main.pdb"}
     assert secondary(replace(snapshot, exception=None), FILES, files)[0] == {"main.exe", "main.pdb"}
     assert secondary(snapshot, CAB, files) == (set(), "")
@@ -177,7 +177,7 @@ def test_the_files_that_the_session_used_are_the_main_image_and_the_one_at_fault
 
 def test_files_that_are_not_known_are_named_in_a_warning(tmp_path: Path) -> None:
     snapshot = with_pdb(with_pdb(blaming(SNAPSHOT, 1), 1, "D:\\build\\guilty.pdb"), 0, "main.pdb")
-    expected = "not in the cabinet, since the target has no such file: main.exe, main.pdb, guilty.dll, guilty.pdb"
+    expected = "files left out of the cabinet, not found: main.exe, main.pdb, guilty.dll, guilty.pdb"
     assert secondary(snapshot, FILES, None) == (set(), expected)
     nowhere = tmp_path / "not there"
     assert secondary(snapshot, FILES, lambda _: nowhere) == (set(), expected)
@@ -188,8 +188,9 @@ def test_the_provider_may_give_bytes_or_places_by_a_mapping_or_a_function(tmp_pa
     (tmp_path / "there").write_bytes(image(0))
     snapshot = with_pdb(SNAPSHOT, 0, "main.pdb")
     file = io.BytesIO()
-    files: ImageFiles = {"C:\\w\\main.exe": tmp_path / "there", "main.pdb": GUID}
-    for provider in (files, files.get):
+    files: dict[str, bytes | Path] = {"C:\\w\\main.exe": tmp_path / "there", "main.pdb": GUID}
+    providers: tuple[ImageFiles, ...] = (files, files.get)
+    for provider in providers:
         DebugClient(snapshot, image_files=provider).write(file, DEBUG_DUMP_SMALL, FILES)
         found = members(file.getvalue())
         assert (found["main.exe"], found["main.pdb"]) == (image(0), GUID)
@@ -211,7 +212,7 @@ def test_a_process_without_modules_has_no_secondary_files() -> None:
 
 
 def kernel_target() -> tuple[KernelSnapshot, dict[str, bytes]]:
-    """A machine whose kernel is the built one, as time stamp and size say, and the files of that kernel."""
+    """A machine with the time stamp and size of the committed kernel, and the files of that kernel."""
     machine = synthetic_machine()
     files = {name: (FOLDER / "kernel" / name).read_bytes() for name in ("ntoskrnl.exe", "ntkrnlmp.pdb")}
     pe = int.from_bytes(files["ntoskrnl.exe"][0x3C:0x40], "little")
@@ -224,7 +225,7 @@ def test_the_kernels_pdb_is_found_through_its_image() -> None:
     machine, files = kernel_target()
     found, warnings = secondary(machine, ALL, files)
     assert found == {"ntoskrnl.exe", "ntkrnlmp.pdb"}
-    assert warnings.endswith(f"no such file: {', '.join(driver.base_name for driver in machine.drivers[1:])}")
+    assert warnings.endswith(f"not found: {', '.join(driver.base_name for driver in machine.drivers[1:])}")
     assert {"ntoskrnl.exe", "ntkrnlmp.pdb"} <= secondary(machine, FILES, files)[0]
 
 
@@ -232,29 +233,29 @@ def test_a_pdb_of_another_build_stays_out() -> None:
     machine, files = kernel_target()
     found, warnings = secondary(machine, ALL, files | {"ntkrnlmp.pdb": b"Microsoft C/C++ MSF 7.00"})
     assert found == {"ntoskrnl.exe"}
-    assert "not in the cabinet, since the file is of another build: ntkrnlmp.pdb" in warnings
+    assert "files left out of the cabinet, of another build: ntkrnlmp.pdb" in warnings
 
 
 @pytest.mark.parametrize("cut", [0, 1, 0x3C, 0x40, 0x90, -1])
 def test_a_file_that_is_not_the_image_stays_out(cut: int) -> None:
-    """Nothing, a stump, or the right headers with another time stamp."""
+    """A missing file, a truncated one, or the right headers with another time stamp."""
     data = bytearray(image(0))
     pe = int.from_bytes(data[0x3C:0x40], "little")
     data[pe + 8] ^= 1
     files = {"C:\\w\\main.exe": bytes(data if cut < 0 else image(0)[:cut])}
     found, warnings = secondary(replace(SNAPSHOT, exception=None), FILES, files)
     assert found == set()
-    assert "since the file is of another build: main.exe" in warnings
+    assert "of another build: main.exe" in warnings
 
 
 @pytest.mark.parametrize("size", range(0x200, 0x2000, 0x555))
-def test_an_image_that_is_cut_off_has_no_pdb_and_is_packed_all_the_same(size: int) -> None:
+def test_a_truncated_image_is_packed_without_a_pdb(size: int) -> None:
     machine, files = kernel_target()
     found, _ = secondary(machine, FILES, {"ntoskrnl.exe": files["ntoskrnl.exe"][:size]})
     assert found == {"ntoskrnl.exe"}
 
 
-def test_flags_about_secondary_files_alone_are_said_to_do_nothing(tmp_path: Path) -> None:
+def test_flags_for_secondary_files_without_a_cabinet_give_a_warning(tmp_path: Path) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path)
     assert client.write("a.dmp", DEBUG_DUMP_SMALL, DEBUG_FORMAT_CAB_SECONDARY_FILES).warnings == (
         "DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB",

@@ -1,4 +1,4 @@
-"""The contract of the three methods: strings, engine state, and every HRESULT of spec user-mode 1.9."""
+"""Tests the contract of the three methods: strings, engine state, HRESULTs (docs/format/write-dump-file.md)."""
 
 from __future__ import annotations
 
@@ -74,20 +74,20 @@ def test_ansi_strings_are_taken_by_the_ansi_methods_only(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.dmp", "two.dmp"]
 
 
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="their file names are text")
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names on Windows and macOS are text")
 def test_an_ansi_name_is_the_file_systems_own_bytes(tmp_path: Path) -> None:
     assert DebugClient(SNAPSHOT, start_directory=tmp_path).WriteDumpFile(b"\xff\xfe.dmp", DEBUG_DUMP_SMALL) == 0
     assert [os.fsencode(path.name) for path in tmp_path.iterdir()] == [b"\xff\xfe.dmp"]
 
 
 @pytest.mark.parametrize("comment", ["", b"", None])
-def test_an_empty_comment_is_none(tmp_path: Path, comment: str | bytes | None) -> None:
+def test_an_empty_comment_is_no_comment(tmp_path: Path, comment: str | bytes | None) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path)
     assert client.write("a.dmp", DEBUG_DUMP_SMALL, 0, comment).size == client.write("b.dmp", DEBUG_DUMP_SMALL).size
 
 
 def huge(size: int) -> ProcessSnapshot:
-    """A process with ``size`` bytes of memory that cost the host nothing until they are touched."""
+    """A process with ``size`` bytes of memory that the host allocates only when they are touched."""
     base = 0x400_0000_0000
     snapshot = synthetic_process(extra=[Pages(base, 0x1000)])
     runs = [MemoryRun(base, SparseBytes(size)) if run.start == base else run for run in snapshot.memory]
@@ -113,7 +113,7 @@ def huge(size: int) -> ProcessSnapshot:
 class Refuser(io.BytesIO):
     """A file whose disk is full."""
 
-    def write(self, data: Any) -> int:  # type: ignore[override]
+    def write(self, data: Any) -> int:
         raise OSError(errno.ENOSPC, f"no space for {len(data)} bytes")
 
 
@@ -127,7 +127,8 @@ def existing(tmp_path: Path) -> str:
 
 
 UNREADABLE = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
-CASES: dict[str, tuple[int, Callable[[Path], int]]] = {  # spec 1.9; in its order
+CASES: dict[str, tuple[int, Callable[[Path], int]]] = {
+    # docs/format/write-dump-file.md#return-values-by-situation
     "success": (0, lambda at: client(at).WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL)),
     "bad qualifier": (0x80070057, lambda at: client(at).WriteDumpFile("x.dmp", 7)),
     "FULL in user mode": (0x80070057, lambda at: client(at).WriteDumpFile("x.dmp", DEBUG_DUMP_FULL)),
@@ -213,10 +214,10 @@ def test_what_does_not_fit_32_bits_is_too_large_and_other_layouts_fail() -> None
     assert hresult_of_layout(LayoutError("a register is missing")) == Hresult.E_FAIL
 
 
-def test_without_a_target_there_is_no_session() -> None:
+def test_a_client_without_a_target_is_refused() -> None:
     nothing = DebugClient(None)
     assert nothing.session_class == SessionClass.UNINITIALIZED
-    with pytest.raises(DumpWriteError, match="there is no target") as caught:
+    with pytest.raises(DumpWriteError, match="no target to dump") as caught:
         nothing.write(io.BytesIO(), DEBUG_DUMP_SMALL)
     assert caught.value.hresult == Hresult.E_UNEXPECTED
 
@@ -239,12 +240,12 @@ def test_user_streams_are_in_the_dump(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("snapshot", "profile"), [(SNAPSHOT, Profile.LEGACY), (bare_machine(((1, 16),)), None)], ids=["legacy", "kernel"]
 )
-def test_user_streams_that_have_no_place_are_left_out_and_that_is_said(
+def test_user_streams_that_the_format_cannot_hold_are_left_out_with_a_warning(
     tmp_path: Path, snapshot: ProcessSnapshot | KernelSnapshot, profile: str | None
 ) -> None:
     asked = DebugClient(snapshot, start_directory=tmp_path, profile=profile)
     result = asked.write("x.dmp", DEBUG_DUMP_DEFAULT, user_streams=[UserStream(0x10000, b"extra")])
-    assert result.warnings == ("only a user minidump has user streams; they are left out",)
+    assert result.warnings == ("user streams are left out: only a user minidump can hold them",)
 
 
 @pytest.mark.parametrize("stream", [UserStream(11, b""), UserStream(0xFFFF, b""), UserStream(1 << 32, b"")])

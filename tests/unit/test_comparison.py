@@ -1,4 +1,4 @@
-"""Two dumps compared by what they say: by facts of the target, wherever in the file they stand."""
+"""Compares two dumps by content; the layout of the files does not matter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAGE_NOACCESS = 1
 
 
 @pytest.mark.parametrize("base", [BaseDump.SMALL, BaseDump.DEFAULT])
-def test_a_dump_says_the_same_as_itself(base: BaseDump) -> None:
+def test_a_dump_is_equal_to_itself(base: BaseDump) -> None:
     data = pristine(base).data
     found = compared(data, data)
     assert found.same
@@ -41,7 +41,7 @@ def test_a_dump_says_the_same_as_itself(base: BaseDump) -> None:
     assert found.compared == sum(item.size for item in pristine(base).layout.entries if item.kind == "memory")
 
 
-def test_where_in_the_file_something_stands_makes_no_difference() -> None:
+def test_the_position_in_the_file_does_not_matter() -> None:
     case = pristine(BaseDump.SMALL)
     edit = Surgery(case)
     moved = edit.insert(case.layout.section("Strings").offset, bytes(64), "gap").data
@@ -68,7 +68,7 @@ def vars_of(item: object) -> list[object]:
     return [getattr(item, name) for name in ("subject", "name", "first", "second")]
 
 
-def test_a_missing_module_is_told_by_its_base_and_the_rest_is_still_the_same() -> None:
+def test_a_missing_module_is_named_by_its_base_and_the_rest_still_agrees() -> None:
     case = pristine(BaseDump.DEFAULT)
     gone = case.snapshot.modules[-1]
     other = replace(case.snapshot, modules=case.snapshot.modules[:-1])
@@ -77,11 +77,12 @@ def test_a_missing_module_is_told_by_its_base_and_the_rest_is_still_the_same() -
     assert {item.second for item in found.differences} == {None}
 
 
-def test_changed_and_missing_memory_is_told_by_address() -> None:
+def test_changed_and_missing_memory_is_listed_by_address() -> None:
     case = pristine(BaseDump.DEFAULT)
     runs = list(case.snapshot.memory)
     first, last = runs[0], runs[-1]
-    changed = replace(first, data=bytes([first.data[0] ^ 1]) + bytes(first.data[1:]))
+    data = bytes(first.data)
+    changed = replace(first, data=bytes([data[0] ^ 1]) + data[1:])
     regions = tuple(
         replace(region, protect=PAGE_NOACCESS) if last.start <= region.base < last.end else region
         for region in case.snapshot.regions
@@ -106,14 +107,14 @@ def test_two_kinds_of_one_machine_have_the_pages_of_the_kernel_in_common() -> No
     assert ("header", "DumpType", "0x1", "0x6") in [tuple(vars_of(item)) for item in found.differences]
 
 
-def test_a_changed_page_is_told_by_its_physical_address() -> None:
+def test_a_changed_page_is_listed_by_its_physical_address() -> None:
     case = kernel_pristine(BaseDump.KERNEL_FULL)
     found = compared(case.data, poked(case, case.snapshot.symbols.kernel_base + 0x40, b"changed"))
     assert [(item.end - item.start, item.where) for item in found.memory] == [(0x1000, "differs")]
     assert found.differences == ()
 
 
-def test_small_dumps_of_two_machines_differ_in_what_those_do() -> None:
+def test_small_dumps_of_two_machines_differ_where_the_machines_do() -> None:
     case = kernel_pristine(BaseDump.KERNEL_SMALL_A)
     other = replace(machine(), bug_check=replace(machine().bug_check, code=0xA))
     found = compared(case.data, kernel_dump_bytes(other, REQUESTS[BaseDump.KERNEL_SMALL_A])[0])
@@ -121,13 +122,13 @@ def test_small_dumps_of_two_machines_differ_in_what_those_do() -> None:
 
 
 @pytest.mark.parametrize("other", [b"MZ" + bytes(80), b"", kernel_pristine(BaseDump.KERNEL_SMALL_A).data])
-def test_what_is_no_dump_or_of_another_kind_is_refused(other: bytes) -> None:
+def test_a_dump_of_another_kind_and_a_file_that_is_not_a_dump_are_refused(other: bytes) -> None:
     with pytest.raises(NotComparableError, match=r"a is a minidump, b a kernel|b is "):
         compared(pristine(BaseDump.SMALL).data, other)
 
 
 @given(st.data())
-def test_a_flipped_byte_of_memory_is_found_and_a_damaged_dump_is_compared_all_the_same(data: st.DataObject) -> None:
+def test_a_flipped_byte_of_memory_is_found_and_a_damaged_dump_is_still_compared(data: st.DataObject) -> None:
     case = pristine(BaseDump.DEFAULT)
     at = data.draw(st.integers(8, len(case.data) - 1))
     damaged = bytearray(case.data)

@@ -1,4 +1,4 @@
-"""What a reader says compared with what a dump holds: right is right in any spelling, and nothing wrong passes."""
+"""A reader's facts compared with the dump: correct facts agree in any spelling, and wrong facts differ."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ RIGHT: dict[str, Any] = {
 }
 
 
-def test_what_is_right_agrees_in_any_order_cut_and_spelling() -> None:
+def test_correct_facts_agree_in_any_order_division_and_spelling() -> None:
     found = compare(EXPECTED, RIGHT)
     assert found.differences == ()
     assert set(found.compared) == set(RIGHT)
 
 
-def test_what_is_not_reported_is_not_compared() -> None:
+def test_facts_that_a_reader_leaves_out_are_not_compared() -> None:
     assert compare(EXPECTED, {}).compared == ()
     assert compare(EXPECTED, {"threads": None, "extra": {"Unknown": 1}}).compared == ()
 
@@ -99,11 +99,11 @@ def test_a_dump_that_has_no_such_fact_is_not_compared_by_it() -> None:
         (
             "memory",
             [_page(0x1000, 0x1000, "0" * 64), *RIGHT["memory"][1:]],
-            "memory 0x1000: expected other bytes than the 0x1000 that were read",
+            "memory 0x1000: the digest of 0x1000 bytes is not that of the dump",
         ),
     ],
 )
-def test_what_is_wrong_is_told_by_fact_place_and_both_values(fact: str, value: object, told: str) -> None:
+def test_a_wrong_fact_is_named_with_its_place_and_both_values(fact: str, value: object, told: str) -> None:
     found = compare(EXPECTED, {fact: value})
     assert found.compared == (fact,)
     assert any(told in line for line in found.differences), found.differences
@@ -115,7 +115,7 @@ def test_half_a_surrogate_pair_may_be_reported_as_it_is_or_as_a_replacement(name
     assert compare(expected, {"modules": [{"base": 0x10000, "name": name}]}).differences == ()
 
 
-def test_an_exception_that_the_dump_has_not_is_told() -> None:
+def test_an_exception_that_the_dump_lacks_is_reported() -> None:
     assert compare(Expected(has_exception=False), {"exception": {"thread_id": 1}}).differences == (
         "exception: expected none, read (0x1, -, -)",
     )
@@ -155,7 +155,7 @@ def test_a_digest_is_known_by_its_length(digest: Any) -> None:
         {"architecture": 64},
     ],
 )
-def test_what_is_no_fact_by_the_protocol_is_said(facts: dict[str, Any]) -> None:
+def test_a_fact_outside_the_protocol_is_named(facts: dict[str, Any]) -> None:
     with pytest.raises(FactsError):
         compare(EXPECTED, facts)
 
@@ -163,7 +163,7 @@ def test_what_is_no_fact_by_the_protocol_is_said(facts: dict[str, Any]) -> None:
 def test_many_differences_are_counted_not_listed() -> None:
     found = compare(EXPECTED, {"threads": [{"thread_id": index} for index in range(10, 60)]})
     assert len(found.differences) == 4
-    assert found.differences[-1] == "threads: 50 differences more"
+    assert found.differences[-1] == "threads: 50 more differences"
 
 
 def test_the_facts_of_a_minidump_are_those_of_the_process(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_facts_of_a_minidump_are_those_of_the_process(tmp_path: Path) -> Non
         assert sum(end - start for start, end in facts.memory.ranges) == sum(len(run.data) for run in target.memory)
         run = target.memory[0]
         assert facts.memory.read(run.start, 16) == bytes(run.data[:16])
-        assert facts.flags == 0x1826  # spec user-mode 2.1
+        assert facts.flags == 0x1826  # docs/format/format-flags.md#translation-to-header-flags
     assert target.exception is not None
     assert facts.exception == (target.exception.thread_id, target.exception.code, target.exception.address)
 

@@ -1,6 +1,6 @@
-"""Commands that do what commands do: die, hang, print for ever, fork, take all memory, not listen.
+"""Commands that crash, hang, print without end, fork, take all memory, or do not read their input.
 
-Each is ended in time, told by how it ended, and nothing of it lives on.
+The runner ends each in time, reports how it ended, and leaves no process behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dumptruth.oracle.conform.process import CommandDiedError, death
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups are POSIX's")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups exist on POSIX only")
 LIMITS = Limits(seconds=20, memory=0, output=1 << 20)
 HURRY = Limits(seconds=1.5, memory=0, output=1 << 20)
 REJECT = (
@@ -38,9 +38,9 @@ def _cases(folder: Path, names: tuple[str, ...] = ("a",), kind: Kind = Kind.INVA
     return [ReaderCase(name, kind, lambda: Dumped(file)) for name in names]
 
 
-def _judged(folder: Path, code: str, limits: Limits = LIMITS, **options: bool) -> CaseResult:
+def _judged(folder: Path, code: str, limits: Limits = LIMITS, options: Options | None = None) -> CaseResult:
     command = Command((sys.executable, "-I", "-S", "-c", code), limits)
-    return run_over(command, _cases(folder), Options(**options)).results[0]
+    return run_over(command, _cases(folder), options).results[0]
 
 
 def test_a_command_that_rejects_has_rejected(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_command_that_rejects_has_rejected(tmp_path: Path) -> None:
         ("print('hello')", Verdict.BREAKS, "expected JSON"),
         (REJECT + "print('more')", Verdict.BREAKS, "a second line"),
         ("import sys; sys.stdout.buffer.write(b'\\xff\\n')", Verdict.BREAKS, "expected UTF-8"),
-        (REJECT.replace("case =", "case = 'b' or"), Verdict.BREAKS, "the case that was asked"),
+        (REJECT.replace("case =", "case = 'b' or"), Verdict.BREAKS, "the case of the request"),
         ("raise SystemExit(1)", Verdict.DIES, "ended with status 1"),
         ("1 / 0", Verdict.DIES, "ended with status 1: ZeroDivisionError: division by zero"),
         (REJECT + "raise SystemExit(3)", Verdict.DIES, "ended with status 3"),
@@ -66,7 +66,7 @@ def test_a_command_that_rejects_has_rejected(tmp_path: Path) -> None:
         ("import sys\nwhile len(sys.stderr.write('x' * 1000)) < 5000: pass", Verdict.DIES, "ended with status 1"),
     ],
 )
-def test_what_is_no_answer_is_a_death_or_a_breach_and_never_a_rejection(
+def test_an_invalid_answer_is_a_crash_or_a_protocol_error_and_never_a_rejection(
     tmp_path: Path, code: str, verdict: Verdict, why: str
 ) -> None:
     result = _judged(tmp_path, code)
@@ -75,23 +75,23 @@ def test_what_is_no_answer_is_a_death_or_a_breach_and_never_a_rejection(
 
 
 @posix
-def test_a_signal_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_signal_is_reported_by_its_name(tmp_path: Path) -> None:
     result = _judged(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     assert (result.verdict, result.details) == (Verdict.DIES, ("ended by SIGSEGV",))
 
 
-@pytest.mark.parametrize("options", [{}, {"persistent": True}, {"plain": True}])
+@pytest.mark.parametrize("options", [Options(), Options(persistent=True), Options(plain=True)])
 @pytest.mark.parametrize("code", ["import time; time.sleep(60)", "while True: pass"])
-def test_what_never_ends_is_ended(tmp_path: Path, code: str, options: dict[str, bool]) -> None:
+def test_a_command_that_never_ends_is_killed(tmp_path: Path, code: str, options: Options) -> None:
     before = time.monotonic()
-    result = _judged(tmp_path, code, HURRY, **options)
+    result = _judged(tmp_path, code, HURRY, options)
     assert (result.verdict, result.details) == (Verdict.DIES, ("no answer after 1.5 s",))
     assert time.monotonic() - before < 30
 
 
 @posix
-def test_what_it_left_behind_neither_holds_the_answer_up_nor_lives_on(tmp_path: Path) -> None:
-    """The child has the same standard output, and would keep it open for a minute."""
+def test_a_child_that_keeps_standard_output_open_is_killed_and_does_not_delay_the_answer(tmp_path: Path) -> None:
+    """The child would keep the standard output open for seconds."""
     mark = tmp_path / "alive"
     child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(mark)!r}).touch()"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-I', '-S', '-c', {child!r}])\n" + REJECT
@@ -101,7 +101,7 @@ def test_what_it_left_behind_neither_holds_the_answer_up_nor_lives_on(tmp_path: 
 
 
 @posix
-def test_a_child_that_left_the_group_does_not_hold_the_answer_up(tmp_path: Path) -> None:
+def test_a_child_that_left_the_process_group_does_not_delay_the_answer(tmp_path: Path) -> None:
     child = "import time; time.sleep(6)"
     code = (
         f"import subprocess, sys; subprocess.Popen([sys.executable, '-I', '-S', '-c', {child!r}], "
@@ -112,24 +112,24 @@ def test_a_child_that_left_the_group_does_not_hold_the_answer_up(tmp_path: Path)
     assert time.monotonic() - before < 5.5
 
 
-def test_a_command_that_does_not_listen_to_a_long_line_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_command_that_does_not_read_a_long_request_does_not_block_the_run(tmp_path: Path) -> None:
     """The request is longer than a pipe holds."""
     name = "x" * (1 << 20)
     command = Command((sys.executable, "-I", "-S", "-c", "print('{}')"), LIMITS)
     assert run_over(command, _cases(tmp_path, (name,))).results[0].verdict is Verdict.BREAKS
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the ceiling is the system's own on Linux")
-@pytest.mark.parametrize("options", [{}, {"plain": True}])
-def test_memory_beyond_the_ceiling_is_not_given(tmp_path: Path, options: dict[str, bool]) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux enforces the memory limit itself")
+@pytest.mark.parametrize("options", [Options(), Options(plain=True)])
+def test_a_command_cannot_allocate_beyond_its_memory_limit(tmp_path: Path, options: Options) -> None:
     code = "import os, sys\ntry: bytearray(1 << 29)\nexcept MemoryError: os._exit(7)\n"
-    result = _judged(tmp_path, code, Limits(20, 256 << 20, 1 << 20), **options)
+    result = _judged(tmp_path, code, Limits(20, 256 << 20, 1 << 20), options)
     assert (result.verdict, result.details) == (Verdict.DIES, ("ended with status 7",))
     assert _judged(tmp_path, REJECT, Limits(20, 256 << 20, 1 << 20)).verdict is Verdict.REFUSES
 
 
 @posix
-def test_where_the_system_sets_no_ceiling_the_watchdog_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watchdog_limits_memory_where_the_system_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dumptruth.oracle.conform.process.bounded", lambda command, _limits: command)
     code = "import time; data = b'x' * (200 << 20); time.sleep(60)"
     result = _judged(tmp_path, code, Limits(40, 100 << 20, 1 << 20))
@@ -137,7 +137,7 @@ def test_where_the_system_sets_no_ceiling_the_watchdog_does(tmp_path: Path, monk
 
 
 @posix
-def test_the_memory_of_a_process_that_is_not_there_is_not_known() -> None:
+def test_the_memory_of_a_missing_process_is_unknown() -> None:
     assert resident(2**22 + 1) is None
 
 
@@ -147,7 +147,7 @@ def test_the_limits_of_a_job_have_the_size_that_windows_gives_them() -> None:
         assert (ctypes.sizeof(BasicLimits), ctypes.sizeof(ExtendedLimits)) == (64, 144)
 
 
-def test_a_program_that_is_not_there_cannot_be_run(tmp_path: Path) -> None:
+def test_a_missing_program_cannot_be_run(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no-such-program"):
         Command((str(tmp_path / "no-such-program"),), Limits(memory=0)).started()
 
@@ -158,12 +158,12 @@ def test_a_program_that_is_not_there_cannot_be_run(tmp_path: Path) -> None:
 )
 def test_a_plain_reader_answers_by_its_exit_status(tmp_path: Path, status: int, verdict: Verdict, ok: bool) -> None:
     code = f"import pathlib, sys; sys.exit({status} if pathlib.Path(sys.argv[1]).read_bytes() == b'no dump' else 9)"
-    result = _judged(tmp_path, code, plain=True)
+    result = _judged(tmp_path, code, options=Options(plain=True))
     assert (result.verdict, result.ok) == (verdict, ok)
 
 
-def test_strict_wants_what_is_broken_rejected(tmp_path: Path) -> None:
-    assert not _judged(tmp_path, "pass", plain=True, strict=True).ok
+def test_strict_requires_that_a_broken_dump_is_rejected(tmp_path: Path) -> None:
+    assert not _judged(tmp_path, "pass", options=Options(plain=True, strict=True)).ok
 
 
 def test_one_process_answers_many_cases_and_a_new_one_takes_over_when_it_dies(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_results_are_in_the_order_of_the_cases_however_many_run_at_a_time(tmp_pa
     assert sorted(seen) == sorted(names)
 
 
-def test_a_run_that_is_broken_off_waits_for_nothing(tmp_path: Path) -> None:
-    """As by Ctrl-C: one command has answered, another would sleep for a minute, a third is not started any more."""
+def test_an_interrupted_run_waits_for_nothing(tmp_path: Path) -> None:
+    """As by Ctrl-C: one command has answered, another would sleep for a minute, a third has not started."""
     code = (
         "import json, time; case = json.loads(input())['case']\n"
         "if case == 'sleeps': time.sleep(60)\n"
@@ -214,16 +214,16 @@ def test_a_run_that_is_broken_off_waits_for_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - before < 30
 
 
-def test_a_death_is_known_by_the_list_and_by_no_other_verdict(tmp_path: Path) -> None:
+def test_a_known_crash_is_matched_by_verdict(tmp_path: Path) -> None:
     command = Command((sys.executable, "-I", "-S", "-c", "raise SystemExit(4)"), LIMITS)
     known = KnownFailures((KnownFailure("a", "issue 5", Verdict.DIES), KnownFailure("*", "other", Verdict.ACCEPTS)))
     summary = run_over(command, _cases(tmp_path, ("a", "b")), Options(known=known))
     assert [result.known for result in summary.results] == ["issue 5", None]
     assert summary.exit_status == 1
-    assert summary.results[1].details[0] == "known as accepts, now it dies"
+    assert summary.results[1].details[0] == "expected the known verdict accepts, found dies"
 
 
-def test_how_a_process_ended_in_words() -> None:
+def test_the_end_of_a_process_is_described_in_words() -> None:
     assert death(3) == "ended with status 3"
     assert death(0xC0000005) == "ended with status 0xc0000005"
     assert death(-200) == "ended by signal 200"
@@ -231,7 +231,7 @@ def test_how_a_process_ended_in_words() -> None:
 
 @settings(max_examples=12)
 @given(st.binary(max_size=300), st.integers(0, 3))
-def test_no_output_and_no_status_is_taken_for_more_than_it_is(
+def test_no_output_and_no_exit_status_is_mistaken_for_an_answer(
     tmp_path_factory: pytest.TempPathFactory, output: bytes, status: int
 ) -> None:
     code = f"import sys; sys.stdout.buffer.write({output!r}); sys.stdout.flush(); raise SystemExit({status})"

@@ -1,4 +1,4 @@
-"""Answers of a command: what is one by the protocol, and that nothing else is taken for one."""
+"""Answers of a command: valid ones are parsed, and anything else is a protocol error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JSON = st.recursive(
 
 
 def _said(call: Callable[[], object]) -> str:
-    """What is wrong with the answer; empty when nothing is."""
+    """The protocol error of an answer; empty for a valid answer."""
     try:
         call()
     except ProtocolError as error:
@@ -56,13 +56,13 @@ def test_requests_are_one_line_of_ascii_that_says_protocol_version_role_and_case
         assert message["case"] == CASE
 
 
-def test_answers_of_a_writer() -> None:
+def test_answers_of_a_writer_are_parsed() -> None:
     assert writer_answer(_line(case=CASE, result="written"), CASE).result == "written"
     refused = writer_answer(_line(case=CASE, result="refused", hresult="0x80070057", reason="no"), CASE)
     assert (refused.result, refused.hresult, refused.reason) == ("refused", 0x80070057, "no")
 
 
-def test_answers_of_a_reader() -> None:
+def test_answers_of_a_reader_are_parsed() -> None:
     assert reader_answer(_line(case=CASE, result="rejected", reason="a\x1b[2Jb"), CASE).reason == "a [2Jb"
     assert reader_answer(_line(case=CASE, result="read", facts={}), CASE).facts == {}
 
@@ -75,8 +75,8 @@ def test_answers_of_a_reader() -> None:
         (b"[" * 100_000, "expected JSON"),
         (b"\xff\xfe", "expected UTF-8"),
         (b"[]", "expected an object"),
-        (_line(result="written"), "the case that was asked"),
-        (_line(case="another", result="written"), "the case that was asked"),
+        (_line(result="written"), "the case of the request"),
+        (_line(case="another", result="written"), "the case of the request"),
         (_line(case=CASE), "written or refused or skipped"),
         (_line(case=CASE, result=["written"]), "written or refused or skipped"),
         (_line(case=CASE, result="read", facts={}), "written or refused or skipped"),
@@ -88,7 +88,7 @@ def test_answers_of_a_reader() -> None:
         (_line(case=CASE, result="written", verdict="fine"), "answered member 'verdict'"),
     ],
 )
-def test_what_is_no_answer_is_said_in_one_line(line: bytes, expected: str) -> None:
+def test_an_invalid_answer_is_named_in_one_line(line: bytes, expected: str) -> None:
     with pytest.raises(ProtocolError) as raised:
         writer_answer(line, CASE)
     assert expected in str(raised.value)
@@ -96,12 +96,12 @@ def test_what_is_no_answer_is_said_in_one_line(line: bytes, expected: str) -> No
 
 
 def test_a_reader_that_has_read_reports_facts() -> None:
-    with pytest.raises(ProtocolError, match="no member facts"):
+    with pytest.raises(ProtocolError, match="without member facts"):
         reader_answer(_line(case=CASE, result="read"), CASE)
 
 
 @pytest.mark.parametrize("output", [b"", b"\r\n\n", b"   \n"])
-def test_no_line_is_no_answer(output: bytes) -> None:
+def test_empty_output_is_not_an_answer(output: bytes) -> None:
     with pytest.raises(ProtocolError, match="no answer"):
         only_line(output)
 
@@ -114,7 +114,7 @@ def test_one_line_is_one_answer_and_not_two() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_raise_anything_else(line: bytes) -> None:
+def test_arbitrary_bytes_raise_only_the_protocol_error(line: bytes) -> None:
     for answer in (writer_answer, reader_answer):
         with pytest.raises(ProtocolError):
             answer(line, CASE)
@@ -133,7 +133,7 @@ def test_no_bytes_make_it_raise_anything_else(line: bytes) -> None:
         },
     )
 )
-def test_no_json_makes_it_raise_anything_else(message: dict[str, Any]) -> None:
+def test_arbitrary_json_raises_only_the_protocol_error(message: dict[str, Any]) -> None:
     for answer in (writer_answer, reader_answer):
         assert _said(partial(answer, json.dumps(message).encode(), CASE)).isprintable()
 
@@ -154,7 +154,7 @@ FACT = st.fixed_dictionaries({}, optional=dict.fromkeys(FACTS, JSON))
 
 
 @given(FACT | st.dictionaries(st.text(max_size=5), JSON, max_size=2))
-def test_no_facts_make_the_comparison_raise_anything_else(facts: dict[str, Any]) -> None:
+def test_arbitrary_facts_raise_only_the_protocol_error(facts: dict[str, Any]) -> None:
     assert "\n" not in _said(partial(compare, DUMP, facts))
 
 
@@ -168,6 +168,6 @@ ITEM = st.fixed_dictionaries(
 
 
 @given(st.fixed_dictionaries({name: st.lists(ITEM, max_size=3) for name in ("threads", "modules", "memory")}))
-def test_no_items_make_the_comparison_raise_anything_else(facts: dict[str, Any]) -> None:
+def test_arbitrary_items_raise_only_the_protocol_error(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         assert "\n" not in _said(partial(compare, DUMP, {name: value}))

@@ -33,17 +33,19 @@ reason = "issue 12"
 @pytest.mark.parametrize(
     ("results", "status"), [([AGREES], 0), ([AGREES, SKIPPED], 0), ([AGREES, DIES], 1), ([SKIPPED], 2), ([], 2)]
 )
-def test_the_exit_status_tells_agreement_failure_and_nothing_judged(results: list[CaseResult], status: int) -> None:
+def test_the_exit_status_distinguishes_agreement_failure_and_nothing_judged(
+    results: list[CaseResult], status: int
+) -> None:
     assert Summary("reader", tuple(results)).exit_status == status
 
 
-def test_totals_count_what_was_not_judged_too() -> None:
+def test_totals_include_the_cases_that_were_not_judged() -> None:
     summary = Summary("reader", (AGREES, DIES, SKIPPED))
     assert (len(summary.results), summary.judged, summary.failing, summary.checks) == (3, 2, (DIES,), 1)
     assert summary.verdicts() == {Verdict.AGREES: 1, Verdict.DIES: 1, Verdict.SKIPPED: 1}
 
 
-def test_a_known_failure_fails_no_run_a_mended_one_does(tmp_path: Path) -> None:
+def test_a_known_failure_does_not_fail_the_run_and_a_fixed_one_does(tmp_path: Path) -> None:
     path = tmp_path / "known.toml"
     path.write_text(LIST, encoding="utf-8")
     known = load_known_failures(path)
@@ -55,12 +57,12 @@ def test_a_known_failure_fails_no_run_a_mended_one_does(tmp_path: Path) -> None:
     assert mended.details == ("mended: remove 'user/b' from the known failures",)
     other = known.settle(DIES.but(verdict=Verdict.MISREADS))
     assert other.fails
-    assert other.details[0] == "known as dies, now it misreads"
+    assert other.details[0] == "expected the known verdict dies, found misreads"
     assert known.settle(AGREES) == AGREES
     assert known.settle(SKIPPED.but(case="user/b")).known is None
 
 
-def test_a_pattern_without_a_case_is_found(tmp_path: Path) -> None:
+def test_a_pattern_that_matches_no_case_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "known.toml"
     path.write_text(LIST + '[[known]]\ncase = "usr/*"\nreason = "a slip"\n', encoding="utf-8")
     assert load_known_failures(path).unmatched(["user/a", "user/b"]) == ["usr/*"]
@@ -69,8 +71,8 @@ def test_a_pattern_without_a_case_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("known = 1", "expected an array of tables"),
-        ("[other]", "expected an array of tables"),
+        ("known = 1", "expected only tables [[known]]"),
+        ("[other]", "expected only tables [[known]]"),
         ("[[known]]\ncase = 'a'", "known[0].reason: expected text"),
         ("[[known]]\ncase = ''\nreason = 'x'", "known[0].case: expected text"),
         ("[[known]]\ncase = 'a'\nreason = 'x'\nverdict = 'agrees'", "known[0].verdict: expected fails or"),
@@ -78,7 +80,7 @@ def test_a_pattern_without_a_case_is_found(tmp_path: Path) -> None:
         ("not toml", "not TOML"),
     ],
 )
-def test_a_list_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_list_is_refused_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "known.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ExpectationsError) as raised:
@@ -88,7 +90,7 @@ def test_a_list_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, t
     assert "\n" not in str(raised.value)
 
 
-def test_the_results_as_json_are_as_the_schema_says() -> None:
+def test_the_json_results_match_their_schema() -> None:
     finding = Finding("MDMP-DIR-001", "directory", Fault.WRONG, ("1",), "2", (Span(0, 4),))
     fails = CaseResult("user/d", Verdict.FAILS, False, ("x",), rules=("MDMP-DIR-001",), findings=(finding,), checks=9)
     document = as_object(Summary("writer", (AGREES, DIES.but(known="issue 12"), SKIPPED, fails)), ["a", "b"])

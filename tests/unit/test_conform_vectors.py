@@ -1,4 +1,4 @@
-"""Cases from a folder of vectors: what is there becomes a case, what is not there none, nonsense is told."""
+"""Cases from a folder of vectors: every vector with a file becomes a case, and an invalid manifest is an error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_there_becomes_a_case(folder: Path) -> None:
+def test_every_vector_whose_file_exists_becomes_a_case(folder: Path) -> None:
     read = load_reader_cases(folder)
     assert [(case.name, case.kind, case.rule, case.visible) for case in read] == [
         ("broken", Kind.INVALID, "MDMP-HEADER-001", True),
@@ -81,7 +81,7 @@ def test_a_fault_that_only_the_truth_shows_need_not_be_rejected_even_when_strict
 
 
 @pytest.mark.parametrize(("hresult", "verdict"), [("0x80070057", Verdict.AGREES), ("0x80004001", Verdict.FAILS)])
-def test_a_refusal_is_held_to_its_hresult(folder: Path, hresult: str, verdict: Verdict) -> None:
+def test_a_refusal_must_have_the_expected_hresult(folder: Path, hresult: str, verdict: Verdict) -> None:
     code = (
         "import json; case = json.loads(input())['case']; "
         f"print(json.dumps({{'case': case, 'result': 'refused', 'hresult': '{hresult}'}}))"
@@ -100,10 +100,10 @@ def test_a_refusal_is_held_to_its_hresult(folder: Path, hresult: str, verdict: V
         ([_vector("", "valid")], "vectors[0]: expected a name"),
         ([_vector("a", "valid", file=1)], "vectors[0].file: expected text or null"),
         ([_vector("a", "valid", file="../../x.dmp")], "expected a path inside the folder"),
-        ([{**_vector("a", "valid"), "judged": {}}], "vectors[0].judged: expected truth and replay"),
+        ([{**_vector("a", "valid"), "judged": {}}], "vectors[0].judged: expected the booleans truth and replay"),
     ],
 )
-def test_a_manifest_that_is_none_is_told_in_one_line(tmp_path: Path, vectors: object, told: str) -> None:
+def test_an_invalid_manifest_is_named_in_one_line(tmp_path: Path, vectors: object, told: str) -> None:
     _manifest(tmp_path, vectors)
     with pytest.raises(VectorsError) as raised:
         load_reader_cases(tmp_path)
@@ -112,18 +112,18 @@ def test_a_manifest_that_is_none_is_told_in_one_line(tmp_path: Path, vectors: ob
 
 
 @pytest.mark.parametrize("members", [{"format": "another"}, {"version": 2}])
-def test_another_format_or_version_is_no_manifest(tmp_path: Path, members: dict[str, object]) -> None:
+def test_another_format_or_version_is_refused(tmp_path: Path, members: dict[str, object]) -> None:
     _manifest(tmp_path, [], **members)
     with pytest.raises(VectorsError, match="format dumptruth-vectors, version 1"):
         load_reader_cases(tmp_path)
 
 
-def test_a_folder_without_a_manifest_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VectorsError, match="expected a folder of vectors"):
         load_writer_cases(tmp_path)
 
 
-def test_a_request_that_is_none_is_told_with_its_vector(folder: Path) -> None:
+def test_an_invalid_request_is_named_with_its_vector(folder: Path) -> None:
     _manifest(folder, [_vector("a", "valid", truth="truth/process", request={})])
     with pytest.raises(VectorsError, match=r"^a: request\.json"):
         load_writer_cases(folder)[0].make()

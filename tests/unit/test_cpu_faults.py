@@ -1,4 +1,4 @@
-"""Every fault of user mode: vector, error code, address, access kind and Rip, each exact, each on its own."""
+"""Every fault of user mode has the exact vector, error code, address, access kind and Rip."""
 
 from dataclasses import dataclass
 
@@ -45,20 +45,20 @@ def target() -> Guest:
     return Guest(Cpu(ram, tables.root, tables=tables), tables)
 
 
-def test_null_read(target: Guest) -> None:
+def test_a_null_read_faults_with_its_address(target: Guest) -> None:
     assert target.run("90 488b00") == Fault(14, 0x4, CODE + 1, 0, access=Access.READ)  # mov rax, [rax]
 
 
-def test_null_write(target: Guest) -> None:
+def test_a_null_write_faults_with_its_address(target: Guest) -> None:
     assert target.run("90 c60001") == Fault(14, 0x6, CODE + 1, 0, access=Access.WRITE)  # mov byte [rax], 1
 
 
-def test_write_to_read_only(target: Guest) -> None:
+def test_a_write_to_a_read_only_page_is_a_page_fault(target: Guest) -> None:
     event = target.run("8908", Rax=READ_ONLY + 0x10)  # mov [rax], ecx
     assert event == Fault(14, 0x7, CODE, READ_ONLY + 0x10, access=Access.WRITE)
 
 
-def test_write_to_code(target: Guest) -> None:
+def test_a_write_to_code_is_a_page_fault(target: Guest) -> None:
     assert target.run("8908", Rax=CODE) == Fault(14, 0x7, CODE, CODE, access=Access.WRITE)
 
 
@@ -72,17 +72,17 @@ def test_call_through_null_has_rip_0_and_the_return_address_pushed(target: Guest
     assert target.tables.read(STACK_TOP - 8, 8) == (CODE + 3).to_bytes(8, "little")
 
 
-def test_call_through_a_wild_pointer(target: Guest) -> None:
+def test_a_call_through_a_wild_pointer_faults_at_the_target(target: Guest) -> None:
     wild = 0x1234_5678_9ABC
     assert target.run("ffd0", Rax=wild) == Fault(14, 0x14, wild, wild, access=Access.EXECUTE)
 
 
 @pytest.mark.parametrize(("code", "error_code", "access"), [("8b08", 0x5, Access.READ), ("8908", 0x7, Access.WRITE)])
-def test_supervisor_page_from_user_mode(target: Guest, code: str, error_code: int, access: Access) -> None:
+def test_a_supervisor_page_faults_from_user_mode(target: Guest, code: str, error_code: int, access: Access) -> None:
     assert target.run(code, Rax=KERNEL + 4) == Fault(14, error_code, CODE, KERNEL + 4, access=access)
 
 
-def test_jump_into_a_supervisor_page(target: Guest) -> None:
+def test_a_jump_into_a_supervisor_page_faults_at_the_target(target: Guest) -> None:
     assert target.run("ffe0", Rax=KERNEL) == Fault(14, 0x15, KERNEL, KERNEL, access=Access.EXECUTE)
 
 
@@ -110,18 +110,18 @@ def test_instruction_that_straddles_into_nothing_reports_the_missing_page(target
     assert event == Fault(14, 0x14, CODE + PAGE_SIZE - 1, CODE + PAGE_SIZE, access=Access.EXECUTE)
 
 
-def test_division_by_zero(target: Guest) -> None:
+def test_division_by_zero_is_a_divide_error(target: Guest) -> None:
     assert target.run("31c9 f7f1", Rax=7) == Fault(0, 0, CODE + 2)  # xor ecx, ecx; div ecx
     assert target.cpu.get("Rax") == 7
 
 
-def test_signed_division_overflow(target: Guest) -> None:
+def test_an_overflowing_signed_division_is_a_divide_error(target: Guest) -> None:
     event = target.run("48f7f9", Rax=1 << 63, Rdx=(1 << 64) - 1, Rcx=(1 << 64) - 1)  # idiv rcx
     assert event == Fault(0, 0, CODE)
 
 
 @pytest.mark.parametrize("code", ["0f0b", "f00f0b", "06", "ce"], ids=["ud2", "lock ud2", "push es", "into"])
-def test_invalid_opcode(target: Guest, code: str) -> None:
+def test_an_invalid_opcode_reports_its_address(target: Guest, code: str) -> None:
     assert target.run("90" + code) == Fault(6, 0, CODE + 1)
 
 
@@ -131,8 +131,8 @@ def test_int3_reports_the_instruction_and_its_length(target: Guest) -> None:
 
 
 @pytest.mark.parametrize("vector", [0x03, 0x0D, 0x29, 0x2C, 0x2D, 0x2E, 0x80, 0xCC])
-def test_int_n_is_told_from_an_exception_of_the_same_number(target: Guest, vector: int) -> None:
-    # The byte before is CC: the length must not be mistaken.
+def test_int_n_is_distinguished_from_an_exception_of_the_same_number(target: Guest, vector: int) -> None:
+    # The byte before is CC, which must not be taken for an INT3.
     assert target.run(f"90cd{vector:02x}") == Fault(vector, 0, CODE + 1, length=2, software=True)
     assert target.cpu.get("Rip") == CODE + 1
 
@@ -164,7 +164,7 @@ PRIVILEGED = {
 
 
 @pytest.mark.parametrize("code", PRIVILEGED.values(), ids=PRIVILEGED.keys())
-def test_privileged_instruction_in_user_mode(target: Guest, code: str) -> None:
+def test_a_privileged_instruction_in_user_mode_is_a_protection_fault(target: Guest, code: str) -> None:
     assert target.run("90" + code) == Fault(13, 0, CODE + 1)
 
 
@@ -172,7 +172,7 @@ def test_loading_a_segment_that_does_not_exist_names_the_selector(target: Guest)
     assert target.run("8ed8", Rax=0x58) == Fault(13, 0x58, CODE)  # mov ds, eax
 
 
-def test_an_instruction_of_16_bytes(target: Guest) -> None:
+def test_an_instruction_of_16_bytes_is_a_protection_fault(target: Guest) -> None:
     assert target.run("66" * 15 + "90") == Fault(13, 0, CODE)
 
 
@@ -204,7 +204,7 @@ def test_flags_at_a_fault_are_those_of_the_last_instruction(target: Guest) -> No
     assert target.cpu.get("EFlags") == 0x246
 
 
-def test_port_instructions_are_refused_loudly(target: Guest) -> None:
+def test_port_instructions_are_an_error(target: Guest) -> None:
     with pytest.raises(UnsupportedInstructionError, match=f"{CODE + 1:#x}"):
         target.run("90 e460")
     with pytest.raises(UnsupportedInstructionError, match=f"{CODE:#x}"):
@@ -213,7 +213,10 @@ def test_port_instructions_are_refused_loudly(target: Guest) -> None:
 
 
 def test_a_faulting_instruction_completes_once_the_page_is_there(target: Guest) -> None:
-    """Demand paging: the same instruction is retried after the host has mapped the page (K5 would leave it absent)."""
+    """Demand paging: the instruction is retried after the host has mapped the page.
+
+    Without a flush the page would stay absent: docs/format/emulation.md#tlb-flush.
+    """
     address = 0x2_0000_0000
     assert target.run("488b18 f4", Rax=address) == Fault(14, 0x4, CODE, address, access=Access.READ)
     pa = target.tables.translate(DATA)
@@ -224,8 +227,11 @@ def test_a_faulting_instruction_completes_once_the_page_is_there(target: Guest) 
     assert target.cpu.get("Rbx") == 12345
 
 
-def test_many_different_faults_in_one_life_are_all_exact(target: Guest) -> None:
-    """K1: without the wall the second one is a double fault and the third is silence."""
+def test_many_different_faults_on_one_processor_are_all_exact(target: Guest) -> None:
+    """Unicorn alone makes the second a double fault and loses the third.
+
+    See docs/format/emulation.md#exception-in-flight.
+    """
     for _ in range(3):
         assert target.run("488b00", Rax=0) == Fault(14, 0x4, CODE, 0, access=Access.READ)
         assert target.run("f7f1", Rcx=0) == Fault(0, 0, CODE)

@@ -1,4 +1,4 @@
-"""Registers, x87 and SSE state, threads on one processor, preemption, time, and the way back from a system call."""
+"""Registers, x87 and SSE state, threads on one processor, preemption, time, and the return from a system call."""
 
 import struct
 import threading
@@ -112,7 +112,7 @@ def test_the_fxsave_image_is_the_one_the_processor_itself_stores(target: Guest) 
     assert stored[160:176] == bytes(range(0x80, 0x90))
 
 
-def test_the_fxsave_image_tells_the_last_x87_instruction_and_its_operand(target: Guest) -> None:
+def test_the_fxsave_image_holds_the_last_x87_instruction_and_its_operand(target: Guest) -> None:
     target.run("90 dd00 0f0b", Rax=DATA + 0x10)  # fld qword [rax]
     offset, selector, data, data_selector = struct.unpack_from("<IHxxIH", target.cpu.fxsave(), 8)
     assert (offset, selector) == (CODE + 1 & 0xFFFF_FFFF, 0x33)
@@ -157,7 +157,7 @@ def test_an_image_of_the_wrong_size_is_refused(target: Guest) -> None:
 
 
 def test_two_threads_on_one_processor_do_not_see_each_other(target: Guest) -> None:
-    """Each adds its own step in a general and an XMM register, with its own GS base, one system call at a time."""
+    """Each thread adds its step to a general and an XMM register, with its GS base, one system call at a time."""
     target.tables.write(CODE, bytes.fromhex("4801f8 66480f6ec8 660fd4c1 65488b1c2500000000 0f05 ebe7"))
     target.tables.write(DATA, struct.pack("<Q", 111) + bytes(56) + struct.pack("<Q", 222))
     states = []
@@ -222,7 +222,7 @@ def test_a_loop_cut_into_quanta_computes_what_it_computes_in_one_piece(quantum: 
     while isinstance(event, Preempted):
         assert event.rip == cut.cpu.get("Rip")
         assert event.rip - CODE in (2, 10, 13, 18)  # block starts
-        # Whatever the host does between two quanta must not show.
+        # Host actions between two quanta must have no effect.
         state = cut.cpu.save()
         cut.cpu.load(dict.fromkeys(("Rax", "Rcx", "Rdx", "EFlags"), 0))
         cut.cpu.restore(state)
@@ -311,7 +311,7 @@ def test_short_runs_are_not_stopped_however_long_they_go_on() -> None:
 # --- determinism -----------------------------------------------------------------------------------------------------
 
 
-def test_the_time_stamp_counter_is_ours_and_the_same_in_every_run() -> None:
+def test_the_time_stamp_counter_is_deterministic() -> None:
     def read() -> list[int]:
         target = make_target()
         target.cpu.time_stamp = 0x1_0000_0000 - TIME_STAMP_STEP
@@ -323,8 +323,8 @@ def test_the_time_stamp_counter_is_ours_and_the_same_in_every_run() -> None:
     assert read() == read()
 
 
-def test_there_is_no_hardware_randomness(target: Guest) -> None:
-    """RDRAND and RDSEED are host randomness in Unicorn; on this model they are invalid, and CPUID says so."""
+def test_the_processor_has_no_hardware_randomness(target: Guest) -> None:
+    """Unicorn's RDRAND and RDSEED give host randomness. On this model they are invalid, and CPUID lacks them."""
     assert target.run("0fc7f0") == Fault(6, 0, CODE)
     assert target.run("0fc7f8") == Fault(6, 0, CODE)
     assert Cpu.cpuid(1)[2] >> 30 & 1 == 0
@@ -343,7 +343,10 @@ def test_cpuid_is_what_guest_code_gets(target: Guest) -> None:
 
 
 def test_host_edits_of_code_are_seen_by_the_next_run(target: Guest) -> None:
-    """U13: translated code is stale without a flush; PageTables.write tells the processor."""
+    """Translated code is stale without a flush, which PageTables.write makes.
+
+    See docs/format/emulation.md#host-writes-into-code.
+    """
     assert target.run("b801000000 0f0b") == Fault(6, 0, CODE + 5)
     assert target.run("b802000000 0f0b") == Fault(6, 0, CODE + 5)
     assert target.cpu.get("Rax") == 2

@@ -1,4 +1,4 @@
-"""The debugger's .dump line: every documented letter, and what is no such line."""
+"""The debugger's .dump command: every documented letter, and errors in the line."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def parsed(line: str) -> DotDump:
 def user(line: str) -> tuple[int, int, str | None]:
     request, warnings = parsed(line).request(PROCESS, "modern")
     assert warnings == []
+    assert not isinstance(request.comment, bytes)
     return request.qualifier, request.format_flags, request.comment
 
 
@@ -52,12 +53,12 @@ def test_letters_of_m_add_up_and_their_case_matters() -> None:
 
 
 @pytest.mark.parametrize("line", [".dump x.dmp", "x.dmp", ".dump /m x.dmp", "  .dump\t-m\t x.dmp  "])
-def test_m_is_the_default_and_dashes_and_tabs_do(line: str) -> None:
+def test_m_is_the_default_and_dashes_and_tabs_are_accepted(line: str) -> None:
     assert user(line) == (DEBUG_DUMP_SMALL, KEEP, None)
     assert parsed(line).file == "x.dmp"
 
 
-def test_the_command_keeps_an_existing_file_unless_told_otherwise() -> None:
+def test_the_command_keeps_an_existing_file_unless_o_is_given() -> None:
     assert user("/o x.dmp") == (DEBUG_DUMP_SMALL, 0, None)
     assert user("/ma /o x.dmp") == (DEBUG_DUMP_SMALL, 0xC07, None)
 
@@ -71,14 +72,14 @@ def test_f_is_the_full_dump_of_either_mode() -> None:
     )  # fmt: skip
     request, warnings = parsed("/fy x.dmp").request(MACHINE, "portable")
     assert request.format_flags == KEEP
-    assert warnings == ["/fy has no effect on a kernel-mode target: its dumps hold no AVX state"]
+    assert warnings == ["/fy has no effect on a kernel-mode target: its dumps cannot hold AVX state"]
 
 
 @pytest.mark.parametrize(
     ("line", "qualifier"),
     [("/k x.dmp", DEBUG_DUMP_DEFAULT), ("/ka x.dmp", DEBUG_DUMP_ACTIVE), ("x.dmp", DEBUG_DUMP_SMALL)],
 )
-def test_the_kinds_of_a_kernel_mode_target(line: str, qualifier: int) -> None:
+def test_letters_choose_the_kind_of_a_kernel_dump(line: str, qualifier: int) -> None:
     assert parsed(line).request(MACHINE, "portable")[0].qualifier == qualifier
 
 
@@ -101,7 +102,7 @@ def test_b_is_a_cabinet_and_a_adds_files() -> None:
         ('/c "Größe \u65e5" /ma x.dmp', "Größe \u65e5"),
     ],
 )
-def test_c_takes_a_word_or_what_stands_in_quotes(line: str, comment: str | None) -> None:
+def test_c_takes_a_word_or_a_quoted_text(line: str, comment: str | None) -> None:
     assert user(line)[2] == comment
     assert parsed(line).file == "x.dmp"
 
@@ -111,7 +112,7 @@ def test_c_takes_a_word_or_what_stands_in_quotes(line: str, comment: str | None)
     [('"with spaces.dmp"', "with spaces.dmp"), ("/ma C:\\dumps\\x.dmp", "C:\\dumps\\x.dmp"),
      ('/o "/tmp/x.dmp"', "/tmp/x.dmp"), ("a/b-c.dmp", "a/b-c.dmp")],
 )  # fmt: skip
-def test_the_file_name_may_stand_in_quotes(line: str, file: str) -> None:
+def test_the_file_name_may_be_quoted(line: str, file: str) -> None:
     assert parsed(line).file == file
 
 
@@ -163,46 +164,46 @@ def test_a_question_mark_asks_for_help() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "column 1: a file name is missing"),
-        (".dump /ma", "column 10: a file name is missing"),
-        (".dump /q x.dmp", "column 8: no option /q; there are /a, /b,"),
-        (".dump / x.dmp", "column 8: no option /;"),
-        (".dump /M x.dmp", "column 8: no option /M;"),
-        (".dump /tmp/x.dmp", "a file name that starts so is put in quotes"),
-        (".dump /maq x.dmp", "column 10: no letter 'q' behind /m; there are a, A, f, F, h, u, t, i, p, w, d, c, r, R"),
-        (".dump /fh x.dmp", "column 9: no letter 'h' behind /f; there are y"),
-        (".dump /kA x.dmp", "column 9: no letter 'A' behind /k"),
-        (".dump /kpmf f x.dmp", "column 9: no letter 'p' behind /k"),
-        (".dump /kab x.dmp", "column 10: no letter 'b' behind /ka"),
-        (".dump /bx x.dmp", "column 9: no letter 'x' behind /b"),
-        (".dump /bab x.dmp", "column 10: no letter 'b' behind /ba"),
-        (".dump /oo x.dmp", "column 9: no letter 'o' behind /o"),
-        (".dump /u1 x.dmp", "column 9: no letter '1' behind /u"),
-        (".dump /ma /f x.dmp", "column 11: /f: the kind of dump was said already, by /m"),
-        (".dump /xq 1 x.dmp", "column 9: no letter 'q' behind /x; there are c, r, p, t"),
-        (".dump /x 1 x.dmp", "column 9: no letter '' behind /x"),
+        ("", "column 1: the file name is missing"),
+        (".dump /ma", "column 10: the file name is missing"),
+        (".dump /q x.dmp", "column 8: unknown option /q, expected one of /a, /b,"),
+        (".dump / x.dmp", "column 8: unknown option /,"),
+        (".dump /M x.dmp", "column 8: unknown option /M,"),
+        (".dump /tmp/x.dmp", "quote a file name with a slash in front"),
+        (".dump /maq x.dmp", "column 10: unknown letter 'q' behind /m, expected one of a, A, f, F, h, u, t, i, p, w,"),
+        (".dump /fh x.dmp", "column 9: unknown letter 'h' behind /f, expected one of y"),
+        (".dump /kA x.dmp", "column 9: unknown letter 'A' behind /k"),
+        (".dump /kpmf f x.dmp", "column 9: unknown letter 'p' behind /k"),
+        (".dump /kab x.dmp", "column 10: unknown letter 'b' behind /ka"),
+        (".dump /bx x.dmp", "column 9: unknown letter 'x' behind /b"),
+        (".dump /bab x.dmp", "column 10: unknown letter 'b' behind /ba"),
+        (".dump /oo x.dmp", "column 9: unknown letter 'o' behind /o"),
+        (".dump /u1 x.dmp", "column 9: unknown letter '1' behind /u"),
+        (".dump /ma /f x.dmp", "column 11: /f: the kind of dump is already given by /m"),
+        (".dump /xq 1 x.dmp", "column 9: unknown letter 'q' behind /x, expected c, r, p or t"),
+        (".dump /x 1 x.dmp", "column 9: unknown letter '' behind /x"),
         (".dump /xr", "column 10: /xr: a number is missing"),
         (".dump /xr zz x.dmp", "column 11: /xr: expected a number, found 'zz'"),
         (".dump /xr @rsp x.dmp", "expected a number, found '@rsp'"),
         (".dump /j 12345678123456789 x.dmp", "column 10: /j: 12345678123456789 has more than 64 bits"),
         (".dump /xr 1`123456789 x.dmp", "expected a number"),
-        (".dump /xr 1 /xr 2 x.dmp", "column 13: /xr is given twice"),
-        (".dump /c a /c b x.dmp", "column 12: /c is given twice"),
+        (".dump /xr 1 /xr 2 x.dmp", "column 13: /xr: given twice"),
+        (".dump /c a /c b x.dmp", "column 12: /c: given twice"),
         (".dump /c", "column 9: the comment of /c is missing"),
         ('.dump /c "open x.dmp', "column 10: the comment of /c has no closing quotation mark"),
-        ('.dump /c "a"b x.dmp', "column 13: 'b' stands right behind a quotation mark"),
+        ('.dump /c "a"b x.dmp', "column 13: unexpected 'b' behind a quotation mark"),
         ('.dump "x.dmp', "column 7: the file name has no closing quotation mark"),
         ('.dump ""', "column 7: the file name is empty"),
-        (".dump x.dmp /ma", "column 13: '/ma' stands behind the file name"),
-        (".dump my file.dmp", "column 10: 'file.dmp' stands behind the file name"),
-        (".dump /a x.dmp", "column 7: /a needs /u"),
-        (".dump /xp 1 /xc 2 x.dmp", "column 13: /xc: /xp gives it already"),
-        (".dump /xr 1 /j 2 x.dmp", "column 7: /xr: /j gives it already"),
-        (".dump /j 1 /xt 2 x.dmp", "column 12: /xt: /j gives it already"),
-        (".dump /j 1 /xp 2 x.dmp", "column 7: /j: /xp gives it already"),
+        (".dump x.dmp /ma", "column 13: unexpected '/ma' behind the file name"),
+        (".dump my file.dmp", "column 10: unexpected 'file.dmp' behind the file name"),
+        (".dump /a x.dmp", "column 7: /a: needs /u"),
+        (".dump /xp 1 /xc 2 x.dmp", "column 13: /xc: already given by /xp"),
+        (".dump /xr 1 /j 2 x.dmp", "column 7: /xr: already given by /j"),
+        (".dump /j 1 /xt 2 x.dmp", "column 12: /xt: already given by /j"),
+        (".dump /j 1 /xp 2 x.dmp", "column 7: /j: already given by /xp"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_one_line_with_letter_and_column(line: str, message: str) -> None:
+def test_an_error_is_one_line_with_letter_and_column(line: str, message: str) -> None:
     with pytest.raises(DotDumpError) as caught:
         parse(line)
     assert message in str(caught.value)
@@ -213,9 +214,9 @@ def test_what_is_wrong_is_said_in_one_line_with_letter_and_column(line: str, mes
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (".dump /k x.dmp", "column 7: /k: only a kernel-mode target"),
-        (".dump /o /ka x.dmp", "column 10: /ka: only a kernel-mode target"),
-        (".dump /f /xr 1 x.dmp", "column 10: /xr: only a user-mode minidump"),
+        (".dump /k x.dmp", "column 7: /k: only for a kernel-mode target"),
+        (".dump /o /ka x.dmp", "column 10: /ka: only for a kernel-mode target"),
+        (".dump /f /xr 1 x.dmp", "column 10: /xr: only for a user-mode minidump"),
     ],
 )
 def test_options_of_the_other_mode_are_refused_for_a_process(line: str, message: str) -> None:

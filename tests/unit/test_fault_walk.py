@@ -1,7 +1,7 @@
-"""Failure without loss: every passage of every fault point fails in turn, on every kind of dump.
+"""A failure loses no data: every passage of every fault point fails in turn, on every kind of dump.
 
-Whatever fails wherever: the HRESULT is right, no half dump is left, an existing file is untouched byte for byte, the
-temporary is gone, and a handle's file is empty, or as it was when nothing had been written yet.
+After each failure the HRESULT is right, no partial dump and no temporary file remain, and an existing file is
+unchanged. The file of a handle is empty, or unchanged if the writer had not written yet.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ SOME = (
     | DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY
 )
 
-ERRORS = {  # of each point: errors, and the HRESULT that each becomes
+ERRORS = {  # for each point its errors and their HRESULTs
     FaultPoint.CREATE: [(OSError(errno.EACCES, "denied"), 0x80070005), (OSError(errno.ENOSPC, "full"), 0x80070070)],
     FaultPoint.WRITE: [(OSError(errno.ENOSPC, "full"), 0x80070070), (OSError(errno.EIO, "broken"), 0x8007001D)],
     FaultPoint.SEEK: [(OSError(errno.EIO, "broken"), 0x8007001D), (OSError(errno.EFBIG, "too long"), 0x800700DF)],
@@ -113,7 +113,7 @@ KINDS = {
 
 
 BEFORE = ("nothing", "a file", "nothing, NO_OVERWRITE")
-"""What is at the place of the dump. Of kinds and these a pair of each kind always runs."""
+"""The file at the path of the dump before the write. A pair of each kind always runs."""
 
 
 def client(kind: Kind, folder: Path, faults: Faults | None = None) -> DebugClient:
@@ -123,7 +123,7 @@ def client(kind: Kind, folder: Path, faults: Faults | None = None) -> DebugClien
 
 @cache
 def images() -> dict[str, bytes]:
-    """The module's files, as far as their headers go."""
+    """The headers of the files of the modules."""
     snapshot = process()
     return {module.name: snapshot.read(module.base, 0x400) or b"" for module in snapshot.modules}
 
@@ -139,7 +139,7 @@ def listed(folder: Path) -> dict[str, bytes]:
 
 
 def rehearse(kind: Kind, folder: Path, flags: int) -> dict[FaultPoint, int]:
-    """How often each point is passed when nothing fails."""
+    """How often each fault point is passed in a successful write."""
     folder.mkdir()
     faults = Faults()
     client(kind, folder, faults).write(kind.name, kind.qualifier, kind.flags | flags)
@@ -157,14 +157,14 @@ def test_a_file_is_complete_or_as_it_was(tmp_path: Path, name: str, before: str)
 
 @cache
 def crashed(mode: str) -> ProcessSnapshot | KernelSnapshot:
-    """A target that really ran, with as much memory as such a target has."""
+    """A target from the emulator."""
     return run_scenario("null-write") if mode == "user" else run_kernel_scenario("bugcheck-d1")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("name", KINDS)
-def test_so_it_is_with_targets_that_really_ran(tmp_path: Path, name: str, before: str) -> None:
+def test_a_file_of_an_emulated_target_is_complete_or_as_it_was(tmp_path: Path, name: str, before: str) -> None:
     mode = "kernel" if KINDS[name].target is machine else "user"
     fault_walk(tmp_path, replace(KINDS[name], target=lambda: crashed(mode)), before)
 
@@ -210,7 +210,7 @@ def test_a_handle_is_complete_or_empty_or_as_it_was(tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), RuntimeError("a bug")])
 @pytest.mark.parametrize("point", FaultPoint)
-def test_an_interruption_leaves_no_trace_either(tmp_path: Path, point: FaultPoint, error: BaseException) -> None:
+def test_an_interruption_leaves_no_trace(tmp_path: Path, point: FaultPoint, error: BaseException) -> None:
     (tmp_path / "x.dmp").write_bytes(OLD)
     asked = DebugClient(process(), start_directory=tmp_path, faults=Faults(point, 0, error))
     if isinstance(error, MemoryError):
@@ -231,7 +231,7 @@ def test_after_a_failure_the_same_client_writes_the_dump(tmp_path: Path) -> None
     assert (tmp_path / "x.dmp").read_bytes()[:4] == b"MDMP"
 
 
-# --- faults that the system itself makes ------------------------------------------------------------------------------
+# --- faults of the operating system -----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -249,7 +249,7 @@ def longest_file(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("share", [0, 0.5, 1])
 def test_a_system_that_stops_taking_bytes_loses_nothing(tmp_path: Path, name: str, share: float) -> None:
-    """At the first byte, halfway, and at the last byte: the system's write takes a part, then refuses."""
+    """The system accepts a part of the bytes and then refuses, at the first byte, halfway, and at the last byte."""
     kind = KINDS[name]
     whole = client(kind, tmp_path).write(kind.name, kind.qualifier, kind.flags).size
     (tmp_path / kind.name).write_bytes(OLD)
@@ -277,11 +277,11 @@ def test_a_pipe_cannot_go_back_to_its_start(tmp_path: Path) -> None:
             hresult = DebugClient(process(), start_directory=tmp_path).WriteDumpFileWide(None, pipe, DEBUG_DUMP_SMALL)
     finally:
         os.close(reader)
-    assert hresult in (0x80070084, 0x80070005)  # the system's ESPIPE, or Python's own word for it
+    assert hresult in (0x80070084, 0x80070005)  # ESPIPE of the system, or Python's error for it
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
-def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.dmp")
     asked = DebugClient(process(), start_directory=tmp_path)
     assert asked.WriteDumpFile("pipe.dmp", DEBUG_DUMP_SMALL) == 0x80070005

@@ -1,8 +1,9 @@
-"""Images are read as the PE format says, and what is no image is refused in one line."""
+"""Images are read by the PE format, and other files are refused in one line."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from dumptruth.emu.image import Image, ImageError, load_image
@@ -22,8 +23,8 @@ def ntdll() -> Image:
     return load_image(NTDLL)
 
 
-def header(data: bytes) -> int:
-    return struct.unpack_from("<I", data, 0x3C)[0]  # type: ignore[no-any-return]
+def header(data: bytes | bytearray) -> int:
+    return int(struct.unpack_from("<I", data, 0x3C)[0])
 
 
 def patched(offset_from_pe: int, value: bytes) -> bytes:
@@ -64,7 +65,7 @@ def test_sections_are_mapped_at_their_addresses_with_zeros_behind_their_data(cra
 def test_imports_name_their_dll_and_their_slot(crash: Image) -> None:
     labels = {slot.label: slot for slot in crash.imports}
     slot = labels["kernel32.dll!CreateThread"]
-    # Until it is bound the slot holds the RVA of the name's hint.
+    # Before binding, the slot holds the RVA of hint and name.
     hint = struct.unpack_from("<Q", crash.preferred, slot.iat_rva)[0]
     assert crash.preferred[hint + 2 : hint + 15] == b"CreateThread\0"
     assert crash.dlls[0].lower() == "kernel32.dll"
@@ -126,7 +127,7 @@ def test_the_version_resource_is_read_or_absent(crash: Image, ntdll: Image) -> N
         (patched(24 + 56, b"\x01\x00\x00\x00"), "x.exe: SizeOfImage 0x1 is not a positive number of pages"),
     ],
 )
-def test_what_is_no_image_is_refused_in_one_line(data: bytes, message: str) -> None:
+def test_a_file_that_is_not_an_image_is_refused_in_one_line(data: bytes, message: str) -> None:
     with pytest.raises(ImageError) as caught:
         load_image(data, name="x.exe")
     assert str(caught.value) == message
@@ -139,12 +140,8 @@ def test_an_image_cut_at_any_length_is_refused() -> None:
             load_image(data[:length], name="cut.exe")
 
 
-def test_an_image_without_relocations_stays_where_it_wants_to_be(crash: Image) -> None:
-    fixed = Image(**{**vars_of(crash), "relocations": ()})
+def test_an_image_without_relocations_stays_at_its_preferred_base(crash: Image) -> None:
+    fixed = replace(crash, relocations=())
     assert fixed.mapped_at(fixed.image_base) == fixed.preferred
     with pytest.raises(ImageError, match=r"crash.exe: no relocations, so it cannot be loaded at 0x10000"):
         fixed.mapped_at(0x10000)
-
-
-def vars_of(image: Image) -> dict[str, object]:
-    return {name: getattr(image, name) for name in Image.__dataclass_fields__}

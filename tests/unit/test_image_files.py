@@ -1,4 +1,4 @@
-"""Where a target's image files are found."""
+"""Finding the image files of a target."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def test_the_built_images_of_both_modes_are_known_and_a_folder_of_the_users_come
     assert FoundFiles(tmp_path)("ntdll.dll") == tmp_path / "ntdll.dll"
 
 
-def test_what_was_made_for_the_run_comes_before_folders(tmp_path: Path) -> None:
+def test_files_made_for_the_run_come_before_folders(tmp_path: Path) -> None:
     (tmp_path / "own.exe").write_bytes(b"old")
     assert FoundFiles(tmp_path, made={"Own.exe": b"new"})("own.EXE") == b"new"
 
 
-def test_a_folder_of_that_name_and_a_folder_that_is_gone_are_no_files(tmp_path: Path) -> None:
+def test_a_folder_of_that_name_and_a_missing_folder_give_no_file(tmp_path: Path) -> None:
     (tmp_path / "own.exe").mkdir()
     assert FoundFiles(tmp_path, tmp_path / "gone")("own.exe") is None

@@ -1,13 +1,9 @@
-"""The committed images: what they export and import, what debuggers need of them, and that their sources build them."""
+"""The committed images: exports, imports, data for debuggers, and that their sources build the same bytes."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
 import struct
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import lief
@@ -17,7 +13,19 @@ from dumptruth.emu.images.build import IMAGES, Image, build
 from dumptruth.emu.images.services import FOLDER, services
 from dumptruth.emu.process.winnt import Status
 
-# Issue 2, "Images": what kernel32 exports at least.
+from ..marks import needs_compiler
+from .pe_files import (
+    check_sections_and_pdb,
+    code,
+    exports,
+    function_entries,
+    holds_md5_of,
+    missing_imports,
+    parse,
+    paths_in,
+)
+
+# The least that kernel32 must export.
 REQUIRED_OF_KERNEL32 = """
     VirtualAlloc VirtualFree VirtualProtect VirtualQuery GetProcessHeap HeapAlloc HeapFree CreateThread ExitThread
     ExitProcess Sleep GetCurrentProcessId GetCurrentThreadId GetCurrentThread SetThreadDescription CreateFileW WriteFile
@@ -26,31 +34,11 @@ REQUIRED_OF_KERNEL32 = """
     GetCommandLineW
 """
 NAMES = [image.name for image in IMAGES]
-needs_ziglang = pytest.mark.skipif(
-    importlib.util.find_spec("ziglang") is None, reason="rebuilding needs the extra `images`"
-)
-
-
-@cache  # LIEF's objects live no longer than their image
-def parse(name: str) -> lief.PE.Binary:
-    image = lief.PE.parse(str(FOLDER / name))
-    assert isinstance(image, lief.PE.Binary)
-    return image
-
-
-def exports(name: str) -> dict[str, int]:
-    """The export names of an image and their RVAs."""
-    table = parse(name).get_export()
-    assert isinstance(table, lief.PE.Export)
-    return {str(entry.name): entry.address for entry in table.entries}
-
-
-def section_of(image: lief.PE.Binary, rva: int) -> str:
-    return next(str(s.name) for s in image.sections if s.virtual_address <= rva < s.virtual_address + s.virtual_size)
+NTDLL = FOLDER / "ntdll.dll"
 
 
 def test_kernel32_exports_what_the_issue_lists() -> None:
-    assert sorted(set(REQUIRED_OF_KERNEL32.split()) - exports("kernel32.dll").keys()) == []
+    assert sorted(set(REQUIRED_OF_KERNEL32.split()) - exports(FOLDER / "kernel32.dll").keys()) == []
 
 
 def test_service_numbers_and_names_are_unique_and_below_the_limit() -> None:
@@ -60,26 +48,22 @@ def test_service_numbers_and_names_are_unique_and_below_the_limit() -> None:
 
 
 def test_every_service_has_a_stub_with_its_number_and_no_stub_has_another() -> None:
-    image, table = parse("ntdll.dll"), exports("ntdll.dll")
+    table = exports(NTDLL)
     for service in services():
-        code = bytes(image.get_content_from_virtual_address(image.imagebase + table[service.name], 11))
-        # mov r10, rcx ; mov eax, number ; syscall ; ret
-        assert code == b"\x4c\x8b\xd1\xb8" + struct.pack("<I", service.number) + b"\x0f\x05\xc3", service.name
-    text = bytes(next(s for s in image.sections if s.name == ".text").content)
+        stub = b"\x4c\x8b\xd1\xb8" + struct.pack("<I", service.number) + b"\x0f\x05\xc3"
+        assert code(NTDLL, table[service.name], 11) == stub, service.name  # mov r10, rcx; mov eax, number; syscall; ret
+    text = bytes(next(s for s in parse(NTDLL).sections if s.name == ".text").content)
     assert text.count(b"\x0f\x05\xc3") == len(services())
 
 
 def test_every_import_is_exported_by_the_image_that_it_names() -> None:
-    for name in NAMES:
-        for imported in parse(name).imports:
-            missing = {str(entry.name) for entry in imported.entries} - exports(str(imported.name).lower()).keys()
-            assert not missing, f"{name} imports {missing} of {imported.name}"
+    assert {name: missing for name in NAMES if (missing := missing_imports(FOLDER / name))} == {}
 
 
 def test_only_ntdll_imports_nothing_and_only_it_holds_system_calls() -> None:
-    assert [name for name in NAMES if not parse(name).imports] == ["ntdll.dll"]
+    assert [name for name in NAMES if not parse(FOLDER / name).imports] == ["ntdll.dll"]
     for name in NAMES[1:]:
-        text = bytes(next(s for s in parse(name).sections if s.name == ".text").content)
+        text = bytes(next(s for s in parse(FOLDER / name).sections if s.name == ".text").content)
         assert b"\x0f\x05\xc3" not in text, name
 
 
@@ -88,7 +72,7 @@ def checksum_of(data: bytes) -> int:
     (headers,) = struct.unpack_from("<I", data, 0x3C)
     field = headers + 24 + 64
     zeroed = data[:field] + bytes(4) + data[field + 4 :]
-    total = sum(word for (word,) in struct.iter_unpack("<H", zeroed + bytes(len(zeroed) % 2)))
+    total: int = sum(word for (word,) in struct.iter_unpack("<H", zeroed + bytes(len(zeroed) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total + len(data)
@@ -96,18 +80,14 @@ def checksum_of(data: bytes) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_image_has_what_loaders_and_debuggers_need(name: str) -> None:
-    image = parse(name)
-    assert {str(s.name) for s in image.sections} >= {".text", ".rdata", ".data", ".pdata", ".reloc"}
-    assert sum(len(list(block.entries)) for block in image.relocations) > 0
+    check_sections_and_pdb(FOLDER / name)
+    image = parse(FOLDER / name)
     data = next(s for s in image.sections if s.name == ".data")
     assert data.size > 0, "initialized data"
     assert any(bytes(data.content)), "initialized data that is not all zero"
     codeview = image.codeview_pdb
     assert codeview is not None
     assert codeview.filename == Path(name).with_suffix(".pdb").name
-    pdb = (FOLDER / codeview.filename).read_bytes()
-    assert pdb.startswith(b"Microsoft C/C++ MSF 7.00\r\n\x1aDS")
-    assert bytes(codeview.signature) in pdb, "the PDB carries the image's signature"
     assert image.header.machine == lief.PE.Header.MACHINE_TYPES.AMD64
     assert image.optional_header.checksum == checksum_of((FOLDER / name).read_bytes())
     characteristics = image.optional_header.dll_characteristics_lists
@@ -119,7 +99,7 @@ def test_each_image_has_what_loaders_and_debuggers_need(name: str) -> None:
 def test_version_resources_are_where_a_module_should_have_one() -> None:
     found = {}
     for name in NAMES:
-        image = parse(name)
+        image = parse(FOLDER / name)
         manager = image.resources_manager
         if isinstance(manager, lief.PE.ResourcesManager):
             info = manager.version[0].file_info
@@ -129,7 +109,7 @@ def test_version_resources_are_where_a_module_should_have_one() -> None:
 
 
 def test_crash_sites_are_the_instructions_that_their_names_say() -> None:
-    program, alpha, kernel32 = parse("crash.exe"), parse("alpha.dll"), parse("kernel32.dll")
+    program, alpha, kernel32 = (FOLDER / name for name in ("crash.exe", "alpha.dll", "kernel32.dll"))
     expected = {
         "crash_read_site": "8b4110",  # mov eax, [rcx + 0x10]
         "crash_write_site": "895118",  # mov [rcx + 0x18], edx
@@ -140,41 +120,24 @@ def test_crash_sites_are_the_instructions_that_their_names_say() -> None:
         "crash_overflow_site": "48890c24",  # mov [rsp], rcx
         "crash_secondary_site": "8b4130",  # mov eax, [rcx + 0x30]
     }
-    table = exports("crash.exe")
-    assert table.keys() == expected.keys()
-    for name, code in expected.items():
-        got = bytes(program.get_content_from_virtual_address(program.imagebase + table[name], len(code) // 2))
-        assert got.hex() == code, name
-    site = exports("alpha.dll")["alpha_write_site"]
-    assert bytes(alpha.get_content_from_virtual_address(alpha.imagebase + site, 3)).hex() == "895120"
-    after = exports("kernel32.dll")["RaiseException_return"]
-    call = bytes(kernel32.get_content_from_virtual_address(kernel32.imagebase + after - 6, 2))
+    table = exports(program)
+    assert {name: code(program, table[name], len(expected[name]) // 2).hex() for name in table} == expected
+    assert code(alpha, exports(alpha)["alpha_write_site"], 3).hex() == "895120"
+    call = code(kernel32, exports(kernel32)["RaiseException_return"] - 6, 2)
     assert call.hex() == "ff15", "an indirect CALL of 6 bytes ends at RaiseException_return"
-    breakpoint_rva = exports("ntdll.dll")["DbgBreakPoint"]
-    ntdll = parse("ntdll.dll")
-    assert bytes(ntdll.get_content_from_virtual_address(ntdll.imagebase + breakpoint_rva, 2)).hex() == "ccc3"
+    assert code(NTDLL, exports(NTDLL)["DbgBreakPoint"], 2).hex() == "ccc3"
 
 
 def test_functions_with_frames_can_be_unwound() -> None:
-    """Every function entry of .pdata lies in .text, in order, without overlap; C functions that call are covered."""
-    for name in NAMES:
-        image = parse(name)
-        pdata = bytes(next(s for s in image.sections if s.name == ".pdata").content)
-        rows = [row for row in struct.iter_unpack("<III", pdata[: len(pdata) // 12 * 12]) if row[0]]
-        assert rows, name
-        assert all(section_of(image, begin) == ".text" and begin < end for begin, end, _ in rows)
-        assert all(a[1] <= b[0] for a, b in pairwise(rows))
-        entry = image.optional_header.addressof_entrypoint
-        if name == "crash.exe":
-            assert any(begin == entry for begin, _, _ in rows)
+    """The function entries of .pdata lie in .text, in order, without overlap, and cover the entry point."""
+    rows = {name: function_entries(FOLDER / name) for name in NAMES}
+    entry = parse(FOLDER / "crash.exe").optional_header.addressof_entrypoint
+    assert any(begin == entry for begin, _, _ in rows["crash.exe"])
 
 
 def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
-    markers = ["site-packages", "/tmp", "\\tmp", "/work", "/root", "/home", "\\users\\", str(Path.home()), str(FOLDER)]
-    for name in (file for image in IMAGES for file in image.files):
-        data = (FOLDER / name).read_bytes()
-        text = data.decode("latin-1").lower() + data.decode("utf-16-le", "replace").lower()
-        assert [m for m in markers if len(m) > 3 and m.lower() in text] == [], name
+    files = [file for image in IMAGES for file in image.files]
+    assert {name: paths for name in files if (paths := paths_in(FOLDER / name))} == {}
 
 
 def test_every_failure_of_a_service_has_a_win32_error() -> None:
@@ -190,19 +153,18 @@ def test_every_failure_of_a_service_has_a_win32_error() -> None:
     ("source", "pdb"), [(source, image.files[1]) for image in IMAGES for source in image.sources if ".c" in source]
 )
 def test_the_image_was_built_when_the_source_was_as_it_is(source: str, pdb: str) -> None:
-    """The debug information holds the MD5 of every source."""
-    text = (FOLDER / source).read_text(encoding="utf-8")
-    assert hashlib.md5(text.encode()).digest() in (FOLDER / pdb).read_bytes()
+    """The PDB holds the MD5 of every source."""
+    assert holds_md5_of(FOLDER / pdb, FOLDER / source)
 
 
-@needs_ziglang
+@needs_compiler
 @pytest.mark.parametrize(
     "images", [IMAGES[2:], pytest.param(IMAGES, marks=pytest.mark.slow)], ids=["those of few sources", "all"]
 )
 def test_the_sources_build_the_committed_bytes_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: tuple[Image, ...]
 ) -> None:
-    """In a folder whose name is nothing like the one that the committed files were built in."""
+    """The folder has another name and length than that of the committed files."""
     work = tmp_path / "a folder with a long name" / "and another"
     work.mkdir(parents=True)
     monkeypatch.setattr("tempfile.tempdir", str(work))
@@ -216,7 +178,7 @@ def test_the_check_command_names_each_file_that_differs_or_is_missing(
 ) -> None:
     names = [file for image in IMAGES for file in image.files]
     monkeypatch.setattr(image_builder, "build", lambda *_: [FOLDER / name for name in names])
-    monkeypatch.setattr(image_builder, "build_kernel", lambda *_: [])  # has a test of its own
+    monkeypatch.setattr(image_builder, "build_kernel", lambda *_: [])  # has another test
     assert image_builder.main(["--check"]) == 0
     for name in names:
         (tmp_path / name).write_bytes((FOLDER / name).read_bytes())

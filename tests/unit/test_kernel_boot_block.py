@@ -1,4 +1,4 @@
-"""The boot block in Python is the boot block in C: every structure, field, offset and constant of ntos_boot.h."""
+"""The boot block in Python equals ntos_boot.h in every structure, field, offset and constant."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def test_hypercalls_are_those_of_the_header() -> None:
 
 
 @pytest.mark.parametrize(("name", "mirror"), [("SCENARIO", boot_block.GuestScenario), ("PROGRAM", boot_block.Program)])
-def test_what_the_guest_is_told_to_do_has_the_same_numbers(name: str, mirror: type[boot_block.Program]) -> None:
+def test_the_programs_of_the_guest_have_the_numbers_of_the_header(name: str, mirror: type[boot_block.Program]) -> None:
     header = enumerators(name)
     assert sorted(header.values()) == [member.value for member in mirror]
     for member in mirror:
-        # The header tells scenarios of one code apart by a suffix, the mirror by words before the code.
+        # For scenarios with the same code the header has a suffix, and the Python mirror has words before the code.
         assert any(set(member.name.split("_")) & set(key.split("_")) for key, n in header.items() if n == member.value)

@@ -1,13 +1,9 @@
-"""The committed kernel-mode images: what they export, what loaders and debuggers need, that sources build them."""
+"""The committed kernel-mode images: exports, data for loaders and debuggers, and that their sources build them."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
 import struct
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import lief
@@ -16,47 +12,34 @@ from dumptruth.emu.images.build import ImageBuildError
 from dumptruth.emu.images.kernel.build import FOLDER, KERNEL_IMAGES, KernelImage, build_kernel, compile_driver
 from dumptruth.emu.images.kernel.codeview import drop_unnamed_nested_types
 
-# Issue 3, "The kernel image": what the kernel exports at least for drivers.
+from ..marks import needs_compiler
+from .pe_files import (
+    check_sections_and_pdb,
+    code,
+    exports,
+    function_entries,
+    holds_md5_of,
+    missing_imports,
+    parse,
+    paths_in,
+)
+
+# The least that the kernel must export for drivers.
 REQUIRED = """
     KeBugCheckEx DbgPrint ExAllocatePool2 ExAllocatePoolWithTag ExFreePoolWithTag KfRaiseIrql KeLowerIrql
     KeGetCurrentIrql KeRegisterBugCheckReasonCallback MmGetPhysicalAddress PsGetCurrentProcess PsCreateSystemThread
     KeDelayExecutionThread
 """
 NAMES = [image.name for image in KERNEL_IMAGES]
-needs_ziglang = pytest.mark.skipif(
-    importlib.util.find_spec("ziglang") is None, reason="rebuilding needs the extra `images`"
-)
+KERNEL = FOLDER / "ntoskrnl.exe"
 
 
-@cache  # LIEF's objects live no longer than their image
-def parse(name: str) -> lief.PE.Binary:
-    image = lief.PE.parse(str(FOLDER / name))
-    assert isinstance(image, lief.PE.Binary)
-    return image
-
-
-def exports(name: str) -> dict[str, int]:
-    table = parse(name).get_export()
-    assert isinstance(table, lief.PE.Export)
-    return {str(entry.name): entry.address for entry in table.entries}
-
-
-def code(name: str, export: str, size: int) -> str:
-    image = parse(name)
-    address = image.imagebase + exports(name)[export]
-    return bytes(image.get_content_from_virtual_address(address, size)).hex()
-
-
-def data(name: str, export: str, size: int) -> bytes:
-    return bytes.fromhex(code(name, export, size))
-
-
-def section_of(image: lief.PE.Binary, rva: int) -> str:
-    return next(str(s.name) for s in image.sections if s.virtual_address <= rva < s.virtual_address + s.virtual_size)
+def exported(name: str, export: str, size: int) -> bytes:
+    return code(FOLDER / name, exports(FOLDER / name)[export], size)
 
 
 def test_the_kernel_exports_what_the_issue_lists() -> None:
-    assert sorted(set(REQUIRED.split()) - exports("ntoskrnl.exe").keys()) == []
+    assert sorted(set(REQUIRED.split()) - exports(KERNEL).keys()) == []
 
 
 def test_the_kernel_exports_what_the_boot_contract_says() -> None:
@@ -64,39 +47,32 @@ def test_the_kernel_exports_what_the_boot_contract_says() -> None:
     listed = text[text.index("where things are") : text.index("The results of the callbacks")]
     names = set(re.findall(r"\b(?:K[di]|Ke|Mm|Ps)[A-Z]\w+", listed))
     assert len(names) >= 15
-    assert sorted(names - exports("ntoskrnl.exe").keys()) == []
+    assert sorted(names - exports(KERNEL).keys()) == []
 
 
 def test_every_import_is_exported_by_the_image_that_it_names() -> None:
-    for name in NAMES:
-        for imported in parse(name).imports:
-            missing = {str(entry.name) for entry in imported.entries} - exports(str(imported.name).lower()).keys()
-            assert not missing, f"{name} imports {missing} of {imported.name}"
-    assert [name for name in NAMES if not parse(name).imports] == ["app.exe"]
+    assert {name: missing for name in NAMES if (missing := missing_imports(FOLDER / name))} == {}
+    assert [name for name in NAMES if not parse(FOLDER / name).imports] == ["app.exe"]
 
 
 @pytest.mark.parametrize("image", KERNEL_IMAGES, ids=lambda image: image.name)
 def test_each_image_has_what_loaders_and_debuggers_need(image: KernelImage) -> None:
     name, pdb_name = image.files
-    binary = parse(name)
-    assert {str(s.name) for s in binary.sections} >= {".text", ".rdata", ".data", ".pdata", ".reloc"}
-    assert sum(len(list(block.entries)) for block in binary.relocations) > 0
+    check_sections_and_pdb(FOLDER / name)
+    binary = parse(FOLDER / name)
     codeview = binary.codeview_pdb
     assert codeview is not None
     assert codeview.filename == pdb_name
-    pdb = (FOLDER / pdb_name).read_bytes()
-    assert pdb.startswith(b"Microsoft C/C++ MSF 7.00\r\n\x1aDS")
-    assert bytes(codeview.signature) in pdb
     assert binary.optional_header.subsystem == lief.PE.OptionalHeader.SUBSYSTEM.NATIVE
     assert binary.optional_header.checksum
     assert (FOLDER / name).stat().st_size < 48_000
 
 
-def test_the_kernel_is_the_one_that_tools_look_for_and_lies_high() -> None:
+def test_the_kernel_has_the_names_that_tools_expect_and_a_kernel_address() -> None:
     kernel = next(image for image in KERNEL_IMAGES if image.name == "ntoskrnl.exe")
     assert kernel.files == ("ntoskrnl.exe", "ntkrnlmp.pdb")
     for name in NAMES:
-        assert (parse(name).imagebase >> 47 == 0x1FFFF) == (name != "app.exe"), name
+        assert (parse(FOLDER / name).imagebase >> 47 == 0x1FFFF) == (name != "app.exe"), name
 
 
 def test_crash_sites_are_the_instructions_that_their_names_say() -> None:
@@ -109,16 +85,16 @@ def test_crash_sites_are_the_instructions_that_their_names_say() -> None:
         "CrashStackSite": "51",  # push rcx
         "CrashOverflowSite": "e8f4ffffff",  # call CrashRecurse, 7 bytes before
     }
-    assert exports("crashdrv.sys").keys() - expected.keys() == {"CrashBugCheckSite"}
+    assert exports(FOLDER / "crashdrv.sys").keys() - expected.keys() == {"CrashBugCheckSite"}
     for site, instruction in expected.items():
-        assert code("crashdrv.sys", site, len(instruction) // 2) == instruction, site
-    assert code("app.exe", "AppCrashSite", 3) == "488909"  # mov [rcx], rcx
-    assert code("ntoskrnl.exe", "ExpInterlockedPopEntrySListFault", 3) == "498b09"  # mov rcx, [r9]
+        assert exported("crashdrv.sys", site, len(instruction) // 2).hex() == instruction, site
+    assert exported("app.exe", "AppCrashSite", 3).hex() == "488909"  # mov [rcx], rcx
+    assert exported("ntoskrnl.exe", "ExpInterlockedPopEntrySListFault", 3).hex() == "498b09"  # mov rcx, [r9]
 
 
 def test_the_debugger_data_block_is_plain_of_size_380_and_its_addresses_lie_in_the_kernel() -> None:
-    kernel, table = parse("ntoskrnl.exe"), exports("ntoskrnl.exe")
-    block = data("ntoskrnl.exe", "KdDebuggerDataBlock", 0x380)
+    kernel, table = parse(KERNEL), exports(KERNEL)
+    block = exported("ntoskrnl.exe", "KdDebuggerDataBlock", 0x380)
     base, end = kernel.imagebase, kernel.imagebase + kernel.optional_header.sizeof_image
     assert struct.unpack_from("<4sI", block, 0x10) == (b"KDBG", 0x380)
     pointers = struct.unpack_from("<45Q", block, 0x48) + struct.unpack_from("<21Q", block, 0x1B0)
@@ -141,21 +117,12 @@ def test_the_debugger_data_block_is_plain_of_size_380_and_its_addresses_lie_in_t
 
 def test_functions_with_frames_can_be_unwound() -> None:
     """Every function entry of .pdata lies in .text, in order, without overlap."""
-    for name in NAMES:
-        image = parse(name)
-        pdata = bytes(next(s for s in image.sections if s.name == ".pdata").content)
-        rows = [row for row in struct.iter_unpack("<III", pdata[: len(pdata) // 12 * 12]) if row[0]]
-        assert rows, name
-        assert all(section_of(image, begin) == ".text" and begin < end for begin, end, _ in rows)
-        assert all(a[1] <= b[0] for a, b in pairwise(rows))
+    assert all(function_entries(FOLDER / name) for name in NAMES)
 
 
 def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
-    markers = ["site-packages", "/tmp", "\\tmp", "/work", "/root", "/home", "\\users\\", str(Path.home()), str(FOLDER)]
-    for name in (file for image in KERNEL_IMAGES for file in image.files):
-        raw = (FOLDER / name).read_bytes()
-        text = raw.decode("latin-1").lower() + raw.decode("utf-16-le", "replace").lower()
-        assert [m for m in markers if len(m) > 3 and m.lower() in text] == [], name
+    files = [file for image in KERNEL_IMAGES for file in image.files]
+    assert {name: paths for name in files if (paths := paths_in(FOLDER / name))} == {}
 
 
 @pytest.mark.parametrize(
@@ -164,16 +131,15 @@ def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
         (source, image.files[1])
         for image in KERNEL_IMAGES
         for source in image.sources
-        if ".c" in source and source != "kd_types.c"  # which holds no code
+        if ".c" in source and source != "kd_types.c"  # kd_types.c holds no code
     ],
 )
 def test_the_image_was_built_when_the_source_was_as_it_is(source: str, pdb: str) -> None:
-    """The debug information holds the MD5 of every source of code."""
-    text = (FOLDER / source).read_text(encoding="utf-8")
-    assert hashlib.md5(text.encode()).digest() in (FOLDER / pdb).read_bytes()
+    """The PDB holds the MD5 of every source with code."""
+    assert holds_md5_of(FOLDER / pdb, FOLDER / source)
 
 
-@needs_ziglang
+@needs_compiler
 @pytest.mark.parametrize(
     "images",
     [KERNEL_IMAGES[1:], pytest.param(KERNEL_IMAGES, marks=pytest.mark.slow)],
@@ -190,7 +156,7 @@ def test_the_sources_build_the_committed_bytes_from_any_folder(
     assert [path.name for path in made if path.read_bytes() != (FOLDER / path.name).read_bytes()] == []
 
 
-# --- a user's own driver ---------------------------------------------------------------------------------------------
+# --- a user's driver -------------------------------------------------------------------------------------------------
 
 PLAIN = """
 #include <ntddk.h>
@@ -218,7 +184,7 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-@needs_ziglang
+@needs_compiler
 def test_a_plain_driver_links_against_the_kernel_alone_and_can_be_loaded_anywhere(tmp_path: Path) -> None:
     sources = tmp_path / "my sources"
     sources.mkdir()
@@ -235,7 +201,7 @@ def test_a_plain_driver_links_against_the_kernel_alone_and_can_be_loaded_anywher
     assert again.read_bytes() == made.read_bytes()
 
 
-@needs_ziglang
+@needs_compiler
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -244,7 +210,7 @@ def test_a_plain_driver_links_against_the_kernel_alone_and_can_be_loaded_anywher
         ("int NoSuchRoutine(void);\nint DriverEntry(void) { return NoSuchRoutine(); }\n", "NoSuchRoutine"),
     ],
 )
-def test_what_is_wrong_with_a_driver_is_said(tmp_path: Path, text: str, message: str) -> None:
+def test_the_fault_of_a_driver_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ImageBuildError, match=message):
         compile_driver(write(tmp_path, "bad.c", text), tmp_path / "out")
     with pytest.raises(ImageBuildError, match=r"^no such C file: none\.c$"):
@@ -293,7 +259,7 @@ def test_a_type_section_of_another_kind_is_refused() -> None:
 
 
 def test_the_pdb_of_the_kernel_holds_no_unnamed_nested_type() -> None:
-    """volatility3's converter stops at one (issue 3, "It must show" 4)."""
+    """volatility3's converter stops at such a type."""
     pdb = (FOLDER / "ntkrnlmp.pdb").read_bytes()
     assert not re.findall(rb"\x10\x15\0\0.{4}\0\xf3\xf2\xf1", pdb, re.DOTALL)
     assert b"_EPROCESS\0" in pdb

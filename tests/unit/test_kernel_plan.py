@@ -1,4 +1,4 @@
-"""What a kernel dump is decided to be: its type on disk, its pages, and what is refused with which HRESULT."""
+"""The plan of a kernel dump: DumpType, pages, and refusals with their HRESULTs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def listed(runs: tuple[tuple[int, int], ...]) -> set[int]:
 
 
 def mapped(machine: KernelSnapshot, root: int, first: int, last: int) -> tuple[set[int], set[int]]:
-    """(tables, leaves) of a range of root entries, by walking entry for entry; the self-map is left out."""
+    """(tables, leaves) of a range of root entries, from a walk of each entry. The self-map is left out."""
     tables, leaves = {root >> 12}, set()
 
     def walk(table: int, level: int, entries: range) -> None:
@@ -136,7 +136,7 @@ def test_pages_that_callbacks_add_are_there_when_they_are_ram(machine: KernelSna
     added = replace(machine, added_pages=((free, 2), (0xA0, 4)))
     planned = plan(added, DEFAULT)
     assert frames(planned) - frames(plan(machine, DEFAULT)) == {free, free + 1}
-    assert any("no RAM" in warning for warning in planned.warnings)
+    assert any("not RAM" in warning for warning in planned.warnings)
     assert any("added by a callback" in reason for item in planned.pages for reason in item.reasons)
 
 
@@ -193,7 +193,7 @@ def test_user_mode_format_flags_are_refused(machine: KernelSnapshot, flag: int) 
     assert refused.value.hresult == Hresult.E_INVALIDARG
 
 
-def test_the_flags_of_every_dump_are_taken(machine: KernelSnapshot) -> None:
+def test_flags_for_files_and_cabinets_are_accepted(machine: KernelSnapshot) -> None:
     assert plan(machine, FULL, flags=FormatFlag.DEBUG_FORMAT_NO_OVERWRITE).warnings == ()
     assert plan(machine, FULL, flags=FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES).warnings
     cab = FormatFlag.DEBUG_FORMAT_WRITE_CAB | FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES

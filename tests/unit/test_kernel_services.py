@@ -1,8 +1,7 @@
-"""What the synthetic kernel does for drivers: pools, waiting, threads, processors, text; asked from drivers in C."""
+"""Services of the synthetic kernel, called by drivers in C: pools, waits, threads, processors, text."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ from dumptruth.emu.kernel.configuration import Configuration, GuestTask
 from dumptruth.emu.kernel.machine import Finished, Machine, Stopped
 from dumptruth.emu.kernel.system_space import PFN_DATABASE
 
+from ..marks import needs_compiler
+
 MIB = 1 << 20
 PAGE_LOCATION = 0x1A  # MMPFN.u3.e1, its low three bits
 FREE, ACTIVE = 1, 6  # MMLISTS
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ziglang") is None, reason="compiling needs the extra `images`"
-)
+pytestmark = needs_compiler
 
 DRIVER = """
 #include <ntddk.h>
@@ -76,7 +75,7 @@ def test_text_is_formatted_as_documented(tmp_path: Path) -> None:
     ]
 
 
-def test_pool_blocks_are_apart_reused_and_joined_again(tmp_path: Path) -> None:
+def test_pool_blocks_do_not_overlap_are_reused_and_merge_when_freed(tmp_path: Path) -> None:
     body = """
     PUCHAR small[40];
     PUCHAR page, big;
@@ -109,7 +108,7 @@ def test_pool_blocks_are_apart_reused_and_joined_again(tmp_path: Path) -> None:
 
 
 def again(body: str, expected: tuple[int, int]) -> Any:
-    """One more of a bug check that is met elsewhere too: behind ``slow``."""
+    """Another case of a bug check that other tests cover: behind the mark ``slow``."""
     return pytest.param(body, expected, marks=pytest.mark.slow)
 
 

@@ -1,4 +1,4 @@
-"""Address spaces of the kernel-mode machine: kernel half, user halves, images, and the frames behind them."""
+"""Address spaces of the kernel-mode machine: kernel half, user halves, images, and their frames."""
 
 from __future__ import annotations
 

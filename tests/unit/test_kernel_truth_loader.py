@@ -1,4 +1,4 @@
-"""Truths of machines: read strictly, refused in one line when they contradict themselves."""
+"""Truths of kernel targets are read strictly, and inconsistent ones are refused in one line."""
 
 from __future__ import annotations
 

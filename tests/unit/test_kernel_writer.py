@@ -1,4 +1,4 @@
-"""The client's kernel session, dumps as files with holes, and kernel truths on disk."""
+"""Kernel sessions of the client, sparse dump files, and kernel truths on disk."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_every_kind_written_to_a_file_is_the_one_in_memory(
     assert end == len(data)
 
 
-def test_user_mode_flags_and_plans_are_not_a_kernels(machine: KernelSnapshot, tmp_path: Path) -> None:
+def test_user_mode_flags_are_refused_and_a_kernel_result_has_no_user_plan(
+    machine: KernelSnapshot, tmp_path: Path
+) -> None:
     client = DebugClient(machine, start_directory=tmp_path)
     flags = FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
     assert client.WriteDumpFile2("a.dmp", FULL, flags) == Hresult.E_INVALIDARG
@@ -91,7 +93,7 @@ def test_a_fault_at_any_point_leaves_nothing_behind(machine: KernelSnapshot, tmp
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files there have holes only when they are made to")
+@pytest.mark.skipif(sys.platform == "win32", reason="files on Windows have no holes by default")
 @pytest.mark.parametrize("profile", ["portable", "bitmap", "ranges"])
 def test_a_machine_of_64_gib_is_a_file_of_holes(tmp_path: Path, profile: str) -> None:
     touched = {0x1000 + index * 0x10000: bytes([index + 1]) * 4096 for index in range(100)}

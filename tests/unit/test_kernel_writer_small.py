@@ -1,21 +1,28 @@
-"""Small kernel dumps: every equality of spec kernel 3.8, recomputed from the file's own contents by plain offsets."""
+"""Tests small kernel dumps: recomputes every equality of the recipe from the file, by plain offsets.
+
+docs/format/kernel-small-layouts.md#recipe-of-a-small-dump
+"""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from dumptruth.emu.constants import Hresult, Qualifier
+from dumptruth.emu.plan.kernel import KernelPlan
 from dumptruth.emu.plan.kernel_memory import PhysicalMemory, VirtualMemory
 from dumptruth.emu.request import DumpRefused, KernelProfile, Request
-from dumptruth.emu.snapshot.kernel import DataBlob, KernelSnapshot
+from dumptruth.emu.snapshot.kernel import DataBlob, KernelSnapshot, Processor
 from dumptruth.emu.synthetic.kernel import KERNEL_BASE, PFN_DATABASE, synthetic_machine
-from dumptruth.emu.writer.kernel_dump import KernelWriteResult, kernel_dump_bytes
+from dumptruth.emu.writer.dump import WriteResult
+from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 
 BLOBS = (DataBlob(bytes(range(16)), b"a" * 13), DataBlob(bytes(16), b""), DataBlob(b"\xff" * 16, b"b" * 16))
-MACHINES = {
+MACHINES: dict[str, dict[str, Any]] = {
     "9600": {"build": 9600},
     "19041": {"build": 19041, "blobs": BLOBS, "processors": 4, "crashing": 1},
     "19041-bare": {"build": 19041, "unloaded": (), "drivers": 0, "processors": 1, "stack_used": 8},
@@ -28,7 +35,7 @@ MACHINES = {
 }  # fmt: skip
 
 
-def write(machine: KernelSnapshot) -> tuple[bytes, KernelWriteResult]:
+def write(machine: KernelSnapshot) -> tuple[bytes, WriteResult[KernelPlan]]:
     return kernel_dump_bytes(machine, Request(Qualifier.DEBUG_DUMP_SMALL, profile=KernelProfile.PORTABLE))
 
 
@@ -38,7 +45,7 @@ def up(value: int, step: int) -> int:
 
 @dataclass
 class Triage:
-    """The triage header by offsets of spec kernel 3.1."""
+    """The triage header by the offsets of docs/format/kernel-small.md#triage-header."""
 
     data: bytes
 
@@ -291,20 +298,21 @@ def test_ranges_of_triage_callbacks_are_there_as_far_as_they_can_be_read() -> No
     assert [(block.address, block.size) for block in asked] == [(KERNEL_BASE + 0x3001, 0x1003)]
 
 
-def test_build_9600_drops_blocks_that_do_not_fit_its_fixed_size_and_says_so() -> None:
+def test_build_9600_drops_blocks_that_do_not_fit_its_fixed_size_and_warns() -> None:
     machine = synthetic_machine(build=9600, triage_data=[(KERNEL_BASE, 0x40000), (KERNEL_BASE + 0x50000, 0x100)])
     data, result = write(machine)
     assert struct.unpack_from("<I", data, 0x2004)[0] == 0x40000
-    assert any("1 data blocks left out" in warning for warning in result.warnings)
-    assert any(block.address == KERNEL_BASE + 0x50000 for block in result.plan.small.blocks)  # type: ignore[union-attr]
+    assert any("1 data blocks are left out" in warning for warning in result.warnings)
+    assert result.plan.small is not None
+    assert any(block.address == KERNEL_BASE + 0x50000 for block in result.plan.small.blocks)
 
 
-def test_a_stack_pointer_that_leads_nowhere_saves_the_processors_stack_and_says_so() -> None:
+def test_a_stack_pointer_outside_every_stack_saves_the_processors_stack_and_warns() -> None:
     machine = synthetic_machine(build=19041, registers={"Rsp": 0x1234})
     data, result = write(machine)
     processor = machine.processors[0]
     assert Triage(data).top_of_stack == processor.stack_limit
-    assert any("leads to no stack" in warning for warning in result.warnings)
+    assert any("is in no stack" in warning for warning in result.warnings)
 
 
 def test_another_stack_than_the_threads_is_saved_up_to_its_end_but_at_most_8_kib() -> None:
@@ -318,18 +326,25 @@ def test_another_stack_than_the_threads_is_saved_up_to_its_end_but_at_most_8_kib
     assert (Triage(data).top_of_stack, Triage(data).stack_size) == (second.stack_limit + 0x1000, 0x2000)
 
 
-@pytest.mark.parametrize("what", ["kprcb", "current_thread"])
-def test_a_structure_that_cannot_be_read_refuses_the_dump(what: str) -> None:
+NOWHERE = 0xFFFF_C000_0000_0000
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [lambda cpu: replace(cpu, kprcb=NOWHERE), lambda cpu: replace(cpu, current_thread=NOWHERE)],
+    ids=["kprcb", "current_thread"],
+)
+def test_a_structure_that_cannot_be_read_refuses_the_dump(moved: Callable[[Processor], Processor]) -> None:
     machine = synthetic_machine()
-    broken = replace(machine.processors[0], **{what: 0xFFFF_C000_0000_0000})
+    broken = moved(machine.processors[0])
     with pytest.raises(DumpRefused, match="cannot be read") as refused:
         write(replace(machine, processors=(broken, *machine.processors[1:])))
     assert refused.value.hresult == Hresult.ERROR_PARTIAL_COPY
 
 
-def test_a_debugger_data_block_that_is_none_refuses_the_dump() -> None:
+def test_an_invalid_debugger_data_block_refuses_the_dump() -> None:
     machine = synthetic_machine()
     wrong = replace(machine, symbols=replace(machine.symbols, kd_debugger_data_block=KERNEL_BASE))
-    with pytest.raises(DumpRefused, match="no KDBG block") as refused:
+    with pytest.raises(DumpRefused, match="OwnerTag 0x0, Size 0x0, expected") as refused:
         write(wrong)
     assert refused.value.hresult == Hresult.E_FAIL

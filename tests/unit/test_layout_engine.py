@@ -1,9 +1,10 @@
-"""The layout engine, with strings for payload: it knows no format, so neither does its test."""
+"""The layout engine, tested with strings as payload, since it knows no dump format."""
 
 from __future__ import annotations
 
 import pytest
 from dumptruth.emu.writer.layout import (
+    Buffer,
     Cite,
     DuplicatePath,
     Label,
@@ -46,7 +47,7 @@ def test_sections_follow_each_other_in_the_order_they_are_placed() -> None:
     assert layout_map.size == 11
 
 
-def test_lower_phases_come_first_whatever_the_order_of_placing() -> None:
+def test_lower_phases_come_first_in_any_order_of_placing() -> None:
     layout = Layout()
     layout.place(section("Bulk", "bulk"), phase=1)
     layout.place(section("Head", "head"))
@@ -84,7 +85,7 @@ def test_a_section_cannot_start_inside_another() -> None:
     layout = Layout()
     layout.place(section("A", "abcdef"))
     layout.place(section("B", "x"), at=5)
-    with pytest.raises(Overlap, match="B is to start at 0x5, but A ends at 0x6"):
+    with pytest.raises(Overlap, match="B starts at 0x5, but A ends at 0x6"):
         layout.freeze()
 
 
@@ -98,24 +99,24 @@ def test_a_label_that_nobody_placed_is_named_with_the_field_that_cites_it() -> N
         layout.freeze()
 
 
-def test_a_value_that_does_not_fit_is_named_with_its_field_and_nothing_wraps() -> None:
+def one_byte_pointer_to(offset: int) -> Layout:
     pointer = Section("Pointer")
     far = section("Far", "x")
     pointer.add("Pointer", "pointer", bytes(2), cites=[Cite("Rva", 0, 1, far.start)])
     layout = Layout()
     layout.place(pointer)
-    layout.place(far, at=0x100)
-    with pytest.raises(LayoutOverflow, match=r"Pointer\.Rva: 0x100 does not fit 1 bytes"):
+    layout.place(far, at=offset)
+    return layout
+
+
+def test_a_value_that_does_not_fit_is_named_with_its_field_and_nothing_wraps() -> None:
+    layout = one_byte_pointer_to(0x100)
+    with pytest.raises(LayoutOverflow, match=r"Pointer\.Rva: 0x100 does not fit in 1 bytes"):
         layout.freeze()
 
 
 def test_the_largest_value_that_fits_is_written() -> None:
-    pointer = Section("Pointer")
-    far = section("Far", "x")
-    pointer.add("Pointer", "pointer", bytes(2), cites=[Cite("Rva", 0, 1, far.start)])
-    layout = Layout()
-    layout.place(pointer)
-    layout.place(far, at=0xFF)
+    layout = one_byte_pointer_to(0xFF)
     layout.freeze()
     assert emitted(layout)[0] == 0xFF
 
@@ -153,7 +154,7 @@ def test_a_layout_is_emitted_only_when_frozen_and_a_label_read_only_then() -> No
 
 
 def test_a_cite_outside_its_part_is_refused() -> None:
-    with pytest.raises(LayoutError, match=r"A\.Rva: cited outside its part"):
+    with pytest.raises(LayoutError, match=r"A\.Rva: the cited field lies outside its part"):
         Section("A").add("A", "x", bytes(4), cites=[Cite("Rva", 1, 4, Label("x"))])
 
 
@@ -164,23 +165,26 @@ def test_bytes_that_shrink_after_the_freeze_are_noticed() -> None:
     layout.place(source)
     layout.freeze()
     layout._parts[0] = memoryview(b"ab")
-    with pytest.raises(LayoutError, match="A: reserved 0x3 bytes, writes 0x2"):
+    with pytest.raises(LayoutError, match="A: 0x2 bytes at 0x0, expected 0x3 at 0x0"):
         layout.emit(BytesSink())
 
 
 class Recorder:
-    """Remembers the order of what it is told."""
+    """Records the order of the calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, bytes]] = []
         self.kept: list[object] = []
         self._at = 0
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
+    def write(self, data: Buffer) -> None:
         self.calls.append(("write", self._at, bytes(data)))
         if isinstance(data, memoryview):
             self.kept.append(data.obj)
-        self._at += len(data)
+        self._at += len(bytes(data))
+
+    def write_zeros(self, size: int) -> None:
+        self.write(bytes(size))
 
     def patch(self, offset: int, data: bytes) -> None:
         self.calls.append(("patch", offset, data))

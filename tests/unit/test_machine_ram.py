@@ -68,6 +68,6 @@ def test_view_and_words_show_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("size", [0, PAGE_SIZE, 3 * PAGE_SIZE + 1])
-def test_a_size_that_is_no_ram_is_refused(size: int) -> None:
+def test_an_invalid_size_of_ram_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="RAM size"):
         Ram(size)

@@ -1,4 +1,4 @@
-"""Delivery of exceptions and system calls to a kernel; and Unicorn's five traps: each exists, each is walled off."""
+"""Delivery of exceptions and system calls to a kernel, and the faults of Unicorn that the machine works around."""
 
 import ast
 import struct
@@ -87,7 +87,7 @@ def system() -> System:
 
 
 def test_a_demand_fault_is_repaired_by_the_guests_own_handler(system: System) -> None:
-    """The handler finds the PTE through the self map, sets P, flushes it, and returns: the store is done after all."""
+    """The handler finds the PTE through the self map, sets P, flushes it, and returns. Then the store succeeds."""
     handler = (
         "50 51 52 0f20d0 4889c1 48c1e909"  # push rax, rcx, rdx; mov rax, cr2; mov rcx, rax; shr rcx, 9
         "48baf8ffffff7f000000 4821d1"  # mov rdx, 0x7ffffffff8; and rcx, rdx
@@ -196,10 +196,11 @@ def test_a_mapping_that_leads_outside_ram_is_bad_memory(system: System) -> None:
     assert system.start(USER_CODE, "0f0b") == Fault(6, 0, USER_CODE)
 
 
-# --- the traps of Unicorn 2.1.4; a fixed Unicorn fails the first half of each, and the wall can go -------------------
+# --- faults of Unicorn 2.1.4 (docs/format/emulation.md#exception-in-flight and the sections behind it) ---------------
+# With a fixed Unicorn the first half of each test fails. Then the workaround can go.
 
 
-def test_k1_without_the_wall_faults_turn_into_double_faults_and_silence(
+def test_unicorn_turns_repeated_faults_into_double_faults_unless_the_exception_is_cleared(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ContextBlob, "forget_exception", lambda _: None)
@@ -211,7 +212,7 @@ def test_k1_without_the_wall_faults_turn_into_double_faults_and_silence(
     assert faults == [Fault(14, 0x4, USER_CODE, 0, access=Access.READ)] * 5
 
 
-def test_k2_a_count_destroys_cr2_when_the_privilege_changes(system: System) -> None:
+def test_unicorn_loses_cr2_by_a_count_when_the_privilege_changes(system: System) -> None:
     cpu = system.cpu
     cpu.set_privilege(0)
     system.tables.write(KERNEL_CODE + 0x800, bytes.fromhex("48cf"))
@@ -226,7 +227,7 @@ def test_k2_a_count_destroys_cr2_when_the_privilege_changes(system: System) -> N
     assert cpu.get("Cr2") != 0x1111
 
 
-def test_k3_an_until_destroys_cr2(system: System) -> None:
+def test_unicorn_loses_cr2_by_an_until_address(system: System) -> None:
     cpu = system.cpu
     system.tables.write(USER_CODE, bytes.fromhex("0f05"))
     cpu.set("Cr2", 0x1111)
@@ -237,7 +238,7 @@ def test_k3_an_until_destroys_cr2(system: System) -> None:
     cpu._uc.ctl_exits_enabled(True)
 
 
-def test_k4_deleting_a_hook_destroys_cr2(system: System) -> None:
+def test_unicorn_loses_cr2_when_a_hook_is_deleted(system: System) -> None:
     cpu = system.cpu
     cpu.set_privilege(0)
     hook = cpu._uc.hook_add(UC_HOOK_CODE, lambda *_: None, begin=KERNEL_CODE, end=KERNEL_CODE + 0xFFF)
@@ -249,7 +250,7 @@ def test_k4_deleting_a_hook_destroys_cr2(system: System) -> None:
 
 
 def test_runs_that_do_not_fault_leave_cr2_alone(system: System) -> None:
-    """The wall of K2 to K4, as behaviour: with and without quanta, from the kernel into user mode."""
+    """The workarounds for CR2, with and without quanta, from the kernel into user mode."""
     cpu = system.cpu
     cpu.set_privilege(0)
     system.tables.write(USER_CODE, bytes.fromhex("ebfe"))
@@ -265,7 +266,7 @@ def test_runs_that_do_not_fault_leave_cr2_alone(system: System) -> None:
     assert (cpu.cpl, cpu.get("Cr2")) == (3, 0x1111)
 
 
-def test_the_machine_never_uses_what_k2_to_k4_forbid() -> None:
+def test_the_machine_uses_no_count_no_until_address_and_no_hook_removal() -> None:
     for source in files("dumptruth.emu.machine").iterdir():
         if not source.name.endswith(".py"):
             continue
@@ -278,8 +279,8 @@ def test_the_machine_never_uses_what_k2_to_k4_forbid() -> None:
                 assert ast.unparse(node.args[1]) == "0", source.name
 
 
-def test_k5_a_host_edit_of_a_page_table_needs_a_flush(system: System) -> None:
-    """A processor that was not told of the tables reads through the stale mapping; `flush_tlb` cures it."""
+def test_a_host_edit_of_a_page_table_needs_a_flush(system: System) -> None:
+    """A processor without the tables reads through the stale mapping until `flush_tlb`."""
     cpu = Cpu(system.ram, system.tables.root)
     other = system.ram.allocate_page()
     system.ram.write(other, b"new!")
@@ -299,7 +300,7 @@ def test_k5_a_host_edit_of_a_page_table_needs_a_flush(system: System) -> None:
     assert read() == b"new!"
 
 
-def test_u13_a_host_edit_of_code_needs_a_flush(system: System) -> None:
+def test_a_host_edit_of_code_needs_a_flush(system: System) -> None:
     cpu = Cpu(system.ram, system.tables.root)
     found = system.tables.translate(USER_CODE)
     assert found is not None

@@ -1,11 +1,13 @@
-"""The judge's core: tables, records, what a file is, the engine's verdicts, the two reports."""
+"""The core of the judge: tables, records, file types, verdicts, and the text and JSON reports."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from struct import pack
 
@@ -34,7 +36,10 @@ HEADER = pack("<4sIIIIIQ", b"MDMP", 0xA793, 0, 32, 0, 0, 0)
 
 @pytest.mark.parametrize("name", list(structures()))
 def test_the_rows_of_a_structure_cover_it_without_gap(name: str) -> None:
-    """Union members overlap; ProcessVmCounters_1 has two bytes that no member names (spec user-mode 3.13)."""
+    """Members of unions overlap. In ProcessVmCounters_1, two bytes have no member.
+
+    Source: docs/format/minidump-system.md#process-memory-counters.
+    """
     table = structure(name)
     covered = set()
     for row in table.fields.values():
@@ -117,7 +122,7 @@ def test_a_kernel_dump_is_named_with_its_kind(signature: bytes, at: int, number:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"MZ", b"MDM", b"PAGEDU6"])
-def test_what_is_no_dump_has_an_outcome_of_its_own(data: bytes) -> None:
+def test_a_file_that_is_not_a_dump_has_its_own_outcome(data: bytes) -> None:
     report = check(ByteSource(data, "x"))
     assert report.outcome is Outcome.NOT_A_DUMP
     assert report.outcome.exit_status == 3
@@ -125,8 +130,8 @@ def test_what_is_no_dump_has_an_outcome_of_its_own(data: bytes) -> None:
 
 
 def test_rules_are_selected_by_pattern_and_an_unknown_one_is_refused() -> None:
-    def ids(**options: list[str]) -> set[str]:
-        return {result.rule for result in check(ByteSource(HEADER), **options).results}
+    def ids(select: list[str], skip: Sequence[str] = ()) -> set[str]:
+        return {result.rule for result in check(ByteSource(HEADER), select=select, skip=skip).results}
 
     assert ids(select=["MDMP-HEADER-*"]) == {f"MDMP-HEADER-00{n}" for n in range(1, 5)}
     assert ids(select=["MDMP-HEADER-*"], skip=["*-001"]) == {f"MDMP-HEADER-00{n}" for n in range(2, 5)}
@@ -142,7 +147,7 @@ def test_a_truth_without_a_request_is_refused() -> None:
 def one_rule(
     monkeypatch: pytest.MonkeyPatch, level: Level, grade: Grade, *checks: Check, strict: bool = False
 ) -> Report:
-    """The report of a registry with one more rule, which makes ``checks``."""
+    """The report of a registry with one more rule that yields ``checks``."""
     all_rules()
     monkeypatch.setattr(rules, "RULES", dict(rules.RULES))
     monkeypatch.setattr("dumptruth.oracle.judge.RULES", rules.RULES)
@@ -154,12 +159,12 @@ def one_rule(
     return check(ByteSource(HEADER), select=["MDMP-TEST-001"], strict=strict)
 
 
-def test_a_rule_without_a_check_is_vacuous_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_without_a_check_is_vacuous_and_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     report = one_rule(monkeypatch, Level.MUST, Grade.DOCUMENTED)
     assert report.results[0].verdict is Verdict.VACUOUS
 
 
-def test_findings_are_capped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_findings_is_limited_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [bad(f"thing {n}", "right", "wrong") for n in range(50)]
     result = one_rule(monkeypatch, Level.MUST, Grade.DOCUMENTED, ok("things", 7), *many).results[0]
     assert (result.checks, result.failures, len(result.findings)) == (57, 50, 20)
@@ -220,7 +225,7 @@ def test_no_defect_is_reported_by_two_rules() -> None:
 
 
 def test_a_rule_that_blocks_others_always_counts() -> None:
-    """Otherwise a foreign file whose lists cannot be read would pass for want of anybody to judge them."""
+    """Otherwise a dump with unreadable lists would pass without truth, since no rule could judge them."""
     for item in all_rules().values():
         if item.reports:
             assert {item.level, item.foreign_level} == {Level.MUST}, item.id
@@ -232,9 +237,20 @@ def test_the_text_report_has_findings_denominators_and_the_outcome() -> None:
     lines = render(check(ByteSource(data, "x.dmp"))).splitlines()
     assert lines[-1] == "x.dmp: NON_CONFORMANT"
     assert "no truth given: only structural rules ran" in lines
-    failing = lines.index(next(line for line in lines if line.startswith("FAIL MDMP-HEADER-002 ")))
-    assert "0x4..0x8" in lines[failing + 1]
+    rule = all_rules()["MDMP-HEADER-002"]
+    failing = lines.index(f"FAIL {rule.id}  {rule.title}")
+    assert re.fullmatch(r"  \S.* at 0x4\.\.0x8: 0x0, expected .+", lines[failing + 1])
+    assert lines[failing + 2] == f"  see: {rule.sources[0].where}"
     assert any("32 bytes: " in line and "claimed" in line for line in lines)
+
+
+def test_the_text_report_marks_a_failure_that_does_not_fail_the_dump() -> None:
+    report = check(ByteSource(HEADER[:4] + b"\0\0\0\0" + HEADER[8:], "x.dmp"))
+    noted = replace(report, results=tuple(replace(result, counts=False) for result in report.results))
+    lines = render(noted).splitlines()
+    rule = all_rules()["MDMP-HEADER-002"]
+    assert f"note {rule.id}  {rule.title} [{rule.level}, {rule.grade}]" in lines
+    assert not any(line.startswith("FAIL") for line in lines)
 
 
 def test_the_json_report_is_versioned_and_holds_64_bit_values_as_text() -> None:

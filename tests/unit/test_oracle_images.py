@@ -1,4 +1,4 @@
-"""Images and program databases are told apart by what symbol servers file them under."""
+"""Images and PDBs are identified by the keys that symbol servers use."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dumptruth.oracle import ByteSource
 from dumptruth.oracle.readers.images import ImageIdentity, image_identity, pdb_guid
 
 
-def test_an_image_is_told_by_time_stamp_and_size() -> None:
+def test_an_image_is_identified_by_time_stamp_and_size() -> None:
     assert image_identity(ByteSource(PROGRAM.data)) == ImageIdentity(0x5678, 0x3000)
     assert pdb_guid(ByteSource(PROGRAM.data)) is None
 
 
-def test_a_program_database_is_told_by_its_guid() -> None:
+def test_a_program_database_is_identified_by_its_guid() -> None:
     assert pdb_guid(ByteSource(SYMBOLS.data)) == GUID
     assert image_identity(ByteSource(SYMBOLS.data)) is None
 
@@ -35,7 +35,7 @@ def test_a_linker_s_image_and_database_belong_together(name: str) -> None:
 
 
 @pytest.mark.parametrize("data", [PROGRAM.data, SYMBOLS.data], ids=["image", "database"])
-def test_what_is_cut_or_spoilt_is_nothing_or_itself_and_never_an_error(data: bytes) -> None:
+def test_a_damaged_file_gives_no_other_identity_and_no_error(data: bytes) -> None:
     for length in range(0, len(data), 7):
         source = ByteSource(data[:length])
         assert image_identity(source) in (None, ImageIdentity(0x5678, 0x3000))

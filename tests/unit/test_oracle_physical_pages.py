@@ -1,4 +1,4 @@
-"""Sets of pages, the page maps of a dump and the page walker, each against the naive form of itself."""
+"""Page sets, the page maps of a dump and the page walker, each against a naive version."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_bitmap_that_the_file_cuts_has_no_bits_behind_the_end() -> None:
 
 
 class Tables:
-    """Physical memory of an amd64 machine, by hand."""
+    """Hand-made physical memory of an amd64 machine."""
 
     def __init__(self) -> None:
         self.pages: dict[int, bytearray] = {}
@@ -149,7 +149,7 @@ def test_the_two_paging_modes_of_x86_translate() -> None:
     assert flat.translate(0x8000_3123) == 0x77123
     assert flat.translate(0x8040_1234) == (9 << 22) + 0x1234
     assert flat.translate(1 << 32) is None
-    memory.put(5, 4 + 2, 6 << 12 | 1)  # the table of four entries stands at 0x5020
+    memory.put(5, 4 + 2, 6 << 12 | 1)  # the table of four entries is at 0x5020
     memory.put(6, 0, 7 << 12 | 1)
     memory.put(7, 3, 0x88 << 12 | 1)
     memory.put(6, 1, (3 << 21) | 0x81)
@@ -158,7 +158,7 @@ def test_the_two_paging_modes_of_x86_translate() -> None:
     assert pae.translate(0x8020_0456) == (3 << 21) + 0x456
 
 
-def test_reads_cross_pages_and_want_every_byte() -> None:
+def test_reads_cross_pages_and_need_every_byte() -> None:
     memory = Tables()
     memory.put(1, 256, 2 << 12 | 1)
     memory.put(2, 0, 3 << 12 | 1)
@@ -203,7 +203,7 @@ def test_large_areas_are_compared_in_chunks() -> None:
 
 
 class Sparse(ByteSource):
-    """Bytes that say which blocks of 16 are zero, and note what is read."""
+    """Bytes that report their zero blocks of 16 and record the reads."""
 
     def __init__(self, data: bytes | bytearray) -> None:
         super().__init__(data)
@@ -239,7 +239,7 @@ def test_files_with_holes_differ_where_their_bytes_do(
     one, other = Sparse(first), Sparse(second)
     found = list(differing(one, at, other, beside, size))
     mine, theirs = first[at : at + size], second[beside : beside + size]
-    # Behind the end of a file is nothing, not even a zero.
+    # Bytes behind the end of a file differ from zeros.
     wrong = {index for index in range(size) if mine[index : index + 1] != theirs[index : index + 1]}
     assert wrong <= {index for low, high in found for index in range(low, high)}
     for low, high in found:
@@ -247,7 +247,7 @@ def test_files_with_holes_differ_where_their_bytes_do(
         assert low + first_difference(mine[low:high], theirs[low:high]) == min(wrong & set(range(low, high)))
 
 
-@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="the system does not tell holes")
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="the system has no SEEK_DATA")
 def test_holes_of_a_sparse_file_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     with path.open("wb") as file:

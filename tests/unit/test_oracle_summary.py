@@ -1,4 +1,4 @@
-"""``identify`` tells what a dump says of its target."""
+"""``identify`` prints the target, crash and contents of a dump."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def told(data: bytes) -> dict[str, str]:
     return summary(source, identify(source).kind)
 
 
-def test_a_minidump_tells_system_crash_and_streams() -> None:
+def test_the_summary_of_a_minidump_has_system_crash_and_streams() -> None:
     case = pristine(BaseDump.SMALL)
     found = told(case.data)
     assert case.snapshot.exception is not None
@@ -27,7 +27,7 @@ def test_a_minidump_tells_system_crash_and_streams() -> None:
     assert "ThreadListStream" in found["streams"]
 
 
-def test_a_small_kernel_dump_tells_bug_check_and_blocks() -> None:
+def test_the_summary_of_a_small_kernel_dump_has_bug_check_and_blocks() -> None:
     case = kernel_pristine(BaseDump.KERNEL_SMALL_A)
     found = told(case.data)
     assert found["bug check"].startswith("0xd1 (0x10, 0x2, 0x0, ")
@@ -35,18 +35,18 @@ def test_a_small_kernel_dump_tells_bug_check_and_blocks() -> None:
     assert found["drivers"] == str(len(case.snapshot.drivers))
 
 
-def test_a_complete_kernel_dump_tells_its_pages() -> None:
+def test_the_summary_of_a_complete_kernel_dump_has_its_pages() -> None:
     case = kernel_pristine(BaseDump.KERNEL_FULL)
     total = sum(count for _, count in case.snapshot.physical_runs)
     assert told(case.data)["pages"] == f"{total} ({total / 256:.1f} MiB) in 3 runs"
 
 
-def test_what_is_no_dump_tells_nothing() -> None:
+def test_a_file_that_is_not_a_dump_has_no_summary() -> None:
     assert told(b"MZ" + bytes(100)) == {}
 
 
 @given(st.binary(max_size=200), st.sampled_from((BaseDump.SMALL, BaseDump.KERNEL_SMALL_B)), st.data())
-def test_a_damaged_dump_is_summed_up_all_the_same(noise: bytes, base: BaseDump, data: st.DataObject) -> None:
+def test_a_damaged_dump_still_has_a_summary(noise: bytes, base: BaseDump, data: st.DataObject) -> None:
     whole = kernel_pristine(base).data if base is BaseDump.KERNEL_SMALL_B else pristine(base).data
     at = data.draw(st.integers(8, len(whole) - 1))
     assert told(whole[:at] + noise + whole[at + len(noise) :]) is not None

@@ -1,16 +1,21 @@
-"""The wheel holds everything: the package list and the data patterns are compared with the folders."""
+"""The package list and the data patterns of pyproject.toml match the folders, so that the wheel is complete."""
 
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import dumptruth
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = ("emu", "oracle", "fixtures")
+ITSELF = Path("fixtures", "app", "dumptruth")
+"""The folder of the package ``dumptruth`` itself."""
 
 
 def _pyproject() -> dict[str, Any]:
@@ -19,8 +24,13 @@ def _pyproject() -> dict[str, Any]:
 
 
 def _folder(package: str) -> Path:
-    """The folder that the mapping gives to ``dumptruth.emu.writer`` and its like."""
-    return ROOT.joinpath(*package.split(".")[1:])
+    """The folder of ``dumptruth.emu.writer`` and its like, by the mapping."""
+    return ROOT / ITSELF if package == "dumptruth" else ROOT.joinpath(*package.split(".")[1:])
+
+
+def _package(folder: Path) -> str:
+    place = folder.relative_to(ROOT)
+    return "dumptruth" if place == ITSELF else ".".join(("dumptruth", *place.parts))
 
 
 def _files(top: str) -> list[Path]:
@@ -39,22 +49,22 @@ def _covered(setuptools: dict[str, Any]) -> set[Path]:
 def test_the_package_list_names_exactly_the_folders_that_hold_python_or_documents() -> None:
     folders = {path.parent for top in TOP for path in _files(top) if path.suffix == ".py"}
     folders |= {path.parent for path in _files("docs")}
-    expected = {"dumptruth." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}
     listed = _pyproject()["tool"]["setuptools"]["packages"]
     assert len(listed) == len(set(listed)), "a package is listed twice"
-    assert set(listed) == expected
+    assert set(listed) == set(map(_package, folders))
 
 
 def test_every_package_is_a_regular_package() -> None:
     for package in _pyproject()["tool"]["setuptools"]["packages"]:
-        if package.split(".")[1] == "docs":
+        if package.startswith("dumptruth.docs"):
             continue  # documents, and no Python
         assert (_folder(package) / "__init__.py").is_file(), f"{package} has no __init__.py"
 
 
 def test_every_package_lies_below_a_mapped_folder() -> None:
     setuptools = _pyproject()["tool"]["setuptools"]
-    assert setuptools["package-dir"] == {f"dumptruth.{top}": top for top in ("docs", *TOP)}
+    folders = {f"dumptruth.{top}": top for top in ("docs", *TOP)}
+    assert setuptools["package-dir"] == {"dumptruth": ITSELF.as_posix(), **folders}
 
 
 @pytest.mark.parametrize("top", ["docs", *TOP])
@@ -74,23 +84,27 @@ def test_every_data_pattern_matches_a_file() -> None:
     assert dead == []
 
 
-@pytest.mark.parametrize("top", TOP)
-def test_each_top_package_says_that_it_is_typed(top: str) -> None:
-    assert (ROOT / top / "py.typed").is_file()
-    assert "py.typed" in _pyproject()["tool"]["setuptools"]["package-data"][f"dumptruth.{top}"]
+@pytest.mark.parametrize("package", ["dumptruth", *(f"dumptruth.{top}" for top in TOP)])
+def test_each_top_package_says_that_it_is_typed(package: str) -> None:
+    assert (_folder(package) / "py.typed").is_file()
+    assert "py.typed" in _pyproject()["tool"]["setuptools"]["package-data"][package]
 
 
-def test_the_command_is_installed() -> None:
+def test_the_project_declares_the_command() -> None:
     assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.app.cli:main"}
 
 
-def test_pytest_finds_the_plugin() -> None:
+def test_the_package_itself_has_the_version() -> None:
+    assert dumptruth.__version__ == _pyproject()["project"]["version"]
+
+
+def test_the_package_is_a_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dumptruth", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"dumptruth {_pyproject()['project']['version']}\n"
+
+
+def test_the_project_declares_the_pytest_plugin() -> None:
     declared = _pyproject()["project"]["entry-points"]["pytest11"]
     assert declared == {"dumptruth": "dumptruth.oracle.pytest_plugin"}
     assert hasattr(importlib.import_module(declared["dumptruth"]), "pytest_addoption")
-
-
-def test_the_changelog_describes_the_version_that_is_packaged() -> None:
-    version = _pyproject()["project"]["version"]
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{version}]" in text or "## [Unreleased]" in text

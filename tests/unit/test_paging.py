@@ -1,4 +1,4 @@
-"""Page tables and the walker, against each other and against entries laid by hand."""
+"""Page tables and the walker, against each other and against hand-made entries."""
 
 import pytest
 from dumptruth.emu.machine.paging import PageNotPresent, PageTables, PagingError, Translation
@@ -151,7 +151,7 @@ def test_a_host_write_over_a_hole_writes_nothing_and_names_the_hole(ram: Ram, ta
     assert caught.value.va == VA - 1
 
 
-def test_generations_tell_when_a_processor_must_look_again(ram: Ram, tables: PageTables) -> None:
+def test_generations_change_when_a_processor_must_flush(ram: Ram, tables: PageTables) -> None:
     pa = ram.allocate_pages(2)
     tables.map(VA, pa, 1, **RW)
     mappings, code = tables.generation, tables.code_generation
@@ -189,7 +189,7 @@ def test_take_dirty_reports_and_clears_the_bits_of_written_pages(ram: Ram, table
     )
 )
 def test_any_sequence_of_changes_agrees_with_a_dictionary(steps: list[tuple[str, int, int, bool]]) -> None:
-    """A model: page number -> (frame, writable). `runs`, `translate` and the model always say the same."""
+    """A model: page number -> (frame, writable). `runs` and `translate` always agree with it."""
     ram = Ram(1 << 20)
     tables = PageTables(ram)
     base = 0x1F_0000  # the 40 pages lie across a leaf-table boundary

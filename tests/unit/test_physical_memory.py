@@ -1,4 +1,4 @@
-"""Physical memory with holes: the map, allocation, and that only what is touched costs anything."""
+"""Physical memory with holes: the map, allocation, and that only touched pages take host memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_size_is_a_number_with_a_unit(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "M", "1.5G", "-1M", "1T", "1M2", "0x", "16 M", "9" * 40 + "M"])
-def test_a_size_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(RamSizeError, match="expected a number with K, M or G"):
         parse_size(text)
 
@@ -95,7 +95,7 @@ def test_touched_pages_are_merged_into_runs_across_windows_and_split_at_holes() 
     assert memory.touched() == ((1, 2), (0x1FE, 2), (0x202, 2), (0x3FF, 2), (0x800, 1))
 
 
-def test_a_large_machine_costs_only_what_is_touched() -> None:
+def test_a_large_machine_allocates_touched_pages_only() -> None:
     start = time.process_time()
     memory = PhysicalMemory(memory_map(64 * GIB))
     high = memory.allocate_within(WINDOW_PAGES, first=1 << 20, end=1 << 24, alignment=WINDOW_PAGES)
@@ -103,7 +103,7 @@ def test_a_large_machine_costs_only_what_is_touched() -> None:
     last = memory.runs[-1][0] + memory.runs[-1][1] - 1
     memory.write(memory.allocate_within(1, first=last, end=last + 1), b"end")
     assert memory.touched() == ((high // 4096 + 5, 1), (last, 1))
-    assert time.process_time() - start < 10  # hundredths of one; a loop without a bound takes for ever
+    assert time.process_time() - start < 10  # takes hundredths of a second; an endless loop does not end
 
 
 def run_with(memory: PhysicalMemory, target: int, code: bytes) -> object:
@@ -122,7 +122,7 @@ def run_with(memory: PhysicalMemory, target: int, code: bytes) -> object:
 STORE = bytes.fromhex("48890425f87f0000f4")  # mov [0x7FF8], rax; hlt
 
 
-def test_the_guest_opens_ram_by_going_there_and_its_page_is_found() -> None:
+def test_a_guest_access_allocates_ram_and_its_page_is_found() -> None:
     memory = PhysicalMemory(memory_map(8 * GIB))
     target = 7 * GIB + 0x3000
     assert isinstance(run_with(memory, target, STORE), Halted)
@@ -130,7 +130,7 @@ def test_the_guest_opens_ram_by_going_there_and_its_page_is_found() -> None:
     assert (target >> 12, 1) in memory.touched()
 
 
-def test_a_hole_is_no_memory_for_the_guest_either() -> None:
+def test_a_guest_store_into_a_hole_is_bad_memory() -> None:
     memory = PhysicalMemory(memory_map(8 * GIB))
     event = run_with(memory, 0xA0000, STORE)
     assert isinstance(event, BadMemory)

@@ -1,6 +1,6 @@
-"""Which memory each flag of user minidumps adds, on a process that has something for each of them to find.
+"""The memory that each flag of user minidumps adds, on a process with data for each flag.
 
-What is expected is said here by hand, from the places where the process has things, and not by the planners.
+The expected ranges are written by hand from the addresses in the process, not computed by the planner.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def ranges(made: Plan) -> list[Range]:
 
 
 def added(target: ProcessSnapshot, flags: int) -> list[Range]:
-    """What the flags bring beside a dump without any."""
+    """The ranges that the flags add to a dump without flags."""
     return subtract(ranges(plan(target, flags)), ranges(plan(target)))
 
 
 def beside(target: ProcessSnapshot, wanted: list[Range]) -> list[Range]:
-    """Of ``wanted`` what a dump without flags has not already."""
+    """The part of ``wanted`` that a dump without flags does not hold."""
     return subtract(wanted, ranges(plan(target)))
 
 
@@ -60,7 +60,7 @@ def readable(target: ProcessSnapshot) -> list[Range]:
 
 
 def of(start: int, *sizes: tuple[int, int]) -> list[Range]:
-    """Ranges by offset from ``start`` and size."""
+    """Ranges from offsets to ``start`` and sizes."""
     return [(start + offset, start + offset + size) for offset, size in sizes]
 
 
@@ -105,11 +105,11 @@ def test_indirect_memory_is_a_window_around_each_stack_word_outside_the_images(a
     target = TARGETS[architecture]
     made = plan(target, INDIRECT_MEMORY)
     assert added(target, INDIRECT_MEMORY) == beside(target, expected)
-    assert ranges(made) == merge(ranges(made)), "neighbours are one range, stacks too"
+    assert ranges(made) == merge(ranges(made)), "adjacent ranges are merged, stacks too"
     assert made.flags == MinidumpType.MiniDumpWithIndirectlyReferencedMemory
 
 
-def test_a_word_below_the_stack_pointer_lengthens_the_stack_whose_descriptor_then_is_no_entry() -> None:
+def test_a_word_below_the_stack_pointer_extends_the_range_of_the_stack_but_not_its_descriptor() -> None:
     at = PLACES[8]
     made = plan(TARGETS["amd64"], INDIRECT_MEMORY)
     assert (at.stack_base(0) - 0x510, at.stack_base(0)) in ranges(made)
@@ -165,7 +165,7 @@ def test_nt_headers_behind_size_of_headers_are_there_too(architecture: str, size
     assert added(replace(target, modules=few), MODULE_HEADERS) == expected
 
 
-def test_an_image_whose_headers_cannot_be_recognised_gives_only_what_its_numbers_say() -> None:
+def test_an_image_with_unreadable_headers_gives_only_its_declared_sizes() -> None:
     target = TARGETS["amd64"]
     base = target.modules[0].base
     memory = tuple(
@@ -183,7 +183,7 @@ def test_an_image_whose_headers_cannot_be_recognised_gives_only_what_its_numbers
         ("x86", 0x480, 0x2C0, 0x4000, (0x1000, 0x3FC8)),
     ],
 )
-def test_process_thread_data_is_what_was_measured(
+def test_process_thread_data_has_the_measured_ranges(
     architecture: str, peb: int, parameters: int, tebs: int, slots: tuple[int, int]
 ) -> None:
     at, target = PLACES[4 if architecture == "x86" else 8], TARGETS[architecture]
@@ -217,10 +217,10 @@ def test_structures_have_the_sizes_of_their_build(build: int, peb: int, paramete
 
 
 def _without_strings(run: MemoryRun, parameters: int) -> MemoryRun:
-    """The run, process parameters in it without strings."""
+    """The run with process parameters without strings."""
     if not run.start <= parameters < run.end:
         return run
-    data = bytearray(run.data)
+    data = bytearray(bytes(run.data))
     at = parameters - run.start
     data[at + 0x38 : at + 0x80] = bytes(0x48)
     data[at + 0xB0 : at + 0xF0] = bytes(0x40)
@@ -311,7 +311,7 @@ def test_a_read_block_ends_where_either_count_says(base: int, hole: int, lost: R
         assert missing == [(start + lost[0], start + max(lost[1], hole + 0x1000))]
 
 
-def test_what_other_rules_ask_for_is_there_even_in_a_block_that_is_lost() -> None:
+def test_a_lost_read_block_keeps_the_ranges_of_stacks_and_windows() -> None:
     at, target = PLACES[8], TARGETS["amd64"]
     stack = at.stack_base(0)
     regions, memory, unreadable = address_space(
@@ -331,7 +331,7 @@ def test_what_other_rules_ask_for_is_there_even_in_a_block_that_is_lost() -> Non
 @pytest.mark.parametrize(
     "flags", [0, DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS, PROCESS_THREAD_DATA, INDIRECT_MEMORY]
 )
-def test_making_unreadable_memory_fatal_asks_only_of_what_is_asked_for(flags: int) -> None:
+def test_unreadable_memory_is_fatal_only_where_the_flags_need_it(flags: int) -> None:
     target = TARGETS["amd64"]
     assert ranges(plan(target, flags | NO_IGNORE)) == ranges(plan(target, flags))
     with pytest.raises(DumpRefused, match="PRIVATE_READ_WRITE_MEMORY") as caught:
@@ -350,7 +350,7 @@ def test_a_page_of_an_image_that_cannot_be_read_is_left_out_or_fatal(flag: int, 
 
 
 def _punched(target: ProcessSnapshot, page: int) -> tuple[MemoryRun, ...]:
-    """The memory without one page."""
+    """The memory with one page missing."""
     left = []
     for run in target.memory:
         for start, end in subtract([(run.start, run.end)], [(page, page + 0x1000)]):
@@ -387,7 +387,7 @@ def test_flags_that_add_no_memory_add_none(flag: int) -> None:
 
 def test_a_trace_that_does_not_exist_is_not_dropped_silently() -> None:
     made = plan(TARGETS["amd64"], 0x40000)
-    assert made.warnings == ("IPT_TRACE: the target is not traced; there is no trace to write",)
+    assert made.warnings == ("IPT_TRACE has no effect: the target has no processor trace",)
     assert not made.has(StreamType.IptTraceStream)
 
 

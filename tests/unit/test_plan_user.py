@@ -1,4 +1,4 @@
-"""The plan of a user-mode dump: which streams, which memory, why."""
+"""The plan of a user-mode dump: its streams, its ranges, and their reasons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALWAYS = {
 }  # fmt: skip
 
 
-def streams(plan: Plan) -> set[StreamType]:
+def streams(plan: Plan) -> set[int]:
     return {planned.type for planned in plan.streams}
 
 
@@ -30,7 +30,7 @@ def ranges(plan: Plan) -> list[tuple[int, int]]:
 
 
 def with_context(snapshot: ProcessSnapshot, index: int, **registers: int) -> ProcessSnapshot:
-    """The snapshot, where one thread (and the exception, when it is that thread's) has other registers."""
+    """The snapshot with other registers in one thread, and in the exception if it is of that thread."""
     threads = list(snapshot.threads)
     old = threads[index].context
     context = amd64_context(**{**{"Rsp": old["Rsp"], "Rip": old["Rip"]}, **registers})
@@ -49,7 +49,7 @@ def test_small_holds_exactly_the_streams_of_the_specification() -> None:
     assert plan.flags == 0
 
 
-def test_what_is_not_there_has_no_stream() -> None:
+def test_absent_data_has_no_stream() -> None:
     bare = synthetic_process(thread_names=[], exception=False, unloaded=0)
     assert streams(plan_user(bare, Request(SMALL))) == ALWAYS | {StreamType.MemoryListStream}
     assert StreamType.UnloadedModuleListStream not in streams(plan_user(bare, Request(DEFAULT)))
@@ -60,7 +60,7 @@ def test_an_empty_name_is_a_name() -> None:
     assert StreamType.ThreadNamesStream in streams(plan)
 
 
-def test_default_is_the_minidump_of_slash_ma() -> None:
+def test_default_is_the_minidump_of_dump_ma() -> None:
     plan = plan_user(CRASHED, Request(DEFAULT))
     assert plan.flags == 0x1826
     assert streams(plan) == ALWAYS | {
@@ -88,7 +88,7 @@ def test_each_flag_that_is_built_adds_its_bit_and_its_stream(flags: int, header:
 
 
 def test_the_flag_table_is_the_one_of_the_specification() -> None:
-    # spec user-mode 2.1, "Python form", typed off
+    # typed from docs/format/format-flags.md#translation-to-header-flags
     expected = {
         0x1: 0x2, 0x2: 0x4, 0x4: 0x20, 0x8: 0x40, 0x10: 0x1, 0x20: 0x8, 0x40: 0x80, 0x80: 0x100, 0x100: 0x200,
         0x200: 0x400, 0x400: 0x800, 0x800: 0x1000, 0x1000: 0x2000, 0x2000: 0x4000, 0x4000: 0x8000, 0x8000: 0x80000,
@@ -98,13 +98,13 @@ def test_the_flag_table_is_the_one_of_the_specification() -> None:
     assert {int(row.flag): int(row.minidump_type) for row in FLAG_ROWS} == expected
 
 
-def test_default_ignores_small_flags_and_says_so() -> None:
+def test_default_ignores_small_flags_and_warns() -> None:
     plan = plan_user(CRASHED, Request(DEFAULT, FormatFlag.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS))
     assert plan.flags == 0x1826
-    assert plan.warnings == ("DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS: no effect with DEBUG_DUMP_DEFAULT",)
+    assert plan.warnings == ("no effect with DEBUG_DUMP_DEFAULT: DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS",)
 
 
-def test_secondary_files_without_a_cab_are_ignored_and_said_so() -> None:
+def test_secondary_files_without_a_cab_are_ignored_with_a_warning() -> None:
     plan = plan_user(CRASHED, Request(SMALL, FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES))
     assert plan.flags == 0
     assert len(plan.warnings) == 1
@@ -213,7 +213,7 @@ def test_a_stack_that_cannot_be_read_fails_the_dump() -> None:
     thread = CRASHED.threads[1]
     broken = replace(CRASHED, memory=tuple(run for run in CRASHED.memory if run.end != thread.stack_base))
     for qualifier in (SMALL, DEFAULT):
-        with pytest.raises(DumpRefused, match="thread 0x123c: not all of its stack") as caught:
+        with pytest.raises(DumpRefused, match="thread 0x123c: a part of its stack") as caught:
             plan_user(broken, Request(qualifier))
         assert caught.value.hresult == 0x8007012B
 
@@ -234,7 +234,7 @@ def test_an_unknown_architecture_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(("comment", "there"), [(None, False), ("", False), ("x", True)])
-def test_only_a_comment_that_says_something_has_a_stream(comment: str | None, there: bool) -> None:
+def test_an_empty_comment_has_no_stream(comment: str | None, there: bool) -> None:
     plan = plan_user(CRASHED, Request(SMALL, 0, comment))
     assert (StreamType.CommentStreamW in streams(plan)) is there
     with pytest.raises(DumpRefused, match="NUL"):

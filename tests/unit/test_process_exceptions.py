@@ -1,4 +1,4 @@
-"""Processor faults become the exception records that Windows raises for them."""
+"""Each processor fault becomes the exception record that Windows raises for it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def test_the_code_is_read_up_to_the_end_of_its_page() -> None:
         (Fault(1, 0, RIP, length=2, software=True), 0xC0000005, 0, (0, (1 << 64) - 1)),
     ],
 )
-def test_traps_and_interrupts(fault: Fault, code: int, flags: int, information: tuple[int, ...]) -> None:
+def test_each_trap_and_interrupt_becomes_its_exception_record(
+    fault: Fault, code: int, flags: int, information: tuple[int, ...]
+) -> None:
     assert raised(fault, b"\xcd\x00", Rcx=0xFFFFFFFF00000007, Rax=3) == ExceptionRecord(
         code, flags, 0, RIP, information
     )

@@ -1,4 +1,4 @@
-"""Programs run to their end: crash, exit, deadlock, or one line that says why not."""
+"""Programs end by a crash, exit or deadlock, or with one line of error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CRASH = SYSTEM_IMAGES / "crash.exe"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of the user's with the crashing program and its DLLs."""
+    """A user's folder with the crashing program and its DLLs."""
     for name in ("crash.exe", "alpha.dll", "beta.dll"):
         shutil.copy(SYSTEM_IMAGES / name, tmp_path / name)
     return tmp_path
@@ -57,7 +57,7 @@ def test_dlls_come_from_further_folders_too(folder: Path, tmp_path: Path) -> Non
     assert [module.name for module in snapshot.unloaded_modules] == ["BETA.DLL"]
 
 
-def test_a_program_that_exits_says_so_and_gives_no_snapshot(folder: Path) -> None:
+def test_a_program_that_exits_gives_its_status_and_no_snapshot(folder: Path) -> None:
     with pytest.raises(ExitedNormally) as caught:
         run_program(folder / "crash.exe", ["no-such-scenario"])
     assert str(caught.value) == "crash.exe: exited with code 2 (0x2) and did not crash: nothing to dump"
@@ -65,7 +65,7 @@ def test_a_program_that_exits_says_so_and_gives_no_snapshot(folder: Path) -> Non
     assert b"must be a scenario's name" in caught.value.output
 
 
-def test_an_import_that_nobody_exports_ends_the_run_when_it_is_called(folder: Path) -> None:
+def test_a_call_of_an_unresolved_import_ends_the_run(folder: Path) -> None:
     replaced(folder / "crash.exe", b"OutputDebugStringA\0", b"OutputDebugStringQ\0")
     with pytest.raises(RunError) as caught:
         run_program(folder / "crash.exe", ["null-read"])
@@ -79,7 +79,7 @@ def test_an_import_that_is_missing_but_never_called_does_no_harm(folder: Path) -
         run_program(folder / "crash.exe", ["raised-exception"])
 
 
-def test_an_import_from_a_dll_that_is_nowhere_is_a_missing_import(folder: Path) -> None:
+def test_an_import_from_a_missing_dll_is_a_missing_import(folder: Path) -> None:
     replaced(folder / "crash.exe", b"alpha.dll\0", b"omega.dll\0")
     with pytest.raises(RunError, match=r"^crash.exe imports omega\.dll!alpha_\w+, which no image exports$"):
         run_program(folder / "crash.exe", ["null-read"])
@@ -107,7 +107,7 @@ def test_an_image_of_another_machine_is_refused(
     assert str(caught.value) == message
 
 
-def test_a_dll_is_no_program_and_a_text_is_no_image(folder: Path) -> None:
+def test_a_dll_a_text_file_and_a_missing_file_are_refused(folder: Path) -> None:
     with pytest.raises(ImageError, match=r"^alpha.dll: is a DLL, expected a program$"):
         run_program(folder / "alpha.dll")
     (folder / "notes.exe").write_text("hello", encoding="utf-8")
@@ -126,7 +126,7 @@ def test_a_program_without_dynamic_base_lies_at_its_preferred_base(folder: Path)
     assert snapshot.exception.address == 0x140000000 + load_image(CRASH).export_rva("crash_read_site")
 
 
-def test_two_dlls_that_want_the_same_place_both_get_one(folder: Path) -> None:
+def test_two_dlls_with_the_same_preferred_base_are_both_loaded(folder: Path) -> None:
     process = start_process(folder / "crash.exe", "crash.exe null-read")
     beta = load_image(folder / "beta.dll")
     place = preferred_place(beta)
@@ -169,7 +169,7 @@ def test_known_dlls_come_from_the_system_directory_only(folder: Path) -> None:
     assert found.path == r"C:\Windows\System32\kernel32.dll"
     assert library.find(r"C:\dumptruth\beta.dll") is not None
     assert library.find(r"C:\Windows\System32\beta.dll") is None
-    assert library.find("beta.") is None  # a trailing point: no extension is added
+    assert library.find("beta.") is None  # a trailing dot: no extension is added
 
 
 COMPILED = r"""

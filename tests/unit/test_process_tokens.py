@@ -1,4 +1,4 @@
-"""The process's token and handle tracing, asked of the services directly and seen in a snapshot of the program."""
+"""Token and handle tracing, by direct service calls and in the snapshot of a program."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ask(process: Process, handle: int, information_class: int, length: int = 0x8
     return process.memory.read(at, process.memory.u32(BUFFER + 8))
 
 
-def test_the_token_tells_who_the_program_runs_as(process: Process) -> None:
+def test_the_token_names_user_groups_and_privileges(process: Process) -> None:
     handle = open_token(process)
     pointer, attributes = struct.unpack_from("<QI", ask(process, handle, 1))
     assert process.memory.read(pointer, len(sid(USER))) == sid(USER)
@@ -103,7 +103,7 @@ def test_handle_tracing_is_switched_on_and_off(process: Process) -> None:
     assert call(process, "NtSetInformationProcess", CURRENT_PROCESS, 0, BUFFER, 4) == Status.INVALID_INFO_CLASS
 
 
-def test_a_handle_table_tells_of_what_is_done_to_it() -> None:
+def test_a_handle_table_records_its_operations() -> None:
     table = HandleTable()
     told: list[tuple[OperationType, int]] = []
     first = table.insert(Event(), 0)
@@ -127,7 +127,7 @@ def test_a_trace_keeps_the_newest_operations_and_counts_them_all() -> None:
     assert DEFAULT_SLOTS == 0x1000
 
 
-# --- what the program every-stream leaves
+# --- the snapshot of the program every-stream
 
 
 @cache
@@ -136,7 +136,7 @@ def every_stream() -> ProcessSnapshot:
 
 
 def place(snapshot: ProcessSnapshot, address: int) -> str:
-    """The image that an address lies in."""
+    """The image at an address."""
     for module in snapshot.modules:
         if module.base <= address < module.base + module.size:
             return module.name.rpartition("\\")[2]
@@ -185,7 +185,7 @@ def test_the_function_tables_that_the_program_registered_are_in_the_snapshot_as_
     assert first.native[0x58:] == bytes(0x88 - 0x58)
 
 
-def test_threads_that_are_said_to_use_avx_have_its_state_and_the_others_its_initial_one() -> None:
+def test_threads_with_avx_enabled_have_their_state_and_the_others_the_initial_one() -> None:
     snapshot = every_stream()
     assert snapshot.system.xstate is not None
     used = {thread.name for thread in snapshot.threads if thread.context.xstate}
@@ -205,7 +205,7 @@ def test_threads_that_are_said_to_use_avx_have_its_state_and_the_others_its_init
     assert struct.unpack_from("<6I", shared, 0x3F0) == (0, 160, 160, 256, 576, 256)
 
 
-def test_an_ordinary_program_has_none_of_it() -> None:
+def test_a_program_without_tokens_tables_and_avx_has_none_in_its_snapshot() -> None:
     snapshot = run_scenario("null-read")
     assert snapshot.system.xstate is None
     assert {thread.context.xstate for thread in snapshot.threads} == {None}

@@ -1,4 +1,4 @@
-"""The files that GitHub reads: they parse, agree with `pyproject.toml`, and give no job more than it needs."""
+"""The files for GitHub parse, agree with `pyproject.toml`, and give each job only the permissions that it needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 FILES = [*WORKFLOWS, ROOT / "action.yml", ROOT / "CITATION.cff"]
 
-# What each workflow and each of its jobs may do. A job without its own permissions has those of the workflow ("").
+# Permissions of each workflow ("") and of its jobs. A job without permissions has those of the workflow.
 PERMISSIONS = {
     "ci.yml": {"": {"contents": "read"}},
     "release.yml": {
@@ -27,11 +27,11 @@ PERMISSIONS = {
 
 
 class Loader(yaml.BaseLoader):
-    """All scalars as text: `on` is no boolean. A key that is there twice is an error."""
+    """Reads all scalars as text, so `on` is not a boolean. A repeated key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
-        assert len(keys) == len(set(keys)), f"a key is there twice: {keys}"
+        assert len(keys) == len(set(keys)), f"repeated key: {keys}"
         return super().construct_mapping(node, deep)
 
 
@@ -75,10 +75,10 @@ def test_every_workflow_is_in_the_table_of_permissions() -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_no_job_may_do_more_than_it_needs(path: Path) -> None:
     document = parsed(path)
-    given = {"": document["permissions"]}  # without it, a job may do what the repository's settings say
+    given = {"": document["permissions"]}  # without it the settings of the repository decide
     given |= {name: job["permissions"] for name, job in document["jobs"].items() if "permissions" in job}
     assert given == PERMISSIONS[path.name]
-    # With the rights of the target's repository, this would run the code of a stranger.
+    # It would run a stranger's code with the rights of the target repository.
     assert "pull_request_target" not in document["on"]
 
 
@@ -120,7 +120,7 @@ def test_the_release_builds_checks_and_packs() -> None:
 
 @pytest.mark.parametrize(("tag", "fits"), [("v{}", True), ("{}", False), ("v{}.1", False), ("v0", False)])
 def test_the_tag_must_be_the_version(tag: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The step is Python: run it."""
+    """The step is Python, so the test runs it."""
     (step,) = [step for step in release()["jobs"]["build"]["steps"] if step.get("id") == "version"]
     assert step["shell"] == "python"
     monkeypatch.chdir(ROOT)

@@ -1,4 +1,4 @@
-"""What a map draws: cells and blocks that cover all there is, however sparse, in bounded number; windows; words."""
+"""Cells and blocks of a map cover all memory and the whole file in bounded number; windows and number formats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def memory(*regions: tuple[int, int, State], space: str = "virtual", names: tupl
 
 @st.composite
 def maps(draw: st.DrawFn) -> MemoryMap:
-    """Sorted, disjoint regions anywhere in 64 bits: pages, single bytes, terabytes."""
+    """Sorted, disjoint regions anywhere in 64 bits: single bytes, pages, terabytes."""
     edges = draw(st.lists(st.integers(0, TOP) | st.integers(0, 1 << 16), unique=True, max_size=60).map(sorted))
     pairs = list(zip(edges[::2], edges[1::2], strict=False))
     return memory(*((start, end, draw(st.sampled_from(State))) for start, end in pairs))
@@ -80,7 +80,7 @@ def test_rows_of_a_long_stretch_begin_at_round_addresses() -> None:
     assert [band.gap for band in made.bands] == [0] * 4
 
 
-def test_nothing_makes_an_empty_grid() -> None:
+def test_an_empty_memory_makes_an_empty_grid() -> None:
     assert grid(memory()) == Grid(PAGE_SIZE, ())
 
 
@@ -110,7 +110,7 @@ def test_blocks_cover_the_file_in_bounded_number_and_hide_no_fault(sizes: list[t
 
 
 @given(regions, st.integers(1, 50))
-def test_a_bar_to_scale_is_as_long_as_it_is_told(sizes: list[tuple[int, Part]], bins: int) -> None:
+def test_a_bar_to_scale_has_the_requested_length(sizes: list[tuple[int, Part]], bins: int) -> None:
     bar = to_scale(blocks(_file(sizes), 1000), bins)
     assert sum(length for _, _, length in bar) == (bins if sizes else 0)
     assert all(one[0] is not two[0] for one, two in pairwise(bar))
@@ -134,7 +134,7 @@ def test_a_window_shows_the_span_and_little_else(data: bytes, start: int, length
     assert all(len(character) == 1 and character.isprintable() for row in found.rows for _, character, _ in row.cells)
 
 
-def test_words() -> None:
+def test_sizes_addresses_and_numbers_are_formatted() -> None:
     assert [size_text(count) for count in (0, 1, 812, 4096, 36_250, 441_344, 1 << 47)] == [
         "0 bytes", "1 byte", "812 bytes", "4 KiB", "35.4 KiB", "431 KiB", "128 TiB",
     ]  # fmt: skip

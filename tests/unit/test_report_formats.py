@@ -1,4 +1,4 @@
-"""Reports for programs: JSON by its published schema, JUnit's XML, SARIF 2.1.0; of every kind of file and verdict."""
+"""JSON, JUnit XML and SARIF 2.1.0 reports of every kind of file and verdict match their schemas."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def foreign(base: BaseDump, size: int | None = None) -> Report:
 
 
 def broken_judge() -> Report:
-    """A report in which a rule has met a bug of its own."""
+    """A report in which a rule has raised an exception."""
     report = foreign(BaseDump.SMALL)
     first = replace(report.results[0], verdict=Verdict.ERROR, note="KeyError: 'x'", checks=0)
     return replace(report, outcome=Outcome.INTERNAL_ERROR, reason="KeyError: 'x'", results=(first, *report.results[1:]))
@@ -85,14 +85,14 @@ def test_the_samples_hold_every_outcome_and_verdict() -> None:
 
 
 @every_report
-def test_a_report_is_as_its_schema_says(name: str) -> None:
+def test_a_report_matches_its_schema(name: str) -> None:
     document = json.loads(to_json(report(name)))
     validator(SCHEMA).validate(document)
     assert document == as_object(report(name))
 
 
 def _described(document: Any, by: dict[str, Any]) -> None:
-    """Every member of ``document`` is described by the schema: nothing is emitted that nobody documents."""
+    """Asserts that the schema describes every member of ``document``."""
     if "$ref" in by:
         by = schema(SCHEMA)["$defs"][by["$ref"].rpartition("/")[2]]
     if "oneOf" in by and document is not None:
@@ -116,7 +116,7 @@ def test_every_member_of_a_report_is_described(name: str) -> None:
     [{"version": 2}, {"outcome": "MAYBE"}, {"size": 12}, {"size": "0x0A"}, {"checks": -1}, {"rules": [{}]}, {"own": 1}],
     ids=str,
 )
-def test_the_schema_refuses_what_is_no_report(change: dict[str, Any]) -> None:
+def test_the_schema_refuses_invalid_reports(change: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         validator(SCHEMA).validate(as_object(report("user, own, wrong byte")) | change)
 
@@ -156,7 +156,7 @@ def test_a_failure_of_junit_says_what_was_expected_and_where() -> None:
         assert said in failure.text
 
 
-def test_what_fails_without_counting_passes_and_says_so() -> None:
+def test_a_failure_that_does_not_count_passes_with_its_text_in_the_output() -> None:
     judged = report("user, own, conformant")
     noted = replace(judged.results[0], verdict=Verdict.FAIL, counts=False, failures=1, findings=(_finding("odd"),))
     (suite,) = list(JUnitXml.fromstring(to_junit(replace(judged, results=(noted,))).encode("utf-8")))
@@ -174,7 +174,7 @@ def test_characters_that_xml_forbids_are_written_out() -> None:
 
 
 @every_report
-def test_a_sarif_log_says_where_each_finding_is_and_what_its_rule_demands(name: str) -> None:
+def test_a_sarif_log_has_the_place_of_each_finding_and_the_text_of_its_rule(name: str) -> None:
     judged = report(name)
     log = json.loads(to_sarif(judged, "dumps/own.dmp"))
     assert log["version"] == "2.1.0"
@@ -215,7 +215,7 @@ def test_a_sarif_log_says_where_each_finding_is_and_what_its_rule_demands(name: 
     assert bool(invocation["toolExecutionNotifications"]) != able
 
 
-def test_a_uri_of_sarif_is_one_whatever_the_file_is_called() -> None:
+def test_a_uri_of_sarif_is_valid_for_any_file_name() -> None:
     judged = replace(report("user, own, wrong byte"), file="größe 1%.dmp")
     assert as_log(judged)["runs"][0]["artifacts"][0]["location"]["uri"] == "gr%C3%B6%C3%9Fe%201%25.dmp"
     assert as_log(judged, "a\\b c.dmp")["runs"][0]["artifacts"][0]["location"]["uri"] == "a/b%20c.dmp"
@@ -252,7 +252,7 @@ def _finding(text: str, at: int = 0) -> Finding:
 
 
 @given(st.text(st.characters(), max_size=40) | st.just(CONTROL))
-def test_no_text_of_a_stranger_breaks_a_report(text: str) -> None:
+def test_untrusted_text_does_not_break_a_report(text: str) -> None:
     judged = report("user, own, conformant")
     failed = replace(judged.results[0], verdict=Verdict.FAIL, failures=1, findings=(_finding(text),))
     odd = replace(judged, file=text or "x", reason=text, results=(failed, judged.results[1]))

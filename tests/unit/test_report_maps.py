@@ -1,4 +1,4 @@
-"""What the maps of a report are drawn from: regions of the file, and the target's memory by state."""
+"""The data of a report's maps: regions of the file, and the target's memory by state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def regions_of(claims: Iterable[Claim], size: int) -> list[FileRegion]:
 
 
 def inner(data: bytes) -> Subject:
-    """The dump: the file, or what is in the cabinet."""
+    """The dump: the file itself, or the member of a cabinet."""
     return subjects(ByteSource(data))[-1]
 
 
@@ -49,7 +49,7 @@ def map_of(base: BaseDump, spoilt: bytes | MutatedDump | None = None) -> MemoryM
     ),
     st.integers(0, 64),
 )
-def test_every_byte_is_in_one_region_and_what_is_claimed_twice_is_an_overlap(
+def test_every_byte_is_in_one_region_and_a_double_claim_is_an_overlap(
     drawn: list[tuple[int, int, Owner, bool, str]], size: int
 ) -> None:
     claims = [Claim(Span(start, start + length), label, owner, shared) for start, length, owner, shared, label in drawn]
@@ -58,7 +58,7 @@ def test_every_byte_is_in_one_region_and_what_is_claimed_twice_is_an_overlap(
     assert [region.span.end for region in regions[-1:]] == [size] * bool(size)
     assert all(one.span.end == two.span.start for one, two in pairwise(regions))
     distinct = {claim if not claim.shared else claim.span for claim in claims}
-    # Not a set where a claim that is not shared is made twice: that is an overlap.
+    # Not a set: two equal claims that are not shared are an overlap.
     spans = [claim.span for claim in claims if not claim.shared] + [span for span in distinct if isinstance(span, Span)]
     for region in regions:
         for byte in range(region.span.start, region.span.end):
@@ -91,9 +91,11 @@ def test_the_memory_of_a_pristine_dump_is_as_required_and_all_of_it_is_on_the_ma
     assert all((region.offset is not None) == region.state.there for region in found.regions)
     dump = inner(case_of(base).data).reading
     assert isinstance(dump, Dump | KernelDump | UserDump)
-    paged = isinstance(dump, KernelDump) and dump.paged
+    if isinstance(dump, KernelDump) and dump.paged:
+        paged, held = True, dump.pages.total * 0x1000
+    else:
+        paged, held = False, sum(end - start for start, end in dump.captured())
     assert found.space == ("physical" if paged else "virtual")
-    held = dump.pages.total * 0x1000 if paged else sum(end - start for start, end in dump.captured())
     assert sum(region.size for region in found.regions if region.state.there) == held
     assert found.judged == (not base.foreign and (paged or not base.kernel))
 

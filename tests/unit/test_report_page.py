@@ -1,4 +1,4 @@
-"""The HTML page without a browser: one file, nothing from outside, no text of a stranger taken for markup."""
+"""The HTML page without a browser: one file, no external resource, and untrusted text is escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTILE = '"><script>alert(1)</script></style>\x00\x1b\ud800{{ 7 * 7 }}'
 
 
 class Page(HTMLParser):
-    """Every tag with its attributes, the text outside script and style; an unbalanced tag is an error."""
+    """Collects tags with attributes, and text outside script and style. An unbalanced tag is an error."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def test_the_page_of_a_mutant_names_rule_and_finding(mutant: Mutant) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"text\n", b"MDMP", b"PAGEDU64", bytes(5000)], ids=repr)
-def test_a_file_that_is_no_dump_has_a_page_too(data: bytes) -> None:
+def test_a_file_that_is_not_a_dump_has_a_page_too(data: bytes) -> None:
     source = ByteSource(data, "odd")
     report = check(source)
     page = Page(html_report(report, source))
@@ -125,7 +125,7 @@ def _finding(text: str, *spans: Span) -> Finding:
 
 @cache
 def _page_about(text: str) -> str:
-    """A page whose file, reason and only finding are called ``text``."""
+    """A page with ``text`` as file name, reason and only finding."""
     source = ByteSource(pristine.pristine(BaseDump.SMALL).data, text)
     report = check(source, select=["MDMP-DIR-*"])
     return html_report(replace(_with(report, _finding(text, Span(0, 4))), file=text, reason=text), source)
@@ -133,7 +133,7 @@ def _page_about(text: str) -> str:
 
 @settings(max_examples=25)
 @given(st.text(st.characters(), max_size=30) | st.just(HOSTILE))
-def test_no_text_of_a_stranger_is_markup(text: str) -> None:
+def test_untrusted_text_is_never_markup(text: str) -> None:
     page = Page(_page_about(text))
     assert [tag for tag, _ in page.tags if tag not in ("wbr", "strong")] == [
         tag for tag, _ in Page(_page_about("plain")).tags if tag not in ("wbr", "strong")
@@ -149,7 +149,7 @@ def test_spans_that_lie_anywhere_are_shown_or_left_out() -> None:
         assert Page(html_report(_with(check(source), _finding("x", span)), source)).text
 
 
-def test_findings_are_folded_and_capped_and_what_is_left_out_is_counted() -> None:
+def test_findings_are_folded_and_limited_and_the_rest_is_counted() -> None:
     told = pristine.pristine(BaseDump.SMALL)
     source = ByteSource(told.data, "a.dmp")
     many = tuple(_finding(f"subject {number}", Span(number, number + 1)) for number in range(MAX_FINDINGS + 7))

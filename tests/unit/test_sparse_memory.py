@@ -1,4 +1,4 @@
-"""Memory past 4 GiB: dumps of it are written by holes, and 32-bit RVAs that do not reach it are refused."""
+"""Dumps of more than 4 GiB are sparse files, and a 32-bit RVA beyond 4 GiB refuses the dump."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GIB = 1 << 30
 PAGE = 0x1000
 BIG = 0x400_0000_0000
 STRETCHES = (0, 2 * GIB, 4 * GIB - PAGE, 4 * GIB, 5 * GIB - PAGE)
-"""Offsets of the pages of five GiB that hold something."""
+"""Offsets in 5 GiB of the pages that are not zero."""
 
 
 def page(offset: int) -> bytes:
@@ -35,7 +35,7 @@ def page(offset: int) -> bytes:
 
 
 def with_run(data: SparseBytes) -> ProcessSnapshot:
-    """A process with one region more."""
+    """A process with one more region."""
     return with_private_region(SMALL_PROCESS, BIG, data)
 
 
@@ -45,7 +45,7 @@ PAGES = st.lists(st.tuples(st.integers(0, 15), st.binary(min_size=1, max_size=3)
 
 
 @given(PAGES, st.integers(0, 0x11000), st.integers(0, 0x11000))
-def test_sparse_bytes_are_the_bytes_they_stand_for(pages: list[tuple[int, bytes]], start: int, end: int) -> None:
+def test_sparse_bytes_equal_the_dense_bytes(pages: list[tuple[int, bytes]], start: int, end: int) -> None:
     dense = bytearray(0x10000)
     stretches = []
     for number, data in pages:
@@ -78,7 +78,7 @@ def test_stretches_are_whole_pages_that_do_not_overlap(stretches: list[tuple[int
 
 
 class Counting:
-    """A sink that counts."""
+    """A sink that counts bytes."""
 
     def __init__(self) -> None:
         self.written = self.zeros = 0
@@ -102,7 +102,7 @@ def test_five_gib_of_memory_are_written_as_holes(flags: int) -> None:
 
 
 def _memory64(head: bytes) -> dict[int, tuple[int, int]]:
-    """Start -> (size, file offset) of each range; ``head``: all in front of the memory."""
+    """Start -> (size, file offset) of each range, from ``head``, the bytes in front of the memory."""
     count, rva = struct.unpack_from("<II", head, 8)
     rows = (struct.unpack_from("<III", head, rva + 12 * index) for index in range(count))
     at = next(at for kind, _, at in rows if kind == 9)
@@ -143,7 +143,7 @@ def test_a_sparse_file_past_4_gib_holds_every_byte_where_the_list_says(tmp_path:
             assert dump.read(length) == FIVE_GIB.read(start, length)
     end = max(at for _, at in ranges.values())
     assert end > 1 << 32
-    assert min(at for _, at in ranges.values()) < 1 << 20, "everything that a 32-bit RVA refers to lies in front"
+    assert min(at for _, at in ranges.values()) < 1 << 20, "all data with a 32-bit RVA is in front of the memory"
 
 
 def test_a_truth_of_five_gib_is_saved_as_holes(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_truth_of_five_gib_is_saved_as_holes(tmp_path: Path) -> None:
 
 def test_memory_that_is_not_free_has_no_room_for_a_region() -> None:
     for base, size in ((BIG - PAGE, 2 * PAGE), (0x7FFE0000, PAGE), (1 << 47, PAGE)):
-        with pytest.raises(ValueError, match="expected to be free"):
+        with pytest.raises(ValueError, match="expected free addresses"):
             with_private_region(FIVE_GIB, base, SparseBytes(size))
 
 
@@ -183,7 +183,7 @@ def test_a_memory_list_whose_last_ranges_alone_lie_past_4_gib_is_refused_too() -
     size = (4 * GIB - rest - 1) // PAGE * PAGE
     target = with_run(SparseBytes(size))
     assert sum(planned.size for planned in plan_user(target, request).ranges) < 4 * GIB
-    with pytest.raises(DumpRefused, match=r"more than 32-bit RVAs reach: .*Rva") as caught:
+    with pytest.raises(DumpRefused, match=r"longer than 32-bit RVAs can address: .*Rva") as caught:
         Minidump(target, request)
     assert caught.value.hresult == 0x800700DF
 

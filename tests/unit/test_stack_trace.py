@@ -1,4 +1,4 @@
-"""The stack walker, on unwind data made by hand: every operation, prologues half run, chains, and data that is none."""
+"""The stack walker on hand-made unwind data: every operation, partly executed prologues, chains, and invalid data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dumptruth.emu.process.stack_trace import Function, return_addresses
 BASE, UNWIND, STACK = 0x140000000, 0x3000, 0x20000
 FUNCTION = Function(BASE, 0x1000, UNWIND)
 CALLER = BASE + 0x2000
-"""A leaf function, whose caller is nobody."""
+"""A leaf function without a caller."""
 
 
 class Memory:
@@ -65,7 +65,7 @@ def test_a_frame_is_undone_to_its_return_address(codes: bytes, return_at: int) -
 
 
 def test_a_frame_pointer_and_saved_registers_carry_on_to_the_frame_above() -> None:
-    """The first frame restores Rbp, by which the second one finds its own."""
+    """The first frame restores Rbp, which the second frame needs."""
     memory = Memory()
     memory.put(BASE + UNWIND, unwind_info(b"\x05\x03\x02\x50", frame=0x15))  # SET_FPREG Rbp + 0x10, PUSH_NONVOL Rbp
     memory.words(STACK + 0x100, STACK + 0x510, BASE + 0x1090)  # at Rbp - 0x10: the caller's Rbp, the return address
@@ -145,7 +145,7 @@ def test_a_spoilt_list_ends_where_it_is_spoilt() -> None:
     memory = Memory()
     memory.words(HEAD, 0x5000)
     table(memory, 0x5000, 0x6000)
-    table(memory, 0x6000, 0x5000)  # a ring that never comes back to its head
+    table(memory, 0x6000, 0x5000)  # a ring that does not contain its head
     assert len(list(dynamic_function_tables(memory.read, HEAD))) == 2
     table(memory, 0x6000, 0xDEAD0000)
     assert len(list(dynamic_function_tables(memory.read, HEAD))) == 2

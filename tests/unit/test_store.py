@@ -1,4 +1,4 @@
-"""The truth format: what was saved is what is loaded, and what is not a truth is refused by name."""
+"""The truth format: loading returns the saved snapshot, and an invalid document is refused with the member's name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LATER = synthetic_process(
         xstate=XSTATE, processor_features=None, x86_cpu=X86CpuInformation("GenuineIntel", 0x506E3, 0xBFEBFBFF, 0)
     ),
 )  # fmt: skip
-CONTEXTS = [
+CONTEXTS: list[dict[str, Any]] = [
     {"xstate": ()},
     {"xstate": ((2, bytes(range(256))), (9, b"\1" + bytes(7)))},
     {"float_save": bytes(range(112))},
@@ -55,10 +55,7 @@ SNAPSHOTS = {
     **{
         f"context {index}": replace(
             CRASHED,
-            threads=tuple(
-                replace(thread, context=replace(thread.context, **parts))
-                for thread in CRASHED.threads  # type: ignore[arg-type]
-            ),
+            threads=tuple(replace(thread, context=replace(thread.context, **parts)) for thread in CRASHED.threads),
         )
         for index, parts in enumerate(CONTEXTS)
     },
@@ -94,7 +91,7 @@ def test_the_document_has_the_form_that_the_format_describes(tmp_path: Path) -> 
     assert document["memory"][0] == {"start": "0x7ffe0000", "size": "0x1000", "offset": "0x0"}
 
 
-def test_saving_over_an_old_truth_leaves_nothing_of_it(tmp_path: Path) -> None:
+def test_saving_over_an_old_truth_removes_it(tmp_path: Path) -> None:
     save(CRASHED, tmp_path / "t", request=Request(DEBUG_DUMP_SMALL))
     save(SNAPSHOTS["stopped"], tmp_path / "t")
     assert load(tmp_path / "t") == SNAPSHOTS["stopped"]
@@ -104,7 +101,7 @@ def test_saving_over_an_old_truth_leaves_nothing_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bases", [[], [CRASHED.modules[0].base]])
-def test_which_image_files_there_are_is_told_beside_the_snapshot(tmp_path: Path, bases: list[int]) -> None:
+def test_the_list_of_image_files_is_saved_with_the_snapshot(tmp_path: Path, bases: list[int]) -> None:
     save(CRASHED, tmp_path / "t", image_files=bases)
     assert load(tmp_path / "t") == CRASHED
     assert load_truth(tmp_path / "t").image_files == tuple(bases)
@@ -160,7 +157,7 @@ def test_an_ansi_comment_is_kept_as_its_text(tmp_path: Path) -> None:
     assert load_request(tmp_path) == Request(DEBUG_DUMP_SMALL, comment="caf\u00e9 \u20ac\x81")
 
 
-def test_what_a_target_does_not_have_is_left_out_but_that_it_has_no_function_table_is_said(tmp_path: Path) -> None:
+def test_absent_members_are_left_out_but_for_an_empty_list_of_function_tables(tmp_path: Path) -> None:
     save(CRASHED, tmp_path / "t", request=Request(DEBUG_DUMP_SMALL))
     document = json.loads((tmp_path / "t" / "truth.json").read_text(encoding="utf-8"))
     assert document["function_tables"] == []
@@ -218,7 +215,7 @@ BROKEN = [
     (lambda d: d.update(version=2), r"version: expected 1, found 2"),
     (lambda d: d.update(mode="kernel"), r'mode: expected "user", found "kernel"'),
     (lambda d: d["memory"][1].update(offset="0x0"), r"memory\[1\]\.offset: expected 0x1000"),
-    (lambda d: d["memory"][1].update(start="0x7ffe1000"), r"memory\[1\]\.start: runs are not empty"),
+    (lambda d: d["memory"][1].update(start="0x7ffe1000"), r"memory\[1\]\.start: expected runs that are not empty"),
 ]
 
 
@@ -237,7 +234,7 @@ def test_memory_that_is_short_or_long_is_refused(length: int, tmp_path: Path) ->
     file = tmp_path / "memory.bin"
     content = file.read_bytes()
     file.write_bytes(content[:length] if length <= 0 or length == 5 else content + b"x")
-    with pytest.raises(TruthError, match=r"memory\.bin: \d+ bytes, but truth\.json lists \d+ bytes"):
+    with pytest.raises(TruthError, match=r"memory\.bin: \d+ bytes, expected \d+ bytes, as truth\.json lists"):
         load(tmp_path)
 
 
@@ -251,7 +248,7 @@ def test_missing_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 100_000])
-def test_what_is_not_a_truth_document_is_refused(text: str, tmp_path: Path) -> None:
+def test_other_documents_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text(text, encoding="utf-8")
     with pytest.raises(TruthError, match=r"truth\.json: "):
         load(tmp_path)

@@ -1,4 +1,4 @@
-"""The event of a dump, taken from structures in the target's memory."""
+"""The exception of a dump, taken from structures in the target's memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTEXT, RECORD, POINTERS, JIT = PLACE, PLACE + 0x800, PLACE + 0xA00, PLACE + 0x
 
 
 def context_bytes(snapshot: ProcessSnapshot, thread: int) -> bytes:
-    """A thread's context as the target would hold it in memory."""
+    """A thread's CONTEXT as bytes in the target's memory."""
     section, layout, sink = Section("c"), Layout(), BytesSink()
     add_context(section, "c", snapshot.threads[thread].context, snapshot.system.architecture)
     layout.place(section)
@@ -33,7 +33,7 @@ def context_bytes(snapshot: ProcessSnapshot, thread: int) -> bytes:
 
 
 def target(*, exception: bool = True, thread: int = 1, count: int = 2, size: int = 40) -> ProcessSnapshot:
-    """A process that has the structures in its memory; they are about its second thread."""
+    """A process with the structures in its memory. They describe its second thread."""
     plain = synthetic_process(exception=exception)
     page = bytearray(0x1000)
     context = context_bytes(plain, thread)
@@ -44,7 +44,7 @@ def target(*, exception: bool = True, thread: int = 1, count: int = 2, size: int
     return synthetic_process(exception=exception, extra=[Pages(PLACE, 0x1000, data=bytes(page))])
 
 
-def test_without_a_source_the_target_stays_what_it_is() -> None:
+def test_without_a_source_the_target_is_unchanged() -> None:
     snapshot = target()
     assert with_event(snapshot, EventSource()) is snapshot
 
@@ -135,12 +135,12 @@ def test_memory_that_cannot_be_read_refuses_the_dump(name: str, address: int) ->
         (target(), EventSource(thread=0x9999), "no thread 0x9999"),
         (target(exception=False), EventSource(context=CONTEXT), "no exception"),
         (target(exception=False), EventSource(thread=0x123C), "no exception"),
-        (target(count=16), EventSource(record=RECORD), "no EXCEPTION_RECORD, it has 16 parameters"),
-        (target(size=0), EventSource(jit=JIT), "no JIT_DEBUG_INFO"),
+        (target(count=16), EventSource(record=RECORD), "EXCEPTION_RECORD .*: 16 parameters, expected at most 15"),
+        (target(size=0), EventSource(jit=JIT), "dwSize is 0x0, expected at least 0x28"),
         (synthetic_process(threads=0, exception=False), EventSource(thread=1), "no thread"),
     ],
 )
-def test_what_is_no_event_is_refused(snapshot: ProcessSnapshot, source: EventSource, message: str) -> None:
+def test_invalid_events_are_refused(snapshot: ProcessSnapshot, source: EventSource, message: str) -> None:
     with pytest.raises(DumpRefused, match=message) as refused:
         with_event(snapshot, source)
     assert refused.value.hresult == Hresult.E_INVALIDARG

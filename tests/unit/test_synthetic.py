@@ -1,4 +1,4 @@
-"""Hand-made snapshots keep every promise that the model makes about captured ones."""
+"""Synthetic snapshots hold every invariant of captured ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MADE = {
 }
 
 
-@pytest.fixture(params=MADE.values(), ids=MADE.keys())
+@pytest.fixture(params=MADE.values(), ids=list(MADE))
 def made(request: pytest.FixtureRequest) -> ProcessSnapshot:
     snapshot = request.param
     assert isinstance(snapshot, ProcessSnapshot)
@@ -105,9 +105,9 @@ def test_making_the_same_process_twice_gives_equal_snapshots() -> None:
 def test_what_cannot_be_consistent_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap"):
         synthetic_process(extra=[Pages(0x7FFE0000, 0x1000)])
-    with pytest.raises(ValueError, match="not whole pages"):
+    with pytest.raises(ValueError, match="expected whole pages"):
         synthetic_process(extra=[Pages(EXTRA, 0x1001)])
-    with pytest.raises(ValueError, match="exception_thread 2: there are 2 threads"):
+    with pytest.raises(ValueError, match="exception_thread 2: the process has 2 threads"):
         synthetic_process(exception_thread=2)
     with pytest.raises(ValueError, match="no register Eip"):
         amd64_context(Eip=1)

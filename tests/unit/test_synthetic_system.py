@@ -1,4 +1,4 @@
-"""The hand-made machine is what its snapshot says, read from its memory with plain structure offsets."""
+"""The memory of the synthetic machine agrees with its snapshot, read by plain structure offsets."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def test_page_lists_are_disjoint_parts_of_ram(machine: KernelSnapshot) -> None:
     assert touched & lists[0], "some free pages hold stale bytes"
 
 
-def test_equal_knobs_make_equal_machines() -> None:
+def test_equal_options_make_equal_machines() -> None:
     assert synthetic_machine() == synthetic_machine()
     assert synthetic_machine() != synthetic_machine(pool_pages=5)
 
 
-def test_a_machine_without_room_says_so() -> None:
+def test_a_machine_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="512"):
         synthetic_machine(runs=((1, 400),))
 

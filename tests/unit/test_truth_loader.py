@@ -1,4 +1,4 @@
-"""The judge's loader of the truth format: what it reads, and what it refuses, in one line."""
+"""The judge's loader of truths reads every member and refuses an invalid document in one line."""
 
 from __future__ import annotations
 
@@ -16,58 +16,29 @@ from dumptruth.oracle.truth import objects as truth_objects
 from dumptruth.oracle.truth import process as truth_model
 from dumptruth.oracle.truth.load import TruthError, load_request, load_truth, parse_request, parse_truth
 
+from ..hand_documents import REGISTERS, SYSTEM, VM_COUNTERS, Region, region, request_document
 from .schemas import schema, validator
 
-REGISTERS = (
-    "SegCs SegDs SegEs SegFs SegGs SegSs EFlags Dr0 Dr1 Dr2 Dr3 Dr6 Dr7 Rax Rcx Rdx Rbx Rsp Rbp Rsi Rdi "
-    "R8 R9 R10 R11 R12 R13 R14 R15 Rip MxCsr"
-)
 CONTEXT = {
     "context_flags": 0x10001F,
-    "registers": dict.fromkeys(REGISTERS.split(), "0x0") | {"Rsp": "0x11ff0", "Rip": "0xffffffffffffffff"},
+    "registers": dict.fromkeys(REGISTERS, "0x0") | {"Rsp": "0x11ff0", "Rip": "0xffffffffffffffff"},
     "fxsave": "7f02" + "00" * 510,
 }
-VM = (
-    "peak_working_set_size working_set_size quota_peak_paged_pool_usage quota_paged_pool_usage "
-    "quota_peak_non_paged_pool_usage quota_non_paged_pool_usage pagefile_usage peak_pagefile_usage peak_virtual_size "
-    "virtual_size private_usage private_working_set_size shared_commit_usage"
+REGIONS: tuple[Region, ...] = (
+    (0x0, 0x10000, 0, 0, 0x10000, 1, 0),
+    (0x10000, 0x1000, 0x10000, 4, 0x1000, 0x104, 0x20000),
+    (0x11000, 0x1000, 0x10000, 4, 0x1000, 4, 0x20000),
+    (0x12000, 0x2000, 0x12000, 2, 0x1000, 2, 0x40000),
+    (0x14000, 0x3000, 0x14000, 4, 0x1000, 4, 0x20000),
+    (0x17000, 0x9000, 0x14000, 4, 0x2000, 0, 0x20000),
+    (0x20000, 0x7FFE0000, 0, 0, 0x10000, 1, 0),
 )
 TRUTH: dict[str, Any] = {
     "format": "dumptruth-truth",
     "version": 1,
     "mode": "user",
     "source": "by hand",
-    "system": {
-        "architecture": "amd64",
-        "processor_level": 6,
-        "processor_revision": 24067,
-        "number_of_processors": 4,
-        "product_type": 1,
-        "major_version": 10,
-        "minor_version": 0,
-        "build_number": 19045,
-        "csd_version": "",
-        "suite_mask": 256,
-        "processor_features": ["0x1", "0x0"],
-        "build_string": "19041.1.amd64fre",
-        "time_zone_id": 0,
-        "time_zone_bias": -60,
-        "standard_name": "UTC",
-        "daylight_name": "UTC",
-        "processor_max_mhz": 3000,
-        "processor_current_mhz": 3000,
-        "number_of_physical_pages": "0x1000",
-        "lowest_physical_page_number": "0x1",
-        "highest_physical_page_number": "0x1000",
-        "allocation_granularity": 65536,
-        "minimum_user_mode_address": "0x10000",
-        "maximum_user_mode_address": "0x7fffffff",
-        "timer_resolution": 156250,
-        "available_pages": "0x10",
-        "committed_pages": "0x20",
-        "commit_limit": "0x30",
-        "peak_commitment": "0x40",
-    },
+    "system": SYSTEM,
     "process": {
         "process_id": 4660,
         "create_time": "0x1d9000000000000",
@@ -79,7 +50,7 @@ TRUTH: dict[str, Any] = {
         "protected": 0,
         "cookie": 0,
         "command_line": "crash.exe",
-        "vm": {"page_fault_count": 1, **dict.fromkeys(VM.split(), "0x1000")},
+        "vm": {"page_fault_count": 1, **dict.fromkeys(VM_COUNTERS, "0x1000")},
     },
     "time": "0x1d9000000989680",
     "start_directory": "C:\\work",
@@ -119,15 +90,7 @@ TRUTH: dict[str, Any] = {
         }
     ],
     "unloaded_modules": [{"base": "0x50000", "size": 1, "checksum": 0, "time_date_stamp": 0, "name": "beta.dll"}],
-    "regions": [
-        [0x0, 0x10000, 0, 0, 0x10000, 1, 0],
-        [0x10000, 0x1000, 0x10000, 4, 0x1000, 0x104, 0x20000],
-        [0x11000, 0x1000, 0x10000, 4, 0x1000, 4, 0x20000],
-        [0x12000, 0x2000, 0x12000, 2, 0x1000, 2, 0x40000],
-        [0x14000, 0x3000, 0x14000, 4, 0x1000, 4, 0x20000],
-        [0x17000, 0x9000, 0x14000, 4, 0x2000, 0, 0x20000],
-        [0x20000, 0x7FFE0000, 0, 0, 0x10000, 1, 0],
-    ],
+    "regions": [region(row) for row in REGIONS],
     "memory": [
         {"start": "0x11000", "size": "0x4000", "offset": "0x0"},
         {"start": "0x16000", "size": "0x1000", "offset": "0x4000"},
@@ -156,23 +119,8 @@ TRUTH: dict[str, Any] = {
         "context": CONTEXT,
     },
 }
-_REGION = ("base", "size", "allocation_base", "allocation_protect", "state", "protect", "type")
-TRUTH["regions"] = [
-    {name: hex(value) if index < 3 else value for index, (name, value) in enumerate(zip(_REGION, row, strict=True))}
-    for row in TRUTH["regions"]
-]
 MEMORY = bytes(range(256)) * 0x50
-REQUEST = {
-    "format": "dumptruth-request",
-    "version": 1,
-    "qualifier": "DEBUG_DUMP_SMALL",
-    "qualifier_value": 1024,
-    "format_flags": [],
-    "format_flags_value": 0,
-    "comment": None,
-    "profile": "modern",
-    "file": "a.dmp",
-}
+REQUEST = request_document()
 
 
 def write(directory: Path, document: Any = TRUTH, memory: bytes = MEMORY) -> Path:
@@ -197,10 +145,10 @@ def test_a_truth_is_read_member_for_member(tmp_path: Path) -> None:
 
 def test_memory_is_read_by_address_across_regions_and_never_across_a_hole(tmp_path: Path) -> None:
     truth = load_truth(write(tmp_path))
-    assert truth.read(0x11FFF, 2) == MEMORY[0xFFF:0x1001]
+    assert bytes(truth.read(0x11FFF, 2) or b"") == MEMORY[0xFFF:0x1001]
     assert truth.read(0x14FFF, 2) is None
     assert truth.read(0x10FFF, 2) is None
-    assert truth.read(0x16000, 0x1000) == MEMORY[0x4000:]
+    assert bytes(truth.read(0x16000, 0x1000) or b"") == MEMORY[0x4000:]
     assert [(at, len(piece)) for at, piece in truth.readable(0, 1 << 64)] == [(0x11000, 0x4000), (0x16000, 0x1000)]
     assert [(at, len(piece)) for at, piece in truth.readable(0x14FF0, 0x16010)] == [(0x14FF0, 0x10), (0x16000, 0x10)]
 
@@ -271,7 +219,7 @@ BAD: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (_set("unreadable", []), "truth.json.memory[0]: expected 0x11000..0x17000, found 0x11000..0x15000"),
     (_set("unreadable/0/start", "0x17000"), "truth.json.unreadable[0]: expected pages whose protection allows a read"),
     (_set("unreadable/0/start", "0x15001"), "truth.json.unreadable[0]: expected sorted runs of whole pages"),
-    (lambda d: d["threads"].append(d["threads"][0]), "threads[1].thread_id: expected a value of its own, found 0x1238"),
+    (lambda d: d["threads"].append(d["threads"][0]), "threads[1].thread_id: expected a unique value, found 0x1238"),
     (_set("threads/0/stack_limit", "0x13000"), "truth.json.threads[0].stack_limit: expected at most stack_base"),
     (_set("system", None), "truth.json.system: expected an object, found None"),
     (_set("threads", {}), "truth.json.threads: expected an array, found {}"),
@@ -304,7 +252,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_invalid_json_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_bytes(content)
     with pytest.raises(TruthError, match=r"truth\.json: not JSON"):
         load_truth(tmp_path)
@@ -337,7 +285,7 @@ def test_the_schemas_accept_what_the_loader_accepts() -> None:
 
 
 SHAPE = [entry for entry in BAD[:22] if "thread of the process" not in entry[1] and "the value before" not in entry[1]]
-"""The bad members whose fault is their own; a schema cannot say relations between members."""
+"""The bad members that a schema can detect. It cannot express relations between members."""
 
 
 @pytest.mark.parametrize(("change", "line"), SHAPE, ids=[line[:60] for _, line in SHAPE])

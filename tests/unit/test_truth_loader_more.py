@@ -11,6 +11,7 @@ from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, truth_document
 from dumptruth.oracle.truth.context import CONTEXT_REGISTERS
 from dumptruth.oracle.truth.load import TruthError, parse_request, parse_truth
 
+from ..hand_documents import VM_COUNTERS, request_document
 from .schemas import validator
 
 Change = Callable[[dict[str, Any]], None]
@@ -92,16 +93,11 @@ def truth(architecture: str = "amd64", **more: Any) -> dict[str, Any]:
         "state": "",
         "context": context,
     }
-    vm = (
-        "peak_working_set_size working_set_size quota_peak_paged_pool_usage quota_paged_pool_usage "
-        "quota_peak_non_paged_pool_usage quota_non_paged_pool_usage pagefile_usage peak_pagefile_usage "
-        "peak_virtual_size virtual_size private_usage private_working_set_size shared_commit_usage"
-    )
     process: dict[str, Any] = {
         **dict.fromkeys(("process_id", "integrity_level", "execute_flags", "protected", "cookie"), 0),
         **dict.fromkeys(("create_time", "user_time", "kernel_time", "peb"), "0x0"),
         "command_line": "",
-        "vm": {"page_fault_count": 0, **dict.fromkeys(vm.split(), "0x0")},
+        "vm": {"page_fault_count": 0, **dict.fromkeys(VM_COUNTERS, "0x0")},
     }
     free = {"allocation_base": "0x0", "allocation_protect": 0, "state": 0x10000, "protect": 1, "type": 0}
     document = {
@@ -122,12 +118,12 @@ def truth(architecture: str = "amd64", **more: Any) -> dict[str, Any]:
     return copy.deepcopy(document)
 
 
-def test_absent_and_null_mean_that_nobody_knows() -> None:
-    for document in (truth(), truth(**dict.fromkeys((*OPTIONAL, "image_files")))):
+def test_absent_and_null_members_mean_unknown() -> None:
+    nulls: dict[str, Any] = dict.fromkeys((*OPTIONAL, "image_files"))
+    for document in (truth(), truth(**nulls)):
         told = parse_truth(document, b"")
-        assert told.function_tables is told.handle_operations is told.tokens is None
-        assert told.image_files is None
-        assert told.system.xstate is told.threads[0].context.xstate is None
+        unknown = (told.function_tables, told.handle_operations, told.tokens, told.image_files, told.system.xstate)
+        assert (*unknown, told.threads[0].context.xstate) == (None,) * 6
         validator("truth-1.json").validate(document)
 
 
@@ -255,17 +251,7 @@ def test_extended_state_is_that_of_enabled_components(components: dict[str, str]
     assert line in str(caught.value)
 
 
-REQUEST = {
-    "format": "dumptruth-request",
-    "version": 1,
-    "qualifier": "DEBUG_DUMP_SMALL",
-    "qualifier_value": 1024,
-    "format_flags": [],
-    "format_flags_value": 0,
-    "comment": None,
-    "profile": "modern",
-    "file": "a.cab",
-}
+REQUEST = request_document()
 
 
 def test_a_request_may_bring_streams_of_its_own() -> None:

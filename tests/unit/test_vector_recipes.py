@@ -1,4 +1,4 @@
-"""Recipes are read, filled in and checked; what is wrong with one is said in one line."""
+"""Recipes are read, expanded and checked, and each error is one line."""
 
 from __future__ import annotations
 
@@ -63,30 +63,30 @@ def test_a_pattern_makes_a_vector_for_each_mutant_and_commits_one_of_each_rule(t
         ("[[vector]]", "vector 1: name: expected a text"),
         (HEAD, "a/b: expected exactly one of target, mutant, habit, base; found none"),
         (HEAD + SMALL + 'mutant = "X"', "found target, mutant"),
-        (HEAD + SMALL + "colour = 1", "colour: no such key"),
+        (HEAD + SMALL + "colour = 1", "colour: unknown key"),
         (HEAD + SMALL + "cut = true\nbase = 1", "base: expected another type of value, found '1'"),
         (HEAD + SMALL + 'kind = "fine"', "kind: expected valid, invalid, acceptable, refused"),
         (HEAD + SMALL + 'kind = "invalid"', "kind invalid: expected bug, rule; found none"),
         (HEAD + SMALL + 'rule = "X"', "kind valid: expected none of rule, bug, reason, hresult; found rule"),
         (HEAD + SMALL + 'flags = ["Unheard"]', "flag 'Unheard': expected one of flags.toml"),
-        (HEAD + SMALL + "cut = 4", "base and one of edits, cut, append go together"),
+        (HEAD + SMALL + "cut = 4", "expected base together with one of edits, remove, cut, append"),
         (HEAD + 'base = "a/c"\ncut = 4', "base 'a/c': expected a vector that is made from a target"),
-        (HEAD + 'target = { synthetic = "process" }', "request: every target but a pristine one"),
+        (HEAD + 'target = { synthetic = "process" }', "request: expected with every target but a pristine one"),
         (HEAD + 'target = { program = "x" }', "target: expected scenario, pristine, synthetic"),
         (HEAD + 'target = { scenario = "x", colour = 1 }\nrequest = { qualifier = 1 }', "target: expected build, proc"),
-        (HEAD + SMALL.replace("qualifier", "quality"), "request.quality: no such key"),
+        (HEAD + SMALL.replace("qualifier", "quality"), "request.quality: unknown key"),
         (HEAD.replace("a/b", "A b") + SMALL, "name: expected a path of lower-case words"),
         (HEAD.replace('note = "a note"', "") + SMALL, "note: expected a sentence"),
-        (HEAD.replace("a note", "{x}") + SMALL, "{x}: there is no such variable in each"),
+        (HEAD.replace("a note", "{x}") + SMALL, "{x}: each has no such variable"),
         (HEAD + SMALL + "each.x = []", "each: expected a list of values"),
-        (HEAD + SMALL + HEAD + SMALL, "a/b: the name is taken, by a vector of some.toml"),
-        (HEAD + 'mutant = "NONE-*"\nkind = "invalid"', "mutant 'NONE-*': nothing of that name"),
-        (HEAD + 'mutant = "MDMP-*"\nkind = "invalid"\nwithout = ["X/y"]', "without: there is no mutant X/y"),
+        (HEAD + SMALL + HEAD + SMALL, "a/b: a vector of some.toml has the same name"),
+        (HEAD + 'mutant = "NONE-*"\nkind = "invalid"', "mutant 'NONE-*': no mutant matches"),
+        (HEAD + 'mutant = "MDMP-*"\nkind = "invalid"\nwithout = ["X/y"]', "without: no mutant is named X/y"),
         (HEAD + 'mutant = "MDMP-*"', "kind valid: a mutant makes one of kind invalid"),
         ("[[vector", "some.toml: "),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_said_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_an_error_in_a_recipe_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError) as error:
         recipes(tmp_path, text)
     assert message in str(error.value)
@@ -97,18 +97,19 @@ def test_what_is_wrong_with_a_recipe_is_said_in_one_line(tmp_path: Path, text: s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("edits = [{ path = 'Nowhere', field = 'X', value = 1 }]", "there is no 'Nowhere'"),
+        ("edits = [{ path = 'Nowhere', field = 'X', value = 1 }]", "the dump has no 'Nowhere'"),
         ("edits = [{ path = 'Header', field = 'Flags', value = 'ff' }]", "1 bytes do not fit the 8"),
         ("edits = [{ path = 'Header', field = 'CheckSum', value = 4294967296 }]", "int too big"),
         ("edits = [{ path = 'Header', field = 'CheckSum' }]", "expected path, field and value or add"),
         ("edits = [{ path = 'Header', at = 31, bytes = '0000' }]", "2 bytes do not fit the 1"),
+        ("remove = 'Nowhere'", "remove: the dump has no 'Nowhere'"),
         ("cut = 1000000", "cut 1000000: the file has"),
         ("append = 'xyz'", "expected bytes in hexadecimal"),
         ("cut = 4\nbug = 'ODD'", "bug 'ODD': expected one of BAD_COUNT"),
         ("cut = 4\nbug = 'MISSING'\nrule = 'MDMP-NONE-001'", "rule 'MDMP-NONE-001': there is no such rule"),
     ],
 )
-def test_an_edit_that_cannot_be_made_is_said_in_one_line(tmp_path: Path, change: str, message: str) -> None:
+def test_an_impossible_edit_is_one_line(tmp_path: Path, change: str, message: str) -> None:
     expected = "".join(
         line for key, line in {"bug": "bug = 'MISSING'\n", "rule": "rule = 'MDMP-DIR-001'\n"}.items()
         if f"{key} =" not in change
@@ -145,14 +146,14 @@ def test_edits_change_what_they_name_and_nothing_else(tmp_path: Path) -> None:
     ("request_", "kind", "message"),
     [
         ('{ qualifier = "full" }', "valid", "the writer refuses it with E_INVALIDARG"),
-        ('{ qualifier = "small" }', "refused", "the writer took the request, E_FAIL was expected"),
+        ('{ qualifier = "small" }', "refused", "hresult: expected E_FAIL; the writer accepts the request"),
         ('{ qualifier = "full" }', "refused", "expected E_FAIL, found E_INVALIDARG"),
-        ('{ qualifier = "tiny" }', "valid", "request.qualifier: 'tiny' is no name of DbgEng.h's"),
-        ('{ qualifier = "small", flags = ["x"] }', "valid", "request.flags: 'x' is no name"),
+        ('{ qualifier = "tiny" }', "valid", "request.qualifier: 'tiny': expected a name of DbgEng.h"),
+        ('{ qualifier = "small", flags = ["x"] }', "valid", "request.flags: 'x': expected a name"),
         ('{ qualifier = "small", user_streams = [{ type = 1 }] }', "valid", "expected tables of type and data"),
     ],
 )
-def test_a_request_that_ends_otherwise_is_an_error(tmp_path: Path, request_: str, kind: str, message: str) -> None:
+def test_a_request_with_another_outcome_is_an_error(tmp_path: Path, request_: str, kind: str, message: str) -> None:
     refused = 'hresult = "E_FAIL"\n' if kind == "refused" else ""
     target = SMALL.splitlines()[0]
     found = recipes(tmp_path, f'{HEAD}{target}\nrequest = {request_}\nkind = "{kind}"\n{refused}')
@@ -170,13 +171,13 @@ def test_a_request_that_ends_otherwise_is_an_error(tmp_path: Path, request_: str
         ({"synthetic": "machine", "page_0": True, "runs": [[5, 0x9F], [0x200, 0x200]]}, "RAM begins at page 5"),
     ],
 )
-def test_a_target_that_cannot_be_made_is_said_in_one_line(spec: dict[str, object], message: str) -> None:
+def test_an_impossible_target_is_one_line(spec: dict[str, object], message: str) -> None:
     with pytest.raises(TargetSpecError) as error:
         target_of(spec)
     assert message in str(error.value)
 
 
-def test_what_differs_is_told_file_by_file(tmp_path: Path) -> None:
+def test_differences_are_listed_file_by_file(tmp_path: Path) -> None:
     vectors = [{"name": "a/b", "sha256": "1"}, {"name": "a/c", "sha256": "2"}]
     text = json.dumps({"vectors": vectors}).encode()
     expected = {"manifest.json": text, "a/b.dmp": b"abc", "a/c.dmp": b"xyz", "a/d.dmp": b""}
@@ -189,8 +190,8 @@ def test_what_differs_is_told_file_by_file(tmp_path: Path) -> None:
     vectors[0]["sha256"] = "3"
     (tmp_path / "manifest.json").write_text(json.dumps({"vectors": vectors[:1]}), encoding="utf-8")
     assert list(goldens.difference(expected, tmp_path)) == [
-        ("a/b.dmp", "differs from byte 0x1 on: 58, made anew 62"),
-        ("a/c.dmp", "2 bytes, made anew 3"),
+        ("a/b.dmp", "differs from byte 0x1 on: 58, expected 62"),
+        ("a/c.dmp", "2 bytes, expected 3"),
         ("a/d.dmp", "missing"),
         ("manifest.json: a/b", "sha256 changed"),
         ("manifest.json: a/c", "not listed"),
@@ -213,7 +214,7 @@ def test_vectors_are_built_on_demand_with_their_truth(tmp_path: Path, capsys: py
                         "--comment", vector["request"]["comment"]]) == 0  # fmt: skip
 
 
-def test_the_list_is_chosen_from(capsys: pytest.CaptureFixture[str]) -> None:
+def test_vectors_are_listed_by_pattern_mode_kind_and_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["vectors", "list", "hostile/*", "--mode", "kernel", "--flag", "Truncated", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found
@@ -221,10 +222,10 @@ def test_the_list_is_chosen_from(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["vectors", "list", "nothing/*"]) == 2
     assert "no vector matches 'nothing/*'" in capsys.readouterr().err
     assert run_command(["vectors", "list", "--kind", "fine"]) == 2
-    assert "unknown 'fine'; there are valid, invalid" in capsys.readouterr().err
+    assert "unknown 'fine'; expected valid, invalid" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_manifest_is_said_to_be_none(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(manifest.ManifestError, match=r"manifest.json: "):
         manifest.load(tmp_path)
     (tmp_path / "manifest.json").write_text('{"format": "other"}', encoding="utf-8")
@@ -232,8 +233,8 @@ def test_a_folder_without_a_manifest_is_said_to_be_none(tmp_path: Path) -> None:
         manifest.load(tmp_path)
 
 
-def test_every_truth_that_is_exported_is_what_the_schema_of_truths_asks(tmp_path: Path) -> None:
-    """Of the targets that recipes alone make, one of each builder."""
+def test_every_exported_truth_matches_its_schema(tmp_path: Path) -> None:
+    """One target of each builder, of the targets that only recipes make."""
     for spec in (
         {"synthetic": "odd-names"}, {"synthetic": "nothing-but-a-thread"}, {"synthetic": "many-runs", "count": 43},
         {"synthetic": "machine", "page_0": True, "last_page": True, "runs": [[1, 0x9F], [0x200, 0x200]], "blobs": 2},

@@ -1,4 +1,4 @@
-"""Cabinets, read back by a decoder of the test's own and, where it is installed, by cabextract (spec user-mode 1.8)."""
+"""Tests cabinets (docs/format/cabinet.md) with a separate decoder and, if it is installed, with cabextract."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dumptruth.emu.writer.layout import LayoutError, LayoutMap
 from dumptruth.emu.writer.sinks import BytesSink
 
 NOISE = random.Random(4).randbytes(3 * BLOCK + 77)
-"""Nothing compresses it."""
+"""Bytes that deflate cannot compress."""
 TEXT = b"".join(b"line %d of many\r\n" % number for number in range(20_000))
 
 
@@ -34,7 +34,7 @@ class Read:
 
 
 def read(cab: bytes) -> list[Read]:
-    """Every member, with all the checks that MS-CAB asks of a reader."""
+    """Every member, with all checks that MS-CAB requires of a reader."""
     signature, r1, size, r2, files, r3, minor, major, folders, count, flags, set_id, index = struct.unpack_from(
         "<4sIIIIIBBHHHHH", cab
     )
@@ -77,7 +77,7 @@ def read(cab: bytes) -> list[Read]:
 
 
 def slow_checksum(data: bytes, seed: int) -> int:
-    """As the specification's own loop has it."""
+    """The loop of the specification."""
     whole = len(data) // 4 * 4
     for (word,) in struct.iter_unpack("<I", data[:whole]):
         seed ^= word
@@ -100,7 +100,7 @@ def test_the_checksum_is_that_of_the_specification(size: int) -> None:
 
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 77])
-def test_one_member_comes_back_whatever_its_length(size: int, compress: bool) -> None:
+def test_one_member_of_any_length_is_read_back(size: int, compress: bool) -> None:
     for source in (NOISE, TEXT):
         (member,) = read(packed(("x.dmp", source[:size]), compress=compress)[0])
         assert (member.name, member.data) == ("x.dmp", source[:size])
@@ -112,7 +112,7 @@ def test_several_members_share_the_stream_of_blocks() -> None:
     assert [(member.name, member.data) for member in found] == members
 
 
-def test_what_repeats_across_blocks_is_found_in_the_block_before() -> None:
+def test_repetitions_across_blocks_refer_to_the_block_before() -> None:
     again = NOISE[:BLOCK] + NOISE[0x2000:BLOCK]
     assert len(packed(("x", again))[0]) < BLOCK * 1.1
 
@@ -125,7 +125,7 @@ def test_blocks_that_are_alike_come_back_as_they_were(compress: bool) -> None:
     assert member.data == data
 
 
-def test_what_cannot_be_compressed_grows_by_a_few_bytes_only() -> None:
+def test_incompressible_data_grows_by_a_few_bytes_only() -> None:
     cab, _ = packed(("x", NOISE))
     assert len(cab) < len(NOISE) + 4 * (8 + 2 + 5) + 100
 
@@ -191,7 +191,7 @@ def test_a_folder_that_would_need_more_blocks_than_it_can_count_is_refused() -> 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "n" * 257])
 def test_names_that_the_format_cannot_hold_are_refused(name: str) -> None:
-    with pytest.raises(DumpRefused, match="name in a cabinet") as refused:
+    with pytest.raises(DumpRefused, match="cabinet: name") as refused:
         Cabinet([bytes_member(name, b"")], time=TIME)
     assert refused.value.hresult == Hresult.E_INVALIDARG
 
@@ -203,11 +203,11 @@ def test_a_member_that_is_not_as_long_as_it_said_is_an_error(size: int) -> None:
 
 
 def test_a_member_is_not_written_again() -> None:
-    with pytest.raises(LayoutError, match="written again"):
+    with pytest.raises(LayoutError, match="written once and in order"):
         Cabinet([Member("x", 4, lambda sink: sink.patch(0, b"MDMP"))], time=TIME).emit(BytesSink())
 
 
-def test_what_is_cut_off_is_no_cabinet() -> None:
+def test_a_cabinet_that_is_cut_off_has_no_signature() -> None:
     class Full(BytesSink):
         def patch(self, offset: int, data: bytes) -> None:
             raise OSError(errno.ENOSPC, f"no space for {len(data)} bytes at {offset}")
@@ -220,7 +220,7 @@ def test_what_is_cut_off_is_no_cabinet() -> None:
 
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.skipif(shutil.which("cabextract") is None, reason="cabextract is not installed")
-def test_cabextract_agrees(tmp_path: Path, compress: bool) -> None:
+def test_cabextract_extracts_the_members_unchanged(tmp_path: Path, compress: bool) -> None:
     members = [("crash.dmp", TEXT + bytes(100_000) + NOISE), ("crash.exe", NOISE), ("none.txt", b""), ("ö.pdb", TEXT)]
     (tmp_path / "x.cab").write_bytes(packed(*members, compress=compress)[0])
     for arguments in (["-t"], ["-d", str(tmp_path / "out")]):

@@ -1,4 +1,4 @@
-"""Structures become bytes with every field given, every narrowing checked; their sizes are those of the header file."""
+"""Structures are encoded with every field given and every range checked, in the sizes of the header files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dumptruth.emu.writer.encode import add_string, add_struct, fields_of, utf16
 from dumptruth.emu.writer.layout import Label, Layout, LayoutError, LayoutOverflow, Section
 from dumptruth.emu.writer.sinks import BytesSink
 
-SIZES = {  # spec user-mode 3.0, typed off
+SIZES = {  # typed from docs/format/minidump-container.md#sizes-of-header-and-records and the next section
     "MINIDUMP_HEADER": 32, "MINIDUMP_DIRECTORY": 12, "MINIDUMP_LOCATION_DESCRIPTOR": 8,
     "MINIDUMP_MEMORY_DESCRIPTOR": 16, "MINIDUMP_MEMORY_DESCRIPTOR64": 16, "MINIDUMP_STRING": 4,
     "MINIDUMP_SYSTEM_INFO": 56, "MINIDUMP_THREAD_LIST": 4, "MINIDUMP_THREAD": 48, "MINIDUMP_MODULE_LIST": 4,
@@ -39,7 +39,7 @@ def test_a_structure_has_the_size_that_the_specification_gives(name: str, size: 
     assert {ctypes.sizeof(struct) for struct in found} == {size}
 
 
-CONTEXT_OFFSETS = {  # winnt.h, amd64; spec user-mode 3.11, typed off
+CONTEXT_OFFSETS = {  # typed from docs/format/minidump-contexts.md#amd64-layout
     "P1Home": 0x00, "ContextFlags": 0x30, "MxCsr": 0x34, "SegCs": 0x38, "SegSs": 0x42, "EFlags": 0x44, "Dr0": 0x48,
     "Dr6": 0x68, "Dr7": 0x70, "Rax": 0x78, "Rcx": 0x80, "Rdx": 0x88, "Rbx": 0x90, "Rsp": 0x98, "Rbp": 0xA0, "Rsi": 0xA8,
     "Rdi": 0xB0, "R8": 0xB8, "R9": 0xC0, "R10": 0xC8, "R11": 0xD0, "R12": 0xD8, "R13": 0xE0, "R14": 0xE8, "R15": 0xF0,
@@ -86,15 +86,15 @@ def test_a_number_that_does_not_fit_is_an_error_that_names_its_field(value: int,
 
 
 def test_a_field_that_is_missing_or_unknown_is_an_error() -> None:
-    with pytest.raises(TypeError, match=r"lacks \['Rva'\]"):
+    with pytest.raises(TypeError, match=r"missing \['Rva'\]"):
         add_struct(Section("S"), "S", structs.MINIDUMP_LOCATION_DESCRIPTOR, {"DataSize": 1})
-    with pytest.raises(TypeError, match=r"has no \['Size'\]"):
+    with pytest.raises(TypeError, match=r"unknown \['Size'\]"):
         add_struct(Section("S"), "S", structs.MINIDUMP_LOCATION_DESCRIPTOR, {"DataSize": 1, "Rva": 2, "Size": 3})
 
 
 def test_signed_fields_are_signed_and_a_label_becomes_a_cite() -> None:
     section = Section("S")
-    zone = {name: 0 for name, _ in system_structs.SYSTEMTIME._fields_}
+    zone = dict.fromkeys((field[0] for field in system_structs.SYSTEMTIME._fields_), 0)
     add_struct(section, "S", system_structs.TIME_ZONE_INFORMATION, {
         "Bias": -60, "StandardName": bytes(64), "StandardDate": zone, "StandardBias": 0, "DaylightName": bytes(64),
         "DaylightDate": zone, "DaylightBias": section.length,

@@ -1,4 +1,4 @@
-"""What the filters take out of a dump, and how ranges and stacks are cited, read back with plain ``struct`` calls."""
+"""The words that filters zero, and the references to ranges and stacks, read with plain ``struct`` calls."""
 
 from __future__ import annotations
 
@@ -93,15 +93,21 @@ def words(data: bytes, start: int, size: int) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("more", [0, MORE_MEMORY, FULL_MEMORY])
-def test_filter_memory_leaves_of_the_stacks_words_into_modules_and_stacks(architecture: str, more: int) -> None:
-    target = TARGETS[architecture]
-    size = target.system.pointer_size
-    plain, filtered = dump(target, more), dump(target, more | FILTER_MEMORY)
+def same_ranges(plain: bytes, filtered: bytes) -> tuple[Captured, Captured]:
+    """The memory of two dumps of the same length with the same ranges."""
     before, after = Captured(plain), Captured(filtered)
     assert after.shape() == before.shape()
     assert len(filtered) == len(plain)
+    return before, after
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("more", [0, MORE_MEMORY, FULL_MEMORY])
+def test_filter_memory_keeps_stack_words_that_point_into_modules_and_stacks(architecture: str, more: int) -> None:
+    target = TARGETS[architecture]
+    size = target.system.pointer_size
+    plain, filtered = dump(target, more), dump(target, more | FILTER_MEMORY)
+    before, after = same_ranges(plain, filtered)
     descriptors = stacks(plain)
     kept = zeroed = 0
     for start, length, _ in descriptors:
@@ -121,7 +127,7 @@ def test_filter_memory_leaves_of_the_stacks_words_into_modules_and_stacks(archit
     assert all(after.read(*part) == target.read(*part) for part in elsewhere)
 
 
-def test_of_the_words_of_a_stack_exactly_the_documented_ones_survive_filter_memory() -> None:
+def test_filter_memory_keeps_exactly_the_documented_words_of_a_stack() -> None:
     target, places = TARGETS["amd64"], PLACES[8]
     start = places.stack_base(0) - 0x400
     found = {word for _, word in words(Captured(dump(target, FILTER_MEMORY)).read(start, 0x400), start, 8)}
@@ -131,13 +137,10 @@ def test_of_the_words_of_a_stack_exactly_the_documented_ones_survive_filter_memo
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("more", [0, MORE_MEMORY, FULL_MEMORY])
-def test_filter_triage_leaves_outside_the_images_only_pointers_to_captured_memory(architecture: str, more: int) -> None:
+def test_filter_triage_keeps_outside_images_only_pointers_to_captured_memory(architecture: str, more: int) -> None:
     target = TARGETS[architecture]
     size = target.system.pointer_size
-    plain, filtered = dump(target, more), dump(target, more | FILTER_TRIAGE)
-    before, after = Captured(plain), Captured(filtered)
-    assert after.shape() == before.shape()
-    assert len(filtered) == len(plain)
+    before, after = same_ranges(dump(target, more), dump(target, more | FILTER_TRIAGE))
     kept = zeroed = 0
     for start, length in before.shape():
         live, found = before.read(start, length), after.read(start, length)
@@ -161,7 +164,7 @@ def test_with_both_filters_a_word_survives_only_if_both_let_it() -> None:
     both = Captured(dump(target, FILTER_MEMORY | FILTER_TRIAGE))
     found = {word for _, word in words(both.read(start, 0x400), start, 8)}
     named = stack_words(places)
-    # The data of the module is not captured without DATA_SEGMENTS, nor is that code near an instruction pointer.
+    # Without DATA_SEGMENTS the module's data is not captured, and the code is not near an instruction pointer.
     assert found == {0, named["own stack"]}
     more = Captured(dump(target, FILTER_MEMORY | FILTER_TRIAGE | 0x10))
     found = {word for _, word in words(more.read(start, 0x400), start, 8)}
@@ -237,7 +240,7 @@ def test_a_stack_that_was_lengthened_has_no_rva_and_is_found_by_address() -> Non
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_flag_changes_the_file_and_says_so_in_the_header(architecture: str) -> None:
+def test_every_flag_changes_the_file_and_the_header(architecture: str) -> None:
     target = TARGETS[architecture]
     plain = dump(target, 0)
     for row in FLAG_ROWS:

@@ -1,4 +1,4 @@
-"""The rarer streams, read back by offsets typed from the specification: 10, 13, 18, 19, users' own, XSTATE contexts."""
+"""Streams 10, 13, 18, 19, user streams and XSTATE contexts, read back by offsets typed from docs/format."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_function_table_stream_is_laid_out_as_the_real_ones_are() -> None:
     assert data[at : rva + size] == bytes(rva + size - at)
 
 
-@pytest.mark.parametrize("comment", [None, "x"])  # one directory entry more moves the stream by 12 bytes
+@pytest.mark.parametrize("comment", [None, "x"])  # one more directory entry moves the stream by 12 bytes
 @pytest.mark.parametrize("counts", [(1,), (2,), (0,), (1, 1, 1, 1), (0, 3, 2, 1)])
 def test_descriptors_and_entries_are_aligned_wherever_the_stream_starts(
     counts: tuple[int, ...], comment: str | None
@@ -206,7 +206,7 @@ def test_token_statistics_of_another_size_are_refused() -> None:
         write(replace(TARGET, tokens=(token,)))
 
 
-# --- what the caller adds
+# --- streams of the caller
 
 
 def test_a_comment_in_bytes_is_stream_10_and_text_is_stream_11() -> None:
@@ -219,7 +219,7 @@ def test_a_comment_in_bytes_is_stream_10_and_text_is_stream_11() -> None:
 
 
 @pytest.mark.parametrize("comment", ["", b"", None])
-def test_an_empty_comment_is_none(comment: str | bytes | None) -> None:
+def test_an_empty_comment_has_no_stream(comment: str | bytes | None) -> None:
     assert {S.CommentStreamA, S.CommentStreamW}.isdisjoint(directory(write(TARGET, comment=comment)))
 
 
@@ -313,7 +313,7 @@ def test_without_extended_state_the_flag_leaves_plain_contexts_and_a_warning() -
 
 
 def test_components_lie_where_the_configuration_puts_them() -> None:
-    """AVX-512's and PKRU's places are those of CPUID leaf 0Dh on real processors, with a gap for MPX."""
+    """AVX-512 and PKRU have the offsets of CPUID leaf 0Dh on real processors, with a gap for MPX."""
     avx512 = [(1088, 64), (1152, 512), (1664, 1024)]
     features = [(0, 160), (160, 256), (576, 256), (0, 0), (0, 0), *avx512, (0, 0), (2688, 8)]
     configuration = XstateConfiguration(0x2E7, tuple(XstateFeature(*feature) for feature in features))
@@ -334,8 +334,8 @@ def test_components_lie_where_the_configuration_puts_them() -> None:
     ("state", "why"),
     [
         (((2, bytes(255)),), "component 2 of 255 bytes, expected 256"),
-        (((9, bytes(8)),), "component 9 is not one of the enabled"),
-        (((1, bytes(256)),), "component 1 is not one of the enabled"),
+        (((9, bytes(8)),), "component 9 is not enabled"),
+        (((1, bytes(256)),), "component 1 is not enabled"),
     ],
 )
 def test_state_that_does_not_fit_the_configuration_is_refused(state: tuple[tuple[int, bytes], ...], why: str) -> None:

@@ -1,4 +1,4 @@
-"""The legacy full user-mode dump, byte by byte, by a decoder of its own (spec user-mode 2.6)."""
+"""Tests the legacy full user dump byte by byte, with a separate decoder (docs/format/user-dump.md)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_the_event_is_the_exception() -> None:
     assert words[25:] == (int(event.first_chance), 0)
 
 
-def test_without_an_exception_there_is_no_event() -> None:
+def test_a_target_without_exception_has_no_event() -> None:
     data, header = dumped(synthetic_process(exception=False, threads=0, modules=0))
     assert header["DebugEventOffset"] == 0
     assert header["ThreadCount"] == header["ModuleCount"] == 0
@@ -142,14 +142,14 @@ def test_every_byte_is_on_the_map_and_the_same_snapshot_gives_the_same_bytes() -
     assert int.from_bytes(data[offset : offset + size], "little") == result.plan.regions[0].size
 
 
-def test_comment_and_flags_have_no_place_and_that_is_said() -> None:
+def test_comment_and_flags_are_left_out_with_a_warning() -> None:
     plain, _ = user_dump_bytes(SNAPSHOT, request())
     asked = request(comment="why", format_flags=int(DEBUG_FORMAT_USER_SMALL_HANDLE_DATA))
     data, result = user_dump_bytes(SNAPSHOT, asked)
     assert data == plain
     assert result.warnings == (
-        "DEBUG_FORMAT_USER_SMALL_HANDLE_DATA: no effect with DEBUG_DUMP_DEFAULT",
-        "the USERDUMP format has no place for a comment; it is left out",
+        "no effect with DEBUG_DUMP_DEFAULT: DEBUG_FORMAT_USER_SMALL_HANDLE_DATA",
+        "the comment is left out: the USERDUMP format cannot store one",
     )
 
 
@@ -160,7 +160,7 @@ def test_unreadable_memory_refuses_the_dump() -> None:
     assert refused.value.hresult == Hresult.ERROR_PARTIAL_COPY
 
 
-def test_what_the_format_cannot_hold_is_an_error() -> None:
+def test_values_that_the_format_cannot_hold_are_an_error() -> None:
     assert SNAPSHOT.exception is not None
     broken = replace(SNAPSHOT, exception=replace(SNAPSHOT.exception, information=(0,) * 16))
     with pytest.raises(LayoutError, match="16 parameters"):
@@ -171,7 +171,7 @@ def test_what_the_format_cannot_hold_is_an_error() -> None:
     assert refused.value.hresult == Hresult.E_NOTIMPL
 
 
-def test_the_client_writes_it_under_profile_legacy_and_minidumps_otherwise(tmp_path: Path) -> None:
+def test_the_client_writes_it_for_default_under_profile_legacy(tmp_path: Path) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path, profile=Profile.LEGACY)
     result = client.write("full.dmp", DEBUG_DUMP_DEFAULT)
     assert (tmp_path / "full.dmp").read_bytes() == user_dump_bytes(SNAPSHOT, request())[0]
@@ -182,7 +182,7 @@ def test_the_client_writes_it_under_profile_legacy_and_minidumps_otherwise(tmp_p
     assert (tmp_path / "small.dmp").read_bytes() == dump_bytes(SNAPSHOT, Request(DEBUG_DUMP_SMALL))[0]
     with pytest.raises(TypeError):
         _ = small.legacy_plan
-    with pytest.raises(DumpRefused, match="no minidump"):
+    with pytest.raises(DumpRefused, match="writes no minidump"):
         dump_bytes(SNAPSHOT, request())
 
 

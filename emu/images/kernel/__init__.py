@@ -1,1 +1,1 @@
-"""The synthetic kernel, HAL and drivers: C sources, and what they build to."""
+"""Holds the synthetic kernel, HAL and drivers: C sources, and the built PE and PDB files."""

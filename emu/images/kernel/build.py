@@ -1,4 +1,4 @@
-"""Build the synthetic kernel, HAL, drivers and program from their sources, and a user's own driver.
+"""Builds the synthetic kernel, HAL, drivers and program from their sources, and drivers of the user.
 
 `python -m dumptruth.emu.images.build` rebuilds these images too.
 """
@@ -20,7 +20,7 @@ __all__ = ["FOLDER", "KERNEL_IMAGES", "KernelImage", "build_kernel", "compile_dr
 FOLDER = Path(__file__).parent
 
 _OWN_OPTIONS = ("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-Wall", "-Wextra", "-Werror")
-# A user's file is compiled as it is written; where it includes <ntddk.h>, ntos_ddk.h has read that already.
+# A user's file is compiled without optimization. ntos_ddk.h is included before it and includes <ntddk.h>.
 _USER_OPTIONS = ("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes")
 _SUPPORT = (FOLDER.parent / "chkstk.s", FOLDER / "relocated.s")  # linked into a user's driver
 
@@ -70,7 +70,7 @@ KERNEL_IMAGES = (
 
 
 def build_kernel(out_dir: Path, images: Sequence[KernelImage] = KERNEL_IMAGES) -> list[Path]:
-    """Build kernel-mode images (amd64), each with its PDB, into `out_dir`; returns the files made.
+    """Build kernel-mode images (amd64) with their PDBs into `out_dir`. Returns the files.
 
     The bytes depend on the sources and the pinned wheel only. Raises `ImageBuildError`.
     """
@@ -79,7 +79,7 @@ def build_kernel(out_dir: Path, images: Sequence[KernelImage] = KERNEL_IMAGES) -
         work = Path(name)
         for pattern in ("*.c", "*.h", "*.s", "*.def"):
             for source in FOLDER.glob(pattern):
-                # The debug information holds checksums of the sources: the same ones whatever git did to line ends.
+                # The debug information holds checksums of the sources, which must not depend on git's line ends.
                 (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
         with ThreadPoolExecutor() as pool:
             objects = [
@@ -129,10 +129,10 @@ def _link(tools: Toolchain, work: Path, image: KernelImage) -> None:
 
 
 def compile_driver(source: Path, out_dir: Path) -> Path:
-    """Compile a C file that defines `DriverEntry` into a .sys (amd64), its PDB beside it; returns the .sys.
+    """Compile a C file that defines `DriverEntry` into a .sys (amd64) with a PDB. Returns the .sys.
 
-    It may include <ntddk.h> and headers beside it, and call what the synthetic ntoskrnl.exe and hal.dll export.
-    Raises `ImageBuildError` with the compiler's or linker's own messages.
+    The file may include <ntddk.h> and headers in its folder, and call the exports of the synthetic ntoskrnl.exe and
+    hal.dll. Raises `ImageBuildError` with the messages of the compiler or linker.
     """
     source = source.resolve()
     if not source.is_file():

@@ -1,8 +1,9 @@
-"""Type records of an object file, made readable for volatility3's converter of PDBs.
+"""Removes type records from an object file that stop volatility3's converter of PDBs.
 
 clang writes an LF_NESTTYPE without a name into the field list of every structure with an unnamed member type
-(`union { ... } u;`). Microsoft's compiler writes none for C, and the converter stops at the first one.
-Formats: PE/COFF specification 3 and 4; cvinfo.h lfFieldList, lfNestType, lfClass, lfUnion; spec images-with-zig.
+(`union { ... } u;`). Microsoft's compiler writes no such record for C, and the converter stops at the first one
+(docs/format/images.md#symbols).
+Formats: PE/COFF specification 3 and 4; cvinfo.h lfFieldList, lfNestType, lfClass, lfUnion.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ _SIGNATURE = 4  # CV_SIGNATURE_C13
 _LF_FIELDLIST, _LF_NESTTYPE, _LF_CLASS, _LF_STRUCTURE, _LF_UNION = 0x1203, 0x1510, 0x1504, 0x1505, 0x1506
 _CONTAINS_NESTED = 0x10  # CV_prop_t.cnested
 _FIRST_INDEX = 0x1000
-# An unnamed one: leaf, 2 bytes of padding, type index, an empty name; padded to 12 bytes.
+# An LF_NESTTYPE without a name: leaf, 2 bytes of padding, type index, an empty name, padding to 12 bytes.
 _UNNAMED = struct.Struct("<HHI4s")
 _UNNAMED_TAIL = b"\0\xf3\xf2\xf1"
 
 
 def drop_unnamed_nested_types(data: bytes) -> bytes:
-    """`data`, a COFF object, without those records. Its type indices stay what they were."""
+    """The COFF object `data` without those records. Type indices do not change."""
     image = bytearray(data)
     (sections,) = struct.unpack_from("<H", data, 2)
     for number in range(sections):
@@ -29,13 +30,13 @@ def drop_unnamed_nested_types(data: bytes) -> bytes:
             continue
         size, start = struct.unpack_from("<II", data, header + 16)
         types = _rewritten(data[start : start + size])
-        image[start : start + size] = types + bytes(size - len(types))  # what is left over belongs to no section
+        image[start : start + size] = types + bytes(size - len(types))  # the rest belongs to no section
         struct.pack_into("<I", image, header + 16, len(types))
     return bytes(image)
 
 
 def _rewritten(section: bytes) -> bytes:
-    """The records of a type section, each `length, leaf, ...`; a structure comes after its field list."""
+    """A type section without those records. A record is `length, leaf, ...`; a structure follows its field list."""
     if struct.unpack_from("<I", section)[0] != _SIGNATURE:
         raise ValueError("a type section without the signature CV_SIGNATURE_C13")
     out = bytearray(section[:4])
@@ -57,7 +58,7 @@ def _rewritten(section: bytes) -> bytes:
 
 
 def _without_unnamed(fields: bytearray) -> tuple[bytearray, int]:
-    """A field list without its unnamed nested types, which stand at its end, and how many they were."""
+    """(field list without its unnamed nested types, which are at its end; the number of them)."""
     count = 0
     while len(fields) > _UNNAMED.size:
         leaf, padding, _, tail = _UNNAMED.unpack_from(fields, len(fields) - _UNNAMED.size)

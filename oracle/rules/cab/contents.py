@@ -1,4 +1,4 @@
-"""What a cabinet holds: where one is asked for, one dump, under the right name, with the right time."""
+"""Judges what a cabinet holds against the request: one dump, its name, times and attributes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from ...readers.cab_facts import UNREAD, Member
 from ...readers.identify import CABINET
 from ...rule import Checks, bad, cab_rule, file_rule, ok
 
-# DbgEng.h DEBUG_FORMAT_XXX; spec user-mode 1.5
 _WRITE_CAB = 0x2000_0000
-_FORMAT_FLAGS = Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 1.5", Grade.DOCUMENTED)
-_NAMING = Source("spec user-mode 1.8: WinDbg finds the dump in the cabinet by its name", Grade.INFERRED)
+"""DEBUG_FORMAT_WRITE_CAB (docs/format/write-dump-file.md#format-flags-of-every-dump)."""
 _ARCHIVE: Final = 0x20
 
 
@@ -31,42 +29,43 @@ def _asked(case: CabinetCase) -> bool:
 
 @file_rule(
     "CAB-REQUEST-001",
-    "The dump is in a cabinet exactly where the request asks for one",
+    "The file is a cabinet exactly if the request has WRITE_CAB",
     Level.MUST,
-    _FORMAT_FLAGS,
+    Source("docs/format/write-dump-file.md#format-flags-of-every-dump", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/cabinet.md#how-the-engine-makes-a-cabinet", Grade.DOCUMENTED),
     applies=lambda case: case.request is not None,
 )
 def wrapped(case: FileCase) -> Checks:
-    """With WRITE_CAB the name given is that of the cabinet, and the dump itself is deleted. Without it, whoever opens
-    the file expects a dump.
+    """With WRITE_CAB the name in the request is the cabinet's, and the bare dump is deleted. Without it, readers expect
+    a bare dump.
     """
     wanted, found = bool(_flags(case) & _WRITE_CAB), case.dump.kind == CABINET
     if wanted == found:
         yield ok("file")
     elif wanted:
-        yield bad("file", "a cabinet: WRITE_CAB was asked for", f"a bare {case.dump.kind}")
+        yield bad("file", "a cabinet, because the request has WRITE_CAB", f"a bare {case.dump.kind}")
     else:
-        yield bad("file", "a bare dump: no WRITE_CAB was asked for", "a cabinet")
+        yield bad("file", "a bare dump, because the request lacks WRITE_CAB", "a cabinet")
 
 
 @cab_rule(
     "CAB-DUMP-001",
     "Exactly one member is a dump",
     Level.MUST,
-    _FORMAT_FLAGS,
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.DOCUMENTED),
     needs=("members", "data"),
     foreign_level=Level.SHOULD,
 )
 def one_dump(case: CabinetCase) -> Checks:
-    """Told by its first bytes. With two, which one a debugger opens is left to chance; other tools pack several. What
-    cannot be expanded says nothing.
+    """The judge recognises a dump by its first bytes and ignores members that it cannot expand. With two dumps, a
+    debugger may open either. Cabinets of other tools may hold several.
     """
     found = case.dump.dumps()
     if not found and UNREAD not in case.dump.kinds:
         kinds = ", ".join(f"{member.name}: {kind}" for member, kind in _with_kinds(case)) or "no member"
         yield bad("cabinet", "a minidump, a full user dump or a kernel dump", kinds, fault=Fault.MISSING)
     for member, kind in found[1:]:
-        yield bad(member.name, f"no second dump beside {found[0][0].name}", kind, member.record.span,
+        yield bad(member.name, f"only one dump, {found[0][0].name}", kind, member.record.span,
                   fault=Fault.FORBIDDEN)  # fmt: skip
     if len(found) == 1:
         yield ok(found[0][0].name)
@@ -78,14 +77,15 @@ def _with_kinds(case: CabinetCase) -> Iterator[tuple[Member, str]]:
 
 @cab_rule(
     "CAB-DUMP-002",
-    "The dump's name ends in .dmp, and no other does",
+    "The name of the dump ends in .dmp, and no other name does",
     Level.MUST,
-    _NAMING,
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members", "data"),
     foreign_level=Level.SHOULD,
 )
 def dump_name(case: CabinetCase) -> Checks:
-    """WinDbg opens a cabinet and looks for the member that ends so. The dump stands in no sub-folder."""
+    """WinDbg looks for the member whose name ends in .dmp. The name of the dump has no folder."""
     dumps = [member for member, _ in case.dump.dumps()]
     for member, kind in _with_kinds(case):
         named = member.name.lower().endswith(".dmp")
@@ -94,22 +94,22 @@ def dump_name(case: CabinetCase) -> Checks:
         if member in dumps and (not named or re.search(r"[\\/]", member.name)):
             yield bad("name of the dump", "NAME.dmp", member.name, member.name_span)
         elif named and member not in dumps:
-            yield bad(member.name, "a dump, as its name says", kind, member.record.span)
+            yield bad(member.name, "a dump, because the name ends in .dmp", kind, member.record.span)
         else:
             yield ok(member.name)
 
 
 @cab_rule(
     "CAB-DUMP-003",
-    "The dump has the name of the file that was asked for",
+    "The dump has the base name of the file in the request",
     Level.SHOULD,
-    _NAMING,
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members", "data"),
     applies=lambda case: _asked(case) and bool(case.request and case.request.file) and bool(case.dump.dumps()),
 )
 def named_after_the_file(case: CabinetCase) -> Checks:
-    """NAME.cab holds NAME.dmp, so that what is extracted from ten cabinets are ten files. Of an absent name nothing is
-    asked.
+    """NAME.cab holds NAME.dmp, so that the dumps of several cabinets can be extracted into one folder. The rule does
+    not apply if the request names no file.
     """
     assert case.request is not None
     file = re.split(r"[\\/]", case.request.file)[-1]
@@ -123,15 +123,16 @@ def named_after_the_file(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-TIME-001",
-    "Every member has the date and time of the dump",
+    "Date and time of every member are the dump's",
     Level.MUST,
-    Source("[MS-CAB] 2.3: date, time; spec user-mode 1.8", Grade.DOCUMENTED),
+    Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members",),
     applies=_asked,
 )
 def times(case: CabinetCase) -> Checks:
-    """Year from 1980, month, day; hours, minutes, seconds by two: those of the target, in UTC. The clock of the machine
-    that wrote the cabinet would make the same dump another file each time.
+    """The date counts years from 1980, the time counts seconds by two. Both come from the target's clock, in UTC. With
+    the writer's own clock, the same dump would give another cabinet each time.
     """
     assert case.truth is not None
     wanted = dos_time(case.truth.time)
@@ -146,7 +147,7 @@ def times(case: CabinetCase) -> Checks:
 
 
 def dos_time(filetime: int) -> tuple[int, int]:
-    """Date and time words of a FILETIME; the first or the last that there is for one that they cannot hold."""
+    """Date and time words of a FILETIME in UTC, limited to 1980-01-01 to 2107-12-31."""
     first, last = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
     try:
         when = datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=filetime // 10)
@@ -159,14 +160,15 @@ def dos_time(filetime: int) -> tuple[int, int]:
 
 @cab_rule(
     "CAB-ATTRIBUTES-001",
-    "Every member has the archive attribute, and no other but the mark of its name",
+    "Attributes are archive, and the UTF-8 mark for a name that is not ASCII",
     Level.MUST,
-    Source("[MS-CAB] 2.3; spec user-mode 1.8: 0x20, and 0x80 for a name in UTF-8", Grade.INFERRED),
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     needs=("members",),
     applies=_asked,
 )
 def archive(case: CabinetCase) -> Checks:
-    """A file that was just written. An ASCII name needs no mark."""
+    """A new file has the archive attribute, 0x20. The mark 0x80 is for names in UTF-8; an ASCII name has none."""
     for member in case.dump.members:
         wanted = _ARCHIVE | (0 if member.raw_name.isascii() else 0x80)
         actual = member.record["attribs"]

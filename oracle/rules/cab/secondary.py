@@ -1,4 +1,4 @@
-"""The images and symbols that a cabinet holds beside the dump, against truth and request."""
+"""Judges the images and symbols of a cabinet against truth and request."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ...readers.images import ImageIdentity, image_identity, pdb_guid
 from ...rule import Checks, bad, cab_rule, ok
 from ...truth.process import ModuleTruth
 
-# DbgEng.h DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES, DEBUG_FORMAT_CAB_SECONDARY_FILES; spec user-mode 1.5
 _ALL_IMAGES, _SECONDARY = 0x1000_0000, 0x4000_0000
-_FORMAT_FLAGS = Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 1.5", Grade.DOCUMENTED)
+"""DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES and DEBUG_FORMAT_CAB_SECONDARY_FILES
+(docs/format/write-dump-file.md#format-flags-of-every-dump)."""
 _RSDS: Final = b"RSDS"
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """A module of the target, by what tells its file from others."""
+    """A module of the target, with what identifies its files."""
 
     name: str
     base: int
     size: int
     time_date_stamp: int
     guid: bytes | None
-    """Of its program database; None where it has none, or the truth does not tell."""
+    """GUID of the program database; None if there is none, or if the truth does not hold it."""
     symbols: str = ""
-    """The program database's path, where there is a GUID."""
+    """Path of the program database; empty without a GUID."""
 
     @property
     def identity(self) -> ImageIdentity:
@@ -53,7 +53,7 @@ def _images(case: CabinetCase) -> list[_Image]:
 
 
 def _guid(module: ModuleTruth) -> bytes | None:
-    """Of an RSDS record: signature, GUID, age, path (spec user-mode 3.6)."""
+    """The GUID of an RSDS record (docs/format/minidump-modules.md#codeview-record)."""
     view = module.code_view
     return view[4:20] if view is not None and view.startswith(_RSDS) and len(view) >= 24 else None
 
@@ -64,7 +64,7 @@ def _symbols(module: ModuleTruth) -> str:
 
 
 def _used(case: CabinetCase) -> list[_Image]:
-    """The images that the session needed: the program's or the kernel's, and the one in which the event happened."""
+    """The image of the program or the kernel, and those that the event's addresses lie in."""
     images, truth = _images(case), case.truth
     assert truth is not None
     places: tuple[int, ...] = tuple(image.base for image in images[:1])
@@ -77,10 +77,7 @@ def _used(case: CabinetCase) -> list[_Image]:
 
 
 def _others(case: CabinetCase) -> Iterator[tuple[Member, ImageIdentity | bytes | None]]:
-    """Every member but the dump, and what it is: an image, a program database (its GUID), or something else.
-
-    What the cabinet does not let one read is no more than a name.
-    """
+    """Yield every readable member but the dump, with its image identity, the GUID of its program database, or None."""
     dump = [member for member, _ in case.dump.dumps()][:1]
     for member in case.dump.members:
         if member not in dump and member.source is not None:
@@ -96,13 +93,13 @@ def _asks_for_secondary(case: CabinetCase) -> bool:
 
 
 def _files(case: CabinetCase) -> frozenset[int] | None:
-    """Bases of the images whose files the writer can have; None where the truth does not tell."""
+    """Bases of the images whose files are available; None if the truth does not list them."""
     known = None if case.truth is None else case.truth.image_files
     return None if known is None else frozenset(known)
 
 
 def _asks_for_used(case: CabinetCase) -> bool:
-    """CAB_SECONDARY_FILES alone: without CAB_SECONDARY_ALL_IMAGES."""
+    """Whether the request has CAB_SECONDARY_FILES without CAB_SECONDARY_ALL_IMAGES."""
     asked = 0 if case.request is None else case.request.format_flags_value
     return _asks_for_secondary(case) and not asked & _ALL_IMAGES
 
@@ -111,12 +108,12 @@ def _asks_for_used(case: CabinetCase) -> bool:
     "CAB-SECONDARY-001",
     "Without CAB_SECONDARY_FILES the dump is the only member",
     Level.MUST,
-    _FORMAT_FLAGS,
+    Source("docs/format/cabinet.md#secondary-files", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("members", "data"),
     applies=lambda case: _asks(case) and not _asks_for_secondary(case),
 )
 def dump_alone(case: CabinetCase) -> Checks:
-    """Images are others' work: nobody sends them along unasked. CAB_SECONDARY_ALL_IMAGES alone asks for nothing."""
+    """The user did not ask to send images. CAB_SECONDARY_ALL_IMAGES alone has no effect."""
     for member, _ in _others(case):
         yield bad(member.name, "no member beside the dump", "one", member.record.span, fault=Fault.FORBIDDEN)
     if case.dump.dumps():
@@ -127,15 +124,14 @@ def dump_alone(case: CabinetCase) -> Checks:
     "CAB-SECONDARY-002",
     "Every other member is an image or a program database of the target",
     Level.MUST,
-    _FORMAT_FLAGS,
-    Source("winnt.h IMAGE_NT_HEADERS: TimeDateStamp, SizeOfImage; the GUID of RSDS; spec user-mode 3.6",
-           Grade.DOCUMENTED),
+    Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#codeview-record", Grade.DOCUMENTED),
     needs=("members", "data"),
     applies=_asks_for_secondary,
-)  # fmt: skip
+)
 def of_the_target(case: CabinetCase) -> Checks:
-    """Told by time stamp and size, as symbol servers file images, and by the GUID in the module's CodeView record. A
-    file of the right name and another build misleads more than none.
+    """An image is identified by TimeDateStamp and SizeOfImage, as symbol servers do; a program database by the GUID in
+    the module's CodeView record. A file of another build misleads more than no file.
     """
     yield from _among(case, _images(case), "an image or program database of a module of the target")
 
@@ -144,10 +140,10 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
     """Every other member belongs to one of ``images``."""
     identities = {image.identity for image in images}
     guids = {image.guid for image in images}
-    # A truth that does not tell the program databases of its modules cannot refuse one.
-    untold = case.truth is not None and case.truth.mode == "kernel"
+    # A kernel truth holds no GUIDs, so any program database is accepted.
+    any_guid = case.truth is not None and case.truth.mode == "kernel"
     for member, found in _others(case):
-        if found in identities or (isinstance(found, bytes) and (untold or found in guids)):
+        if found in identities or (isinstance(found, bytes) and (any_guid or found in guids)):
             yield ok(member.name)
         else:
             shown = (
@@ -162,48 +158,48 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
 
 @cab_rule(
     "CAB-SECONDARY-003",
-    "Without CAB_SECONDARY_ALL_IMAGES there are only files that the session used",
+    "Without CAB_SECONDARY_ALL_IMAGES all files are of modules that the session used",
     Level.MUST,
-    _FORMAT_FLAGS,
-    Source("which files a session used is this project's decision: program, and module of the exception",
-           Grade.INFERRED),
+    Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
+    Source("docs/format/cabinet.md#secondary-files", Grade.INFERRED),
     needs=("members", "data"),
     applies=_asks_for_used,
-)  # fmt: skip
+)
 def used(case: CabinetCase) -> Checks:
-    """The program's image, that of the module in which the exception happened, and their program databases."""
-    # Which files a session with a machine used nobody knows: any of them.
+    """This project takes the program, the module of the exception, and their program databases. In a kernel session any
+    module counts as used.
+    """
     kernel = case.truth is not None and case.truth.mode == "kernel"
     images = _images(case) if kernel else _used(case)
-    yield from _among(case, images, "a file of the program, or of the module of the exception")
+    yield from _among(case, images, "a file of the program or of the module of the exception")
 
 
 @cab_rule(
     "CAB-SECONDARY-004",
-    "Every image that the request asks for is there",
+    "Every requested image is a member",
     Level.SHOULD,
-    _FORMAT_FLAGS,
+    Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
     needs=("members", "data"),
     applies=lambda case: _asks_for_secondary(case) and _files(case) is None,
 )
 def images_present(case: CabinetCase) -> Checks:
-    """With CAB_SECONDARY_ALL_IMAGES those of all modules, else those that the session used. A writer may lack the file
-    of a module, and then says so; where the truth does not tell which it has, this is no more than advice.
+    """CAB_SECONDARY_ALL_IMAGES requests the images of all modules; otherwise only the used ones. This rule is for
+    truths that do not list the available image files: the writer may lack one.
     """
     yield from _present(case, _asked_for(case))
 
 
 @cab_rule(
     "CAB-SECONDARY-005",
-    "Every image that the request asks for and whose file there is, is there",
+    "Every requested image is a member if its file is available",
     Level.MUST,
-    _FORMAT_FLAGS,
+    Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
     needs=("members", "data"),
     applies=lambda case: _asks_for_secondary(case) and _files(case) is not None,
 )
 def images_at_hand(case: CabinetCase) -> Checks:
-    """The same where the truth tells which image files the writer can have: who has the file and leaves it out sends a
-    dump that nobody can read without looking for the right build.
+    """This rule is for truths that list the available image files. Without the image, a reader has to find the right
+    build elsewhere.
     """
     files = _files(case) or frozenset()
     yield from _present(case, [image for image in _asked_for(case) if image.base in files])
@@ -225,16 +221,15 @@ def _present(case: CabinetCase, images: list[_Image]) -> Checks:
 
 @cab_rule(
     "CAB-SECONDARY-006",
-    "A file of the target has the name that the target knows it by",
+    "Images and program databases have the base names that the target has for them",
     Level.SHOULD,
-    Source("debuggers look for a module's files by their base names, as for the dump (spec user-mode 1.8)",
-           Grade.INFERRED),
+    Source("docs/format/cabinet.md#secondary-files", Grade.INFERRED),
     needs=("members", "data"),
     applies=_asks_for_secondary,
-)  # fmt: skip
+)
 def named_as_in_the_target(case: CabinetCase) -> Checks:
-    """The last part of the module's path, or of the path in its CodeView record. Of what belongs to no module, and of
-    a program database where the truth does not tell whose it is, nothing is asked.
+    """Debuggers look for them by base name: the last part of the module's path, or of the path in its CodeView record.
+    Files of no known module are not judged.
     """
     images = _images(case)
     for member, found in _others(case):

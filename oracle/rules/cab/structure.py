@@ -1,4 +1,7 @@
-"""Cabinets: header, folders, blocks, members, and whose bytes are whose. The dump inside is judged by its own rules."""
+"""Judges the structure of a cabinet (docs/format/cabinet.md#cabinet-header).
+
+These rules check header, folders, blocks, members and layout. The dump inside is judged by the rules of its format.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +13,34 @@ from ...case import CabinetCase
 from ...model import Fault, Grade, Level, Source
 from ...readers.cab_facts import Cabinet, Member
 from ...rule import Checks, bad, cab_rule, ok
-from ..overlaps import overlaps
+from ..asserts import overlaps
 
 _METHODS: Final = {0: "none", 1: "MSZIP", 2: "Quantum", 3: "LZX"}
 _READABLE: Final = (0, 1)
 _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 _ATTRIBUTES: Final = 0x01 | 0x02 | 0x04 | 0x20 | 0x40 | 0x80
-"""[MS-CAB] 2.3: read-only, hidden, system, archive, execute, name is UTF-8."""
+"""Read-only, hidden, system, archive, execute, name in UTF-8 (docs/format/cabinet.md#members)."""
 _UTF8: Final = 0x80
-
-
-def _ms_cab(where: str) -> Source:
-    return Source(f"[MS-CAB] {where}; spec user-mode 1.8", Grade.DOCUMENTED)
 
 
 @cab_rule(
     "CAB-HEADER-001",
-    "The file holds a whole header, with all that its flags add",
+    "The file holds the whole header, with the parts that its flags announce",
     Level.MUST,
-    _ms_cab("2.1"),
+    Source("docs/format/cabinet.md#cabinet-header", Grade.DOCUMENTED),
     reports=("cab.header",),
 )
 def whole_header(case: CabinetCase) -> Checks:
-    """36 bytes, then a reserved area and the names of other cabinets where the flags say so."""
+    """The header has 36 bytes. Flags add a reserved area and the names of other cabinets."""
     if case.dump.header is not None and not case.dump.defects_of("cab.header"):
         yield ok("header")
 
 
 @cab_rule(
     "CAB-HEADER-002",
-    "The version is 1.3, and reserved fields and flags are 0",
+    "The version is 1.3; reserved fields and unknown flags are 0",
     Level.MUST,
-    _ms_cab("2.1"),
+    Source("docs/format/cabinet.md#cabinet-header", Grade.DOCUMENTED),
     needs=("header",),
 )
 def version(case: CabinetCase) -> Checks:
@@ -57,14 +56,20 @@ def version(case: CabinetCase) -> Checks:
             yield bad(f"header, {name}", f"{value}", f"{header[name]:#x}", header.span_of(name))
     unknown = header["flags"] & ~(_PREVIOUS | _NEXT | _RESERVE)
     if unknown:
-        yield bad("header, flags", "no bit but 1, 2 and 4", f"bits {unknown:#x}", header.span_of("flags"))
+        yield bad("header, flags", "only bits 1, 2 and 4", f"also bits {unknown:#x}", header.span_of("flags"))
     else:
         yield ok("header, flags")
 
 
-@cab_rule("CAB-HEADER-003", "cbCabinet is the size of the file", Level.MUST, _ms_cab("2.1"), needs=("header",))
+@cab_rule(
+    "CAB-HEADER-003",
+    "cbCabinet is the size of the file",
+    Level.MUST,
+    Source("docs/format/cabinet.md#cabinet-header", Grade.DOCUMENTED),
+    needs=("header",),
+)
 def size(case: CabinetCase) -> Checks:
-    """A file that is shorter was cut off; what lies behind the end of the cabinet no extractor ever sees."""
+    """A shorter file is truncated. Extractors ignore bytes behind the end of the cabinet."""
     header = case.dump.header
     assert header is not None
     if header["cbCabinet"] == case.dump.source.size:
@@ -76,19 +81,20 @@ def size(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-HEADER-004",
-    "The cabinet stands alone",
+    "The cabinet is not part of a set",
     Level.MUST,
-    _ms_cab("2.1"),
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/cabinet.md#cabinet-header", Grade.DOCUMENTED),
     needs=("header",),
 )
 def alone(case: CabinetCase) -> Checks:
-    """One of a set of cabinets holds only a piece of the dump. No cabinet comes before it or follows it, and it is
-    number 0 of its set.
+    """A cabinet of a set holds only a piece of the dump. So no cabinet comes before or after this one, and iCabinet is
+    0.
     """
     header = case.dump.header
     assert header is not None
     if header["flags"] & (_PREVIOUS | _NEXT):
-        yield bad("header, flags", "no other cabinet", f"{header['flags']:#x}", header.span_of("flags"))
+        yield bad("header, flags", "bits 1 and 2 clear", f"{header['flags']:#x}", header.span_of("flags"))
     else:
         yield ok("header, flags")
     if header["iCabinet"]:
@@ -99,14 +105,14 @@ def alone(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FOLDER-001",
-    "The folders lie in the file, and there is one",
+    "There is at least one folder, and all folder entries lie in the file",
     Level.MUST,
-    _ms_cab("2.2"),
+    Source("docs/format/cabinet.md#folders", Grade.DOCUMENTED),
     needs=("header",),
     reports=("cab.folders",),
 )
 def folders(case: CabinetCase) -> Checks:
-    """cFolders entries directly behind the header."""
+    """cFolders entries follow directly behind the header."""
     header = case.dump.header
     assert header is not None
     if case.dump.folders:
@@ -117,16 +123,15 @@ def folders(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FOLDER-002",
-    "Every folder is stored, or compressed by MSZIP",
+    "Every folder is stored or compressed with MSZIP",
     Level.MUST,
-    _ms_cab("2.2"),
-    Source("learn.microsoft.com .dumpcab; spec user-mode 1.8: stored and MSZIP", Grade.INFERRED),
+    Source("docs/format/cabinet.md#folders", Grade.INFERRED),
     needs=("folders",),
     foreign_level=Level.SHOULD,
 )
 def methods(case: CabinetCase) -> Checks:
-    """Quantum and LZX are legal in a cabinet. The judge does not expand them, and many other tools do not. The bits
-    above the method have a meaning for those two only.
+    """Quantum and LZX are legal in a cabinet, but the judge does not expand them, nor do many other tools. Only those
+    two use the bits above the method.
     """
     for folder in case.dump.folders:
         if folder.record["typeCompress"] in _READABLE:
@@ -141,12 +146,12 @@ def methods(case: CabinetCase) -> Checks:
     "CAB-DATA-001",
     "Every block lies in the file",
     Level.MUST,
-    _ms_cab("2.4"),
+    Source("docs/format/cabinet.md#blocks", Grade.DOCUMENTED),
     needs=("folders",),
     reports=("cab.data",),
 )
 def blocks(case: CabinetCase) -> Checks:
-    """cCFData blocks, each directly behind the other."""
+    """The cCFData blocks of a folder follow each other directly."""
     count = sum(folder.blocks for folder in case.dump.folders)
     if count:
         yield ok("blocks", count)
@@ -154,14 +159,16 @@ def blocks(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-DATA-002",
-    "Every checksum is right, or 0 for none",
+    "Every checksum is right, or 0",
     Level.MUST,
-    _ms_cab("2.4, 3.1"),
+    Source("docs/format/cabinet.md#checksum-of-a-block", Grade.DOCUMENTED),
     needs=("folders",),
     reports=("cab.checksum",),
 )
 def checksums(case: CabinetCase) -> Checks:
-    """Over the block's bytes and its two sizes. Extractors refuse a block with a wrong one."""
+    """It covers the block's bytes and its two sizes; 0 means that there is none. Extractors refuse a block with a wrong
+    checksum.
+    """
     count = sum(folder.blocks for folder in case.dump.folders) - case.dump.defects_of("cab.checksum")
     if count:
         yield ok("blocks", count)
@@ -169,16 +176,16 @@ def checksums(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-DATA-003",
-    "Every block expands to the bytes that it says",
+    "Every block expands to cbUncomp bytes",
     Level.MUST,
-    _ms_cab("2.4"),
-    Source("[MS-MCI] MSZIP: 'CK', then deflate; kyz/libmspack mszipd.c", Grade.IMPLEMENTED),
+    Source("docs/format/cabinet.md#blocks", Grade.DOCUMENTED),
+    Source("docs/format/cabinet.md#mszip", Grade.DOCUMENTED),
     needs=("folders",),
     reports=("cab.block",),
 )
 def expansion(case: CabinetCase) -> Checks:
-    """1 to 32768 bytes a block. A stored one has as many as it expands to. A block of MSZIP is deflate whose history is
-    what the blocks before expanded to: with that forgotten, the first block comes out right and no other.
+    """A block expands to 1 to 32768 bytes; a stored block has equal sizes. An MSZIP block is deflate with the output of
+    the previous blocks as history. A writer that drops the history produces one right block and wrong ones behind it.
     """
     count = sum(folder.blocks for folder in case.dump.folders) - case.dump.defects_of("cab.block")
     if count:
@@ -187,14 +194,14 @@ def expansion(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FILE-001",
-    "The members' entries lie in the file, and there is one",
+    "There is at least one member, and all member entries lie in the file",
     Level.MUST,
-    _ms_cab("2.3"),
+    Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     needs=("header",),
     reports=("cab.members",),
 )
 def members(case: CabinetCase) -> Checks:
-    """cFiles entries from coffFiles on, each with a name that a NUL ends within 256 bytes."""
+    """cFiles entries begin at coffFiles. Each has a name that ends with a NUL within 256 bytes."""
     header = case.dump.header
     assert header is not None
     if case.dump.members:
@@ -207,19 +214,19 @@ def members(case: CabinetCase) -> Checks:
     "CAB-FILE-002",
     "Every member lies in its folder",
     Level.MUST,
-    _ms_cab("2.3"),
+    Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     needs=("folders", "members", "data"),
 )
 def member_places(case: CabinetCase) -> Checks:
-    """iFolder names a folder, and ``[uoffFolderStart, + cbFile)`` is a piece of what that expands to."""
+    """iFolder names a folder, and ``[uoffFolderStart, uoffFolderStart + cbFile)`` lies in its expanded data."""
     for member in case.dump.members:
         record = member.record
         if member.folder is None:
-            expected = f"below {len(case.dump.folders)}"
+            expected = f"below {len(case.dump.folders)}, the number of folders"
             actual = f"{record['iFolder']:#x}"
             yield bad(f"{member.name}, iFolder", expected, actual, record.span_of("iFolder"))
         elif member.folder.data is not None and member.end > member.folder.size:
-            expected = f"an end at most {member.folder.size:#x}"
+            expected = f"an end of at most {member.folder.size:#x}"
             spans = (record.span_of("uoffFolderStart"), record.span_of("cbFile"))
             yield bad(member.name, expected, f"{member.end:#x}", *spans)
         else:
@@ -228,16 +235,15 @@ def member_places(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FILE-003",
-    "The members fill their folders",
+    "The members fill their folders without gap or overlap",
     Level.MUST,
-    _ms_cab("2.3"),
-    Source("no cabinet has bytes that belong to no member, or to two; spec user-mode 1.8", Grade.INFERRED),
+    Source("docs/format/cabinet.md#members", Grade.INFERRED),
     needs=("folders", "members", "data"),
     foreign_level=Level.SHOULD,
 )
 def filled(case: CabinetCase) -> Checks:
-    """Members stand in their folder one behind the other. Bytes of no member are lost or leaked, those of two the
-    wrong ones for one of them.
+    """Members follow each other in their folder. A gap is lost or leaked data. In an overlap, the bytes are wrong for
+    one of the members.
     """
     inside: dict[int, list[Member]] = {folder.index: [] for folder in case.dump.folders}
     for member in case.dump.members:
@@ -257,31 +263,32 @@ def filled(case: CabinetCase) -> Checks:
         if at == folder.size:
             yield ok(folder.record.path)
         else:
-            expected = f"members up to {folder.size:#x}, the end of {folder.record.path}"
+            expected = f"members up to the folder's end, {folder.size:#x}"
             yield bad(folder.record.path, expected, f"{at:#x}", folder.record.span)
 
 
 @cab_rule(
     "CAB-FILE-004",
-    "Every member has a name of its own, that leads to no other place",
+    "Member names are relative, unique and correctly encoded",
     Level.MUST,
-    _ms_cab("2.3: _A_NAME_IS_UTF"),
-    Source("kyz/libmspack cabextract.c strips leading slashes and ../", Grade.INFERRED),
+    Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
+    Source("docs/format/cabinet.md#members", Grade.IMPLEMENTED),
+    Source("docs/format/cabinet.md#members", Grade.INFERRED),
     needs=("members",),
     foreign_level=Level.SHOULD,
 )
 def names(case: CabinetCase) -> Checks:
-    """Not empty; in UTF-8 and marked as such where it is not ASCII; relative, without drive and without a step
-    upwards; and, since Windows does not tell upper from lower case, unlike every other name in every letter.
+    """A name is not empty. A name that is not ASCII is UTF-8 and has the UTF-8 attribute. It has no drive, no leading
+    slash and no step upwards. Windows ignores case, so two names must not differ in case alone.
     """
     seen: set[str] = set()
     for member in case.dump.members:
         wrong = list(_name_faults(member))
         if member.name.casefold() in seen:
-            wrong.append("the name of another member, too")
+            wrong.append("also the name of another member")
         seen.add(member.name.casefold())
         if wrong:
-            yield bad(f"name of {member.record.path}", "a relative name of its own", "; ".join(wrong), member.name_span)
+            yield bad(f"name of {member.record.path}", "a unique relative name", "; ".join(wrong), member.name_span)
         else:
             yield ok(member.name)
 
@@ -292,7 +299,7 @@ def _name_faults(member: Member) -> Iterator[str]:
     if "\ufffd" in member.name and member.utf8:
         yield "not UTF-8"
     if not member.raw_name.isascii() and not member.utf8:
-        yield "not ASCII, and not marked as UTF-8"
+        yield "not ASCII, but without the UTF-8 attribute"
     parts = re.split(r"[\\/]", member.name)
     if ":" in member.name or (parts[0] == "" and len(parts) > 1) or ".." in parts:
         yield f"leads out of the folder: {member.name!r}"
@@ -300,50 +307,50 @@ def _name_faults(member: Member) -> Iterator[str]:
 
 @cab_rule(
     "CAB-FILE-005",
-    "A member's attributes are those that a cabinet has",
+    "Member attributes have only defined bits",
     Level.MUST,
-    _ms_cab("2.3"),
+    Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     needs=("members",),
     foreign_level=Level.SHOULD,
 )
 def attributes(case: CabinetCase) -> Checks:
-    """Read-only, hidden, system, archive, execute, and the mark of a name in UTF-8."""
+    """The bits are read-only, hidden, system, archive, execute, and name in UTF-8."""
     for member in case.dump.members:
         unknown = member.record["attribs"] & ~_ATTRIBUTES
         if unknown:
             span = member.record.span_of("attribs")
-            yield bad(f"{member.name}, attribs", f"no bit outside {_ATTRIBUTES:#x}", f"bits {unknown:#x}", span)
+            yield bad(f"{member.name}, attribs", f"only bits of {_ATTRIBUTES:#x}", f"also bits {unknown:#x}", span)
         else:
             yield ok(member.name)
 
 
 @cab_rule(
     "CAB-LAYOUT-001",
-    "No two things of the cabinet want the same bytes",
+    "No two structures overlap",
     Level.MUST,
-    Source("[MS-CAB] 2: header, folders, files, then the data of each folder", Grade.INFERRED),
+    Source("docs/format/cabinet.md#order-of-a-cabinet", Grade.INFERRED),
     needs=("accounting",),
 )
 def no_overlap(case: CabinetCase) -> Checks:
-    """Entries and blocks have bytes of their own. Folders that share blocks are how a small file expands without
-    end.
+    """The structures are header, entries and blocks. With folders that share blocks, a small file can expand without
+    limit.
     """
     yield from overlaps(case.dump.accounting)
 
 
 @cab_rule(
     "CAB-LAYOUT-002",
-    "Every byte of the cabinet belongs to something",
+    "Every byte of the cabinet belongs to a structure",
     Level.MUST,
-    Source("[MS-CAB] 2: header, folders, files, then the data of each folder", Grade.INFERRED),
+    Source("docs/format/cabinet.md#order-of-a-cabinet", Grade.INFERRED),
     needs=("accounting",),
     foreign_level=Level.SHOULD,
 )
 def no_gap(case: CabinetCase) -> Checks:
-    """No alignment is called for anywhere, so there is no padding either."""
+    """The format asks for no alignment, so there is no padding."""
     accounting = case.dump.accounting
     for gap in accounting.gaps:
-        yield bad("gap", "bytes that something owns", f"{len(gap)} bytes", gap, fault=Fault.FORBIDDEN)
+        yield bad("gap", "bytes of a structure", f"{len(gap)} bytes", gap, fault=Fault.FORBIDDEN)
     hidden = accounting.gap_total - len(accounting.gaps)
     if hidden:
         yield bad("further gaps", "none", f"{hidden} more", fault=Fault.FORBIDDEN)
@@ -352,12 +359,14 @@ def no_gap(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-CEILING-001",
-    "The cabinet expands to no more than the judge can examine",
+    "The cabinet is within the judge's limits",
     Level.MUST,
-    Source("ceilings of their own: kyz/libmspack cab.h, Cisco-Talos/clamav clamd.conf", Grade.IMPLEMENTED),
+    Source("docs/format/cabinet.md#limits-of-a-cabinet", Grade.IMPLEMENTED),
     reports=(Cabinet.ceiling_topic,),
 )
 def within_ceiling(case: CabinetCase) -> Checks:
-    """What lies beyond the ceiling was not examined, so it cannot be called conformant."""
+    """The judge stops expanding at a limit, as libmspack and ClamAV do. The rest was not examined and cannot be called
+    conformant.
+    """
     if not case.dump.defects_of(Cabinet.ceiling_topic):
         yield ok("file")

@@ -1,4 +1,7 @@
-"""What the rules for kernel dumps are made of: areas without a value, comparisons, who was asked. No rules here."""
+"""Comparisons for the rules on kernel dumps: unused areas, and access to case, header and truth. Holds no rules.
+
+Fill is the repeated text PAGE (docs/format/kernel-header.md#fill).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,16 @@ from collections.abc import Iterable
 from ...case import KernelCase
 from ...decode import Record
 from ...entitlement.kernel import Kind, kind_of
-from ...model import Grade, Source, Span
+from ...model import Span
 from ...readers.kernel_dump import FILL, KernelDump, fill
 from ...rule import Checks, bad, ok
 from ...truth.kernel import KernelTruth
 
 _CHUNK = 1 << 16
+_FILLED = f"the repeated text {FILL.decode()}"
 EXCEPTION_CONTEXT = 0x10
-"""In ContextFlags of a Windows dump: the header's context is that of an exception (spec kernel-mode 2.2, 6.1 A8)."""
-
-
-def spec(where: str, grade: Grade) -> Source:
-    """A paragraph or rule of spec kernel-mode, which names the public sources behind it."""
-    return Source(f"spec kernel-mode {where}", grade)
+"""Bit of ContextFlags. Windows sets it if the header's context is that of an exception
+(docs/format/kernel-header.md#context-against-the-kprcb)."""
 
 
 def truth_of(case: KernelCase) -> KernelTruth:
@@ -33,12 +33,12 @@ def header_of(dump: KernelDump) -> Record:
 
 
 def asked_kind(case: KernelCase) -> Kind | None:
-    """What the request asked for; None for a dump without request."""
+    """The kind of dump that the request asks for; None without a request."""
     return None if case.request is None else kind_of(case.request.qualifier_value)
 
 
 def blank(data: bytes | memoryview, start: int) -> str | None:
-    """``zero`` or ``fill``, when the bytes at file offset ``start`` are nothing else; no bytes are ``zero``."""
+    """``zero`` or ``fill`` if all bytes at file offset ``start`` are so, else None; empty data is ``zero``."""
     kind = "fill" if len(data) and data[0] else "zero"
     for at in range(0, len(data), _CHUNK):
         piece = bytes(data[at : at + _CHUNK])
@@ -57,29 +57,29 @@ def is_fill(record: Record, name: str) -> bool:
 
 
 def blank_fields(record: Record, subject: str, names: Iterable[str]) -> Checks:
-    """Every named field is all zero, or all fill."""
+    """Check that every named field is all zero or all fill."""
     for name in names:
         span = record.span_of(name)
         if blank(record.raw(name), span.start) is not None:
             yield ok(f"{subject}, {name}")
         else:
-            yield bad(f"{subject}, {name}", ("zero", f"{FILL.decode()} over and over"), _shown(record.raw(name)), span)
+            yield bad(f"{subject}, {name}", ("zero", _FILLED), _shown(record.raw(name)), span)
 
 
 def blank_area(dump: KernelDump, subject: str, span: Span, *, only_zero: bool = False) -> Checks:
-    """The bytes are all zero, or all fill."""
+    """Check that the bytes at ``span`` are all zero or, unless ``only_zero``, all fill."""
     data = dump.source.view(span.start, len(span))
     found = blank(data, span.start)
     if found == "zero" or (found and not only_zero):
         yield ok(subject)
         return
     at = _first_other(data, span.start)
-    expected = ("zero",) if only_zero else ("zero", f"{FILL.decode()} over and over")
+    expected = ("zero",) if only_zero else ("zero", _FILLED)
     yield bad(subject, expected, _shown(bytes(data[at : at + 16])), Span(span.start + at, span.end))
 
 
 def _first_other(data: memoryview, start: int) -> int:
-    """Where ``data`` ceases to be what it begins as, zero or fill."""
+    """Index of the first byte that differs from the pattern, zero or fill, that ``data`` begins with."""
     filled = len(data) > 0 and data[0] != 0
     for at in range(0, len(data), _CHUNK):
         piece = bytes(data[at : at + _CHUNK])

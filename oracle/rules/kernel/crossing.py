@@ -1,6 +1,7 @@
-"""Across the structures of a kernel dump: header, debugger data, modules and processors have to tell one story.
+"""Judges whether header, debugger data, modules and processors of a kernel dump agree.
 
-A small dump has the debugger data and the driver list of its own; other rules are skipped where it lacks the memory.
+In a small dump the debugger data and the driver list are parts of the file. A rule is skipped if a small dump lacks the
+memory for it.
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record
-from ...model import Fault, Grade, Level, Span
+from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import FILL, TRIAGE, KernelDump
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same
-from .asserts import EXCEPTION_CONTEXT, header_of, spec
+from .asserts import EXCEPTION_CONTEXT, header_of
 
 _LEAST, _MOST = 0x290, 0x800
-"""Sizes of KDDEBUGGER_DATA64: Windows XP has 0x290 bytes (spec kernel-mode 4.1, 6.4 X1)."""
+"""Plausible sizes of KDDEBUGGER_DATA64 (docs/format/kernel-debugger-data.md#size-of-the-block)."""
 _FILL: Final = int.from_bytes(FILL, "little")
 _MAX_PROCESSORS: Final = 4096
 
 KUSER_SHARED_DATA: Final = {"amd64": 0xFFFF_F780_0000_0000, "arm64": 0xFFFF_F780_0000_0000, "x86": 0xFFDF_0000}
-"""Spec kernel-mode 4.9."""
+"""Kernel address of the page (docs/format/kernel-structures.md#shared-user-data-page)."""
 _PRODUCT_TYPE, _SUITE_MASK = 0x264, 0x2D0
 
 
 def holds_memory(case: KernelCase) -> bool:
-    """A dump of a kind that holds memory of the target."""
+    """Whether the kind of dump holds memory of the target."""
     return case.dump.paged or case.dump.type == TRIAGE
 
 
@@ -43,22 +44,25 @@ def debugger_data(case: KernelCase) -> Record:
 
 @kernel_rule(
     "KXCT-KDBG-001",
-    "The debugger data block is there, and plain",
+    "KDDEBUGGER_DATA64 is present and decoded",
     Level.MUST,
-    spec("4.1, 4.4, 6.4 X1 [S 72/72]; QEMU, MemProcFS", Grade.OBSERVED),
+    Source(
+        "docs/format/kernel-structures.md#debugger-data-agrees-with-the-header", Grade.WITNESSED, versions=("29507",)
+    ),
+    Source("docs/format/kernel-debugger-data.md#header-of-the-block", Grade.DOCUMENTED),
     needs=("header", "memory"),
     applies=holds_memory,
 )
 def debugger_block(case: KernelCase) -> Checks:
-    """Everything but pages and registers is found through it. The running kernel keeps it encoded; a dump has to hold
-    it decoded, its tag KDBG readable.
+    """Readers find everything but pages and registers through it. The running kernel keeps it encoded. In a dump it is
+    decoded, and its tag reads KDBG.
     """
     dump = case.dump
     record = dump.debugger_data
     if record is None:
         span = header_of(dump).span_of("KdDebuggerDataBlock")
         address = f"{header_of(dump)['KdDebuggerDataBlock']:#x}"
-        yield bad("debugger data", f"a block at {address}", "not in the dump", span, fault=Fault.MISSING)
+        yield bad("debugger data", f"KDDEBUGGER_DATA64 at {address}", "not in the dump", span, fault=Fault.MISSING)
         return
     tag, size = record.raw("Header.OwnerTag"), record["Header.Size"]
     for name, passed, expected, actual in (
@@ -71,34 +75,37 @@ def debugger_block(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KXCT-KDBG-002",
-    "Debugger data and header name the same list heads",
+    "Debugger data and header have the same list heads",
     Level.MUST,
-    spec("6.4 X2 [S 72/72]; QEMU", Grade.OBSERVED),
+    Source("docs/format/kernel-structures.md#debugger-data-agrees-with-the-header", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#debugger-data-agrees-with-the-header", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=with_debugger_data,
 )
 def list_heads(case: KernelCase) -> Checks:
-    """Some tools start from the one, some from the other."""
+    """Some tools start from the debugger data, some from the header."""
     header, record = header_of(case.dump), debugger_data(case)
     for name in ("PsLoadedModuleList", "PsActiveProcessHead"):
         value = case.dump.address(record[name])
         if value == header[name]:
             yield ok(f"debugger data, {name}")
         else:
-            expected = f"{header[name]:#x}, as in the header"
+            expected = f"{header[name]:#x}, the value in the header"
             yield bad(f"debugger data, {name}", expected, f"{value:#x}", header.span_of(name), record.span_of(name))
 
 
 @kernel_rule(
     "KXCT-KDBG-003",
-    "Debugger data and header name the same PFN database",
+    "Debugger data and header have the same PFN database",
     Level.SHOULD,
-    spec("2.2, 6.4 X2 [S: equal 62, a value 10]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#pfndatabase", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=with_debugger_data,
 )
 def pfn_database(case: KernelCase) -> Checks:
-    """The variable's address in both, or in the header what the variable holds: a page outside the kernel image."""
+    """Both hold the address of the variable; or the header holds its value, the address of a page outside the kernel
+    image.
+    """
     header, record = header_of(case.dump), debugger_data(case)
     stored, variable = header["PfnDataBase"], case.dump.address(record["MmPfnDatabase"])
     kernel = next(iter(case.dump.modules), None)
@@ -117,15 +124,15 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
 
 @kernel_rule(
     "KXCT-PRCB-001",
-    "Each processor's KPRCB is in KiProcessorBlock under its number",
+    "KiProcessorBlock[n] leads to the KPRCB with Number n",
     Level.MUST,
-    spec("4.6, 6.1 A5, 6.4 X6 [S 22/22, 276 processors]", Grade.OBSERVED),
+    Source("docs/format/kernel-structures.md#processor-list", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=with_debugger_data,
 )
 def processor_numbers(case: KernelCase) -> Checks:
-    """Debuggers read the registers of processor n through KiProcessorBlock[n]. The entry behind the last processor is
-    null, or not there.
+    """Debuggers read the registers of processor n through it. The rule checks as many entries as NumberProcessors. A
+    small dump may lack the array.
     """
     dump, record = case.dump, debugger_data(case)
     for index, block in processor_blocks(dump):
@@ -154,12 +161,15 @@ def _at(dump: KernelDump, address: int) -> Span:
 
 
 def _saved_number(case: KernelCase) -> tuple[int, Span] | None:
-    """KPRCB.Number of a small dump's saved KPRCB."""
+    """KPRCB.Number of a small dump's saved KPRCB, with its place in the file."""
     return saved_field(case, "prcb", debugger_data(case)["OffsetPrcbNumber"], 4)
 
 
 def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[int, Span] | None:
-    """An integer in a saved KPRCB, EPROCESS or ETHREAD of a small dump."""
+    """An integer of ``size`` bytes in a saved KPRCB, EPROCESS or ETHREAD of a small dump, with its place in the file.
+
+    None if the dump has no such block, or if the field lies outside it.
+    """
     span = None if case.dump.triage is None else case.dump.triage.blocks.get(block)
     if span is None or offset + size > len(span):
         return None
@@ -169,16 +179,18 @@ def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[i
 
 @kernel_rule(
     "KXCT-CONTEXT-001",
-    "KPRCB.Context of the crashing processor is the header's context",
+    "The header's context is the KPRCB.Context of the crashing processor",
     Level.MUST,
-    spec("4.6, 6.1 A8 [S 22/22: same stack pointer 18, exception contexts 4]; QEMU, kdmp-parser-rs", Grade.OBSERVED),
+    Source("docs/format/kernel-structures.md#context-of-the-crash-agrees", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header.md#context-against-the-kprcb", Grade.OBSERVED),
     needs=("header", "memory", "context"),
     applies=with_debugger_data,
     foreign_level=Level.SHOULD,
 )
 def same_context(case: KernelCase) -> Checks:
-    """Readers find the crashing processor by the stack pointer that both have. The context of an exception, in Windows'
-    own dumps, stands in the header alone; the stack of a small dump then begins where KPRCB.Context says.
+    """Readers find that processor by the stack pointer, which both records hold. Without truth, the rule exempts the
+    context of an exception: Windows stores it in the header alone. The stack of a small dump then begins at the SP of
+    KPRCB.Context.
     """
     dump, context = case.dump, case.dump.context
     assert context is not None
@@ -200,7 +212,7 @@ def same_context(case: KernelCase) -> Checks:
 
 
 def _live_contexts(case: KernelCase) -> list[Record]:
-    """What KPRCB.Context points at, of each processor for which the dump has it."""
+    """The records that KPRCB.Context points to, of all processors for which the dump has them."""
     dump, record = case.dump, debugger_data(case)
     offset = record["OffsetPrcbContext"]
     assert dump.context is not None
@@ -216,16 +228,16 @@ def _live_contexts(case: KernelCase) -> list[Record]:
 
 @kernel_rule(
     "KXCT-BUGCHECK-001",
-    "KiBugCheckData holds the header's code and parameters",
+    "KiBugCheckData holds the header's bug check code and parameters",
     Level.MUST,
-    spec("4.2, 6.1 A6 [S 1/1]; QEMU copies them from there", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header-fields.md#bug-check-code-and-parameters", Grade.IMPLEMENTED),
     needs=("header", "memory"),
     applies=lambda case: with_debugger_data(case) and case.dump.paged,
     foreign_level=Level.SHOULD,
 )
 def bug_check_data(case: KernelCase) -> Checks:
-    """Five pointers in the kernel's memory. Bit 0x10000000 of the code may be set in the header only; a live machine's
-    are 0.
+    """The variable has five pointers. Bit 0x10000000 of the code may be set in the header alone. The rule skips five
+    zeros: the machine was live.
     """
     dump, header = case.dump, header_of(case.dump)
     at = dump.address(debugger_data(case)["KiBugcheckData"])
@@ -239,39 +251,50 @@ def bug_check_data(case: KernelCase) -> Checks:
         if header[name] & mask == value & mask:
             yield ok(f"KiBugCheckData, {name}")
         else:
-            yield bad(f"header, {name}", f"{value:#x}, as KiBugCheckData", f"{header[name]:#x}", header.span_of(name))
+            yield bad(
+                f"header, {name}",
+                f"{value:#x}, the value in KiBugCheckData",
+                f"{header[name]:#x}",
+                header.span_of(name),
+            )
 
 
 @kernel_rule(
     "KXCT-PAE-001",
-    "PaeEnabled is the paging mode of the tables",
+    "PaeEnabled of the header is that of the debugger data",
     Level.MUST,
-    spec("2.11, 4.1, 6.4 X7: LeechCore, volatility 2", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-other-architectures.md#paging-mode-of-x86", Grade.IMPLEMENTED),
     needs=("header", "memory"),
     applies=lambda case: case.dump.bits == 32 and with_debugger_data(case),
 )
 def pae(case: KernelCase) -> Checks:
-    """With the wrong mode every translation of a 32-bit target leads elsewhere. That the block could be read through
-    the tables shows that the header's is right.
+    """With the wrong paging mode all translations of a 32-bit target go wrong. The debugger data was found through the
+    page tables, so the header's mode is right.
     """
     header, record = header_of(case.dump), debugger_data(case)
-    stored, told = header["PaeEnabled"] & 1, record["PaeEnabled"] & 1
-    if stored == told:
+    stored, expected = header["PaeEnabled"] & 1, record["PaeEnabled"] & 1
+    if stored == expected:
         yield ok("header, PaeEnabled")
     else:
-        yield bad("header, PaeEnabled", f"{told}, as the debugger data", f"{stored}", header.span_of("PaeEnabled"))
+        yield bad(
+            "header, PaeEnabled",
+            f"{expected}, the value in the debugger data",
+            f"{stored}",
+            header.span_of("PaeEnabled"),
+        )
 
 
 @kernel_rule(
     "KXCT-USER-001",
     "ProductType and SuiteMask are those of KUSER_SHARED_DATA",
     Level.SHOULD,
-    spec("2.2, 4.9, 6.4 X8 [S 1/1]; QEMU, volatility3", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#shared-user-data-page", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#shared-user-data-page", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=lambda case: holds_memory(case) and case.dump.architecture is not None,
 )
 def shared_data(case: KernelCase) -> Checks:
-    """The page stands at a fixed address of every address space, and some readers judge a root by it."""
+    """The page has a fixed address in every address space. Some readers check a page-table root by it."""
     dump, header = case.dump, header_of(case.dump)
     assert dump.architecture is not None
     base = KUSER_SHARED_DATA[dump.architecture]
@@ -288,20 +311,20 @@ def shared_data(case: KernelCase) -> Checks:
 
 
 _PCIDS: Final = 0x1000
-"""Low bits of Cr3 that are a process-context identifier (Intel SDM volume 3, 2.5; spec kernel-mode 6.1 A11)."""
+"""The low bits of Cr3 may hold a PCID below this (docs/format/kernel-header-fields.md#directorytablebase)."""
 
 
 @kernel_rule(
     "KXCT-DTB-001",
-    "A small dump's root is that of its process, and of its processor",
+    "DirectoryTableBase of a small dump is that of the saved EPROCESS and KPRCB",
     Level.MUST,
-    spec("2.2, 4.6, 6.1 A11 [S 72/72, Cr3 71/71]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#directorytablebase", Grade.OBSERVED),
     needs=("header", "triage.blocks"),
     applies=lambda case: case.dump.type == TRIAGE and with_debugger_data(case),
 )
 def saved_roots(case: KernelCase) -> Checks:
-    """DirectoryTableBase of the saved EPROCESS, and Cr3 of the saved KPRCB on amd64. Low bits that hold a PCID are
-    another writer's to store or to clear.
+    """On amd64 it is also Cr3 of the saved KPRCB. Without truth the rule ignores the PCID in the low bits, which a
+    writer may keep or clear.
     """
     dump, header, record = case.dump, header_of(case.dump), debugger_data(case)
     root, span = header["DirectoryTableBase"], header.span_of("DirectoryTableBase")
@@ -321,14 +344,15 @@ def saved_roots(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KXCT-VERSION-001",
-    "KdVersionBlock, where it is known, tells the header's version and lists",
+    "KdVersionBlock agrees with header and debugger data",
     Level.SHOULD,
-    spec("4.3, 6.1 A4, 6.4 X3 [D M19]", Grade.DOCUMENTED),
+    Source("docs/format/kernel-debugger-data.md#finding-the-version-block", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-header-fields.md#versions", Grade.DOCUMENTED),
     needs=("header", "memory"),
     applies=lambda case: with_debugger_data(case) and case.truth is not None and case.dump.paged,
 )
 def version_block(case: KernelCase) -> Checks:
-    """MajorVersion and MinorVersion come from there, and KernBase and PsLoadedModuleList are the debugger data's."""
+    """It has MajorVersion and MinorVersion of the header, KernBase and PsLoadedModuleList of the debugger data."""
     assert case.truth is not None
     dump, header, record = case.dump, header_of(case.dump), debugger_data(case)
     address = case.truth.symbols.kd_version_block

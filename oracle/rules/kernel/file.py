@@ -1,4 +1,4 @@
-"""The file of a kernel dump as a whole: whose bytes are whose, secondary data, what follows everything."""
+"""Judges the file of a kernel dump as a whole: layout, secondary data, and bytes behind the dump."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from ...case import KernelCase
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
 from ...rule import Check, Checks, bad, kernel_rule, ok, own
-from ..asserts import same_bytes
-from ..overlaps import overlaps
-from .asserts import blank, blank_area, header_of, spec, truth_of
+from ..asserts import overlaps, same_bytes
+from .asserts import blank, blank_area, header_of, truth_of
 
 _BLOB_BUILD = 0xF000_0000
 
 
 @kernel_rule(
     "KFIL-LAYOUT-001",
-    "No two things of the file want the same bytes",
+    "No two structures overlap",
     Level.MUST,
-    spec("6.1 A17, 6.5 T3 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-pages.md#every-byte-of-the-file", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small-layouts.md#bytes-accounted-for", Grade.WITNESSED, versions=("29507",)),
     needs=("accounting",),
 )
 def no_overlap(case: KernelCase) -> Checks:
-    """Headers, bitmap or runs, pages, the blocks of a small dump and secondary data have bytes of their own. Where two
+    """The structures are headers, bitmap or runs, pages, the blocks of a small dump, and secondary data. If two
     overlap, one of them is wrong.
     """
     yield from overlaps(case.dump.accounting)
@@ -29,60 +29,58 @@ def no_overlap(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFIL-LAYOUT-002",
-    "Every byte before secondary data belongs to something",
+    "Every byte before secondary data belongs to a structure",
     Level.MUST,
-    spec("6.1 A17: no hole at all in small dumps [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-pages.md#every-byte-of-the-file", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small-layouts.md#bytes-accounted-for", Grade.WITNESSED, versions=("29507",)),
     needs=("accounting",),
     applies=lambda case: case.dump.primary_end is not None,
 )
 def no_hole(case: KernelCase) -> Checks:
-    """Header, bitmap or runs, pages, blocks. Bytes that nothing refers to are lost data, leaked data, or a reference
-    that points elsewhere.
-    """
+    """Bytes outside header, bitmap or runs, pages and blocks are lost or leaked data, or an offset is wrong."""
     dump = case.dump
     assert dump.primary_end is not None
     holes = 0
     for gap in dump.accounting.gaps:
         if gap.start < dump.primary_end:
             holes += 1
-            yield bad("hole", "bytes that something owns", f"{len(gap):#x} bytes", gap, fault=Fault.FORBIDDEN)
+            yield bad("hole", "bytes of a structure", f"{len(gap):#x} bytes", gap, fault=Fault.FORBIDDEN)
     if dump.accounting.regions > holes:
         yield ok("regions", dump.accounting.regions - holes)
 
 
 @kernel_rule(
     "KFIL-ROOM-001",
-    "The room between the bitmap and the first page is less than a page, and empty",
+    "The gap between bitmap and first page is smaller than a page, and zero or fill",
     Level.MUST,
-    spec("2.6, 6.1 A17, 6.2 B6", Grade.INFERRED),
+    Source("docs/format/kernel-pages.md#room-between-bitmap-and-first-page", Grade.INFERRED),
     needs=("bitmap",),
     foreign_level=Level.SHOULD,
 )
 def room_behind_bitmap(case: KernelCase) -> Checks:
-    """HeaderSize may be rounded up, so that pages are page-aligned in the file; no more than that, and with nothing in
-    between.
-    """
+    """HeaderSize may be rounded up to align the pages in the file. Fill is the repeated text PAGE."""
     dump = case.dump
     assert dump.bitmap is not None
     span = Span(dump.bitmap.end, dump.pages.first)
     if len(span) < 0x1000:
         yield ok("room behind the bitmap")
     else:
-        yield bad("room behind the bitmap", "less than 0x1000 bytes", f"{len(span):#x}", span)
+        yield bad("room behind the bitmap", "fewer than 0x1000 bytes", f"{len(span):#x}", span)
     yield from blank_area(dump, "room behind the bitmap", span)
 
 
 @kernel_rule(
     "KFIL-TAIL-001",
-    "Behind the dump there is secondary data, or nothing",
+    "Only secondary data may follow the dump",
     Level.MUST,
-    spec("3.7, 5, 6.1 A16 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-secondary-data.md#what-stands-behind-a-dump", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-secondary-data.md#end-of-the-chain", Grade.OBSERVED),
     applies=lambda case: case.dump.tail is not None,
 )
 def tail(case: KernelCase) -> Checks:
-    """The file ends with the pages, or with the last blob. The small dumps of some builds were first extended to
-    RequiredDumpSpace: behind their last blob come zeros up to a multiple of 512, and then what the disk had. A dump of
-    one's own in that layout has zeros only.
+    """The file ends with the pages or with the last blob. Windows extends small dumps of layout B to RequiredDumpSpace
+    first. So zeros follow their last blob up to a multiple of 512, then old disk contents. With truth, only zeros may
+    follow.
     """
     dump = case.dump
     assert dump.tail is not None
@@ -118,14 +116,14 @@ def _space(dump: KernelDump) -> int:
 
 @kernel_rule(
     "KFIL-CEILING-001",
-    "The file names no more than the judge can examine",
+    "The file is within the judge's limits",
     Level.MUST,
-    Source("no known kernel dump comes near; spec kernel-mode 3.2, 3.7 have the largest seen", Grade.OBSERVED),
+    Source("docs/format/kernel-small-real.md#sizes-by-group", Grade.OBSERVED),
     reports=("kernel.ceiling",),
 )
 def within_ceiling(case: KernelCase) -> Checks:
-    """A file may name runs, blocks and blobs by the million. What lies beyond the ceiling was not examined, so it
-    cannot be called conformant.
+    """A file can name millions of runs, blocks and blobs. The judge stops at a limit far above real dumps. The rest was
+    not examined and cannot be called conformant.
     """
     if not case.dump.defects_of("kernel.ceiling"):
         yield ok("file")
@@ -133,18 +131,19 @@ def within_ceiling(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFIL-BLOB-001",
-    "The chain of secondary data holds together",
+    "The chain of secondary data is intact",
     Level.MUST,
-    spec("5, 6.5 T16 [S 72/72: 1474 blobs]", Grade.OBSERVED),
+    Source("docs/format/kernel-secondary-data.md#header-of-a-blob", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-secondary-data.md#file-header-of-the-region", Grade.OBSERVED),
     reports=("kernel.blob.header", "kernel.blob.bounds"),
 )
 def blob_chain(case: KernelCase) -> Checks:
-    """There is no count: each blob's header tells where the next begins. Readers follow it by these sizes alone."""
+    """There is no count. The sizes in each blob's header lead to the next blob, and readers follow them."""
     head = case.dump.blob_header
     if head is None:
         return
     yield ok("secondary data", 1 + len(case.dump.blobs))
-    # BuildNumber is 0xF0000000 + build; which build, only a small dump's writer is known to agree on.
+    # BuildNumber is 0xF0000000 + build. Only writers of small dumps are known to agree on the build.
     if head["BuildNumber"] >> 28 == 0xF:
         yield ok("secondary data, BuildNumber")
     else:
@@ -154,13 +153,14 @@ def blob_chain(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFIL-BLOB-002",
-    "Every small dump has secondary data, at least its header",
+    "A small dump has secondary data, at least its file header",
     Level.SHOULD,
-    spec("3.7, 3.8 step 9 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-secondary-data.md#secondary-data-in-small-dumps", Grade.OBSERVED),
+    Source("docs/format/kernel-small-real.md#secondary-data-of-a-small-dump", Grade.OBSERVED),
     needs=("triage",),
 )
 def blobs_present(case: KernelCase) -> Checks:
-    """At SizeOfDump exactly, even where that is no multiple of 8."""
+    """It begins exactly at SizeOfDump, even if that is no multiple of 8. Small dumps by Windows always have it."""
     if case.dump.blob_header is not None:
         yield ok("secondary data")
     else:
@@ -171,18 +171,19 @@ def blobs_present(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFIL-BLOB-003",
-    "Secondary data is what the bug-check callbacks gave",
+    "Secondary data is what the bug-check callbacks supplied",
     Level.MUST,
-    Source("learn.microsoft.com KBUGCHECK_SECONDARY_DUMP_DATA; spec kernel-mode 5", Grade.DOCUMENTED),
+    Source("docs/format/kernel-secondary-data.md#source-of-the-blobs", Grade.DOCUMENTED),
+    Source("docs/format/kernel-secondary-data.md#padding-of-a-blob", Grade.OBSERVED),
     applies=lambda case: (
         own(case)
         and case.dump.primary_end is not None
         and (case.dump.type != HEADER or case.dump.blob_header is not None)
-    ),  # a header alone has none
+    ),
 )
 def blob_contents(case: KernelCase) -> Checks:
-    """Each blob in order, its tag and its bytes; no PrePad; behind each, zeros up to a multiple of 8 in layout A and in
-    dumps with pages, or nothing.
+    """Each blob has its tag and its bytes, in the order of the callbacks, and PrePad 0. Zeros pad a blob to a multiple
+    of 8 in layout A, never in layout B; dumps with pages may do either. A dump of type 3 needs no secondary data.
     """
     dump, truth = case.dump, truth_of(case)
     layout_b = dump.triage is not None and dump.triage.layout == "B"
@@ -222,5 +223,8 @@ def blob_contents(case: KernelCase) -> Checks:
 
 
 def _is_last(blob: BlobFact) -> bool:
-    """The blob that ends every chain of build 9600: no tag, no data (spec kernel-mode 3.7, 5 [S 40/40])."""
+    """Whether this is the empty blob that ends each chain of build 9600.
+
+    docs/format/kernel-secondary-data.md#end-of-the-chain
+    """
     return not any(blob.record.raw("Tag")) and not len(blob.data) and not any(map(len, blob.pads))

@@ -1,4 +1,4 @@
-"""The main header of a kernel dump, judged by itself."""
+"""Judges the main header of a kernel dump by itself (docs/format/kernel-header.md#fields-of-the-64-bit-header)."""
 
 from __future__ import annotations
 
@@ -6,43 +6,45 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, decode, enumeration, structure
-from ...model import Grade, Level, Span
+from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import FILL, PAGED, TRIAGE, KernelDump
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill, spec
+from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill
 
 _MACHINE_BITS: Final = {0x14C: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
 _FILL: Final = int.from_bytes(FILL, "little")
 _ENCRYPTED: Final = 0x100
-"""DUMP_FILE_ATTRIBUTES, bit 8: page data is encrypted (spec kernel-mode 2.2)."""
+"""Bit 8 of Attributes: the pages are encrypted (docs/format/kernel-header-fields.md#attributes)."""
 _RESERVED_ATTRIBUTES: Final = 0xFFFF_FC00
 _CONTROL_AND_INTEGER: Final = 0x3
 
 
 @kernel_rule(
     "KHDR-SIZE-001",
-    "The file holds a whole main header",
+    "The file holds the whole main header",
     Level.MUST,
-    spec("2.2, 2.11, 6.1 A2: 0x2000 bytes, 0x1000 of a 32-bit target", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header.md#signature-and-size", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-header.md#signature-and-size", Grade.DOCUMENTED),
     reports=("kernel.header.size",),
 )
 def whole_header(case: KernelCase) -> Checks:
-    """Everything else is found through the header; a file cut inside it is of no use to any reader."""
+    """The header has 0x2000 bytes, or 0x1000 for a 32-bit target. Readers find everything else through it."""
     if case.dump.header is not None:
         yield ok("header")
 
 
 @kernel_rule(
     "KHDR-MACHINE-001",
-    "MachineImageType is a machine of the signature's width",
+    "MachineImageType is a machine with the pointer width of the signature",
     Level.MUST,
-    spec("2.2, 6.1 A1, A2", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header.md#signature-and-size", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-header.md#signature-and-size", Grade.DOCUMENTED),
     needs=("header",),
 )
 def machine(case: KernelCase) -> Checks:
-    """PAGEDUMP is a dump of a 32-bit target, PAGEDU64 of a 64-bit one: the two have different headers. A signature that
-    does not fit the machine has every field read at the wrong place.
+    """PAGEDUMP marks a 32-bit target, PAGEDU64 a 64-bit one; the two have different headers. With the wrong signature a
+    reader decodes every field at the wrong offset.
     """
     header = header_of(case.dump)
     number = header["MachineImageType"]
@@ -57,15 +59,16 @@ def machine(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-TYPE-001",
-    "DumpType is a kind that has a known form",
+    "DumpType is a type of known layout",
     Level.MUST,
-    spec("1.3, 2.1, 6.1 A3", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-kinds.md#accepted-dumptype-values", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-kinds.md#types-on-disk", Grade.DOCUMENTED),
     needs=("header",),
     reports=("kernel.type",),
 )
 def known_type(case: KernelCase) -> Checks:
-    """DumpType stands at 0xF98 (0xF88 of a 32-bit target) and says what follows the header. Type 7 has a name, but
-    nobody has seen such a file.
+    """DumpType is at 0xF98, or 0xF88 for a 32-bit target. It says what follows the header. Type 7 has a name, but no
+    such file is known.
     """
     if "kind" in case.dump.facts:
         yield ok("header, DumpType")
@@ -75,11 +78,11 @@ def known_type(case: KernelCase) -> Checks:
     "KHDR-VERSION-001",
     "MajorVersion is 0xF or 0xC",
     Level.MUST,
-    spec("2.2, 6.1 A4 [D M19; S 72/72]", Grade.DOCUMENTED),
+    Source("docs/format/kernel-header-fields.md#versions", Grade.DOCUMENTED),
     needs=("header",),
 )
 def major_version(case: KernelCase) -> Checks:
-    """Not the version of Windows: 0xF stands for a free build of the kernel, 0xC for a checked one."""
+    """MajorVersion is not the version of Windows. 0xF means a free build of the kernel, 0xC a checked one."""
     header = header_of(case.dump)
     if header["MajorVersion"] in (0xF, 0xC):
         yield ok("header, MajorVersion")
@@ -90,13 +93,15 @@ def major_version(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-CPU-001",
-    "There is at least one processor",
+    "NumberProcessors is 1 to 4096",
     Level.MUST,
-    spec("2.2, 6.1 A5", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header-fields.md#number-of-processors", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("header",),
 )
 def processors(case: KernelCase) -> Checks:
-    """Debuggers walk KiProcessorBlock up to NumberProcessors; no machine has none, and none has 4096."""
+    """Debuggers walk KiProcessorBlock up to NumberProcessors. With 0 the engine fails; no machine has more than 4096
+    processors.
+    """
     header = header_of(case.dump)
     count = header["NumberProcessors"]
     if 1 <= count <= 4096:
@@ -112,13 +117,13 @@ def _context(case: KernelCase) -> Record:
 
 @kernel_rule(
     "KHDR-CONTEXT-001",
-    "ContextFlags name the machine, control and integer registers",
+    "ContextFlags have the machine's bit, CONTROL and INTEGER",
     Level.MUST,
-    spec("2.2, 6.1 A7 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#context-record", Grade.OBSERVED),
     needs=("context",),
 )
 def context_flags(case: KernelCase) -> Checks:
-    """A debugger shows only what ContextFlags name, and takes a context without the machine's bit for another
+    """A debugger shows only the parts that ContextFlags name. Without the machine's bit it takes the record for another
     machine's.
     """
     context = _context(case)
@@ -128,19 +133,20 @@ def context_flags(case: KernelCase) -> Checks:
         yield ok("context record, ContextFlags")
     else:
         actual = f"{context['ContextFlags']:#x}"
-        yield bad("context record, ContextFlags", f"the bits {wanted:#x}", actual, context.span_of("ContextFlags"))
+        yield bad("context record, ContextFlags", f"all bits of {wanted:#x}", actual, context.span_of("ContextFlags"))
 
 
 @kernel_rule(
     "KHDR-CONTEXT-002",
-    "Behind the CONTEXT its field is zero, fill, or holds the special registers",
+    "The rest of the context field is zero or fill, or holds the special registers",
     Level.MUST,
-    spec("2.2, 4.6, 6.1 A7 [S 73/73 zero or fill]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#context-record", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-structures.md#special-registers-behind-the-header-context", Grade.IMPLEMENTED),
     needs=("header", "context"),
 )
 def context_tail(case: KernelCase) -> Checks:
-    """The field has 3000 bytes (1200 of a 32-bit target), the record fewer. One writer puts KSPECIAL_REGISTERS there;
-    anything else is some other memory of the machine.
+    """The field has 3000 bytes, or 1200 for a 32-bit target; the record has fewer. One writer stores KSPECIAL_REGISTERS
+    in the rest. Other bytes are leaked memory.
     """
     dump, context = case.dump, _context(case)
     field = header_of(dump).span_of("ContextRecord")
@@ -157,7 +163,10 @@ def context_tail(case: KernelCase) -> Checks:
 
 
 def special_registers(dump: KernelDump) -> Record | None:
-    """KSPECIAL_REGISTERS behind the header's CONTEXT, where a writer put them: their Cr3 is the header's root."""
+    """KSPECIAL_REGISTERS behind the header's CONTEXT; None unless their Cr3 is the header's root.
+
+    docs/format/kernel-structures.md#special-registers-behind-the-header-context
+    """
     if dump.architecture != "amd64" or dump.context is None or dump.header is None:
         return None
     record = decode(dump.source, dump.context.span.end, "KSPECIAL_REGISTERS", "special registers in the header")
@@ -166,23 +175,25 @@ def special_registers(dump: KernelDump) -> Record | None:
 
 @kernel_rule(
     "KHDR-CONTEXT-004",
-    "MxCsr is the same in CONTEXT and in its FltSave",
+    "MxCsr of CONTEXT equals MxCsr of FltSave",
     Level.MUST,
-    spec("4.7, 6.1 A7b: 0vercl0k/kdmp-parser refuses other files", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header.md#mxcsr-in-the-context", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#mxcsr-and-fltsave", Grade.IMPLEMENTED),
     needs=("header", "context"),
     foreign_level=Level.SHOULD,
-    # Build 9600 never saved the FltSave area: 39 of 40 real files break the rule (spec kernel-mode 3.7).
     applies=lambda case: case.dump.architecture == "amd64" and (own(case) or case.dump.build > 9600),
 )
 def mxcsr(case: KernelCase) -> Checks:
-    """One register, stored twice in a CONTEXT of amd64. A context whose two copies differ was put together from two."""
+    """CONTEXT of amd64 stores the register twice. If the copies differ, the record was assembled from two sources.
+    Without truth, the rule skips builds up to 9600: build 9600 never saved FltSave, and 39 of its 40 real files differ.
+    """
     context = _context(case)
     inner = int.from_bytes(context.raw("FltSave")[0x18:0x1C], "little")
     if context["MxCsr"] == inner:
         yield ok("context record, MxCsr")
     else:
         span = context.span_of("MxCsr")
-        yield bad("context record, MxCsr", f"{inner:#x}, as in FltSave", f"{context['MxCsr']:#x}", span)
+        yield bad("context record, MxCsr", f"{inner:#x}, the value in FltSave", f"{context['MxCsr']:#x}", span)
 
 
 def _exception(case: KernelCase) -> Record:
@@ -194,11 +205,11 @@ def _exception(case: KernelCase) -> Record:
     "KHDR-EXCEPTION-001",
     "NumberParameters of the exception record is at most 15",
     Level.SHOULD,
-    spec("2.3, 6.1 A9 [winnt.h EXCEPTION_MAXIMUM_PARAMETERS]", Grade.DOCUMENTED),
+    Source("docs/format/kernel-header.md#exception-record", Grade.DOCUMENTED),
     needs=("header",),
 )
 def exception_parameters(case: KernelCase) -> Checks:
-    """The record has room for 15; a larger number, or fill, makes readers run over its end."""
+    """The record has room for 15 parameters. With a larger number, or fill, readers run beyond its end."""
     record = _exception(case)
     if record["NumberParameters"] <= 15:
         yield ok("exception record, NumberParameters")
@@ -209,14 +220,14 @@ def exception_parameters(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-EXCEPTION-002",
-    "ExceptionAddress lies in a module and is where the processor stopped",
+    "ExceptionAddress is the context's instruction pointer and lies in a module",
     Level.SHOULD,
-    spec("2.3, 6.1 A9 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#values-of-the-exception-record", Grade.OBSERVED),
     needs=("header", "context"),
 )
 def exception_address(case: KernelCase) -> Checks:
-    """Equal to the context's instruction pointer, unless the context is that of an earlier exception. Lies in a loaded
-    module, where the dump has the module list.
+    """If the context is that of an earlier exception, the addresses differ. The module is checked only if the dump has
+    a module list.
     """
     record, context = _exception(case), _context(case)
     assert case.dump.architecture is not None
@@ -229,7 +240,12 @@ def exception_address(case: KernelCase) -> Checks:
         if address == ip:
             yield ok("exception record, ExceptionAddress")
         else:
-            yield bad("exception record, ExceptionAddress", f"{ip:#x}, the instruction pointer", f"{address:#x}", span)
+            yield bad(
+                "exception record, ExceptionAddress",
+                f"{ip:#x}, the context's instruction pointer",
+                f"{address:#x}",
+                span,
+            )
     modules = case.dump.modules
     if not modules:
         return
@@ -241,15 +257,16 @@ def exception_address(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-KDVERSION-001",
-    "KdSecondaryVersion says which CONTEXT the dump has",
+    "KdSecondaryVersion fits the CONTEXT of the dump",
     Level.MUST,
-    spec("2.2, 6.1 A10: 2 on amd64; 0 (layout A) or fill (layout B) in small dumps of Windows", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#kdsecondaryversion", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.MAY,
 )
 def kd_secondary_version(case: KernelCase) -> Checks:
-    """0 and 1 stand for obsolete amd64 contexts, and one writer saw WinDbg take them at their word in a complete dump.
-    Windows itself writes 0, or leaves fill, in small dumps; so only dumps of one's own are held to it.
+    """0 and 1 mean obsolete amd64 layouts of CONTEXT, 2 the current one. Small dumps by Windows hold 0 in layout A and
+    the fill byte in layout B. With truth, the rule demands these values, 2 in dumps with pages, and 0 for other
+    machines.
     """
     dump, header = case.dump, header_of(case.dump)
     actual = header["KdSecondaryVersion"]
@@ -271,15 +288,15 @@ def kd_secondary_version(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-DTB-001",
-    "DirectoryTableBase is the address of a page",
+    "DirectoryTableBase is page-aligned",
     Level.MUST,
-    spec("2.2, 6.1 A11 [S 72/72 small dumps; two others hold a PCID]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#directorytablebase", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.SHOULD,
 )
 def root_alignment(case: KernelCase) -> Checks:
-    """Readers differ on whether they mask the low bits, where Cr3 keeps cache bits or a PCID. Under PAE the root is a
-    table of 32 bytes.
+    """The low bits of Cr3 are cache bits or a PCID, and not every reader masks them. With PAE the root is a table of 32
+    bytes, aligned to 32.
     """
     header = header_of(case.dump)
     unit = 32 if case.dump.bits == 32 and header["PaeEnabled"] & 1 else 0x1000
@@ -287,22 +304,23 @@ def root_alignment(case: KernelCase) -> Checks:
     if root and root % unit == 0:
         yield ok("header, DirectoryTableBase")
     else:
-        expected = f"a multiple of {unit:#x}"
+        expected = f"a multiple of {unit:#x}, not 0"
         yield bad("header, DirectoryTableBase", expected, f"{root:#x}", header.span_of("DirectoryTableBase"))
 
 
 @kernel_rule(
     "KHDR-SPACE-001",
-    "RequiredDumpSpace is what the dump needs",
+    "RequiredDumpSpace fits the size of the dump",
     Level.MUST,
-    spec("2.9, 6.1 A12 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#requireddumpspace", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#requireddumpspace-of-a-small-dump", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.SHOULD,
     applies=lambda case: case.dump.primary_end is not None,
 )
 def required_space(case: KernelCase) -> Checks:
-    """Own: to the end of the page data, or for a small dump the length of the file. Other writers of complete dumps
-    count P * (pages + 2), or the pages alone; Windows' small dumps may name more than the file has, never less.
+    """With truth it is the length of a small dump, or the end of the page data. Other writers store 0x1000 times (pages
+    + 2), or times the pages. Small dumps by Windows may store more than the length, never less.
     """
     dump, header = case.dump, header_of(case.dump)
     assert dump.primary_end is not None
@@ -324,13 +342,14 @@ def required_space(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-COMMENT-001",
-    "Comment ends inside its field, or was never stored",
+    "Comment has a NUL, or is all fill",
     Level.MUST,
-    spec("2.2, 6.1 A13 [S 73/73 all fill]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#comment", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-header-fields.md#comment", Grade.OBSERVED),
     needs=("header",),
 )
 def comment_ends(case: KernelCase) -> Checks:
-    """Windows leaves all 128 bytes fill, so a reader must bound it; a comment that was stored has its NUL."""
+    """Windows leaves all 128 bytes as fill, so a reader must not read beyond them. A stored comment ends with a NUL."""
     header = header_of(case.dump)
     if b"\0" in header.raw("Comment") or is_fill(header, "Comment"):
         yield ok("header, Comment")
@@ -340,13 +359,13 @@ def comment_ends(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-TIME-001",
-    "SystemTime and SystemUpTime are times",
+    "SystemTime and SystemUpTime are plausible",
     Level.SHOULD,
-    spec("2.2, 6.1 A14 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#times", Grade.OBSERVED),
     needs=("header",),
 )
 def plausible_times(case: KernelCase) -> Checks:
-    """Not negative, and the machine has not been up for longer than time has been counted."""
+    """Neither is negative, and SystemUpTime is at most SystemTime."""
     header = header_of(case.dump)
     for name, most in (("SystemTime", (1 << 63) - 1), ("SystemUpTime", header["SystemTime"])):
         value = header[name]
@@ -360,13 +379,14 @@ def plausible_times(case: KernelCase) -> Checks:
     "KHDR-PADDING-001",
     "Padding of the header is zero or fill",
     Level.MUST,
-    spec("2.2, 6.1 A15 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#fill", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-header.md#alignment-bytes", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.SHOULD,
 )
 def padding(case: KernelCase) -> Checks:
-    """The gaps between fields. What stands in them otherwise belongs to a field that is written at the wrong place. The
-    one behind the memory map belongs to a 43rd run, where there is one.
+    """Fill is the repeated text PAGE. Other bytes belong to a field at the wrong offset. A 43rd run may use the padding
+    behind the memory map.
     """
     header = header_of(case.dump)
     names = [name for name in structure(header.type).fields if name.startswith("_padding")]
@@ -377,16 +397,16 @@ def padding(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-ATTRIBUTES-001",
-    "Attributes do not say that the pages are encrypted",
+    "Attributes have no bit for encrypted pages",
     Level.MUST,
-    spec("2.2, 6.1 A15 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#values-of-attributes", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.SHOULD,
 )
 def attributes(case: KernelCase) -> Checks:
-    """Bit 8 makes readers look for a secure header that is not there. A dump of one's own stores a value, because fill
-    reads as filtered, live and encrypted at once; a small dump may keep the fill, as most of Windows' do. Bits above 9
-    are Windows' own.
+    """With bit 8 readers look for a secure header. With truth, a dump stores a value, because fill has the bits for
+    live, filtered and encrypted; a small dump may keep the fill, as most by Windows do. Without truth, bits above 9 are
+    allowed: Windows uses some.
     """
     dump, header = case.dump, header_of(case.dump)
     value, span = header["Attributes"], header.span_of("Attributes")
@@ -395,10 +415,10 @@ def attributes(case: KernelCase) -> Checks:
         return
     never = _ENCRYPTED | (_RESERVED_ATTRIBUTES | 0x200 if own(case) and value not in _SEEN else 0)
     if value & never:
-        yield bad("header, Attributes", f"none of the bits {never:#x}", f"{value:#x}", span)
+        yield bad("header, Attributes", f"no bit of {never:#x}", f"{value:#x}", span)
     else:
         yield ok("header, Attributes")
 
 
 _SEEN: Final = (0x21008, 0x21808)
-"""What build 26100 stores in its small dumps (spec kernel-mode 2.2)."""
+"""Values in small dumps of build 26100 (docs/format/kernel-header-fields.md#attributes)."""

@@ -1,4 +1,4 @@
-"""Against truth and request: the main header of a kernel dump, to the last byte."""
+"""Judges every byte of a kernel dump's main header against truth and request."""
 
 from __future__ import annotations
 
@@ -12,49 +12,58 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import FULL, HEADER, TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import one_of, same, same_bytes
-from .asserts import blank, blank_area, blank_fields, header_of, spec, truth_of
+from .asserts import blank, blank_area, blank_fields, header_of, truth_of
 from .header import special_registers
 
-TRUTH: Final = Source("the machine's own state, docs/truth-format.md", Grade.DOCUMENTED)
 _AMD64: Final = 0x8664
 _NO_EXCEPTION: Final = 0x80000003
-"""STATUS_BREAKPOINT: the exception record of every real dump without one (spec kernel-mode 2.3)."""
+"""STATUS_BREAKPOINT, for a target without exception (docs/format/kernel-header.md#values-of-the-exception-record)."""
 
 
 def own_amd64(case: KernelCase) -> bool:
-    """A dump of one's own whose header is that of the truth's architecture."""
+    """A 64-bit dump with truth."""
     return case.truth is not None and case.dump.bits == 64
 
 
 @kernel_rule(
     "KHDR-REQUEST-001",
-    "A kernel dump exists only where the request makes one",
+    "Only a request for a kernel dump makes one",
     Level.MUST,
-    Source("learn.microsoft.com IDebugClient4::WriteDumpFile2; spec kernel-mode 1.1, 1.4", Grade.DOCUMENTED),
+    Source(
+        "docs/format/kernel-kinds.md#qualifiers-in-the-engine-by-version", Grade.WITNESSED, versions=("15063", "29507")
+    ),
+    Source("docs/format/write-dump-file.md#unknown-qualifiers", Grade.WITNESSED, versions=("15063", "29507")),
+    Source(
+        "docs/format/write-dump-file.md#user-flags-in-a-kernel-session", Grade.WITNESSED, versions=("15063", "29507")
+    ),
     applies=lambda case: case.truth is not None and case.request is not None,
 )
 def request_makes_a_dump(case: KernelCase) -> Checks:
-    """User-mode format flags mean nothing for a kernel target, other qualifiers write nothing, a page that cannot be
-    read ends the writing: a dump that is there all the same hides a failure.
+    """Other qualifiers write nothing, and flags of user minidumps are invalid for a kernel target. RAM that cannot be
+    read fails the dump. A file in spite of that hides the failure.
     """
     assert case.request is not None
     why = refusal(truth_of(case), case.request)
     if why is None:
         yield ok("dump")
     else:
-        yield bad("dump", f"no dump: {why}", "a kernel dump", Span(0, case.dump.header_size), fault=Fault.FORBIDDEN)
+        yield bad(
+            "dump", f"no file, because {why}", "a kernel dump", Span(0, case.dump.header_size), fault=Fault.FORBIDDEN
+        )
 
 
 @kernel_rule(
     "KHDR-TYPE-002",
-    "DumpType is the one that qualifier and profile give",
+    "DumpType is the type for the requested kind under the profile",
     Level.MUST,
-    spec("1.3, 6.1 A3; design.md 11", Grade.INFERRED),
+    Source("docs/format/kernel-kinds.md#type-for-each-kind", Grade.IMPLEMENTED),
     needs=("header",),
     applies=lambda case: case.truth is not None and case.request is not None,
 )
 def requested_type(case: KernelCase) -> Checks:
-    """Small, kernel, complete and active dumps each have types of their own; which, the profile says."""
+    """Small, kernel, complete and active dumps have different types. The profile of the request chooses between the
+    types of one kind.
+    """
     assert case.request is not None
     types = dump_types(case.request)
     if types:
@@ -65,14 +74,17 @@ def requested_type(case: KernelCase) -> Checks:
     "KHDR-FIELDS-001",
     "The header's fields have the target's values",
     Level.MUST,
-    TRUTH,
-    spec("2.2, 6.1 A1, A4, A5, A11", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header-fields.md#versions", Grade.DOCUMENTED),
+    Source("docs/format/kernel-header-fields.md#product-and-suite", Grade.DOCUMENTED),
+    Source("docs/format/kernel-header-fields.md#directorytablebase", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#list-heads-and-debugger-data", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#number-of-processors", Grade.OBSERVED),
     needs=("header",),
     applies=own_amd64,
 )
 def fields(case: KernelCase) -> Checks:
-    """Build, root, list heads, machine, processors, product: what a debugger starts from. One wrong address, and there
-    are no modules; one processor too many, and the debugger walks structures that are not there.
+    """A debugger starts from build, root, list heads, machine, processors and product. With one wrong address it shows
+    no modules. With one processor too many it walks structures that do not exist.
     """
     truth = truth_of(case)
     expected = {
@@ -92,14 +104,14 @@ def fields(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-PFN-001",
-    "PfnDataBase is the PFN database's address, or that of the variable that holds it",
+    "PfnDataBase is the PFN database's address, or the address of its variable",
     Level.MUST,
-    spec("2.2, 3.7 [S 72/72: the variable in layout A, the value in layout B]", Grade.OBSERVED),
+    Source("docs/format/kernel-header-fields.md#pfndatabase", Grade.OBSERVED),
     needs=("header",),
     applies=own_amd64,
 )
 def pfn_database(case: KernelCase) -> Checks:
-    """Both are in use, and debuggers load both. A small dump has the one of its layout."""
+    """Both occur, and debuggers load both. A small dump holds the variable in layout A, the value in B."""
     truth, dump = truth_of(case), case.dump
     variable = truth.symbols.mm_pfn_database
     raw = truth.read(variable, 8)
@@ -114,13 +126,12 @@ def pfn_database(case: KernelCase) -> Checks:
     "KHDR-BUGCHECK-001",
     "Bug check code and parameters are the target's",
     Level.MUST,
-    TRUTH,
-    spec("2.2, 6.1 A6", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header-fields.md#bug-check-code-and-parameters", Grade.IMPLEMENTED),
     needs=("header",),
     applies=own_amd64,
 )
 def bug_check(case: KernelCase) -> Checks:
-    """What every tool prints first, and what crashes are grouped by."""
+    """Every tool prints them first, and crash databases group by them."""
     check = truth_of(case).bug_check
     expected = {"BugCheckCode": check.code}
     expected |= {f"BugCheckParameter{index + 1}": value for index, value in enumerate(check.parameters)}
@@ -129,16 +140,16 @@ def bug_check(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-CONTEXT-003",
-    "The context is that of the processor that crashed, every register and byte",
+    "The header's context holds the registers of the processor that crashed",
     Level.MUST,
-    TRUTH,
-    spec("2.2, 4.7, 6.1 A7", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header.md#context-record", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#fields-of-the-amd64-context", Grade.DOCUMENTED),
     needs=("context",),
     applies=own_amd64,
 )
 def context(case: KernelCase) -> Checks:
-    """Integer, control, segment, debug and floating-point registers. What a CONTEXT has besides is zero, or what the
-    record in the target's memory has there.
+    """The rule compares integer, control, segment, debug and floating-point registers. Other parts of the CONTEXT are
+    zero, or equal to the record in the target's memory.
     """
     record, truth = case.dump.context, truth_of(case)
     if record is None or record.type != "CONTEXT_AMD64":
@@ -170,7 +181,7 @@ def _rest_of_context(case: KernelCase, record: Record) -> Checks:
 
 
 def saved_context(case: KernelCase) -> Record | None:
-    """The record that the crashing processor's KPRCB.Context points at, in the truth."""
+    """The CONTEXT that KPRCB.Context of the crashing processor points to, read from the truth."""
     truth = truth_of(case)
     debugger = truth.debugger_data
     offset = 0 if debugger is None else debugger["OffsetPrcbContext"]
@@ -180,15 +191,14 @@ def saved_context(case: KernelCase) -> Record | None:
 
 @kernel_rule(
     "KHDR-CONTEXT-006",
-    "Special registers behind the CONTEXT are the processor's",
+    "Special registers behind the CONTEXT are those of the crashing processor",
     Level.MUST,
-    TRUTH,
-    spec("4.6: one writer stores them there", Grade.INFERRED),
+    Source("docs/format/kernel-structures.md#special-registers-behind-the-header-context", Grade.IMPLEMENTED),
     needs=("context",),
     applies=own_amd64,
 )
 def special(case: KernelCase) -> Checks:
-    """Where the header holds KSPECIAL_REGISTERS, they are those of the processor whose context it is."""
+    """The rule applies if the header holds KSPECIAL_REGISTERS. Registers without a value in the truth are zero."""
     record = special_registers(case.dump)
     if record is None:
         return
@@ -206,15 +216,14 @@ def _fields(record: Record) -> tuple[str, ...]:
 
 @kernel_rule(
     "KHDR-EXCEPTION-003",
-    "The exception record is the bug check's, or the one the target has",
+    "The exception record describes the bug check, or the target's exception",
     Level.MUST,
-    TRUTH,
-    spec("2.3 [S 73/73]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#values-of-the-exception-record", Grade.OBSERVED),
     needs=("header",),
     applies=own_amd64,
 )
 def exception(case: KernelCase) -> Checks:
-    """Windows stores a breakpoint at the instruction pointer, whatever the bug check, and leaves every slot fill."""
+    """Windows stores a breakpoint at the instruction pointer for any bug check. All parameter slots stay fill."""
     record, truth = case.dump.exception, truth_of(case)
     assert record is not None
     held = truth.exception
@@ -231,29 +240,30 @@ def exception(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-TIME-002",
-    "SystemTime and SystemUpTime are the moment of the crash",
+    "SystemTime and SystemUpTime are those of the crash",
     Level.MUST,
-    TRUTH,
+    Source("docs/format/kernel-header-fields.md#times", Grade.DOCUMENTED),
     needs=("header",),
     applies=own_amd64,
 )
 def times(case: KernelCase) -> Checks:
-    """A FILETIME, and how long the machine had been running, in 100 ns."""
+    """SystemTime is a FILETIME. SystemUpTime is the time since boot in units of 100 ns."""
     truth = truth_of(case)
     yield from same(header_of(case.dump), "header", {"SystemTime": truth.time, "SystemUpTime": truth.up_time})
 
 
 @kernel_rule(
     "KHDR-COMMENT-002",
-    "Comment is the one that was given",
+    "Comment is the comment of the request",
     Level.MUST,
-    Source("learn.microsoft.com IDebugClient4::WriteDumpFile2; spec kernel-mode 1.4, 6.1 A13", Grade.DOCUMENTED),
+    Source("docs/format/write-dump-file.md#comments-in-kernel-dumps", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-header-fields.md#comment", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("header",),
     applies=lambda case: own_amd64(case) and case.request is not None,
 )
 def comment(case: KernelCase) -> Checks:
-    """ANSI, at most 127 characters and a NUL; the rest of the field, and the field without a comment, zero or fill.
-    Characters that no ANSI code page of the judge's can tell are not judged.
+    """It is ANSI text of at most 127 characters with a NUL. The bytes behind the NUL are zero or fill; so is the whole
+    field without a comment. Characters outside ASCII are not compared, because the code page is unknown.
     """
     assert case.request is not None
     header = header_of(case.dump)
@@ -279,15 +289,14 @@ def comment(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-MAP-001",
-    "A memory map in the header is the machine's",
+    "In types other than 1 the header's memory map is zero, fill, or the machine's",
     Level.MUST,
-    TRUTH,
-    spec("2.2, 2.4: fill, or the real map, where the pages are found elsewhere [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#memory-map-in-the-header", Grade.OBSERVED),
     needs=("header",),
     applies=lambda case: own_amd64(case) and case.dump.type != FULL,
 )
 def memory_map(case: KernelCase) -> Checks:
-    """Readers ignore it for kinds other than type 1, and tools print its page count all the same."""
+    """Readers ignore it there, but tools print its page count."""
     dump, truth = case.dump, truth_of(case)
     block = header_of(dump).span_of("PhysicalMemoryBlock")
     if dump.type == TRIAGE and dump.triage is not None and dump.triage.layout == "B":
@@ -313,15 +322,16 @@ def memory_map(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-FILL-001",
-    "What the target has no value for is zero or fill",
+    "Unused fields of the header are zero or fill",
     Level.MUST,
-    spec("2.2: fill everywhere that nothing was stored [S 73/73]", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#fill", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-header-fields.md#diagnostics-in-the-reserved-area", Grade.OBSERVED),
     needs=("header",),
     applies=own_amd64,
 )
 def nothing_else(case: KernelCase) -> Checks:
-    """Version text, states, unused and reserved bytes. Anything else in them is memory of the machine that wrote the
-    dump. Build 26100 puts the value 04 45 and a block of diagnostics into its small dumps.
+    """These are version text, states, unused and reserved bytes. Other bytes are leaked memory of the writer. Build
+    26100 stores 04 45 and a diagnostics block in its small dumps.
     """
     dump, header = case.dump, header_of(case.dump)
     names = ["VersionUser", "SecondaryDataState", "WriterStatus", "Unused1"]
@@ -341,7 +351,7 @@ def nothing_else(case: KernelCase) -> Checks:
 
 
 def _diagnostics(case: KernelCase, area: Span) -> Checks:
-    """The block that build 26100 stores: spec kernel-mode 2.2, table "Diagnostics in _reserved0"."""
+    """The block that build 26100 stores (docs/format/kernel-header-fields.md#diagnostics-in-the-reserved-area)."""
     dump = case.dump
     build = f"{truth_of(case).system.build_number}\0".encode("utf-16-le")
     expected = pack("<II", 0x298, 0x298) + bytes(0x190) + b"Dump completed successfully.".ljust(0x100, b"\0") + build
@@ -349,7 +359,7 @@ def _diagnostics(case: KernelCase, area: Span) -> Checks:
     yield from same_bytes("header, diagnostics", expected, dump.source.read(span.start, len(expected)), span)
     yield from blank_area(dump, "header, diagnostics, padding", Span(span.end, 0x1300))
     update = Span(0x1300, 0x1304)
-    dump.dont_care(update, "update build revision: nothing else of the target tells it (spec kernel-mode 2.2)")
+    dump.dont_care(update, "update build revision: the truth does not hold it")
     version = Span(0x1304, 0x130C)
     yield from same_bytes("header, diagnostics, version", pack("<II", 10, 0), dump.source.read(0x1304, 8), version)
     yield from blank_area(dump, "header, _reserved0", Span(0x130C, area.end))
@@ -357,14 +367,14 @@ def _diagnostics(case: KernelCase, area: Span) -> Checks:
 
 @kernel_rule(
     "KHDR-ALONE-001",
-    "A dump without memory is the header alone",
+    "A dump of type 3 is the main header alone",
     Level.MUST,
-    spec("1.2, 2.1: type 3, H bytes", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-kinds.md#header-without-memory", Grade.INFERRED),
     needs=("header",),
     applies=lambda case: own(case) and case.dump.type == HEADER,
 )
 def header_alone(case: KernelCase) -> Checks:
-    """Type 3 holds bug check, registers and addresses, and no byte of memory: neither pages nor what callbacks gave."""
+    """It holds bug check, registers and addresses. It holds no pages and no data of callbacks."""
     size, extra = case.dump.header_size, case.dump.source.size
     if extra == size:
         yield ok("file")

@@ -1,27 +1,28 @@
-"""The loaded module list of a kernel dump: the kernel first, images that do not overlap, a ring."""
+"""Judges the loaded module list of a kernel dump (docs/format/kernel-structures.md#rules-for-the-module-list)."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 from ...case import KernelCase
-from ...model import Fault, Grade, Level, Span
+from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import ModuleEntry
 from ...rule import Checks, bad, kernel_rule, ok
-from .asserts import header_of, spec
+from .asserts import header_of
 from .crossing import debugger_data, holds_memory, with_debugger_data
 
 
 @kernel_rule(
     "KXCT-KERNEL-001",
-    "KernBase is the first module's base, and an image begins there",
+    "KernBase is the base of the first module, and an image begins there",
     Level.MUST,
-    spec("4.5, 6.4 X3 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-structures.md#first-module-is-the-kernel", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#first-module-is-the-kernel", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=lambda case: with_debugger_data(case) and bool(case.dump.modules),
 )
 def kernel_base(case: KernelCase) -> Checks:
-    """The kernel is the first entry of its own module list. Symbols of the kernel are found from that base."""
+    """The kernel is the first entry of its own module list. Debuggers find the kernel's symbols from that base."""
     dump, record, kernel = case.dump, debugger_data(case), case.dump.modules[0]
     base = dump.address(record["KernBase"])
     if base == kernel.base:
@@ -38,47 +39,49 @@ def kernel_base(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KXCT-MODULES-001",
-    "Modules are images of some size that do not overlap",
+    "Modules have a page-aligned base and a size, and do not overlap",
     Level.MUST,
-    spec("4.5, 6.4 X4 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-structures.md#rules-for-the-module-list", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=holds_memory,
 )
 def sound_modules(case: KernelCase) -> Checks:
-    """DllBase begins a page, SizeOfImage is not 0 and need not be a multiple of a page."""
+    """SizeOfImage need not be a multiple of the page size."""
     modules = case.dump.modules
     for module in modules:
         if module.base and module.base % 0x1000 == 0 and module.size:
             yield ok(module.record.path)
         else:
             actual = f"DllBase {module.base:#x}, SizeOfImage {module.size:#x}"
-            yield bad(module.record.path, "a page-aligned base, a size", actual, module.record.span)
+            yield bad(module.record.path, "a page-aligned base, a size above 0", actual, module.record.span)
     ordered = sorted(modules, key=lambda module: module.base)
     for first, second in pairwise(ordered):
         if first.end <= second.base:
             yield ok(second.record.path)
         else:
-            expected = f"a base from {first.end:#x} on: {first.record.path} ends there"
+            expected = f"at least {first.end:#x}, the end of {first.record.path}"
             yield bad(second.record.path, expected, f"{second.base:#x}", second.record.span_of("DllBase"))
 
 
 @kernel_rule(
     "KXCT-MODULES-002",
-    "The module list is a ring",
+    "The module list is circular",
     Level.MUST,
-    spec("4.5, 6.4 X4: kdmp-parser-rs", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#rules-for-the-module-list", Grade.IMPLEMENTED),
     needs=("header", "memory"),
     applies=lambda case: case.dump.paged,
     foreign_level=Level.SHOULD,
 )
 def module_ring(case: KernelCase) -> Checks:
-    """Each entry's Blink is the entry before, the last Flink the head. A debugger follows Flink until it is back."""
+    """Blink of each entry is the previous entry. Flink of the last entry is the list head. A debugger follows Flink
+    until it is back at the head.
+    """
     dump, header = case.dump, header_of(case.dump)
     head = header["PsLoadedModuleList"]
     span = header.span_of("PsLoadedModuleList")
     entries = dump.modules
     if not entries:
-        yield bad("PsLoadedModuleList", "a list of modules", "none can be read", span, fault=Fault.MISSING)
+        yield bad("PsLoadedModuleList", "a list of modules", "no entry can be read", span, fault=Fault.MISSING)
         return
     yield from _ring(entries, [head, *(entry.address or 0 for entry in entries)])
     back = dump.pointer_at(head + dump.pointer)
@@ -90,7 +93,7 @@ def module_ring(case: KernelCase) -> Checks:
 
 
 def _ring(entries: list[ModuleEntry], addresses: list[int]) -> Checks:
-    """``addresses``: of the head, then of the entries."""
+    """Check the links of ``entries``; ``addresses`` holds the address of the head, then those of the entries."""
     for index, entry in enumerate(entries):
         record = entry.record
         following = addresses[index + 2] if index + 2 < len(addresses) else addresses[0]
@@ -107,12 +110,12 @@ def _ring(entries: list[ModuleEntry], addresses: list[int]) -> Checks:
     "KXCT-MODULES-003",
     "Debugger data and module list lie in the kernel image",
     Level.SHOULD,
-    spec("6.4 X5 [S 72/72; one other file not]", Grade.OBSERVED),
+    Source("docs/format/kernel-structures.md#first-module-is-the-kernel", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=lambda case: holds_memory(case) and bool(case.dump.modules),
 )
 def inside_kernel(case: KernelCase) -> Checks:
-    """Both are variables of the kernel, so their addresses are those of its image."""
+    """Both are variables of the kernel."""
     header, kernel = header_of(case.dump), case.dump.modules[0]
     for name in ("KdDebuggerDataBlock", "PsLoadedModuleList"):
         value = header[name]

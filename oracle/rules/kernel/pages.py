@@ -1,4 +1,7 @@
-"""Where a kernel dump says its pages are: runs in the header, a bitmap, ranges."""
+"""Judges how a kernel dump locates its pages (docs/format/kernel-pages.md#offset-of-a-page).
+
+Type 1 has runs in the header; other types have a bitmap or ranges.
+"""
 
 from __future__ import annotations
 
@@ -8,39 +11,42 @@ from typing import Final
 from ...case import KernelCase
 from ...decode import Record
 from ...memory.page import PAGE_SIZE
-from ...model import Grade, Level, Span
+from ...model import Grade, Level, Source, Span
 from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same
-from .asserts import blank_area, blank_fields, header_of, spec, truth_of
+from .asserts import blank_area, blank_fields, header_of, truth_of
 
 _PFN_LIMIT: Final = {64: 1 << 52, 32: 1 << 32}
 
 
 @kernel_rule(
     "KFUL-COUNT-001",
-    "The header of a complete dump has 1 to 42 runs",
+    "A complete dump of type 1 has 1 to 42 runs, or 86 for a 32-bit target",
     Level.MUST,
-    spec("2.4, 6.2 B1: 86 of a 32-bit target; 0vercl0k/kdmp-parser", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#number-of-runs", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/kernel-pages.md#number-of-runs", Grade.IMPLEMENTED),
     reports=("kernel.runs.count",),
     applies=lambda case: case.dump.type == FULL,
 )
 def run_count(case: KernelCase) -> Checks:
-    """As many as the 700 bytes hold. Fill means that nobody ever stored a memory map, and then no page can be found."""
+    """That is the room in the 700 bytes of PhysicalMemoryBlock. If the field is still fill, no memory map was stored,
+    and no page can be found.
+    """
     if "runs" in case.dump.facts:
         yield ok("NumberOfRuns")
 
 
 @kernel_rule(
     "KFUL-COUNT-002",
-    "No run lies in the padding behind the memory map",
+    "No run uses the padding behind the memory map",
     Level.SHOULD,
-    spec("2.4, 6.2 B1: a 43rd run fits only by 4 bytes of padding", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#physical-memory-descriptor", Grade.IMPLEMENTED),
     needs=("runs",),
     applies=lambda case: case.dump.type == FULL and case.dump.bits == 64,
 )
 def no_43rd_run(case: KernelCase) -> Checks:
-    """Two writers use it; other readers stop at 42."""
+    """Two writers store a 43rd run there, but other readers stop at 42."""
     if len(case.dump.runs) <= 42:
         yield ok("runs")
     else:
@@ -49,14 +55,14 @@ def no_43rd_run(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFUL-MAP-001",
-    "The memory map is the machine's, and nothing stands behind it",
+    "The bytes behind the memory map are zero or fill",
     Level.MUST,
-    spec("2.4, 6.3 C3", Grade.DOCUMENTED),
+    Source("docs/format/kernel-pages.md#number-of-runs", Grade.DOCUMENTED),
     needs=("runs",),
     applies=lambda case: own(case) and case.dump.type == FULL and case.dump.bits == 64,
 )
 def exact_map(case: KernelCase) -> Checks:
-    """The rest of the 700 bytes, and the padding in the descriptor, are zero or fill."""
+    """They are the rest of the 700 bytes, and the padding of the descriptor."""
     dump = case.dump
     assert dump.descriptor is not None
     yield from blank_fields(dump.descriptor, "PhysicalMemoryBlock", ("_padding04",))
@@ -69,13 +75,13 @@ def exact_map(case: KernelCase) -> Checks:
     "KPAG-RUNS-001",
     "Runs are not empty, ascend, do not overlap and lie in the address space",
     Level.MUST,
-    spec("2.4, 2.7, 6.2 B2: radareorg/radare2, kdmp-parser-rs", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#order-of-runs", Grade.IMPLEMENTED),
     needs=("runs",),
     applies=lambda case: bool(case.dump.runs) and case.dump.type not in BITMAPS,
 )
 def sound_runs(case: KernelCase) -> Checks:
-    """Readers add up the counts to find a page, and some search the runs by halves: an unsorted list gives the wrong
-    page without a word.
+    """Readers add up the counts to find a page, and some search by bisection. In an unsorted list they find the wrong
+    page without any error.
     """
     dump, limit = case.dump, _PFN_LIMIT[case.dump.bits]
     failures = 0
@@ -87,11 +93,11 @@ def sound_runs(case: KernelCase) -> Checks:
         elif base + count > limit:
             problem = f"an end at PFN {base + count:#x}"
         elif index and base < before[0] + before[1]:
-            problem = f"PFN {base:#x} behind a run that ends at {before[0] + before[1]:#x}"
+            problem = f"PFN {base:#x}, but the previous run ends at {before[0] + before[1]:#x}"
         before = (base, count)
         if problem:
             failures += 1
-            expected = f"at least one page, behind the run before, below {limit:#x}"
+            expected = f"at least one page, behind the previous run and below PFN {limit:#x}"
             yield bad(f"run {index}", expected, problem, dump.run_span(index))
     if len(dump.runs) > failures:
         yield ok("runs", len(dump.runs) - failures)
@@ -99,18 +105,20 @@ def sound_runs(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KPAG-RUNS-002",
-    "Neighbouring runs are one run",
+    "Adjacent runs are merged",
     Level.SHOULD,
-    spec("6.2 B2", Grade.INFERRED),
+    Source("docs/format/kernel-pages.md#order-of-runs", Grade.INFERRED),
     needs=("runs",),
     applies=lambda case: bool(case.dump.runs) and case.dump.type not in BITMAPS,
 )
 def no_adjacent_runs(case: KernelCase) -> Checks:
-    """A run that begins where the one before ends is an off-by-one of either, or a needless split."""
+    """If a run begins where the previous one ends, one of them is off by one, or the split is needless."""
     for index, (first, second) in enumerate(pairwise(case.dump.runs)):
         if second[1] and first[0] + first[1] == second[0]:
             span = case.dump.run_span(index + 1)
-            yield bad(f"run {index + 1}", "a gap to the run before", f"PFN {second[0]:#x} joins it", span)
+            yield bad(
+                f"run {index + 1}", "a gap behind the previous run", f"PFN {second[0]:#x}, directly behind it", span
+            )
     yield ok("runs", len(case.dump.runs))
 
 
@@ -118,12 +126,13 @@ def no_adjacent_runs(case: KernelCase) -> Checks:
     "KPAG-RUNS-003",
     "NumberOfPages is the sum of the runs",
     Level.MUST,
-    spec("2.4, 6.2 B3: radareorg/radare2", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#sum-of-the-runs", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#sum-of-the-runs", Grade.IMPLEMENTED),
     needs=("runs",),
     applies=lambda case: case.dump.descriptor is not None and case.dump.type not in BITMAPS,
 )
 def page_sum(case: KernelCase) -> Checks:
-    """Tools print it as the size of the machine."""
+    """Tools print it as the size of the machine. The engine looks for secondary data behind that number of pages."""
     assert case.dump.descriptor is not None
     total = sum(count for _, count in case.dump.runs)
     yield from same(case.dump.descriptor, case.dump.descriptor.path, {"NumberOfPages": total})
@@ -133,14 +142,15 @@ def page_sum(case: KernelCase) -> Checks:
     "KPAG-LENGTH-001",
     "The file holds every page that it names",
     Level.MUST,
-    spec("2.8, 6.2 B4 [S SB, ST exactly]", Grade.OBSERVED),
+    Source("docs/format/kernel-pages.md#length-of-the-file", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#truncated-files", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("pages",),
     reports=("kernel.pages.cut",),
     applies=lambda case: case.dump.paged,
 )
 def all_pages_there(case: KernelCase) -> Checks:
-    """Pages stand back to back from the first page's offset; what follows the last is secondary data, or nothing. A
-    reader that maps the file without looking dies on one that is cut short.
+    """Pages follow each other from the offset of the first page. Secondary data may follow the last. A reader that maps
+    a truncated file unchecked crashes.
     """
     dump = case.dump
     there = min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE_SIZE)
@@ -157,12 +167,13 @@ def _page_header(case: KernelCase) -> Record:
     "KBMP-HEADER-001",
     "The bitmap header has its signatures",
     Level.MUST,
-    spec("2.5, 2.6: volatility3, rizin, kdmp-parser refuse others", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#signature-of-the-bitmap-header", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#signature-of-the-bitmap-header", Grade.IMPLEMENTED),
     reports=("kernel.bitmap.header",),
     applies=lambda case: case.dump.type in BITMAPS,
 )
 def bitmap_header(case: KernelCase) -> Checks:
-    """SDMP or FDMP, then DUMP; type 2 has SDMP only. Which of the two is not tied to the type."""
+    """They are SDMP or FDMP, then DUMP. Type 2 has SDMP only; types 5 and 6 may have either."""
     if "pages" in case.dump.facts or "kernel.bitmap.size" in case.dump.broken.values():
         yield ok("bitmap header")
 
@@ -171,13 +182,14 @@ def bitmap_header(case: KernelCase) -> Checks:
     "KBMP-SIZE-001",
     "The bitmap lies between its header and the first page",
     Level.MUST,
-    spec("2.5, 2.6, 6.2 B6", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#size-of-the-bitmap", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#size-of-the-bitmap", Grade.IMPLEMENTED),
     reports=("kernel.bitmap.size",),
     applies=lambda case: case.dump.type in BITMAPS,
 )
 def bitmap_size(case: KernelCase) -> Checks:
-    """BitmapSize counts bits, HeaderSize is the file offset of the first page. A size in bytes where bits were meant
-    loses seven eighths of memory.
+    """BitmapSize counts bits; HeaderSize is the file offset of the first page. A size in bytes would lose seven eighths
+    of the memory.
     """
     if "bitmap" in case.dump.facts:
         yield ok("bitmap")
@@ -187,7 +199,8 @@ def bitmap_size(case: KernelCase) -> Checks:
     "KBMP-COUNT-001",
     "Pages is the number of set bits",
     Level.MUST,
-    spec("2.5, 2.6, 6.2 B5: radareorg/radare2 and rizin refuse other files", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#set-bits", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-pages.md#set-bits", Grade.IMPLEMENTED),
     needs=("bitmap",),
 )
 def popcount(case: KernelCase) -> Checks:
@@ -199,25 +212,27 @@ def popcount(case: KernelCase) -> Checks:
     "KBMP-COUNT-002",
     "The two bit counts of a summary dump agree",
     Level.MUST,
-    spec("2.5 [H4, H5]", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#summary-dump-header", Grade.IMPLEMENTED),
     needs=("bitmap",),
     applies=lambda case: case.dump.type == SUMMARY,
 )
 def summary_counts(case: KernelCase) -> Checks:
-    """BitmapSize, and SizeOfBitMap of the RTL_BITMAP that was written with it."""
+    """They are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it."""
     header = _page_header(case)
     yield from same(header, "bitmap header", {"Bitmap.SizeOfBitMap": header["BitmapSize"]})
 
 
 @kernel_rule(
     "KBMP-TAIL-001",
-    "Bits behind the last one are zero",
+    "Bits from BitmapSize on are zero",
     Level.MUST,
-    spec("6.2 B5", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#set-bits", Grade.IMPLEMENTED),
     needs=("bitmap",),
 )
 def bits_beyond(case: KernelCase) -> Checks:
-    """The last byte of a bitmap of an odd size. Readers that round up would find pages that are not there."""
+    """The last byte has spare bits if BitmapSize is no multiple of 8. Readers that round up would find pages that do
+    not exist.
+    """
     bits, span = _page_header(case)["BitmapSize"], case.dump.bitmap
     assert span is not None
     if bits % 8 == 0:
@@ -225,7 +240,7 @@ def bits_beyond(case: KernelCase) -> Checks:
         return
     last = case.dump.source.read(span.end - 1, 1)[0] >> bits % 8
     if last:
-        yield bad("bitmap, last byte", f"nothing from bit {bits % 8} on", f"{last << bits % 8:#x}", _last(span))
+        yield bad("bitmap, last byte", f"no set bit from bit {bits % 8} on", f"{last << bits % 8:#x}", _last(span))
     else:
         yield ok("bitmap, last byte")
 
@@ -236,14 +251,14 @@ def _last(span: Span) -> Span:
 
 @kernel_rule(
     "KBMP-ALIGN-001",
-    "Sizes of the bitmap suit every reader",
+    "HeaderSize and BitmapSize suit all readers",
     Level.SHOULD,
-    spec("2.6, 6.2 B7, 7.2: ufrisk/LeechCore refuses other files", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#alignment-in-bitmap-dumps", Grade.IMPLEMENTED),
     needs=("bitmap",),
 )
 def aligned(case: KernelCase) -> Checks:
-    """HeaderSize a multiple of a page and at most 16 MiB, BitmapSize a multiple of 64 below 2^31. Windows' debugger
-    engine writes files that are not so, and one reader takes those for raw memory.
+    """HeaderSize is a multiple of a page, at most 16 MiB. BitmapSize is a multiple of 64 below 2^31. Real files break
+    this; LeechCore then takes them for raw memory.
     """
     header = _page_header(case)
     first, bits = header["HeaderSize"], header["BitmapSize"]
@@ -257,14 +272,15 @@ def aligned(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KBMP-COVER-001",
-    "The bitmap has a bit for every page of the machine, and few more",
+    "The bitmap covers all memory of the machine, rounded up to 64 bits at most",
     Level.MUST,
-    spec("6.2 B8 [SB: exactly the machine's pages]", Grade.INFERRED),
+    Source("docs/format/kernel-pages.md#bits-for-all-of-memory", Grade.OBSERVED),
+    Source("docs/format/kernel-pages.md#bits-for-all-of-memory", Grade.INFERRED),
     needs=("bitmap",),
     applies=own,
 )
 def covers(case: KernelCase) -> Checks:
-    """From PFN 0 to the highest of RAM, rounded up to 64 at most: readers take the size for that of the machine."""
+    """It has a bit for every PFN up to the highest of RAM. Readers take its size for the size of the machine."""
     truth, header = truth_of(case), _page_header(case)
     top = max(end for _, end in (truth.ram | truth.added).runs)
     most = -(-top // 64) * 64
@@ -277,15 +293,16 @@ def covers(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KBMP-FILL-001",
-    "What the bitmap header has no value for is zero or fill",
+    "Unused fields of the bitmap header are zero or fill",
     Level.MUST,
-    spec("2.5, 2.6", Grade.INFERRED),
+    Source("docs/format/kernel-pages.md#bitmap-dump-header", Grade.INFERRED),
+    Source("docs/format/kernel-pages.md#summary-dump-header", Grade.INFERRED),
     needs=("bitmap",),
     foreign_level=Level.MAY,
 )
 def bitmap_rest(case: KernelCase) -> Checks:
-    """DumpOptions, unknown bytes, the pointer of a bitmap that was in memory. Type 2's options say which addresses are
-    valid: 1 the kernel's, 2 the user's.
+    """These are DumpOptions, unknown bytes, and the stored pointer of type 2. Type 2 may have DumpOptions 1: kernel
+    addresses are valid.
     """
     header = _page_header(case)
     names = [name for name in ("_unknown", "_padding1C", "Bitmap.Buffer") if name in header.structure.fields]
@@ -300,12 +317,15 @@ def bitmap_rest(case: KernelCase) -> Checks:
     "KRNG-HEADER-001",
     "The RDMP header has its signatures and sizes",
     Level.MUST,
-    spec("2.7, 6.2 B9: 0vercl0k/kdmp-parser refuses other files; one published run list", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#range-dump-header", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#what-is-read-of-the-range-header", Grade.IMPLEMENTED),
     reports=("kernel.rdmp.header", "kernel.rdmp.size"),
     applies=lambda case: case.dump.type in RANGES,
 )
 def ranges_header(case: KernelCase) -> Checks:
-    """0x40, RDMP, DUMP; FirstPageOffset is 0x2020 + MetadataSize, and the runs fit into MetadataSize."""
+    """The header begins with 0x40, RDMP and DUMP. HeaderSize is 0x2020 + DescriptorSize, and the runs fit into
+    DescriptorSize.
+    """
     if "pages" in case.dump.facts:
         yield ok("RDMP header")
 
@@ -314,12 +334,12 @@ def ranges_header(case: KernelCase) -> Checks:
     "KRNG-ZERO-001",
     "No range begins at PFN 0",
     Level.SHOULD,
-    spec("2.7, 6.2 B10: 0vercl0k/kdmp-parser ends its list there", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#run-at-pfn-0", Grade.IMPLEMENTED),
     needs=("runs",),
     applies=lambda case: case.dump.type in RANGES,
 )
 def no_page_zero(case: KernelCase) -> Checks:
-    """A reader that takes BasePage 0 for the end of the list sees no memory at all."""
+    """kdmp-parser takes BasePage 0 for the end of the list and then shows no memory."""
     for index, (base, _) in enumerate(case.dump.runs):
         if base == 0:
             yield bad(f"run {index}", "a BasePage above 0", "0", case.dump.run_span(index))
@@ -328,16 +348,17 @@ def no_page_zero(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KRNG-FILL-001",
-    "What an RDMP header has no value for is zero",
+    "Unused fields of the RDMP header are zero",
     Level.MUST,
-    spec("2.7: 0 in both unknown fields; a terminating run of zeros is harmless", Grade.INFERRED),
+    Source("docs/format/kernel-pages.md#range-dump-header", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#run-of-zeros-behind-the-last-run", Grade.IMPLEMENTED),
     needs=("runs",),
     applies=lambda case: case.dump.type in RANGES,
     foreign_level=Level.MAY,
 )
 def ranges_rest(case: KernelCase) -> Checks:
-    """Two unknown fields, and whatever MetadataSize counts behind the last run: one run of zeros at most, which spares
-    some readers to run over the end.
+    """These are two reserved fields, and the bytes of DescriptorSize behind the last run. One run of zeros may be
+    there; it keeps some readers from running beyond the end.
     """
     dump, header = case.dump, _page_header(case)
     assert dump.descriptor is not None

@@ -1,4 +1,4 @@
-"""Against truth and request: which physical pages a kernel dump holds, and whether their bytes are the machine's."""
+"""Judges the pages of a kernel dump against truth and request: which are in it, and their bytes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...readers.kernel_dump import KernelDump
 from ...readers.kernel_pages import PageRuns
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import KernelTruth
-from .asserts import asked_kind, header_of, spec, truth_of
+from .asserts import asked_kind, header_of, truth_of
 
 _SHOWN = 20
-"""Runs of pages at fault that are named one by one."""
+"""Maximum number of runs of wrong pages that get a finding each."""
 
 
 def _paged(case: KernelCase) -> bool:
@@ -32,12 +32,12 @@ def entitlement(case: KernelCase) -> KernelEntitlement:
 
 
 def _present(dump: KernelDump, pages: PageSet) -> int:
-    """How many of ``pages`` the dump names: by counting, whatever their number."""
+    """Number of ``pages`` that are in the dump; the cost does not grow with it."""
     return sum(dump.pages.count(start, end) for start, end in pages.runs)
 
 
 def _absent(dump: KernelDump, pages: PageSet) -> Iterator[tuple[int, int]]:
-    """The runs of ``pages`` that the dump does not name."""
+    """Yield the runs of ``pages`` that are not in the dump."""
     for start, end in pages.runs:
         if dump.pages.count(start, end) == end - start:
             continue
@@ -51,7 +51,7 @@ def _absent(dump: KernelDump, pages: PageSet) -> Iterator[tuple[int, int]]:
 
 
 def _missing(dump: KernelDump, pages: PageSet, why: str) -> Checks:
-    """Each of ``pages`` is in the dump."""
+    """Check that all ``pages`` are in the dump."""
     total, there = pages.total, _present(dump, pages)
     if there:
         yield ok(why, there)
@@ -61,13 +61,13 @@ def _missing(dump: KernelDump, pages: PageSet, why: str) -> Checks:
             break
         left -= end - start
         where = Span(start * PAGE_SIZE, end * PAGE_SIZE)
-        yield bad(_name(start, end), f"in the dump: {why}", "not there", fault=Fault.MISSING, memory=(where,))
+        yield bad(_name(start, end), f"in the dump ({why})", "not in the dump", fault=Fault.MISSING, memory=(where,))
     for _ in range(min(left, 1)):
-        yield bad("further pages", f"in the dump: {why}", f"{left} are not there", fault=Fault.MISSING)
+        yield bad("further pages", f"in the dump ({why})", f"{left} are not in the dump", fault=Fault.MISSING)
 
 
 def _forbidden(dump: KernelDump, pages: PageSet, why: str) -> Checks:
-    """None of ``pages`` is in the dump."""
+    """Check that none of ``pages`` is in the dump."""
     left = _present(dump, pages)
     if pages.total > left:
         yield ok(why, pages.total - left)
@@ -79,13 +79,13 @@ def _forbidden(dump: KernelDump, pages: PageSet, why: str) -> Checks:
             shown += 1
             left -= count
             span = Span(offset, offset + count * PAGE_SIZE)
-            yield bad(_name(base, base + count), f"not in the dump: {why}", "there", span, fault=Fault.FORBIDDEN)
+            yield bad(_name(base, base + count), f"not in the dump ({why})", "in the dump", span, fault=Fault.FORBIDDEN)
             if shown == _SHOWN:
                 break
         if shown == _SHOWN:
             break
     if left:
-        yield bad("further pages", f"not in the dump: {why}", f"{left} are there", fault=Fault.FORBIDDEN)
+        yield bad("further pages", f"not in the dump ({why})", f"{left} are in the dump", fault=Fault.FORBIDDEN)
 
 
 def _name(start: int, end: int) -> str:
@@ -94,14 +94,14 @@ def _name(start: int, end: int) -> str:
 
 @kernel_rule(
     "KPAG-RAM-001",
-    "Only memory of the machine is in the dump",
+    "The dump holds only memory of the machine",
     Level.MUST,
-    Source("learn.microsoft.com Complete Memory Dump; spec kernel-mode 6.3 C1", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=_paged,
 )
 def only_ram(case: KernelCase) -> Checks:
-    """A PFN that is no RAM is a device, firmware, or a hole that a run was merged across: bytes there are no memory."""
+    """A PFN outside RAM is a device, firmware, or a hole between merged runs. Its bytes are not memory."""
     dump, truth = case.dump, truth_of(case)
     allowed = truth.ram | truth.added
     outside = PageSet([(0, 1 << 64)]) - allowed
@@ -116,14 +116,14 @@ def only_ram(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KPAG-ROOT-001",
-    "The page that DirectoryTableBase names is in the dump",
+    "The page of DirectoryTableBase is in the dump",
     Level.MUST,
-    spec("6.3 C2", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-kinds.md#root-page-in-the-dump", Grade.IMPLEMENTED),
     needs=("header", "pages"),
     applies=lambda case: case.dump.paged and case.dump.architecture is not None,
 )
 def root_present(case: KernelCase) -> Checks:
-    """No virtual address can be read without it."""
+    """Without it no virtual address can be read."""
     root = header_of(case.dump)["DirectoryTableBase"]
     if case.dump.page(root // PAGE_SIZE) is not None:
         yield ok("root page table")
@@ -134,14 +134,14 @@ def root_present(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KPAG-ONCE-001",
-    "No page is in the dump twice",
+    "Each page is in the dump once",
     Level.MUST,
-    spec("6.2 B2, 6.3 C3: kdmp-parser-rs refuses duplicates", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-pages.md#order-of-runs", Grade.IMPLEMENTED),
     needs=("pages",),
     applies=lambda case: case.dump.paged,
 )
 def once(case: KernelCase) -> Checks:
-    """Where two copies of a page differ, which one counts depends on the reader."""
+    """If two copies of a page differ, readers disagree on which one counts."""
     pages = case.dump.pages
     twice = pages.total - pages.distinct if isinstance(pages, PageRuns) else 0
     if twice:
@@ -166,12 +166,13 @@ def _never(case: KernelCase, *names: str) -> Checks:
     "KPAG-COMPLETE-001",
     "A complete dump holds all memory of the machine",
     Level.MUST,
-    Source("learn.microsoft.com Complete Memory Dump; spec kernel-mode 1.2, 6.3 C3", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#complete-dump", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.COMPLETE,
 )
 def complete(case: KernelCase) -> Checks:
-    """Every page of MmPhysicalMemoryBlock, touched or not, used or free."""
+    """It holds every page of MmPhysicalMemoryBlock, in use or free."""
     yield from _required(case, "memory of the machine")
 
 
@@ -181,14 +182,15 @@ def _kernel_or_active(case: KernelCase) -> bool:
 
 @kernel_rule(
     "KPAG-KERNEL-001",
-    "Every page of the kernel is in the dump",
+    "All kernel pages are in the dump",
     Level.MUST,
-    Source("learn.microsoft.com Kernel Memory Dump; spec kernel-mode 1.2, 6.3 C4", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#kernel-dump", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=_kernel_or_active,
 )
 def kernel_pages(case: KernelCase) -> Checks:
-    """The page tables of the kernel half, and all that they map: kernel, HAL, drivers, pools, stacks."""
+    """They are the page tables of the kernel half and all pages that these map: kernel, HAL, drivers, pools, stacks."""
     yield from _required(case, "page table of the kernel", "mapped by the kernel half")
 
 
@@ -196,52 +198,54 @@ def kernel_pages(case: KernelCase) -> Checks:
     "KPAG-ADDED-001",
     "Pages that a bug-check callback added are in the dump",
     Level.MUST,
-    Source("learn.microsoft.com KbCallbackAddPages; spec kernel-mode 1.2", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#pages-added-by-callbacks", Grade.DOCUMENTED),
     needs=("pages",),
     applies=_paged,
 )
 def added_pages(case: KernelCase) -> Checks:
-    """A driver asked for them by number: whether they are anybody's otherwise does not matter."""
+    """A driver asked for them by number, whatever they hold."""
     yield from _missing(case.dump, truth_of(case).added, "added by a bug-check callback")
 
 
 @kernel_rule(
     "KPAG-KERNEL-002",
-    "No memory of a user-mode application is in a kernel dump",
+    "A kernel dump holds no memory of user-mode applications",
     Level.MUST,
-    Source("learn.microsoft.com Kernel Memory Dump; spec kernel-mode 1.2, 6.3 C5", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#kernel-dump", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
 )
 def no_user_pages(case: KernelCase) -> Checks:
-    """Whoever sends a kernel dump away relies on it: passwords and documents stay on the machine."""
+    """Users send kernel dumps in the belief that passwords and documents are not in them."""
     yield from _never(case, "memory of a user-mode application")
 
 
 @kernel_rule(
     "KPAG-KERNEL-003",
-    "No unallocated memory is in a kernel dump",
+    "A kernel dump holds no unallocated memory",
     Level.MUST,
-    Source("learn.microsoft.com Kernel Memory Dump; spec kernel-mode 1.2, 6.3 C6", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#kernel-dump", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
 )
 def no_unallocated_pages(case: KernelCase) -> Checks:
-    """What nothing maps is free, or was some ended process's."""
+    """A page that nothing maps is free, or belonged to a process that has ended."""
     yield from _never(case, "memory that nothing maps")
 
 
 @kernel_rule(
     "KPAG-TABLES-001",
-    "The page tables of a user half are in a kernel dump all together, or not at all",
+    "A kernel dump holds all page tables of a user half, or none",
     Level.SHOULD,
-    spec("6.3 C7: allowed, not required; real type 6 dumps contain them", Grade.OBSERVED),
+    Source("docs/format/kernel-kinds.md#user-page-tables-in-a-kernel-dump", Grade.OBSERVED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
 )
 def user_tables(case: KernelCase) -> Checks:
-    """Either is a policy, and so are those of the current process alone: its root maps them to the kernel. Some without
-    the others make an address space that half translates. Roots aside: they hold the kernel half too.
+    """The rule judges each process, because a writer may include only the tables of the current one. With some of the
+    tables, half of an address space would translate. Root pages do not count; they also serve the kernel half.
     """
     rights = entitlement(case)
     others = rights.kernel_tables | rights.kernel_pages | truth_of(case).added
@@ -257,40 +261,44 @@ def user_tables(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KPAG-ACTIVE-001",
-    "Memory that applications use is in an active dump",
+    "An active dump holds the memory that applications use",
     Level.MUST,
-    Source("learn.microsoft.com Active Memory Dump; spec kernel-mode 1.2, 6.3 C8", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#active-dump", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.ACTIVE,
 )
 def active_user_pages(case: KernelCase) -> Checks:
-    """Pages that the user half of a process maps. Which pages in transition belong to it is open."""
+    """These are the pages that the user half of a process maps. Which pages in transition belong to the dump is
+    unknown.
+    """
     yield from _required(case, "mapped by a user half")
 
 
 @kernel_rule(
     "KPAG-ACTIVE-002",
-    "No free page is in an active dump",
+    "An active dump holds no free pages",
     Level.MUST,
-    Source("learn.microsoft.com Active Memory Dump; spec kernel-mode 1.2, 6.3 C8", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#active-dump", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#sets-of-pages", Grade.DOCUMENTED),
     needs=("pages",),
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.ACTIVE,
 )
 def active_no_free_pages(case: KernelCase) -> Checks:
-    """Free and zeroed pages hold nothing that anybody uses; leaving them out is what an active dump is for."""
+    """Free and zeroed pages have no useful content. An active dump exists to leave them out."""
     yield from _never(case, "free or zeroed page")
 
 
 @kernel_rule(
     "KPAG-SHARED-001",
-    "A page that both halves map counts as the kernel's",
+    "Every page that both halves map is in the dump",
     Level.MUST,
-    spec("6.3 C9", Grade.INFERRED),
+    Source("docs/format/kernel-kinds.md#page-of-both-halves", Grade.INFERRED),
     needs=("pages",),
     applies=_kernel_or_active,
 )
 def shared_pages(case: KernelCase) -> Checks:
-    """KUSER_SHARED_DATA above all: without it tools cannot tell the version of Windows."""
+    """The most important one is KUSER_SHARED_DATA. Without it tools cannot tell the version of Windows."""
     yield from _missing(case.dump, entitlement(case).shared, "mapped by both halves")
 
 
@@ -298,13 +306,14 @@ def shared_pages(case: KernelCase) -> Checks:
     "KPAG-BYTES-001",
     "Every page holds the machine's bytes",
     Level.MUST,
-    spec("6.2 B11: what a dump is", Grade.DOCUMENTED),
+    Source("docs/format/kernel-pages.md#bytes-of-a-page", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-pages.md#bytes-of-a-page", Grade.DOCUMENTED),
     needs=("pages",),
     applies=_paged,
 )
 def page_bytes(case: KernelCase) -> Checks:
-    """Every PFN, byte for byte. A page at the wrong place, changed after the capture, or zero where it was not is found
-    by nothing else. Pages that could not be read have no bytes to compare.
+    """Only this rule finds a page at the wrong place, a page that changed after the capture, or zeros in place of data.
+    Pages that the machine could not read are not compared.
     """
     dump, truth = case.dump, truth_of(case)
     readable = (truth.ram | truth.added) - truth.unreadable

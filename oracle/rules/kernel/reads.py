@@ -1,4 +1,4 @@
-"""What a debugger reads first of all must be in a dump with pages: through page tables that are in the dump too."""
+"""Judges whether a kernel dump with pages holds what a debugger reads first, page tables included."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 from ...case import KernelCase
 from ...decode import Record, structure
 from ...memory.page import PAGE_SIZE
-from ...model import Fault, Grade, Level, Span
+from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import KernelDump
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import header_of, spec, truth_of
+from .asserts import header_of, truth_of
 from .crossing import processor_blocks
 
 _MAX_STACK = 0x10000
-"""Bytes of a stack that are asked for: kernel stacks have 0x6000 or 0x7000 (spec kernel-mode 4.6)."""
+"""Maximum bytes of a stack to check; kernel stacks have 0x6000 to 0x8000 (docs/format/kernel-structures.md#threads)."""
 
 
 class Need(NamedTuple):
-    """Virtual memory that a reader of the dump will ask for."""
+    """Virtual memory that a reader of the dump needs; ``size`` in bytes."""
 
     subject: str
     address: int
@@ -35,7 +35,7 @@ def _from_header(dump: KernelDump) -> Iterator[Need]:
     record = dump.debugger_data
     if record is not None:
         size = min(record["Header.Size"], structure("KDDEBUGGER_DATA64").size)
-        yield Need("KDBG, all of it", header["KdDebuggerDataBlock"], size)
+        yield Need("KDBG, whole block", header["KdDebuggerDataBlock"], size)
         yield from _processors(dump, record)
     for module in dump.modules:
         for name in ("FullDllName", "BaseDllName"):
@@ -103,15 +103,15 @@ def _applies(case: KernelCase) -> bool:
 
 @kernel_rule(
     "KXCT-TRANSLATE-001",
-    "What a debugger reads first translates with the page tables in the dump",
+    "The page tables in the dump translate all addresses that a debugger reads first",
     Level.MUST,
-    spec("4.8, 6.3 C11", Grade.INFERRED),
+    Source("docs/format/kernel-kinds.md#what-a-debugger-reads-first", Grade.INFERRED),
     needs=("header", "pages"),
     applies=_applies,
 )
 def translates(case: KernelCase) -> Checks:
-    """Lists, debugger data, processors, threads, stacks, names, code. Each address goes through up to four tables; one
-    that was left out makes everything below it unreadable. Addresses of user space are the user's, and not looked at.
+    """These are lists, debugger data, processors, threads, stacks, names and code. Each address goes through up to four
+    tables. A missing table makes all addresses below it unreadable. The rule skips addresses of user space.
     """
     space = case.dump.space
     assert space is not None
@@ -121,21 +121,21 @@ def translates(case: KernelCase) -> Checks:
             if address >> 63 == 0 and case.dump.bits == 64:
                 continue
             if space.translate(address) is None:
-                yield bad(need.subject, f"{address:#x} translates", "it does not", _root(case), fault=Fault.MISSING)
+                yield bad(need.subject, f"{address:#x} translates", "no translation", _root(case), fault=Fault.MISSING)
             else:
                 yield ok(need.subject)
 
 
 @kernel_rule(
     "KXCT-READ-001",
-    "What a debugger reads first is in the dump",
+    "The dump holds all pages that a debugger reads first",
     Level.MUST,
-    spec("4.2, 4.5, 6.3 C10", Grade.INFERRED),
+    Source("docs/format/kernel-kinds.md#what-a-debugger-reads-first", Grade.INFERRED),
     needs=("header", "pages"),
     applies=_applies,
 )
 def readable(case: KernelCase) -> Checks:
-    """The same memory: the page that an address translates to is in the file."""
+    """They are the pages that the addresses of KXCT-TRANSLATE-001 translate to."""
     space = case.dump.space
     assert space is not None
     for need in _needs(case):
@@ -146,7 +146,7 @@ def readable(case: KernelCase) -> Checks:
             if case.dump.page(physical // PAGE_SIZE) is not None:
                 yield ok(need.subject)
             elif address >> 63 or case.dump.bits == 32:
-                expected = f"page {physical // PAGE_SIZE:#x}, behind {address:#x}"
+                expected = f"page {physical // PAGE_SIZE:#x}, which {address:#x} translates to"
                 yield bad(need.subject, expected, "not in the dump", _root(case), fault=Fault.MISSING)
 
 
@@ -158,14 +158,15 @@ def _root(case: KernelCase) -> Span:
     "KXCT-DTB-002",
     "DirectoryTableBase maps the kernel",
     Level.MUST,
-    spec("2.2, 4.8, 6.1 A11: MemProcFS, elf2dmp", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-header-fields.md#directorytablebase", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-structures.md#page-table-root-in-the-header", Grade.IMPLEMENTED),
     needs=("header", "pages"),
     applies=_applies,
     foreign_level=Level.SHOULD,
 )
 def maps_kernel(case: KernelCase) -> Checks:
-    """Of the two roots that a process may have, the header must hold the kernel's: the other maps next to nothing of
-    it. The loaded module list is what every tool looks for through it.
+    """A process may have two roots; the header must hold the kernel's, because the other maps almost no kernel memory.
+    The rule tests it with the loaded module list.
     """
     space, header = case.dump.space, header_of(case.dump)
     assert space is not None

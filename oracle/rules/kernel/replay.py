@@ -1,4 +1,4 @@
-"""A complete dump can be brought back to life, and meets the same fault."""
+"""Judges a complete kernel dump by replaying it: the run must raise the same fault."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ class Expected(NamedTuple):
     """The processor's exception behind a bug check."""
 
     vectors: tuple[int, ...]
-    """Either of them: one NTSTATUS can stand for several."""
+    """Acceptable exception vectors; one NTSTATUS can stand for several."""
     address: int | None
-    """Of the faulting instruction."""
+    """Address of the faulting instruction; None: unknown."""
     referenced: int | None
-    """What Cr2 has to be."""
+    """Expected value of Cr2; None: unknown."""
     operation: int | None = None
-    """What W/R (bit 1) and I/D (bit 4) of a page fault's error code have to be; None: the bug check does not tell."""
+    """Expected bits W/R (bit 1) and I/D (bit 4) of a page fault's error code; None: unknown."""
 
 
 _PAGE_FAULT: Final = 14
 _FAST_FAIL: Final = 0x29
-"""int 29h: learn.microsoft.com __fastfail."""
+"""int 29h: https://learn.microsoft.com/cpp/intrinsics/fastfail."""
 _WRITE: Final = 0x2
 _FETCH: Final = 0x10
 """Bits of a page fault's error code (Intel SDM volume 3, 4.7)."""
-# Of 0x0A and 0xD1 the third parameter: bit 0 a write, bit 3 (0xD1: also the value 2) an execution.
+# Third parameter of 0x0A and 0xD1: bit 0 means a write, bit 3 an execution. In 0xD1 the value 2 is an execution, too.
 _OPERATION: Final = {0: 0, 1: _WRITE, 2: _FETCH, 8: _FETCH}
-# Of 0x50 the second: 2 a write and 0x10 an execution from version 1507 on, 1 a write before.
+# Second parameter of 0x50: from version 1507 on 2 means a write and 0x10 an execution; before, 1 means a write.
 _OPERATION_50: Final = {0: 0, 1: _WRITE, 2: _WRITE, 0x10: _FETCH}
 _VECTORS: Final = {  # ntstatus.h -> vectors of the Intel SDM, volume 3, 6.3.1
     0xC0000005: (14, 13),  # STATUS_ACCESS_VIOLATION: a non-canonical address is a general protection fault
@@ -47,9 +47,10 @@ _VECTORS: Final = {  # ntstatus.h -> vectors of the Intel SDM, volume 3, 6.3.1
 
 
 def expected_fault(code: int, parameters: tuple[int, int, int, int]) -> Expected | None:
-    """What a bug check's parameters tell of the fault behind it; None for a bug check that has none.
+    """The processor's exception that a bug check's parameters describe; None if they describe none.
 
-    Source: learn.microsoft.com, Bug Check Code Reference, each code's page.
+    Source: the page of each code under
+    https://learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-code-reference2.
     """
     first, second, third, fourth = parameters
     match code & 0x0FFF_FFFF:
@@ -84,16 +85,18 @@ def _can_replay(case: KernelCase) -> bool:
 
 @kernel_rule(
     "KXCT-REPLAY-001",
-    "Run from the dump alone, the machine meets the same fault",
+    "Replaying the dump raises the same fault",
     Level.MUST,
-    Source("Intel SDM volume 3, faults restart at the faulting instruction; spec kernel-mode 4", Grade.DOCUMENTED),
+    Source("https://www.intel.com/content/www/us/en/developer/articles/technical/intel-sdm.html", Grade.DOCUMENTED),
+    Source("https://learn.microsoft.com/windows-hardware/drivers/debugger/bug-check-code-reference2", Grade.DOCUMENTED),
     needs=("header", "context", "pages"),
     applies=_can_replay,
 )
 def replay(case: KernelCase) -> Checks:
-    """Physical memory, root and the context of the fault, loaded from the dump into a fresh machine and executed, must
-    meet the exception that the bug check's parameters tell of, at the same instruction and, for a page fault, with the
-    same address referenced by the same operation. It proves that registers, page tables and pages belong together.
+    """The judge loads physical memory, root and context from the dump into a fresh machine and runs it. Faults restart
+    at the faulting instruction. So the run must raise the exception of the bug check's parameters at the same
+    instruction. A page fault must also have the same address and the same operation. This shows that registers, page
+    tables and pages belong together.
     """
     expected, replayer, header = _fault(case), case.replay, header_of(case.dump)
     assert expected is not None
@@ -101,7 +104,7 @@ def replay(case: KernelCase) -> Checks:
     outcome = replayer(case.dump)
     span = header.span_of("BugCheckCode")
     if outcome.error is not None:
-        yield bad("replay", "a run from the dump alone", outcome.error, span)
+        yield bad("replay", "a run until the exception", outcome.error, span)
         return
     referenced = operation = None
     if outcome.code == _PAGE_FAULT and len(outcome.information) == 2:

@@ -1,4 +1,4 @@
-"""The small dump, judged by itself: its header, its blocks and the room between them."""
+"""Judges a small kernel dump by itself: triage header, blocks, and the gaps between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import TRIAGE, TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import EXCEPTION_CONTEXT, blank_area, header_of, spec
+from .asserts import EXCEPTION_CONTEXT, blank_area, header_of
 
 _MARKER: Final = b"TRGD"
 _IN_HEADER: Final = {
@@ -22,7 +22,7 @@ _OFFSETS: Final = (
     *("ThreadOffset", "CallStackOffset", "DriverListOffset", "StringPoolOffset", "BrokenDriverOffset"),
     *("DataPageOffset", "DebuggerDataOffset", "DataBlocksOffset"),
 )
-# Bits of MiniDumpFields that mean what they say, and the offset of each: spec kernel-mode 3.3, 6.5 T4.
+# Bits of MiniDumpFields that are reliable, with their offset fields (docs/format/kernel-small.md#minidumpfields).
 _BITS: Final = {
     "TRIAGE_DUMP_CONTEXT": "ContextOffset",
     "TRIAGE_DUMP_EXCEPTION": "ExceptionOffset",
@@ -49,14 +49,17 @@ def _header(case: KernelCase) -> Record:
 
 @kernel_rule(
     "KTRI-END-001",
-    "The small dump ends inside the file, with the end marker",
+    "SizeOfDump lies inside the file, and the end marker is there",
     Level.MUST,
-    spec("3.1, 6.5 T1 [S 72/72, H4]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#size-and-end-marker", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-small.md#size-and-end-marker", Grade.OBSERVED),
     reports=("kernel.triage.size",),
     applies=lambda case: case.dump.type == TRIAGE,
 )
 def end_marker(case: KernelCase) -> Checks:
-    """ValidOffset is SizeOfDump - 4, and the four bytes there are TRGD: what is missing there was never written."""
+    """ValidOffset is SizeOfDump - 4, and the four bytes there are TRGD. A missing marker means that the dump was not
+    finished.
+    """
     if case.dump.triage is None:
         return
     at = _header(case)["ValidOffset"]
@@ -66,33 +69,35 @@ def end_marker(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-BLOCK-001",
-    "Every offset leads behind the triage header",
+    "Every offset is 0 or leads behind the triage header",
     Level.MUST,
-    spec("3.1, 6.5 T2 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.OBSERVED),
     needs=("triage",),
 )
 def offsets(case: KernelCase) -> Checks:
-    """0 means that there is none. Context and exception record stand in the main header."""
+    """0 means that the part is missing. Context and exception record may lie in the main header."""
     header = _header(case)
     for name in _OFFSETS:
         offset = header[name]
         if not offset or offset >= header.span.end or offset == _IN_HEADER[case.dump.bits].get(name):
             yield ok(f"triage header, {name}")
         else:
-            expected = f"0, or {header.span.end:#x} and more"
+            expected = f"0, or at least {header.span.end:#x}"
             yield bad(f"triage header, {name}", expected, f"{offset:#x}", header.span_of(name))
 
 
 @kernel_rule(
     "KTRI-BLOCK-002",
-    "Every block lies before the end marker",
+    "Every block ends before the end marker",
     Level.MUST,
-    spec("3.1, 6.5 T3 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#triage-header-as-read", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.OBSERVED),
     reports=("kernel.triage.bounds",),
     needs=("triage",),
 )
 def blocks_inside(case: KernelCase) -> Checks:
-    """Behind the triage header and before ValidOffset, all of it."""
+    """Each block lies behind the triage header and ends at or before ValidOffset."""
     blocks = triage_of(case).blocks
     if blocks:
         yield ok("blocks", len(blocks))
@@ -102,11 +107,12 @@ def blocks_inside(case: KernelCase) -> Checks:
     "KTRI-BLOCK-003",
     "Every block begins at a multiple of 8",
     Level.MUST,
-    spec("3.6, 6.5 T3 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.OBSERVED),
     needs=("triage",),
 )
 def blocks_aligned(case: KernelCase) -> Checks:
-    """It follows from their sizes, each a multiple of 8. The bytes of data blocks are not aligned."""
+    """The sizes of the blocks are multiples of 8. The bytes of data blocks are not aligned."""
     for name, span in triage_of(case).blocks.items():
         if span.start % 8 == 0:
             yield ok(name)
@@ -116,14 +122,15 @@ def blocks_aligned(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-FLAGS-001",
-    "MiniDumpFields has the bits of the parts that are there",
+    "MiniDumpFields has a bit exactly for each part in the dump",
     Level.MUST,
-    spec("3.3, 6.5 T4 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#minidumpfields", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-small.md#minidumpfields", Grade.OBSERVED),
     needs=("header", "triage"),
 )
 def fields_mask(case: KernelCase) -> Checks:
-    """A bit is set where its offset is not 0. The bits for a broken driver and for memory information do not follow
-    that in Windows' own files, so they are not judged.
+    """A part is in the dump if its offset is not 0. The bits for the broken driver and for memory information do not
+    follow this in files by Windows, so they are not judged.
     """
     header, main = _header(case), header_of(case.dump)
     names = enumeration("TRIAGE_DUMP_FIELDS")
@@ -132,15 +139,16 @@ def fields_mask(case: KernelCase) -> Checks:
         if bool(mask & names[name]) == bool(header[field]):
             yield ok(f"MiniDumpFields, {name}")
         else:
-            expected = f"{'set' if header[field] else 'clear'}: {field} is {header[field]:#x}"
+            expected = f"the bit {'set' if header[field] else 'clear'}, because {field} is {header[field]:#x}"
             yield bad(f"MiniDumpFields, {name}", expected, f"{mask:#x}", main.span_of("MiniDumpFields"))
 
 
 @kernel_rule(
     "KTRI-PARTS-001",
-    "Context, exception record, KPRCB and call stack are there",
+    "Context, exception record, KPRCB and call stack are in the dump",
     Level.MUST,
-    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 1.2, 6.5 T5 [S 72/72]", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     needs=("triage",),
 )
 def parts(case: KernelCase) -> Checks:
@@ -157,11 +165,11 @@ def parts(case: KernelCase) -> Checks:
     "KTRI-STACK-001",
     "The stack pointer lies in the saved stack",
     Level.MUST,
-    spec("3.1, 6.5 T6 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#call-stack", Grade.OBSERVED),
     needs=("triage", "context"),
 )
 def stack_pointer(case: KernelCase) -> Checks:
-    """TopOfStack is the address of the first saved byte, the lowest: from there the stack is walked."""
+    """TopOfStack is the address of the first and lowest saved byte. Debuggers walk the stack from the stack pointer."""
     header, context = _header(case), case.dump.context
     assert context is not None
     assert case.dump.architecture is not None
@@ -177,15 +185,15 @@ def stack_pointer(case: KernelCase) -> Checks:
     "KTRI-STACK-002",
     "The saved stack begins at the stack pointer",
     Level.SHOULD,
-    spec("3.1, 6.5 T6 [S 68/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#call-stack", Grade.OBSERVED),
     needs=("triage", "context"),
     applies=lambda case: (
         case.dump.context is not None and (own(case) or not case.dump.context["ContextFlags"] & EXCEPTION_CONTEXT)
     ),
 )
 def stack_begins_at_pointer(case: KernelCase) -> Checks:
-    """What lies below the stack pointer is left over from earlier calls. Windows' exception contexts are the exception:
-    their stack begins at the bug check.
+    """Bytes below the stack pointer are left over from earlier calls. Without truth, the rule exempts contexts of an
+    exception: there the saved stack begins at the bug check.
     """
     header, context = _header(case), case.dump.context
     assert context is not None
@@ -199,15 +207,16 @@ def stack_begins_at_pointer(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-SIZES-001",
-    "The saved blocks have the sizes that the debugger data tells",
+    "The saved blocks have the sizes that the debugger data gives",
     Level.MUST,
-    spec("3.1, 6.5 T7, T11 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#debugger-data-part", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
     applies=lambda case: case.dump.debugger_data is not None,
 )
 def block_sizes(case: KernelCase) -> Checks:
-    """SizePrcb, SizeEProcess and SizeEThread up to the block behind, since only the offsets are stored; the debugger
-    data's own size.
+    """They are SizePrcb, SizeEProcess, SizeEThread, and Header.Size of the debugger data. The header stores only
+    offsets for the first three, so their size is the distance to the next block.
     """
     triage, record = triage_of(case), case.dump.debugger_data
     assert record is not None
@@ -222,23 +231,23 @@ def block_sizes(case: KernelCase) -> Checks:
         else:
             expected = f"{record[field]:#x} bytes, {field}"
             yield bad(name, expected, f"{following - span.start:#x}", span, record.span_of(field))
-    size, told = triage.header["DebuggerDataSize"], record["Header.Size"]
-    if size == told:
+    size, expected_size = triage.header["DebuggerDataSize"], record["Header.Size"]
+    if size == expected_size:
         yield ok("debugger data")
     else:
         where = triage.header.span_of("DebuggerDataSize")
-        yield bad("debugger data", f"{told:#x} bytes, Header.Size", f"{size:#x}", where)
+        yield bad("debugger data", f"{expected_size:#x} bytes, Header.Size", f"{size:#x}", where)
 
 
 @kernel_rule(
     "KTRI-SMALL-001",
-    "A small dump is small",
+    "SizeOfDump is at most 2 MiB",
     Level.SHOULD,
-    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 3.7, 6.5 T13 [S 70/72]", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small-real.md#limits-on-size", Grade.OBSERVED),
     needs=("triage",),
 )
 def small(case: KernelCase) -> Checks:
-    """2 MiB and less, secondary data aside. Documentation says 64 KB; measured ones have 0.12 to 8.3 MB."""
+    """The limit excludes secondary data. Documents say 64 KB; 70 of 72 real files are within 2 MiB."""
     size = _header(case)["SizeOfDump"]
     if size <= _SMALL:
         yield ok("SizeOfDump")
@@ -247,22 +256,24 @@ def small(case: KernelCase) -> Checks:
 
 
 _FIRST_MEASURED: Final = 19041
-"""The oldest build whose room was measured and follows the recipe: 9600 fills a file of fixed size, and what the builds
-between the two do is not known (spec kernel-mode 3.7).
+"""The oldest build that is known to follow the recipe. Build 9600 fills a file of fixed size; builds between them are
+unknown (docs/format/kernel-small-real.md#unused-bytes-before-the-marker).
 """
 
 
 @kernel_rule(
     "KTRI-ROOM-001",
-    "The room before the end marker is what alignment was reserved for, and empty",
+    "The gap before the end marker has the size that alignment reserved, and is zero",
     Level.MUST,
-    spec("3.8 steps 7 and 8, 6.1 A17 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#place-of-the-end-marker", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small-layouts.md#place-of-the-end-marker", Grade.OBSERVED),
     needs=("triage", "triage.data"),
     applies=lambda case: case.dump.bits == 64 and (own(case) or case.dump.build >= _FIRST_MEASURED),
 )
 def room(case: KernelCase) -> Checks:
-    """The first marker stands where the blocks would have ended, had each been padded to 8. Layout B goes on with zeros
-    up to a multiple of 512, and a second marker; build 9600 to 256 KiB. Real files of build 9600 keep stale bytes here.
+    """The first marker is where the data blocks would end if each were padded to 8. In layout B zeros follow up to a
+    multiple of 512, then a second marker. Build 9600 fills 256 KiB; its real files have stale bytes in the gap, so the
+    rule needs truth there.
     """
     dump, triage = case.dump, triage_of(case)
     valid = triage.header["ValidOffset"]
@@ -287,7 +298,10 @@ def room(case: KernelCase) -> Checks:
 
 
 def expected_places(case: KernelCase) -> dict[str, int]:
-    """Offsets and sizes by the recipe of spec kernel-mode 3.8, from the file's own counts: by triage header field."""
+    """Expected offsets and sizes by triage header field, from the counts in the file.
+
+    docs/format/kernel-small-layouts.md#recipe-of-a-small-dump
+    """
     dump, triage = case.dump, triage_of(case)
     header, record = triage.header, dump.debugger_data
     assert record is not None
@@ -328,16 +342,17 @@ def expected_places(case: KernelCase) -> dict[str, int]:
 
 @kernel_rule(
     "KTRI-RECIPE-001",
-    "Every offset and size follows from the contents",
+    "Every offset and size follows the recipe of the layout",
     Level.MUST,
-    spec("3.6, 3.8, 6.5 T15 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#recipe-of-a-small-dump", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#order-of-the-parts", Grade.OBSERVED),
     needs=("triage", "triage.blocks", "triage.drivers", "triage.strings", "triage.unloaded", "triage.data"),
     applies=lambda case: case.dump.bits == 64 and case.dump.debugger_data is not None,
     foreign_level=Level.SHOULD,
 )
 def recipe(case: KernelCase) -> Checks:
-    """Blocks back to back in one of two orders, without filler. Some readers take the distance of two offsets for a
-    size. Bytes of data blocks are packed behind their table, in its order.
+    """Blocks follow each other in one of two orders, without padding. Some readers take the distance of two offsets for
+    a size. The bytes of data blocks follow their table in its order.
     """
     triage = triage_of(case)
     header = triage.header

@@ -1,4 +1,4 @@
-"""The lists of a small dump, judged by themselves: drivers and their names, unloaded drivers, data blocks."""
+"""Judges the lists of a small kernel dump by themselves: drivers, names, unloaded drivers, data blocks."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from ...model import Grade, Level, Source, Span
 from ...readers.kernel_dump import DataBlock, Extent
 from ...readers.kernel_triage import UNLOADED_ROOM
 from ...rule import Checks, bad, kernel_rule, ok
-from .asserts import blank_area, header_of, spec
+from .asserts import blank_area, header_of
 from .triage import triage_of
 
 _MAX_NAME: Final = 24
-"""Bytes: WCHAR[12] (spec kernel-mode 3.2)."""
+"""Size of the name in bytes: WCHAR[12] (docs/format/kernel-small.md#unloaded-drivers)."""
 
 
 @kernel_rule(
     "KTRI-POOL-001",
-    "The string pool is records from end to end",
+    "The string pool consists of whole records",
     Level.MUST,
-    spec("3.2, 6.5 T9 [S 72/72]; Ghidra, ReactOS", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#string-pool", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     reports=("kernel.triage.pool",),
     needs=("triage",),
 )
 def pool(case: KernelCase) -> Checks:
-    """Length in UTF-16 units, units, a NUL, padding to 8. A Length in bytes makes the next record begin in the wrong
-    place, and then no name is right.
+    """A record is the Length in UTF-16 units, the units, a NUL, and padding to 8. With a Length in bytes the next
+    record begins at the wrong offset, and all later names are wrong.
     """
     for string in triage_of(case).strings.values():
         span = Span(string.offset, string.offset + 4 + 2 * string.length + 2)
@@ -38,12 +39,12 @@ def pool(case: KernelCase) -> Checks:
     "KTRI-POOL-002",
     "Records that no driver refers to are empty",
     Level.MUST,
-    spec("3.2, 6.5 T9 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     needs=("triage", "triage.strings", "triage.drivers"),
 )
 def pool_surplus(case: KernelCase) -> Checks:
-    """Layout B reserves more than it needs: zeros, which read as empty records. A name that nobody refers to is a
-    driver that was lost.
+    """Layout B reserves more than it needs; the zeros there read as empty records. A name without a driver means that a
+    driver was lost.
     """
     triage = triage_of(case)
     used = {driver["DriverNameOffset"] for driver in triage.drivers}
@@ -51,18 +52,24 @@ def pool_surplus(case: KernelCase) -> Checks:
         if offset in used or string.length == 0:
             yield ok("string")
         else:
-            yield bad("string", "a driver that refers to it", repr(string.text), Span(offset, offset + 4))
+            yield bad(
+                "string",
+                "a driver that refers to the name",
+                f"no driver refers to {string.text!r}",
+                Span(offset, offset + 4),
+            )
 
 
 @kernel_rule(
     "KTRI-DRIVERS-001",
-    "Every driver's name is a record of the string pool",
+    "DriverNameOffset of every driver leads to a name in the string pool",
     Level.MUST,
-    spec("3.2, 6.5 T8 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#driver-list", Grade.IMPLEMENTED),
     needs=("triage", "triage.drivers", "triage.strings"),
 )
 def driver_names(case: KernelCase) -> Checks:
-    """DriverNameOffset is the file offset where a record begins."""
+    """It is the file offset of the start of a record."""
     triage = triage_of(case)
     for driver in triage.drivers:
         string = triage.strings.get(driver["DriverNameOffset"])
@@ -75,20 +82,21 @@ def driver_names(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DRIVERS-002",
-    "There is a driver list, and its first entry is the kernel",
+    "The first driver is the kernel",
     Level.MUST,
-    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 3.2, 6.5 T14 [S 72/72]", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small.md#contents-of-driver-entries", Grade.OBSERVED),
     needs=("triage", "triage.drivers"),
     applies=lambda case: case.dump.debugger_data is not None,
 )
 def kernel_first(case: KernelCase) -> Checks:
-    """Its DllBase is KernBase of the debugger data."""
+    """The list is not empty, and DllBase of its first entry is KernBase of the debugger data."""
     drivers, record = triage_of(case).drivers, case.dump.debugger_data
     assert record is not None
     base = case.dump.address(record["KernBase"])
     if not drivers:
         where = triage_of(case).header.span_of("DriverCount")
-        yield bad("driver list", "drivers", "none", where)
+        yield bad("driver list", "at least one driver", "none", where)
     elif drivers[0]["DllBase"] == base:
         yield ok("driver 0, DllBase")
     else:
@@ -98,15 +106,15 @@ def kernel_first(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DRIVERS-003",
-    "Live list entries of layout B agree with their neighbours",
+    "In layout B the links of neighbouring driver entries agree",
     Level.MUST,
-    spec("3.2, 6.4 X4 [S 10/10]", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#driver-entries-by-layout", Grade.OBSERVED),
     needs=("header", "triage", "triage.drivers"),
     applies=lambda case: case.dump.triage is not None and case.dump.triage.layout == "B",
 )
 def driver_links(case: KernelCase) -> Checks:
-    """The first Blink and the last Flink are PsLoadedModuleList; the Flink of one entry is the Blink of the next but
-    one; BaseDllName is as long as the name in the pool.
+    """The first Blink and the last Flink are PsLoadedModuleList. Flink of an entry equals Blink of the entry two places
+    later. BaseDllName has the length of the name in the pool.
     """
     triage, header = triage_of(case), header_of(case.dump)
     drivers, head = triage.drivers, header["PsLoadedModuleList"]
@@ -130,14 +138,14 @@ def driver_links(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-UNLOADED-001",
-    "The unloaded drivers are at most 50, each a range with a short name",
+    "There are at most 50 unloaded drivers, each with a range and a name of at most 12 characters",
     Level.MUST,
-    spec("3.2, 6.5 T10 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#unloaded-drivers", Grade.OBSERVED),
     needs=("triage", "triage.unloaded"),
     applies=lambda case: case.dump.triage is not None and "unloaded" in case.dump.triage.blocks,
 )
 def unloaded(case: KernelCase) -> Checks:
-    """A count and entries; layout B keeps room for 50, the unused ones zero. Names have room for 12 characters."""
+    """A count precedes the entries. Layout B has room for 50; unused entries are zero."""
     triage = triage_of(case)
     span = triage.blocks["unloaded"]
     if triage.unloaded_count <= UNLOADED_ROOM:
@@ -159,7 +167,7 @@ def _unloaded(entry: Record) -> Checks:
     if start <= end:
         yield ok(entry.path)
     else:
-        yield bad(entry.path, f"an end from {start:#x} on", f"{end:#x}", entry.span_of("EndAddress"))
+        yield bad(entry.path, f"an end of at least {start:#x}", f"{end:#x}", entry.span_of("EndAddress"))
     if length <= _MAX_NAME and length % 2 == 0:
         yield ok(f"{entry.path}, name")
     else:
@@ -171,12 +179,13 @@ def _unloaded(entry: Record) -> Checks:
     "KTRI-DATA-001",
     "Every data block lies between the block table and the end marker",
     Level.MUST,
-    spec("3.2, 6.5 T12 [S 72/72]; rizin", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#data-block-table", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#data-block-table", Grade.OBSERVED),
     reports=("kernel.triage.data",),
     needs=("triage",),
 )
 def data_inside(case: KernelCase) -> Checks:
-    """And has at least one byte."""
+    """A block has at least one byte."""
     blocks = triage_of(case).data_blocks
     if blocks:
         yield ok("data blocks", len(blocks))
@@ -184,14 +193,14 @@ def data_inside(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DATA-002",
-    "Where blocks hold the same addresses, they hold the same bytes",
+    "Blocks with common addresses hold the same bytes",
     Level.MUST,
-    spec("3.5, 6.5 T12 [S 72/72: overlapping 11]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#overlapping-data-blocks", Grade.OBSERVED),
     needs=("triage", "triage.data"),
 )
 def data_agrees(case: KernelCase) -> Checks:
-    """Data blocks may overlap each other and the saved stack. Two copies that differ were not taken at one time, and
-    which of them a reader shows is chance.
+    """Data blocks may overlap each other and the saved stack. If two copies differ, they were captured at different
+    times, and readers disagree on which one to show.
     """
     triage = triage_of(case)
     extents: list[DataBlock | Extent] = list(triage.data_blocks)
@@ -216,13 +225,13 @@ def data_agrees(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DATA-003",
-    "No block leaves the address space",
+    "Every data block lies in the address space",
     Level.MUST,
-    spec("3.2, 6.5 T12", Grade.IMPLEMENTED),
+    Source("docs/format/kernel-small.md#data-block-table", Grade.IMPLEMENTED),
     needs=("triage", "triage.data"),
 )
 def data_addresses(case: KernelCase) -> Checks:
-    """Address and size of a block name memory that a target of that width can have."""
+    """Address + Size is at most 2^64, or 2^32 for a 32-bit target."""
     limit = 1 << case.dump.bits
     for block in triage_of(case).data_blocks:
         start = case.dump.address(block.start)
@@ -230,4 +239,4 @@ def data_addresses(case: KernelCase) -> Checks:
             yield ok(block.record.path)
         else:
             actual = f"{start + block.size:#x}"
-            yield bad(block.record.path, f"an end at most {limit:#x}", actual, block.record.span_of("Address"))
+            yield bad(block.record.path, f"an end of at most {limit:#x}", actual, block.record.span_of("Address"))

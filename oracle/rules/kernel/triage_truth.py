@@ -1,4 +1,4 @@
-"""Against truth: the small dump, to the last byte."""
+"""Judges the contents of a small kernel dump against truth."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from ...readers.kernel_dump import TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import DriverTruth, KernelTruth
 from ..asserts import one_of, same, same_bytes, zero
-from .asserts import blank_area, header_of, spec, truth_of
-from .header_truth import TRUTH
+from .asserts import blank_area, header_of, truth_of
 from .triage import triage_of
 
 _FIELDS: Final = {"A": 0xCFF, "B": 0xDFF}
@@ -29,14 +28,17 @@ def _own(case: KernelCase) -> bool:
 
 @kernel_rule(
     "KTRI-LAYOUT-001",
-    "The small dump has the layout of its build",
+    "The small dump has the layout of the target's build",
     Level.MUST,
-    spec("3.7, 3.8; design.md 11", Grade.INFERRED),
+    Source("docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#how-to-tell-a-from-b", Grade.OBSERVED),
     needs=("triage",),
     applies=_own,
 )
 def layout(case: KernelCase) -> Checks:
-    """9600 and 19041 have layout A, 26100 layout B: where the unloaded drivers are, which options, which bits."""
+    """Builds from 26100 on have layout B, earlier ones layout A. The layouts differ in the place of the unloaded
+    drivers, in TriageOptions and in MiniDumpFields.
+    """
     triage, header = triage_of(case), header_of(case.dump)
     wanted = "B" if truth_of(case).system.build_number >= _LAYOUT_B_FROM else "A"
     if triage.layout == wanted:
@@ -61,7 +63,7 @@ def _block(triage: TriageFacts, name: str) -> Span | None:
 
 
 def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
-    """(block, address in the target, size) of everything that a small dump copies whole."""
+    """Yield (block, address in the target, size) of the structures that a small dump copies whole."""
     truth, triage = truth_of(case), triage_of(case)
     sizes = truth.debugger_data
     crashed = truth.crashed
@@ -80,38 +82,40 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     "KTRI-SAVED-001",
     "KPRCB, EPROCESS, ETHREAD, stack and debugger data are the target's bytes",
     Level.MUST,
-    TRUTH,
-    spec("3.1, 6.5 T6, T7, T11 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
     applies=_own,
 )
 def saved_blocks(case: KernelCase) -> Checks:
-    """Of the processor that crashed, its current thread, and the process that thread was attached to."""
+    """They belong to the processor that crashed, to its current thread, and to the process that the thread was attached
+    to.
+    """
     truth, triage = truth_of(case), triage_of(case)
     for name, address, size in _saved(case):
         span = _block(triage, name)
         if span is None:
-            yield bad(name, f"{size:#x} bytes of {address:#x}", "no block", triage.header.span, fault=Fault.MISSING)
+            yield bad(name, f"{size:#x} bytes from {address:#x}", "no block", triage.header.span, fault=Fault.MISSING)
             continue
         held = truth.read(address, size)
         if held is None:
             where = triage.header.span_of("TopOfStack")
-            yield bad(name, "an address that the target maps", f"{address:#x}", where, span)
+            yield bad(name, "an address that is mapped in the target", f"{address:#x}", where, span)
             continue
         yield from same_bytes(name, held, case.dump.source.read(span.start, len(span)), span)
 
 
 @kernel_rule(
     "KTRI-STACK-003",
-    "The saved stack goes up to the stack's base",
+    "The saved stack ends at the stack's base",
     Level.MUST,
-    spec("3.4, 3.8 step 4, 6.5 T6 [S 32/32 on the thread's own stack]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#length-of-the-call-stack", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
     applies=_own,
 )
 def stack_extent(case: KernelCase) -> Checks:
-    """From the stack pointer to StackBase of the thread, or of the other stack that the processor was on, then 0x2000
-    bytes at most.
+    """It begins at the stack pointer and ends at StackBase of the thread. On another stack of the processor it ends at
+    that stack's base, after at most 0x2000 bytes.
     """
     truth, header = truth_of(case), triage_of(case).header
     crashed = truth.crashed
@@ -128,16 +132,16 @@ def stack_extent(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DRIVERS-004",
-    "The driver list is the loaded module list",
+    "The driver list is the target's list of loaded modules",
     Level.MUST,
-    TRUTH,
-    spec("3.2, 6.5 T8 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small.md#contents-of-driver-entries", Grade.OBSERVED),
     needs=("triage", "triage.drivers", "triage.strings"),
     applies=_own,
 )
 def drivers(case: KernelCase) -> Checks:
-    """Each entry in order: base, size, checksum, time stamp, and its name: the full path in layout A, the base name in
-    layout B.
+    """Each entry has base, size, checksum, time stamp and name, in the order of the modules. The name is the full path
+    in layout A, the base name in layout B.
     """
     triage, held = triage_of(case), truth_of(case).drivers
     where = triage.header.span_of("DriverCount")
@@ -164,12 +168,12 @@ def drivers(case: KernelCase) -> Checks:
     "KTRI-POOL-003",
     "Padding in the string pool is zero",
     Level.MUST,
-    spec("3.2, 3.8 step 5 [S 69/72: three files hold stale bytes]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     needs=("triage", "triage.strings"),
     applies=_own,
 )
 def pool_padding(case: KernelCase) -> Checks:
-    """Behind each NUL, up to a multiple of 8."""
+    """Each record is padded behind its NUL to a multiple of 8."""
     for string in triage_of(case).strings.values():
         start = string.offset + 4 + 2 * string.length + 2
         rest = Span(start, -(-start // 8) * 8)
@@ -186,15 +190,15 @@ _LIVE: Final = (
 
 @kernel_rule(
     "KTRI-DRIVERS-005",
-    "The rest of a driver entry is zero, or what the target's list entry has",
+    "Other bytes of a driver entry are zero in layout A, the target's in layout B",
     Level.MUST,
-    spec("3.2: zero in layout A, live in layout B [S 32/32]", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#driver-entries-by-layout", Grade.OBSERVED),
     needs=("triage", "triage.drivers"),
     applies=_own,
 )
 def driver_rest(case: KernelCase) -> Checks:
-    """Layout A fills four fields only; layout B copies the entry, links and buffer addresses included. Padding and the
-    upper half of the time stamp are zero.
+    """Layout A fills only four fields. Layout B copies the whole entry, with links and buffer addresses. Padding and
+    the upper half of the time stamp are zero.
     """
     triage, truth = triage_of(case), truth_of(case)
     for record, driver in zip(triage.drivers, truth.drivers, strict=False):
@@ -219,14 +223,14 @@ def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
     "KTRI-UNLOADED-002",
     "The unloaded drivers are the target's",
     Level.MUST,
-    TRUTH,
-    spec("3.2, 6.5 T10", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small.md#unloaded-drivers", Grade.OBSERVED),
     needs=("triage", "triage.unloaded"),
     applies=_own,
 )
 def unloaded(case: KernelCase) -> Checks:
-    """Name, up to 12 characters, and range of each; the list may run either way. Buffer is null in layout A and where
-    the name is in layout B.
+    """Each has its range and the first 12 characters of its name. The list may be in either order. Name.Buffer is 0 in
+    layout A and the live address in layout B.
     """
     triage, truth = triage_of(case), truth_of(case)
     held = truth.unloaded_drivers
@@ -253,21 +257,21 @@ def unloaded(case: KernelCase) -> Checks:
         if not buffer or (triage.layout == "B" and live == units):
             yield ok(f"{entry.path}, Buffer")
         else:
-            expected = "0, or where the name is" if triage.layout == "B" else "0"
+            expected = "0, or the address of the name" if triage.layout == "B" else "0"
             yield bad(f"{entry.path}, Buffer", expected, f"{buffer:#x}", entry.span_of("Name.Buffer"))
 
 
 @kernel_rule(
     "KTRI-MM-001",
-    "Memory manager information has its version and size, and nothing it does not know",
+    "The memory manager counts have version, size and values of the layout",
     Level.MUST,
-    spec("3.2 [S 72/72]", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#memory-manager-counts", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
     applies=_own,
 )
 def memory_information(case: KernelCase) -> Checks:
-    """Version 1, 0x50 bytes, four words of zero. The counters are zero in layout A; in layout B two hold 0x100000000,
-    and the others are the kernel's own counts, which no truth has.
+    """Version is 1, Size is 0x50, and the next four fields are 0. All counts are 0 in layout A. In layout B two counts
+    are 0x100000000; the truth does not hold the others.
     """
     triage = triage_of(case)
     if triage.mm is None:
@@ -284,26 +288,25 @@ def memory_information(case: KernelCase) -> Checks:
         yield from one_of(triage.mm, "MM storage", name, (0x1_0000_0000,))
         counters.remove(name)
     for name in counters:
-        case.dump.dont_care(triage.mm.span_of(name), f"{name}: the kernel's own count (spec kernel-mode 3.2)")
+        case.dump.dont_care(triage.mm.span_of(name), f"{name}: a count that the truth does not hold")
 
 
 @kernel_rule(
     "KTRI-DATA-004",
-    "Every data block is the target's bytes",
+    "Every data block holds the target's bytes",
     Level.MUST,
-    TRUTH,
-    spec("3.5, 6.5 T12", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#data-block-table", Grade.DOCUMENTED),
     needs=("triage", "triage.data"),
     applies=_own,
 )
 def data_bytes(case: KernelCase) -> Checks:
-    """Address by address. A changed byte in a block breaks no rule of structure; only this finds it."""
+    """Structural rules cannot find a changed byte in a block; this rule can."""
     truth = truth_of(case)
     for block in triage_of(case).data_blocks:
         held = truth.read(block.start, block.size)
         if held is None:
             actual = f"{block.start:#x}, {block.size:#x} bytes"
-            yield bad(block.record.path, "memory that the target maps", actual, block.record.span_of("Address"))
+            yield bad(block.record.path, "memory that is mapped in the target", actual, block.record.span_of("Address"))
         else:
             data = case.dump.source.read(block.offset, block.size)
             yield from same_bytes(block.record.path, held, data, block.span)
@@ -311,33 +314,36 @@ def data_bytes(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DATA-005",
-    "What bug-check callbacks asked for is in the dump",
+    "The dump holds all data that bug-check callbacks added",
     Level.MUST,
-    Source("learn.microsoft.com KbCallbackTriageDumpData; spec kernel-mode 1.2, 3.5", Grade.DOCUMENTED),
+    Source("docs/format/kernel-kinds.md#pages-added-by-callbacks", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small-real.md#kernel-variables-in-data-blocks", Grade.DOCUMENTED),
     needs=("triage", "triage.data"),
     applies=_own,
 )
 def callback_data(case: KernelCase) -> Checks:
-    """Ranges that drivers added, each readable by its address."""
+    """Each range that a driver added can be read at its address."""
     for extent in truth_of(case).triage_data:
         subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
         if not extent.size or case.dump.read(extent.address, extent.size) is not None:
             yield ok(subject)
         else:
-            yield bad(subject, "in the dump", "not there, or not all", triage_of(case).header.span, fault=Fault.MISSING)
+            yield bad(
+                subject, "in the dump", "missing in whole or in part", triage_of(case).header.span, fault=Fault.MISSING
+            )
 
 
 @kernel_rule(
     "KTRI-DATA-006",
-    "No image is in the dump",
+    "The dump holds no images",
     Level.SHOULD,
-    Source("learn.microsoft.com Small Memory Dump; spec kernel-mode 1.2, 6.5 T13", Grade.DOCUMENTED),
+    Source("docs/format/kernel-small-real.md#no-images-in-a-small-dump", Grade.DOCUMENTED),
     needs=("triage", "triage.data"),
     applies=_own,
 )
 def no_images(case: KernelCase) -> Checks:
-    """A debugger takes code and constants from the image files. No block has more than a page of a section that nobody
-    can write.
+    """A debugger takes code and constants from the image files. So no block has more than one page of a read-only
+    section.
     """
     truth = truth_of(case)
     sections = [section for driver in truth.drivers for section in driver.read_only_sections]
@@ -352,15 +358,17 @@ def no_images(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-DATA-007",
-    "The memory that a reader of the small dump asks for is in it",
+    "The dump holds the memory that readers of small dumps need",
     Level.SHOULD,
-    spec("3.5: in all real files of layout A from build 19041 on [S 22/22]", Grade.OBSERVED),
+    Source("docs/format/kernel-small-real.md#kernel-variables-in-data-blocks", Grade.OBSERVED),
+    Source("docs/format/kernel-small-real.md#processor-state-in-data-blocks", Grade.OBSERVED),
+    Source("docs/format/kernel-small-real.md#memory-around-registers", Grade.OBSERVED),
     needs=("triage", "triage.data"),
     applies=lambda case: _own(case) and case.dump.build > 9600 and triage_of(case).layout == "A",
 )
 def customary_data(case: KernelCase) -> Checks:
-    """KiProcessorBlock, every KPRCB and context, the code at the instruction pointer. Real files of layout B and of
-    build 9600 do without.
+    """These are KiProcessorBlock, every KPRCB and CONTEXT, and the code at the instruction pointer. Real files of
+    layout A hold them from build 19041 on. Files of layout B and of build 9600 do not, so the rule skips them.
     """
     truth, triage = truth_of(case), triage_of(case)
     sizes = truth.debugger_data
@@ -378,5 +386,5 @@ def customary_data(case: KernelCase) -> Checks:
         if truth.read(address, size) is None or case.dump.read(address, size) is not None:
             yield ok(subject)
         else:
-            expected = f"{size:#x} bytes of {address:#x}"
+            expected = f"{size:#x} bytes from {address:#x}"
             yield bad(subject, expected, "not in the dump", triage.header.span, fault=Fault.MISSING)

@@ -1,1 +1,1 @@
-"""Rules for minidumps, by the format alone."""
+"""Rules that judge a minidump by its format, with or without truth."""

@@ -1,4 +1,4 @@
-"""Header, directory, and whose bytes are whose."""
+"""Judges the header, the directory, the strings and the layout of a minidump (docs/format/minidump-container.md)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ...decode import enumeration
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import StringFact
 from ...rule import Checks, bad, ok, rule
-from ..overlaps import overlaps
+from ..asserts import overlaps
 
 _VERSION: Final = 0xA793
-"""MINIDUMP_VERSION (42899), minidumpapiset.h."""
+"""minidumpapiset.h MINIDUMP_VERSION (42899)."""
 
 _RESERVED: Final = frozenset(
     number
@@ -24,15 +24,13 @@ _RESERVED: Final = frozenset(
 
 @rule(
     "MDMP-HEADER-001",
-    "The file holds a whole header",
+    "The file holds the whole header",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_HEADER; spec user-mode 4 V01", Grade.DOCUMENTED),
+    Source("docs/format/minidump-container.md#header", Grade.WITNESSED, versions=("29507",)),
     reports=("header.size",),
 )
 def whole_header(case: Case) -> Checks:
-    """A minidump begins with 32 bytes of header. A file cut inside it has the signature and nothing a reader can
-    use.
-    """
+    """A minidump begins with a header of 32 bytes. A shorter file has nothing that a reader can use."""
     if case.dump.header is not None:
         yield ok("header")
 
@@ -41,11 +39,11 @@ def whole_header(case: Case) -> Checks:
     "MDMP-HEADER-002",
     "The low word of Version is 0xA793",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_VERSION; spec user-mode 3.1", Grade.DOCUMENTED),
+    Source("docs/format/minidump-container.md#version", Grade.WITNESSED, versions=("29507",)),
     needs=("header",),
 )
 def version(case: Case) -> Checks:
-    """Readers compare the low word and refuse the file otherwise. The high word is private to the writing library."""
+    """Readers compare the low word and refuse the file if it differs. The high word is private to the writer."""
     header = case.dump.header
     assert header is not None
     low = header["Version"] & 0xFFFF
@@ -59,12 +57,14 @@ def version(case: Case) -> Checks:
     "MDMP-HEADER-003",
     "CheckSum is 0",
     Level.MUST,
-    Source("spec user-mode 3.1, 4 V05: 0 in 90 of 90 files", Grade.OBSERVED),
+    Source("docs/format/minidump-container.md#checksum", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.SHOULD,
 )
 def checksum(case: Case) -> Checks:
-    """The field may be 0, always is, and nobody documents how to compute another value."""
+    """Real Microsoft files have 0. Files with a thread whose context could not be read have 4. No public document
+    describes how to compute another value.
+    """
     header = case.dump.header
     assert header is not None
     if header["CheckSum"] == 0:
@@ -77,12 +77,12 @@ def checksum(case: Case) -> Checks:
     "MDMP-HEADER-004",
     "Flags has only bits of MINIDUMP_TYPE",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_TYPE; spec user-mode 2.1, 4 V06", Grade.INFERRED),
+    Source("docs/format/format-flags.md#header-bits-that-are-valid", Grade.INFERRED),
     needs=("header",),
 )
 def known_flags(case: Case) -> Checks:
-    """Flags says what the dump holds. A bit without a meaning cannot; the upper 32 bits have none, and one public
-    reader takes them for the lower ones and refuses the file.
+    """Flags tells what the dump holds, so a bit without a meaning is an error. The upper 32 bits have no meaning.
+    udmp-parser reads the upper half as Flags and refuses the file for some of its bits.
     """
     header = case.dump.header
     assert header is not None
@@ -95,15 +95,14 @@ def known_flags(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-001",
-    "The directory has an entry and lies inside the file",
+    "The directory has entries and lies inside the file",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_HEADER; spec user-mode 4 V02", Grade.DOCUMENTED),
-    Source("llvm/lib/Object/Minidump.cpp; google/breakpad src/processor/minidump.cc", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-container.md#directory", Grade.WITNESSED, versions=("29507",)),
     needs=("header",),
     reports=("directory.bounds",),
 )
 def directory_inside(case: Case) -> Checks:
-    """Everything is found through the directory. Readers that trust the count read past the end of the file."""
+    """Readers find every stream through the directory. Readers that trust the count read past the end of the file."""
     if "directory" in case.dump.facts:
         yield ok("directory")
 
@@ -112,12 +111,12 @@ def directory_inside(case: Case) -> Checks:
     "MDMP-DIR-002",
     "An unused directory entry has size 0 and RVA 0",
     Level.MUST,
-    Source("minidumpapiset.h UnusedStream; spec user-mode 3.2, 4 V03", Grade.OBSERVED),
+    Source("docs/format/minidump-container.md#unused-entries", Grade.WITNESSED, versions=("15063", "29507")),
     reports=("directory.unused",),
 )
 def unused_entries(case: Case) -> Checks:
-    """Type 0 fills slots that the writer reserved and did not need. Bytes behind such an entry are out of every
-    reader's sight: a stream that lost its type.
+    """An entry of type 0 fills a slot that the writer reserved and did not need. Readers skip it. If it has a size or
+    an RVA, it hides the bytes of a stream that lost its type.
     """
     faults = case.dump.defects_of("directory.unused")
     count = sum(entry["StreamType"] == 0 for entry in case.dump.directory) - faults
@@ -129,12 +128,13 @@ def unused_entries(case: Case) -> Checks:
     "MDMP-DIR-003",
     "Every stream lies inside the file and below 4 GiB",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_LOCATION_DESCRIPTOR; spec user-mode 4 V03, V49", Grade.DOCUMENTED),
+    Source("docs/format/minidump-container.md#bounds-of-a-stream", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/minidump-container.md#offsets-below-4-gib", Grade.DOCUMENTED),
     reports=("directory.stream-bounds",),
 )
 def streams_inside(case: Case) -> Checks:
-    """A stream that ends behind the file was cut off, or its location is wrong. Some readers reject the whole file
-    for it, whatever the stream's type.
+    """A stream that ends beyond the file was truncated, or its location is wrong. LLVM rejects the whole file for one
+    such entry, whatever the stream's type.
     """
     if case.dump.streams:
         yield ok("streams", len(case.dump.streams))
@@ -144,14 +144,11 @@ def streams_inside(case: Case) -> Checks:
     "MDMP-DIR-004",
     "No stream type occurs twice",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc; 0vercl0k/udmp-parser udmp-parser.h; spec user-mode 4 V04",
-           Grade.IMPLEMENTED),
+    Source("docs/format/minidump-container.md#repeated-stream-types", Grade.IMPLEMENTED),
     reports=("directory.duplicate",),
-)  # fmt: skip
+)
 def unique_streams(case: Case) -> Checks:
-    """With two streams of a type, which one counts depends on the reader: some take the first, some refuse the
-    file.
-    """
+    """Readers differ on two streams of one type: some take the first, Breakpad and udmp-parser refuse the file."""
     if case.dump.streams:
         yield ok("streams", len(case.dump.streams))
 
@@ -160,12 +157,13 @@ def unique_streams(case: Case) -> Checks:
     "MDMP-DIR-005",
     "No reserved or Windows CE stream type is used",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_STREAM_TYPE: reserved, do not use; spec user-mode 3.2, 4 V48", Grade.DOCUMENTED),
+    Source("docs/format/minidump-container.md#reserved-and-windows-ce-streams", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contents.md#streams-that-must-be-absent", Grade.DOCUMENTED),
     needs=("directory",),
 )
 def reserved_streams(case: Case) -> Checks:
-    """Types 1, 2 and 0xFFFF are reserved, 8 needs a backing store, 0x8000 to 0x800C belong to Windows CE dumps.
-    Unknown types of other writers are legal.
+    """Types 1, 2 and 0xFFFF are reserved. Type 8 needs a backing store. Types 0x8000 to 0x800C belong to Windows CE
+    dumps. Unknown types of other writers are legal.
     """
     for entry in case.dump.directory:
         if entry["StreamType"] in _RESERVED:
@@ -178,14 +176,14 @@ def reserved_streams(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-006",
-    "There is a SystemInfo stream",
+    "The dump has a SystemInfo stream",
     Level.MUST,
-    Source("microsoft/WinDbg-Feedback issue 325; spec user-mode 1.9, 2.3: 90 of 90 files", Grade.OBSERVED),
+    Source("docs/format/minidump-contents.md#streams-a-reader-needs", Grade.WITNESSED, versions=("29507",)),
     needs=("directory",),
 )
 def system_info_present(case: Case) -> Checks:
-    """Without SystemInfo no reader knows the architecture: WinDbg refuses with "Minidump does not have system
-    info".
+    """SystemInfo names the architecture, which every reader needs. WinDbg refuses a dump that lacks it with "Minidump
+    does not have system info".
     """
     wanted = enumeration("MINIDUMP_STREAM_TYPE")["SystemInfoStream"]
     if any(entry["StreamType"] == wanted for entry in case.dump.directory):
@@ -196,31 +194,33 @@ def system_info_present(case: Case) -> Checks:
 
 @rule(
     "MDMP-LAYOUT-001",
-    "No two things of the file want the same bytes",
+    "No two structures overlap",
     Level.MUST,
-    Source("spec user-mode 4 V17: 90 of 90 files", Grade.OBSERVED),
+    Source("docs/format/minidump-container.md#overlaps", Grade.OBSERVED),
     needs=("accounting",),
 )
 def no_overlap(case: Case) -> Checks:
-    """Header, directory, streams, strings, contexts, CodeView records and memory each have bytes of their own; only
-    equal strings and records may be stored once and cited twice. Where two overlap, one of them is wrong."""
+    """Header, directory, streams, strings, contexts, CodeView records and memory occupy separate bytes. Only equal
+    strings and records may be stored once and referred to twice. Where two structures overlap, one of them is wrong.
+    """
     yield from overlaps(case.dump.accounting)
 
 
 @rule(
     "MDMP-LAYOUT-002",
-    "Every byte of the file belongs to something",
+    "Every byte of the file belongs to a structure",
     Level.MUST,
-    Source("spec user-mode 3.2, 4 V18: gaps of up to 16 zero bytes in 44 of 44 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-container.md#gaps", Grade.OBSERVED),
     needs=("accounting",),
     foreign_level=Level.SHOULD,
 )
 def no_gap(case: Case) -> Checks:
-    """Bytes that nothing refers to are lost data, leaked data, or a reference that points elsewhere. Runs of up to 16
-    zero bytes between two things are padding."""
+    """Bytes that nothing refers to are lost data, leaked data, or the target of a wrong reference. Up to 16 zero bytes
+    between two structures are padding.
+    """
     accounting = case.dump.accounting
     for gap in accounting.gaps:
-        yield bad("gap", "at most 16 bytes, all zero, that nothing refers to", f"{len(gap)} bytes", gap,
+        yield bad("gap", "padding of at most 16 bytes, all zero", f"{len(gap)} bytes", gap,
                   fault=Fault.FORBIDDEN)  # fmt: skip
     hidden = accounting.gap_total - len(accounting.gaps)
     if hidden:
@@ -230,21 +230,22 @@ def no_gap(case: Case) -> Checks:
 
 @rule(
     "MDMP-LAYOUT-003",
-    "The file names no more than the judge can examine",
+    "The file refers to no more data than the judge examines",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc and rust-minidump have ceilings of their own", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-readers.md#stream-lists-and-directory", Grade.IMPLEMENTED),
     reports=("ceiling",),
 )
 def within_ceiling(case: Case) -> Checks:
-    """A file may name records and strings that overlap, and so ask for far more work than its size. What lies
-    beyond the ceiling was not examined, so it cannot be called conformant. No known writer comes near.
+    """Records and strings may overlap, so a small file can cause far more work than its size. The judge stops at a
+    limit. Data beyond the limit was not examined, so the file cannot be called conformant. No known writer comes near
+    the limit.
     """
     if not case.dump.defects_of("ceiling"):
         yield ok("file")
 
 
 def _strings(case: Case) -> Iterator[tuple[str, StringFact | None]]:
-    """The strings of every list that can be relied on; of a list read from the wrong place they are anything."""
+    """The strings of every list that could be decoded. Those of a list read from a wrong place mean nothing."""
     dump = case.dump
     yield "CSDVersion", dump.csd_version
     if "modules" in dump.facts:
@@ -264,18 +265,19 @@ def _strings(case: Case) -> Iterator[tuple[str, StringFact | None]]:
 
 @rule(
     "MDMP-STRING-001",
-    "Every string has a NUL behind it",
+    "A NUL follows every string",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_STRING; spec user-mode 3.3: every Microsoft file", Grade.OBSERVED),
+    Source("docs/format/minidump-container.md#nul-behind-a-string", Grade.DOCUMENTED),
     foreign_level=Level.SHOULD,
 )
 def terminated_strings(case: Case) -> Checks:
-    """Length does not count the NUL, but Windows writes one, and readers that map the file use the characters as they
-    lie. Two other writers are known to omit it."""
+    """Length does not count the NUL, but Windows writes one. Readers that map the file use the characters in place.
+    Wine and minidump-writer are known to omit the NUL.
+    """
     for subject, string in _strings(case):
         if string is None:
             continue
         if string.terminated:
             yield ok(subject)
         else:
-            yield bad(subject, "a 16-bit NUL behind the characters", "none", string.span, fault=Fault.MISSING)
+            yield bad(subject, "a 16-bit NUL after the characters", "none", string.span, fault=Fault.MISSING)

@@ -1,4 +1,4 @@
-"""What one stream says against what another says: header, threads, exception."""
+"""Judges header, threads and exception of a minidump against each other."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FLAG_STREAMS: Final = {
     "MiniDumpWithThreadInfo": 17,
     "MiniDumpWithTokenInformation": 19,
 }
-"""Flag <=> stream, in every Microsoft file seen. Source: spec user-mode 4 V07, V48 [O 44]."""
+"""Flag -> stream that occurs with it (docs/format/minidump-contents.md#agreement-of-flags-and-streams)."""
 
-# TEB fields: NT_TIB.StackBase and Self, ClientId.UniqueThread, by pointer size.
-# Source: spec user-mode 2.5, checked on 31 TEBs (amd64) [O]; x86 from winternl.h _TEB and public definitions [R].
+# Offsets of StackBase, Self and ClientId.UniqueThread in the TEB, by pointer size
+# (docs/format/minidump-process-data.md#offsets-in-teb-and-peb).
 _TEB: Final = {8: (0x08, 0x30, 0x48), 4: (0x04, 0x18, 0x24)}
 
 _LONGER_STACKS: Final = _TYPE["MiniDumpWithIndirectlyReferencedMemory"] | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
-"""Flags by which the range that holds a stack may be longer than the stack."""
+"""Flags with which the range that holds a stack may be longer than the stack."""
 
 _NO_TEB_UNLESS: Final = (
     _TYPE["MiniDumpWithProcessThreadData"]
@@ -40,15 +40,16 @@ _NO_TEB_UNLESS: Final = (
 
 @rule(
     "XCUT-FLAGS-001",
-    "The header's flags and the streams agree",
+    "The header's Flags agree with the streams",
     Level.MUST,
-    Source("spec user-mode 4 V07, V48: 44 of 44 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-contents.md#agreement-of-flags-and-streams", Grade.OBSERVED),
     needs=("header", "directory"),
     foreign_level=Level.SHOULD,
 )
 def flags_and_streams(case: Case) -> Checks:
-    """Full memory, handles, memory info, thread info and tokens are there exactly when their bit is set; unloaded
-    modules only with their bit. WinDbg believes the bits: a Memory64List without its bit loads badly.
+    """Full memory, handles, memory info, thread info and tokens are present exactly if their bit is set. Unloaded
+    modules are present only with their bit. The vendor's engine relies on the bits: it refuses a Memory64List without
+    its bit.
     """
     dump = case.dump
     assert dump.header is not None
@@ -69,16 +70,16 @@ def flags_and_streams(case: Case) -> Checks:
 
 @rule(
     "XCUT-PATHS-001",
-    "With filtered paths no module's name has a directory",
+    "With filtered paths no module name has a directory",
     Level.MUST,
-    Source("minidumpapiset.h MiniDumpFilterModulePaths; spec user-mode 2.4, 4 V47", Grade.DOCUMENTED),
+    Source("docs/format/minidump-filters.md#filter-paths", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("header", "modules", "module.names"),
     applies=lambda case: bool(case.dump.flags & _TYPE["MiniDumpFilterModulePaths"]),
     foreign_level=Level.SHOULD,
 )
 def filtered_paths(case: Case) -> Checks:
-    """Directories tell who the user is and what is installed; the flag promises that they stay at home. No separator
-    and no drive, in the names of loaded and unloaded modules.
+    """Directories reveal who the user is and what is installed. With the flag no name of a loaded or unloaded module
+    has a separator or a drive.
     """
     names = [(module.record.path, module.name) for module in case.dump.modules]
     if "unloaded_modules.names" in case.dump.facts:
@@ -96,15 +97,15 @@ def filtered_paths(case: Case) -> Checks:
     "XCUT-STACK-001",
     "Every thread's stack is a range of the memory list",
     Level.MUST,
-    Source("spec user-mode 4 V21: 44 of 44 Microsoft files", Grade.OBSERVED),
-    Source("llvm lldb/source/Plugins/Process/minidump reads stacks only from the memory list", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-threads.md#stack-in-the-memory-list", Grade.OBSERVED),
+    Source("docs/format/minidump-readers.md#threads-and-contexts-in-readers", Grade.IMPLEMENTED),
     needs=("threads", "memory.5"),
     applies=lambda case: 9 not in case.dump.streams,
 )
 def stack_is_a_range(case: Case) -> Checks:
-    """The stack's start, size and RVA are those of one range. With indirectly referenced memory a stack may have
-    become part of a longer range; then its RVA is 0 and it is found by address. LLDB sees no other stack. Private
-    memory, of which no sample is known, has the stacks in it too.
+    """Start, size and RVA of the stack are those of one range. With indirectly referenced memory a stack may be part of
+    a longer range; its RVA is then 0, and readers find it by its address. The same is allowed with private memory,
+    which includes the stacks. LLDB reads stacks from the memory list only.
     """
     ranges = {(item.start, item.size, item.offset) for item in case.dump.memory}
     indirect = case.dump.flags & _LONGER_STACKS
@@ -124,14 +125,14 @@ def stack_is_a_range(case: Case) -> Checks:
 
 @rule(
     "XCUT-STACK-002",
-    "With full memory every stack is found by address",
+    "With full memory every stack is found by its address",
     Level.MUST,
-    Source("spec user-mode 3.5, 4 V22; rust-minidump, udmp-parser look the stack up", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-threads.md#stack-with-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads", "memory.9"),
     applies=lambda case: 5 not in case.dump.streams,
 )
 def stack_by_address(case: Case) -> Checks:
-    """The bytes are behind everything an RVA can reach, so Rva is 0 and the Memory64List holds the stack's range."""
+    """The bytes may lie beyond the reach of an RVA. So Rva is 0, and the Memory64List holds the stack's range."""
     for thread in case.dump.threads:
         subject = f"stack of thread {thread.id:#x}"
         if thread.stack_rva:
@@ -145,25 +146,23 @@ def stack_by_address(case: Case) -> Checks:
 
 
 def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
-    """Whether the truth knows that a stack pointer lies outside its thread's stack, as a wild or overflown one
-    does.
-    """
+    """Whether, by the truth, a stack pointer lies outside its thread's stack."""
     truth = None if case.truth is None else case.truth.thread(thread.id)
     return truth is not None and not truth.stack_limit <= sp < truth.stack_base
 
 
 @rule(
     "XCUT-STACK-003",
-    "Every thread's stack pointer lies in its stack",
+    "Every thread's stack pointer lies in its captured stack",
     Level.MUST,
-    Source("spec user-mode 4 V23: 461 of 461 threads of Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory-ranges.md#stack-pointer-and-start-of-the-stack", Grade.OBSERVED),
     needs=("threads", "contexts"),
     foreign_level=Level.SHOULD,
 )
 def stack_pointer_inside(case: Case) -> Checks:
-    """A debugger walks the stack from the stack pointer on; memory that does not hold it is somebody else's stack.
-    Not asked when the truth has the pointer outside the stack's own bounds. An empty stack of x86 has one word, below
-    the pointer.
+    """A debugger walks the stack from the stack pointer on. Memory that does not hold the pointer belongs to another
+    stack. The rule skips pointers that the truth has outside the stack's bounds. An empty stack of x86 has one word,
+    below the pointer.
     """
     beyond = 1 if case.dump.architecture == "x86" else 0
     for thread in case.dump.threads:
@@ -181,13 +180,13 @@ def stack_pointer_inside(case: Case) -> Checks:
     "XCUT-STACK-004",
     "Every stack ends at a page boundary",
     Level.MUST,
-    Source("spec user-mode 4 V24: 89 of 89 files", Grade.OBSERVED),
+    Source("docs/format/minidump-threads.md#end-of-the-stack", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads",),
     foreign_level=Level.SHOULD,
 )
 def stack_end_aligned(case: Case) -> Checks:
-    """A stack is captured up to its base, and a stack's base is the end of an allocation. On Linux Crashpad takes the
-    thread's control block, which lies in the last page, for the end (snapshot/linux/process_reader_linux.cc).
+    """A stack is captured up to its base, and the base is the end of an allocation. Crashpad on Linux takes the
+    thread's control block, in the last page, for the end (snapshot/linux/process_reader_linux.cc).
     """
     for thread in case.dump.threads:
         if thread.stack_size == 0:
@@ -202,16 +201,16 @@ def stack_end_aligned(case: Case) -> Checks:
 
 @rule(
     "XCUT-TEB-001",
-    "A captured TEB is that of its thread",
+    "A captured TEB belongs to its thread",
     Level.MUST,
-    Source("winternl.h TEB; spec user-mode 2.5, 4 V24: 31 of 31 TEBs", Grade.OBSERVED),
+    Source("docs/format/minidump-threads.md#address-of-the-teb", Grade.OBSERVED),
     needs=("threads", "memory"),
     applies=lambda case: case.dump.architecture in {"amd64", "x86"},
     foreign_level=Level.SHOULD,
 )
 def teb_of_thread(case: Case) -> Checks:
-    """Where the dump holds a TEB, its Self is its address, its ClientId the thread's id, its StackBase the stack's
-    end. A triage filter may have zeroed them: an id is no pointer, and StackBase points behind what is captured.
+    """Self is the TEB's address, ClientId the thread's id, StackBase the stack's end. A triage filter may have zeroed
+    them: an id is no pointer, and StackBase points behind captured memory.
     """
     filtered = bool(case.dump.flags & _TYPE["MiniDumpFilterTriage"])
     pointer = 8 if case.dump.architecture == "amd64" else 4
@@ -233,16 +232,16 @@ def teb_of_thread(case: Case) -> Checks:
 
 @rule(
     "XCUT-TEB-002",
-    "No TEB is captured that no flag asked for",
+    "No TEB is captured without a flag that adds it",
     Level.MUST,
-    Source("spec user-mode 2.3, 4 V52: 37 of 37 files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory-ranges.md#teb-outside-its-flags", Grade.OBSERVED),
     needs=("header", "threads", "memory"),
     applies=lambda case: not case.dump.flags & _NO_TEB_UNLESS,
     foreign_level=Level.SHOULD,
 )
 def no_teb(case: Case) -> Checks:
-    """TEBs hold thread-local data. Only process and thread data, indirectly referenced memory, full memory and
-    private memory take them in.
+    """TEBs hold thread-local data. Only process and thread data, indirectly referenced memory, full memory and private
+    memory include them.
     """
     for thread in case.dump.threads:
         teb = thread.record["Teb"]
@@ -257,11 +256,13 @@ def no_teb(case: Case) -> Checks:
     "XCUT-EXCEPTION-001",
     "The exception's thread is in the thread list",
     Level.MUST,
-    Source("0vercl0k/udmp-parser, chromium/crashpad; spec user-mode 4 V25: 87 of 87 files", Grade.OBSERVED),
+    Source("docs/format/minidump-exception.md#thread-of-the-exception", Grade.WITNESSED, versions=("29507",)),
     needs=("exception", "threads", "thread.ids"),
 )
 def exception_thread(case: Case) -> Checks:
-    """udmp-parser refuses the file otherwise: there is no thread to show the exception on."""
+    """A debugger shows the exception on this thread. udmp-parser refuses a file that names another; the vendor's engine
+    opens it with errors and without modules.
+    """
     assert case.dump.exception is not None
     record = case.dump.exception.record
     if any(thread.id == record["ThreadId"] for thread in case.dump.threads):
@@ -274,12 +275,14 @@ def exception_thread(case: Case) -> Checks:
     "XCUT-EXCEPTION-002",
     "The exception's stack pointer lies in the stack of its thread",
     Level.MUST,
-    Source("spec user-mode 4 V26: 41 of 43 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-exception.md#stack-pointer-of-the-exception", Grade.OBSERVED),
     needs=("exception", "exception.context", "threads", "thread.ids"),
     foreign_level=Level.SHOULD,
 )
 def exception_stack(case: Case) -> Checks:
-    """Two real files name the wrong thread. Not asked when the truth has the pointer outside the stack's bounds."""
+    """Two of 43 real Microsoft files name the wrong thread. The rule skips a pointer that the truth has outside the
+    stack's bounds.
+    """
     exception = case.dump.exception
     assert exception is not None
     if exception.context is None:
@@ -299,11 +302,13 @@ def exception_stack(case: Case) -> Checks:
     "XCUT-EXCEPTION-003",
     "The exception's address is 0, the instruction pointer, or in a module",
     Level.SHOULD,
-    Source("spec user-mode 4 V27: 43 of 43 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-exception.md#exception-address", Grade.OBSERVED),
     needs=("exception", "exception.context", "modules"),
 )
 def exception_address(case: Case) -> Checks:
-    """Unix writers store the address that the signal names; a jump into nowhere is outside everything."""
+    """Unix writers store the address of the signal instead. After a jump to a wild address it lies outside every
+    module.
+    """
     exception = case.dump.exception
     assert exception is not None
     address = exception.record["ExceptionRecord.ExceptionAddress"]

@@ -1,12 +1,13 @@
-"""What the map of the address space and the lists beside the threads say against the rest."""
+"""Judges memory regions, thread infos, thread names and processor state against other streams."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ...case import Case
 from ...decode import Record, enumeration
+from ...memory.intervals import Range, RangeSet, joined, minus
 from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, ok, rule
 
@@ -17,18 +18,9 @@ _IMAGE: Final = enumeration("MEM_TYPE")["MEM_IMAGE"]
 
 _LOSSES: Final = _TYPE["MiniDumpIgnoreInaccessibleMemory"] | _TYPE["MiniDumpWithoutOptionalData"]
 
-Runs = list[tuple[int, int]]
 
-
-def _merged(records: list[Record]) -> Runs:
-    runs: Runs = []
-    for record in sorted(records, key=lambda record: record["BaseAddress"]):
-        start, end = record["BaseAddress"], record["BaseAddress"] + record["RegionSize"]
-        if runs and start <= runs[-1][1]:
-            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
-        else:
-            runs.append((start, end))
-    return runs
+def _ranges(records: Iterable[Record]) -> Iterator[Range]:
+    return ((record["BaseAddress"], record["BaseAddress"] + record["RegionSize"]) for record in records)
 
 
 def _readable(record: Record) -> bool:
@@ -40,38 +32,20 @@ def _readable(record: Record) -> bool:
     )
 
 
-def _minus(runs: Runs, others: Runs) -> Runs:
-    """What of ``runs`` lies in none of ``others``; both sorted and disjoint. One sweep."""
-    rest: Runs = []
-    index = 0
-    for start, end in runs:
-        while index < len(others) and others[index][1] <= start:
-            index += 1
-        at, k = start, index
-        while k < len(others) and others[k][0] < end:
-            if others[k][0] > at:
-                rest.append((at, others[k][0]))
-            at = max(at, others[k][1])
-            k += 1
-        if at < end:
-            rest.append((at, end))
-    return rest
-
-
 @rule(
     "XCUT-MEMORYINFO-001",
     "Every captured byte lies in a committed region",
     Level.MUST,
-    Source("spec user-mode 4 V37: 3 of 3 files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory.md#regions-of-captured-memory", Grade.OBSERVED),
     needs=("memory", "memory_info"),
 )
 def captured_is_committed(case: Case) -> Checks:
-    """Free and reserved addresses have no bytes: a dump that holds some made them up."""
-    committed = _merged([record for record in case.dump.memory_infos if record["State"] == _STATE["MEM_COMMIT"]])
-    starts = [start for start, _ in committed]
+    """Free and reserved addresses have no bytes. If a dump holds some, its writer invented them."""
+    committed = RangeSet(
+        _ranges(record for record in case.dump.memory_infos if record["State"] == _STATE["MEM_COMMIT"])
+    )
     for item in case.dump.memory:
-        index = bisect_right(starts, item.start) - 1
-        if index >= 0 and item.end <= committed[index][1]:
+        if committed.covers(item.start, item.end):
             yield ok(f"memory {item.start:#x}")
         else:
             actual = f"{item.start:#x} to {item.end:#x}"
@@ -81,15 +55,19 @@ def captured_is_committed(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-002",
-    "Each range of full memory starts where a region starts",
+    "Each range of full memory starts at the start of a region",
     Level.MUST,
-    Source("0vercl0k/udmp-parser src/lib/udmp-parser.h; spec user-mode 4 V38", Grade.INFERRED),
+    Source(
+        "docs/format/minidump-memory-ranges.md#start-of-full-memory-ranges",
+        Grade.WITNESSED,
+        versions=("15063", "29507"),
+    ),
     needs=("memory.9", "memory_info"),
     foreign_level=Level.SHOULD,
 )
 def ranges_start_with_regions(case: Case) -> Checks:
-    """udmp-parser looks each range's start up among the regions and refuses the dump when it is not there. Behind
-    memory that was left out because it could not be read a range starts where it can.
+    """udmp-parser looks up the start of each range among the regions, and refuses the dump if it is missing. Behind
+    memory that could not be read, a range starts where the memory can be read again.
     """
     losses = case.dump.flags & _TYPE["MiniDumpIgnoreInaccessibleMemory"]
     bases = {record["BaseAddress"] for record in case.dump.memory_infos}
@@ -106,24 +84,28 @@ def ranges_start_with_regions(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-003",
-    "Full memory is every readable page that the regions name, and no other",
+    "Full memory is exactly the readable pages of the regions",
     Level.MUST,
-    Source("MiniDumpWithFullMemory: all accessible memory; spec user-mode 2.4, 4 V39", Grade.DOCUMENTED),
+    Source(
+        "docs/format/minidump-memory-ranges.md#completeness-of-full-memory",
+        Grade.WITNESSED,
+        versions=("15063", "29507"),
+    ),
     needs=("header", "memory.9", "memory_info"),
     applies=lambda case: bool(case.dump.flags & _TYPE["MiniDumpWithFullMemory"]),
     foreign_level=Level.SHOULD,
 )
 def full_memory_is_full(case: Case) -> Checks:
-    """Committed, protection neither 0 nor PAGE_NOACCESS, not PAGE_GUARD: those pages and only those. A dump that
+    """A readable page is committed, has a protection other than 0 and PAGE_NOACCESS, and is not PAGE_GUARD. A dump that
     ignores inaccessible memory may lack some.
     """
-    readable = _merged([record for record in case.dump.memory_infos if _readable(record)])
+    readable = list(joined(sorted(_ranges(record for record in case.dump.memory_infos if _readable(record)))))
     captured = case.dump.captured()
-    for start, end in _minus(captured, readable):
-        yield bad(f"memory {start:#x}", "no bytes: a page that cannot be read", f"{end - start:#x} bytes",
+    for start, end in minus(captured, readable):
+        yield bad(f"memory {start:#x}", "no bytes: the page cannot be read", f"{end - start:#x} bytes",
                   fault=Fault.FORBIDDEN)  # fmt: skip
     if not case.dump.flags & _LOSSES:
-        for start, end in _minus(readable, captured):
+        for start, end in minus(readable, captured):
             expected = f"{end - start:#x} bytes of a readable region"
             yield bad(f"memory {start:#x}", expected, "none", fault=Fault.MISSING)
     if readable:
@@ -134,7 +116,7 @@ def full_memory_is_full(case: Case) -> Checks:
     "XCUT-MEMORYINFO-004",
     "Every module lies in image regions of its own allocation",
     Level.SHOULD,
-    Source("spec user-mode 4 V41: 3 of 3 files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory.md#image-regions", Grade.OBSERVED),
     needs=("modules", "memory_info"),
 )
 def modules_are_images(case: Case) -> Checks:
@@ -154,14 +136,14 @@ def modules_are_images(case: Case) -> Checks:
 
 @rule(
     "XCUT-THREADINFO-001",
-    "The thread infos are of the listed threads, all of them, in their order",
+    "The thread info list has all listed threads, in the same order",
     Level.MUST,
-    Source("spec user-mode 2.4, 4 V42: 2 of 2 files", Grade.OBSERVED),
+    Source("docs/format/minidump-threads.md#threads-of-the-info-list", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads", "thread.ids", "thread_info"),
     foreign_level=Level.SHOULD,
 )
 def thread_infos(case: Case) -> Checks:
-    """One entry a thread. Threads that have exited may have entries behind; they are in no thread list."""
+    """Each thread has one entry. The list may also have entries of exited threads, which are not in the thread list."""
     exited = enumeration("MINIDUMP_THREAD_INFO_FLAGS")["MINIDUMP_THREAD_INFO_EXITED_THREAD"]
     living = [record for record in case.dump.thread_infos if not record["DumpFlags"] & exited]
     for index, thread in enumerate(case.dump.threads):
@@ -179,14 +161,16 @@ def thread_infos(case: Case) -> Checks:
 
 @rule(
     "XCUT-THREADNAMES-001",
-    "Every name is of a listed thread",
+    "Every thread name belongs to a listed thread",
     Level.MUST,
-    Source("spec user-mode 4 V43: 6 of 6 files", Grade.OBSERVED),
+    Source("docs/format/minidump-threads.md#threads-of-the-name-list", Grade.WITNESSED, versions=("29507",)),
     needs=("threads", "thread.ids", "thread_names"),
     foreign_level=Level.SHOULD,
 )
 def named_threads(case: Case) -> Checks:
-    """A name without a thread shows nowhere; it is usually another thread's that lost its own."""
+    """A reader cannot show the name of an unlisted thread. Usually such a name belongs to a listed thread that then has
+    none.
+    """
     ids = {thread.id for thread in case.dump.threads}
     for item in case.dump.thread_names:
         number = item.record["ThreadId"]
@@ -199,21 +183,21 @@ def named_threads(case: Case) -> Checks:
 
 @rule(
     "XCUT-XSTATE-001",
-    "The contexts have the size that XStateData announces",
+    "The contexts have the size in XStateData",
     Level.MUST,
-    Source(
-        "chromium/crashpad minidump/minidump_misc_info_writer.cc; spec user-mode 4 V35: 2 of 2 files", Grade.OBSERVED
-    ),
+    Source("docs/format/minidump-contexts.md#extended-state-description", Grade.OBSERVED),
     needs=("misc_info", "contexts"),
     applies=lambda case: case.dump.misc_info is not None and case.dump.misc_info["XStateData.SizeOfInfo"] != 0,
 )
 def xstate_size(case: Case) -> Checks:
-    """With XStateData the debugger takes ContextSize for every context; another size makes the dump invalid to it."""
+    """With XStateData a debugger takes ContextSize for every context. Crashpad's authors found that another size makes
+    the dump invalid.
+    """
     misc = case.dump.misc_info
     assert misc is not None
     size = misc["XStateData.ContextSize"]
     contexts = [(f"context of thread {thread.id:#x}", thread.record) for thread in case.dump.threads]
-    if case.truth is not None and case.dump.exception is not None:  # Crashpad's may be longer than its threads'
+    if case.truth is not None and case.dump.exception is not None:  # Crashpad's may be longer than those of its threads
         contexts.append(("context of the exception", case.dump.exception.record))
     for subject, record in contexts:
         actual = record["ThreadContext.DataSize"]
@@ -225,13 +209,13 @@ def xstate_size(case: Case) -> Checks:
 
 @rule(
     "XCUT-SYSTEM-001",
-    "Both streams that count processors agree",
+    "SystemInfo and SystemMemoryInfo agree on the number of processors",
     Level.SHOULD,
-    Source("spec user-mode 3.13: 17 of 17 files", Grade.OBSERVED),
+    Source("docs/format/minidump-system.md#values-of-system-memory-info", Grade.OBSERVED),
     needs=("system_info", "system_memory_info"),
 )
 def processor_counts(case: Case) -> Checks:
-    """SystemInfo has 8 bits for the number, SystemMemoryInfo 32; below 256 they say the same."""
+    """SystemInfo has 8 bits for the number, SystemMemoryInfo 32. Below 256 the numbers are equal."""
     info, memory = case.dump.system_info, case.dump.system_memory_info
     assert info is not None
     assert memory is not None
@@ -245,14 +229,14 @@ def processor_counts(case: Case) -> Checks:
 
 @rule(
     "XCUT-TIME-001",
-    "The process was created before the dump",
+    "The process was not created after the dump",
     Level.SHOULD,
-    Source("spec user-mode 8: 44 of 44 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-container.md#timedatestamp", Grade.OBSERVED),
     needs=("header", "misc_info"),
     applies=lambda case: case.dump.misc_info is not None and bool(case.dump.misc_info["Flags1"] & 2),
 )
 def created_before(case: Case) -> Checks:
-    """Both are time_t in 32 bits."""
+    """The times of process creation and dump are 32-bit time_t values."""
     header, misc = case.dump.header, case.dump.misc_info
     assert header is not None
     assert misc is not None

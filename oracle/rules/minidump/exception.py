@@ -1,4 +1,4 @@
-"""The exception stream."""
+"""Judges the exception stream (docs/format/minidump-exception.md)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ...model import Fault, Grade, Level, Source
 from ...readers.architectures import ARCHITECTURES
 from ...readers.contexts import without_context
 from ...rule import Checks, bad, ok, rule
-from .threads import CONTEXT_SOURCE, machine
+from .threads import CONTEXT_MACHINE, CONTEXT_SIZE, machine
 
 _MAX_PARAMETERS: Final = 15
-"""EXCEPTION_MAXIMUM_PARAMETERS, winnt.h."""
+"""winnt.h EXCEPTION_MAXIMUM_PARAMETERS."""
 
 
 @rule(
     "MDMP-EXCEPTION-001",
     "The exception stream has 168 bytes",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 3.7", Grade.DOCUMENTED),
+    Source("docs/format/minidump-exception.md#size-of-the-exception-stream", Grade.DOCUMENTED),
     needs=("stream.6",),
     reports=("exception.size",),
 )
 def exception_size(case: Case) -> Checks:
-    """A shorter stream has no context location, a longer one is of some other layout."""
+    """A shorter stream lacks the location of the context. A longer one has another layout."""
     if case.dump.exception is not None:
         yield ok("exception")
 
@@ -33,12 +33,12 @@ def exception_size(case: Case) -> Checks:
     "MDMP-EXCEPTION-002",
     "The exception's context lies inside the file",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 4 V26", Grade.DOCUMENTED),
+    Source("docs/format/minidump-exception.md#context-of-the-exception", Grade.DOCUMENTED),
     needs=("exception",),
     reports=("exception.context.bounds",),
 )
 def exception_context_inside(case: Case) -> Checks:
-    """The registers at the moment of the exception are what a crash dump is for; a debugger's .ecxr shows them."""
+    """The context holds the registers at the moment of the exception, which a debugger shows with .ecxr."""
     assert case.dump.exception is not None
     if not without_context(case.dump.exception.record) and not case.dump.defects_of("exception.context.bounds"):
         yield ok("exception")
@@ -48,12 +48,12 @@ def exception_context_inside(case: Case) -> Checks:
     "MDMP-EXCEPTION-003",
     "The exception's context is not shorter than the architecture's CONTEXT",
     Level.MUST,
-    CONTEXT_SOURCE,
+    CONTEXT_SIZE,
     needs=("exception",),
     reports=("exception.context.size",),
 )
 def exception_context_size(case: Case) -> Checks:
-    """As a thread's context. What may stand behind the record is the request's business."""
+    """The sizes are those of a thread's context. The request decides whether an extension may follow the record."""
     exception = case.dump.exception
     if exception is not None and exception.context is not None:
         yield ok("context of the exception")
@@ -61,13 +61,15 @@ def exception_context_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-EXCEPTION-004",
-    "The exception's context is of the machine that SystemInfo names",
+    "The exception's context is of the architecture in SystemInfo",
     Level.MUST,
-    CONTEXT_SOURCE,
+    CONTEXT_MACHINE,
     needs=("exception.context",),
 )
 def exception_context_machine(case: Case) -> Checks:
-    """As a thread's context. It may be partial: the other bits of ContextFlags are free."""
+    """ContextFlags has the bit of one machine, as in a thread's context. The context may be partial, so the other bits
+    are free.
+    """
     exception = case.dump.exception
     if exception is not None and exception.context is not None:
         yield machine(case, exception.context, "context of the exception")
@@ -77,11 +79,13 @@ def exception_context_machine(case: Case) -> Checks:
     "MDMP-EXCEPTION-005",
     "NumberParameters is at most 15",
     Level.MUST,
-    Source("winnt.h EXCEPTION_MAXIMUM_PARAMETERS; spec user-mode 4 V28", Grade.DOCUMENTED),
+    Source("docs/format/minidump-exception.md#parameters", Grade.DOCUMENTED),
     needs=("exception",),
 )
 def parameter_count(case: Case) -> Checks:
-    """ExceptionInformation has 15 slots; readers that trust a larger count read the context's location as data."""
+    """ExceptionInformation has 15 slots. A reader that trusts a larger count takes the location of the context for
+    parameters.
+    """
     assert case.dump.exception is not None
     record = case.dump.exception.record
     number = record["ExceptionRecord.NumberParameters"]
@@ -96,14 +100,14 @@ def parameter_count(case: Case) -> Checks:
     "MDMP-EXCEPTION-006",
     "The parameters of a 32-bit target are zero-extended",
     Level.MUST,
-    Source("spec user-mode 4 V28: 28 of 29 x86 files", Grade.OBSERVED),
+    Source("docs/format/minidump-exception.md#sign-extension", Grade.OBSERVED),
     needs=("exception",),
     applies=lambda case: case.dump.architecture in {"x86", "arm"},
     foreign_level=Level.SHOULD,
 )
 def zero_extension(case: Case) -> Checks:
-    """A 32-bit address above 0x7FFFFFFF with 32 one bits in front is no address of the target. Readers mask it,
-    when they know.
+    """A 32-bit address above 0x7FFFFFFF whose upper 32 bits are all set is no address of the target. Some readers mask
+    it to 32 bits.
     """
     assert case.dump.exception is not None
     record = case.dump.exception.record
@@ -121,14 +125,13 @@ def zero_extension(case: Case) -> Checks:
     "MDMP-EXCEPTION-007",
     "The exception has a context",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 3.7, 4 V26", Grade.DOCUMENTED),
-    Source("rust-minidump/minidump-writer src/linux/sections/exception_stream.rs: size and RVA 0", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-exception.md#context-of-the-exception", Grade.DOCUMENTED),
     needs=("exception",),
     foreign_level=Level.SHOULD,
 )
 def exception_context_present(case: Case) -> Checks:
-    """Breakpad's kin store an exception for every dump that is asked for, and where nothing crashed there are no
-    registers to show. Readers then take those of the thread.
+    """Breakpad and related writers store an exception in every dump that is requested. Without a crash there are no
+    registers, and minidump-writer stores size 0 and RVA 0. Readers then use the registers of the thread.
     """
     assert case.dump.exception is not None
     record = case.dump.exception.record

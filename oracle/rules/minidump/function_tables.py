@@ -1,4 +1,4 @@
-"""Dynamic function tables, as far as their stream alone can tell."""
+"""Judges the stream of dynamic function tables (docs/format/minidump-function-tables.md)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _PADDING_PER_TABLE: Final = 8
     "MDMP-FUNCTIONTABLE-001",
     "The function tables fill their stream",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_STREAM; spec user-mode 3.14, 4 V10", Grade.OBSERVED),
+    Source("docs/format/minidump-function-tables.md#size-of-the-function-table-stream", Grade.OBSERVED),
     needs=("stream.13",),
     reports=("function-tables",),
 )
 def function_tables(case: Case) -> Checks:
-    """Header sizes 24 and 32; per table a descriptor, the system's own one, the entries and a pad; at most 8 zero
-    bytes a table behind the last. Without the tables no stack with generated code can be walked.
+    """The header declares sizes 24 and 32. Each table has a descriptor, the system's own descriptor, the entries and
+    padding. At most 8 zero bytes a table follow the last table. A debugger needs the tables to walk a stack with
+    generated code.
     """
     if "function_tables" in case.dump.facts:
         yield ok("function tables", max(1, len(case.dump.function_tables)))
@@ -30,16 +31,15 @@ def function_tables(case: Case) -> Checks:
 
 @rule(
     "MDMP-FUNCTIONTABLE-002",
-    "Descriptors and entries of function tables are aligned, by pads of zeros",
+    "Descriptors and entries of function tables are 8-aligned, and padding is zero",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_STREAM: entries can be used in place", Grade.DOCUMENTED),
-    Source("spec user-mode 3.14: 50 of 50 tables of 3 files at multiples of 8", Grade.OBSERVED),
+    Source("docs/format/minidump-function-tables.md#alignment-of-function-tables", Grade.DOCUMENTED),
     needs=("function_tables",),
     foreign_level=Level.SHOULD,
 )
 def aligned_tables(case: Case) -> Checks:
-    """A debugger that maps the file uses the entries where they lie. Pads follow the header and odd numbers of
-    entries, behind the last table, too.
+    """A debugger that maps the file uses the entries in place. Padding follows the header and each odd number of
+    entries, behind the last table too.
     """
     dump, head = case.dump, case.dump.headers[13]
     pads = [("header", Span(head.span.end, head.span.end + head["SizeOfAlignPad"]))]
@@ -54,24 +54,26 @@ def aligned_tables(case: Case) -> Checks:
     for subject, pad in pads:
         if any(dump.source.view(pad.start, len(pad))) or len(pad) >= _ALIGNMENT:
             actual = dump.source.read(pad.start, min(len(pad), 16)).hex()
-            yield bad(f"pad behind {subject}", f"fewer than {_ALIGNMENT} bytes, all zero", actual, pad)
+            yield bad(f"padding behind {subject}", f"fewer than {_ALIGNMENT} bytes, all zero", actual, pad)
         elif pad.end % _ALIGNMENT:
             expected = f"an end at a multiple of {_ALIGNMENT}"
-            yield bad(f"pad behind {subject}", expected, f"{len(pad)} bytes to {pad.end:#x}", pad)
+            yield bad(f"padding behind {subject}", expected, f"{len(pad)} bytes to {pad.end:#x}", pad)
         else:
-            yield ok(f"pad behind {subject}")
+            yield ok(f"padding behind {subject}")
 
 
 @rule(
     "MDMP-FUNCTIONTABLE-003",
-    "The stream of function tables has 8 bytes of padding a table",
+    "The stream of function tables has room for 8 bytes of padding a table",
     Level.MUST,
-    Source("spec user-mode 3.14: DataSize of 3 of 3 files", Grade.OBSERVED),
+    Source("docs/format/minidump-function-tables.md#size-of-the-function-table-stream", Grade.OBSERVED),
     needs=("function_tables",),
     foreign_level=Level.SHOULD,
 )
 def padded_tables(case: Case) -> Checks:
-    """The writer reserves 8 bytes a table for the pads; those that it does not need are zeros at the end."""
+    """The writer reserves 8 bytes a table for padding. The bytes that it does not need are zeros at the end of the
+    stream.
+    """
     head, stream = case.dump.headers[13], case.dump.streams[13]
     tables = case.dump.function_tables
     each = head["SizeOfDescriptor"] + head["SizeOfNativeDescriptor"] + _PADDING_PER_TABLE

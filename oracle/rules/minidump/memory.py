@@ -1,4 +1,4 @@
-"""Captured memory and the map of the address space, as far as the streams alone can tell."""
+"""Judges captured memory and the list of memory regions, each stream by itself (docs/format/minidump-memory.md)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _ranges(case: Case, stream: int) -> list[MemoryRange]:
 
 @rule(
     "MDMP-MEMORY-001",
-    "The memory list is as long as its count says",
+    "DataSize of the memory list matches its count",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MEMORY_LIST; spec user-mode 3.8, 4 V09", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#size-of-the-memory-list", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.5",),
     reports=("list.size.5",),
 )
 def memory_list_size(case: Case) -> Checks:
-    """DataSize is 4 + 16 n. With another size readers drop the list, and with it every stack."""
+    """DataSize is 4 + 16 * NumberOfMemoryRanges. Readers drop a list of another size, and with it every stack."""
     if not case.dump.defects_of("list.size.5"):
         count = len(_ranges(case, 5)) + case.dump.defects_of("memory.range")
         yield from unpadded(case, case.dump.streams[5], count, "MINIDUMP_MEMORY_DESCRIPTOR")
@@ -35,15 +35,17 @@ def memory_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY-002",
-    "Every memory range has bytes, in the file and in the address space",
+    "Every memory range has bytes and lies inside the file and the address space",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MEMORY_DESCRIPTOR; spec user-mode 4 V13", Grade.DOCUMENTED),
-    Source("google/breakpad src/processor/minidump.cc drops the list otherwise", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-memory.md#bounds-of-a-memory-range", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.5",),
     reports=("memory.range",),
 )
 def memory_ranges(case: Case) -> Checks:
-    """A range of no bytes, one that wraps and one behind the end of the file say nothing true about the target."""
+    """A range of size 0, one that wraps and one beyond the end of the file describe no memory of the target. The
+    vendor's engine refuses a dump with a range beyond the file. Breakpad drops the whole list for one range of size 0
+    or one that wraps.
+    """
     count = len(_ranges(case, 5))
     if count:
         yield ok("memory ranges", count)
@@ -51,13 +53,15 @@ def memory_ranges(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY-003",
-    "The bytes of the ranges follow the memory list without a gap, in its order",
+    "The bytes of the ranges follow the memory list without a gap, in list order",
     Level.SHOULD,
-    Source("spec user-mode 3.8, 4 V14: 44 of 44 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory.md#bytes-of-the-memory-list", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory.5",),
 )
 def contiguous(case: Case) -> Checks:
-    """Readers do not care; other writers do it otherwise."""
+    """Microsoft's writers store the bytes in this order. Readers do not depend on it, and other writers use other
+    orders.
+    """
     expected = case.dump.streams[5].span.end
     for item in _ranges(case, 5):
         if item.offset == expected:
@@ -69,7 +73,7 @@ def contiguous(case: Case) -> Checks:
 
 
 def _first_difference(case: Case, one: int, other: int, size: int) -> int | None:
-    """Where the bytes at two file offsets first differ, relative to them."""
+    """The first different byte, counted from each of two file offsets; None if ``size`` bytes are equal."""
     source = case.dump.source
     for low, high in differing(source, one, source, other, size):
         return low + first_difference(source.read(one + low, high - low), source.read(other + low, high - low))
@@ -77,7 +81,7 @@ def _first_difference(case: Case, one: int, other: int, size: int) -> int | None
 
 
 def _overlaps(ranges: list[MemoryRange]) -> Iterator[tuple[MemoryRange, MemoryRange]]:
-    """Each range with the one before it, in address order, that reaches into it."""
+    """Pairs of overlapping ranges in address order: an earlier one that reaches into a later one, and the later one."""
     last: MemoryRange | None = None
     for item in sorted(ranges, key=lambda item: (item.start, item.end)):
         if last is not None and item.start < last.end:
@@ -90,12 +94,12 @@ def _overlaps(ranges: list[MemoryRange]) -> Iterator[tuple[MemoryRange, MemoryRa
     "MDMP-MEMORY-004",
     "Where ranges of the memory list overlap, they hold the same bytes",
     Level.MUST,
-    Source("spec user-mode 3.8, 4 V15: an instruction window inside a stack, 1 file", Grade.OBSERVED),
+    Source("docs/format/minidump-memory.md#overlap-of-memory-ranges", Grade.WITNESSED, versions=("29507",)),
     needs=("memory.5",),
 )
 def overlapping_bytes(case: Case) -> Checks:
-    """An address has one value. Old writers store an instruction window twice when it lies in a stack; one's own
-    writer merges the ranges, because Breakpad refuses a list that overlaps.
+    """An address has one value. Old writers store an instruction window twice if it lies in a stack. A dump judged with
+    truth may have no overlap, since Breakpad refuses a list that overlaps.
     """
     ranges = _ranges(case, 5)
     failed = 0
@@ -109,8 +113,8 @@ def overlapping_bytes(case: Case) -> Checks:
         if at is None:
             continue
         failed += 1
-        expected = "no overlap" if case.truth else f"the same bytes as in range {first.start:#x}"
-        actual = f"{size} bytes common with range {first.start:#x}" if case.truth else "another byte"
+        expected = "no overlap" if case.truth else f"the same byte as in range {first.start:#x}"
+        actual = f"{size} bytes shared with range {first.start:#x}" if case.truth else "a different byte"
         yield bad(f"memory {second.start + at:#x}", expected, actual, first.record.span, second.record.span)
     if len(ranges) > failed:
         yield ok("memory ranges", len(ranges) - failed)
@@ -120,13 +124,13 @@ def overlapping_bytes(case: Case) -> Checks:
     "MDMP-MEMORY-005",
     "No two ranges of the memory list touch",
     Level.MUST,
-    Source("spec user-mode 3.8, 4 V51: neighbours are merged in 44 of 44 Microsoft files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory.md#adjacent-memory-ranges", Grade.OBSERVED),
     needs=("memory.5",),
     foreign_level=Level.SHOULD,
 )
 def merged_neighbours(case: Case) -> Checks:
-    """Readers look an address up in one range: a value that crosses from one into the next is not found by all. A stack
-    may stay a range of its own, since a debugger looks for it as one.
+    """Some readers look for an address in one range only, so they cannot read a value that continues in the next range.
+    A stack may touch another range, since a debugger looks for a stack as a range.
     """
     stacks = {(thread.stack_start, thread.stack_end) for thread in case.dump.threads}
     ranges = sorted(_ranges(case, 5), key=lambda item: (item.start, item.end))
@@ -142,29 +146,32 @@ def merged_neighbours(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-001",
-    "The 64-bit memory list is as long as its count says",
+    "DataSize of the 64-bit memory list matches its count",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MEMORY64_LIST; spec user-mode 3.8, 4 V11", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#size-of-the-memory64-list", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.9",),
     reports=("list.size.9",),
 )
 def memory64_list_size(case: Case) -> Checks:
-    """DataSize is 16 + 16 n. WinDbg ignores the stream otherwise, rust-minidump fails it."""
+    """DataSize is 16 + 16 * NumberOfMemoryRanges. The vendor's engine refuses the dump otherwise, and rust-minidump
+    reports an error.
+    """
     if not case.dump.defects_of("list.size.9"):
         yield ok("stream 9")
 
 
 @rule(
     "MDMP-MEMORY64-002",
-    "The bytes of the 64-bit memory list end with the file",
+    "The bytes of the 64-bit memory list end at the end of the file",
     Level.MUST,
-    Source("MINIDUMP_MEMORY64_LIST page: raw memory at the end; spec user-mode 4 V12", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#place-of-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("stream.9",),
     reports=("memory64.bounds",),
 )
 def memory64_end(case: Case) -> Checks:
-    """The position of each range's bytes is the sum of the sizes before it, so one wrong size moves all that follow.
-    BaseRva plus all sizes is the size of the file; a foreign file may have more behind it."""
+    """The bytes of a range start at BaseRva plus the sizes of all ranges before it. One wrong size moves all ranges
+    that follow. BaseRva plus all sizes is the size of the file. Foreign files may have more bytes at the end.
+    """
     if case.dump.defects_of("memory64.bounds") or case.dump.memory64_base is None:
         return
     head = case.dump.headers[9]
@@ -177,14 +184,14 @@ def memory64_end(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-003",
-    "Everything else lies in front of the 64-bit memory list's bytes",
+    "The bytes of the 64-bit memory list follow everything else",
     Level.MUST,
-    Source("MINIDUMP_MEMORY64_LIST page: raw memory at the end; spec user-mode 4 V12", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#place-of-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory.9", "accounting"),
 )
 def memory64_last(case: Case) -> Checks:
-    """So that a reader can map the small structures alone, and because a 32-bit RVA cannot reach behind 4 GiB of
-    memory. Zeros that round the file up are nothing.
+    """A reader can then map the small structures alone, and 32-bit RVAs reach them in front of 4 GiB of memory. Zeros
+    that round up the size of the file do not count.
     """
     base = case.dump.memory64_base
     assert base is not None
@@ -201,17 +208,15 @@ def memory64_last(case: Case) -> Checks:
     "MDMP-MEMORY64-004",
     "The ranges of the 64-bit memory list ascend and do not overlap",
     Level.MUST,
-    Source("spec user-mode 3.8, 4 V16", Grade.INFERRED),
+    Source("docs/format/minidump-memory.md#order-of-full-memory", Grade.INFERRED),
     needs=("memory.9",),
 )
 def memory64_sorted(case: Case) -> Checks:
-    """They are the committed regions in address order: each starts at or behind the end of the one
-    before.
-    """
+    """The ranges are the committed regions in address order. Each starts at or above the end of the one before."""
     last = None
     for item in _ranges(case, 9):
         if last is not None and item.start < last.end:
-            expected = f"a start from {last.end:#x} on"
+            expected = f"a start of {last.end:#x} or more"
             span = item.record.span_of("StartOfMemoryRange")
             yield bad(f"memory {item.start:#x}", expected, f"{item.start:#x}", span)
         else:
@@ -221,16 +226,14 @@ def memory64_sorted(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-005",
-    "Every range of the 64-bit memory list has bytes, in the address space",
+    "Every range of the 64-bit memory list has bytes and lies inside the address space",
     Level.MUST,
-    Source(
-        "rust-minidump and llvm/lib/Object/Minidump.cpp fail the stream; spec user-mode 4 V13, 5", Grade.IMPLEMENTED
-    ),
+    Source("docs/format/minidump-memory.md#empty-full-memory-ranges", Grade.IMPLEMENTED),
     needs=("stream.9",),
     reports=("memory64.range",),
 )
 def memory64_ranges(case: Case) -> Checks:
-    """A range of no bytes and one that wraps say nothing true about the target."""
+    """A range of size 0 and one that wraps describe no memory of the target."""
     count = len(_ranges(case, 9))
     if count:
         yield ok("memory ranges", count)
@@ -238,34 +241,36 @@ def memory64_ranges(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORYINFO-001",
-    "The memory info list is as long as its header says",
+    "DataSize of the memory info list matches its header",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MEMORY_INFO_LIST; spec user-mode 3.9, 4 V10", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#size-of-the-memory-info-list", Grade.DOCUMENTED),
     needs=("stream.16",),
     reports=("list.header.16", "list.size.16"),
 )
 def memory_info_size(case: Case) -> Checks:
-    """SizeOfHeader 16, SizeOfEntry 48, DataSize 16 + 48 n; public readers refuse other sizes."""
+    """SizeOfHeader is 16, SizeOfEntry 48, DataSize 16 + 48 * NumberOfEntries. Public readers refuse other sizes."""
     if "memory_info" in case.dump.facts:
         yield ok("stream 16")
 
 
 @rule(
     "MDMP-MEMORYINFO-002",
-    "The regions are a VirtualQuery walk: from 0, gapless, in whole pages",
+    "The regions cover the address space from 0 without a gap, in whole pages",
     Level.MUST,
-    Source("spec user-mode 3.9, 4 V36: 3 of 3 files", Grade.OBSERVED),
+    Source("docs/format/minidump-memory.md#walk-of-the-address-space", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory_info",),
     foreign_level=Level.SHOULD,
 )
 def gapless_regions(case: Case) -> Checks:
-    """Each region begins where the one before ends, so every address has exactly one answer."""
+    """The list is a VirtualQuery walk. Each region begins where the one before ends, so every address lies in exactly
+    one region.
+    """
     expected = 0
     for record in case.dump.memory_infos:
         base, size = record["BaseAddress"], record["RegionSize"]
         if base != expected or size == 0 or size % PAGE_SIZE or base % PAGE_SIZE:
             actual = f"{size:#x} bytes from {base:#x}"
-            yield bad(record.path, f"whole pages from {expected:#x} on", actual, record.span)
+            yield bad(record.path, f"whole pages that start at {expected:#x}", actual, record.span)
         else:
             yield ok(record.path)
         expected = base + size
@@ -273,16 +278,17 @@ def gapless_regions(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORYINFO-003",
-    "Every region is committed, reserved or free, and typed to match",
+    "Every region is committed, reserved or free, with matching protection and type",
     Level.MUST,
-    Source("winnt.h MEM_*, PAGE_*; spec user-mode 3.9, 4 V36, V40", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#free-and-reserved-regions", Grade.DOCUMENTED),
+    Source("docs/format/minidump-memory.md#page-protections", Grade.DOCUMENTED),
     needs=("memory_info",),
     foreign_level=Level.SHOULD,
 )
 def region_states(case: Case) -> Checks:
-    """A free region has protection PAGE_NOACCESS and nothing else; a reserved one has no protection (Windows
-    reports 1 for one region at the top); a committed one has one of the eight protections, perhaps with modifiers,
-    and a type.
+    """A free region has protection PAGE_NOACCESS, and no type or allocation. A reserved region has a type and no
+    protection; Windows reports 1 for one region at the top. A committed region has a type and one of the eight
+    protections, with or without modifiers.
     """
     state = enumeration("MEM_STATE")
     types = set(enumeration("MEM_TYPE").members.values())
@@ -307,4 +313,4 @@ def region_states(case: Case) -> Checks:
             f"AllocationProtect {allocation[1]:#x}"
         )
         start = record.span.start + structure("MINIDUMP_MEMORY_INFO").fields["State"].offset
-        yield bad(record.path, "values that VirtualQuery returns together", actual, Span(start, start + 12))
+        yield bad(record.path, "a combination that VirtualQuery returns", actual, Span(start, start + 12))

@@ -1,4 +1,4 @@
-"""Loaded and unloaded modules, their records, dynamic function tables."""
+"""Judges loaded and unloaded modules and their records (docs/format/minidump-modules.md)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from ...rule import Checks, bad, ok, rule
 from .threads import unpadded
 
 _GRANULARITY: Final = 0x10000
-"""Bytes: images are mapped at multiples of the allocation granularity (spec user-mode 3.6)."""
+"""Bytes: Windows maps images at multiples of this (docs/format/minidump-modules.md#base-and-size)."""
 _MAX_CODE_VIEW: Final = 32768
-"""Bytes: Breakpad refuses longer CodeView records (spec user-mode 5)."""
+"""Bytes: Breakpad refuses longer CodeView records (docs/format/minidump-modules.md#codeview-record)."""
 _ANDROID: Final = enumeration("PLATFORM_ID")["BREAKPAD_ANDROID"]
-"""Modules overlap in sound dumps of Android, where a loader maps one over another's reserved room; Breakpad's reader
-allows it there alone (google/breakpad src/processor/minidump.cc)."""
+"""Modules of sound Android dumps overlap (docs/format/minidump-modules.md#overlap-of-modules)."""
 
 
 def _platform(case: Case) -> int | None:
@@ -25,20 +24,20 @@ def _platform(case: Case) -> int | None:
 
 
 def _image(module: ModuleFact) -> tuple[int, ...]:
-    """What tells one mapped image from another."""
+    """The fields that identify a mapped image."""
     return (module.base, module.size, module.record["TimeDateStamp"], module.record["CheckSum"])
 
 
 @rule(
     "MDMP-MODULE-001",
-    "The module list is as long as its count says",
+    "DataSize of the module list matches its count",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MODULE_LIST; spec user-mode 3.6, 4 V09", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#size-of-the-module-list", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.4",),
     reports=("list.size.4",),
 )
 def module_list_size(case: Case) -> Checks:
-    """DataSize is 4 + 108 n. With another size readers drop the list, and no address has a symbol."""
+    """DataSize is 4 + 108 * NumberOfModules. Readers drop a list of another size, and then no address has a symbol."""
     if not case.dump.defects_of("list.size.4"):
         yield from unpadded(case, case.dump.streams[4], len(case.dump.modules), "MINIDUMP_MODULE")
 
@@ -47,18 +46,18 @@ def module_list_size(case: Case) -> Checks:
     "MDMP-MODULE-002",
     "Modules do not overlap",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-modules.md#overlap-of-modules", Grade.IMPLEMENTED),
     needs=("modules",),
     applies=lambda case: case.truth is not None or _platform(case) != _ANDROID,
 )
 def modules_disjoint(case: Case) -> Checks:
-    """No address belongs to two images. rust-minidump drops one of two that overlap, Breakpad cuts one short. One image
-    listed twice is another rule's.
+    """An address belongs to at most one image. rust-minidump drops one of two overlapping modules, Breakpad truncates
+    one. MDMP-MODULE-009 judges an image that is listed twice. The rule skips dumps of Android.
     """
     last = None
     for module in sorted(case.dump.modules, key=lambda module: (module.base, module.end)):
         if last is not None and module.base < last.end and _image(module) != _image(last):
-            expected = f"a base from {last.end:#x} on, where {last.record.path} ends"
+            expected = f"a base of {last.end:#x} or more, where {last.record.path} ends"
             yield bad(module.record.path, expected, f"{module.base:#x}", module.record.span_of("BaseOfImage"))
         else:
             yield ok(module.record.path)
@@ -70,11 +69,11 @@ def modules_disjoint(case: Case) -> Checks:
     "MDMP-MODULE-003",
     "Every module has a size and lies inside the address space",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 4 V29", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-modules.md#base-and-size", Grade.IMPLEMENTED),
     needs=("modules",),
 )
 def module_sizes(case: Case) -> Checks:
-    """SizeOfImage is at least a page in any image that runs; base + size does not wrap."""
+    """An image that runs has at least one page. BaseOfImage + SizeOfImage does not wrap."""
     for module in case.dump.modules:
         if module.size and module.end < 1 << 64:
             yield ok(module.record.path)
@@ -87,12 +86,15 @@ def module_sizes(case: Case) -> Checks:
     "MDMP-MODULE-004",
     "Every module's name is a string inside the file",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MODULE, MINIDUMP_STRING; spec user-mode 3.3, 4 V29", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#module-names", Grade.DOCUMENTED),
+    Source("docs/format/minidump-container.md#strings", Grade.IMPLEMENTED),
     needs=("modules",),
     reports=("module.name",),
 )
 def module_names(case: Case) -> Checks:
-    """A MINIDUMP_STRING of even length. LLVM, Breakpad and udmp-parser reject odd lengths and with them the list."""
+    """The name is a MINIDUMP_STRING of even length. LLVM, Breakpad and udmp-parser reject odd lengths, and the list
+    with them.
+    """
     count = sum(module.name is not None for module in case.dump.modules)
     if count:
         yield ok("module names", count)
@@ -102,12 +104,14 @@ def module_names(case: Case) -> Checks:
     "MDMP-MODULE-005",
     "Module bases are multiples of 64 KiB",
     Level.SHOULD,
-    Source("spec user-mode 3.6, 4 V30: 46 of 46 Windows files", Grade.OBSERVED),
+    Source("docs/format/minidump-modules.md#base-and-size", Grade.OBSERVED),
     needs=("modules", "system_info"),
     applies=lambda case: case.dump.system_info is not None and case.dump.system_info["PlatformId"] == 2,
 )
 def module_bases(case: Case) -> Checks:
-    """Windows maps images at its allocation granularity. Other systems do not, so this asks only Windows targets."""
+    """Windows maps images at its allocation granularity. Other systems do not, so the rule applies to Windows targets
+    only.
+    """
     for module in case.dump.modules:
         if module.base % _GRANULARITY:
             span = module.record.span_of("BaseOfImage")
@@ -118,21 +122,21 @@ def module_bases(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-006",
-    "CodeView and debug records lie inside the file, or are absent",
+    "CodeView and debug records are absent or lie inside the file",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MODULE; spec user-mode 4 V31", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#place-of-a-debug-record", Grade.WITNESSED, versions=("29507",)),
     needs=("modules",),
     reports=("module.record",),
 )
 def module_records(case: Case) -> Checks:
-    """A record elsewhere gives the debugger the wrong PDB, or none."""
+    """With a record at a wrong place a debugger loads the wrong PDB, or none."""
     count = 2 * len(case.dump.modules) - case.dump.defects_of("module.record")
     if count:
         yield ok("module records", count)
 
 
 def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
-    """``(expected, actual)`` of what is wrong with a CodeView record."""
+    """``(expected, actual)`` of a faulty CodeView record; None if it is sound."""
     if size > _MAX_CODE_VIEW:
         return f"at most {_MAX_CODE_VIEW} bytes", f"{size} bytes"
     signatures = enumeration("CV_SIGNATURE")
@@ -145,7 +149,7 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
     if not nul:
         return f"{kind}: a path that ends in NUL", f"{size} bytes without one"
     if any(rest):
-        return f"{kind}: a path with nothing but zeros behind it", f"{len(rest)} other bytes behind {len(path)}"
+        return f"{kind}: only zeros behind the path's NUL", f"{len(rest)} bytes behind a path of {len(path)}"
     return None
 
 
@@ -153,13 +157,13 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
     "MDMP-MODULE-007",
     "A CodeView record has a known signature and ends at its path's NUL",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc; rust-minidump; spec user-mode 3.6, 4 V31", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-modules.md#codeview-record", Grade.IMPLEMENTED),
     needs=("module.records",),
 )
 def code_view(case: Case) -> Checks:
-    """RSDS: 24 bytes, the PDB's path, NUL. NB10: 16 bytes, the path, NUL. It names the symbols of the module; 1585
-    of 1585 records in real Windows dumps end at their NUL. The C# compiler pads the path of a build that is not
-    deterministic with zeros, to 260 bytes (dotnet/roslyn PeWriter.PadPdbPath).
+    """RSDS has 24 bytes, the PDB's path and a NUL. NB10 has 16 bytes, the path and a NUL. The record identifies the
+    symbols of the module. 1585 of 1585 records in real Windows dumps end at their NUL. The C# compiler pads the path of
+    a build that is not deterministic with zeros, to 260 bytes (dotnet/roslyn PeWriter.PadPdbPath).
     """
     for module in case.dump.modules:
         if module.code_view is None:
@@ -177,12 +181,14 @@ def code_view(case: Case) -> Checks:
     "MDMP-MODULE-008",
     "VersionInfo is a VS_FIXEDFILEINFO or all zero",
     Level.MUST,
-    Source("verrsrc.h VS_FIXEDFILEINFO; spec user-mode 4 V32: 1624 of 1624 modules", Grade.OBSERVED),
+    Source("docs/format/minidump-modules.md#version-information", Grade.OBSERVED),
     needs=("modules",),
     foreign_level=Level.SHOULD,
 )
 def version_info(case: Case) -> Checks:
-    """Signature 0xFEEF04BD and structure version 0x10000, or 13 zeros when the image has no version resource."""
+    """The record has signature 0xFEEF04BD and structure version 0x10000. Without a version resource in the image all 13
+    dwords are zero.
+    """
     names = [name for name in structure("MINIDUMP_MODULE").fields if name.startswith("VersionInfo.")]
     for module in case.dump.modules:
         record = module.record
@@ -199,19 +205,19 @@ def version_info(case: Case) -> Checks:
     "MDMP-MODULE-009",
     "No module is listed twice",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MODULE_LIST; spec user-mode 4 V29: unique base", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#base-and-size", Grade.OBSERVED),
     needs=("modules",),
     foreign_level=Level.SHOULD,
 )
 def modules_once(case: Case) -> Checks:
-    """Under WOW64 the program is in the lists of both loaders, the 64-bit one and the 32-bit one, and dbghelp 6.1 took
-    it from either: two entries, alike in all but where their names lie.
+    """Under WOW64 the program is in the lists of both loaders, 64-bit and 32-bit. dbghelp 6.1 took it from each: the
+    two entries differ only in the places of their names.
     """
     seen: set[tuple[int, ...]] = set()
     for module in case.dump.modules:
         if _image(module) in seen:
             span = module.record.span_of("BaseOfImage")
-            expected = "an image that no entry before it describes"
+            expected = "an image that no entry before describes"
             yield bad(module.record.path, expected, f"{module.base:#x} again", span, fault=Fault.FORBIDDEN)
         else:
             yield ok(module.record.path)
@@ -220,14 +226,16 @@ def modules_once(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-010",
-    "A CodeView or debug record that is absent has no place either",
+    "An absent CodeView or debug record has RVA 0",
     Level.MUST,
-    Source("spec user-mode 4 V31", Grade.OBSERVED),
+    Source("docs/format/minidump-modules.md#place-of-a-debug-record", Grade.OBSERVED),
     needs=("modules",),
     foreign_level=Level.SHOULD,
 )
 def absent_records(case: Case) -> Checks:
-    """DataSize 0 goes with Rva 0. Nobody reads no bytes, and LLVM's yaml2obj gives every record a place."""
+    """DataSize 0 goes with Rva 0. No reader uses the place of an empty record, and LLVM's yaml2obj gives every record
+    one.
+    """
     for module in case.dump.modules:
         for member in ("CvRecord", "MiscRecord"):
             subject, rva = f"{member} of {module.record.path}", module.record[f"{member}.Rva"]
@@ -239,14 +247,16 @@ def absent_records(case: Case) -> Checks:
 
 @rule(
     "MDMP-UNLOADED-001",
-    "The list of unloaded modules is as long as its header says",
+    "DataSize of the unloaded module list matches its header",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE_LIST; spec user-mode 3.6, 4 V10", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#size-of-the-unloaded-module-list", Grade.DOCUMENTED),
     needs=("stream.14",),
     reports=("list.header.14", "list.size.14"),
 )
 def unloaded_list_size(case: Case) -> Checks:
-    """SizeOfHeader 12, SizeOfEntry 24, DataSize 12 + 24 n; rust-minidump and Breakpad refuse other sizes."""
+    """SizeOfHeader is 12, SizeOfEntry 24, DataSize 12 + 24 * NumberOfEntries. rust-minidump and Breakpad refuse other
+    sizes.
+    """
     if "unloaded_modules" in case.dump.facts:
         yield ok("stream 14")
 
@@ -255,12 +265,12 @@ def unloaded_list_size(case: Case) -> Checks:
     "MDMP-UNLOADED-002",
     "Every unloaded module's name is a string inside the file",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE, MINIDUMP_STRING; spec user-mode 3.6", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#unloaded-modules", Grade.DOCUMENTED),
     needs=("unloaded_modules",),
     reports=("unloaded.name",),
 )
 def unloaded_names(case: Case) -> Checks:
-    """A call into a module that is gone is understood by its name only."""
+    """A debugger can explain a call into an unloaded module by its name only."""
     count = sum(module.name is not None for module in case.dump.unloaded_modules)
     if count:
         yield ok("names", count)

@@ -1,4 +1,4 @@
-"""A dump with full memory can be brought back to life, and dies of the same exception."""
+"""Judges the replay of a dump with full memory: it must raise the same exception."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...case import Case
 from ...model import Grade, Level, Source
 from ...rule import Checks, bad, ok, rule
 
-# minidumpapiset.h MiniDumpWithFullMemory, MiniDumpFilterMemory | MiniDumpFilterTriage: zeroed words cannot be run
+# minidumpapiset.h MiniDumpWithFullMemory, MiniDumpFilterMemory | MiniDumpFilterTriage. Filtered memory cannot run.
 _FULL_MEMORY, _FILTERED = 0x2, 0x8 | 0x100000
 
 
@@ -22,16 +22,16 @@ def _can_replay(case: Case) -> bool:
 
 @rule(
     "XCUT-REPLAY-001",
-    "Run from the dump alone, the target meets the same exception",
+    "Replaying the dump raises the same exception",
     Level.MUST,
-    Source("Intel SDM volume 3, faults restart at the faulting instruction; spec user-mode 3.7", Grade.DOCUMENTED),
+    Source("docs/format/minidump-exception.md#exception-address", Grade.DOCUMENTED),
     needs=("memory", "memory_info", "exception", "exception.context"),
     applies=_can_replay,
 )
 def replay(case: Case) -> Checks:
-    """Memory and the exception's context, loaded from the dump into a fresh machine and executed, must meet the same
-    exception at the same address with the same parameters. It proves that registers, memory and regions belong
-    together, which no comparison of single fields can.
+    """A fresh machine is loaded with the memory and the exception's context of the dump, and runs. It must raise the
+    same exception at the same address with the same parameters. This proves that registers, memory and regions belong
+    together, which no comparison of single fields can prove.
     """
     dump, replayer = case.dump, case.replay
     assert replayer is not None
@@ -39,7 +39,7 @@ def replay(case: Case) -> Checks:
     record = dump.exception.record
     outcome = replayer(dump)
     if outcome.error is not None:
-        yield bad("replay", "a run from the dump alone", outcome.error, dump.exception.record.span)
+        yield bad("replay", "the dump can be loaded and run", outcome.error, dump.exception.record.span)
         return
     count = min(record["ExceptionRecord.NumberParameters"], 15)
     pairs = {

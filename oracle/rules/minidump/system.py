@@ -1,4 +1,4 @@
-"""SystemInfo, MiscInfo, SystemMemoryInfo, ProcessVmCounters and the comment, each by itself."""
+"""Judges SystemInfo, MiscInfo, SystemMemoryInfo, ProcessVmCounters and the comment, each stream by itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MISC_FIELDS: Final = {
     "MINIDUMP_MISC4_BUILDSTRING": "DbgBldStr",
     "MINIDUMP_MISC5_PROCESS_COOKIE": "ProcessCookie",
 }
-"""Flags1 bit -> the last field that it makes valid. Source: minidumpapiset.h; spec user-mode 3.10."""
+"""Flags1 bit -> the last field that it makes valid (docs/format/minidump-system.md#misc-info)."""
 
 _MISC_SIZES: Final = tuple(
     structure(name).size for name in ("MINIDUMP_MISC_INFO", *(f"MINIDUMP_MISC_INFO_{n}" for n in range(2, 6)))
@@ -31,40 +31,40 @@ _MISC_SIZES: Final = tuple(
     "MDMP-SYSTEM-001",
     "SystemInfo has 56 bytes",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4, 4 V33", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#system-info", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.7",),
     reports=("system.size",),
 )
 def system_size(case: Case) -> Checks:
-    """Breakpad wants exactly this size. Without SystemInfo no context can be decoded."""
+    """Breakpad and the vendor's engine refuse another size. Without SystemInfo no reader can decode a context."""
     if case.dump.system_info is not None:
         yield ok("stream 7")
 
 
 @rule(
     "MDMP-SYSTEM-002",
-    "CSDVersionRva names a string",
+    "CSDVersionRva refers to a string",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO, MINIDUMP_STRING; spec user-mode 4 V33", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#service-pack-string", Grade.DOCUMENTED),
     needs=("system_info",),
     reports=("system.csd",),
 )
 def csd_version(case: Case) -> Checks:
-    """The service pack, or an empty string; the RVA is never 0 in real files."""
+    """The string is the service pack, or empty. The RVA is never 0 in real files."""
     if case.dump.csd_version is not None:
         yield ok("CSDVersion")
 
 
 @rule(
     "MDMP-MISC-001",
-    "MiscInfo's SizeOfInfo is the size of its stream",
+    "SizeOfInfo of MiscInfo is the size of the stream",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MISC_INFO; spec user-mode 3.10, 4 V34", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#size-of-misc-info", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.15",),
     reports=("misc.size",),
 )
 def misc_size(case: Case) -> Checks:
-    """The structure grew four times, and SizeOfInfo tells which fields are there; Breakpad refuses a stream of
+    """The structure grew four times, and SizeOfInfo tells which fields exist. The vendor's engine drops a stream of
     another size.
     """
     if case.dump.misc_info is not None:
@@ -75,12 +75,12 @@ def misc_size(case: Case) -> Checks:
     "MDMP-MISC-002",
     "MiscInfo has the size of one of its five versions",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MISC_INFO to _5; spec user-mode 3.10, 4 V34", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#size-of-misc-info", Grade.DOCUMENTED),
     needs=("misc_info",),
     foreign_level=Level.SHOULD,
 )
 def misc_version(case: Case) -> Checks:
-    """24, 44, 232, 832 or 1364 bytes. One writer makes it 1368; readers ignore such a tail."""
+    """The versions have 24, 44, 232, 832 and 1364 bytes. Breakpad on macOS writes 1368; readers ignore the last 4."""
     assert case.dump.misc_info is not None
     size = case.dump.misc_info["SizeOfInfo"]
     if size in _MISC_SIZES:
@@ -92,22 +92,23 @@ def misc_version(case: Case) -> Checks:
 
 @rule(
     "MDMP-MISC-003",
-    "MiscInfo's Flags1 has known bits, of fields that are there",
+    "Flags1 of MiscInfo has only known bits, of fields inside SizeOfInfo",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_MISC1_* to MINIDUMP_MISC5_*; spec user-mode 3.10", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#flags-of-misc-info", Grade.DOCUMENTED),
     needs=("misc_info",),
     foreign_level=Level.SHOULD,
 )
 def misc_flags(case: Case) -> Checks:
-    """A field counts only when its bit is set and it lies inside SizeOfInfo. A bit for a field behind the end makes a
-    reader take other bytes for it."""
+    """A field counts only if its bit is set and it lies inside SizeOfInfo. With the bit of a field behind the end, a
+    reader takes other bytes for the field.
+    """
     record = case.dump.misc_info
     assert record is not None
     flags, size = record["Flags1"], record["SizeOfInfo"]
     bits = enumeration("MISC1_FLAGS")
     span = record.span_of("Flags1")
     if flags & ~bits.mask:
-        yield bad("Flags1", f"bits of {bits.mask:#x}", f"{flags & ~bits.mask:#x} besides", span)
+        yield bad("Flags1", f"only bits of {bits.mask:#x}", f"also {flags & ~bits.mask:#x}", span)
     for name, last in _MISC_FIELDS.items():
         if not flags & bits[name]:
             continue
@@ -122,7 +123,7 @@ def misc_flags(case: Case) -> Checks:
     "MDMP-SYSTEMMEMORY-001",
     "SystemMemoryInfo has 492 or 524 bytes and revision 1",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_MEMORY_INFO_1, _2; spec user-mode 3.13: 17 of 17 files", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#system-memory-info", Grade.DOCUMENTED),
     needs=("stream.21",),
     reports=("system-memory.size",),
 )
@@ -141,14 +142,12 @@ def system_memory_size(case: Case) -> Checks:
     "MDMP-VMCOUNTERS-001",
     "ProcessVmCounters has the size of its revision",
     Level.MUST,
-    Source(
-        "minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS_1, _2; spec user-mode 3.13: 17 of 17 files", Grade.DOCUMENTED
-    ),
+    Source("docs/format/minidump-system.md#process-memory-counters", Grade.DOCUMENTED),
     needs=("stream.22",),
     reports=("vm-counters.size",),
 )
 def vm_counters_size(case: Case) -> Checks:
-    """Revision 1 has 80 bytes, revision 2 has 152; their fields differ from offset 0x48 on."""
+    """Revision 1 has 80 bytes, revision 2 has 152. Their fields differ from offset 0x48 on."""
     record = case.dump.vm_counters
     if record is None:
         return
@@ -164,17 +163,17 @@ def vm_counters_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-COMMENT-001",
-    "The comment is text with one NUL, at its end",
+    "The comment is one text whose only NUL is at the end",
     Level.MUST,
-    Source("minidumpapiset.h CommentStreamA, CommentStreamW; spec user-mode 3.2, 4 V46", Grade.DOCUMENTED),
+    Source("docs/format/minidump-user-streams.md#comment-streams", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("comment",),
 )
 def comment_text(case: Case) -> Checks:
-    """The stream is the bare text, without a length. A debugger prints it when it opens the dump, up to the NUL."""
+    """The stream is the text alone, without a length. A debugger prints it up to the NUL when it opens the dump."""
     comment = case.dump.comment
     assert comment is not None
     if comment.text is not None:
         yield ok(comment.stream.name)
     else:
-        size = f"{comment.stream.size} bytes that are not"
-        yield bad(comment.stream.name, "text whose only NUL is the last character", size, comment.stream.span)
+        actual = f"{comment.stream.size} bytes of another form"
+        yield bad(comment.stream.name, "text whose only NUL is the last character", actual, comment.stream.span)

@@ -1,4 +1,4 @@
-"""The thread list and the contexts of its threads."""
+"""Judges the thread list and the contexts of its threads (docs/format/minidump-threads.md)."""
 
 from __future__ import annotations
 
@@ -13,45 +13,50 @@ from ...readers.contexts import without_context
 from ...readers.facts import ContextFact, Stream
 from ...rule import Check, Checks, bad, ok, rule
 
-CONTEXT_SOURCE: Final = Source("winnt.h CONTEXT; spec user-mode 3.11", Grade.DOCUMENTED)
+CONTEXT_SIZE: Final = Source("docs/format/minidump-contexts.md#size-by-architecture", Grade.DOCUMENTED)
+CONTEXT_MACHINE: Final = Source("docs/format/minidump-contexts.md#parts-of-contextflags", Grade.DOCUMENTED)
 
 
 def unpadded(case: Case, stream: Stream, entries: int, entry: str) -> Iterator[Check]:
-    """A list of one's own has no pad behind its count. Other writers' may (spec user-mode 4 V09)."""
+    """Check that a list of a dump judged with truth has no padding after its count.
+
+    Other dumps may have 4 bytes there (docs/format/minidump-readers.md#stream-lists-and-directory).
+    """
     size = 4 + entries * structure(entry).size
     if case.truth is not None and stream.size != size:
         span = stream.record.span_of("Location.DataSize")
         actual = f"DataSize {stream.size}"
-        yield bad(stream.name, f"DataSize {size}, without a pad", actual, span, fault=Fault.FORBIDDEN)
+        yield bad(stream.name, f"DataSize {size}, without padding", actual, span, fault=Fault.FORBIDDEN)
     else:
         yield ok(stream.name)
 
 
 def machine(case: Case, context: ContextFact, subject: str) -> Check:
-    """Whether the machine bit of ContextFlags is that of SystemInfo's architecture."""
+    """Check that ContextFlags has the machine bit of SystemInfo's architecture."""
     architecture = layout_of(case.dump.architecture or "", len(context.span))
     if context.flags & architecture.machine_bit:
         return ok(subject)
-    expected = f"ContextFlags with the bit of {architecture.name}, {architecture.machine_bit:#x}"
+    expected = f"ContextFlags with bit {architecture.machine_bit:#x}, of {architecture.name}"
     return bad(subject, expected, f"{context.flags:#x}", context.record.span_of("ContextFlags"))
 
 
 def _blank(case: Case, context: ContextFact) -> bool:
-    """Whether it is zeros from end to end: of the registers nothing is said."""
+    """Whether the whole record is zero: it holds no registers."""
     return context.flags == 0 and not any(case.dump.source.view(context.span.start, len(context.span)))
 
 
 @rule(
     "MDMP-THREAD-001",
-    "The thread list is as long as its count says",
+    "DataSize of the thread list matches its count",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_THREAD_LIST; spec user-mode 3.5, 4 V09", Grade.DOCUMENTED),
+    Source("docs/format/minidump-threads.md#size-of-the-thread-list", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.3",),
     reports=("list.size.3",),
 )
 def thread_list_size(case: Case) -> Checks:
-    """DataSize is 4 + 48 n. Breakpad and rust-minidump also accept 4 bytes of padding behind the count, which one
-    writer emits; with any other size they drop the list, and a dump without threads shows no stack.
+    """DataSize is 4 + 48 * NumberOfThreads. The vendor's engine drops a list of any other size, and the session fails.
+    Breakpad and rust-minidump accept 4 bytes of padding after the count, which Breakpad on macOS writes. Foreign dumps
+    may have them.
     """
     if "list.size.3" not in case.dump.broken.values():
         yield from unpadded(case, case.dump.streams[3], len(case.dump.threads), "MINIDUMP_THREAD")
@@ -61,13 +66,13 @@ def thread_list_size(case: Case) -> Checks:
     "MDMP-THREAD-002",
     "Thread ids are unique and not 0",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc refuses duplicates; spec user-mode 4 V19", Grade.OBSERVED),
+    Source("docs/format/minidump-threads.md#thread-ids", Grade.OBSERVED),
     needs=("threads",),
     reports=("thread.id",),
 )
 def thread_ids(case: Case) -> Checks:
-    """The exception, the thread times and the names refer to threads by id. Breakpad refuses a list with a
-    duplicate.
+    """The exception, the thread times and the thread names refer to threads by id. Breakpad refuses a list with a
+    duplicate id.
     """
     faults = case.dump.defects_of("thread.id")
     if len(case.dump.threads) > faults:
@@ -78,12 +83,12 @@ def thread_ids(case: Case) -> Checks:
     "MDMP-THREAD-003",
     "Every thread's context lies inside the file",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_THREAD; spec user-mode 4 V20", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#record-size-in-readers", Grade.WITNESSED, versions=("29507",)),
     needs=("threads",),
     reports=("thread.context.bounds",),
 )
 def context_inside(case: Case) -> Checks:
-    """Without its registers a thread cannot be walked."""
+    """A debugger needs the registers of a thread to walk its stack."""
     count = sum(not without_context(thread.record) for thread in case.dump.threads)
     if count > case.dump.defects_of("thread.context.bounds"):
         yield ok("threads", count - case.dump.defects_of("thread.context.bounds"))
@@ -93,14 +98,14 @@ def context_inside(case: Case) -> Checks:
     "MDMP-THREAD-004",
     "No thread's context is shorter than the architecture's CONTEXT",
     Level.MUST,
-    CONTEXT_SOURCE,
-    Source("google/breakpad src/processor/minidump.cc; spec user-mode 4 V20", Grade.IMPLEMENTED),
+    CONTEXT_SIZE,
+    Source("docs/format/minidump-contexts.md#record-size-in-readers", Grade.IMPLEMENTED),
     needs=("threads",),
     reports=("thread.context.size",),
 )
 def context_size(case: Case) -> Checks:
-    """716 bytes on x86, 1232 on amd64, 416 on arm, 912 on arm64; more only with an XSTATE extension behind it. Of arm
-    Breakpad and its kin store 368 bytes of their own layout.
+    """CONTEXT has 716 bytes on x86, 1232 on amd64, 416 on arm and 912 on arm64. A longer record has an XSTATE
+    extension. Breakpad and related writers store arm contexts of 368 bytes in a layout of their own.
     """
     count = sum(thread.context is not None for thread in case.dump.threads)
     if count:
@@ -109,13 +114,15 @@ def context_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREAD-005",
-    "Every thread's context is of the machine that SystemInfo names",
+    "Every thread's context is of the architecture in SystemInfo",
     Level.MUST,
-    CONTEXT_SOURCE,
+    CONTEXT_MACHINE,
     needs=("contexts",),
 )
 def context_machine(case: Case) -> Checks:
-    """ContextFlags carries a bit of its machine. With another, readers decode the registers by the wrong layout."""
+    """ContextFlags has the bit of one machine. With the bit of another machine, readers decode the registers by the
+    wrong layout.
+    """
     for thread in case.dump.threads:
         if thread.context is not None and not _blank(case, thread.context):
             yield machine(case, thread.context, f"context of thread {thread.id:#x}")
@@ -125,15 +132,14 @@ def context_machine(case: Case) -> Checks:
     "MDMP-THREAD-006",
     "Every thread has a context",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD, _INVALID_CONTEXT", Grade.DOCUMENTED),
-    Source("dbgcore 10.0.14321: 14 of 40 threads of a real file have none", Grade.OBSERVED),
+    Source("docs/format/minidump-threads.md#threads-without-a-context", Grade.OBSERVED),
     needs=("threads",),
     foreign_level=Level.SHOULD,
 )
 def context_present(case: Case) -> Checks:
-    """A target that stands still has the registers of every thread. One that runs on while its list is written, as a
-    process that dumps itself does, leaves entries of threads that have ended, which know an id and nothing else; and
-    zeros where the registers could not be read.
+    """The writer can read the registers of every thread of a stopped target. A process that dumps itself runs on while
+    its list is written. Its list then has entries of threads that have ended, with an id and nothing else. A context of
+    zeros means that the registers could not be read.
     """
     for thread in case.dump.threads:
         if without_context(thread.record):

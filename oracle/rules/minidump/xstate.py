@@ -1,4 +1,4 @@
-"""Extended processor state behind the contexts, as far as the dump alone can tell."""
+"""Judges the extended processor state behind the contexts (docs/format/minidump-contexts.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...readers.xstate import COMPACTED, FIRST_COMPONENT, context_ex, features_o
 from ...rule import Checks, bad, ok, rule
 
 _XSTATE_DATA_SIZE: Final = 528
-"""sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO), minidumpapiset.h."""
+"""minidumpapiset.h sizeof(XSTATE_CONFIG_FEATURE_MSC_INFO)."""
 _EXTENDED: Final = 576
 _CONTEXT_EX: Final = structure("CONTEXT_EX").size
 
@@ -24,8 +24,10 @@ def _announced(case: Case) -> bool:
 
 
 def _extended(case: Case) -> Iterator[tuple[str, ContextFact]]:
-    """The contexts that are longer than their record, in a foreign file by a CONTEXT_EX at least. In one's own dump
-    only where MiscInfo announces it: another rule says whether that may be.
+    """The contexts that are longer than their record, each with its subject.
+
+    With truth: those that MiscInfo announces; TRUE-CONTEXT-005 judges the others. Without truth: those that are longer
+    by a CONTEXT_EX or more.
     """
     if case.dump.architecture not in {"amd64", "x86"} or (case.truth is not None and not _announced(case)):
         return
@@ -39,20 +41,21 @@ def _extended(case: Case) -> Iterator[tuple[str, ContextFact]]:
 
 @rule(
     "MDMP-XSTATE-001",
-    "CONTEXT_EX tells where the record and the extended state behind it lie",
+    "CONTEXT_EX locates the record and the extended state",
     Level.MUST,
-    Source("winnt.h CONTEXT_EX; spec user-mode 3.11: every extended context of 2 files", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#extended-context-header", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("contexts",),
     foreign_level=Level.SHOULD,
 )
 def context_ex_chunks(case: Case) -> Checks:
-    """Its offsets count from itself: the legacy part is the record in front, the extended state a chunk inside the
-    context, and All spans the two. Its place varies with the alignment of the buffer, so nobody can guess it.
+    """The offsets count from CONTEXT_EX. Legacy is the record in front of it, XState a chunk inside the context, and
+    All spans both. The place of the chunk varies with the alignment of the writer's buffer, so a reader cannot assume
+    it.
     """
     for subject, context in _extended(case):
         ex = context_ex(case.dump.source, context)
         if ex is None:
-            wanted = f"a CONTEXT_EX of 24 bytes behind the {context.record.structure.size} of the record"
+            wanted = f"a CONTEXT_EX of 24 bytes behind the record of {context.record.structure.size}"
             yield bad(subject, wanted, f"{len(context.extension)} bytes", context.extension)
             continue
         size = context.record.structure.size
@@ -77,15 +80,15 @@ def context_ex_chunks(case: Case) -> Checks:
 
 @rule(
     "MDMP-XSTATE-002",
-    "The XSAVE header is one that a processor takes",
+    "The XSAVE header is one that a processor accepts",
     Level.MUST,
-    Source("Intel SDM volume 1, 13.4.2, 13.8.2: what XRSTOR refuses; spec user-mode 3.11", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#extended-state-chunk", Grade.DOCUMENTED),
     needs=("contexts",),
     foreign_level=Level.SHOULD,
 )
 def xsave_header(case: Case) -> Checks:
-    """Reserved bytes are zero. In compacted format every component that is there has its room, in standard format the
-    compaction mask is zero.
+    """The reserved bytes are zero. In compacted format CompactionMask has bit 63 and every bit of Mask. In standard
+    format it is 0. XRSTOR refuses other headers.
     """
     for subject, context in _extended(case):
         fact = read_xstate(case.dump.source, context)
@@ -107,13 +110,15 @@ def xsave_header(case: Case) -> Checks:
     "MDMP-XSTATE-003",
     "Every component of the extended state lies inside its chunk",
     Level.MUST,
-    Source("Intel SDM volume 1, 13.4.3; spec user-mode 3.11: 2 files", Grade.OBSERVED),
+    Source("docs/format/minidump-contexts.md#extended-state-chunk", Grade.OBSERVED),
     needs=("contexts", "misc_info"),
     applies=_announced,
     foreign_level=Level.SHOULD,
 )
 def components_inside(case: Case) -> Checks:
-    """XStateData says where each component is and how long; the upper halves of the YMM registers are found by it."""
+    """XStateData gives the place and the size of each component. A reader finds the upper halves of the YMM registers
+    by them.
+    """
     misc = case.dump.misc_info
     assert misc is not None
     features = features_of(misc)
@@ -127,22 +132,22 @@ def components_inside(case: Case) -> Checks:
             if fact.place(component, features) is not None:
                 yield ok(f"{subject}, component {component}")
             else:
-                expected = f"bytes inside the {len(fact.chunk)} of the chunk, by XStateData.Features"
+                expected = f"a place by XStateData.Features inside the chunk of {len(fact.chunk)} bytes"
                 yield bad(f"{subject}, component {component}", expected, "none", fact.chunk)
 
 
 @rule(
     "MDMP-MISC-004",
-    "XStateData is empty, or describes each component that it enables",
+    "XStateData is empty or describes each component that it enables",
     Level.MUST,
-    Source("minidumpapiset.h XSTATE_CONFIG_FEATURE_MSC_INFO; spec user-mode 3.10, 3.11", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#extended-state-in-misc-info", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("misc_info",),
     applies=_announced,
     foreign_level=Level.SHOULD,
 )
 def xstate_data(case: Case) -> Checks:
-    """528 bytes: the size of a context, the enabled components, and offset and size of each. Without its size the
-    components behind it in a compacted area cannot be found.
+    """XStateData has 528 bytes: the size of a context, the enabled components, and offset and size of each. If the size
+    of a component is missing, a reader cannot find those behind it in a compacted area.
     """
     misc = case.dump.misc_info
     assert misc is not None
@@ -161,5 +166,5 @@ def xstate_data(case: Case) -> Checks:
         if size and offset >= _EXTENDED:
             yield ok(f"XStateData.Features[{component}]")
         else:
-            expected = f"a size, and an offset from {_EXTENDED} on"
+            expected = f"a size, and an offset of {_EXTENDED} or more"
             yield bad(f"XStateData.Features[{component}]", expected, f"size {size}, offset {offset}", where)

@@ -1,1 +1,1 @@
-"""Rules for minidumps, against truth and request."""
+"""Rules that judge a minidump against truth and request."""

@@ -1,4 +1,4 @@
-"""Against truth: the CONTEXT records of the threads and of the exception, to the last byte."""
+"""Judges the CONTEXT records of the threads and of the exception against truth, to the last byte."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import ContextFact
 from ...rule import Checks, bad, ok, own, rule
 from ...truth.context import ThreadContextTruth
-from ..asserts import TRUTH, same_bytes, zero
+from ..asserts import same_bytes, zero
 from .threads import known_threads
 
-_CONTEXT = Source("winnt.h CONTEXT; spec user-mode 3.11", Grade.DOCUMENTED)
-# winnt.h CONTEXT_EXCEPTION_ACTIVE .. CONTEXT_EXCEPTION_REPORTING: status of the request, not contents
+_LAYOUTS = (
+    Source("docs/format/minidump-contexts.md#amd64-layout", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#x86-layout", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#arm64-layout", Grade.DOCUMENTED),
+)
+# winnt.h CONTEXT_EXCEPTION_ACTIVE to CONTEXT_EXCEPTION_REPORTING: the status of a request, no contents
 _STATUS = 0xF800_0000
 _XSTATE = 0x40
-"""winnt.h CONTEXT_XSTATE of x86 and amd64, the bit without the machine's."""
+"""winnt.h CONTEXT_XSTATE of x86 and amd64, without the machine bit."""
 _DEBUG = re.compile(r"Dr\d|[BW][cv]r\d")
-# winnt.h: the part of ContextFlags that a register belongs to, by architecture. What is in no set is INTEGER.
+# winnt.h: the part of ContextFlags that a register belongs to, by architecture. Registers in no set are INTEGER.
 _CONTROL = {
     "amd64": {"SegCs", "SegSs", "Rip", "Rsp", "EFlags"},
     "x86": {"SegCs", "SegSs", "Eip", "Esp", "Ebp", "EFlags"},
@@ -40,11 +44,11 @@ _NO_TRUTH = {
         *("LastBranchToRip", "LastBranchFromRip", "LastExceptionToRip", "LastExceptionFromRip"),
     )
 }
-"""The fields of a record that no truth has a value for; the other architectures have none."""
+"""The fields of a record for which no truth has a value. The other architectures have no such fields."""
 
 
 def _bit(architecture: str, register: str) -> int:
-    """The bit of ContextFlags that names the part with this register."""
+    """The bit of ContextFlags that names the part of this register."""
     if register in _CONTROL[architecture]:
         return 0x1
     if register in _SEGMENTS:
@@ -57,7 +61,7 @@ def _bit(architecture: str, register: str) -> int:
 
 
 def known_contexts(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth]]:
-    """Each context of the dump whose owner the truth knows."""
+    """Each context of the dump whose owner is in the truth: subject, context, truth."""
     assert case.truth is not None
     for fact, thread in known_threads(case):
         if fact.context is not None:
@@ -68,21 +72,21 @@ def known_contexts(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContext
 
 
 def decodes(case: Case) -> bool:
+    """Whether the dump has the architecture of the truth, so that contexts can be compared."""
     return case.truth is not None and case.dump.architecture == case.truth.system.architecture
 
 
 @rule(
     "TRUE-CONTEXT-001",
-    "ContextFlags name the parts that are there",
+    "ContextFlags names the parts that the context holds",
     Level.MUST,
-    _CONTEXT,
-    TRUTH,
+    Source("docs/format/minidump-contexts.md#parts-of-contextflags", Grade.DOCUMENTED),
     needs=("contexts",),
     applies=decodes,
 )
 def context_flags(case: Case) -> Checks:
-    """A debugger shows only the parts that ContextFlags name. The high status bits may differ, and where extended state
-    follows the record its bit may be set; of an x86 record it must be, or Breakpad refuses the size.
+    """A debugger shows only the parts that ContextFlags names. The high status bits may differ. If extended state
+    follows the record, the XSTATE bit may be set; on x86 it must be, or Breakpad refuses the size.
     """
     x86 = case.dump.architecture == "x86"
     for subject, fact, truth in known_contexts(case):
@@ -103,14 +107,13 @@ def context_flags(case: Case) -> Checks:
     "TRUE-CONTEXT-002",
     "Every register has the target's value",
     Level.MUST,
-    _CONTEXT,
-    TRUTH,
+    *_LAYOUTS,
     needs=("contexts",),
     applies=decodes,
 )
 def registers(case: Case) -> Checks:
-    """Integer, control, segment and debug registers. A wrong frame pointer ends the stack trace; a wrong instruction
-    pointer shows the wrong function. Registers of a part that ContextFlags do not name may be 0 as well.
+    """These are the integer, control, segment and debug registers. A wrong frame pointer ends the stack trace, a wrong
+    instruction pointer shows the wrong function. Registers of a part that ContextFlags does not name may be 0.
     """
     architecture = case.dump.architecture or ""
     for subject, fact, truth in known_contexts(case):
@@ -123,7 +126,7 @@ def registers(case: Case) -> Checks:
 
 
 def _register(record: Record, name: str) -> tuple[int, Span]:
-    """Value and place of a register; ``Bcr3`` is the fourth element of Bcr."""
+    """Value and span of a register; ``Bcr3`` is the fourth element of Bcr."""
     if name in record.structure.fields:
         return record[name], record.span_of(name)
     array, index = name[:-1], int(name[-1])
@@ -135,16 +138,16 @@ def _register(record: Record, name: str) -> tuple[int, Span]:
 
 @rule(
     "TRUE-CONTEXT-003",
-    "The floating-point and vector registers are the target's",
+    "The floating-point and vector registers have the target's values",
     Level.MUST,
-    _CONTEXT,
-    TRUTH,
+    Source("docs/format/minidump-contexts.md#amd64-floating-point-area", Grade.DOCUMENTED),
+    *_LAYOUTS,
     needs=("contexts",),
     applies=decodes,
 )
 def floating_point(case: Case) -> Checks:
-    """x87 and SSE state as FXSAVE stores it, 512 bytes; on x86 x87 again as FLOATING_SAVE_AREA; on arm64 V0 to V31.
-    Parts that ContextFlags do not name may be zero as well.
+    """The state is x87 and SSE as FXSAVE stores it, 512 bytes; on x86 also x87 as FLOATING_SAVE_AREA; on arm64 V0 to
+    V31. Parts that ContextFlags does not name may be zero.
     """
     architecture = case.dump.architecture or ""
     for subject, fact, truth in known_contexts(case):
@@ -167,32 +170,32 @@ def floating_point(case: Case) -> Checks:
 
 @rule(
     "TRUE-CONTEXT-004",
-    "What a context has no value for is zero",
+    "Context fields without a value in the target are zero",
     Level.MUST,
-    _CONTEXT,
+    Source("docs/format/minidump-contexts.md#fields-without-a-value", Grade.INFERRED),
     needs=("contexts",),
     applies=decodes,
 )
 def unused_parts(case: Case) -> Checks:
-    """Home slots, vector registers, debug control and last branch: a saved context uses none of them. Bytes left over
-    there are some other process's memory.
+    """A saved context uses no home slots, vector registers, debug control and last branch fields. Other bytes there are
+    left over from some other memory.
     """
     names = _NO_TRUTH.get(case.dump.architecture or "", ())
     for subject, fact, _ in known_contexts(case):
-        yield from zero(fact.record, subject, names, "the target has no value for it")
+        yield from zero(fact.record, subject, names, "the truth has no value for it")
 
 
 @rule(
     "TRUE-CONTEXT-005",
-    "A context has an extension only where AVX state was asked for",
+    "A context has an extension only if AVX state was requested",
     Level.MUST,
-    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.4, 3.11", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contents.md#streams-by-flag", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("contexts",),
     applies=own,
 )
 def no_extension(case: Case) -> Checks:
-    """CONTEXT_EX and XSTATE follow the record only with ADD_AVX_XSTATE_CONTEXT; Breakpad refuses what it cannot
-    size.
+    """CONTEXT_EX and XSTATE follow the record only with ADD_AVX_XSTATE_CONTEXT. Breakpad refuses contexts of a size
+    that it does not know.
     """
     if case.request is not None and effective(case.request) & Format.ADD_AVX_XSTATE_CONTEXT:
         return

@@ -1,13 +1,13 @@
-"""Against truth: the Exception stream."""
+"""Judges the Exception stream against truth."""
 
 from __future__ import annotations
 
 from ...case import Case
 from ...model import Grade, Level, Source
 from ...rule import Checks, bad, ok, rule
-from ..asserts import TRUTH, same, zero
+from ..asserts import same, zero
 
-_PAGE = Source("minidumpapiset.h MINIDUMP_EXCEPTION_STREAM; spec user-mode 3.7", Grade.DOCUMENTED)
+_RECORD = Source("docs/format/minidump-exception.md#exception-record", Grade.WITNESSED, versions=("15063", "29507"))
 _PREFIX = "ExceptionRecord."
 
 
@@ -19,8 +19,7 @@ def _both(case: Case) -> bool:
     "TRUE-EXCEPTION-001",
     "The exception names the thread that raised it",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _RECORD,
     needs=("exception",),
     applies=_both,
 )
@@ -35,15 +34,14 @@ def exception_thread(case: Case) -> Checks:
 
 @rule(
     "TRUE-EXCEPTION-002",
-    "The exception record is the target's last event",
+    "The exception record is that of the target's last event",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _RECORD,
     needs=("exception",),
     applies=_both,
 )
 def exception_record(case: Case) -> Checks:
-    """Code, flags, nested record and address: what !analyze starts from."""
+    """Code, flags, nested record and address are equal. !analyze starts from them."""
     truth, fact = case.truth, case.dump.exception
     assert truth is not None
     assert truth.exception is not None
@@ -59,16 +57,16 @@ def exception_record(case: Case) -> Checks:
 
 @rule(
     "TRUE-EXCEPTION-003",
-    "The exception has its parameters, and zeros behind them",
+    "The exception has its parameters, followed by zeros",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    Source("docs/format/minidump-exception.md#parameters", Grade.DOCUMENTED),
     needs=("exception",),
     applies=_both,
 )
 def exception_parameters(case: Case) -> Checks:
-    """An access violation has two: 0 read, 1 write or 8 execute, and the address. Real files hold garbage in the slots
-    past NumberParameters and in the padding; a writer of one's own puts zeros there, or it leaks its own stack.
+    """An access violation has two: 0 read, 1 write or 8 execute, and the address. Real files hold arbitrary bytes in
+    the slots from NumberParameters on and in the padding. In a dump judged with truth they are zero: other bytes come
+    from the writer's own stack.
     """
     truth, fact = case.truth, case.dump.exception
     assert truth is not None
@@ -80,7 +78,7 @@ def exception_parameters(case: Case) -> Checks:
     name = f"{_PREFIX}ExceptionInformation"
     expected = [*information, *[0] * (15 - len(information))]
     wrong = [
-        f"[{index}] {actual:#x} for {value:#x}"
+        f"[{index}] {actual:#x} instead of {value:#x}"
         for index, (actual, value) in enumerate(zip(record.array(name), expected, strict=True))
         if actual != value
     ]

@@ -1,33 +1,31 @@
-"""Against truth and request: memory of which FILTER_MEMORY or FILTER_TRIAGE zeroed the words that they do not let pass.
+"""Judges memory that FILTER_MEMORY or FILTER_TRIAGE filtered, against truth and request.
 
-Both work on words of pointer size at addresses that are multiples of it. What a filter keeps beyond the words that it
-must keep is its own affair; what it must not do is to change a word into another than 0.
+Both filters zero words of pointer size at addresses that are multiples of it. A filter may keep more words than it
+must. It may not change a word into another value than 0.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ...case import Case
 from ...entitlement.flags import Format, effective, stack_of
 from ...entitlement.images import CODE, sections
-from ...entitlement.user import outside
+from ...memory.intervals import RangeSet, inside, outside, union
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
 from ...truth.process import COMMIT
-from ..asserts import TRUTH
 
-_FILTER = Source("learn.microsoft.com DEBUG_FORMAT_XXX: FILTER_XXX; spec user-mode 2.4", Grade.DOCUMENTED)
-_USEFUL = Source("spec user-mode 2.4, 6: what a stack walk needs", Grade.INFERRED)
+_FILTERS = (
+    Source("docs/format/minidump-filters.md#filter-memory", Grade.DOCUMENTED),
+    Source("docs/format/minidump-filters.md#filter-triage-stack-words", Grade.DOCUMENTED),
+)
 _CHUNK = 1 << 16
-
-Runs = list[tuple[int, int]]
 
 
 def _flags(case: Case) -> Format:
@@ -38,40 +36,8 @@ def _filtered(case: Case) -> bool:
     return case.truth is not None and bool(_flags(case) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE))
 
 
-def _union(spans: Iterable[tuple[int, int]]) -> Runs:
-    union: Runs = []
-    for start, end in sorted(span for span in spans if span[0] < span[1]):
-        if union and start <= union[-1][1]:
-            union[-1] = (union[-1][0], max(union[-1][1], end))
-        else:
-            union.append((start, end))
-    return union
-
-
-def _common(runs: Sequence[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of ``[start, end)`` in the sorted, disjoint ``runs``."""
-    index = max(bisect_right(runs, (start, 1 << 64)) - 1, 0)
-    while index < len(runs) and runs[index][0] < end:
-        low, high = max(start, runs[index][0]), min(end, runs[index][1])
-        if low < high:
-            yield low, high
-        index += 1
-
-
-class _Points:
-    """Whether an address lies in one of many runs."""
-
-    def __init__(self, runs: Sequence[tuple[int, int]]) -> None:
-        self._runs = runs
-        self._starts = [start for start, _ in runs]
-
-    def __contains__(self, address: int) -> bool:
-        index = bisect_right(self._starts, address) - 1
-        return index >= 0 and address < self._runs[index][1]
-
-
 class _Filter:
-    """What the filters of one request do to the memory of one target."""
+    """The effect of a request's filters on the memory of a target."""
 
     def __init__(self, case: Case) -> None:
         truth = case.truth
@@ -80,29 +46,27 @@ class _Filter:
         self.memory = bool(flags & Format.FILTER_MEMORY)
         self.triage = bool(flags & Format.FILTER_TRIAGE)
         self.size = truth.system.pointer_size
-        self.stacks = _union(stack_of(truth, thread) for thread in truth.threads)
-        self.images = _union((module.base, module.base + module.size) for module in truth.modules)
+        self.stacks = union(stack_of(truth, thread) for thread in truth.threads)
+        self.images = union((module.base, module.base + module.size) for module in truth.modules)
         code = [(start, end) for _, _, start, end in sections(truth, CODE)]
         headers = [(module.base, module.base + module.size_of_headers) for module in truth.modules]
         captured = case.dump.captured()
-        self.is_captured = _Points(captured)
-        self.is_stack, self.is_code = _Points(self.stacks), _Points(_union(code))
-        self.is_committed = _Points(
-            _union((region.base, region.end) for region in truth.regions if region.state == COMMIT)
-        )
-        # Code, and headers, which describe it, stay as they are: the windows of instructions would be gone else.
-        untouched = _union([*code, *headers])
+        self.is_captured = RangeSet(captured)
+        self.is_stack, self.is_code = RangeSet(self.stacks), RangeSet(code)
+        self.is_committed = RangeSet((region.base, region.end) for region in truth.regions if region.state == COMMIT)
+        # Code and the headers that describe it stay unchanged, or the instruction windows would be lost.
+        untouched = union([*code, *headers])
         triaged = list(outside(untouched, 0, 1 << 64)) if self.triage else []
-        self.touched = _union([*triaged, *(self.stacks if self.memory else [])])
-        """Where a word may have become 0."""
+        self.touched = union([*triaged, *(self.stacks if self.memory else [])])
+        """Memory in which a filter may have zeroed words."""
 
     def must_keep(self, word: int, on_stack: bool) -> bool:
-        """Whether a word of the target has to be there still."""
+        """Whether the dump must still hold this word of the target."""
         by_memory = not self.memory or not on_stack or word in self.is_stack or word in self.is_code
         return by_memory and (not self.triage or word in self.is_captured)
 
     def must_zero(self, word: int, on_stack: bool, in_image: bool) -> bool:
-        """Whether a word of the target has to be gone."""
+        """Whether the dump must hold 0 in place of this word of the target."""
         if self.memory and on_stack and word not in self.is_committed:
             return True
         return self.triage and not in_image and word not in self.is_captured
@@ -112,14 +76,13 @@ class _Filter:
     "PAGE-FILTER-001",
     "Filtered memory holds the target's words, or zeros in their place",
     Level.MUST,
-    _FILTER,
-    TRUTH,
+    *_FILTERS,
     needs=("memory",),
     applies=_filtered,
 )
 def filtered_bytes(case: Case) -> Checks:
-    """The size of a dump does not change by a filter, and no byte but those of the words that it takes out: of stacks
-    with FILTER_MEMORY, of anything but code with FILTER_TRIAGE.
+    """A filter does not change the size of a dump. FILTER_MEMORY changes only words of stacks, FILTER_TRIAGE only words
+    outside code.
     """
     assert case.truth is not None
     view = _Filter(case)
@@ -142,7 +105,7 @@ def filtered_bytes(case: Case) -> Checks:
 
 
 def _chunks(parts: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
-    """``size`` bytes cut at the multiples of ``_CHUNK``: those pieces that the ascending ``parts`` touch, each once."""
+    """``size`` bytes cut at multiples of ``_CHUNK``: the pieces that the ascending ``parts`` touch, each once."""
     end = 0
     for low, high in parts:
         for start in range(max(low - low % _CHUNK, end), high, _CHUNK):
@@ -159,14 +122,14 @@ def _wrong_word(found: tuple[int, int, bool], where: int, expected: bytes, actua
 
 
 def _first_wrong(view: _Filter, where: int, expected: bytes, actual: bytes) -> tuple[int, int, bool] | None:
-    """The first word that is neither the target's nor zero: its start and end, and whether it might have been zero."""
+    """The first word that is neither the target's nor zero: start, end, and whether zero would be right."""
     end = where + len(expected)
     for low, high in outside(view.touched, where, end):
         one, other = expected[low - where : high - where], actual[low - where : high - where]
         if one != other:
             at = next(index for index, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
             return low + at, min(low + at + 16, high), False
-    for low, high in _common(view.touched, where, end):
+    for low, high in inside(view.touched, where, end):
         first, last = low + -low % view.size, high - high % view.size
         middle = slice(first - where, last - where)
         if first < last and _all_right(expected[middle], actual[middle], view):
@@ -197,7 +160,7 @@ def _words(low: int, high: int, size: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """Aligned words of the target that a filter may have taken out, one behind the other, and the dump's."""
+    """Consecutive aligned words that a filter may have zeroed: the target's (``held``) and the dump's (``found``)."""
 
     address: int
     place: int
@@ -209,13 +172,13 @@ class _Words:
 
 
 def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
-    """Every aligned word of the touched memory, in runs of which all lie on a stack or none, in an image or none."""
+    """Every aligned word of the touched memory. A run lies wholly on or off a stack, and in or out of an image."""
     assert case.truth is not None
     for start, end, offset in case.dump.pieces():
         for low, high, on_stack, in_image in _segments(view, start, end):
             first, last = low + -low % view.size, high - high % view.size
             for address, size, there in case.truth.readable_runs(first, last):
-                # A word that is 0 in the target is nobody's to judge: its holes are not looked at.
+                # A filter leaves a word that is 0 at 0, so holes of the truth are skipped.
                 data = case.truth.contents.data(there, there + size)
                 for at, stop in _chunks(((low - there, high - there) for low, high in data), size):
                     chunk = case.truth.contents.read(there + at, stop - at)
@@ -228,12 +191,12 @@ def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
 
 
 def _segments(view: _Filter, start: int, end: int) -> Iterator[tuple[int, int, bool, bool]]:
-    for low, high in _common(view.touched, start, end):
+    for low, high in inside(view.touched, start, end):
         cuts = {low, high}
         for runs in (view.stacks, view.images):
-            cuts.update(edge for run in _common(runs, low, high) for edge in run)
+            cuts.update(edge for run in inside(runs, low, high) for edge in run)
         for one, other in pairwise(sorted(cuts)):
-            yield one, other, one in view.is_stack, any(_common(view.images, one, one + 1))
+            yield one, other, one in view.is_stack, any(inside(view.images, one, one + 1))
 
 
 def _numbers(data: bytes, size: int) -> memoryview[int]:
@@ -241,7 +204,7 @@ def _numbers(data: bytes, size: int) -> memoryview[int]:
 
 
 def _judged(case: Case, due: Callable[[_Filter, int, _Words], bool], wrong: Callable[[int], bool]) -> Iterator[Check]:
-    """Of the words that are ``due`` a check each; those are bad of which the dump's value is ``wrong``."""
+    """One check for each word that is ``due``; it fails if the dump's value is ``wrong``."""
     view = _Filter(case)
     right = 0
     for words in _words_of(case, view):
@@ -255,7 +218,7 @@ def _judged(case: Case, due: Callable[[_Filter, int, _Words], bool], wrong: Call
                 if pair == (word, actual):
                     at = index * view.size
                     span = Span(words.place + at, words.place + at + view.size)
-                    expected = f"{word:#x}, which a debugger needs" if actual == 0 else "0: the filter takes it out"
+                    expected = f"{word:#x}, which a debugger needs" if actual == 0 else "0: the filter removes it"
                     yield bad(f"memory {words.address + at:#x}", expected, f"{actual:#x}", span)
     if right:
         yield ok("words", count=right)
@@ -263,32 +226,32 @@ def _judged(case: Case, due: Callable[[_Filter, int, _Words], bool], wrong: Call
 
 @rule(
     "PAGE-FILTER-002",
-    "The words that a filter has to let pass are there",
+    "The words that a filter must keep are in the dump",
     Level.MUST,
-    _USEFUL,
-    TRUTH,
+    *_FILTERS,
     needs=("memory",),
     applies=_filtered,
 )
 def kept_words(case: Case) -> Checks:
-    """On a stack the addresses of code and of captured stacks: return addresses and frame pointers, without which it
-    cannot be walked. With FILTER_TRIAGE whatever points into captured memory; with both what both let pass.
+    """On a stack these are the addresses of code and of captured stacks: return addresses and frame pointers, without
+    which nobody can walk the stack. With FILTER_TRIAGE they are all words that point into captured memory. With both
+    filters they are the words that meet both conditions.
     """
     yield from _judged(case, lambda view, word, at: view.must_keep(word, at.on_stack), lambda actual: actual == 0)
 
 
 @rule(
     "PAGE-FILTER-003",
-    "The words that a filter has to take out are gone",
+    "The words that a filter must remove are not in the dump",
     Level.MUST,
-    _FILTER,
-    TRUTH,
+    *_FILTERS,
     needs=("memory",),
     applies=_filtered,
 )
 def removed_words(case: Case) -> Checks:
-    """Of a stack whatever is no address at all: counters, characters, keys. With FILTER_TRIAGE also addresses of memory
-    that the dump does not hold, wherever they stand, images aside. Whoever asks for a filter sends the dump to others.
+    """With FILTER_MEMORY these are the words of a stack that are no address of the target: counters, characters, keys.
+    With FILTER_TRIAGE they are also the addresses of memory that the dump does not hold, everywhere but in images.
+    Users request a filter because they send the dump to others.
     """
     yield from _judged(
         case, lambda view, word, at: view.must_zero(word, at.on_stack, at.in_image), lambda actual: actual != 0

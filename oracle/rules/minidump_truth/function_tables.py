@@ -1,4 +1,4 @@
-"""Against truth and request: function tables, handle operations, and the streams that the caller gave."""
+"""Judges function tables, handle operations and the caller's streams against truth and request."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ...readers.container import stream_name
 from ...readers.facts import FunctionTableFact
 from ...rule import Checks, bad, ok, rule
 from ...truth.objects import FunctionTableTruth
-from ..asserts import TRUTH, asked, same, same_bytes, stream_span, zero
+from ..asserts import asked, same, same_bytes, stream_span, zero
 
-_TABLE = Source("minidumpapiset.h MINIDUMP_FUNCTION_TABLE_DESCRIPTOR; spec user-mode 3.14", Grade.DOCUMENTED)
-_OPERATION = Source("avrfsdk.h AVRF_HANDLE_OPERATION; spec user-mode 3.12", Grade.DOCUMENTED)
-_USER = Source("minidumpapiset.h MINIDUMP_USER_STREAM: stored as given; spec user-mode 3.2, 3.16", Grade.DOCUMENTED)
+_TABLES = Source(
+    "docs/format/minidump-function-tables.md#function-table-stream", Grade.WITNESSED, versions=("15063", "29507")
+)
 _ENTRY_SIZE = 12
-"""sizeof(RUNTIME_FUNCTION) of amd64, winnt.h."""
+"""winnt.h sizeof(RUNTIME_FUNCTION) of amd64."""
 
 
 def _same_rows(kind: str, held: Iterable[Hashable], found: Iterable[tuple[Hashable, Span]], where: Span) -> Checks:
-    """The dump has each row as often as the target, in any order, and no other."""
+    """Check that the dump has each row as often as the target, in any order, and no other."""
     missing = Counter(held)
     for row, span in found:
         if missing[row] > 0:
             missing[row] -= 1
             yield ok(f"{kind} {_shown(row)}")
         else:
-            yield bad(f"{kind} {_shown(row)}", "no entry: the target has none", "one", span, fault=Fault.FORBIDDEN)
+            yield bad(f"{kind} {_shown(row)}", "no entry: the target has none", "an entry", span, fault=Fault.FORBIDDEN)
     for row in missing.elements():
         yield bad(f"{kind} {_shown(row)}", "an entry", "none", where, fault=Fault.MISSING)
 
@@ -43,14 +43,14 @@ def _shown(row: Hashable) -> str:
     "TRUE-FUNCTIONTABLE-001",
     "FunctionTable lists the target's dynamic function tables",
     Level.MUST,
-    _TABLE,
-    TRUTH,
+    _TABLES,
+    Source("docs/format/minidump-function-tables.md#function-table-descriptor", Grade.WITNESSED, versions=("29507",)),
     needs=("function_tables",),
     applies=lambda case: case.truth is not None and case.truth.function_tables is not None,
 )
 def function_tables(case: Case) -> Checks:
-    """Address range, base and number of entries of each. The header tells how long the system's own descriptor and an
-    entry are: readers step through the tables by those sizes.
+    """Each table has its address range, base and number of entries. The header declares the sizes of the system's own
+    descriptor and of an entry. Readers step through the tables by these sizes.
     """
     assert case.truth is not None
     tables = case.truth.function_tables or ()
@@ -84,14 +84,13 @@ def _entries(table: FunctionTableTruth) -> bytes:
     "TRUE-FUNCTIONTABLE-002",
     "Each function table has its entries and the system's descriptor",
     Level.MUST,
-    _TABLE,
-    TRUTH,
+    _TABLES,
     needs=("function_tables",),
     applies=lambda case: case.truth is not None and case.truth.function_tables is not None,
 )
 def function_entries(case: Case) -> Checks:
-    """RUNTIME_FUNCTIONs as the program gave them, and what the system keeps of the table. With a wrong entry a debugger
-    unwinds generated code by another function's codes.
+    """The entries are the RUNTIME_FUNCTIONs that the program registered; the descriptor is the system's own record of
+    the table. With a wrong entry a debugger unwinds generated code by another function's codes.
     """
     assert case.truth is not None
     tables: dict[tuple[int, ...], list[FunctionTableTruth]] = {}
@@ -117,15 +116,16 @@ def _contents(case: Case, fact: FunctionTableFact) -> tuple[bytes, bytes]:
 
 @rule(
     "TRUE-HANDLEOPERATION-001",
-    "HandleOperationList has what handle tracing recorded",
+    "HandleOperationList holds the operations that handle tracing recorded",
     Level.MUST,
-    _OPERATION,
-    TRUTH,
+    Source("docs/format/minidump-handles.md#handle-operations", Grade.DOCUMENTED),
     needs=("handle_operations",),
     applies=lambda case: case.truth is not None and bool(case.truth.handle_operations),
 )
 def handle_operations(case: Case) -> Checks:
-    """Handle, process, thread, kind, index and stack of each operation: who closed the handle that was used later."""
+    """Each operation has its handle, process, thread, type, index and stack. They show who closed a handle that was
+    used later.
+    """
     assert case.truth is not None
     held = [
         (item.handle, item.process_id, item.thread_id, item.operation_type, item.index, *item.return_addresses)
@@ -142,14 +142,16 @@ def handle_operations(case: Case) -> Checks:
 
 @rule(
     "TRUE-HANDLEOPERATION-002",
-    "What a handle operation does not use is zero",
+    "Unused parts of a handle operation are zero",
     Level.MUST,
-    _OPERATION,
+    Source("docs/format/minidump-handles.md#handle-operations", Grade.INFERRED),
     needs=("handle_operations",),
     applies=lambda case: case.truth is not None,
 )
 def unused_addresses(case: Case) -> Checks:
-    """Reserved fields, and the return addresses from Depth on: leftovers are addresses of another stack."""
+    """These are the reserved fields and the return addresses from Depth on. Other values there are addresses of another
+    stack.
+    """
     yield from zero(case.dump.headers[18], "HandleOperationList", ("Reserved",), "reserved")
     for record in case.dump.handle_operations:
         yield from zero(record, record.path, ("Spare0",), "reserved")
@@ -165,14 +167,14 @@ def unused_addresses(case: Case) -> Checks:
 
 @rule(
     "TRUE-USERSTREAM-001",
-    "Each stream that the caller gave has the caller's bytes",
+    "Each stream of the caller has the caller's bytes",
     Level.MUST,
-    _USER,
+    Source("docs/format/minidump-user-streams.md#streams-of-the-caller", Grade.DOCUMENTED),
     needs=("directory",),
     applies=lambda case: asked(case) and case.request is not None and bool(case.request.user_streams),
 )
 def user_streams(case: Case) -> Checks:
-    """A writer stores them as they are: only the caller's own reader knows what they mean."""
+    """A writer stores them unchanged. Only the caller's own reader knows their meaning."""
     assert case.request is not None
     for given in case.request.user_streams:
         stream = case.dump.streams.get(given.type)
@@ -183,14 +185,14 @@ def user_streams(case: Case) -> Checks:
 
 @rule(
     "TRUE-USERSTREAM-002",
-    "The caller's streams stand in the directory in the caller's order",
+    "The directory lists the caller's streams in the caller's order",
     Level.SHOULD,
-    Source("spec user-mode 3.2: user streams behind the others; the order carries no meaning", Grade.INFERRED),
+    Source("docs/format/minidump-user-streams.md#streams-of-the-caller", Grade.INFERRED),
     needs=("directory",),
     applies=lambda case: asked(case) and case.request is not None and len(case.request.user_streams) > 1,
 )
 def user_stream_order(case: Case) -> Checks:
-    """Readers find a stream by its type; people list the directory."""
+    """Readers find a stream by its type. The order serves people who list the directory."""
     assert case.request is not None
     given = [stream.type for stream in case.request.user_streams]
     found = [entry["StreamType"] for entry in case.dump.directory if entry["StreamType"] in given]

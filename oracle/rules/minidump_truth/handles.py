@@ -1,4 +1,4 @@
-"""Against truth: HandleData."""
+"""Judges HandleData against truth."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ...model import Grade, Level, Source
 from ...readers.facts import HandleFact
 from ...rule import Checks, own, rule
 from ...truth.process import HandleTruth
-from ..asserts import TRUTH, by_field, same, same_keys, same_text, stream_span, zero
+from ..asserts import by_field, same, same_keys, same_text, stream_span, zero
 
-_PAGE = Source("minidumpapiset.h MINIDUMP_HANDLE_DESCRIPTOR_2; spec user-mode 3.12", Grade.DOCUMENTED)
+_HANDLE_DATA = Source("docs/format/minidump-handles.md#handle-data", Grade.DOCUMENTED)
 
 
 def _unused(record: Record) -> bool:
-    """An entry for a handle value that is not in use: Windows lists some, with every other field zero."""
+    """Whether the entry is that of an unused handle value. Windows lists some, with every other field zero."""
     return not any(record[name] for name in record.structure.fields if name != "Handle")
 
 
@@ -33,13 +33,14 @@ def _known(case: Case) -> Iterator[tuple[HandleFact, HandleTruth, str]]:
     "TRUE-HANDLE-001",
     "HandleData lists the target's open handles",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _HANDLE_DATA,
     needs=("handles",),
     applies=own,
 )
 def handle_values(case: Case) -> Checks:
-    """Every open handle and no closed one. Entries for unused values, all zero but the value, may stand among them."""
+    """The list has every open handle and no closed one. It may also have entries of unused values, in which every other
+    field is zero.
+    """
     assert case.truth is not None
     held = {handle.value for handle in case.truth.handles}
     used = [fact.record for fact in case.dump.handles if fact.record["Handle"] in held or not _unused(fact.record)]
@@ -50,13 +51,12 @@ def handle_values(case: Case) -> Checks:
     "TRUE-HANDLE-002",
     "Each handle has its attributes, access and counts",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _HANDLE_DATA,
     needs=("handles",),
     applies=own,
 )
 def handle_fields(case: Case) -> Checks:
-    """As the object manager has them; the reserved fields of descriptors and list are zero."""
+    """The values are those of the object manager. The reserved fields of descriptors and list are zero."""
     head = case.dump.headers.get(12)
     if head is not None:
         yield from zero(head, "HandleData", ("Reserved",), "reserved")
@@ -76,13 +76,13 @@ def handle_fields(case: Case) -> Checks:
     "TRUE-HANDLE-003",
     "Each handle has the type and name of its object",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _HANDLE_DATA,
+    Source("docs/format/minidump-handles.md#names-of-handles", Grade.DOCUMENTED),
     needs=("handles", "handles.names"),
     applies=own,
 )
 def handle_names(case: Case) -> Checks:
-    """An object without name has name RVA 0, and no empty string: the two mean different things."""
+    """An object without a name has name RVA 0. An empty string would mean a name without characters."""
     for fact, handle, subject in _known(case):
         yield from same_text(fact.type_name, f"type of {subject}", handle.type_name, fact.record.span_of("TypeNameRva"))
         yield from same_text(
@@ -92,15 +92,15 @@ def handle_names(case: Case) -> Checks:
 
 @rule(
     "TRUE-HANDLE-004",
-    "No handle has object information that nobody can vouch for",
+    "No handle has object information",
     Level.MUST,
-    Source("spec user-mode 3.12: the layouts are the system's own and not described", Grade.OBSERVED),
+    Source("docs/format/minidump-handles.md#object-information", Grade.OBSERVED),
     needs=("handles",),
     applies=own,
 )
 def handle_information(case: Case) -> Checks:
-    """The layouts of object information are private to each Windows version and a truth has none, so a dump made
-    from a truth has ObjectInfoRva 0.
+    """The layouts are private to each Windows version, and a truth holds no object information. So a dump made from a
+    truth has ObjectInfoRva 0.
     """
     for fact, _, subject in _known(case):
         if "ObjectInfoRva" in fact.record.structure.fields:

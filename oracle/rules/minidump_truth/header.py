@@ -1,4 +1,4 @@
-"""Against truth and request: whether there may be a dump, its header, and which streams it has."""
+"""Judges the header and the set of streams against truth and request, and whether a dump may exist at all."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ..asserts import asked, same, time_t
 
 _COMMENTS = {10, 11}
 _NUMBERS = frozenset({*range(1, 26), 0x7000}) - _COMMENTS
-# 1, 2, 8 and the ceStreams may be in no dump at all: MDMP rules say so without truth. Spec user-mode 4, V48.
+# No dump may have 1, 2, 8 and the ceStreams: MDMP-DIR-005 judges them
+# (docs/format/minidump-contents.md#streams-that-must-be-absent).
 _NEVER_ANYWHERE = {1, 2, 8, *range(0x8000, 0x800D)}
 
 
 @rule(
     "TRUE-REQUEST-001",
-    "A minidump exists only where the request makes one",
+    "A minidump exists only if the request makes one",
     Level.MUST,
-    Source("learn.microsoft.com IDebugClient::WriteDumpFile; spec user-mode 1.3, 1.4", Grade.DOCUMENTED),
-    Source(
-        "minidumpapiset.h MINIDUMP_TYPE: failed stack reads are unrecoverable; spec user-mode 2.3", Grade.DOCUMENTED
-    ),
-    Source("minidumpapiset.h MiniDumpNoIgnoreInaccessibleMemory, by its name; spec user-mode 1.6", Grade.INFERRED),
+    Source("docs/format/write-dump-file.md#full-in-a-user-session", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/write-dump-file.md#default-in-a-user-session", Grade.DOCUMENTED),
+    Source("docs/format/minidump-captured-memory.md#stack-that-cannot-be-read", Grade.DOCUMENTED),
+    Source("docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory", Grade.DOCUMENTED),
     applies=lambda case: case.truth is not None and case.request is not None,
 )
 def request_makes_a_minidump(case: Case) -> Checks:
-    """Some requests write nothing in a user-mode session (DEBUG_DUMP_FULL), some profiles write DEFAULT as another
-    format or refuse it, and some targets cannot be dumped: a stack that cannot be read, or, with full memory, any page
-    that cannot, or, where NO_IGNORE_INACCESSIBLE_MEM forbids to skip it, one that a flag names. A minidump that is
-    there all the same was made by a writer that took one thing for another, or that hid a failed read.
+    """DEBUG_DUMP_FULL writes nothing in a user-mode session. Some profiles refuse DEBUG_DUMP_DEFAULT or write it in
+    another format. A target cannot be dumped if a stack cannot be read. With full memory the same is true of every
+    page, with NO_IGNORE_INACCESSIBLE_MEM of every page that a flag adds. A writer that makes a minidump all the same
+    misread the request or hid a failed read.
     """
     assert case.truth is not None
     assert case.request is not None
@@ -49,15 +49,16 @@ def request_makes_a_minidump(case: Case) -> Checks:
     "TRUE-FLAGS-001",
     "The header's Flags are the request's format flags, translated",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_TYPE, DbgEng.h DEBUG_FORMAT_XXX; spec user-mode 2.1, V08", Grade.DOCUMENTED),
-    Source("spec user-mode 2.3: the token bit goes with stream 19", Grade.OBSERVED),
+    Source("docs/format/format-flags.md#translation-to-header-flags", Grade.DOCUMENTED),
+    Source("docs/format/format-flags.md#token-bit", Grade.OBSERVED),
     needs=("header",),
     applies=asked,
 )
 def header_flags(case: Case) -> Checks:
-    """DEBUG_FORMAT_USER_SMALL_* and MINIDUMP_TYPE give the same things other numbers: full memory is 1 here and 2
-    there. A writer that copies the bits claims what the dump has not. Debuggers believe the header: without the
-    full-memory bit WinDbg mistreats a Memory64List. The engine may add the token bit, and then the token stream.
+    """DEBUG_FORMAT_USER_SMALL_* and MINIDUMP_TYPE have different bits for the same content: full memory is 1 in the
+    request and 2 in the header. A writer that copies the bits announces content that the dump lacks. Debuggers rely on
+    the header: without the full-memory bit the vendor's engine refuses a Memory64List. The engine may add the token
+    bit, and then the token stream.
     """
     assert case.request is not None
     assert case.dump.header is not None
@@ -77,14 +78,16 @@ def header_flags(case: Case) -> Checks:
 
 @rule(
     "TRUE-TIME-001",
-    "TimeDateStamp is the moment of the dump",
+    "TimeDateStamp is the time of the dump",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_HEADER; spec user-mode 3.1", Grade.DOCUMENTED),
+    Source("docs/format/minidump-container.md#timedatestamp", Grade.DOCUMENTED),
     needs=("header",),
     applies=lambda case: case.truth is not None,
 )
 def time_stamp(case: Case) -> Checks:
-    """A time_t in UTC: the target's FILETIME in whole seconds. Debuggers print it as the debug session time."""
+    """The field is a time_t in UTC: the target's FILETIME in whole seconds. Debuggers print it as the debug session
+    time.
+    """
     assert case.truth is not None
     assert case.dump.header is not None
     yield from same(case.dump.header, "header", {"TimeDateStamp": time_t(case.truth.time)})
@@ -92,16 +95,19 @@ def time_stamp(case: Case) -> Checks:
 
 @rule(
     "TRUE-STREAM-001",
-    "Every stream that the request demands is there",
+    "Every stream that the request demands is present",
     Level.MUST,
-    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.3, 2.4", Grade.DOCUMENTED),
+    Source(
+        "docs/format/minidump-contents.md#streams-with-format-flags-0", Grade.WITNESSED, versions=("15063", "29507")
+    ),
+    Source("docs/format/minidump-contents.md#streams-by-flag", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("directory",),
     applies=asked,
 )
 def required_streams(case: Case) -> Checks:
-    """Threads, modules, memory, system and process information are in every minidump; the exception when the
-    session has one; the rest by its flag. Some readers refuse a dump without SystemInfo and crash on one without a
-    module list.
+    """Threads, modules, memory, system and process information are in every minidump. The exception is present if the
+    session has one, and each other stream by its flag. Some readers refuse a dump without SystemInfo and crash on one
+    without a module list.
     """
     yield from _presence(case, Duty.MUST)
     assert case.request is not None
@@ -115,15 +121,15 @@ def required_streams(case: Case) -> Checks:
 
 @rule(
     "TRUE-STREAM-002",
-    "No stream is there that the request does not entitle the dump to",
+    "No stream is present that the request does not allow",
     Level.MUST,
-    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.3, 2.4", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contents.md#streams-by-flag", Grade.DOCUMENTED),
     needs=("directory",),
     applies=asked,
 )
 def forbidden_streams(case: Case) -> Checks:
-    """What no flag asked for may not be in the file: whoever asks for a small dump expects no handle names and no
-    map of the address space to leave the machine with it.
+    """A user who requests a small dump expects that no handle names and no list of memory regions leave the machine
+    with it.
     """
     yield from _presence(case, Duty.NEVER)
     both = _COMMENTS & case.dump.streams.keys()
@@ -133,14 +139,14 @@ def forbidden_streams(case: Case) -> Checks:
 
 @rule(
     "TRUE-STREAM-003",
-    "The streams that 10.0 writers always add are there",
+    "The streams that 10.0 writers always add are present",
     Level.SHOULD,
-    Source("spec user-mode 2.3: in all 17 files by 10.0 writers", Grade.OBSERVED),
+    Source("docs/format/minidump-contents.md#streams-with-format-flags-0", Grade.WITNESSED, versions=("29507",)),
     needs=("directory",),
     applies=asked,
 )
 def customary_streams(case: Case) -> Checks:
-    """System memory information, process counters and, where a thread has a description, thread names."""
+    """These are system memory information, process counters and, if a thread has a name, thread names."""
     entitlement = case.entitlement
     for number in (21, 22, 24):
         if entitlement.stream(number)[0] is Duty.NEVER:
@@ -151,15 +157,18 @@ def customary_streams(case: Case) -> Checks:
 
 @rule(
     "TRUE-STREAM-004",
-    "What the target has besides is in a stream",
+    "Streams for further data of the target are present",
     Level.SHOULD,
-    Source("spec user-mode 2.3, 2.4, 3.14, 3.15: streams without a flag of their own, seen in 4 files", Grade.OBSERVED),
+    Source(
+        "docs/format/minidump-contents.md#streams-with-format-flags-0", Grade.WITNESSED, versions=("15063", "29507")
+    ),
+    Source("docs/format/minidump-contents.md#streams-by-flag", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("directory",),
     applies=asked,
 )
 def further_streams(case: Case) -> Checks:
-    """Dynamic function tables, handle operations with the handles, access tokens: where the target has them and the
-    request does not speak against it, real writers store them.
+    """The data are dynamic function tables, access tokens and, with the handles, handle operations. Real writers store
+    them if the target has them and the request does not exclude them.
     """
     truth, entitlement = case.truth, case.entitlement
     assert truth is not None
@@ -172,7 +181,7 @@ def further_streams(case: Case) -> Checks:
 
 
 def _presence(case: Case, duty: Duty) -> Checks:
-    """Each stream type that has ``duty`` is there (MUST), or is not (NEVER)."""
+    """Check that each stream type with ``duty`` is present (MUST) or absent (NEVER)."""
     assert case.request is not None
     entitlement = case.entitlement
     found = case.dump.streams
@@ -187,4 +196,4 @@ def _presence(case: Case, duty: Duty) -> Checks:
         elif duty is Duty.MUST:
             yield bad(name, f"a stream: {why}", "none", fault=Fault.MISSING)
         else:
-            yield bad(name, f"no stream: {why}", "one", found[number].record.span, fault=Fault.FORBIDDEN)
+            yield bad(name, f"no stream: {why}", "a stream", found[number].record.span, fault=Fault.FORBIDDEN)

@@ -1,4 +1,4 @@
-"""Against truth: MiscInfo. A field counts when it lies inside SizeOfInfo and its Flags1 bit is set."""
+"""Judges MiscInfo against truth. A field counts if it lies inside SizeOfInfo and its Flags1 bit is set."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ...decode import Record
 from ...entitlement.flags import Format, effective
 from ...model import Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, own, rule
-from ..asserts import TRUTH, same, same_bytes, seconds, time_t, zero
+from ..asserts import same, same_bytes, seconds, time_t, zero
 
 # minidumpapiset.h MINIDUMP_MISC1_*, MISC3_*, MISC4_*, MISC5_*
 _ID, _TIMES, _POWER, _INTEGRITY, _EXECUTE, _ZONE, _PROTECTED, _BUILD, _COOKIE = (
     *(0x1, 0x2, 0x4, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200),
 )
-# SizeOfInfo -> the bits whose fields fit. The execute-flags bit may be clear: an engine-written dump has 0x3d7.
+# SizeOfInfo -> the bits whose fields fit. The execute-flags bit may be clear: a dump by the engine has 0x3d7.
 _COMPLETE = {24: 0x3, 44: 0x7, 232: 0xF7, 832: 0x1F7, 1364: 0x3F7}
-_PAGE = Source("minidumpapiset.h MINIDUMP_MISC_INFO_5; spec user-mode 3.10", Grade.DOCUMENTED)
+_MISC_INFO = Source("docs/format/minidump-system.md#misc-info", Grade.DOCUMENTED)
 _SUBJECT = "MiscInfo"
 
 
@@ -27,7 +27,7 @@ def _present(record: Record, name: str) -> bool:
 
 
 def _under(record: Record, bit: int, expected: Mapping[str, int]) -> Checks:
-    """Fields that one Flags1 bit makes valid: the truth's under the bit, zero without it."""
+    """Check the fields of one Flags1 bit: the truth's values if the bit is set, zero otherwise."""
     inside = {name: value for name, value in expected.items() if _present(record, name)}
     if record["Flags1"] & bit:
         yield from same(record, _SUBJECT, inside)
@@ -37,16 +37,15 @@ def _under(record: Record, bit: int, expected: Mapping[str, int]) -> Checks:
 
 @rule(
     "TRUE-MISC-001",
-    "MiscInfo's Flags1 name every field that it has room for",
+    "Flags1 of MiscInfo has the bit of every field that fits",
     Level.MUST,
-    _PAGE,
-    Source("spec user-mode 3.10: Flags1 of 44 real dumps", Grade.OBSERVED),
+    Source("docs/format/minidump-system.md#flags-of-misc-info", Grade.OBSERVED),
     needs=("misc_info",),
     applies=own,
 )
 def misc_flags(case: Case) -> Checks:
-    """A reader looks at a field only under its bit: with the bit missing, the process id is unknown. The bit of the
-    execute flags is clear in dumps that the engine itself wrote, so it may be.
+    """A reader uses a field only if its bit is set: without its bit the process id is unknown. The bit of the execute
+    flags may be clear, as it is in dumps by the engine.
     """
     record = case.dump.misc_info
     assert record is not None
@@ -65,13 +64,12 @@ def misc_flags(case: Case) -> Checks:
     "TRUE-MISC-002",
     "MiscInfo holds the process's id and times",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _MISC_INFO,
     needs=("misc_info",),
     applies=own,
 )
 def process_times(case: Case) -> Checks:
-    """Creation as a time_t, user and kernel time in seconds: the truth's 100 ns units, rounded down."""
+    """Creation is a time_t. User and kernel time are in seconds: the truth's units of 100 ns, rounded down."""
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
     assert record is not None
@@ -89,14 +87,13 @@ def process_times(case: Case) -> Checks:
     "TRUE-MISC-003",
     "MiscInfo holds the processor's frequencies",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _MISC_INFO,
     needs=("misc_info",),
     applies=own,
 )
 def processor_power(case: Case) -> Checks:
-    """Maximum and current frequency in MHz; the limit is the maximum where nothing throttles, or unknown (zero). No
-    truth tells of idle states, so they are zero.
+    """Maximum and current frequency are in MHz. The limit is the maximum, or 0 if it is unknown. A truth holds no idle
+    states, so they are zero.
     """
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
@@ -115,15 +112,14 @@ def processor_power(case: Case) -> Checks:
 
 @rule(
     "TRUE-MISC-004",
-    "MiscInfo holds the process's integrity, execution flags, protection and cookie",
+    "MiscInfo holds the process's integrity level, execute flags, protection and cookie",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _MISC_INFO,
     needs=("misc_info",),
     applies=own,
 )
 def process_attributes(case: Case) -> Checks:
-    """Each under a Flags1 bit of its own. The cookie decodes pointers that the process encoded."""
+    """Each has a Flags1 bit of its own. The cookie decodes pointers that the process encoded."""
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
     assert record is not None
@@ -138,14 +134,14 @@ def process_attributes(case: Case) -> Checks:
     "TRUE-MISC-005",
     "MiscInfo holds the target's time zone",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    _MISC_INFO,
+    Source("docs/format/minidump-system.md#time-zone", Grade.DOCUMENTED),
     needs=("misc_info",),
     applies=own,
 )
 def time_zone(case: Case) -> Checks:
-    """TIME_ZONE_INFORMATION: bias and both names. The truth tells of no daylight-saving dates: they and the two
-    further biases are zero. What follows a name's NUL is zero too.
+    """TIME_ZONE_INFORMATION has the bias and both names. A truth holds no daylight-saving dates, so the dates and the
+    two further biases are zero. Bytes behind a name's NUL are zero too.
     """
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
@@ -158,11 +154,11 @@ def time_zone(case: Case) -> Checks:
     for name, text in names.items():
         yield from _fixed_text(record, name, text if record["Flags1"] & _ZONE else "")
     dates = ("TimeZone.StandardDate", "TimeZone.StandardBias", "TimeZone.DaylightDate", "TimeZone.DaylightBias")
-    yield from zero(record, subject, dates, "the target observes no daylight-saving time")
+    yield from zero(record, subject, dates, "the truth has no daylight-saving dates")
 
 
 def _fixed_text(record: Record, name: str, text: str) -> Checks:
-    """A NUL-terminated UTF-16 array, zero behind the text, which is cut where it does not fit."""
+    """Check a UTF-16 array: the text, truncated to leave room for a NUL, then zeros."""
     width = record.structure.fields[name].width
     expected = text.encode("utf-16-le", "surrogatepass")[: width - 2].ljust(width, b"\0")
     yield from same_bytes(f"{_SUBJECT}, {name}", expected, record.raw(name), record.span_of(name))
@@ -172,13 +168,12 @@ def _fixed_text(record: Record, name: str, text: str) -> Checks:
     "TRUE-MISC-006",
     "MiscInfo holds the target's build string",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    Source("docs/format/minidump-system.md#build-strings", Grade.DOCUMENTED),
     needs=("misc_info",),
     applies=own,
 )
 def build_string(case: Case) -> Checks:
-    """The build of the target's system, as text, zero behind it."""
+    """The text is the build of the target's system, followed by zeros."""
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
     assert record is not None
@@ -190,13 +185,14 @@ def build_string(case: Case) -> Checks:
     "TRUE-MISC-007",
     "MiscInfo names the library that wrote the dump",
     Level.MUST,
-    _PAGE,
-    Source("spec user-mode 3.10: dbgcore.amd64,10.0.17134.1", Grade.OBSERVED),
+    Source("docs/format/minidump-system.md#build-strings", Grade.DOCUMENTED),
     needs=("misc_info",),
     applies=own,
 )
 def writer_string(case: Case) -> Checks:
-    """Printable ASCII, then zeros. Which name is the writer's own affair, so its characters are don't-care."""
+    """The name is printable ASCII, followed by zeros. Each writer chooses its name, so the characters are
+    don't-care.
+    """
     dump, record = case.dump, case.dump.misc_info
     assert record is not None
     if not _present(record, "DbgBldStr"):
@@ -210,15 +206,16 @@ def writer_string(case: Case) -> Checks:
     yield ok(f"{_SUBJECT}, DbgBldStr")
     for index in range(length):
         at = span.start + 2 * index
-        dump.dont_care(Span(at, at + 1), "MiscInfo.DbgBldStr: the writer's own name (spec user-mode 3.10)")
+        dump.dont_care(
+            Span(at, at + 1), "MiscInfo.DbgBldStr: the writer's own name (docs/format/minidump-system.md#build-strings)"
+        )
 
 
 @rule(
     "TRUE-MISC-008",
-    "MiscInfo's XStateData is empty unless AVX state was asked for",
+    "XStateData of MiscInfo is empty unless AVX state was requested",
     Level.MUST,
-    _PAGE,
-    Source("spec user-mode 3.10: all zero when AVX context was not requested", Grade.OBSERVED),
+    Source("docs/format/minidump-system.md#extended-state-in-misc-info", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("misc_info",),
     applies=lambda case: (
         case.truth is not None

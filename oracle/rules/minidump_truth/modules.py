@@ -1,4 +1,4 @@
-"""Against truth: ModuleList and UnloadedModuleList."""
+"""Judges ModuleList and UnloadedModuleList against truth."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import ModuleFact, UnloadedModuleFact
 from ...rule import Checks, bad, ok, own, rule
 from ...truth.process import ModuleTruth
-from ..asserts import TRUTH, by_field, one_of, same, same_bytes, same_keys, same_text, stream_span, zero
+from ..asserts import by_field, one_of, same, same_bytes, same_keys, same_text, stream_span, zero
 
-_MODULE = Source("minidumpapiset.h MINIDUMP_MODULE; spec user-mode 3.6", Grade.DOCUMENTED)
-_UNLOADED = Source("minidumpapiset.h MINIDUMP_UNLOADED_MODULE; spec user-mode 3.6", Grade.DOCUMENTED)
+_MODULE = Source("docs/format/minidump-modules.md#module-entry", Grade.WITNESSED, versions=("15063", "29507"))
+_UNLOADED = Source("docs/format/minidump-modules.md#unloaded-modules", Grade.WITNESSED, versions=("612", "29507"))
 
 
 def _known(case: Case) -> Iterator[tuple[ModuleFact, ModuleTruth, str]]:
-    """The entries of the ModuleList at the base of a module of the target, each with that module and its short name."""
+    """The entries at the base of a module of the target: entry, module, subject."""
     assert case.truth is not None
     modules = {module.base: module for module in case.truth.modules}
     for fact in case.dump.modules:
@@ -42,13 +42,12 @@ def _filtered(case: Case) -> bool:
     "TRUE-MODULE-001",
     "ModuleList lists the target's modules",
     Level.MUST,
-    _MODULE,
-    TRUTH,
+    Source("docs/format/minidump-modules.md#module-list", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("modules",),
     applies=own,
 )
 def module_bases(case: Case) -> Checks:
-    """One entry per loaded module and none besides, told apart by base address."""
+    """Each loaded module has one entry, and no other entry exists. The base address identifies a module."""
     assert case.truth is not None
     found = by_field((fact.record for fact in case.dump.modules), "BaseOfImage")
     yield from same_keys("module", found, [module.base for module in case.truth.modules], stream_span(case, 4))
@@ -59,12 +58,11 @@ def module_bases(case: Case) -> Checks:
     "Each module has its size, checksum and time stamp",
     Level.MUST,
     _MODULE,
-    TRUTH,
     needs=("modules",),
     applies=own,
 )
 def module_fields(case: Case) -> Checks:
-    """Size and time stamp are the key by which a symbol server finds the image."""
+    """A symbol server finds the image by size and time stamp."""
     for fact, module, subject in _known(case):
         expected = {"SizeOfImage": module.size, "CheckSum": module.checksum, "TimeDateStamp": module.time_date_stamp}
         yield from same(fact.record, subject, expected)
@@ -74,13 +72,13 @@ def module_fields(case: Case) -> Checks:
     "TRUE-MODULE-003",
     "Each module has its name",
     Level.MUST,
-    _MODULE,
-    Source("learn.microsoft.com DEBUG_FORMAT_XXX: FILTER_PATHS; spec user-mode V47", Grade.DOCUMENTED),
+    Source("docs/format/minidump-modules.md#module-names", Grade.DOCUMENTED),
+    Source("docs/format/minidump-filters.md#filter-paths", Grade.DOCUMENTED),
     needs=("modules", "module.names"),
     applies=own,
 )
 def module_names(case: Case) -> Checks:
-    """The full path, or with FILTER_PATHS the base name alone: directories tell who the user is."""
+    """The name is the full path, or with FILTER_PATHS the base name: directories reveal who the user is."""
     for fact, module, subject in _known(case):
         name = base_name(module.name) if _filtered(case) else module.name
         yield from same_text(fact.name, f"name of {subject}", name, fact.record.span_of("ModuleNameRva"))
@@ -88,15 +86,14 @@ def module_names(case: Case) -> Checks:
 
 @rule(
     "TRUE-MODULE-004",
-    "Each module has the version of its resource",
+    "Each module has the version of its version resource",
     Level.MUST,
-    Source("verrsrc.h VS_FIXEDFILEINFO; spec user-mode 3.6", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-modules.md#version-information", Grade.DOCUMENTED),
     needs=("modules",),
     applies=own,
 )
 def module_versions(case: Case) -> Checks:
-    """The 13 dwords of VS_FIXEDFILEINFO, all zero for an image without version resource."""
+    """The version has the 13 dwords of VS_FIXEDFILEINFO. They are zero for an image without version resource."""
     for fact, module, subject in _known(case):
         names = [name for name in fact.record.structure.fields if name.startswith("VersionInfo.")]
         yield from same(fact.record, subject, dict(zip(names, module.version_info or [0] * 13, strict=True)))
@@ -106,14 +103,13 @@ def module_versions(case: Case) -> Checks:
     "TRUE-MODULE-005",
     "Each module has the CodeView record of its image",
     Level.MUST,
-    _MODULE,
-    TRUTH,
+    Source("docs/format/minidump-modules.md#codeview-record", Grade.DOCUMENTED),
     needs=("modules", "module.records"),
     applies=own,
 )
 def module_code_view(case: Case) -> Checks:
-    """Byte for byte, NUL included: GUID and age in it are the key to the PDB, and the only way to the right symbols.
-    Whether FILTER_PATHS takes the directory out of the PDB's path too is not known: both.
+    """The record is equal byte for byte, NUL included. Its GUID and age are the key to the PDB, and so to the symbols.
+    Whether FILTER_PATHS cuts the directory from the PDB's path is unknown, so both forms pass.
     """
     for fact, module, subject in _known(case):
         where = Span(fact.record.span_of("CvRecord.DataSize").start, fact.record.span_of("CvRecord.Rva").end)
@@ -135,22 +131,24 @@ def module_code_view(case: Case) -> Checks:
 
 
 def _without_directory(record: bytes) -> bytes:
-    """A CodeView record with the base name of its PDB: RSDS has 24 bytes in front of the path, NB10 16."""
+    """A CodeView record with the base name of its PDB. RSDS has 24 bytes in front of the path, NB10 16."""
     head = {b"RSDS": 24, b"NB10": 16}.get(record[:4], len(record))
     return record[:head] + re.split(rb"[\\/]", record[head:])[-1]
 
 
 @rule(
     "TRUE-MODULE-006",
-    "MiscRecord is empty, and the reserved fields hold nothing unexpected",
+    "MiscRecord is empty, and the reserved fields have known values",
     Level.MUST,
-    _MODULE,
-    Source("spec user-mode 3.6: Reserved0 is 0, or by 6.2 and 10.0 writers DllCharacteristics", Grade.OBSERVED),
+    Source("docs/format/minidump-modules.md#misc-record", Grade.OBSERVED),
+    Source("docs/format/minidump-modules.md#reserved-fields", Grade.OBSERVED),
     needs=("modules",),
     applies=own,
 )
 def module_reserved(case: Case) -> Checks:
-    """No image of the last twenty years has an IMAGE_DEBUG_MISC record. Reserved1 is zero."""
+    """A truth holds no IMAGE_DEBUG_MISC record; no image of the last twenty years has one. Reserved0 is 0 or the
+    image's DllCharacteristics, Reserved1 is zero.
+    """
     for fact, module, subject in _known(case):
         yield from zero(fact.record, subject, ("MiscRecord.DataSize", "MiscRecord.Rva"), "the image has none")
         yield from one_of(fact.record, subject, "Reserved0", {0, module.dll_characteristics})
@@ -159,15 +157,14 @@ def module_reserved(case: Case) -> Checks:
 
 @rule(
     "TRUE-MODULE-007",
-    "ModuleList keeps the load order",
+    "ModuleList is in load order",
     Level.SHOULD,
-    Source("spec user-mode 3.6: in 44 of 44 real dumps", Grade.OBSERVED),
-    TRUTH,
+    Source("docs/format/minidump-modules.md#order-of-modules", Grade.OBSERVED),
     needs=("modules",),
     applies=own,
 )
 def module_order(case: Case) -> Checks:
-    """The main image first, the others as they were loaded: readers take the first module for the program."""
+    """The main image comes first: readers take the first module for the program."""
     assert case.truth is not None
     held = [module.base for module in case.truth.modules]
     found = [fact.base for fact in case.dump.modules]
@@ -188,16 +185,15 @@ def _unloaded_row(fact: UnloadedModuleFact) -> tuple[int, ...]:
 
 @rule(
     "TRUE-UNLOADED-001",
-    "UnloadedModuleList lists what the target unloaded",
+    "UnloadedModuleList lists the modules that the target unloaded",
     Level.MUST,
     _UNLOADED,
-    TRUTH,
     needs=("unloaded_modules",),
     applies=own,
 )
 def unloaded_modules(case: Case) -> Checks:
-    """Base, size, checksum and time stamp of each; the same base may occur again, since addresses are used again. A
-    call into an unloaded module can be told only from this list.
+    """Each entry has base, size, checksum and time stamp. A base may occur twice, since addresses are reused. Only this
+    list explains a call into an unloaded module.
     """
     assert case.truth is not None
     held: list[tuple[int, ...]] = [
@@ -225,12 +221,11 @@ def unloaded_modules(case: Case) -> Checks:
     "Each unloaded module has its name",
     Level.MUST,
     _UNLOADED,
-    TRUTH,
     needs=("unloaded_modules", "unloaded_modules.names"),
     applies=own,
 )
 def unloaded_names(case: Case) -> Checks:
-    """The base name, as Windows keeps it: a debugger shows it for an address in a module that is gone."""
+    """Windows keeps the base name. A debugger shows it for an address in an unloaded module."""
     assert case.truth is not None
     names: dict[tuple[int, ...], list[str]] = {}
     for item in case.truth.unloaded_modules:

@@ -1,10 +1,11 @@
-"""Against truth and request: which memory the dump holds, and whether its bytes are the target's."""
+"""Judges captured memory against truth and request: which ranges the dump holds, and whether their bytes are right."""
 
 from __future__ import annotations
 
 from ...case import Case
 from ...entitlement.flags import Format, effective
-from ...entitlement.user import Entitlement, outside
+from ...entitlement.user import Entitlement
+from ...memory.intervals import outside
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing, first_difference
 from ...memory.source import ByteSource
@@ -12,22 +13,18 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
 from ...truth.process import ProcessTruth
-from ..asserts import TRUTH, asked
+from ..asserts import asked
 
-_SMALL = Source("spec user-mode 2.3: 461 threads of 44 real dumps", Grade.OBSERVED)
-_FULL = Source(
-    "learn.microsoft.com DEBUG_FORMAT_XXX: all accessible committed pages; spec user-mode 2.4", Grade.DOCUMENTED
-)
 _CHUNK = 1 << 20
 
 
 def _pages(start: int, end: int) -> int:
-    """How many pages ``[start, end)`` touches."""
+    """The number of pages that ``[start, end)`` touches."""
     return (end + PAGE_SIZE - 1) // PAGE_SIZE - start // PAGE_SIZE
 
 
 def _required(case: Case, clause: str) -> Checks:
-    """Every byte that the clause demands is in the dump."""
+    """Check that every byte that the clause demands is in the dump."""
     grant = case.entitlement.grant(clause)
     captured = case.dump.captured()
     for piece in grant.pieces if grant else ():
@@ -39,9 +36,18 @@ def _required(case: Case, clause: str) -> Checks:
             yield bad(piece.subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
 
 
-@rule("PAGE-REQUIRED-001", "Every thread's stack is in the dump", Level.MUST, _SMALL, needs=("memory",), applies=asked)
+@rule(
+    "PAGE-REQUIRED-001",
+    "Every thread's stack is in the dump",
+    Level.MUST,
+    Source("docs/format/minidump-captured-memory.md#stack-of-a-thread", Grade.WITNESSED, versions=("15063", "29507")),
+    needs=("memory",),
+    applies=asked,
+)
 def stacks(case: Case) -> Checks:
-    """From the stack pointer to StackBase: without it there is no stack trace, which is what a small dump is for."""
+    """The stack goes from the stack pointer to StackBase. Without it a small dump gives no stack trace, its main
+    purpose.
+    """
     yield from _required(case, "stacks")
 
 
@@ -49,13 +55,17 @@ def stacks(case: Case) -> Checks:
     "PAGE-REQUIRED-002",
     "The code around every thread's instruction pointer is in the dump",
     Level.MUST,
-    _SMALL,
+    Source(
+        "docs/format/minidump-captured-memory.md#instruction-window-of-a-thread",
+        Grade.WITNESSED,
+        versions=("15063", "29507"),
+    ),
     needs=("memory",),
     applies=asked,
 )
 def instruction_windows(case: Case) -> Checks:
-    """128 bytes before and after, where they can be read: what the thread was about to execute, even where the image
-    cannot be found any more.
+    """The window has 128 bytes before and after the pointer, if they can be read. It shows what the thread was about to
+    execute, even if the image is not available.
     """
     yield from _required(case, "instruction windows")
 
@@ -64,12 +74,14 @@ def instruction_windows(case: Case) -> Checks:
     "PAGE-REQUIRED-003",
     "The code around the exception's instruction pointer is in the dump",
     Level.MUST,
-    Source("spec user-mode 2.3: 36 of 36 files by dbghelp 6.1 to 10.0", Grade.OBSERVED),
+    Source("docs/format/minidump-captured-memory.md#window-of-the-exception", Grade.OBSERVED),
     needs=("memory",),
     applies=asked,
 )
 def exception_window(case: Case) -> Checks:
-    """The exception's own context may stand elsewhere than its thread's: this is the instruction that failed."""
+    """The context of the exception may be at another place than its thread's. The window holds the instruction that
+    failed.
+    """
     yield from _required(case, "exception window")
 
 
@@ -77,12 +89,12 @@ def exception_window(case: Case) -> Checks:
     "PAGE-REQUIRED-004",
     "Every readable page is in a dump with full memory",
     Level.MUST,
-    _FULL,
+    Source("docs/format/minidump-captured-memory.md#full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory",),
     applies=asked,
 )
 def full_memory(case: Case) -> Checks:
-    """Committed, not PAGE_NOACCESS, not guarded; private, mapped and image memory alike."""
+    """A readable page is committed, not PAGE_NOACCESS and not guarded. Private, mapped and image memory all count."""
     yield from _required(case, "full memory")
 
 
@@ -100,27 +112,27 @@ _BY_FLAG = (
     "PAGE-REQUIRED-005",
     "The memory that a flag adds is in the dump",
     Level.MUST,
-    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.4", Grade.DOCUMENTED),
+    Source("docs/format/format-flags.md#format-flags-of-user-minidumps", Grade.DOCUMENTED),
     needs=("memory",),
     applies=lambda case: asked(case) and any(case.entitlement.grant(clause) for clause in _BY_FLAG),
 )
 def memory_by_flag(case: Case) -> Checks:
-    """Indirectly referenced memory, segments, image headers, private pages, PEB and TEBs: each by its flag."""
+    """Flags add indirectly referenced memory, segments, image headers, private pages, PEB and TEBs."""
     for clause in _BY_FLAG:
         yield from _required(case, clause)
 
 
 @rule(
     "PAGE-REQUIRED-006",
-    "The unwind information of every dynamic function is in a dump with function tables",
+    "The unwind data of every dynamic function is in a dump with function tables",
     Level.MUST,
-    Source("spec user-mode 2.3, 3.14: 7876 of 7876 entries of 3 files", Grade.OBSERVED),
+    Source("docs/format/minidump-function-tables.md#unwind-data", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory",),
     applies=lambda case: asked(case) and 13 in case.dump.streams,
 )
 def unwind_information(case: Case) -> Checks:
-    """The table says where a function's unwind codes are, not what they are: without them the stack cannot be walked
-    through generated code. Four bytes and the codes, not rounded up.
+    """The table holds the address of a function's unwind codes, not the codes. Without them nobody can walk the stack
+    through generated code. The data are 4 bytes and the codes, not rounded up.
     """
     yield from _required(case, "unwind info")
 
@@ -129,29 +141,31 @@ def unwind_information(case: Case) -> Checks:
     "PAGE-REQUIRED-007",
     "Process parameters and environment are in a dump with process and thread data",
     Level.SHOULD,
-    Source("spec user-mode 2.5: 4 real dumps", Grade.OBSERVED),
+    Source(
+        "docs/format/minidump-process-data.md#process-and-thread-data", Grade.WITNESSED, versions=("15063", "29507")
+    ),
     needs=("memory",),
     applies=lambda case: asked(case) and case.entitlement.grant("process parameters") is not None,
 )
 def process_parameters(case: Case) -> Checks:
-    """RTL_USER_PROCESS_PARAMETERS, the strings that it names, and up to 0x2000 bytes of environment: the command line
-    is in no stream, only here.
+    """These are RTL_USER_PROCESS_PARAMETERS, its strings, and up to 0x2000 bytes of environment. No stream holds the
+    command line.
     """
     yield from _required(case, "process parameters")
 
 
 @rule(
     "PAGE-FORBIDDEN-001",
-    "No memory is in the dump that the request does not entitle it to",
+    "The dump holds no memory that the request does not allow",
     Level.MUST,
-    Source("learn.microsoft.com DEBUG_FORMAT_XXX; spec user-mode 2.3, 2.4: closure", Grade.OBSERVED),
+    Source("docs/format/minidump-memory-ranges.md#no-other-memory", Grade.OBSERVED),
     needs=("memory",),
     applies=asked,
 )
 def forbidden_memory(case: Case) -> Checks:
-    """Whoever asks for a small dump trusts that the heap, with all its secrets, stays on the machine. Stacks and
-    windows are named to the byte, so a range rounded to pages is too much. Unwind information comes with the function
-    tables that refer to it.
+    """A user who requests a small dump trusts that the heap, with its secrets, stays on the machine. Stacks and windows
+    are exact to the byte, so a range rounded to pages is too long. Unwind data is allowed with the function tables that
+    refer to it.
     """
     assert case.truth is not None
     entitlement = case.entitlement
@@ -171,7 +185,7 @@ def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange,
             subject = f"memory {address:#x}..{address + size:#x}"
             yield bad(
                 subject,
-                "no such bytes: no clause names them",
+                "no bytes: nothing in the request allows them",
                 "captured",
                 _span(item, address, size),
                 fault=Fault.FORBIDDEN,
@@ -182,16 +196,15 @@ def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange,
 
 @rule(
     "PAGE-FORBIDDEN-002",
-    "No memory is in the dump that nobody could have read",
+    "The dump holds no memory that cannot be read",
     Level.MUST,
-    Source("learn.microsoft.com MINIDUMP_TYPE; spec user-mode 2.4", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-memory-ranges.md#no-other-memory", Grade.DOCUMENTED),
     needs=("memory",),
     applies=lambda case: case.truth is not None,
 )
 def unreadable_memory(case: Case) -> Checks:
-    """Free, reserved, inaccessible and guard pages have no bytes that a debugger can read. Bytes in a dump for such an
-    address are invented, and hide that the access was impossible.
+    """A debugger cannot read free, reserved, inaccessible and guard pages. Bytes in a dump for such an address are
+    invented, and hide that an access fails.
     """
     assert case.truth is not None
     for item in case.dump.memory:
@@ -223,14 +236,13 @@ def _unfiltered(case: Case) -> bool:
     "PAGE-BYTES-001",
     "The captured bytes are the target's",
     Level.MUST,
-    Source("learn.microsoft.com MINIDUMP_MEMORY_DESCRIPTOR; spec user-mode V50", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-memory-ranges.md#captured-bytes", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory",),
     applies=_unfiltered,
 )
 def captured_bytes(case: Case) -> Checks:
-    """Every byte of every captured page that the target could read. Bytes that are shifted by one range, or come from
-    another address, look like memory and mislead whoever reads them.
+    """The rule compares every captured byte that the target could read. Bytes that are shifted by one range or come
+    from another address look like memory and mislead the reader.
     """
     assert case.truth is not None
     for item in case.dump.memory:
@@ -239,7 +251,7 @@ def captured_bytes(case: Case) -> Checks:
 
 
 def _compare(source: ByteSource, item: MemoryRange, contents: ByteSource, run: tuple[int, int, int]) -> Checks:
-    """One finding in each ``_CHUNK`` bytes: where they first differ. ``run`` is one of readable memory."""
+    """One finding for each ``_CHUNK`` bytes: the first difference. ``run``: address, size, offset in ``contents``."""
     address, size, there = run
     place = item.offset + address - item.start
     at = 0
@@ -263,6 +275,6 @@ def _compare(source: ByteSource, item: MemoryRange, contents: ByteSource, run: t
 
 
 def _span(item: MemoryRange, address: int, size: int) -> Span:
-    """Where in the file ``size`` bytes of the range at ``address`` are."""
+    """The bytes of the file that hold ``size`` bytes at ``address`` of the range."""
     start = item.offset + address - item.start
     return Span(start, start + size)

@@ -1,26 +1,23 @@
-"""Against truth: MemoryInfoList, the map of the address space."""
+"""Judges MemoryInfoList, the list of memory regions, against truth."""
 
 from __future__ import annotations
 
 from ...case import Case
 from ...model import Grade, Level, Source
 from ...rule import Checks, own, rule
-from ..asserts import TRUTH, by_field, same, same_keys, stream_span, zero
-
-_PAGE = Source("minidumpapiset.h MINIDUMP_MEMORY_INFO; spec user-mode 3.9", Grade.DOCUMENTED)
+from ..asserts import by_field, same, same_keys, stream_span, zero
 
 
 @rule(
     "TRUE-REGION-001",
-    "MemoryInfoList has a row for each region of the address space",
+    "MemoryInfoList has an entry for each region of the address space",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    Source("docs/format/minidump-memory.md#walk-of-the-address-space", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory_info",),
     applies=own,
 )
 def region_rows(case: Case) -> Checks:
-    """Free and reserved regions too: the list is a whole VirtualQuery walk, and tells what a wild address points at."""
+    """The list is a whole VirtualQuery walk, with free and reserved regions. It shows what a wild address points at."""
     assert case.truth is not None
     found = by_field(case.dump.memory_infos, "BaseAddress")
     yield from same_keys("region", found, [region.base for region in case.truth.regions], stream_span(case, 16))
@@ -30,13 +27,12 @@ def region_rows(case: Case) -> Checks:
     "TRUE-REGION-002",
     "Each region has its size, state, protection and type",
     Level.MUST,
-    _PAGE,
-    TRUTH,
+    Source("docs/format/minidump-memory.md#memory-info-list", Grade.DOCUMENTED),
     needs=("memory_info",),
     applies=own,
 )
 def region_fields(case: Case) -> Checks:
-    """Exactly what VirtualQuery says, guard bit included; padding is zero."""
+    """The values are those of VirtualQuery, guard bit included. Padding is zero."""
     assert case.truth is not None
     found = by_field(case.dump.memory_infos, "BaseAddress")
     for region in case.truth.regions:

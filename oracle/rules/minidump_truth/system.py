@@ -1,4 +1,4 @@
-"""Against truth: SystemInfo, SystemMemoryInfo and ProcessVmCounters."""
+"""Judges SystemInfo, SystemMemoryInfo, ProcessVmCounters and the comment against truth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...case import Case
 from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, ok, own, rule
 from ...truth.process import SystemTruth
-from ..asserts import TRUTH, one_of, same, same_bytes, same_text, zero
+from ..asserts import one_of, same, same_bytes, same_text, zero
 
 # winnt.h PROCESSOR_ARCHITECTURE_INTEL, _AMD64, _ARM64
 _ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
@@ -16,15 +16,16 @@ _ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
     "TRUE-SYSTEM-001",
     "SystemInfo describes the target's processors",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#system-info", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#processor-features", Grade.DOCUMENTED),
     needs=("system_info",),
     applies=own,
 )
 def processors(case: Case) -> Checks:
-    """The architecture decides how every context is read, so a wrong one ruins the whole dump. The processor union is
-    what CPUID says on x86: the vendor in the order EBX, EDX, ECX, then three words of features. Elsewhere it has 16
-    bytes of features; real writers leave garbage in the other 8, a writer of one's own zeros.
+    """The architecture decides how every context is decoded, so a wrong one makes the whole dump useless. On x86 the
+    processor union holds CPUID values: the vendor in the order EBX, EDX, ECX, then three words of features. On other
+    architectures it has 16 bytes of features. Real writers leave arbitrary bytes in the other 8; in a dump judged with
+    truth they are zero.
     """
     truth, record = case.truth, case.dump.system_info
     assert truth is not None
@@ -39,7 +40,7 @@ def processors(case: Case) -> Checks:
             "ProcessorRevision": system.processor_revision,
         },
     )
-    # The field has 8 bits: what more than 255 processors become is not documented.
+    # The field has 8 bits. What more than 255 processors become is not documented.
     yield from one_of(
         record,
         "SystemInfo",
@@ -62,14 +63,13 @@ def _cpu(system: SystemTruth) -> bytes:
     "TRUE-SYSTEM-002",
     "SystemInfo describes the target's Windows",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#system-info", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("system_info",),
     applies=own,
 )
 def windows_version(case: Case) -> Checks:
-    """Version, build, product type and suite. Debuggers choose the layout of system structures by the build number.
-    PlatformId is 2 (VER_PLATFORM_WIN32_NT), Reserved2 zero.
+    """The values are version, build, product type and suite. Debuggers choose the layout of system structures by the
+    build number. PlatformId is 2 (VER_PLATFORM_WIN32_NT), Reserved2 is zero.
     """
     truth, record = case.truth, case.dump.system_info
     assert truth is not None
@@ -94,13 +94,12 @@ def windows_version(case: Case) -> Checks:
     "TRUE-SYSTEM-003",
     "The service pack string is the target's",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_INFO; spec user-mode 3.4", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#service-pack-string", Grade.DOCUMENTED),
     needs=("system_info", "system_info.csd"),
     applies=own,
 )
 def service_pack(case: Case) -> Checks:
-    """A string, empty where there is no service pack, never absent."""
+    """The string is empty if there is no service pack. It is never absent."""
     truth, record = case.truth, case.dump.system_info
     assert truth is not None
     assert record is not None
@@ -116,13 +115,14 @@ _ALL_VALID = _FILE_CACHE_VALID | _BASIC_PERFORMANCE_VALID | _DIRTY_PAGES_VALID |
     "TRUE-MEMORYINFO-001",
     "SystemMemoryInfo holds the target's basic memory information",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_BASIC_INFORMATION; spec user-mode 3.13", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#parts-of-system-memory-info", Grade.DOCUMENTED),
     needs=("system_memory_info",),
     applies=own,
 )
 def basic_memory_information(case: Case) -> Checks:
-    """Page size, physical pages, granularity, the bounds of the user address space, the processors."""
+    """The values are page size, physical pages, granularity, the bounds of the user address space and the
+    processors.
+    """
     truth, record = case.truth, case.dump.system_memory_info
     assert truth is not None
     if record is None:
@@ -147,7 +147,7 @@ def basic_memory_information(case: Case) -> Checks:
         "HighestPhysicalPageNumber": system.highest_physical_page_number,
     }
     for name, value in pages.items():
-        # 32-bit fields: a target of 16 TiB and more does not fit, and nobody documents what then.
+        # The fields have 32 bits. What a target of 16 TiB and more becomes is not documented.
         yield from one_of(
             record, "SystemMemoryInfo", f"BasicInfo.{name}", {min(value, 0xFFFF_FFFF), value & 0xFFFF_FFFF}
         )
@@ -155,16 +155,16 @@ def basic_memory_information(case: Case) -> Checks:
 
 @rule(
     "TRUE-MEMORYINFO-002",
-    "SystemMemoryInfo holds the target's commit figures, and nothing made up",
+    "SystemMemoryInfo holds the target's commit figures and no invented counters",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_SYSTEM_MEMORY_INFO_1; spec user-mode 3.13", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#parts-of-system-memory-info", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#flags-of-system-memory-info", Grade.DOCUMENTED),
     needs=("system_memory_info",),
     applies=own,
 )
 def performance_information(case: Case) -> Checks:
-    """BasicPerfInfo repeats the target's commit figures under its Flags bit. Counters that the truth does not know
-    stay zero: an invented cache size would be read as the system's state.
+    """BasicPerfInfo repeats the target's commit figures if its Flags bit is set. Counters that the truth lacks are
+    zero: a reader would take an invented cache size for the system's.
     """
     truth, record = case.truth, case.dump.system_memory_info
     assert truth is not None
@@ -173,8 +173,10 @@ def performance_information(case: Case) -> Checks:
     subject = "SystemMemoryInfo"
     second = record.type == "MINIDUMP_SYSTEM_MEMORY_INFO_2"
     yield from same(record, subject, {"Revision": 2 if second else 1})
-    if record["Flags"] & ~(_ALL_VALID | (0x30 if second else 0)):
-        yield bad(f"{subject}, Flags", "bits 0x1 to 0x8", f"{record['Flags']:#x}", record.span_of("Flags"))
+    valid_bits = _ALL_VALID | (0x30 if second else 0)
+    if record["Flags"] & ~valid_bits:
+        expected = f"only bits of {valid_bits:#x}"
+        yield bad(f"{subject}, Flags", expected, f"{record['Flags']:#x}", record.span_of("Flags"))
     figures = {
         "AvailablePages": truth.system.available_pages,
         "CommittedPages": truth.system.committed_pages,
@@ -190,10 +192,10 @@ def performance_information(case: Case) -> Checks:
         if name.startswith("PerfInfo.") and short in figures:
             yield from one_of(record, subject, name, {0, figures[short] & 0xFFFF_FFFF})
         elif name.startswith(("FileCacheInfo.", "PerfInfo.")):
-            yield from zero(record, subject, (name,), "the target does not count it")
+            yield from zero(record, subject, (name,), "the truth has no value for it")
 
 
-# minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS_*: which Flags bit makes which fields of the second form valid
+# minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS_*: field of the second form -> its Flags bit and the truth's member
 _COUNTERS = {
     "PageFaultCount": (1, "page_fault_count"),
     "PeakWorkingSetSize": (1, "peak_working_set_size"),
@@ -223,14 +225,14 @@ _JOB_COUNTERS = (
     "TRUE-VMCOUNTERS-001",
     "ProcessVmCounters are the target's",
     Level.MUST,
-    Source("minidumpapiset.h MINIDUMP_PROCESS_VM_COUNTERS_2; spec user-mode 3.13", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#process-memory-counters", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#flags-of-process-memory-counters", Grade.DOCUMENTED),
     needs=("vm_counters",),
     applies=own,
 )
 def vm_counters(case: Case) -> Checks:
-    """Working set, pool quota, page file and virtual size. A field counts when its Flags bit is set; without the
-    bit it is zero. The basic bit must be set. Job counters are zero: the target is in no job.
+    """The counters are working set, pool quota, page file and virtual size. A field counts if its Flags bit is set,
+    else it is zero. The basic bit must be set. Job counters are zero: the target is in no job.
     """
     truth, record = case.truth, case.dump.vm_counters
     assert truth is not None
@@ -242,7 +244,7 @@ def vm_counters(case: Case) -> Checks:
     # The first form has no Flags: all of its fields count.
     flags = record["Flags"] if second else 0xF
     if not flags & 1 or flags & ~0x1F:
-        yield bad(f"{subject}, Flags", "bit 0x1, and no other than 0x1f", f"{flags:#x}", record.span_of("Flags"))
+        yield bad(f"{subject}, Flags", "bit 0x1, and only bits of 0x1f", f"{flags:#x}", record.span_of("Flags"))
     else:
         yield ok(f"{subject}, Flags")
     expected = {
@@ -257,14 +259,14 @@ def vm_counters(case: Case) -> Checks:
 
 @rule(
     "TRUE-COMMENT-001",
-    "The comment is the one given",
+    "The comment has the text of the request",
     Level.MUST,
-    Source("learn.microsoft.com IDebugClient2::WriteDumpFile2; spec user-mode 1.2, V46", Grade.DOCUMENTED),
+    Source("docs/format/minidump-user-streams.md#comment-by-method", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("comment",),
     applies=lambda case: case.truth is not None and case.request is not None and bool(case.request.comment),
 )
 def comment(case: Case) -> Checks:
-    """The debugger prints it when the dump is opened. ANSI and UTF-16 streams are both legal; the text decides."""
+    """The debugger prints it when it opens the dump. The stream may be ANSI or UTF-16; only the text counts."""
     fact, request = case.dump.comment, case.request
     assert request is not None
     if fact is None or fact.text is None:

@@ -1,4 +1,4 @@
-"""Against truth: ThreadList, ThreadInfoList, ThreadNames."""
+"""Judges ThreadList, ThreadInfoList and ThreadNames against truth."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
 from ...rule import Checks, bad, ok, own, rule
 from ...truth.process import ThreadTruth
-from ..asserts import TRUTH, by_field, same, same_keys, same_text, stream_span, zero
-
-_THREAD = Source("minidumpapiset.h MINIDUMP_THREAD; spec user-mode 3.5", Grade.DOCUMENTED)
-_INFO = Source("minidumpapiset.h MINIDUMP_THREAD_INFO; spec user-mode 3.5", Grade.DOCUMENTED)
-_NAME = Source("minidumpapiset.h MINIDUMP_THREAD_NAME; spec user-mode 3.5", Grade.DOCUMENTED)
+from ..asserts import by_field, same, same_keys, same_text, stream_span, zero
 
 
 def known_threads(case: Case) -> Iterator[tuple[ThreadFact, ThreadTruth]]:
@@ -31,13 +27,14 @@ def known_threads(case: Case) -> Iterator[tuple[ThreadFact, ThreadTruth]]:
     "TRUE-THREAD-001",
     "ThreadList lists the target's threads",
     Level.MUST,
-    _THREAD,
-    TRUTH,
+    Source("docs/format/minidump-threads.md#thread-list", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads",),
     applies=own,
 )
 def thread_ids(case: Case) -> Checks:
-    """One entry per thread of the process and none besides. A thread that is missing is the deadlock's other half."""
+    """Each thread of the process has one entry, and no other entry exists. A missing thread may be the other half of a
+    deadlock.
+    """
     assert case.truth is not None
     found = by_field((fact.record for fact in case.dump.threads), "ThreadId")
     yield from same_keys("thread", found, [thread.thread_id for thread in case.truth.threads], stream_span(case, 3))
@@ -47,13 +44,12 @@ def thread_ids(case: Case) -> Checks:
     "TRUE-THREAD-002",
     "Each thread has its suspend count, priority and TEB",
     Level.MUST,
-    _THREAD,
-    TRUTH,
+    Source("docs/format/minidump-threads.md#thread-entry", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads",),
     applies=own,
 )
 def thread_fields(case: Case) -> Checks:
-    """Priority is signed. The TEB is where a debugger finds stack bounds, last error and thread-local storage."""
+    """Priority is signed. A debugger finds stack bounds, last error and thread-local storage through the TEB."""
     for fact, thread in known_threads(case):
         expected = {
             "SuspendCount": thread.suspend_count,
@@ -66,16 +62,16 @@ def thread_fields(case: Case) -> Checks:
 
 @rule(
     "TRUE-THREAD-003",
-    "Each thread's stack goes from its stack pointer to its StackBase",
+    "Each thread's stack goes from its stack pointer to StackBase",
     Level.MUST,
-    Source("spec user-mode 2.3, V24: 461 threads of 44 real dumps", Grade.OBSERVED),
-    TRUTH,
+    Source("docs/format/minidump-threads.md#start-of-the-stack", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/minidump-threads.md#end-of-the-stack", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads",),
     applies=own,
 )
 def thread_stacks(case: Case) -> Checks:
-    """``[SP, StackBase)``, on x86 from a word below SP on, or ``[StackLimit, StackBase)`` where SP lies outside the
-    stack. A stack that ends early loses the outermost callers; one that starts early shows dead frames.
+    """The stack is ``[SP, StackBase)``, on x86 from one word below SP. It is ``[StackLimit, StackBase)`` if SP lies
+    outside the stack. A stack that ends early loses the outermost callers; one that starts early shows dead frames.
     """
     assert case.truth is not None
     for fact, thread in known_threads(case):
@@ -92,13 +88,12 @@ def thread_stacks(case: Case) -> Checks:
     "TRUE-THREADINFO-001",
     "ThreadInfoList lists the target's threads",
     Level.MUST,
-    _INFO,
-    TRUTH,
+    Source("docs/format/minidump-threads.md#threads-of-the-info-list", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("thread_info",),
     applies=own,
 )
 def thread_info_ids(case: Case) -> Checks:
-    """One entry per thread of the process and none besides."""
+    """Each thread of the process has one entry, and no other entry exists."""
     assert case.truth is not None
     found = by_field(case.dump.thread_infos, "ThreadId")
     yield from same_keys(
@@ -110,13 +105,14 @@ def thread_info_ids(case: Case) -> Checks:
     "TRUE-THREADINFO-002",
     "Each thread has its times, start address, exit status and affinity",
     Level.MUST,
-    _INFO,
-    TRUTH,
+    Source("docs/format/minidump-threads.md#thread-info-list", Grade.DOCUMENTED),
     needs=("thread_info",),
     applies=own,
 )
 def thread_info_fields(case: Case) -> Checks:
-    """Times are FILETIMEs and 100 ns durations; a living thread has ExitTime 0 and ExitStatus 0x103 (STILL_ACTIVE)."""
+    """Times are FILETIMEs and durations in units of 100 ns. A living thread has ExitTime 0 and ExitStatus 0x103
+    (STILL_ACTIVE).
+    """
     assert case.truth is not None
     for thread_id, record in by_field(case.dump.thread_infos, "ThreadId").items():
         thread = case.truth.thread(thread_id)
@@ -136,15 +132,15 @@ def thread_info_fields(case: Case) -> Checks:
 
 @rule(
     "TRUE-THREADINFO-003",
-    "No thread's information is marked as in error",
+    "No thread info is marked as an error",
     Level.MUST,
-    _INFO,
+    Source("docs/format/minidump-threads.md#dump-flags-of-a-thread", Grade.DOCUMENTED),
     needs=("thread_info",),
     applies=own,
 )
 def thread_info_flags(case: Case) -> Checks:
-    """DumpFlags and DumpError tell what could not be had of a thread. A snapshot holds all of it, and no thread of the
-    target writes the dump. Entries of other threads are TRUE-THREADINFO-001's affair.
+    """DumpFlags and DumpError mark data of a thread that the writer could not get. A snapshot holds all data, and no
+    thread of the target writes the dump. TRUE-THREADINFO-001 judges entries of other threads.
     """
     assert case.truth is not None
     for thread_id, record in by_field(case.dump.thread_infos, "ThreadId").items():
@@ -155,15 +151,14 @@ def thread_info_flags(case: Case) -> Checks:
 
 @rule(
     "TRUE-THREADNAME-001",
-    "ThreadNames lists the threads that have a description",
+    "ThreadNames lists the threads that have a name",
     Level.MUST,
-    _NAME,
-    TRUTH,
+    Source("docs/format/minidump-threads.md#threads-of-the-name-list", Grade.WITNESSED, versions=("29507",)),
     needs=("thread_names",),
     applies=own,
 )
 def thread_name_ids(case: Case) -> Checks:
-    """Every named thread, and no other: a thread without description has no entry, rather than an empty one."""
+    """Every named thread has an entry. A thread without a name has no entry, not even an empty one."""
     assert case.truth is not None
     found = by_field((fact.record for fact in case.dump.thread_names), "ThreadId")
     named = [thread.thread_id for thread in case.truth.threads if thread.name is not None]
@@ -174,13 +169,12 @@ def thread_name_ids(case: Case) -> Checks:
     "TRUE-THREADNAME-002",
     "Each thread has its own name",
     Level.MUST,
-    _NAME,
-    TRUTH,
+    Source("docs/format/minidump-threads.md#thread-names", Grade.DOCUMENTED),
     needs=("thread_names", "thread_names.names"),
     applies=own,
 )
 def thread_names(case: Case) -> Checks:
-    """The description that SetThreadDescription gave it."""
+    """SetThreadDescription gave the thread this name."""
     assert case.truth is not None
     for fact in case.dump.thread_names:
         thread = case.truth.thread(fact.record["ThreadId"])
@@ -191,15 +185,14 @@ def thread_names(case: Case) -> Checks:
 
 @rule(
     "TRUE-THREAD-004",
-    "ThreadList keeps the order in which the threads were created",
+    "ThreadList is in the order in which the threads were created",
     Level.SHOULD,
-    Source("learn.microsoft.com IDebugSystemObjects: engine thread ids in creation order", Grade.INFERRED),
-    TRUTH,
+    Source("docs/format/minidump-threads.md#order-of-threads", Grade.INFERRED),
     needs=("threads",),
     applies=own,
 )
 def thread_order(case: Case) -> Checks:
-    """Debuggers number the threads of a dump by their place in the list: thread 0 is then the initial one."""
+    """Debuggers number the threads of a dump by their place in the list. Thread 0 is then the initial one."""
     assert case.truth is not None
     held = [thread.thread_id for thread in case.truth.threads]
     found = [fact.id for fact in case.dump.threads]

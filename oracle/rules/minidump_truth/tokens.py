@@ -1,7 +1,7 @@
-"""Against truth: the access tokens of stream 19, to the last byte.
+"""Judges the access tokens of stream 19 against truth, to the last byte.
 
-The layout behind the documented header is that of the one real sample; what its fourth and seventh pair locate nobody
-knows, so a writer leaves them empty (spec user-mode 3.15, 6).
+The layout behind the documented header is that of the one real sample. The meaning of its fourth and seventh pair is
+unknown, so a writer leaves them empty (docs/format/minidump-handles.md#token-contents).
 """
 
 from __future__ import annotations
@@ -13,22 +13,19 @@ from ...decode import Record, decode, structure
 from ...model import Fault, Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, rule
 from ...truth.objects import SidTruth, TokenTruth
-from ..asserts import TRUTH, by_field, same, same_keys, stream_span, zero
+from ..asserts import by_field, same, same_keys, stream_span, zero
 
-_HEADER = Source("minidumpapiset.h MINIDUMP_TOKEN_INFO_LIST, MINIDUMP_TOKEN_INFO_HEADER", Grade.DOCUMENTED)
-_SAMPLE = Source("spec user-mode 3.15: the one real sample, by dbgeng 10.0.14321", Grade.OBSERVED)
-_WINNT = Source("winnt.h TOKEN_USER, TOKEN_GROUPS, TOKEN_PRIVILEGES, TOKEN_STATISTICS, SID", Grade.DOCUMENTED)
 _ALIGNMENT = 8
-"""What parts begin at multiples of."""
+"""Bytes: every part begins at a multiple of this."""
 _ELEMENT = structure("TOKEN_INFO_ELEMENT").size
 
 
-def _told(case: Case) -> bool:
+def _has_tokens(case: Case) -> bool:
     return case.truth is not None and bool(case.truth.tokens)
 
 
 def _known(case: Case) -> Iterator[tuple[Record, TokenTruth, str]]:
-    """The elements of the tokens that the truth knows, each as the sample lays it out."""
+    """The elements of tokens that the truth knows, in the layout of the sample: element, token, subject."""
     assert case.truth is not None
     tokens = {token.token_id: token for token in case.truth.tokens or ()}
     if case.dump.headers[19]["ElementHeaderSize"] != _ELEMENT:
@@ -44,14 +41,15 @@ def _known(case: Case) -> Iterator[tuple[Record, TokenTruth, str]]:
     "TRUE-TOKEN-001",
     "The token stream lists the target's tokens",
     Level.MUST,
-    _HEADER,
-    _SAMPLE,
-    TRUTH,
+    Source("docs/format/minidump-handles.md#token-list", Grade.DOCUMENTED),
+    Source("docs/format/minidump-handles.md#token-contents", Grade.OBSERVED),
     needs=("token",),
-    applies=_told,
+    applies=_has_tokens,
 )
 def tokens(case: Case) -> Checks:
-    """By process or thread id, each with its handle; behind the header of an element seven pairs of offset and size."""
+    """Process or thread id identifies a token, and each has its handle. The header of an element ends in seven pairs of
+    offset and size.
+    """
     assert case.truth is not None
     yield from same(case.dump.headers[19], "Token", {"ElementHeaderSize": _ELEMENT})
     found = by_field(case.dump.tokens, "TokenId")
@@ -61,7 +59,7 @@ def tokens(case: Case) -> Checks:
 
 
 class _Blob:
-    """One part of a token, read piece by piece; what is never read must be zero."""
+    """One part of a token, read piece by piece. Bytes that are never read must be zero."""
 
     def __init__(self, case: Case, element: Record, name: str) -> None:
         self.offset = element[f"{name}.Offset"]
@@ -70,7 +68,7 @@ class _Blob:
         self._read: list[tuple[int, int]] = []
 
     def take(self, at: int, size: int) -> bytes:
-        """``size`` bytes at ``at``; fewer where the part ends first."""
+        """``size`` bytes at ``at``; fewer if the part ends first."""
         self._read.append((at, at + size))
         return self.data[at : at + size] if at >= 0 else b""
 
@@ -78,15 +76,15 @@ class _Blob:
         return int.from_bytes(self.take(at, size), "little")
 
     def size_fault(self, padding: int) -> str | None:
-        """What is wrong with the part's size, given all that was read; ``padding``: bytes that it may have behind."""
+        """What is wrong with the part's size after all reads; ``padding``: how many more bytes it may have."""
         end = max(end for _, end in self._read)
         if end <= len(self.data) <= end + padding:
             return None
-        return f"{len(self.data)} bytes for {end}"
+        return f"{len(self.data)} bytes instead of {end}"
 
     @property
     def leftover(self) -> Span | None:
-        """Bytes that are not zero and that nothing refers to."""
+        """The first bytes that nothing refers to and that are not all zero."""
         at = 0
         for start, end in [*sorted(self._read), (len(self.data), len(self.data))]:
             if at < start and any(self.data[at:start]):
@@ -100,15 +98,16 @@ class _Blob:
 
 
 def _sids(blob: _Blob, at: int, expected: tuple[SidTruth, ...], pointer: int) -> Iterator[str]:
-    """What is wrong with an array of SID_AND_ATTRIBUTES. A reference counts from the start of the part or of the whole
-    element: the sample does not tell which.
+    """What is wrong with an array of SID_AND_ATTRIBUTES.
+
+    A reference may count from the start of the part or of the element: both are accepted.
     """
     size = 2 * pointer
     for index, held in enumerate(expected):
         entry = at + index * size
         reference, attributes = blob.number(entry, pointer), blob.number(entry + pointer, 4)
         if attributes != held.attributes:
-            yield f"[{index}] attributes {attributes:#x} for {held.attributes:#x}"
+            yield f"[{index}] attributes {attributes:#x} instead of {held.attributes:#x}"
         for place in (reference, reference - blob.offset):
             if held.sid == blob.data[max(place, 0) : max(place, 0) + len(held.sid)]:
                 blob.take(place, len(held.sid))
@@ -118,8 +117,9 @@ def _sids(blob: _Blob, at: int, expected: tuple[SidTruth, ...], pointer: int) ->
 
 
 def _part_faults(case: Case, element: Record, token: TokenTruth, name: str) -> list[tuple[str, Span]]:
-    """What is wrong with one part of a token, and where. Of a 32-bit target there is no sample: the structures may be
-    those of the target or of a 64-bit debugger.
+    """What is wrong with one part of a token, and where.
+
+    No sample of a 32-bit target is known: the structures may be those of the target or of a 64-bit debugger.
     """
     assert case.truth is not None
     pointers = (4, 8) if case.truth.system.pointer_size == 4 else (8,)
@@ -127,17 +127,17 @@ def _part_faults(case: Case, element: Record, token: TokenTruth, name: str) -> l
 
 
 def _faults_with(pointer: int, case: Case, element: Record, token: TokenTruth, name: str) -> Iterator[tuple[str, Span]]:
-    """The same, should pointers have that many bytes."""
+    """The same, if pointers have ``pointer`` bytes."""
     blob = _Blob(case, element, name)
     faults: list[str] = []
     if name == "Type":
         if blob.number(0, 4) != token.token_type:
-            faults.append(f"type {blob.number(0, 4)} for {token.token_type}")
+            faults.append(f"type {blob.number(0, 4)} instead of {token.token_type}")
     elif name == "User":
         faults += _sids(blob, 0, (token.user,), pointer)
     elif name == "Groups":
         if blob.number(0, 4) != len(token.groups):
-            faults.append(f"{blob.number(0, 4)} groups for {len(token.groups)}")
+            faults.append(f"{blob.number(0, 4)} groups instead of {len(token.groups)}")
         else:
             faults += _sids(blob, pointer, token.groups, pointer)
     elif name == "Privileges":
@@ -150,7 +150,7 @@ def _faults_with(pointer: int, case: Case, element: Record, token: TokenTruth, n
     elif blob.take(0, len(token.statistics)) != token.statistics:
         faults.append(blob.data.hex())
     if not faults:
-        # SIDs are of any length, so what holds them may be aligned at its end; the other structures are what they are.
+        # SIDs have any length, so parts that hold them may end in padding. The other parts have fixed sizes.
         wrong = blob.size_fault(_ALIGNMENT - 1 if name in ("User", "Groups") else 0)
         faults += [] if wrong is None else [wrong]
     for fault in faults:
@@ -164,36 +164,36 @@ def _faults_with(pointer: int, case: Case, element: Record, token: TokenTruth, n
     "TRUE-TOKEN-002",
     "Each token has its type, user, groups, privileges and statistics",
     Level.MUST,
-    _WINNT,
-    _SAMPLE,
-    TRUTH,
+    Source("docs/format/minidump-handles.md#token-contents", Grade.DOCUMENTED),
     needs=("token",),
-    applies=_told,
+    applies=_has_tokens,
 )
 def token_parts(case: Case) -> Checks:
-    """The structures of GetTokenInformation, with references to SIDs inside themselves: whose rights a process had."""
+    """The parts are the structures of GetTokenInformation, with references to SIDs inside them. They show the rights of
+    the process.
+    """
     for element, token, subject in _known(case):
         for name in ("Type", "User", "Groups", "Privileges", "Statistics"):
             faults = list(_part_faults(case, element, token, name))
             for fault, span in faults:
-                yield bad(f"{subject}, {name}", "the target's", fault, span)
+                yield bad(f"{subject}, {name}", "the target's value", fault, span)
             if not faults:
                 yield ok(f"{subject}, {name}")
 
 
 @rule(
     "TRUE-TOKEN-003",
-    "Nothing else is in a token",
+    "A token holds nothing but its known parts",
     Level.MUST,
-    Source("spec user-mode 3.15, 6: pairs of unknown meaning, never write", Grade.INFERRED),
+    Source("docs/format/minidump-open-points.md#stream-layouts", Grade.INFERRED),
     needs=("token",),
-    applies=_told,
+    applies=_has_tokens,
 )
 def token_leftovers(case: Case) -> Checks:
-    """Two of the seven pairs nobody can explain: they are empty. Between the parts only zeros align them."""
+    """The meaning of two of the seven pairs is unknown, so a writer leaves them empty. Only zeros align the parts."""
     for element, _, subject in _known(case):
         names = ("Pair3.Offset", "Pair3.Size", "Pair6.Offset", "Pair6.Size")
-        yield from zero(element, subject, names, "nobody knows what it means")
+        yield from zero(element, subject, names, "its meaning is unknown")
         start = element.span.start
         parts = sorted(
             (start + element[f"{name}.Offset"], start + element[f"{name}.Offset"] + element[f"{name}.Size"])

@@ -1,4 +1,4 @@
-"""Against truth and request: the extended processor state behind the contexts, and what MiscInfo says of it."""
+"""Judges the extended processor state of the contexts, and its description in MiscInfo, against truth and request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from ...readers.facts import ContextFact
 from ...readers.xstate import COMPACTED, FIRST_COMPONENT, XStateFact, read_xstate
 from ...rule import Checks, bad, ok, rule
 from ...truth.context import ThreadContextTruth, XStateTruth
-from ..asserts import TRUTH, one_of, same, same_bytes
+from ..asserts import one_of, same, same_bytes
 from .contexts import decodes, known_contexts
 
-_ASKED: Final = Source("learn.microsoft.com .dump /y: AVX register states; spec user-mode 2.4, 3.11", Grade.OBSERVED)
-_LAYOUT: Final = Source("Intel SDM volume 1, 13.4; spec user-mode 3.11", Grade.DOCUMENTED)
 _INFO_SIZE: Final = 528
 _CET_U: Final = 1 << 11
-"""winnt.h XSTATE_MASK_CET_U: spec user-mode 3.11, the Microsoft sample."""
+"""winnt.h XSTATE_MASK_CET_U (docs/format/minidump-contexts.md#extended-state-chunk)."""
 
 
 def _configuration(case: Case) -> XStateTruth | None:
-    """What the target saves with XSAVE, where the request asks for it."""
+    """What the target saves with XSAVE; None if the request does not ask for it."""
     asked = case.request is not None and effective(case.request) & Format.ADD_AVX_XSTATE_CONTEXT
     return case.truth.system.xstate if case.truth is not None and asked else None
 
@@ -46,15 +44,15 @@ def _extended(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth
 
 @rule(
     "TRUE-XSTATE-001",
-    "Every context has its extended state where AVX state was asked for",
+    "Every context has its extended state if AVX state was requested",
     Level.MUST,
-    _ASKED,
+    Source("docs/format/minidump-contents.md#streams-by-flag", Grade.OBSERVED),
     needs=("contexts",),
     applies=_applies,
 )
 def extended_contexts(case: Case) -> Checks:
-    """The threads' and the exception's alike: CONTEXT_EX and an XSAVE area follow the record. Without it the upper
-    halves of the vector registers, and with them floating-point arguments, are lost.
+    """In the contexts of threads and of the exception, CONTEXT_EX and an XSAVE area follow the record. Without them the
+    upper halves of the vector registers are lost, and floating-point arguments with them.
     """
     for subject, fact, _ in known_contexts(case):
         if read_xstate(case.dump.source, fact) is not None:
@@ -66,17 +64,17 @@ def extended_contexts(case: Case) -> Checks:
 
 @rule(
     "TRUE-XSTATE-002",
-    "Every component of the extended state is the target's",
+    "Every component of the extended state has the target's bytes",
     Level.MUST,
-    _LAYOUT,
-    TRUTH,
+    Source("docs/format/minidump-contexts.md#extended-state-chunk", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#extended-state-components", Grade.DOCUMENTED),
     needs=("contexts",),
     applies=_applies,
 )
 def components(case: Case) -> Checks:
-    """A component in its initial state is left out or zero. Standard and compacted format are both legal: the header of
-    the chunk tells which. A compacted area has room only for what the target saves, and for the shadow stack's state,
-    for which a real one had room though it was not enabled.
+    """A component in its initial state is absent or zero. Standard and compacted format are both legal; the header of
+    the chunk tells which. A compacted area has room only for the components that the target saves, and for the state of
+    the shadow stack. One real area had room for that state though it was not enabled.
     """
     configuration = _configuration(case)
     assert configuration is not None
@@ -86,7 +84,7 @@ def components(case: Case) -> Checks:
         surplus = state.header["CompactionMask"] & ~room
         if surplus:
             where = state.header.span_of("CompactionMask")
-            yield bad(f"{subject}, CompactionMask", f"bits of {room:#x}", f"{surplus:#x} besides", where)
+            yield bad(f"{subject}, CompactionMask", f"only bits of {room:#x}", f"also {surplus:#x}", where)
         if truth.xstate is None:
             continue
         held = truth.components
@@ -98,7 +96,7 @@ def components(case: Case) -> Checks:
             expected = held.get(number, bytes(features.get(number, (0, 0))[1]))
             if not present:
                 mask = state.header.span_of("Mask")
-                yield bad(what, "a bit in Mask: it is not in its initial state", "none", mask, fault=Fault.MISSING)
+                yield bad(what, "its bit in Mask: it is not in its initial state", "none", mask, fault=Fault.MISSING)
             elif span is None:
                 yield bad(what, f"{len(expected)} bytes of the chunk", "none", state.chunk, fault=Fault.MISSING)
             else:
@@ -110,15 +108,15 @@ def components(case: Case) -> Checks:
     "TRUE-XSTATE-003",
     "XStateData describes the target's extended state",
     Level.MUST,
-    Source("minidumpapiset.h XSTATE_CONFIG_FEATURE_MSC_INFO; spec user-mode 3.10, 3.11", Grade.DOCUMENTED),
-    TRUTH,
+    Source("docs/format/minidump-system.md#extended-state-in-misc-info", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#extended-state-description", Grade.DOCUMENTED),
     needs=("misc_info",),
     applies=_applies,
 )
 def xstate_data(case: Case) -> Checks:
-    """SizeOfInfo 528, the enabled components, and for each its offset in an area of standard format and its size.
-    EnabledFeatures may have bit 63, for compacted contexts; whether a chunk is compacted its own header says.
-    Components that are not enabled have neither offset nor size.
+    """SizeOfInfo is 528. EnabledFeatures names the components. Each has its size and its offset in an area of standard
+    format. EnabledFeatures may have bit 63, for compacted contexts; the header of a chunk tells whether it is
+    compacted. Components that are not enabled have neither offset nor size.
     """
     configuration, record = _configuration(case), case.dump.misc_info
     assert configuration is not None
@@ -154,15 +152,15 @@ def _table(record: Record, configuration: XStateTruth, compacted: bool) -> Check
 
 @rule(
     "TRUE-XSTATE-004",
-    "What extended state does not use of a context is zero",
+    "Unused bytes of an extended context are zero",
     Level.MUST,
-    Source("spec user-mode 3.11: the bytes around the chunk are slack", Grade.INFERRED),
+    Source("docs/format/minidump-contexts.md#extended-context-header", Grade.INFERRED),
     needs=("contexts",),
     applies=_applies,
 )
 def slack(case: Case) -> Checks:
-    """Alignment in front of the chunk, slack behind it, and in it the room of components in their initial state: bytes
-    left over there are some other memory of the writer's.
+    """These are the alignment in front of the chunk, the slack behind it, and the room of components in their initial
+    state. Other bytes there are left over from the writer's memory.
     """
     configuration = _configuration(case)
     assert configuration is not None

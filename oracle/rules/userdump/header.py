@@ -1,47 +1,58 @@
-"""Legacy full user dumps: header and counts, and whose bytes are whose. Judged without truth.
+"""Judges header and layout of a full user dump by themselves (docs/format/user-dump.md#header).
 
-The 64-bit structures are published; what is in them is inferred, and so are the 32-bit ones (spec user-mode 2.6).
+The 64-bit structures are published, the 32-bit ones inferred. Real files are known from engine 15063 only.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from ...case import UserdumpCase
 from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, ok, userdump_rule
-from ..overlaps import overlaps
-
-LAYOUT: Final = Source("Singularity RDK base/Windows/Inc/Dump.h, 64-bit; spec user-mode 2.6", Grade.DOCUMENTED)
-MEANING: Final = Source("spec user-mode 2.6", Grade.INFERRED)
+from ..asserts import overlaps
 
 
-@userdump_rule("UDMP-HEADER-001", "The file holds a whole header", Level.MUST, LAYOUT, reports=("userdump.header",))
+@userdump_rule(
+    "UDMP-HEADER-001",
+    "The file holds the whole header",
+    Level.MUST,
+    Source("docs/format/user-dump.md#how-the-engine-reads-it", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/user-dump.md#header", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#header", Grade.DOCUMENTED),
+    reports=("userdump.header",),
+)
 def whole_header(case: UserdumpCase) -> Checks:
-    """64 bytes for a 32-bit target, 96 for a 64-bit one. Everything is found through it."""
+    """The header has 64 bytes for a 32-bit target, 96 for a 64-bit one. Readers find everything else through it."""
     if case.dump.header is not None:
         yield ok("header")
 
 
 @userdump_rule(
     "UDMP-HEADER-002",
-    "The machine is one whose pointers have the width that ValidDump says",
+    "MachineImageType is a machine with the pointer width of ValidDump",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#header", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#header", Grade.DOCUMENTED),
     needs=("header",),
     reports=("userdump.machine",),
 )
 def machine(case: UserdumpCase) -> Checks:
-    """'DUMP' is a dump of a 32-bit target, 'DU64' of a 64-bit one: the width of every offset and address. The machine
-    tells how long a CONTEXT is: nothing else in the file does.
+    """ValidDump 'DUMP' marks a 32-bit target, 'DU64' a 64-bit one: the width of every offset and address. The size of a
+    CONTEXT follows from the machine alone.
     """
     if (architecture := case.dump.architecture) is not None:
         yield ok(f"header, MachineImageType: {architecture}")
 
 
-@userdump_rule("UDMP-HEADER-003", "Spare1 is 0", Level.MUST, MEANING, needs=("header",), foreign_level=Level.SHOULD)
+@userdump_rule(
+    "UDMP-HEADER-003",
+    "Spare1 is 0",
+    Level.MUST,
+    Source("docs/format/user-dump.md#header", Grade.WITNESSED, versions=("15063",)),
+    needs=("header",),
+    foreign_level=Level.SHOULD,
+)
 def spare(case: UserdumpCase) -> Checks:
-    """No reader knows a use for it."""
+    """No reader uses the field."""
     header = case.dump.header
     assert header is not None
     if header["Spare1"]:
@@ -54,28 +65,26 @@ def spare(case: UserdumpCase) -> Checks:
     "UDMP-VERSION-001",
     "The version information lies in the file",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#version-information", Grade.DOCUMENTED),
     needs=("header",),
     reports=("userdump.version_info",),
 )
 def version_inside(case: UserdumpCase) -> Checks:
-    """Offset 0 is a dump without any; the older ones have none."""
+    """VersionInfoOffset 0 means that there is none; older dumps have none."""
     if case.dump.version_info is not None:
         yield ok("version information")
 
 
 @userdump_rule(
     "UDMP-VERSION-002",
-    "The version information is a truth value and the width of a pointer",
+    "IgnoreGuardPages is 0 or 1, and PointerSize is the width of ValidDump",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#version-information", Grade.DOCUMENTED),
     needs=("version_info",),
     applies=lambda case: case.dump.version_info is not None,
 )
 def version_values(case: UserdumpCase) -> Checks:
-    """IgnoreGuardPages is 0 or 1. PointerSize is in bits, 32 or 64, and has to be that of ValidDump: a reader that
-    believes it would take every address apart wrongly.
-    """
+    """PointerSize counts bits: 32 or 64. A reader that uses it would decode addresses with the wrong width."""
     record = case.dump.version_info
     assert record is not None
     for name, values in (("IgnoreGuardPages", (0, 1)), ("PointerSize", (case.dump.bits,))):
@@ -88,31 +97,31 @@ def version_values(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-LAYOUT-001",
-    "No two things of the file want the same bytes",
+    "No two structures overlap",
     Level.MUST,
-    MEANING,
+    Source("docs/format/user-dump.md#order-of-the-file", Grade.INFERRED),
     needs=("accounting",),
 )
 def no_overlap(case: UserdumpCase) -> Checks:
-    """Header, records, contexts, names and memory have bytes of their own. Where two overlap, one of them is wrong."""
+    """The structures are header, records, contexts, names and memory. If two overlap, one of them is wrong."""
     yield from overlaps(case.dump.accounting)
 
 
 @userdump_rule(
     "UDMP-LAYOUT-002",
-    "Every byte of the file belongs to something",
+    "Every byte of the file belongs to a structure",
     Level.MUST,
-    MEANING,
+    Source("docs/format/user-dump.md#order-of-the-file", Grade.WITNESSED, versions=("15063",)),
     needs=("accounting",),
     foreign_level=Level.SHOULD,
 )
 def no_gap(case: UserdumpCase) -> Checks:
-    """Bytes that nothing refers to are lost data, leaked data, or a count or an offset that is wrong. Runs of up to 16
-    zero bytes are padding.
+    """Bytes that nothing refers to are lost or leaked data, or a count or an offset is wrong. Up to 16 zero bytes in a
+    row count as padding.
     """
     accounting = case.dump.accounting
     for gap in accounting.gaps:
-        yield bad("gap", "at most 16 bytes, all zero, that nothing refers to", f"{len(gap)} bytes", gap,
+        yield bad("gap", "bytes of a structure, or up to 16 zero bytes", f"{len(gap)} bytes", gap,
                   fault=Fault.FORBIDDEN)  # fmt: skip
     hidden = accounting.gap_total - len(accounting.gaps)
     if hidden:
@@ -122,14 +131,14 @@ def no_gap(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-CEILING-001",
-    "The file names no more than the judge can examine",
+    "The file is within the judge's limits",
     Level.MUST,
-    Source("google/breakpad src/processor/minidump.cc and rust-minidump have ceilings of their own", Grade.IMPLEMENTED),
+    Source("docs/format/minidump-readers.md#stream-lists-and-directory", Grade.IMPLEMENTED),
     reports=("userdump.ceiling",),
 )
 def within_ceiling(case: UserdumpCase) -> Checks:
-    """Records may share bytes, so that a small file asks for much work. What lies beyond the ceiling was not examined,
-    so it cannot be called conformant.
+    """Records may share bytes, so a small file can demand unlimited work. The judge stops at a limit. The rest was not
+    examined and cannot be called conformant. Breakpad and rust-minidump have limits, too.
     """
     if not case.dump.defects_of("userdump.ceiling"):
         yield ok("file")

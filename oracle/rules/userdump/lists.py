@@ -1,4 +1,4 @@
-"""Legacy full user dumps: threads, modules, regions, memory, the debug event. Judged without truth."""
+"""Judges the lists of a full user dump by themselves: threads, modules, regions, memory, debug event."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...rule import Checks, bad, ok, userdump_rule
-from .header import LAYOUT, MEANING
-
-_REGION = Source("winnt.h MEMORY_BASIC_INFORMATION; spec user-mode 2.6", Grade.DOCUMENTED)
 
 
 @userdump_rule(
     "UDMP-THREAD-001",
     "ThreadCount thread records lie in the file",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#thread-records", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#thread-records", Grade.DOCUMENTED),
     needs=("header",),
     reports=("userdump.threads",),
 )
 def threads_inside(case: UserdumpCase) -> Checks:
-    """80 bytes each, 48 for a 32-bit target, at ThreadStateOffset. Readers that trust the count run over the end."""
+    """ThreadStateOffset leads to the records: 80 bytes each, 48 for a 32-bit target. A reader that trusts the count
+    reads beyond the end of the file.
+    """
     if case.dump.threads:
         yield ok("threads", len(case.dump.threads))
 
 
 @userdump_rule(
     "UDMP-THREAD-002",
-    "Every thread has an id of its own, not 0",
+    "Thread ids are unique and not 0",
     Level.MUST,
-    MEANING,
+    Source("docs/format/user-dump.md#thread-records", Grade.INFERRED),
     needs=("threads",),
 )
 def thread_ids(case: UserdumpCase) -> Checks:
-    """A debugger finds a thread by its id; 0 is the id of the idle thread, which no process has."""
+    """A debugger finds a thread by its id. 0 is the id of the idle thread, which belongs to no user process."""
     seen: set[int] = set()
     for record in case.dump.threads:
         number = record["ThreadId"]
         if number and number not in seen:
             yield ok(record.path)
         else:
-            expected = "an id that no other thread has, not 0"
+            expected = "a unique id, not 0"
             yield bad(f"{record.path}, ThreadId", expected, f"{number:#x}", record.span_of("ThreadId"))
         seen.add(number)
 
@@ -53,28 +53,29 @@ def thread_ids(case: UserdumpCase) -> Checks:
     "UDMP-CONTEXT-001",
     "ThreadCount contexts lie in the file",
     Level.MUST,
-    LAYOUT,
-    Source("NationalSecurityAgency/ghidra dump/userdump/Userdump.java: an array of CONTEXT at ThreadOffset",
-           Grade.INFERRED),
+    Source("docs/format/user-dump.md#thread-contexts", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#thread-contexts", Grade.IMPLEMENTED),
     needs=("header",),
     reports=("userdump.contexts",),
-)  # fmt: skip
+)
 def contexts_inside(case: UserdumpCase) -> Checks:
-    """Behind each other at ThreadOffset, each as long as the machine's CONTEXT, in the order of the thread records."""
+    """ThreadOffset leads to the contexts. They follow each other in the order of the thread records; each has the size
+    of the machine's CONTEXT.
+    """
     if case.dump.contexts:
         yield ok("contexts", len(case.dump.contexts))
 
 
 @userdump_rule(
     "UDMP-CONTEXT-002",
-    "Every context has the flag of the machine",
+    "ContextFlags of every context have the bit of the machine",
     Level.MUST,
-    Source("winnt.h CONTEXT_i386, CONTEXT_AMD64, CONTEXT_ARM64; spec user-mode 3.11", Grade.DOCUMENTED),
-    MEANING,
+    Source("docs/format/user-dump.md#thread-contexts", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/minidump-contexts.md#parts-of-contextflags", Grade.DOCUMENTED),
     needs=("contexts",),
 )
 def context_machine(case: UserdumpCase) -> Checks:
-    """ContextFlags name the machine. One that does not is no CONTEXT, or lies elsewhere than the reader looks."""
+    """A record without that bit is no CONTEXT of this machine, or the reader looks at the wrong offset."""
     assert case.dump.architecture is not None
     machines = sum(layout.machine_bit for layout in ARCHITECTURES.values())
     wanted = ARCHITECTURES[case.dump.architecture].machine_bit
@@ -84,21 +85,22 @@ def context_machine(case: UserdumpCase) -> Checks:
             yield ok(context.record.path)
         else:
             span = context.record.span_of("ContextFlags")
-            expected = f"{wanted:#x} of the machine bits {machines:#x}"
+            expected = f"{wanted:#x} among the machine bits {machines:#x}"
             yield bad(f"{context.record.path}, ContextFlags", expected, f"{context.flags:#x}", span)
 
 
 @userdump_rule(
     "UDMP-MODULE-001",
-    "ModuleCount module records lie in the file, one behind the other",
+    "ModuleCount module records lie in the file",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#module-records", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#module-records", Grade.DOCUMENTED),
     needs=("header",),
     reports=("userdump.modules",),
 )
 def modules_inside(case: UserdumpCase) -> Checks:
-    """Each record is followed by its name, ImageNameLength bytes, and that by the next record. One wrong length puts
-    every module behind it in the wrong place.
+    """Each record is followed by its name of ImageNameLength bytes, then by the next record. One wrong length misplaces
+    every later module.
     """
     if case.dump.modules:
         yield ok("modules", len(case.dump.modules))
@@ -106,75 +108,80 @@ def modules_inside(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-MODULE-002",
-    "Modules have a size, and do not overlap",
+    "Modules have a size and do not overlap",
     Level.MUST,
-    MEANING,
+    Source("docs/format/user-dump.md#module-records", Grade.INFERRED),
     needs=("modules",),
 )
 def module_ranges(case: UserdumpCase) -> Checks:
-    """``[BaseOfImage, BaseOfImage + SizeOfImage)`` is where the image is mapped, below the end of the address space."""
+    """The image is mapped at ``[BaseOfImage, BaseOfImage + SizeOfImage)``, inside the address space."""
     top = 1 << case.dump.bits
     for module in case.dump.modules:
         if module.size and module.end <= top:
             yield ok(module.record.path)
         else:
             span = Span(module.record.span_of("BaseOfImage").start, module.record.span_of("SizeOfImage").end)
-            expected = f"a size, and an end at most {top:#x}"
+            expected = f"a size above 0, and an end of at most {top:#x}"
             yield bad(module.record.path, expected, f"{module.base:#x}..{module.end:#x}", span)
     for first, second in pairwise(sorted(case.dump.modules, key=lambda module: module.base)):
         if first.end <= second.base:
             yield ok(second.record.path)
         else:
-            expected = f"a base from {first.end:#x} on: {first.record.path} ends there"
+            expected = f"at least {first.end:#x}, the end of {first.record.path}"
             yield bad(second.record.path, expected, f"{second.base:#x}", second.record.span_of("BaseOfImage"))
 
 
 @userdump_rule(
     "UDMP-MODULE-003",
-    "Every module has a name of printable characters",
+    "Module names are not empty and have no control characters",
     Level.MUST,
-    MEANING,
+    Source("docs/format/user-dump.md#module-records", Grade.INFERRED),
     needs=("modules",),
 )
 def module_names(case: UserdumpCase) -> Checks:
-    """ANSI. A NUL at the end may be counted or not: which is not known. A control character anywhere says that the
-    length is wrong, and that the next record begins elsewhere.
+    """Names are ANSI. ImageNameLength counts the NUL; the engine accepts a name without NUL, too. A control character
+    means that the length is wrong and that the next record begins elsewhere.
     """
     for module in case.dump.modules:
         if module.text and not any(byte < 0x20 for byte in module.text):
             yield ok(f"{module.record.path}, name")
         else:
             shown = repr(module.text[:40])[1:]
-            yield bad(f"{module.record.path}, name", "characters, none of them a control character", shown, module.name)
+            yield bad(
+                f"{module.record.path}, name",
+                "at least one character, none of them a control character",
+                shown,
+                module.name,
+            )
 
 
 @userdump_rule(
     "UDMP-REGION-001",
     "MemoryRegionCount region descriptors lie in the file",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#memory-regions", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#memory-regions", Grade.DOCUMENTED),
     needs=("header",),
     reports=("userdump.regions",),
 )
 def regions_inside(case: UserdumpCase) -> Checks:
-    """MEMORY_BASIC_INFORMATION of the target's width, 48 or 28 bytes each, at MemoryRegionOffset."""
+    """MemoryRegionOffset leads to MEMORY_BASIC_INFORMATION records of the target's width: 48 bytes each, or 28."""
     if case.dump.regions:
         yield ok("regions", len(case.dump.regions))
 
 
 @userdump_rule(
     "UDMP-REGION-002",
-    "Every region is a run of committed pages that can be read",
+    "Every region is committed and readable",
     Level.MUST,
-    _REGION,
-    MEANING,
+    Source("docs/format/user-dump.md#memory-regions", Grade.INFERRED),
     needs=("regions",),
     foreign_level=Level.SHOULD,
 )
 def region_kinds(case: UserdumpCase) -> Checks:
-    """The dump has bytes for each region listed, so there must have been some: state MEM_COMMIT, a protection that
-    allows a read, neither PAGE_NOACCESS nor PAGE_GUARD, and memory that is private, mapped or of an image. Base and
-    size are whole pages inside the address space, in an allocation that begins there or before.
+    """The dump holds bytes for each region. So State is MEM_COMMIT, and Protect is one constant that allows reads,
+    without PAGE_GUARD. Type is private, mapped or image. Base and size are whole pages inside the address space.
+    AllocationBase is not above the base.
     """
     commit, types = enumeration("MEM_STATE")["MEM_COMMIT"], set(enumeration("MEM_TYPE").members.values())
     protection = enumeration("PAGE_PROTECTION")
@@ -187,11 +194,11 @@ def region_kinds(case: UserdumpCase) -> Checks:
         wrong = {
             "BaseAddress": base % PAGE_SIZE and "a multiple of 0x1000",
             "RegionSize": (size == 0 or size % PAGE_SIZE or base + size > top) and f"whole pages below {top:#x}",
-            "AllocationBase": record["AllocationBase"] > base and f"at most {base:#x}, BaseAddress",
+            "AllocationBase": record["AllocationBase"] > base and f"at most {base:#x}, the BaseAddress",
             "State": record["State"] != commit and f"{commit:#x}, MEM_COMMIT",
             "Type": record["Type"] not in types and "0x20000, 0x40000 or 0x1000000",
             "Protect": (protect & 0xFF not in basic or protect & never)
-            and "one PAGE_ constant that allows a read, without PAGE_GUARD",
+            and "one PAGE_ constant that allows reads, without PAGE_GUARD",
         }
         faults = [(name, expected) for name, expected in wrong.items() if expected]
         for name, expected in faults:
@@ -202,21 +209,21 @@ def region_kinds(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-REGION-003",
-    "Regions ascend, and do not overlap",
+    "Regions ascend and do not overlap",
     Level.MUST,
-    MEANING,
+    Source("docs/format/user-dump.md#memory-regions", Grade.INFERRED),
     needs=("regions",),
 )
 def region_order(case: UserdumpCase) -> Checks:
-    """They are what a walk with VirtualQueryEx met, which ascends. Of an address that two regions have, the dump would
-    have two values.
+    """A writer collects them with VirtualQueryEx from low to high addresses. If two regions overlap, the dump holds two
+    values for one address.
     """
     for first, second in pairwise(case.dump.regions):
         end = first["BaseAddress"] + first["RegionSize"]
         if second["BaseAddress"] >= end:
             yield ok(second.path)
         else:
-            expected = f"at least {end:#x}, where {first.path} ends"
+            expected = f"at least {end:#x}, the end of {first.path}"
             span = second.span_of("BaseAddress")
             yield bad(f"{second.path}, BaseAddress", expected, f"{second['BaseAddress']:#x}", span)
 
@@ -225,15 +232,14 @@ def region_order(case: UserdumpCase) -> Checks:
     "UDMP-MEMORY-001",
     "The bytes of all regions lie in the file",
     Level.MUST,
-    LAYOUT,
-    Source("NationalSecurityAgency/ghidra dump/userdump/Userdump.java: one region's bytes behind the other's",
-           Grade.INFERRED),
+    Source("docs/format/user-dump.md#memory-bytes", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#memory-bytes", Grade.IMPLEMENTED),
     needs=("header",),
     reports=("userdump.memory",),
-)  # fmt: skip
+)
 def memory_inside(case: UserdumpCase) -> Checks:
-    """From DataOffset on, the regions' bytes follow each other in the order of their descriptors. A file that ends
-    before they do is cut off.
+    """The bytes begin at DataOffset and follow each other in the order of the descriptors. A file that ends earlier is
+    truncated.
     """
     if case.dump.memory:
         yield ok("regions", len(case.dump.memory))
@@ -243,28 +249,28 @@ def memory_inside(case: UserdumpCase) -> Checks:
     "UDMP-EVENT-001",
     "The debug event lies in the file",
     Level.MUST,
-    LAYOUT,
+    Source("docs/format/user-dump.md#debug-event", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#debug-event", Grade.DOCUMENTED),
     needs=("header",),
     reports=("userdump.debug_event",),
 )
 def event_inside(case: UserdumpCase) -> Checks:
-    """A DEBUG_EVENT of the target's width, 176 or 96 bytes. Offset 0 is a dump without one."""
+    """A DEBUG_EVENT of the target's width has 176 or 96 bytes. DebugEventOffset 0 means that the dump has no event."""
     if case.dump.debug_event is not None:
         yield ok("debug event")
 
 
 @userdump_rule(
     "UDMP-EVENT-002",
-    "The debug event is one that the debugging interface knows, of a thread of the dump",
+    "The debug event has a known code and a thread of the dump",
     Level.MUST,
-    Source("minwinbase.h DEBUG_EVENT, EXCEPTION_DEBUG_INFO", Grade.DOCUMENTED),
-    MEANING,
+    Source("docs/format/user-dump.md#debug-event", Grade.DOCUMENTED),
     needs=("debug_event", "threads"),
     applies=lambda case: case.dump.debug_event is not None,
 )
 def event_kind(case: UserdumpCase) -> Checks:
-    """Codes 1 to 9. The thread of an event still exists when the debugger is told; the one of its end, too. An
-    exception has at most 15 parameters.
+    """Codes are 1 to 9. The event's thread still exists when the debugger is notified, even for the event of its exit.
+    An exception has at most 15 parameters.
     """
     record = case.dump.debug_event
     assert record is not None

@@ -1,4 +1,4 @@
-"""Legacy full user dumps against truth and request: header, threads, contexts, modules."""
+"""Judges a full user dump against truth and request: header, threads, contexts, modules."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from ...readers.userdump_facts import MACHINES, CrashModule
 from ...rule import Checks, bad, ok, own, userdump_rule
 from ...truth.context import ThreadContextTruth
 from ...truth.process import ModuleTruth, ProcessTruth
-from ..asserts import TRUTH, by_field, one_of, same, same_bytes, same_keys, zero
-from .header import LAYOUT
+from ..asserts import by_field, one_of, same, same_bytes, same_keys, zero
 
 LEGACY: Final = "legacy"
-_CONTEXT = Source("winnt.h CONTEXT; spec user-mode 3.11", Grade.DOCUMENTED)
-# winnt.h CONTEXT_EXCEPTION_ACTIVE .. CONTEXT_EXCEPTION_REPORTING: status of the request, not contents
+# CONTEXT_EXCEPTION_ACTIVE to CONTEXT_EXCEPTION_REPORTING say how the record was made, not what it holds
+# (docs/format/minidump-contexts.md#high-bits-of-contextflags).
 _STATUS = 0xF800_0000
-# What no truth has a value for, by architecture (winnt.h CONTEXT)
+# Fields of CONTEXT for which the truth has no value.
 _NO_TRUTH: Final = {
     "amd64": (
         *("P1Home", "P2Home", "P3Home", "P4Home", "P5Home", "P6Home"),
@@ -30,7 +29,7 @@ _NO_TRUTH: Final = {
     ),
 }
 _FLOAT_SAVE: Final = ("FloatSave.ControlWord", "FloatSave.Cr0NpxState")
-"""First and last member of FLOATING_SAVE_AREA in the CONTEXT of x86."""
+"""First and last field of FLOATING_SAVE_AREA in the CONTEXT of x86."""
 
 
 def truth_of(case: UserdumpCase) -> ProcessTruth:
@@ -44,42 +43,42 @@ def _decodes(case: UserdumpCase) -> bool:
 
 @userdump_rule(
     "TRUE-UDMP-REQUEST-001",
-    "A full user dump exists only where the request makes one",
+    "Only a request for a full user dump makes one",
     Level.MUST,
-    Source("learn.microsoft.com IDebugClient::WriteDumpFile; spec user-mode 1.3, 1.4", Grade.DOCUMENTED),
+    Source("docs/format/user-dump.md#who-writes-it", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/user-dump.md#what-the-format-cannot-store", Grade.INFERRED),
     applies=lambda case: case.request is not None,
 )
 def request_makes_a_userdump(case: UserdumpCase) -> Checks:
-    """Only DEBUG_DUMP_DEFAULT does, and only under profile ``legacy``: current debuggers write this format no more, and
-    whoever asks for a minidump cannot use it. Nor is there a dump of a target of which a page cannot be read, unless
-    IGNORE_INACCESSIBLE_MEM allows to leave it out; whether that flag has an effect here is not known.
+    """Only DEBUG_DUMP_DEFAULT under profile ``legacy`` does. Newer engines do not write the format. A page that cannot
+    be read must fail the dump, unless IGNORE_INACCESSIBLE_MEM is set; whether that flag works here is unknown.
     """
     assert case.request is not None
     header, unreadable = case.dump.header, truth_of(case).unreadable
     asked = Format(case.request.format_flags_value & sum(Format))
     why = None
     if case.request.qualifier_value != Qualifier.DEFAULT or case.request.profile != LEGACY:
-        why = f"{case.request.qualifier} under profile {case.request.profile} writes another format, or nothing"
+        why = f"{case.request.qualifier} under profile {case.request.profile} makes no full user dump"
     elif unreadable and not ignores_inaccessible(asked):
-        why = f"the page at {unreadable[0].start:#x} cannot be read, and nothing allows to leave it out"
+        why = f"the page at {unreadable[0].start:#x} cannot be read, and no flag allows to leave it out"
     if why is None:
         yield ok("dump")
     else:
         spans = () if header is None else (header.span,)
-        yield bad("dump", f"no full user dump: {why}", "one", *spans, fault=Fault.FORBIDDEN)
+        yield bad("dump", f"no file, because {why}", "a full user dump", *spans, fault=Fault.FORBIDDEN)
 
 
 @userdump_rule(
     "TRUE-UDMP-HEADER-001",
-    "The header names the target's machine",
+    "MachineImageType is the target's machine",
     Level.MUST,
-    LAYOUT,
-    TRUTH,
+    Source("docs/format/user-dump.md#header", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#header", Grade.DOCUMENTED),
     needs=("header",),
     applies=own,
 )
 def machine(case: UserdumpCase) -> Checks:
-    """MachineImageType decides how every context is read."""
+    """Readers choose the layout of every context by it."""
     header = case.dump.header
     assert header is not None
     architecture = truth_of(case).system.architecture
@@ -89,15 +88,17 @@ def machine(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-VERSION-001",
-    "The version information says that guard pages were left out",
+    "IgnoreGuardPages is 1",
     Level.MUST,
-    LAYOUT,
-    Source("spec user-mode 2.6: a guard page cannot be read without raising its exception", Grade.INFERRED),
+    Source("docs/format/user-dump.md#version-information", Grade.DOCUMENTED),
+    Source("docs/format/user-dump.md#memory-regions", Grade.INFERRED),
     needs=("header", "version_info"),
     applies=own,
 )
 def version_information(case: UserdumpCase) -> Checks:
-    """IgnoreGuardPages 1: regions with PAGE_GUARD are not among those listed."""
+    """The record says that the regions leave out pages with PAGE_GUARD. A guard page cannot be read without raising its
+    exception.
+    """
     assert case.dump.header is not None
     record = case.dump.version_info
     if record is None:
@@ -109,15 +110,16 @@ def version_information(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-THREAD-001",
-    "The thread records are those of the target's threads",
+    "The thread records list the target's threads",
     Level.MUST,
-    LAYOUT,
-    TRUTH,
+    Source("docs/format/user-dump.md#thread-records", Grade.WITNESSED, versions=("15063",)),
     needs=("header", "threads"),
     applies=own,
 )
 def threads(case: UserdumpCase) -> Checks:
-    """One record per thread and none besides. A thread that is missing is the deadlock's other half."""
+    """There is one record for each thread, and no other. In a deadlock, a missing thread may be the one that holds the
+    lock.
+    """
     assert case.dump.header is not None
     found = by_field(case.dump.threads, "ThreadId")
     held = [thread.thread_id for thread in truth_of(case).threads]
@@ -126,15 +128,14 @@ def threads(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-THREAD-002",
-    "Each thread has its suspend count, priority and TEB, and nothing in the spare fields",
+    "Suspend count, priority and TEB of each thread are the target's, spare fields are 0",
     Level.MUST,
-    LAYOUT,
-    TRUTH,
+    Source("docs/format/user-dump.md#thread-records", Grade.WITNESSED, versions=("15063",)),
     needs=("threads",),
     applies=own,
 )
 def thread_fields(case: UserdumpCase) -> Checks:
-    """Priority is signed. What is in the spare fields no reader can tell."""
+    """Priority is signed. No reader knows a meaning of the spare fields."""
     held = {thread.thread_id: thread for thread in truth_of(case).threads}
     for record in by_field(case.dump.threads, "ThreadId").values():
         thread = held.get(record["ThreadId"])
@@ -152,21 +153,20 @@ def thread_fields(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-THREAD-003",
-    "The thread records keep the order in which the threads were created",
+    "The thread records are in the order of creation",
     Level.SHOULD,
-    Source("learn.microsoft.com IDebugSystemObjects: engine thread ids in creation order", Grade.INFERRED),
-    TRUTH,
+    Source("docs/format/user-dump.md#thread-records", Grade.INFERRED),
     needs=("threads",),
     applies=own,
 )
 def thread_order(case: UserdumpCase) -> Checks:
-    """Debuggers number the threads of a dump by their place in the list: thread 0 is then the initial one."""
+    """Debuggers number the threads by their place in the list. Thread 0 is then the initial one."""
     held = [thread.thread_id for thread in truth_of(case).threads]
     yield from _order("threads", held, [(record["ThreadId"], record.span) for record in case.dump.threads])
 
 
 def _order(what: str, held: list[int], found: list[tuple[int, Span]]) -> Checks:
-    """The dump lists what the target holds in the target's order. Of other lists another rule speaks."""
+    """Check the order of ``found`` if it has the same members as ``held``; another rule judges the members."""
     if sorted(held) != sorted(number for number, _ in found):
         return
     for index, (expected, (actual, span)) in enumerate(zip(held, found, strict=True)):
@@ -177,7 +177,7 @@ def _order(what: str, held: list[int], found: list[tuple[int, Span]]) -> Checks:
 
 
 def _contexts(case: UserdumpCase) -> Iterator[tuple[str, ContextFact, ThreadContextTruth]]:
-    """The context at an index is that of the thread whose record is at the same index."""
+    """Each context that belongs to a thread of the target; contexts and thread records match by index."""
     held = {thread.thread_id: thread.context for thread in truth_of(case).threads}
     for record, fact in zip(case.dump.threads, case.dump.contexts, strict=False):
         truth = held.get(record["ThreadId"])
@@ -187,15 +187,14 @@ def _contexts(case: UserdumpCase) -> Iterator[tuple[str, ContextFact, ThreadCont
 
 @userdump_rule(
     "TRUE-UDMP-CONTEXT-001",
-    "ContextFlags name the parts that are there",
+    "ContextFlags are the target's",
     Level.MUST,
-    _CONTEXT,
-    TRUTH,
+    Source("docs/format/minidump-contexts.md#parts-of-contextflags", Grade.DOCUMENTED),
     needs=("threads", "contexts"),
     applies=_decodes,
 )
 def context_flags(case: UserdumpCase) -> Checks:
-    """A debugger shows only the parts that ContextFlags name. The high status bits may differ."""
+    """A debugger shows only the parts that ContextFlags name. The status bits 0xF8000000 may differ."""
     for subject, fact, truth in _contexts(case):
         expected, actual = truth.context_flags & ~_STATUS, fact.flags & ~_STATUS
         span = fact.record.span_of("ContextFlags")
@@ -207,14 +206,16 @@ def context_flags(case: UserdumpCase) -> Checks:
     "TRUE-UDMP-CONTEXT-002",
     "Every register has the target's value",
     Level.MUST,
-    _CONTEXT,
-    TRUTH,
+    Source("docs/format/user-dump.md#thread-contexts", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/minidump-contexts.md#amd64-layout", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#x86-layout", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#arm64-layout", Grade.DOCUMENTED),
     needs=("threads", "contexts"),
     applies=_decodes,
 )
 def registers(case: UserdumpCase) -> Checks:
-    """Of each thread, at its own place in the array: contexts in another order than the threads give every thread the
-    stack of another.
+    """The rule compares each thread with the context at its own index. Contexts in another order would give every
+    thread the registers of another.
     """
     for subject, fact, truth in _contexts(case):
         arrays: dict[str, list[int]] = {}
@@ -236,20 +237,21 @@ def registers(case: UserdumpCase) -> Checks:
     "TRUE-UDMP-CONTEXT-003",
     "The floating-point and vector registers are the target's",
     Level.MUST,
-    _CONTEXT,
-    TRUTH,
+    Source("docs/format/minidump-contexts.md#amd64-floating-point-area", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#x86-layout", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#arm64-layout", Grade.DOCUMENTED),
     needs=("threads", "contexts"),
     applies=_decodes,
 )
 def floating_point(case: UserdumpCase) -> Checks:
-    """FltSave of amd64; FloatSave and ExtendedRegisters of x86; V of arm64."""
+    """The areas are FltSave of amd64, FloatSave and ExtendedRegisters of x86, and V of arm64."""
     for subject, fact, truth in _contexts(case):
         for name, span, expected in _areas(case.dump.architecture, fact, truth):
             yield from same_bytes(f"{subject}, {name}", expected, case.dump.source.read(span.start, len(span)), span)
 
 
 def _areas(architecture: str | None, fact: ContextFact, truth: ThreadContextTruth) -> Iterator[tuple[str, Span, bytes]]:
-    """Name, place and truth of each area of registers that are stored as the processor does."""
+    """Name, place and expected bytes of each register area that has the processor's own layout."""
     record = fact.record
     if architecture == "amd64":
         yield "FltSave", record.span_of("FltSave"), truth.fxsave
@@ -263,32 +265,31 @@ def _areas(architecture: str | None, fact: ContextFact, truth: ThreadContextTrut
 
 @userdump_rule(
     "TRUE-UDMP-CONTEXT-004",
-    "What a context has no value for is zero",
+    "Unused parts of a context are zero",
     Level.MUST,
-    _CONTEXT,
+    Source("docs/format/user-dump.md#thread-contexts", Grade.INFERRED),
     needs=("threads", "contexts"),
     applies=lambda case: _decodes(case) and case.dump.architecture in _NO_TRUTH,
 )
 def unused_parts(case: UserdumpCase) -> Checks:
-    """Home slots, vector registers, debug control and last branch of amd64: a saved context uses none of them. Bytes
-    left over there are some other process's memory.
+    """A saved context of amd64 uses no home slots, vector registers, debug control or last branch fields. Other bytes
+    there would be leaked memory of the writer.
     """
     names = _NO_TRUTH[case.dump.architecture or ""]
     for subject, fact, _ in _contexts(case):
-        yield from zero(fact.record, subject, names, "the target has no value for it")
+        yield from zero(fact.record, subject, names, "unused in a saved context")
 
 
 @userdump_rule(
     "TRUE-UDMP-MODULE-001",
-    "The module records are those of the target's modules",
+    "The module records list the target's modules",
     Level.MUST,
-    LAYOUT,
-    TRUTH,
+    Source("docs/format/user-dump.md#module-records", Grade.WITNESSED, versions=("15063",)),
     needs=("header", "modules"),
     applies=own,
 )
 def modules(case: UserdumpCase) -> Checks:
-    """One record per loaded module and none besides, told apart by base address."""
+    """There is one record for each loaded module, and no other. Records are matched by base address."""
     assert case.dump.header is not None
     found = by_field((module.record for module in case.dump.modules), "BaseOfImage")
     held = [module.base for module in truth_of(case).modules]
@@ -305,33 +306,33 @@ def _known(case: UserdumpCase) -> Iterator[tuple[CrashModule, ModuleTruth]]:
 
 @userdump_rule(
     "TRUE-UDMP-MODULE-002",
-    "Each module has its size",
+    "SizeOfImage of each module is the target's",
     Level.MUST,
-    LAYOUT,
-    TRUTH,
+    Source("docs/format/user-dump.md#module-records", Grade.WITNESSED, versions=("15063",)),
     needs=("modules",),
     applies=own,
 )
 def module_sizes(case: UserdumpCase) -> Checks:
-    """An address is in the module whose range holds it."""
+    """A reader finds the module of an address by the module's range."""
     for fact, module in _known(case):
         yield from same(fact.record, f"module {fact.base:#x}", {"SizeOfImage": module.size})
 
 
 @userdump_rule(
     "TRUE-UDMP-MODULE-003",
-    "Each module has its full path, in ANSI",
+    "The name of each module is its full path in code page 1252",
     Level.MUST,
-    LAYOUT,
-    Source("learn.microsoft.com WideCharToMultiByte: the default character for what the code page has not; "
-           "code page 1252 is this project's decision", Grade.INFERRED),
-    TRUTH,
+    Source("docs/format/user-dump.md#module-records", Grade.WITNESSED, versions=("15063",)),
+    Source(
+        "https://learn.microsoft.com/windows/win32/api/stringapiset/nf-stringapiset-widechartomultibyte",
+        Grade.DOCUMENTED,
+    ),
     needs=("modules",),
     applies=own,
-)  # fmt: skip
+)
 def module_names(case: UserdumpCase) -> Checks:
-    """Code page 1252, and a question mark for a character that it has not. The request's flags have no effect on this
-    format, FILTER_PATHS neither.
+    """A character that the code page lacks becomes a question mark. The format flags of the request, FILTER_PATHS
+    included, do not affect this format. The format says only ANSI; code page 1252 is this project's choice.
     """
     for fact, module in _known(case):
         names = ansi(module.name)
@@ -343,10 +344,11 @@ def module_names(case: UserdumpCase) -> Checks:
 
 
 def ansi(text: str) -> tuple[bytes, ...]:
-    """What ``text`` may be in code page 1252.
+    """The acceptable encodings of ``text`` in code page 1252.
 
-    A character beyond the Basic Multilingual Plane is two UTF-16 units: one question mark or two. The five code points
-    from U+0081 to U+009D that the code page leaves open are a question mark to some, and themselves to others.
+    A character beyond the Basic Multilingual Plane has two UTF-16 units and becomes one question mark or two. The code
+    page leaves five values from 0x81 to 0x9D open. A converter turns those characters into a question mark or keeps
+    the byte.
     """
     found = dict.fromkeys(
         b"".join(_ansi_character(character, units, open_too) for character in text)
@@ -367,14 +369,13 @@ def _ansi_character(character: str, units: bool, open_too: bool) -> bytes:
 
 @userdump_rule(
     "TRUE-UDMP-MODULE-004",
-    "The module records keep the load order",
+    "The module records are in load order",
     Level.SHOULD,
-    Source("spec user-mode 3.6: so do module lists of minidumps", Grade.INFERRED),
-    TRUTH,
+    Source("docs/format/user-dump.md#module-records", Grade.INFERRED),
     needs=("modules",),
     applies=own,
 )
 def module_order(case: UserdumpCase) -> Checks:
-    """The main image first, the others as they were loaded: readers take the first module for the program."""
+    """The main image comes first, as in minidumps. Readers take the first module for the program."""
     held = [module.base for module in truth_of(case).modules]
     yield from _order("modules", held, [(module.base, module.record.span) for module in case.dump.modules])

@@ -1,4 +1,4 @@
-"""Legacy full user dumps against truth: regions, their bytes, the debug event."""
+"""Judges a full user dump against truth: regions, their bytes, the debug event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from ...case import UserdumpCase
 from ...decode import Record
-from ...entitlement.user import outside
+from ...memory.intervals import outside
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing_pages
 from ...memory.source import ByteSource
@@ -15,23 +15,15 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.userdump_facts import CapturedRegion
 from ...rule import Checks, bad, ok, own, userdump_rule
 from ...truth.process import ExceptionTruth, ProcessTruth, RegionTruth
-from ..asserts import TRUTH, same, same_bytes, zero
-from .header import MEANING
+from ..asserts import same, same_bytes, zero
 from .truth import truth_of
 
-_ALL = Source(
-    "learn.microsoft.com user-mode dump files: a full user dump has the whole memory of the process; "
-    "spec user-mode 1.4, 2.6",
-    Grade.DOCUMENTED,
-)
-_REGION = Source("winnt.h MEMORY_BASIC_INFORMATION; spec user-mode 2.6", Grade.DOCUMENTED)
-_EVENT = Source("minwinbase.h DEBUG_EVENT, EXCEPTION_DEBUG_INFO; spec user-mode 2.6", Grade.DOCUMENTED)
 _EXCEPTION_DEBUG_EVENT: Final = 1
 _RECORD: Final = "u.Exception.ExceptionRecord."
 
 
 def _held(truth: ProcessTruth) -> Iterator[tuple[int, int, RegionTruth]]:
-    """Every run of pages that can be read inside one region of the target: start, end, region."""
+    """Yield (start, end, region) of every readable run of pages; a run never crosses a region."""
     for region in truth.regions:
         if region.readable:
             for address, size, _ in truth.readable_runs(region.base, region.end):
@@ -44,14 +36,17 @@ def _pages(start: int, end: int) -> int:
 
 @userdump_rule(
     "TRUE-UDMP-REGION-001",
-    "Every page that a debugger can read is in a region of the dump",
+    "Every readable page of the target is in a region of the dump",
     Level.MUST,
-    _ALL,
+    Source("docs/format/user-dump.md#who-writes-it", Grade.DOCUMENTED),
+    Source("docs/format/write-dump-file.md#default-in-a-user-session", Grade.DOCUMENTED),
     needs=("regions", "memory"),
     applies=own,
 )
 def all_memory(case: UserdumpCase) -> Checks:
-    """Committed, not PAGE_NOACCESS, not guarded; private, mapped and image memory alike."""
+    """A page is readable if it is committed and has neither PAGE_NOACCESS nor PAGE_GUARD. Private, mapped and image
+    memory count alike.
+    """
     captured = case.dump.captured()
     for start, end, region in _held(truth_of(case)):
         subject = f"region {region.base:#x}"
@@ -60,20 +55,21 @@ def all_memory(case: UserdumpCase) -> Checks:
             yield ok(subject, count=_pages(start, end))
         for low, high in holes:
             where = Span(low, high)
-            yield bad(subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
+            yield bad(subject, f"the memory {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
 
 
 @userdump_rule(
     "TRUE-UDMP-REGION-002",
-    "No region is in the dump that a debugger could not have read",
+    "Regions hold only readable pages",
     Level.MUST,
-    MEANING,
-    TRUTH,
+    Source("docs/format/user-dump.md#memory-regions", Grade.INFERRED),
     needs=("regions",),
     applies=own,
 )
 def only_memory(case: UserdumpCase) -> Checks:
-    """Free, reserved, inaccessible and guard pages have no bytes. Those that a dump has for them are invented."""
+    """Free, reserved, inaccessible and guard pages have no bytes that a debugger could read. A dump that stores some
+    has made them up.
+    """
     truth = truth_of(case)
     for record in case.dump.regions:
         start, end = record["BaseAddress"], record["BaseAddress"] + record["RegionSize"]
@@ -81,22 +77,21 @@ def only_memory(case: UserdumpCase) -> Checks:
         if readable == end - start:
             yield ok(f"region {start:#x}", count=_pages(start, end))
         else:
-            expected = f"no region where nothing can be read: {end - start - readable:#x} bytes of this one"
+            expected = f"readable pages only, but {end - start - readable:#x} bytes cannot be read"
             yield bad(f"region {start:#x}", expected, f"{start:#x}..{end:#x}", record.span, fault=Fault.FORBIDDEN)
 
 
 @userdump_rule(
     "TRUE-UDMP-REGION-003",
-    "Each region is one of the target's, with its allocation, protection and type",
+    "Each region is a region of the target, with its allocation, protection and type",
     Level.MUST,
-    _REGION,
-    TRUTH,
+    Source("docs/format/user-dump.md#memory-regions", Grade.DOCUMENTED),
     needs=("regions",),
     applies=own,
 )
 def region_fields(case: UserdumpCase) -> Checks:
-    """What VirtualQueryEx says: a run of pages alike in every respect, no more and no less of it. Of a region of which
-    some pages cannot be read, each run that can.
+    """A region is what VirtualQueryEx returns: one run of pages with equal attributes, whole. If some of its pages
+    cannot be read, each readable run counts as a region.
     """
     truth = truth_of(case)
     held = {start: (end, region) for start, end, region in _held(truth)}
@@ -105,7 +100,7 @@ def region_fields(case: UserdumpCase) -> Checks:
         subject = f"region {base:#x}"
         if base not in held:
             if truth.read(base, 1) is not None:
-                yield bad(f"{subject}, BaseAddress", "where a region of the target begins", f"{base:#x}",
+                yield bad(f"{subject}, BaseAddress", "the start of a region of the target", f"{base:#x}",
                           record.span_of("BaseAddress"))  # fmt: skip
             continue
         end, region = held[base]
@@ -126,14 +121,14 @@ def region_fields(case: UserdumpCase) -> Checks:
     "TRUE-UDMP-MEMORY-001",
     "The captured bytes are the target's",
     Level.MUST,
-    _ALL,
-    TRUTH,
+    Source("docs/format/user-dump.md#memory-bytes", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#who-writes-it", Grade.DOCUMENTED),
     needs=("regions", "memory"),
     applies=own,
 )
 def captured_bytes(case: UserdumpCase) -> Checks:
-    """Every byte of every region. One size that is wrong shifts all that follows: it looks like memory, and misleads
-    whoever reads it.
+    """The rule compares every byte of every region. One wrong size shifts all bytes behind it; they still look like
+    memory.
     """
     for region in case.dump.memory:
         yield from _compare(case.dump.source, region, truth_of(case))
@@ -158,24 +153,29 @@ def _compare(source: ByteSource, region: CapturedRegion, truth: ProcessTruth) ->
 
 @userdump_rule(
     "TRUE-UDMP-EVENT-001",
-    "There is a debug event exactly where the target has one",
+    "There is a debug event exactly if the target has one",
     Level.MUST,
-    MEANING,
-    TRUTH,
+    Source("docs/format/user-dump.md#debug-event", Grade.INFERRED),
     needs=("header", "debug_event"),
     applies=own,
 )
 def event_presence(case: UserdumpCase) -> Checks:
-    """The event that the debugger stopped for. A target that was only stopped has none, and DebugEventOffset is 0."""
+    """It is the event that the debugger stopped for. If the target was stopped without one, DebugEventOffset is 0."""
     assert case.dump.header is not None
     record, exception = case.dump.debug_event, truth_of(case).exception
     span = case.dump.header.span_of("DebugEventOffset")
     if (record is None) == (exception is None):
         yield ok("debug event")
     elif record is None:
-        yield bad("debug event", "one: the target stopped for an exception", "none", span, fault=Fault.MISSING)
+        yield bad("debug event", "an event, because the target has an exception", "none", span, fault=Fault.MISSING)
     else:
-        yield bad("debug event", "none: no exception", "one", record.span, fault=Fault.FORBIDDEN)
+        yield bad(
+            "debug event",
+            "no event, because the target has no exception",
+            "an event",
+            record.span,
+            fault=Fault.FORBIDDEN,
+        )
 
 
 def _both(case: UserdumpCase) -> bool:
@@ -193,14 +193,14 @@ def _event(case: UserdumpCase) -> tuple[Record, ExceptionTruth]:
     "TRUE-UDMP-EVENT-002",
     "The debug event is the target's exception",
     Level.MUST,
-    _EVENT,
-    TRUTH,
+    Source("docs/format/user-dump.md#debug-event", Grade.WITNESSED, versions=("15063",)),
+    Source("docs/format/user-dump.md#debug-event", Grade.DOCUMENTED),
     needs=("debug_event",),
     applies=_both,
 )
 def event_fields(case: UserdumpCase) -> Checks:
-    """EXCEPTION_DEBUG_EVENT of the process and the thread that raised it; code, flags, nested record and address; and
-    whether it was the first chance.
+    """EXCEPTION_DEBUG_EVENT names the process and the thread that raised the exception. Code, flags, nested record,
+    address and first chance are those of the exception.
     """
     record, exception = _event(case)
     expected = {
@@ -218,16 +218,16 @@ def event_fields(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-EVENT-003",
-    "The debug event has the exception's parameters, and zeros behind them and in its padding",
+    "The debug event has the exception's parameters; unused slots and padding are 0",
     Level.MUST,
-    _EVENT,
-    TRUTH,
+    Source("docs/format/user-dump.md#debug-event", Grade.DOCUMENTED),
+    Source("docs/format/user-dump.md#debug-event", Grade.INFERRED),
     needs=("debug_event",),
     applies=_both,
 )
 def event_parameters(case: UserdumpCase) -> Checks:
-    """An access violation has two: 0 read, 1 write or 8 execute, and the address. What else stands in the structure
-    would be the writer's own memory.
+    """An access violation has two parameters: 0 for a read, 1 for a write or 8 for an execution, then the address.
+    Other bytes in unused slots would be leaked memory of the writer.
     """
     record, exception = _event(case)
     yield from same(record, "debug event", {f"{_RECORD}NumberParameters": len(exception.information)})
@@ -239,7 +239,7 @@ def event_parameters(case: UserdumpCase) -> Checks:
         if actual != value
     ]
     if wrong:
-        shown = " ".join(f"{value:#x}" for value in exception.information) or "no parameter"
+        shown = " ".join(f"{value:#x}" for value in exception.information) or "no parameters"
         yield bad(f"debug event, {name}", f"{shown}, then zeros", ", ".join(wrong), record.span_of(name))
     else:
         yield ok(f"debug event, {name}", count=15)

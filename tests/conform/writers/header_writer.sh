@@ -1,8 +1,8 @@
 #!/bin/sh
-# A writer of header-only kernel dumps (type 3) in POSIX sh and awk. It knows nothing of dumptruth but two documents:
-# docs/truth-format.md and docs/conform-protocol.md.
+# Writes header-only kernel dumps (type 3) in POSIX sh and awk, from docs/truth-format.md and docs/conform-protocol.md
+# alone.
 #
-# Right as it is; with --fault NAME it is wrong in one way:
+# Without options its dumps are correct. --fault NAME adds one fault:
 #
 # parameters-shifted  the first bug check parameter is the code, and so on
 # unix-time           SystemTime is in seconds since 1970

@@ -1,6 +1,6 @@
-"""A writer of user minidumps. It knows only docs/truth-format.md and docs/conform-protocol.md.
+"""Writes user minidumps for ``dumptruth conform``, from docs/truth-format.md and docs/conform-protocol.md alone.
 
-Right as it is; ``--fault NAME`` makes it wrong in one way that real writers were wrong in:
+Without options its dumps are correct. ``--fault NAME`` adds one fault that real writers had:
 
 memory64-shift     BaseRva is 8 bytes too low: every page of a full dump is read 8 bytes off
 last-page-missing  the last page of the last range is left out
@@ -11,13 +11,19 @@ flags-by-identity  the header's Flags are the DEBUG_FORMAT_* bits, not the MINID
 import json
 import struct
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+Range = tuple[int, int]
+Placed = tuple[int, int, int]  # start, end, RVA
 
 SMALL, DEFAULT = 1024, 1025
 # DEBUG_FORMAT_USER_SMALL_* (DbgEng.h) -> MINIDUMP_TYPE (minidumpapiset.h)
 FULL_MEMORY, HANDLE_DATA, UNLOADED, MEMORY_INFO, THREAD_INFO = 0x1, 0x2, 0x4, 0x400, 0x800
 MINIDUMP_TYPE = {FULL_MEMORY: 0x2, HANDLE_DATA: 0x4, UNLOADED: 0x20, MEMORY_INFO: 0x800, THREAD_INFO: 0x1000}
-CAB = 0x70000000  # DEBUG_FORMAT_WRITE_CAB and what goes with it
+CAB = 0x70000000  # DEBUG_FORMAT_WRITE_CAB and the two flags for secondary files
 PAGE = 0x1000
 EPOCH = 116_444_736_000_000_000  # 1970 as FILETIME
 SEGMENTS = ("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs")
@@ -28,52 +34,52 @@ INTEGERS = (
 
 
 class SkippedError(Exception):
-    """Not this writer's business."""
+    """A request that this writer does not support."""
 
 
 class RefusedError(Exception):
-    """E_INVALIDARG or E_NOTIMPL."""
+    """A request that must be refused, with its HRESULT and the reason."""
 
 
-def number(text):
+def number(text: str) -> int:
     return int(text, 16)
 
 
 class File:
-    """Bytes that grow; an RVA is where something was put."""
+    """The bytes of the dump so far. ``put`` returns the RVA of what it adds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.data = bytearray()
 
-    def put(self, data):
+    def put(self, data: bytes) -> int:
         at = len(self.data)
         self.data += data
         return at
 
-    def string(self, text):
+    def string(self, text: str) -> int:
         units = text.encode("utf-16-le")
         self.data += bytes(-len(self.data) % 4)
         return self.put(struct.pack("<I", len(units)) + units + b"\0\0")
 
 
 class Memory:
-    def __init__(self, folder, truth):
+    def __init__(self, folder: Path, truth: Json) -> None:
         self.bytes = (folder / "memory.bin").read_bytes()
-        self.runs = [tuple(number(run[name]) for name in ("start", "size", "offset")) for run in truth["memory"]]
+        self.runs = [(number(run["start"]), number(run["size"]), number(run["offset"])) for run in truth["memory"]]
 
-    def readable(self, start, end):
+    def readable(self, start: int, end: int) -> Iterator[Range]:
         for base, size, _ in self.runs:
             if max(start, base) < min(end, base + size):
                 yield max(start, base), min(end, base + size)
 
-    def read(self, start, end):
+    def read(self, start: int, end: int) -> bytes:
         for base, size, offset in self.runs:
             if base <= start and end <= base + size:
                 return self.bytes[offset + start - base : offset + end - base]
         raise RefusedError("0x8007012b", f"memory {start:#x}..{end:#x} cannot be read")
 
 
-def context(truth):
+def context(truth: Json) -> bytes:
     registers = {name: number(value) for name, value in truth["registers"].items()}
     data = bytearray(1232)
     struct.pack_into("<II", data, 0x30, truth["context_flags"], registers["MxCsr"])
@@ -83,25 +89,25 @@ def context(truth):
     return bytes(data)
 
 
-def stack(thread):
+def stack(thread: Json) -> Range:
     low, high = number(thread["stack_limit"]), number(thread["stack_base"])
     pointer = number(thread["context"]["registers"]["Rsp"])
     return (pointer if low <= pointer <= high else low), high
 
 
-def merged(ranges):
-    found = []
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    found: list[Range] = []
     for start, end in sorted(ranges):
         if found and start <= found[-1][1]:
-            found[-1][1] = max(found[-1][1], end)
+            found[-1] = (found[-1][0], max(found[-1][1], end))
         else:
-            found.append([start, end])
+            found.append((start, end))
     return found
 
 
-def wanted_memory(truth, memory, flags, fault):
+def wanted_memory(truth: Json, memory: Memory, flags: int, fault: str) -> list[Range]:
     if flags & FULL_MEMORY:
-        ranges = [[start, start + size] for start, size, _ in memory.runs]
+        ranges = [(start, start + size) for start, size, _ in memory.runs]
     else:
         parts = [stack(thread) for thread in truth["threads"]]
         contexts = [thread["context"] for thread in truth["threads"]]
@@ -114,12 +120,13 @@ def wanted_memory(truth, memory, flags, fault):
             parts += [(number(thread["teb"]), number(thread["teb"]) + PAGE) for thread in truth["threads"]]
         ranges = merged(part for part in parts if part[0] < part[1])
     if fault == "last-page-missing":
-        ranges[-1][1] -= min(PAGE, ranges[-1][1] - ranges[-1][0])
-        ranges = [part for part in ranges if part[0] < part[1]]
+        start, end = ranges.pop()
+        if end - PAGE > start:
+            ranges.append((start, end - PAGE))
     return ranges
 
 
-def system_info(file, truth):
+def system_info(file: File, truth: Json) -> bytes:
     system = truth["system"]
     version = [system[name] for name in ("major_version", "minor_version", "build_number")]
     features = [number(value) for value in system["processor_features"]]
@@ -129,14 +136,14 @@ def system_info(file, truth):
     return struct.pack("<3H2B3III2H2Q8x", *head, *machine, *version, 2, csd, system["suite_mask"], 0, *features)
 
 
-def misc_info(truth):
+def misc_info(truth: Json) -> bytes:
     process = truth["process"]
     seconds = [number(process[name]) // 10_000_000 for name in ("user_time", "kernel_time")]
     created = (number(process["create_time"]) - EPOCH) // 10_000_000
     return struct.pack("<6I", 24, 3, process["process_id"], created & 0xFFFFFFFF, *seconds)
 
 
-def exception(file, truth):
+def exception(file: File, truth: Json) -> bytes:
     event = truth["exception"]
     information = [number(value) for value in event["information"]]
     at = file.put(context(event["context"]))
@@ -145,7 +152,7 @@ def exception(file, truth):
     return head + struct.pack("<15Q", *information, *[0] * (15 - len(information))) + struct.pack("<II", 1232, at)
 
 
-def module(file, item):
+def module(file: File, item: Json) -> bytes:
     name = file.string(item["name"])
     code_view = bytes.fromhex(item["code_view"] or "")
     at = file.put(code_view) if code_view else 0
@@ -154,7 +161,7 @@ def module(file, item):
     return struct.pack("<QIIII13I", *head, *version) + struct.pack("<IIIIQQ", len(code_view), at, 0, 0, 0, 0)
 
 
-def handles(file, truth):
+def handles(file: File, truth: Json) -> bytes:
     rows = []
     for item in truth["handles"]:
         names = [0 if text is None else file.string(text) for text in (item["type_name"], item["object_name"])]
@@ -163,7 +170,7 @@ def handles(file, truth):
     return struct.pack("<4I", 16, 32, len(rows), 0) + b"".join(rows)
 
 
-def unloaded(file, truth):
+def unloaded(file: File, truth: Json) -> bytes:
     rows = []
     for item in truth["unloaded_modules"]:
         head = (number(item["base"]), item["size"], item["checksum"], item["time_date_stamp"])
@@ -171,7 +178,7 @@ def unloaded(file, truth):
     return struct.pack("<3I", 12, 24, len(rows)) + b"".join(rows)
 
 
-def memory_infos(truth):
+def memory_infos(truth: Json) -> bytes:
     rows = []
     for item in truth["regions"]:
         base, size, allocation = (number(item[name]) for name in ("base", "size", "allocation_base"))
@@ -180,7 +187,7 @@ def memory_infos(truth):
     return struct.pack("<IIQ", 16, 48, len(rows)) + b"".join(rows)
 
 
-def thread_infos(truth):
+def thread_infos(truth: Json) -> bytes:
     rows = []
     for item in truth["threads"]:
         names = ("create_time", "exit_time", "kernel_time", "user_time", "start_address", "affinity")
@@ -189,19 +196,20 @@ def thread_infos(truth):
     return struct.pack("<3I", 12, 64, len(rows)) + b"".join(rows)
 
 
-def dump(truth, memory, request, flags, fault):
-    streams = {7: None, 15: None, 3: None, 4: None}
-    streams |= {6: None} if truth["exception"] else {}
-    streams |= {11: None} if request["comment"] else {}
-    streams |= {12: None} if flags & HANDLE_DATA else {}
-    streams |= {14: None} if flags & UNLOADED and truth["unloaded_modules"] else {}
-    streams |= {16: None} if flags & MEMORY_INFO else {}
-    streams |= {17: None} if flags & THREAD_INFO else {}
-    streams |= {9 if flags & FULL_MEMORY else 5: None}
+def dump(truth: Json, memory: Memory, request: Json, flags: int, fault: str) -> bytes:
+    kinds = [7, 15, 3, 4]
+    kinds += [6] if truth["exception"] else []
+    kinds += [11] if request["comment"] else []
+    kinds += [12] if flags & HANDLE_DATA else []
+    kinds += [14] if flags & UNLOADED and truth["unloaded_modules"] else []
+    kinds += [16] if flags & MEMORY_INFO else []
+    kinds += [17] if flags & THREAD_INFO else []
+    kinds += [9 if flags & FULL_MEMORY else 5]
+    streams = dict.fromkeys(kinds, (0, 0))  # DataSize and Rva, in the order of the directory
     file = File()
     file.put(bytes(32 + 12 * len(streams)))
 
-    def stream(kind, data):
+    def stream(kind: int, data: bytes) -> None:
         streams[kind] = (len(data), file.put(data))
 
     stream(7, system_info(file, truth))
@@ -220,7 +228,7 @@ def dump(truth, memory, request, flags, fault):
     if 17 in streams:
         stream(17, thread_infos(truth))
     contexts = [file.put(context(thread["context"])) for thread in truth["threads"]]
-    # The memory lies at the end: how long the lists before it are is known.
+    # The memory is at the end, since the lengths of the lists before it are known.
     ranges = wanted_memory(truth, memory, flags, fault)
     full = bool(flags & FULL_MEMORY)
     size_of_threads = 4 + 48 * len(contexts)
@@ -251,7 +259,7 @@ def dump(truth, memory, request, flags, fault):
     return bytes(file.data)
 
 
-def thread_row(thread, where, places, full):
+def thread_row(thread: Json, where: int, places: list[Placed], full: bool) -> bytes:
     start, end = stack(thread)
     inside = [at + start - low for low, high, at in places if low <= start and end <= high]
     location = (end - start, inside[0]) if inside and not full else (end - start, 0) if full else (0, 0)
@@ -259,7 +267,7 @@ def thread_row(thread, where, places, full):
     return struct.pack("<IIIiQQIIII", *head, number(thread["teb"]), start, *location, 1232, where)
 
 
-def answer(message, fault):
+def answer(message: Json, fault: str) -> Json:
     if message["version"] != 1 or message["role"] != "writer":
         raise SkippedError("protocol version 1, role writer alone")
     request, folder = message["request"], Path(message["truth"])
@@ -286,7 +294,7 @@ def answer(message, fault):
     return {"result": "written"}
 
 
-def main():
+def main() -> None:
     fault = sys.argv[2] if sys.argv[1:2] == ["--fault"] else ""
     for line in sys.stdin:
         message = json.loads(line)

@@ -1,4 +1,4 @@
-"""Kernel dumps of every kind, laid out by hand: no byte comes from the project's own writer."""
+"""Hand-made kernel dumps of every kind: no byte comes from the project's writer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from dumptruth.oracle import KernelTruth, RequestTruth
 from dumptruth.oracle.truth.load import parse_kernel, parse_request
 
+from ...hand_documents import request_document
 from .hand_machine import (
     BLOBS,
     CONTEXTS,
@@ -51,16 +52,13 @@ QUALIFIERS = {"small": 1024, "kernel": 1025, "complete": 1026, "active": 1030}
 
 
 def request_for(kind: str, profile: str, comment: str | None = None) -> RequestTruth:
-    return parse_request({
-        "format": "dumptruth-request", "version": 1, "qualifier": f"DEBUG_{kind}",
-        "qualifier_value": QUALIFIERS[kind], "format_flags": [], "format_flags_value": 0, "comment": comment,
-        "profile": profile, "file": "hand.dmp",
-    })  # fmt: skip
+    more = {"comment": comment, "profile": profile, "file": "hand.dmp"}
+    return parse_request(request_document(f"DEBUG_{kind}", QUALIFIERS[kind], **more))
 
 
 @dataclass(frozen=True)
 class Made:
-    """A dump, where its parts are, and what it answers to."""
+    """A dump, the offsets of its parts, its truth and its request."""
 
     data: bytes
     at: dict[str, int]
@@ -84,7 +82,7 @@ class Made:
 
 
 def header(kind: int, space: int, *, build: int, layout: str = "", runs: bytes = b"") -> bytearray:
-    """DUMP_HEADER64: fill, and what is stored over it."""
+    """DUMP_HEADER64: the fill, and the fields over it."""
     block = bytearray(b"PAGE" * (0x2000 // 4))
 
     def put(at: int, form: str, *values: Any) -> None:
@@ -144,7 +142,7 @@ class Maker:
         return b"".join(bytes(self.memory.pages.get(pfn, bytes(P))) for pfn in pfns)
 
     def kernel_pfns(self) -> list[int]:
-        """What a kernel dump holds: tables and leaves of the kernel half, the added page."""
+        """The pages of a kernel dump: tables and leaves of the kernel half, and the added page."""
         return [0x40, *range(0x42, 0x48), *range(0x50, 0x60), *range(0x62, 0x6B), 0x6E]
 
     def active_pfns(self) -> list[int]:
@@ -209,7 +207,7 @@ class Maker:
         return self.pages(range(pfn + first, pfn + first + many))[at : at + size]
 
     def triage(self, build: int) -> Made:
-        """A small dump by the recipe of spec kernel-mode 3.8."""
+        """A small dump by docs/format/kernel-small-layouts.md#recipe-of-a-small-dump."""
         layout = "B" if build == 26100 else "A"
         stack = self.virtual(RSP, STACK_BASE - RSP)
         names = [base if layout == "B" else full for full, base, _, _ in DRIVERS]

@@ -1,4 +1,4 @@
-"""A small machine made by hand, page by page, and what its truth says: nothing of it comes from the emulator."""
+"""A small hand-made machine, page by page, and its truth. Nothing of it comes from the emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHARED = 0xFFFF_F780_0000_0000
 USER_SHARED = 0x7FFE_0000
 USER_CODE = 0x40_0000
 RUNS = ((0x1, 0x1F), (0x40, 0x33))
-"""RAM: PFN 1 to 0x1F, 0x40 to 0x72. An odd number of pages, and a bitmap of 115 bits if nobody rounds."""
+"""RAM: PFN 1 to 0x1F and 0x40 to 0x72, an odd number of pages. An unrounded bitmap has 115 bits."""
 ROOT, PROCESS_ROOT = 0x40, 0x41
 FREE, STANDBY, USER_PAGES = 0x6F, 0x70, (0x60, 0x61)
 
@@ -47,7 +47,7 @@ BLOBS = ((bytes(range(16)), b"some data"), (bytes(16), b""), (bytes(range(16)), 
 
 
 class Memory:
-    """Physical pages, and virtual writes through page tables made on the way."""
+    """Physical pages, and virtual writes that make page tables as needed."""
 
     def __init__(self) -> None:
         self.pages: dict[int, bytearray] = {}
@@ -59,7 +59,7 @@ class Memory:
         pack_into("<Q", self.page(table), 8 * index, pfn << 12 | flags)
 
     def map(self, root: int, address: int, pfn: int, tables: Iterable[int], user: int = 0) -> None:
-        """``tables``: PFNs for the three levels below the root, where they are not there yet."""
+        """``tables``: PFNs for missing tables of the three levels below the root."""
         at, fresh = root, iter(tables)
         for shift in (39, 30, 21):
             index = address >> shift & 0x1FF

@@ -1,4 +1,4 @@
-"""Dumps of 32-bit targets, with and without PAE, made by hand: judged by structure, since no truth is of one."""
+"""Hand-made dumps of 32-bit targets, with and without PAE. Truths are 64-bit, so only the structure is judged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def memory(pae: bool) -> dict[int, bytearray]:
         pages.setdefault(pfn, bytearray(P))[at : at + len(data)] = data
 
     if pae:
-        entry(1, 4 + 2, 2)  # the root stands at 0x1020
+        entry(1, 4 + 2, 2)  # the root is at 0x1020
         entry(1, 4 + 3, 3)
         entry(2, 0, 4)
         entry(3, SHARED >> 21 & 0x1FF, 5)
@@ -168,7 +168,7 @@ KINDS = {
     "full": full(False), "full, PAE": full(True), "summary": bitmap(2, False), "bitmap, PAE": bitmap(5, True),
     "header only": bytes(header(3, 0x1000, False)), "small": triage(),
 }  # fmt: skip
-# The saved EPROCESS of the small dump has another root, and 32-bit blocks fill no multiple of 8.
+# The saved EPROCESS of the small dump has another root, and 32-bit blocks need not fill a multiple of 8.
 TOLERATED = {"small": {"KXCT-DTB-001", "KFIL-LAYOUT-002", "KTRI-SIZES-001"}}
 
 

@@ -1,4 +1,4 @@
-"""Dumps of every kind, made by hand, are conformant with and without truth; every byte of them has an owner."""
+"""Hand-made dumps of every kind conform with and without truth, and a structure owns every byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fault that a bug check's parameters tell of."""
+"""The processor fault that follows from the parameters of a bug check."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def test_a_fast_fail_is_interrupt_29h() -> None:
 
 
 @pytest.mark.parametrize("code", [0xE2, 0xEF, 0x161])
-def test_a_bug_check_that_nobody_s_fault_caused_expects_none(code: int) -> None:
+def test_a_bug_check_without_a_processor_fault_expects_none(code: int) -> None:
     assert expected_fault(code, (1, 2, 3, 4)) is None

@@ -1,4 +1,4 @@
-"""Whatever a kernel dump claims, the judge answers: no exception, no verdict ERROR, no time beyond measure."""
+"""The judge answers for any kernel dump: no exception, no verdict ERROR, in bounded time."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def many_blobs(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("data", [many_runs(200_000), many_blobs(200_000)], ids=["runs", "blobs"])
-def test_what_lies_beyond_the_ceiling_is_not_called_conformant(data: bytes) -> None:
+def test_more_records_than_the_ceiling_are_not_conformant(data: bytes) -> None:
     report = judged(data)
     assert "KFIL-CEILING-001" in {result.rule for result in report.results if result.failures}
     assert report.outcome is Outcome.NON_CONFORMANT

@@ -1,4 +1,4 @@
-"""What Windows' own small dumps have and a writer's own need not: none of it may fail a file that is judged alone."""
+"""Habits of small dumps of Windows do not fail a dump that is judged without truth."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def sound(data: bytes) -> None:
 
 
 def test_a_small_dump_of_arm64_is_judged_by_its_own_context() -> None:
-    """As build 22000 has it (spec 8.2): machine 0xAA64, its CONTEXT of 0x390 bytes, KdSecondaryVersion 0."""
+    """Values of build 22000: machine 0xAA64, a CONTEXT of 0x390 bytes, KdSecondaryVersion 0.
+
+    See docs/format/kernel-other-architectures.md#small-dumps-of-arm64.
+    """
     case = pristine(A)
     edit = Surgery(case)
     sp, pc = (get(case, "Header", f"ContextRecord.{name}") for name in ("Rsp", "Rip"))

@@ -1,4 +1,4 @@
-"""A target built by hand, and requests for dumps of it."""
+"""A hand-made target, and requests for dumps of it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def target(
     unloaded: tuple[UnloadedModuleTruth, ...] = (),
     words: dict[int, int] | None = None,
 ) -> ProcessTruth:
-    runs, contents, last = [], bytearray(), -1
+    runs: list[RunTruth] = []
+    contents, last = bytearray(), -1
     for region in REGIONS:
         if not region.readable:
             continue

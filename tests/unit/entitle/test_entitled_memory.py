@@ -1,4 +1,4 @@
-"""The memory that the documents entitle a minidump to, asked point by point of a target built by hand."""
+"""The memory that a minidump of a hand-made target must, may and must not hold, by docs/format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_stack_goes_from_sp_to_its_base_and_is_clamped_when_sp_is_elsewhere(
     assert stack(0x200, 0x100, 0x200) == (0x200, 0x200)
     assert stack(0xFF, 0x100, 0x200) == (0x100, 0x200)
     assert stack(0x201, 0x100, 0x200) == (0x100, 0x200)
-    # x86: a word under ESP, but not under the stack's limit
+    # x86: one word below ESP, but not below the limit of the stack
     assert stack(0x130, 0x100, 0x200, 4) == (0x12C, 0x200)
     assert stack(0x200, 0x100, 0x200, 4) == (0x1FC, 0x200)
     assert stack(0x100, 0x100, 0x200, 4) == (0x100, 0x200)
@@ -54,7 +54,7 @@ def test_a_small_dump_is_entitled_to_stacks_and_windows_to_the_byte() -> None:
 
 
 def test_windows_are_granted_only_where_they_can_be_read() -> None:
-    """Of a window that can only partly be read the rest may be there: it shrinks or is left out, nobody knows which."""
+    """A partly readable window shrinks or is left out; no document says which. So the readable part may be there."""
     cut = target(threads=(thread(8, CODE + 0x10, 0),), exception=CODE + 0x2FF0)
     assert spans(cut, request(), "instruction windows") == spans(cut, request(), "exception window") == []
     assert spans(cut, request(), "cut instruction windows") == [(CODE, CODE + 0x90), (CODE + 0x2F70, CODE + 0x3000)]
@@ -174,7 +174,7 @@ def test_a_stack_that_begins_or_ends_inside_a_hole_loses_its_block_when_losses_a
 
 
 def test_unwind_information_is_four_bytes_and_its_codes_and_comes_with_its_tables() -> None:
-    """UNWIND_INFO: version and flags, size of prolog, count of codes, frame register; two bytes a code."""
+    """UNWIND_INFO: version and flags, size of prolog, count of codes, frame register, then two bytes a code."""
     tables = (FunctionTableTruth(HEAP, HEAP + 0x100, HEAP, b"", tuple(
         FunctionEntryTruth(0, 8, at) for at in (0x1000, 0x1100, 0x999000)
     )),)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The streams that the documents entitle a minidump to, the flags of its header, and requests that make none."""
+"""The streams that a minidump must, may and must not hold, its header flags, and requests that are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_no_optional_data_cancels_the_four_flags_that_it_names() -> None:
 def test_each_format_flag_has_one_minidump_type_bit_of_its_own() -> None:
     assert set(MINIDUMP_TYPE) == set(Format)
     assert len({value for value in MINIDUMP_TYPE.values() if value.bit_count() == 1}) == len(Format)
-    # Observed in real dumps and transcripts: spec user-mode 2.2.
+    # Observed in real dumps and transcripts: docs/format/format-flags.md#header-flags-seen-in-real-dumps.
     assert header_flags(effective(request(DEFAULT))) == 0x1826
 
 
@@ -40,7 +40,7 @@ def test_the_scan_bit_means_something_else_beside_write_cab() -> None:
     [
         *((number, 0, Duty.MUST) for number in (3, 4, 5, 7, 15)),
         *((number, 0, Duty.NEVER) for number in (6, 9, 10, 11, 12, 14, 16, 17, 18, 20, 23, 24, 25, 0x7000, 0x12345)),
-        # What the truth does not tell of may be there: function tables and tokens.
+        # The truth does not mention function tables and tokens, so their streams may be there.
         *((number, 0, Duty.MAY) for number in (0, 13, 19, 21, 22)),
         (18, Format.HANDLE_DATA, Duty.NEVER),
         (9, Format.FULL_MEMORY, Duty.MUST),
@@ -51,11 +51,11 @@ def test_the_scan_bit_means_something_else_beside_write_cab() -> None:
         (14, Format.UNLOADED_MODULES, Duty.NEVER),
     ],
 )
-def test_streams_by_flags(stream: int, flags: int, duty: Duty) -> None:
+def test_flags_decide_which_streams_are_required(stream: int, flags: int, duty: Duty) -> None:
     assert Entitlement(target(), request(SMALL, flags)).stream(stream)[0] is duty
 
 
-def test_streams_by_what_the_target_has() -> None:
+def test_the_target_decides_which_streams_are_required() -> None:
     unloaded = (UnloadedModuleTruth(0x70000, 1, 0, 0, "b.dll"),)
     truth = target(exception=CODE, unloaded=unloaded, threads=(thread(8, CODE, STACK + 0x3F00, "main"),))
     entitled = Entitlement(truth, request(SMALL, Format.UNLOADED_MODULES, comment="hello"))
@@ -66,7 +66,7 @@ def test_streams_by_what_the_target_has() -> None:
     assert Entitlement(truth, request()).stream(14)[0] is Duty.NEVER
 
 
-def test_streams_by_what_the_caller_gave_and_the_system_traced() -> None:
+def test_user_streams_and_handle_traces_decide_their_streams() -> None:
     given = replace(request(), user_streams=(UserStreamTruth(0x10000, b""),))
     assert Entitlement(target(), given).stream(0x10000)[0] is Duty.MUST
     assert Entitlement(target(), given).stream(0x10001)[0] is Duty.NEVER
@@ -79,11 +79,11 @@ def test_streams_by_what_the_caller_gave_and_the_system_traced() -> None:
 def test_user_streams_have_numbers_of_their_own() -> None:
     low = replace(request(), user_streams=(UserStreamTruth(0xFFFF, b""),))
     twice = replace(request(), user_streams=(UserStreamTruth(0x10000, b""), UserStreamTruth(0x10000, b"x")))
-    assert "not the caller's" in str(refusal(target(), low))
+    assert "not for callers" in str(refusal(target(), low))
     assert "given twice" in str(refusal(target(), twice))
 
 
-def test_requests_that_make_no_minidump_are_told_apart() -> None:
+def test_requests_that_make_no_minidump_give_the_reason() -> None:
     hole = (UnreadableTruth(HEAP, 0x1000),)
     stack_hole = (UnreadableTruth(STACK + 0x3000, 0x1000),)
     assert refusal(target(), request()) is None
@@ -95,7 +95,7 @@ def test_requests_that_make_no_minidump_are_told_apart() -> None:
     assert refusal(target(unreadable=hole), request()) is None
     assert "0x30000" in str(refusal(target(unreadable=hole), request(DEFAULT)))
     assert "stack" in str(refusal(target(unreadable=stack_hole), request()))
-    # Stacks are never left out, whatever is said of inaccessible memory.
+    # Stacks are never left out; the flags for inaccessible memory do not apply to them.
     assert "stack" in str(refusal(target(unreadable=stack_hole), request(SMALL, Format.IGNORE_INACCESSIBLE_MEM)))
 
 

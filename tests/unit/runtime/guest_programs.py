@@ -1,19 +1,13 @@
-"""C programs that are compiled and run: each ends with status 0, or with the line of the check that failed."""
+"""Compiles and runs C programs that end with status 0, or with the line number of the failed check."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
-import pytest
 from dumptruth.emu.images.build import compile_program
 from dumptruth.emu.process.outcome import Exited, Outcome
 from dumptruth.emu.process.process import Process
 from dumptruth.emu.process.start import start_process
-
-needs_compiler = pytest.mark.skipif(
-    importlib.util.find_spec("ziglang") is None, reason="compiling needs the extra `images`"
-)
 
 HEAD = """
 #define WIN32_LEAN_AND_MEAN

@@ -1,4 +1,4 @@
-"""What ntdll knows of code: the registers of who raises, the function tables of what was generated."""
+"""ntdll: the registers of a raised exception, and function tables of generated code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dumptruth.emu.process.outcome import Crashed
 
-from .guest_programs import needs_compiler, passes, run
+from ...marks import needs_compiler
+from .guest_programs import passes, run
 
 pytestmark = needs_compiler
 

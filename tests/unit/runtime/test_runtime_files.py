@@ -1,4 +1,4 @@
-"""Files that a program writes, and the DLLs that it loads from files."""
+"""Files that a program writes, and DLLs that it loads."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from pathlib import Path
 
 from dumptruth.emu.images.build import compile_dll
 
-from .guest_programs import needs_compiler, passes
+from ...marks import needs_compiler
+from .guest_programs import passes
 
 pytestmark = needs_compiler
 
 
-def test_files_keep_what_is_written_and_say_why_they_do_not_open(tmp_path: Path) -> None:
+def test_files_keep_written_data_and_failures_to_open_have_their_error(tmp_path: Path) -> None:
     process = passes(
         tmp_path,
         """

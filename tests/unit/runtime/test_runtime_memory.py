@@ -1,4 +1,4 @@
-"""Heaps and pages as kernel32 and ntdll give them to a program."""
+"""Heaps and pages of a program, through kernel32 and ntdll."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from dumptruth.emu.process.outcome import Crashed
 
-from .guest_programs import needs_compiler, passes, run
+from ...marks import needs_compiler
+from .guest_programs import passes, run
 
 pytestmark = needs_compiler
 

@@ -1,10 +1,11 @@
-"""Text, times, the environment and errors of kernel32."""
+"""Text, times, environment and errors of kernel32."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .guest_programs import needs_compiler, passes
+from ...marks import needs_compiler
+from .guest_programs import passes
 
 pytestmark = needs_compiler
 

@@ -1,10 +1,11 @@
-"""Threads of a program, with the locks, objects and storage that kernel32 gives them."""
+"""Threads of a program, with the locks, objects and thread-local storage of kernel32."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .guest_programs import needs_compiler, passes
+from ...marks import needs_compiler
+from .guest_programs import passes
 
 pytestmark = needs_compiler
 

@@ -1,4 +1,4 @@
-"""Services called as ntdll's stubs call them: arguments in registers and on the stack, results in guest memory."""
+"""Calls services as ntdll's stubs do: arguments in registers and on the stack, results in guest memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Kernel:
         return self.process.memory.u64(self.scratch + offset)
 
     def attributes(self, name: str, flags: int = 0, root: int = 0) -> int:
-        """OBJECT_ATTRIBUTES at 0x400 with its UNICODE_STRING and text behind."""
+        """OBJECT_ATTRIBUTES at 0x400, followed by its UNICODE_STRING and text."""
         text = name.encode("utf-16-le")
         self.process.memory.write(self.scratch + 0x440, text)
         string = struct.pack("<HH4xQ", len(text), len(text), self.scratch + 0x440)

@@ -1,4 +1,4 @@
-"""What every call of a service goes through, whichever service it is."""
+"""The common path of all service calls: number, arguments, status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_an_unknown_service_number_is_refused_and_the_thread_goes_on(kernel: Ker
     assert (cpu.get("Rax"), cpu.get("Rip"), cpu.get("Rcx")) == (Status.INVALID_SYSTEM_SERVICE, rip + 2, rip + 2)
 
 
-def test_arguments_on_a_stack_that_is_not_there_are_an_access_violation(kernel: Kernel) -> None:
+def test_arguments_on_an_unmapped_stack_are_an_access_violation(kernel: Kernel) -> None:
     cpu = kernel.process.cpu
     cpu.restore(kernel.main.state)
     cpu.load({"Rax": number_of("NtCreateFile"), "Rsp": 0x10})

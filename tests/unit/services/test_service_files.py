@@ -1,4 +1,4 @@
-"""Files, the console, and the DLLs that are mapped from files."""
+"""The services for files, the console, and DLLs mapped from files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def test_files_are_made_written_and_read_in_memory(kernel: Kernel) -> None:
         (r"\??\C:\dumptruth\a.txt", 6, 0x60, Status.INVALID_PARAMETER),
     ],
 )
-def test_files_that_cannot_be_opened(kernel: Kernel, name: str, disposition: int, options: int, status: Status) -> None:
+def test_each_failure_to_open_a_file_has_its_status(
+    kernel: Kernel, name: str, disposition: int, options: int, status: Status
+) -> None:
     assert nt_file(kernel, name, 0x80100080, disposition, options) == status
 
 
@@ -92,7 +94,7 @@ def test_a_dll_is_mapped_referenced_released_and_remembered(kernel: Kernel) -> N
     assert kernel("NtxReleaseDll", loader.modules[1].base, entry_at) == Status.PENDING  # ntdll is pinned
 
 
-def test_a_dll_that_is_nowhere(kernel: Kernel) -> None:
+def test_a_missing_dll_has_its_status(kernel: Kernel) -> None:
     text = "nosuch".encode("utf-16-le")
     kernel.process.memory.write(kernel.scratch + 0x80, text)
     name = kernel.scratch + 0x60

@@ -1,8 +1,9 @@
-"""Memory and sections as their services give, protect and take them; and calls that name no service or no arguments."""
+"""The services for memory and sections."""
 
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 from dumptruth.emu.constants import MEM_COMMIT, PAGE_GUARD, PAGE_READONLY, PAGE_READWRITE, PAGE_WRITECOPY
 from dumptruth.emu.process.winnt import Status
@@ -10,7 +11,7 @@ from dumptruth.emu.process.winnt import Status
 from .calls import CURRENT_PROCESS, Kernel
 
 
-def test_allocate_protect_query_and_free(kernel: Kernel) -> None:
+def test_memory_is_allocated_protected_queried_and_freed(kernel: Kernel) -> None:
     base, size, old = kernel.put(0, 0), kernel.put(8, 0x2345), kernel.put(16, 0)
     assert kernel("NtAllocateVirtualMemory", CURRENT_PROCESS, base, 0, size, 0x3000, PAGE_READWRITE) == 0
     where = kernel.get(0)
@@ -105,12 +106,13 @@ def test_the_pages_of_a_section_go_with_its_last_handle_and_view(kernel: Kernel)
         base, view = kernel.put(0x28, 0), kernel.put(0x30, 0)
         arguments = section, CURRENT_PROCESS, base, 0, 0, 0, view, 2, 0, PAGE_READWRITE
         assert kernel("NtMapViewOfSection", *arguments) == 0
-        ends = [("NtClose", section), ("NtUnmapViewOfSection", CURRENT_PROCESS, kernel.get(0x28))]
-        first, last = ends if last_is_the_view else reversed(ends)
+        close = partial(kernel, "NtClose", section)
+        unmap = partial(kernel, "NtUnmapViewOfSection", CURRENT_PROCESS, kernel.get(0x28))
+        first, last = (close, unmap) if last_is_the_view else (unmap, close)
         held = ram.free_pages
-        assert kernel(*first) == 0
+        assert first() == 0
         assert ram.free_pages == held
-        assert kernel(*last) == 0
+        assert last() == 0
         assert ram.free_pages == held + 5
         assert before in (None, ram.free_pages)
         before = ram.free_pages

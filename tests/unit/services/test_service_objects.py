@@ -1,4 +1,4 @@
-"""Objects by name and by handle, and waits for them."""
+"""The services for objects, handles and waits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_name_is_opened_again_or_collides_and_goes_with_its_last_handle(kernel
     assert kernel("NtOpenEvent", kernel.scratch, 0x2, kernel.attributes(path)) == Status.OBJECT_NAME_NOT_FOUND
 
 
-def test_names_below_a_root_directory(kernel: Kernel) -> None:
+def test_a_name_is_resolved_below_its_root_directory(kernel: Kernel) -> None:
     root = next(v for v, e in kernel.process.handles if e.object.name == r"\Sessions\1\BaseNamedObjects")
     event = kernel.made("NtCreateEvent", 0x1F0003, kernel.attributes("child", root=root), 0, 0)
     assert kernel.process.handles.entry(event).object.name == r"\Sessions\1\BaseNamedObjects\child"

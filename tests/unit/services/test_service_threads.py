@@ -1,4 +1,4 @@
-"""Threads and the process: made, suspended, named, ended; and an exception that one of them raises."""
+"""The services for threads, the process, and raised exceptions."""
 
 from __future__ import annotations
 

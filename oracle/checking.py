@@ -1,0 +1,65 @@
+"""``check``: the judge for callers who have a path, bytes, or a directory with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack
+
+from .case import KernelReplayer, Replayer
+from .inputs import DumpInput, RequestInput, TruthInput, default_profile, open_source, request_of, truth_of
+from .judge import judge
+from .memory.source import ByteSource
+from .model import Report
+
+
+def check(
+    dump: DumpInput,
+    truth: TruthInput | None = None,
+    request: RequestInput | None = None,
+    *,
+    qualifier: str | int | None = None,
+    flags: int | Iterable[str] = 0,
+    profile: str | None = None,
+    select: Collection[str] = (),
+    skip: Collection[str] = (),
+    strict: bool = False,
+    replay: Replayer | KernelReplayer | None = None,
+) -> Report:
+    """Judge a dump by the rules of its format, and against the truth and the request if both are given.
+
+    dump: a path, the bytes of the file, or an open ByteSource.
+    truth: a directory in the truth format, or a loaded truth.
+    request: a request.json, its JSON object, or a loaded request. None: the request.json of the truth directory, or
+        the request that ``qualifier`` and ``flags`` name.
+    qualifier, flags: instead of a request: a number, or names such as ``DEBUG_DUMP_SMALL`` or ``small``, and
+        ``DEBUG_FORMAT_USER_SMALL_HANDLE_DATA`` or ``handle-data``.
+    profile: what the request leaves open. None: the request's profile, else ``portable`` for a kernel dump and
+        ``modern`` for any other.
+    select, skip: rule ids, or patterns such as ``MDMP-*``.
+    strict: SHOULD rules fail the dump too; without truth, rules of grade INFERRED as well.
+    replay: runs the dump in a machine of the caller's. A Replayer for a minidump, a KernelReplayer for a kernel dump.
+
+    The dump inside a cabinet is judged too; ``RuleResult.inside`` names its member. A dump of one mode cannot be judged
+    against a truth of the other: the outcome is NOT_A_DUMP, with the reason.
+
+    Never raises on the content of the dump. Raises OSError for a path that cannot be opened, TruthError for a truth or
+    a request.json that cannot be loaded, InputError for an unknown name, SelectionError for a truth without a request,
+    a request without a truth, or an unknown rule. Both are ValueErrors.
+    """
+    with ExitStack() as stack:
+        source = open_source(dump)
+        if not isinstance(dump, ByteSource):
+            stack.enter_context(source)
+        asked = request_of(request, beside=truth, qualifier=qualifier, flags=flags, profile=profile)
+        if profile is None:
+            profile = asked.profile if asked is not None and asked.profile else default_profile(source)
+        return judge(
+            source,
+            truth_of(truth),
+            asked,
+            profile=profile,
+            select=select,
+            skip=skip,
+            strict=strict,
+            replay=replay,
+        )
