@@ -18,7 +18,7 @@ from .errors import DumptruthError
 if TYPE_CHECKING:
     import lief
 
-IMAGE_FILE_MACHINE_AMD64 = 0x8664  # winnt.h, as the three below
+IMAGE_FILE_MACHINE_AMD64 = 0x8664  # winnt.h, like the next three constants
 IMAGE_FILE_MACHINE_I386 = 0x014C
 IMAGE_FILE_MACHINE_ARM64 = 0xAA64
 IMAGE_FILE_EXECUTABLE_IMAGE = 0x0002

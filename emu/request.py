@@ -10,9 +10,8 @@ from .errors import DumptruthError
 
 
 class Profile(StrEnum):
-    """Reading of what the documents leave open for a user-mode target.
-
-    They disagree about DEBUG_DUMP_DEFAULT: docs/format/write-dump-file.md#default-in-a-user-session.
+    """What a writer does for a user-mode target where the documents disagree. They disagree about DEBUG_DUMP_DEFAULT:
+    docs/format/write-dump-file.md#default-in-a-user-session.
     """
 
     MODERN = "modern"
@@ -24,9 +23,8 @@ class Profile(StrEnum):
 
 
 class KernelProfile(StrEnum):
-    """DumpType of the dumps of a kernel-mode target, for FULL / DEFAULT / ACTIVE. SMALL is always type 4.
-
-    Who writes which type: docs/format/kernel-kinds.md#type-for-each-kind.
+    """The DumpTypes that FULL, DEFAULT and ACTIVE give for a kernel-mode target. SMALL is always type 4. Which writer
+    uses which type: docs/format/kernel-kinds.md#type-for-each-kind.
     """
 
     PORTABLE = "portable"

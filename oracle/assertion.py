@@ -66,8 +66,8 @@ def assert_conformant(
     """Judge ``dump``, a path or its bytes, and return the report if it conforms.
 
     ``truth`` is a truth directory or a loaded truth. Without it only the structural rules run. ``request`` is a
-    request.json, its JSON object or a loaded request; None: the request.json of the truth directory. ``profile`` None:
-    that of the request, else the default of the dump's mode.
+    request.json, its JSON object or a loaded request; None: the request.json of the truth directory. If ``profile`` is
+    None, the request's profile is used, else the default of the dump's mode.
 
     Raises AssertionError with every rule that fails: title, expected and actual values, offsets in the file. Raises
     ValueError for a truth without a request, and TruthError and OSError for files that cannot be read.

@@ -43,8 +43,8 @@ def check(
     against a truth of the other: the outcome is NOT_A_DUMP, with the reason.
 
     Never raises on the content of the dump. Raises OSError for a path that cannot be opened, TruthError for a truth or
-    a request.json that cannot be loaded, InputError for an unknown name, SelectionError for a truth without a request,
-    a request without a truth, or an unknown rule. Both are ValueErrors.
+    a request.json that cannot be loaded, InputError for an unknown name. Raises SelectionError for an unknown rule, or
+    if only one of truth and request is given. InputError and SelectionError are ValueErrors.
     """
     with ExitStack() as stack:
         source = open_source(dump)

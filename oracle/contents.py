@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import PureWindowsPath
 from types import TracebackType
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
-from .decode import Record
+from .decode import Record, structure
 from .inputs import DumpInput, open_source
+from .memory.intervals import holding
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
 from .model import Span
 from .readers.cab import read_cabinet
-from .readers.facts import ContextFact, Dump, StringFact
+from .readers.facts import ContextFact, Dump, StringFact, ThreadFact
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
 from .readers.kernel import read_kernel
 from .readers.kernel_dump import KernelDump, ModuleEntry, fill
@@ -33,10 +36,72 @@ _NOT_REGISTERS: Final = frozenset(
 """Fields of CONTEXT that hold no integer register, in lower case."""
 _EXCEPTION_DEBUG_EVENT: Final = 1  # minwinbase.h
 _RSDS: Final = b"RSDS"
+_MAX_PDB_PATH: Final = 4096
+"""Bytes of a PDB path that are read. Linkers write shorter ones; a hostile dump names the whole file in each module."""
+
+_Facts_co = TypeVar("_Facts_co", covariant=True)
 
 
 class NotADumpError(ValueError):
     """The file is no dump, or a cabinet without one; the message is one line."""
+
+
+class _Opened(Generic[_Facts_co]):
+    """The reader's facts of an open dump, and what must be closed with them."""
+
+    __slots__ = ("_facts", "_resources")
+
+    def __init__(self, facts: _Facts_co) -> None:
+        self._facts: _Facts_co | None = facts
+        self._resources = ExitStack()
+
+    @property
+    def facts(self) -> _Facts_co:
+        """Raises ValueError once the dump is closed."""
+        if self._facts is None:
+            raise ValueError("the dump is closed, so its memory cannot be read")
+        return self._facts
+
+    def own(self, resources: ExitStack) -> None:
+        """Close ``resources`` with the dump."""
+        self._resources = resources
+
+    def close(self) -> None:
+        """Drop the facts, then close the file. Records hold views of it, and a file with views stays mapped."""
+        self._facts = None
+        self._resources.close()
+
+
+class _Registers(Mapping[str, int]):
+    """Registers by name. They are decoded when they are read: a hostile dump has 500,000 threads."""
+
+    __slots__ = ("_data", "_places")
+
+    def __init__(self, context: Record) -> None:
+        self._places, size = _register_places(context.structure.name)
+        self._data = context.data()[:size]
+
+    def __getitem__(self, name: str) -> int:
+        start, end = self._places[name]
+        return int.from_bytes(self._data[start:end], "little")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+@cache
+def _register_places(context: str) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where the registers of a CONTEXT structure are, by lower-case name; and the end of the last one."""
+    fields = structure(context).integers.items()
+    places = {name.lower(): (start, end) for name, (start, end, _) in fields if "." not in name}
+    places = {name: place for name, place in places.items() if name not in _NOT_REGISTERS}
+    return places, max(end for _, end in places.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +111,13 @@ class Thread:
     id: int
     name: str | None
     """The description set by SetThreadDescription; None if the dump records none."""
-    registers: Mapping[str, int]
+    registers: Mapping[str, int] = field(hash=False)
     """General registers by lower-case name: ``rip``, ``eax``, ``x0``, ``segcs``. Empty if the dump holds no context."""
     instruction_pointer: int | None
     stack_pointer: int | None
     teb: int
     stack: tuple[int, int]
-    """The captured part as addresses ``[start, end)``; ``dump.memory.read`` gives its bytes."""
+    """The captured part as addresses ``[start, end)``; ``dump.memory.read`` gives its bytes. Empty if it is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,41 +174,53 @@ class Stream:
     """Bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """The target's virtual memory, as far as the dump holds it."""
 
     ranges: tuple[tuple[int, int], ...]
     """Sorted ``[start, end)`` addresses that neither overlap nor touch. Empty for a kernel dump with physical pages,
     whose virtual memory is reached through its page tables."""
-    _dump: Dump | UserDump | KernelDump = field(repr=False)
+    _opened: _Opened[Dump | UserDump | KernelDump] = field(repr=False)
 
     def read(self, address: int, size: int) -> bytes | None:
-        """``size`` bytes at a virtual address; None unless the dump holds all of them."""
-        if isinstance(self._dump, KernelDump):
-            return self._dump.read(address, size)
-        return self._dump.read_memory(address, size)
+        """``size`` bytes at a virtual address; None unless the dump holds all of them, or for a size of 0 or less.
+
+        A kernel dump with physical pages gives at most 16 MiB at once. Raises ValueError once the dump is closed.
+        """
+        dump = self._opened.facts
+        return dump.read(address, size) if isinstance(dump, KernelDump) else dump.read_memory(address, size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhysicalPages:
-    """The physical pages of a kernel dump, 4096 bytes each."""
+    """The physical pages whose bytes are in a kernel dump, 4096 bytes each.
 
-    count: int
-    _dump: KernelDump = field(repr=False)
+    A damaged dump can name more. The methods raise ValueError once the dump is closed.
+    """
+
+    _opened: _Opened[KernelDump] = field(repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many pages there are: the sum of ``runs``."""
+        return sum(count for _, count in self.runs())
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """``(first page frame number, number of pages)`` in ascending order."""
-        for pfn, count, _offset in self._dump.pages.runs():
-            yield pfn, count
+        dump = self._opened.facts
+        for pfn, named, offset in dump.pages.runs():
+            count = min(named, max(dump.source.size - offset, 0) // PAGE_SIZE)
+            if count:
+                yield pfn, count
 
     def read(self, pfn: int) -> bytes | None:
         """The page with this frame number; None if the dump does not hold it."""
-        page = self._dump.page(pfn)
+        page = self._opened.facts.page(pfn)
         return None if page is None else bytes(page)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contents:
     """What a dump says of its target. A context manager: leaving it closes the file."""
 
@@ -165,13 +242,16 @@ class Contents:
     streams: tuple[Stream, ...]
     """Only in a minidump."""
     comment: str | None
-    facts: Dump | UserDump | KernelDump = field(repr=False)
-    """The reader's own facts: every record with its bytes. Not part of the stable interface."""
-    _source: ByteSource = field(repr=False)
+    _opened: _Opened[Dump | UserDump | KernelDump] = field(repr=False)
+
+    @property
+    def facts(self) -> Dump | UserDump | KernelDump:
+        """The reader's own facts: every record with its bytes. Not part of the stable interface."""
+        return self._opened.facts
 
     def close(self) -> None:
-        """Close the file that ``read`` opened. The memory can then not be read."""
-        self._source.close()
+        """Close the file, unless the caller opened it. Then ``memory`` and ``pages`` cannot be read."""
+        self._opened.close()
 
     def __enter__(self) -> Contents:
         return self
@@ -188,24 +268,34 @@ def read(dump: DumpInput) -> Contents:
     Damaged parts are left out: a list that cannot be read is empty. ``check`` says what is wrong with a file. Raises
     NotADumpError for a file that is no dump, OSError for one that cannot be opened.
     """
-    source = open_source(dump)
-    inner, kind = source, identify(source).kind
+    with ExitStack() as resources:
+        source = open_source(dump)
+        if source is not dump:
+            resources.enter_context(source)
+        contents = _contents(source)
+        contents._opened.own(resources.pop_all())
+        return contents
+
+
+def _contents(source: ByteSource) -> Contents:
+    identity = identify(source)
+    inner, kind, found = source, identity.kind, identity.description
     if kind == CABINET:
-        found = read_cabinet(source).dumps()
-        if found and found[0][0].source is not None:
-            inner, kind = found[0][0].source, found[0][1]
+        found = "a cabinet without a dump that can be read"
+        member, kind = next(iter(read_cabinet(source).dumps()), (None, kind))
+        if member is not None and member.source is not None:
+            inner = member.source
     if kind == MINIDUMP:
-        return _minidump(read_minidump(inner), source)
+        return _minidump(read_minidump(inner))
     if kind == USERDUMP:
-        return _userdump(read_userdump(inner), source)
+        return _userdump(read_userdump(inner))
     if kind == KERNEL_DUMP:
-        return _kernel(read_kernel(inner), source)
-    description = identify(source).description
-    source.close()
-    raise NotADumpError(f"{source.name or 'the bytes'}: {description}")
+        return _kernel(read_kernel(inner))
+    raise NotADumpError(f"{source.name or 'the bytes'}: expected a crash dump, found {found}")
 
 
-def _minidump(dump: Dump, source: ByteSource) -> Contents:
+def _minidump(dump: Dump) -> Contents:
+    opened = _Opened(dump)
     names = {item.record["ThreadId"]: _text(item.name) for item in dump.thread_names}
     exception = None
     if dump.exception is not None:
@@ -221,7 +311,7 @@ def _minidump(dump: Dump, source: ByteSource) -> Contents:
                 instruction_pointer=None if item.context is None else item.context.ip,
                 stack_pointer=None if item.context is None else item.context.sp,
                 teb=item.record["Teb"],
-                stack=(item.stack_start, item.stack_end),
+                stack=(item.stack_start, item.stack_end if _holds_stack(dump, item) else item.stack_start),
             )
             for item in dump.threads
         ),
@@ -236,7 +326,7 @@ def _minidump(dump: Dump, source: ByteSource) -> Contents:
             )
             for item in dump.modules
         ),
-        memory=Memory(tuple(dump.captured()), dump),
+        memory=Memory(tuple(dump.captured()), opened),
         registers=_registers(None if dump.exception is None else dump.exception.context),
         exception=exception,
         bug_check=None,
@@ -246,12 +336,16 @@ def _minidump(dump: Dump, source: ByteSource) -> Contents:
             for item in dump.streams.values()
         ),
         comment=None if dump.comment is None else dump.comment.text,
-        facts=dump,
-        _source=source,
+        _opened=opened,
     )
 
 
-def _userdump(dump: UserDump, source: ByteSource) -> Contents:
+def _holds_stack(dump: Dump, thread: ThreadFact) -> bool:
+    return dump.covered(thread.stack_start, thread.stack_end)
+
+
+def _userdump(dump: UserDump) -> Contents:
+    opened = _Opened(dump)
     event, exception = dump.debug_event, None
     if event is not None and event["dwDebugEventCode"] == _EXCEPTION_DEBUG_EVENT:
         exception = _exception(event, "u.Exception.ExceptionRecord.", event["dwThreadId"])
@@ -278,26 +372,26 @@ def _userdump(dump: UserDump, source: ByteSource) -> Contents:
             Module(item.text.decode("cp1252", "replace"), item.base, item.size, None, None, None)
             for item in dump.modules
         ),
-        memory=Memory(tuple(dump.captured()), dump),
+        memory=Memory(tuple(dump.captured()), opened),
         registers=next((item.registers for item in threads if exception and item.id == exception.thread_id), {}),
         exception=exception,
         bug_check=None,
         pages=None,
         streams=(),
         comment=None,
-        facts=dump,
-        _source=source,
+        _opened=opened,
     )
 
 
 def _region_from(dump: UserDump, pointer: int | None) -> tuple[int, int]:
     """From the stack pointer to the end of the captured memory around it; empty at the pointer without memory there."""
     at = pointer or 0
-    end = next((end for start, end in dump.captured() if start <= at < end), at)
-    return at, end
+    found = holding(dump.captured(), at)
+    return at, at if found is None else found[1]
 
 
-def _kernel(dump: KernelDump, source: ByteSource) -> Contents:
+def _kernel(dump: KernelDump) -> Contents:
+    opened = _Opened(dump)
     header = dump.header
     bug_check = None
     if header is not None:
@@ -319,15 +413,14 @@ def _kernel(dump: KernelDump, source: ByteSource) -> Contents:
             )
             for item in dump.modules
         ),
-        memory=Memory(() if dump.paged else tuple(dump.captured()), dump),
-        registers={} if dump.context is None else _named(dump.context),
+        memory=Memory(() if dump.paged else tuple(dump.captured()), opened),
+        registers={} if dump.context is None else _Registers(dump.context),
         exception=exception,
         bug_check=bug_check,
-        pages=PhysicalPages(dump.pages.total, dump) if dump.paged else None,
+        pages=PhysicalPages(opened) if dump.paged else None,
         streams=(),
         comment=None if header is None else _header_comment(header),
-        facts=dump,
-        _source=source,
+        _opened=opened,
     )
 
 
@@ -358,14 +451,8 @@ def _exception(record: Record, prefix: str, thread: int | None) -> ExceptionReco
     )
 
 
-def _registers(context: ContextFact | None) -> dict[str, int]:
-    return {} if context is None else _named(context.record)
-
-
-def _named(context: Record) -> dict[str, int]:
-    integers: Mapping[str, Any] = context.structure.integers
-    names = ((name, name.lower()) for name in integers if "." not in name)
-    return {lower: context[name] for name, lower in names if lower not in _NOT_REGISTERS}
+def _registers(context: ContextFact | None) -> Mapping[str, int]:
+    return {} if context is None else _Registers(context.record)
 
 
 def _text(string: StringFact | None) -> str | None:
@@ -374,5 +461,9 @@ def _text(string: StringFact | None) -> str | None:
 
 def _pdb(dump: Dump, span: Span | None) -> str | None:
     """The path of an RSDS record: signature, GUID and age, 24 bytes, then the path with its NUL."""
-    record = b"" if span is None else dump.source.read(span.start, len(span))
-    return record[24:].split(b"\0")[0].decode("utf-8", "replace") if record.startswith(_RSDS) else None
+    if span is None or dump.source.read(span.start, len(_RSDS)) != _RSDS:
+        return None
+    size = min(len(span) - 24, _MAX_PDB_PATH, dump.string_bytes_left)
+    path = dump.source.read(span.start + 24, size).partition(b"\0")[0]
+    dump.string_bytes_left -= len(path)
+    return path.decode("utf-8", "replace")

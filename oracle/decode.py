@@ -93,7 +93,7 @@ class Enumeration:
 
     @property
     def mask(self) -> int:
-        """All bits of the members, of an enumeration of flags."""
+        """All bits of the members, for an enumeration of flags."""
         mask = 0
         for value in self.members.values():
             mask |= value

@@ -1,4 +1,4 @@
-"""What callers may pass to ``check`` and ``read``: dumps, truths and requests in the forms that are at hand."""
+"""Loads what callers pass to ``check`` and ``read``: dumps, truths and requests, as paths, bytes or loaded objects."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _value(name: str, known: Mapping[str, int], what: str) -> int:
 
 
 def default_profile(source: ByteSource) -> str:
-    """The profile of a dump that no request speaks of: ``portable`` for a kernel dump, else ``modern``."""
+    """The profile of a dump without a request: ``portable`` for a kernel dump, else ``modern``."""
     kind = identify_source(source).kind
     if kind == CABINET:
         kind = next((inside for _, inside in read_cabinet(source).dumps()), kind)

@@ -54,12 +54,12 @@ def judge(
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
 ) -> Report:
-    """Judge ``source``. ``checking.check`` says what the parameters mean; here they are loaded and open.
+    """Judge ``source``. The parameters are those of ``checking.check``, already loaded or open.
 
     Never raises on content; a rule that raises ends as verdict ERROR. Raises SelectionError for arguments.
     """
     if (truth is None) != (request is None):
-        raise SelectionError("a truth and the request of the dump go together: one was given without the other")
+        raise SelectionError("expected both a truth and the request of the dump, found only one of them")
     rules = _selected(select, skip)
     identity = identify(source)
     report = Report(

@@ -1,4 +1,4 @@
-"""The values that a report is made of: levels, grades, sources, verdicts, findings, and the report itself."""
+"""The parts of a report, and the report itself: levels, grades, sources, verdicts, findings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if bool(self.versions) != (self.grade is Grade.WITNESSED):
-            raise ValueError(f"{self.where}: grade {self.grade} with versions {self.versions}; only WITNESSED has some")
+            raise ValueError(
+                f"{self.where}: grade {self.grade} takes no versions, found {self.versions}; WITNESSED needs them"
+            )
 
     def __str__(self) -> str:
         return f"{self.where} [{' '.join([self.grade, *self.versions])}]"

@@ -1,4 +1,4 @@
-"""Takes from a minidump what a machine needs to run into the same exception again.
+"""Takes from a minidump what a machine needs to raise the same exception again.
 
 Input: an amd64 minidump with an exception, its thread, and a MemoryInfoList. Output: memory, registers, and the
 exception that must follow.

@@ -1,4 +1,4 @@
-"""Marks of tests that need something which not every machine has."""
+"""Marks of tests that need something that not every machine has."""
 
 from __future__ import annotations
 

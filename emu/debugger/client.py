@@ -97,10 +97,10 @@ class DebugClient:
     """A debugger's client for a stopped target.
 
     - ``snapshot`` gives the class of the session: user mode, or kernel mode for a KernelSnapshot. None: no target.
-    - ``start_directory`` is the host folder for relative file names. It stands for the folder where the debugger was
-      started. None: the current folder of this moment.
-    - ``profile`` selects a reading of what the documents leave open. None: ``modern`` for a user-mode target,
-      ``portable`` for a kernel-mode target.
+    - ``start_directory`` is the host folder for relative file names. It corresponds to the folder where the debugger
+      was started. None: the current folder at the time of the call.
+    - ``profile`` decides what the documents leave open. None: ``modern`` for a user-mode target, ``portable`` for a
+      kernel-mode target.
     - ``image_files`` finds the files that DEBUG_FORMAT_CAB_SECONDARY_FILES adds to a cabinet.
     - ``secure_mode`` and ``engine_options`` (EngineOption) are states of the engine that can forbid dumps
       (docs/format/write-dump-file.md#secure-mode-and-sensitive-data).

@@ -48,9 +48,9 @@ MINI_OPTIONS = {
     "R": _F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS,
     "y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT,
 }
-"""The letters behind ``/m`` (docs/format/dot-dump.md#letters-of-a-user-minidump)."""
+"""The letters after ``/m`` (docs/format/dot-dump.md#letters-of-a-user-minidump)."""
 FULL_OPTIONS = {"y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT}
-"""The letters behind ``/f``."""
+"""The letters after ``/f``."""
 KINDS = ("m", "f", "k", "ka")
 _SOURCES = {"xc": "context", "xr": "record", "xp": "pointers", "xt": "thread", "j": "jit"}
 """Options that take an address or a thread id, and the field of EventSource that they set."""
@@ -79,7 +79,7 @@ class DotDump:
     kind: str = "m"
     """One of ``KINDS``."""
     flags: int = 0
-    """The letters behind ``/m`` or ``/f``, as DEBUG_FORMAT_* bits."""
+    """The letters after ``/m`` or ``/f``, as DEBUG_FORMAT_* bits."""
     overwrite: bool = False
     unique: bool = False
     all_targets: bool = False
@@ -178,7 +178,7 @@ class _Parser:
         self.skip_space()
         if self.peek():
             raise self.error(
-                f"unexpected {self.rest()!r} behind the file name; a name with spaces needs quotation marks"
+                f"unexpected {self.rest()!r} after the file name; a name with spaces needs quotation marks"
             )
         self.check()
         return DotDump(file, flags=self.flags, source=EventSource(**self.source), columns=self.columns, **self.values)
@@ -213,7 +213,7 @@ class _Parser:
             kind = self.next()
             if f"x{kind}" not in _SOURCES:
                 self.at -= len(kind)
-                raise self.error(f"unknown letter {kind!r} behind /x, expected c, r, p or t")
+                raise self.error(f"unknown letter {kind!r} after /x, expected c, r, p or t")
             self.number(f"x{kind}", column)
         else:
             self.at -= len(letter)
@@ -231,7 +231,7 @@ class _Parser:
             letter = self.peek()
             if letter not in letters:
                 known = f", expected one of {', '.join(letters)}" if letters else ""
-                raise self.error(f"unknown letter {letter!r} behind /{name}{known}")
+                raise self.error(f"unknown letter {letter!r} after /{name}{known}")
             self.flags |= letters[letter]
             self.at += 1
 
@@ -268,7 +268,7 @@ class _Parser:
             raise self.error(f"{what} has no closing quotation mark")
         self.at = end + 1
         if self.peek() and self.peek() not in _SPACE:
-            raise self.error(f"unexpected {self.rest()!r} behind a quotation mark, expected a space")
+            raise self.error(f"unexpected {self.rest()!r} after a quotation mark, expected a space")
         if end == start + 1 and what == "the file name":
             raise self.error(f"{what} is empty", start + 1)
         return self.line[start + 1 : end]
@@ -292,7 +292,7 @@ class _Parser:
         """Check that no letter follows the option."""
         letter = self.peek()
         if letter and letter not in _SPACE:
-            raise self.error(f"unknown letter {letter!r} behind /{name}")
+            raise self.error(f"unknown letter {letter!r} after /{name}")
 
     def skip_space(self) -> None:
         while self.peek() and self.peek() in _SPACE:

@@ -1,4 +1,5 @@
-"""Finds the files that a cabinet holds beside the dump: images and their PDBs (docs/format/cabinet.md#secondary-files).
+"""Finds the files that a cabinet holds in addition to the dump: images and their PDBs
+(docs/format/cabinet.md#secondary-files).
 
 A snapshot holds the names of its images, but no path of the host. ``ImageFiles`` finds the files.
 """
@@ -85,11 +86,11 @@ class _Collector:
 def secondary_files(
     snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles | None, *, every_image: bool
 ) -> tuple[list[Member], list[str]]:
-    """Return the cabinet's members behind the dump, and warnings about missing files.
+    """Return the members that follow the dump in the cabinet, and warnings about missing files.
 
     Without ``every_image`` these are the main image or the kernel, and the image in which the target stopped; with it,
     all loaded images. A file belongs to an image if time stamp and size agree. A PDB belongs to it if it holds the GUID
-    of the image's CodeView record. Of several files with one name the first is taken.
+    of the image's CodeView record. If several files have one name, the first is used.
     """
     images = _images(snapshot)
     if not every_image:
@@ -151,7 +152,7 @@ def _stopped_at(snapshot: ProcessSnapshot | KernelSnapshot) -> list[int]:
 
 
 def _pdb_path(record: bytes) -> str | None:
-    """Return the path in an RSDS record, behind signature, GUID and age.
+    """Return the path in an RSDS record, after signature, GUID and age.
 
     docs/format/minidump-modules.md#codeview-record
     """

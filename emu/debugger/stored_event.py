@@ -20,7 +20,7 @@ from ..writer.contexts import CONTEXTS
 _NAMES = {"context": "xc", "record": "xr", "pointers": "xp", "thread": "xt", "jit": "j"}
 _MAXIMUM_PARAMETERS = 15  # winnt.h EXCEPTION_MAXIMUM_PARAMETERS
 _CONTEXT_XSTATE = 0x40
-"""winnt.h: the bit of ContextFlags for extended state behind the record, on amd64 and x86."""
+"""winnt.h: the bit of ContextFlags for extended state after the record, on amd64 and x86."""
 _JIT_DEBUG_INFO = struct.Struct("<IIIIQQQ")
 
 
@@ -50,8 +50,8 @@ def with_event(snapshot: ProcessSnapshot, source: EventSource) -> ProcessSnapsho
     - Exception record: the given one, else that of the target's event.
     - Context: the given one, else that of the target's event if it is on this thread, else the context of the thread.
 
-    Raises DumpRefused with ERROR_PARTIAL_COPY for memory that cannot be read, with E_INVALIDARG for an unknown thread,
-    a malformed structure, or when there is no exception record.
+    Raises DumpRefused with ERROR_PARTIAL_COPY for memory that cannot be read. Raises it with E_INVALIDARG for an
+    unknown thread, for a malformed structure, or without an exception record.
     """
     if not source.given():
         return snapshot
@@ -128,7 +128,7 @@ def _event(snapshot: ProcessSnapshot, address: int, thread: Thread) -> Exception
 
 
 def _context(snapshot: ProcessSnapshot, address: int) -> Context:
-    """Return the CONTEXT at ``address``, without the extended state behind it."""
+    """Return the CONTEXT at ``address``, without the extended state after it."""
     architecture = snapshot.system.architecture
     kind = CONTEXTS[architecture]
     found: Any = kind.from_buffer_copy(_read(snapshot, address, ctypes.sizeof(kind), "CONTEXT"))

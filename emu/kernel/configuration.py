@@ -21,7 +21,7 @@ class ConfigurationError(DumptruthError):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A Windows build. ``lab`` is NtBuildLabEx in public dumps of it."""
+    """A Windows build. ``lab`` is the NtBuildLabEx that public dumps of the build hold."""
 
     number: int
     major: int

@@ -1,8 +1,8 @@
-"""Models the physical memory of a machine: runs of RAM with holes between them. Only used memory costs.
+"""Models the physical memory of a machine: runs of RAM with holes between them. Unused memory costs nothing.
 
 The host buffer spans all of it, but the processors map it in windows of 2 MiB. A window opens when one of its pages is
 allocated, or when guest code first accesses it. A page outside every open window is zero. So the time to find the
-touched pages depends on their number, even with 64 GiB of RAM.
+touched pages depends on their number only, not on the size of RAM.
 """
 
 from __future__ import annotations

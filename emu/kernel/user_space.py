@@ -34,7 +34,8 @@ _FOUR_GIB = 1 << 20  # in pages
 class ProcessPlan:
     """The plan of a process. ``programs`` has the action of each thread.
 
-    ``private_pages`` is the number of committed pages, ``transition_pages`` that of pages trimmed from the working set.
+    ``private_pages`` is the number of committed pages. ``transition_pages`` is the number of pages that were trimmed
+    from the working set.
     """
 
     name: str
@@ -174,7 +175,7 @@ def _allocate_high(memory: PhysicalMemory, count: int) -> list[tuple[int, int]]:
             found.append((memory.allocate_within(taken, first=first, end=first + taken), taken))
             count -= taken
     if count:
-        raise RamExhausted(f"no {count} free pages more")
+        raise RamExhausted(f"fewer than {count} free pages are left")
     return found
 
 

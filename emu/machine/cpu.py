@@ -322,7 +322,7 @@ class Cpu(RegisterFile):
                 signals.preempted = True
                 signals.stop()
 
-        # Called through ctypes: 0.3 us a block instead of 1 us through the binding.
+        # Called through ctypes: 0.3 us per block instead of 1 us through the binding.
         self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(on_block))
         self._block_hook_installed = True
         # Blocks translated earlier do not call the hook: docs/format/emulation.md#hooks-after-translation.

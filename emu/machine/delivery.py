@@ -64,9 +64,9 @@ def deliver_interrupt(
 ) -> None:
     """Enters the handler of `vector` (0 to 255) in the interrupt descriptor table. AMD64 manual vol. 2, 8.9.
 
-    The stack is that of the gate's IST slot; without one, RSP0 of the TSS on a change of privilege, else the current
-    stack. Pushes SS, RSP, RFLAGS (with RF when `resume`), CS, `return_rip` and the error code if there is one.
-    If the gate's privilege level forbids a `software` interrupt, delivers #GP with the vector in its error code.
+    The stack comes from the gate's IST slot. Without an IST slot it is RSP0 of the TSS if the privilege changes, else
+    the current stack. Pushes SS, RSP, RFLAGS (with RF when `resume`), CS, `return_rip` and the error code if there is
+    one. If the gate's privilege level forbids a `software` interrupt, delivers #GP with the vector in its error code.
     Raises DeliveryError if the table, gate, TSS or stack is missing.
     """
     idt, limit = cpu.descriptor_table("Idtr")

@@ -10,7 +10,8 @@ FIRST_USER_STREAM = 0x10000
 
 
 def comment_of(request: Request) -> str | bytes | None:
-    """Return the comment: text for CommentStreamW, bytes for CommentStreamA, None for no or an empty comment.
+    """Return the comment: text for CommentStreamW, bytes for CommentStreamA. Return None if the comment is absent or
+    empty.
 
     Raises DumpRefused with E_INVALIDARG for a comment that contains a NUL.
     """

@@ -26,7 +26,7 @@ _DRIVE = re.compile("[A-Za-z]:")
 class WordFilter:
     """Sets every pointer-aligned word in ``where`` to 0 unless it is an address in ``keeps``.
 
-    Of a word that lies only partly in ``where``, or in the range of the file, that part becomes 0.
+    If only a part of a word lies in ``where``, or in the range of the file, that part becomes 0.
     """
 
     flag: MinidumpType

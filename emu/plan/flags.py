@@ -73,7 +73,7 @@ _CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _
 def checked_flags(request: Request) -> tuple[int, list[str]]:
     """Check the request for a user-mode target. Return its DEBUG_FORMAT_USER_SMALL_* flags and warnings.
 
-    Flags of every kind of dump are removed: they do not change the contents. Raises DumpRefused
+    Flags that apply to every kind of dump are left out, because they do not change the contents. Raises DumpRefused
     (docs/format/write-dump-file.md#return-values-by-situation).
     """
     warnings: list[str] = []

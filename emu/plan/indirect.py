@@ -18,9 +18,8 @@ _REASON = "INDIRECT_MEMORY: words on stacks point here"
 
 
 def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield the windows, clipped to readable memory. Windows that overlap or touch are joined.
-
-    A word into the image of a listed module gets no window. Pointers in windows and registers are not followed
+    """Yield the windows, clipped to readable memory. Windows that overlap or touch are joined. A word that points into
+    the image of a listed module gets no window. Pointers in windows and registers are not followed
     (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
     pointers = sorted(_stack_words(target))

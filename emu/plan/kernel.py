@@ -43,7 +43,7 @@ _CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _
 
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
-    """The plan of a kernel dump. ``pages`` are sorted by frame number; ``small`` is None but for a small dump."""
+    """The plan of a kernel dump. ``pages`` are sorted by frame number; ``small`` is None except for a small dump."""
 
     dump_type: DumpType
     pages: tuple[PagePlan, ...]

@@ -1,6 +1,6 @@
 """Selects the data blocks of a small kernel dump, as measured in real ones.
 
-docs/format/kernel-small-real.md#kernel-variables-in-data-blocks and the sections behind it.
+docs/format/kernel-small-real.md#kernel-variables-in-data-blocks and the sections after it.
 """
 
 from __future__ import annotations

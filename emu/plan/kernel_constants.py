@@ -11,7 +11,7 @@ KERNEL_HALF = 0xFFFF_8000_0000_0000
 # docs/format/kernel-header.md#signature-and-size
 DUMP_SIGNATURE = 0x45474150  # "PAGE"
 DUMP_VALID_DUMP64 = 0x34365544  # "DU64"
-# docs/format/kernel-pages.md: signatures of the headers behind the main header
+# docs/format/kernel-pages.md: signatures of the headers after the main header
 DUMP_VALID_DUMP = 0x504D5544  # "DUMP"
 SUMMARY_SIGNATURE = 0x504D4453  # "SDMP"
 RANGES_SIGNATURE = 0x504D4452  # "RDMP"

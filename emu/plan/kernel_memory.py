@@ -20,7 +20,7 @@ _FRAME = 0x000F_FFFF_FFFF_F000
 _TABLE = struct.Struct("<512Q")
 _ENTRY = struct.Struct("<Q")
 _ZERO_PAGE = memoryview(bytes(PAGE_SIZE))
-# Entries of a root page table, from the first to before the last.
+# Entries of a root page table: the first, and the one after the last.
 KERNEL_ENTRIES = (256, 512)
 USER_ENTRIES = (0, 256)
 

@@ -83,8 +83,8 @@ def _units(name: str) -> int:
 def plan_small(snapshot: KernelSnapshot, physical: PhysicalMemory, warnings: list[str]) -> SmallPlan:
     """Return the plan of a small dump.
 
-    Raises DumpRefused with ERROR_PARTIAL_COPY when a part that every small dump has cannot be read, with E_FAIL when
-    structures of the target contradict the format or the dump exceeds the build's fixed size.
+    Raises DumpRefused with ERROR_PARTIAL_COPY when a required part cannot be read. Raises it with E_FAIL when
+    structures of the target contradict the format, or when the dump exceeds the build's fixed size.
     """
     memory = VirtualMemory(physical, snapshot.directory_table_base)
     symbols = snapshot.symbols
@@ -140,7 +140,8 @@ def _whole(name: str, address: int, size: int) -> BlockPlan:
 def crash_stack(memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64, processor: Processor, warnings: list[str]) -> BlockPlan:
     """Return the call stack: from the stack pointer to StackBase of the thread.
 
-    On another stack: to the top of that stack, at most 0x2000 bytes. docs/format/kernel-small.md#call-stack
+    If the stack pointer is on another stack, it ends at the top of that stack, after at most 0x2000 bytes.
+    docs/format/kernel-small.md#call-stack
     """
     reason = "stack of the crashing processor"
     pointer = processor.context["Rsp"] & ~7

@@ -43,12 +43,12 @@ def apart_from_stacks(wanted: Sequence[WantedRange], stacks: Sequence[Range]) ->
 
     - No two ranges overlap: Breakpad drops a list with an overlap
       (docs/format/minidump-memory-ranges.md#overlapping-ranges).
-    - Ranges that touch are joined (docs/format/minidump-memory-ranges.md#adjacent-ranges), but not with a stack: a
+    - Ranges that touch are joined (docs/format/minidump-memory-ranges.md#adjacent-ranges), but not with a stack. A
       thread's descriptor must be an entry of the list and start at the stack pointer
-      (docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range). Of a range that reaches into a stack only
-      the part outside becomes a range.
-    - Threads with the same stack share the entry. Stacks that overlap otherwise become one range; a descriptor that
-      is not exactly that range has no RVA.
+      (docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range). If a range reaches into a stack, only the
+      part outside the stack becomes a range.
+    - Threads with the same stack share the entry. Other stacks that overlap become one range. A descriptor that is not
+      exactly that range has no RVA.
     """
     whole: list[Range] = []
     for start, end in sorted({stack for stack in stacks if stack[0] < stack[1]}):

@@ -17,7 +17,7 @@ _FLAG = "PROCESS_THREAD_DATA"
 _BRIDGED = 2
 """Bytes of the gap, a NUL, between two strings that become one range."""
 _LENGTH = 4
-"""Offset of Length in RTL_USER_PROCESS_PARAMETERS. Length covers the structure and the strings behind it."""
+"""Offset of Length in RTL_USER_PROCESS_PARAMETERS. Length covers the structure and the strings after it."""
 
 
 def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
@@ -84,5 +84,5 @@ def _pointer(target: ProcessView, address: int) -> int:
 def _unicode_string(target: ProcessView, address: int) -> Range | None:
     """Return the range of a UNICODE_STRING's text without the NUL; None if it is empty."""
     length = target.reading.number(address, 2)
-    buffer = _pointer(target, address + target.pointer_size)  # behind two USHORTs, aligned
+    buffer = _pointer(target, address + target.pointer_size)  # after two USHORTs, aligned
     return (buffer, buffer + length) if buffer and length else None

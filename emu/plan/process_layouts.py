@@ -43,7 +43,9 @@ class ProcessLayout:
     sizes: tuple[BuildSizes, ...]
 
     def sizes_of(self, build: int) -> BuildSizes:
-        """Return the sizes of ``build``; for an unmeasured build those of the next measured one, so never too small."""
+        """Return the sizes of ``build``. For an unmeasured build they are those of the next measured build, so they are
+        never too small.
+        """
         return next(row for row in self.sizes if build <= row.last_build or row is self.sizes[-1])
 
 

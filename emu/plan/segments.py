@@ -1,6 +1,6 @@
 """Selects parts of the loaded images: DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS.
 
-docs/format/minidump-captured-memory.md#data-segments and the two sections behind it.
+docs/format/minidump-captured-memory.md#data-segments and the two sections after it.
 """
 
 from __future__ import annotations

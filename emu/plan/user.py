@@ -69,9 +69,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """When a stream is written.
-
-    A bit of ``with_`` is set (0: always), no bit of ``without`` is set, and ``there_is`` returns a true value.
+    """When a stream is written: if a bit of ``with_`` is set (0: always), no bit of ``without`` is set, and
+    ``there_is`` returns a true value.
     """
 
     type: StreamType

@@ -80,7 +80,7 @@ def exception_from_fault(
             return record(Status.ILLEGAL_INSTRUCTION)
         case 14:
             if fault.access is None or fault.address is None:
-                raise ValueError("a page fault without an address and an access")
+                raise ValueError("page fault: expected an address and an access")
             return record(page_fault, _ACCESS[fault.access], fault.address)
         case 16:
             return record(_x87_status(floating_status, floating_control), 0)

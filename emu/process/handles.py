@@ -14,7 +14,7 @@ from .handle_trace import OperationType
 from .objects import KernelObject
 from .winnt import Status, StatusError
 
-OBJ_PROTECT_CLOSE = 0x01  # ntdef.h, as the next three
+OBJ_PROTECT_CLOSE = 0x01  # ntdef.h, like the next three constants
 OBJ_INHERIT = 0x02
 OBJ_CASE_INSENSITIVE = 0x40
 OBJ_OPENIF = 0x80

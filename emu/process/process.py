@@ -240,7 +240,7 @@ class Process:
             self.end(Exited(status))
 
     def close_handle(self, handle: int) -> None:
-        """Close a handle and free its object after the last one. Raises StatusError (INVALID_HANDLE)."""
+        """Close a handle. Free its object if this was the last handle to it. Raises StatusError (INVALID_HANDLE)."""
         target = self.handles.close(handle)
         self.names.dropped(target)
         if isinstance(target, Section):

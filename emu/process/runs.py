@@ -75,7 +75,7 @@ class RunList:
         return [replace(run, start=max(run.start, start), end=min(run.end, end)) for run in found]
 
     def insert(self, run: Run) -> None:
-        """Add a run where nothing is."""
+        """Add a run in a free range."""
         at = bisect_right(self._starts, run.start)
         self._runs.insert(at, run)
         self._starts.insert(at, run.start)

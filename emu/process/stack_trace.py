@@ -72,7 +72,8 @@ def return_addresses(
     function_at: Callable[[int], Function | None],
     registers: Mapping[str, int],
 ) -> Iterator[int]:
-    """The instruction pointer of ``registers``, then every return address, up to one that is not code.
+    """Yield the instruction pointer of ``registers``, then the return address of each frame. Stops at the first address
+    that is not code.
 
     ``covers`` returns whether an address lies in an image or a dynamic function table. ``function_at`` returns the
     entry for an address, None for a leaf function. ``registers`` holds Rip, Rsp and the nonvolatile registers.

@@ -234,8 +234,8 @@ def run_kernel_scenario(
 ) -> KernelSnapshot:
     """Run a scenario to its bug check or live dump.
 
-    ``ram`` is the size of RAM, ``touched`` that of the memory that a user process fills in addition; both in bytes or
-    as a text such as ``16M``. ``processors`` None takes the default of the scenario. Raises ScenarioError,
+    ``ram`` is the size of RAM. ``touched`` is the size of the memory that a user process fills in addition. Both are in
+    bytes, or texts such as ``16M``. If ``processors`` is None, the scenario decides. Raises ScenarioError,
     RamSizeError, ConfigurationError, ExpectationError, MachineError, StructureError.
     """
     scenario = find_kernel_scenario(name)

@@ -20,9 +20,9 @@ def run(
 
     ``dumptruth scenarios`` lists the names. The other parameters describe the machine of a kernel-mode scenario;
     user-mode scenarios ignore them. ``ram`` and ``touched`` are sizes in bytes or texts such as ``64M``; ``build`` is
-    9600, 19041 or 26100; ``processors`` None takes the default of the scenario. Raises ScenarioError for an unknown
-    name, ConfigurationError and RamSizeError for invalid parameters, ExpectationError if the target ends with another
-    event than the scenario declares.
+    9600, 19041 or 26100; if ``processors`` is None, the scenario decides. Raises ScenarioError for an unknown name,
+    ConfigurationError and RamSizeError for invalid parameters, ExpectationError if the target ends with another event
+    than the scenario declares.
     """
     if any(scenario.name == name for scenario in KERNEL_SCENARIOS):
         return run_kernel_scenario(name, ram, build, processors, touched)

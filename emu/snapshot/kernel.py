@@ -157,7 +157,7 @@ class PhysicalRun:
 
     @property
     def end_page(self) -> int:
-        """The PFN behind the last page."""
+        """The PFN after the last page."""
         return self.base_page + self.page_count
 
 

@@ -1,7 +1,7 @@
 """The frozen state of a process: the only input of a user dump writer.
 
 A snapshot is a value: frozen, ordered, comparable, hashable. It can be captured from a run, or made by hand
-(``emu/synthetic``). Names are those of Windows. What a field holds when something is absent is said at the field.
+(``emu/synthetic``). Names are those of Windows. The comment of a field says what it holds when something is absent.
 
 Units, unless a field says otherwise: addresses and sizes in bytes; times are FILETIMEs (100 ns units since 1601-01-01
 UTC), durations are 100 ns units.
@@ -84,7 +84,7 @@ class SystemInformation:
 
 @dataclass(frozen=True, slots=True)
 class VmCounters:
-    """VM_COUNTERS_EX2 of the process: bytes, but for ``page_fault_count``."""
+    """VM_COUNTERS_EX2 of the process, in bytes except ``page_fault_count``."""
 
     page_fault_count: int
     peak_working_set_size: int
@@ -219,7 +219,7 @@ class Region:
 
     @property
     def end(self) -> int:
-        """The address behind the last byte."""
+        """The address after the last byte."""
         return self.base + self.size
 
 
@@ -232,7 +232,7 @@ class MemoryRun:
 
     @property
     def end(self) -> int:
-        """The address behind the last byte."""
+        """The address after the last byte."""
         return self.start + len(self.data)
 
 

@@ -82,7 +82,7 @@ def _code(architecture: str) -> bytes:
 
 
 def _read_only_data(module: Module) -> bytes:
-    """Return IMAGE_DEBUG_DIRECTORY of type 2 and the CodeView record behind it."""
+    """Return IMAGE_DEBUG_DIRECTORY of type 2 and the CodeView record after it."""
     record = module.code_view.record if module.code_view else b""
     directory = struct.pack("<IIHHIIII", 0, module.time_date_stamp, 0, 0, 2, len(record), RDATA + 28, 0)
     data = directory + record

@@ -265,7 +265,7 @@ def _process_blocks(places: Places, threads: Sequence[Thread]) -> bytes:
     for index, thread in enumerate(threads):
         teb = bytearray(b"TEB." * (places.teb_size // 4))
         vector = thread.teb + 0x200 if index == 3 else places.tls_vector + 0x40 * index
-        # The second thread's FLS data reach into the guard page behind the heap.
+        # The second thread's FLS data reach into the guard page after the heap.
         fls = (places.slots + 0x2000, places.heap + 0x3F00)[index] if index < 2 else 0
         for offsets, value in (
             ((0x04, 0x08), thread.stack_base), ((0x08, 0x10), thread.stack_limit), ((0x18, 0x30), thread.teb),

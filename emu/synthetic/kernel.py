@@ -1,4 +1,4 @@
-"""Makes kernel-mode snapshots by hand: consistent, with parameters for what a test is about.
+"""Makes consistent kernel-mode snapshots by hand. Parameters set the properties that a test examines.
 
 ``synthetic_machine`` returns a stopped kernel: page tables in physical memory, a kernel image in a large page, drivers,
 processes, processors, and every structure that a debugger starts from. ``bare_machine`` returns RAM with a root page
@@ -95,7 +95,7 @@ def synthetic_machine(
 ) -> KernelSnapshot:
     """Return a stopped machine.
 
-    - ``processes``: number of user processes beside System, with ``user_pages`` pages each.
+    - ``processes``: number of user processes besides System, with ``user_pages`` pages each.
     - ``pool_pages``: number of pool pages of the kernel that hold a pattern.
     - ``standby``: number of unused frames on the standby list. ``stale``: number of free frames with old contents.
       Neither may be in a kernel dump.
@@ -203,7 +203,7 @@ def bare_machine(
 
 
 def _address(name: str) -> int:
-    """Return the address of a kernel variable. The variables lie one behind the other, from the start of a page."""
+    """Return the address of a kernel variable. The variables follow each other from the start of a page."""
     at = KERNEL_BASE + 0x1_0000
     for variable, size in _VARIABLES:
         if variable == name:

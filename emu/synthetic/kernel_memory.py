@@ -66,7 +66,7 @@ class MachineMemory:
         return self._pages.setdefault(frame, bytearray(PAGE_SIZE))
 
     def new_root(self) -> int:
-        """Return the physical address of a new root table that holds its self-map only."""
+        """Return the physical address of a new root table. Its only entry is the self-map."""
         root = self.allocate() * PAGE_SIZE
         self._set_entry(root, SELF_MAP, root | _PRESENT_WRITABLE | _NO_EXECUTE)
         return root
@@ -133,7 +133,7 @@ class MachineMemory:
 
 
 def touched_runs(touched: dict[int, bytearray] | dict[int, bytes]) -> tuple[PhysicalRun, ...]:
-    """Return pages, given by frame number, as sorted runs that are not adjacent."""
+    """Return the pages, given by frame number, as sorted runs with gaps between them."""
     return tuple(
         PhysicalRun(first, b"".join(bytes(touched[frame]) for frame in range(first, first + count)))
         for first, count in frame_runs(touched)
@@ -141,7 +141,7 @@ def touched_runs(touched: dict[int, bytearray] | dict[int, bytes]) -> tuple[Phys
 
 
 def frame_runs(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Return frame numbers, given in any order, as (first, count)."""
+    """Return the frame numbers, given in any order, as runs (first, count)."""
     runs: list[tuple[int, int]] = []
     for frame in sorted(frames):
         if runs and frame == runs[-1][0] + runs[-1][1]:

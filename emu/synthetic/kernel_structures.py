@@ -115,7 +115,7 @@ class KernelHeap:
         return struct.pack("<HH4xQ", len(data), len(data) + 2, self.place(data + b"\0\0"))
 
     def link(self, head: int, entries: list[int]) -> None:
-        """Write a circular LIST_ENTRY list of ``entries`` behind ``head``."""
+        """Write a circular LIST_ENTRY list of ``entries`` after ``head``."""
         ring = [head, *entries]
         for index, address in enumerate(ring):
             self.pointers(address, ring[(index + 1) % len(ring)], ring[index - 1])

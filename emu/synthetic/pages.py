@@ -39,7 +39,7 @@ class Pages:
 
     @property
     def end(self) -> int:
-        """The address behind the last byte."""
+        """The address after the last byte."""
         return self.base + self.size
 
 

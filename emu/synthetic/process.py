@@ -1,4 +1,4 @@
-"""Makes user-mode snapshots by hand: consistent and small, with parameters for what a test is about.
+"""Makes small, consistent user-mode snapshots by hand. Parameters set the properties that a test examines.
 
 ``synthetic_process`` keeps every promise of ``snapshot/process.py``: regions without gaps, memory for exactly the
 readable pages, stacks committed up to their base, TEBs that agree with their stacks, a PEB that agrees with the first
@@ -127,8 +127,8 @@ def synthetic_process(
       1,024 threads and 256 modules.
     - ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts. The lists ``unloaded_modules`` and
       ``handle_list`` replace the last two.
-    - ``thread_names`` and ``module_names`` are for the first ones. Other threads have no name, other modules a default
-      name.
+    - ``thread_names`` and ``module_names`` name the first threads and modules. Other threads have no name, other
+      modules a default name.
     - ``stack_committed`` bytes (whole pages) lie below each stack base, with a guard page under them. Each stack
       pointer is ``stack_used`` bytes below the base.
     - ``extra``: more pages at free addresses.

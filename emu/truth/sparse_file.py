@@ -16,7 +16,7 @@ _DENSE = 1 << 30
 
 
 def write_run(file: BinaryIO, data: bytes | memoryview | SparseBytes) -> None:
-    """Write the bytes at the file's position and move it behind them. The file is at least so long afterwards."""
+    """Write the bytes at the file's position and move the position to their end. The file then ends there or later."""
     pieces = data.pieces(0, len(data)) if isinstance(data, SparseBytes) else (memoryview(data),)
     for piece in pieces:
         if isinstance(piece, int):

@@ -76,8 +76,8 @@ def save(
     - ``request`` is stored in ``request.json``, with ``file``, the base name of the dump, for the user.
     - ``image_files`` are the bases of the images whose files the host has, for a cabinet; None: not known.
 
-    All files are written beside the directory and moved in when they are complete. Raises TruthError when they cannot
-    be written.
+    All files are written next to the directory, and moved into it when they are complete. Raises TruthError when they
+    cannot be written.
     """
     members = truth_document(snapshot, source)
     if image_files is not None:

@@ -1,4 +1,4 @@
-"""Writes secondary data: tagged blobs behind the primary dump (docs/format/kernel-secondary-data.md)."""
+"""Writes secondary data: tagged blobs after the primary dump (docs/format/kernel-secondary-data.md)."""
 
 from __future__ import annotations
 

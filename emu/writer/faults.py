@@ -36,7 +36,7 @@ class Faults:
         self.reached: Counter[FaultPoint] = Counter()
 
     def reach(self, point: FaultPoint) -> None:
-        """Count the point. Raises the armed error if it is the armed one."""
+        """Count one passage of the point. Raises ``error`` if this passage is the one to fail."""
         index = self.reached[point]
         self.reached[point] += 1
         if point == self._point and index == self._index:

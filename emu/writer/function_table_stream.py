@@ -24,7 +24,7 @@ docs/format/minidump-function-tables.md#size-of-the-function-table-stream
 def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
     """Return the FunctionTable section. ``rva`` is where it will start, a multiple of 4; the pads depend on it.
 
-    Raises LayoutError when the native descriptors have several sizes or one that is no multiple of 8, or when the
+    Raises LayoutError when the native descriptors do not have one size that is a multiple of 8. Raises it also when the
     pads take more than the reserved bytes.
     """
     tables = snapshot.function_tables

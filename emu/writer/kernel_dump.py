@@ -56,7 +56,7 @@ def _lay_out(snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults) -> Layo
 
 
 def _place_pages(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, faults: Faults, end: Section) -> None:
-    """Place the page description, the pages, and the secondary data directly behind the last page.
+    """Place the page description, the pages, and the secondary data directly after the last page.
 
     RequiredDumpSpace is the end of the pages (docs/format/kernel-header-fields.md#requireddumpspace). Start of the
     secondary data: docs/format/kernel-secondary-data.md#start-of-the-region.

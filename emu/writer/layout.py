@@ -64,13 +64,13 @@ class Label:
     def value(self) -> int:
         """The number. Raises UnplacedLabel before the layout is frozen, and for a label that was never placed."""
         if self._value is None:
-            raise UnplacedLabel(f"{self.name} was never placed")
+            raise UnplacedLabel(f"label {self.name}: never placed")
         return self._value
 
     def resolve(self, value: int) -> None:
         """Set the value. Raises LayoutError when it is set already."""
         if self._value is not None:
-            raise LayoutError(f"{self.name} was placed twice")
+            raise LayoutError(f"label {self.name}: placed twice")
         self._value = value
 
 
@@ -96,7 +96,7 @@ class Entry:
 
     @property
     def end(self) -> int:
-        """The offset behind the last byte."""
+        """The offset after the last byte."""
         return self.offset + self.size
 
 
@@ -228,7 +228,7 @@ class Layout:
         self._map: LayoutMap | None = None
 
     def place(self, section: Section, *, at: int | None = None, align: int = 1, phase: int = 0) -> None:
-        """Place ``section`` behind the last one of its phase. Raises LayoutError after the freeze, or if placed twice.
+        """Place ``section`` after the last one of its phase. Raises LayoutError after the freeze, or if placed twice.
 
         ``at`` fixes the offset, ``align`` rounds it up. Gaps become zeros.
         """
@@ -278,7 +278,7 @@ class Layout:
         Raises LayoutError when the layout is not frozen, or when the size of a part differs from the reserved size.
         """
         if self._map is None:
-            raise LayoutError("emit before freeze")
+            raise LayoutError("emit was called before freeze")
         held = self._map.field(*last) if last else None
         chunk = bytearray()
         written = 0

@@ -45,14 +45,14 @@ class BytesSink:
 class FileSink:
     """A new file with a temporary name beside ``path``. ``commit`` renames it, ``abandon`` removes it.
 
-    With ``no_overwrite`` an empty file is created under the final name first, if none exists. So no other process can
-    create a file there in the meantime that the rename would replace.
+    With ``no_overwrite`` an empty file is created under the final name first, if none exists. Otherwise the rename
+    could replace a file that another process created in the meantime.
 
     Raises OSError; FileExistsError when the name is taken.
     """
 
     def __init__(self, path: Path, *, no_overwrite: bool = False, faults: Faults | None = None) -> None:
-        self._path = Path(os.path.realpath(path))  # of a link the target is replaced
+        self._path = Path(os.path.realpath(path))  # for a symbolic link, its target is replaced
         self._faults = faults or Faults()
         self._reserved = False
         if self._path.exists() and not self._path.is_file():

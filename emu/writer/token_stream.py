@@ -69,7 +69,7 @@ def _element(path: str, token: Token) -> tuple[list[tuple[int, int]], int, tuple
 
 
 def _sids(head: bytes, sids: Sequence[SidAndAttributes]) -> bytes:
-    """Return TOKEN_USER or TOKEN_GROUPS of a 64-bit system (winnt.h), with the SIDs behind the array.
+    """Return TOKEN_USER or TOKEN_GROUPS of a 64-bit system (winnt.h), with the SIDs after the array.
 
     The field Sid holds the offset of the SID from the start of the part, not a pointer, as in the real file.
     """

@@ -1,4 +1,4 @@
-"""Writes the part of a small kernel dump behind the main header: triage header, parts, data blocks, end marker.
+"""Writes the part of a small kernel dump after the main header: triage header, parts, data blocks, end marker.
 
 Format: docs/format/kernel-small.md, docs/format/kernel-small-layouts.md.
 """

@@ -1,6 +1,6 @@
 """Writes the lists of a small kernel dump: drivers and their names, unloaded drivers, memory counts.
 
-Format: docs/format/kernel-small.md#driver-list and the sections behind it.
+Format: docs/format/kernel-small.md#driver-list and the sections after it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class _Format:
     def __init__(self, bits: int) -> None:
         pointer, wide = (c_uint64, True) if bits == 64 else (c_uint32, False)
 
-        def pad(name: str) -> list[tuple[str, Any]]:  # aligns the next pointer behind an odd number of ULONGs
+        def pad(name: str) -> list[tuple[str, Any]]:  # aligns the next pointer after an odd number of ULONGs
             return [(name, c_uint32)] if wide else []
 
         self.bits = bits

@@ -1,4 +1,4 @@
-"""The cases of a conformance run: a truth of which to write a dump, or a dump to read."""
+"""The cases of a conformance run: a truth to write a dump of, or a dump to read."""
 
 from __future__ import annotations
 

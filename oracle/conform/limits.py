@@ -35,14 +35,16 @@ class Limits:
 
 
 def bounded(command: list[str], limits: Limits) -> list[str]:
-    """The command line that starts ``command`` under its memory limit. Only Linux can; elsewhere it is ``command``."""
+    """The command line that starts ``command`` under its memory limit. Only Linux can limit memory this way; elsewhere
+    the result is ``command``.
+    """
     if sys.platform.startswith("linux") and limits.memory:
         return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(limits.memory), *command]
     return command
 
 
 def resident(pid: int) -> int | None:
-    """Resident memory of a process in bytes; None if it cannot be read, as of a process that has ended."""
+    """Resident memory of a process in bytes; None if it cannot be read, for example because the process has ended."""
     if sys.platform.startswith("linux"):
         try:
             with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123

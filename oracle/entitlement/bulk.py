@@ -42,7 +42,7 @@ def private_writable(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
 
 
 class Losses:
-    """The readable memory that a writer may lose because a page beside it cannot be read."""
+    """The readable memory that a writer may lose because a page next to it cannot be read."""
 
     def __init__(self, truth: ProcessTruth, flags: Format) -> None:
         lossy = ignores_inaccessible(flags) and not flags & Format.SCAN_PARTIAL_PAGES

@@ -17,7 +17,7 @@ _MAX_KEPT: Final = 16
 def computed_once(truth: ProcessTruth | KernelTruth, key: Hashable, compute: Callable[[], T]) -> T:
     """The result of ``compute()``, or of an earlier call for the same ``truth`` and ``key``.
 
-    The results live as long as the truth; the oldest goes first when there are too many.
+    The results are kept as long as the truth. If there are too many, the oldest is dropped.
     """
     kept = truth.computed
     if key not in kept:

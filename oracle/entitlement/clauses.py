@@ -18,7 +18,7 @@ from .pieces import Piece
 
 
 class Duty(StrEnum):
-    """Whether a dump holds something."""
+    """Whether a dump must, may or must not hold something."""
 
     MUST = "must"
     MAY = "may"

@@ -82,7 +82,7 @@ _MODERN_DEFAULT = (
 
 
 def asked(request: RequestTruth) -> Format:
-    """The flags of the request. DEFAULT has those of profile ``modern``."""
+    """The flags of the request; for DEFAULT, the flags of profile ``modern``."""
     if request.qualifier_value == Qualifier.DEFAULT:
         return _MODERN_DEFAULT
     flags = Format(request.format_flags_value & sum(Format))

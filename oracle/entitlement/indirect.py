@@ -11,7 +11,7 @@ from .pieces import Piece
 from .stacks import stacks
 
 _BEFORE, _BEHIND = 256, 768
-"""Bytes before and behind such an address (docs/format/minidump-captured-memory.md#indirect-memory-window)."""
+"""Bytes before and after such an address (docs/format/minidump-captured-memory.md#indirect-memory-window)."""
 
 
 def stack_words(truth: ProcessTruth, flags: Format) -> set[int]:
@@ -36,7 +36,7 @@ def _windows(truth: ProcessTruth, flags: Format, *, of_images: bool) -> Iterator
         region = truth.region_at(word)
         if region is None or not region.readable or (region.type == IMAGE) is not of_images:
             continue
-        # The window is clipped if the page before or behind cannot be read.
+        # The window is clipped if the page before or after cannot be read.
         for address, data in truth.readable(max(word - _BEFORE, 0), word + _BEHIND):
             if address <= word < address + len(data):
                 yield Piece(address, address + len(data), f"window of the stack word {word:#x}")

@@ -1,4 +1,4 @@
-"""Asks Windows where a sparse file has data."""
+"""Finds the parts of a sparse file that hold data, on Windows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def device_io_control() -> Callable[..., Any] | None:
 
 
 def allocated_ranges(control: Callable[..., Any], handle: int, size: int, limit: int) -> list[Extent] | None:
-    """The allocated ranges of an open file, as sorted ``[start, end)`` in bytes. None if the file system cannot say.
+    """The allocated ranges of an open file, as sorted ``[start, end)`` in bytes. None if the file system does not
+    report them.
 
     ``handle`` is a Windows handle, not Python's file descriptor. ``size`` is that of the file, in bytes. After about
     ``limit`` ranges, the rest of the file is returned as one range.

@@ -84,7 +84,7 @@ def holding(ranges: Ranges, number: int) -> Range | None:
 
 
 class RangeSet:
-    """An immutable set of integers, for many questions: each takes one bisection of plain integers."""
+    """An immutable set of integers for many lookups. Each lookup is one bisection of plain integers."""
 
     __slots__ = ("_starts", "runs")
 

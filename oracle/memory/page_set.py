@@ -12,7 +12,7 @@ class PageSet(RangeSet):
 
     @property
     def total(self) -> int:
-        """How many pages. ``len`` cannot say it: a dump may name more than 2^63."""
+        """The number of pages. ``len`` cannot return it, because a dump may name more than 2^63 pages."""
         return sum(end - start for start, end in self.runs)
 
     def __bool__(self) -> bool:

@@ -24,7 +24,7 @@ def _system_handle(descriptor: int) -> int:
 def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
     """Where an open file has data, as sorted ``[start, end)``; None if the system cannot say.
 
-    A file with more than ``_MAX_EXTENTS`` extents counts as data behind the last one.
+    A file with more than ``_MAX_EXTENTS`` extents counts as data after the last one.
     """
     if not hasattr(os, "SEEK_DATA"):
         control = device_io_control()
@@ -81,7 +81,7 @@ class ByteSource:
     def data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts of ``[start, end)`` that are not holes of a sparse file, ascending. Holes read as zeros.
 
-        Yields the whole range if the file system cannot say where its holes are.
+        Yields the whole range if the file system does not report holes.
         """
         start, end = max(start, 0), min(end, self.size)
         if self._data is None:

@@ -63,7 +63,7 @@ def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
 
 
 def _behind_header(cabinet: Cabinet, header: Record) -> int | None:
-    """The offset of the first CFFOLDER, behind the reserved area and the names of the other cabinets; None if cut."""
+    """The offset of the first CFFOLDER, after the reserved area and the names of the other cabinets; None if cut."""
     at = header.span.end
     if header["flags"] & _RESERVE:
         record = decode(cabinet.source, at, "CFHEADER_RESERVE", "reserved sizes")
@@ -234,7 +234,7 @@ def _inflate(data: bytes, size: int, window: bytes) -> tuple[bytes, str | None]:
     if not inflater.eof:
         return b"", f"deflate data that does not end in its {len(data)} bytes"
     if inflater.unused_data:
-        return b"", f"{len(inflater.unused_data)} bytes behind the end of the deflate stream"
+        return b"", f"{len(inflater.unused_data)} bytes past the end of the deflate stream"
     return found, None if len(found) == size else f"{len(found)} bytes"
 
 

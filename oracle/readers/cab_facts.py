@@ -90,9 +90,9 @@ class Cabinet(Reading):
     header: Record | None = None
     """CFHEADER."""
     folder_reserve: int = 0
-    """Bytes behind each CFFOLDER that belong to the application."""
+    """Bytes after each CFFOLDER that belong to the application."""
     block_reserve: int = 0
-    """Bytes behind each CFDATA header that belong to the application."""
+    """Bytes after each CFDATA header that belong to the application."""
     folders: list[Folder] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)

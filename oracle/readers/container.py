@@ -150,8 +150,8 @@ def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str)
     """The entries of a list whose header is only a 32-bit count: streams 3, 4, 5 and 24.
 
     DataSize is ``4 + n * entry``, or 4 more, because some writers pad the count to 8 bytes (for stream 3,
-    docs/format/minidump-threads.md#size-of-the-thread-list). With any other size, the facts of the stream are broken,
-    and as many entries are decoded as DataSize has room for.
+    docs/format/minidump-threads.md#size-of-the-thread-list). With any other size the facts of the stream are broken.
+    The reader then decodes as many entries as DataSize has room for.
     """
     head = decode(dump.source, stream.rva, header, stream.name)
     size, first = structure(entry).size, structure(header).size

@@ -17,7 +17,7 @@ _LIFE: Final = ("SuspendCount", "PriorityClass", "Priority", "Teb", "Stack.Start
 def without_context(record: Record) -> bool:
     """Whether a MINIDUMP_THREAD or MINIDUMP_EXCEPTION_STREAM has no context.
 
-    Size and RVA are 0. Or the thread ended while the list was written: dbghelp then stores its id, the size of a
+    Either size and RVA are 0. Or the thread ended while the list was written; dbghelp then stores its id, the size of a
     context, and RVA 0 (minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD; seen in a real file).
     """
     if record["ThreadContext.Rva"]:

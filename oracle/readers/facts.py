@@ -71,7 +71,7 @@ class ContextFact:
 
     @property
     def extension(self) -> Span:
-        """The bytes behind the fixed part; empty in most dumps."""
+        """The bytes after the fixed part; empty in most dumps."""
         return Span(self.record.span.end, max(self.span.end, self.record.span.end))
 
 
@@ -197,7 +197,7 @@ class FunctionTableFact:
     """The system's own descriptor."""
     entries: Span
     pad: Span
-    """SizeOfAlignPad bytes behind the entries."""
+    """SizeOfAlignPad bytes after the entries."""
 
 
 @dataclass
@@ -219,7 +219,7 @@ class Dump(Reading, CapturedMemory):
     system_info: Record | None = None
     csd_version: StringFact | None = None
     misc_info: Record | None = None
-    """MINIDUMP_MISC_INFO_5. Fields behind ``misc_info["SizeOfInfo"]`` read as 0."""
+    """MINIDUMP_MISC_INFO_5. Fields after ``misc_info["SizeOfInfo"]`` read as 0."""
     system_memory_info: Record | None = None
     vm_counters: Record | None = None
     """MINIDUMP_PROCESS_VM_COUNTERS_1 or _2."""

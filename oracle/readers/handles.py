@@ -59,7 +59,7 @@ def _object_infos(dump: Dump, record: Record, seen: dict[int, Record]) -> tuple[
     dump.defect(
         "handle.info",
         f"object information of handle {record['Handle']:#x}",
-        "a chain of records inside the file, each in one chain only",
+        "a chain of records inside the file that shares no record with another chain",
         f"a link to {rva:#x}",
         record.span,
         loses=("handles.infos",),

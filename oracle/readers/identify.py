@@ -42,6 +42,9 @@ _SIGNATURES: Final = (
     (b"\xcf\xfa\xed\xfe", "mach-o", "a Mach-O file"),
 )
 
+_NOT_TEXT: Final = bytes(set(range(0x20)) - set(b"\t\n\f\r\x1b"))
+"""Control bytes that a text file does not hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -101,7 +104,7 @@ def _kernel(source: ByteSource, signature: bytes) -> Identity:
 
 def _is_text(head: bytes) -> bool:
     """Whether ``head`` is UTF-8 without control bytes but white space. Its last character may be cut."""
-    if any(byte < 0x20 and byte not in b"\t\n\f\r\x1b" for byte in head):
+    if len(head.translate(None, _NOT_TEXT)) < len(head):
         return False
     try:
         head[: len(head) - 3 if len(head) == 4096 else len(head)].decode("utf-8")

@@ -65,5 +65,5 @@ def pdb_guid(source: ByteSource) -> bytes | None:
 
 
 def _u32(data: bytes, at: int) -> int:
-    """A 32-bit integer; 0 behind the end of the data."""
+    """A 32-bit integer; 0 past the end of the data."""
     return int.from_bytes(data[at : at + 4], "little")

@@ -126,7 +126,7 @@ def _read_full(dump: KernelDump) -> None:
     dump.descriptor = record
     most = _HEADER_RUNS[dump.bits]
     count = record["NumberOfRuns"]
-    # A 43rd run ends in the padding behind the block. Two writers store one.
+    # A 43rd run ends in the padding after the block. Two writers store one.
     if not 1 <= count <= most + (dump.bits == 64):
         dump.defect(
             "kernel.runs.count",
@@ -199,7 +199,7 @@ def _read_bitmap(dump: KernelDump) -> None:
     dump.bitmap = Span(start, start + size)
     dump.found("bitmap")
     dump.claim(dump.bitmap, "bitmap")
-    dump.claim(Span(start + size, first), "room behind the bitmap", Owner.PADDING)
+    dump.claim(Span(start + size, first), "room after the bitmap", Owner.PADDING)
     _place(dump, PageBitmap(dump.source, start, bits, first))
 
 

@@ -14,7 +14,7 @@ SIGNATURE = b"DumpBlob"
 
 
 def read_blobs(dump: KernelDump) -> None:
-    """Read the blobs if there are any, and set ``dump.tail`` to the bytes behind them."""
+    """Read the blobs if there are any, and set ``dump.tail`` to the bytes after them."""
     assert dump.primary_end is not None
     at, end = dump.primary_end, dump.source.size
     if dump.source.read(at, len(SIGNATURE)) == SIGNATURE:
@@ -23,11 +23,11 @@ def read_blobs(dump: KernelDump) -> None:
     if dump.triage is not None and dump.blob_header is not None:
         # Windows extends the file before it writes (docs/format/kernel-small-real.md#length-of-the-file). A rule judges
         # the bytes that are left over.
-        dump.claim(dump.tail, "room behind the last blob", Owner.PADDING)
+        dump.claim(dump.tail, "room after the last blob", Owner.PADDING)
 
 
 def _read_chain(dump: KernelDump, at: int) -> int:
-    """Read the chain, and return the offset behind it. It has no count and no terminator: the last blob is the one that
+    """Read the chain, and return the offset after it. It has no count and no terminator: the last blob is the one that
     no blob header follows.
     """
     head = decode(dump.source, at, "DUMP_BLOB_FILE_HEADER", "secondary data")

@@ -8,9 +8,10 @@ from typing import ClassVar, Final
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
+from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from ..model import Span
-from .kernel_pages import NoPages, PageBitmap, PageRuns
+from .kernel_pages import NoPages, PageBitmap, PageMap, PageRuns
 from .lookup import Lookup
 from .reading import Reading
 from .recorded import RecordedModule
@@ -34,7 +35,7 @@ MAX_MODULES: Final = 4096
 
 
 def fill(start: int, size: int) -> bytes:
-    """``size`` bytes of the fill, as they stand at file offset ``start``."""
+    """``size`` bytes of the fill, as they are at file offset ``start``."""
     return (FILL * (size // 4 + 2))[start % 4 : start % 4 + size]
 
 
@@ -93,7 +94,7 @@ class BlobFact:
     """DUMP_BLOB_HEADER."""
     data: Span
     pads: tuple[Span, Span]
-    """PrePad before the data, PostPad behind it."""
+    """PrePad before the data, PostPad after it."""
 
 
 @dataclass
@@ -112,7 +113,7 @@ class TriageFacts:
     """By file offset."""
     data_blocks: list[DataBlock] = field(default_factory=list)
     data_end: int = 0
-    """File offset behind the bytes of the data blocks."""
+    """File offset after the bytes of the data blocks."""
     layout: str = "A"
     """A or B: docs/format/kernel-small-layouts.md#how-to-tell-a-from-b."""
 
@@ -126,6 +127,25 @@ class ModuleEntry(RecordedModule):
     """KLDR_DATA_TABLE_ENTRY, or DUMP_DRIVER_ENTRY in a small dump."""
     address: int | None
     """The virtual address of the entry; None in a small dump."""
+
+
+def _page(source: ByteSource, pages: PageMap, pfn: int) -> memoryview | None:
+    offset = pages.offset_of(pfn)
+    view = None if offset is None else source.view(offset, PAGE_SIZE)
+    return view if view is not None and len(view) == PAGE_SIZE else None
+
+
+@dataclass(frozen=True, slots=True)
+class _FilePages:
+    """The pages of a dump, for its address space. An address space that held the dump would be a cycle of references,
+    and the file would stay mapped until the garbage collector runs.
+    """
+
+    source: ByteSource
+    pages: PageMap
+
+    def page(self, pfn: int) -> memoryview | None:
+        return _page(self.source, self.pages, pfn)
 
 
 @dataclass
@@ -145,7 +165,7 @@ class KernelDump(Reading):
     """CONTEXT of the crashing processor; None for an unknown machine."""
     exception: Record | None = None
     descriptor: Record | None = None
-    """PHYSICAL_MEMORY_DESCRIPTOR, in the main header or behind an RDMP header."""
+    """PHYSICAL_MEMORY_DESCRIPTOR, in the main header or after an RDMP header."""
     runs: list[tuple[int, int]] = field(default_factory=list)
     """(BasePage, PageCount) of that descriptor, in file order."""
     runs_at: int = 0
@@ -158,9 +178,9 @@ class KernelDump(Reading):
     blob_header: Record | None = None
     blobs: list[BlobFact] = field(default_factory=list)
     primary_end: int | None = None
-    """File offset behind the pages, or behind the triage part: secondary data begins here."""
+    """File offset after the pages, or after the triage part: secondary data begins here."""
     tail: Span | None = None
-    """The bytes behind everything that was read."""
+    """The bytes after everything that was read."""
 
     @property
     def header_size(self) -> int:
@@ -204,9 +224,7 @@ class KernelDump(Reading):
 
     def page(self, pfn: int) -> memoryview | None:
         """The 4096 bytes of a physical page; None unless the dump holds all of them."""
-        offset = self.pages.offset_of(pfn)
-        view = None if offset is None else self.source.view(offset, PAGE_SIZE)
-        return view if view is not None and len(view) == PAGE_SIZE else None
+        return _page(self.source, self.pages, pfn)
 
     @cached_property
     def space(self) -> AddressSpace | None:
@@ -216,7 +234,7 @@ class KernelDump(Reading):
         mode = self.architecture
         if mode == "x86" and self.header["PaeEnabled"] & 1:
             mode = "x86-pae"
-        return AddressSpace(self, self.header["DirectoryTableBase"], mode)
+        return AddressSpace(_FilePages(self.source, self.pages), self.header["DirectoryTableBase"], mode)
 
     @cached_property
     def _ranges(self) -> Lookup:

@@ -1,6 +1,6 @@
 """Maps the PFNs that a kernel dump holds to file offsets: by runs, or by a bitmap.
 
-The time of a question does not depend on the number of pages, because a hostile file can name 2^60 of them.
+The time of a lookup does not depend on the number of pages, because a hostile file can name 2^60 of them.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class PageRuns:
             pieces.append((base, base + count, offset))
             offset += count * PAGE_SIZE
         self.end = offset
-        """File offset behind the last page."""
+        """File offset after the last page."""
         self.total = (offset - first) // PAGE_SIZE
         self._pieces: list[tuple[int, int, int]] = []
         self._before: list[int] = []
         top = pages = 0
-        # If runs overlap, which no sound file has, the run that starts lower owns the common pages.
+        # Runs overlap only in broken files. The run that starts lower then owns the common pages.
         for base, end, at in sorted(pieces):
             low = max(base, top)
             if end > low:
@@ -110,7 +110,7 @@ class PageBitmap:
         self.end = first + self.total * PAGE_SIZE
 
     def _word(self, start: int, end: int) -> int:
-        """Bytes ``[start, end)`` of the bitmap as an integer, with the bits behind the last one clear."""
+        """Bytes ``[start, end)`` of the bitmap as an integer, with the bits after the last one clear."""
         word = int.from_bytes(self._view[start:end], "little")
         beyond = self.bits - 8 * start
         return word & ((1 << beyond) - 1) if beyond < 8 * (end - start) else word

@@ -86,7 +86,8 @@ def _size(dump: KernelDump, triage: TriageFacts, name: str, offset: int, stored:
     debugger = dump.debugger_data
     if debugger is not None and debugger[_SAVED[name]]:
         return debugger[_SAVED[name]]
-    # Without KDBG, up to the next part, as rizin does (docs/format/kernel-small.md#offsets-of-the-parts).
+    # Without KDBG the part ends where the next part begins, as in rizin
+    # (docs/format/kernel-small.md#offsets-of-the-parts).
     others = (triage.header[field] for _, field, _ in _BLOCKS)
     return min((other for other in others if other > offset), default=offset) - offset
 

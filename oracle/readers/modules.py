@@ -59,7 +59,7 @@ def read_unloaded_modules(dump: Dump) -> None:
 
 
 def read_function_tables(dump: Dump) -> None:
-    """Stream 13. Each table has a descriptor, the system's own descriptor, and entries.
+    """Read stream 13. Each table has a descriptor, the system's own descriptor, and entries.
 
     Source: docs/format/minidump-function-tables.md#function-table-stream.
     """
@@ -86,7 +86,7 @@ def read_function_tables(dump: Dump) -> None:
         dump.defect(
             "function-tables",
             stream.name,
-            f"at most {spare} bytes behind the last table, all zero",
+            f"at most {spare} bytes after the last table, all zero",
             f"{len(tail)} bytes",
             Span(end, stream.span.end),
             loses=("function_tables",),
@@ -95,7 +95,7 @@ def read_function_tables(dump: Dump) -> None:
 
 
 def _walk_tables(dump: Dump, stream: Stream, head: Record) -> int:
-    """Fill ``dump.function_tables``, and return the offset behind the last table."""
+    """Fill ``dump.function_tables``, and return the offset after the last table."""
     at = head.span.end + head["SizeOfAlignPad"]
     native, entry = head["SizeOfNativeDescriptor"], head["SizeOfFunctionEntry"]
     fits = max(0, stream.span.end - at) // (32 + native)

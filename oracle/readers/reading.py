@@ -113,7 +113,7 @@ class Reading:
         return sum(defect.topic == topic for defect in self.defects)
 
     def grant(self, records: int) -> int:
-        """How many of ``records`` may be decoded, given the ceiling. Records a defect if that is fewer."""
+        """How many of ``records`` may be decoded under the limit on work. Records a defect if not all of them may."""
         granted = min(max(records, 0), self.records_left)
         self.records_left -= granted
         if granted < records:

@@ -39,7 +39,7 @@ def _whole(dump: Dump, stream: Stream, structures: tuple[str, ...], topic: str) 
 
 
 def read_misc_info(dump: Dump) -> None:
-    """Stream 15. SizeOfInfo says which fields are present. Source: docs/format/minidump-system.md#misc-info."""
+    """Read stream 15. SizeOfInfo says which fields are present. Source: docs/format/minidump-system.md#misc-info."""
     stream = dump.streams.get(STREAM["MiscInfoStream"])
     if stream is None:
         return
@@ -63,7 +63,7 @@ def read_misc_info(dump: Dump) -> None:
 
 
 def read_counters(dump: Dump) -> None:
-    """Streams 21 and 22. The size selects the version of each structure."""
+    """Read streams 21 and 22. The size selects the version of each structure."""
     stream = dump.streams.get(STREAM["SystemMemoryInfoStream"])
     if stream is not None:
         dump.system_memory_info = _whole(
@@ -78,7 +78,7 @@ def read_counters(dump: Dump) -> None:
 
 
 def read_comment(dump: Dump) -> None:
-    """Stream 11, or 10 if there is no 11: text with a NUL at its end.
+    """Read stream 11, or stream 10 without a stream 11: text with a NUL at its end.
 
     Source: docs/format/minidump-user-streams.md#comment-streams.
     """

@@ -1,4 +1,4 @@
-"""Reads the extended state behind a CONTEXT: CONTEXT_EX, and an XSAVE area without its legacy part.
+"""Reads the extended state after a CONTEXT: CONTEXT_EX, and an XSAVE area without its legacy part.
 
 Sources: docs/format/minidump-contexts.md#extended-context-header, Intel SDM volume 1, chapter 13.
 """
@@ -75,7 +75,7 @@ class XStateFact:
 
 
 def context_ex(source: ByteSource, context: ContextFact) -> Record | None:
-    """The CONTEXT_EX behind a context; None if the record is too short for one."""
+    """The CONTEXT_EX after a context; None if the record is too short for one."""
     if len(context.extension) < structure("CONTEXT_EX").size:
         return None
     return decode(source, context.extension.start, "CONTEXT_EX", f"CONTEXT_EX of {context.record.path}")

@@ -1,4 +1,4 @@
-"""Divides a file into regions by what its bytes are. Each byte is in exactly one region.
+"""Divides a file into regions by the kind of their bytes. Each byte is in exactly one region.
 
 The maps of the file are drawn from these regions. A region has the name that the reader gave it, as in findings.
 """

@@ -41,8 +41,8 @@ def memory_map(
 ) -> MemoryMap:
     """The map of ``dump``. It is judged if truth and request are given and the request makes a dump of that kind.
 
-    ``findings`` are those of the same dump. Memory that they call missing or forbidden is marked so, because some rules
-    require more than the clauses of the entitlement. A dump without readable memory gives a map without regions.
+    ``findings`` are those of the same dump. Memory that a finding names is marked as missing or forbidden, because some
+    rules require more than the clauses of the entitlement. A dump without readable memory gives a map without regions.
     """
     found = _map(dump, truth, request)
     noted = _noted(findings, found)
@@ -307,7 +307,7 @@ def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Itera
 
 
 def _named(start: int, end: int, there: _Layer | None) -> MemoryRegion:
-    """A region that is not judged. One without bytes is listed in the dump, but lies behind the end of the file."""
+    """A region that is not judged. One without bytes is listed in the dump, but lies past the end of the file."""
     if there is None:
         return MemoryRegion(start, end, State.MISSING, "listed, but the file ends before it", None)
     return MemoryRegion(start, end, State.PRESENT, "", _offset(there, start))

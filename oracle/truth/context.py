@@ -37,7 +37,7 @@ _AREAS: Final = {"amd64": ("fxsave",), "x86": ("fxsave", "float_save"), "arm64":
 COMPACTED: Final = 1 << 63
 """winnt.h XSTATE_COMPACTION_ENABLE_MASK. In a mask of features, this bit names the format, not a component."""
 XSAVE_EXTENDED: Final = 576
-"""The offset in an XSAVE area behind the legacy area and the header (Intel SDM volume 1, 13.4)."""
+"""The offset in an XSAVE area after the legacy area and the header (Intel SDM volume 1, 13.4)."""
 FIRST_EXTENDED: Final = 2
 """The first XSAVE component outside the legacy area, which holds components 0 (x87) and 1 (SSE)."""
 _COMPONENT: Final = re.compile(r"0|[1-9][0-9]?")
@@ -70,7 +70,7 @@ class XStateTruth:
                 expected = "a size" if enabled >> component & 1 else "offset 0 and size 0: it is not enabled"
                 fail(f"{where}.features[{component}]", expected, f"offset {feature.offset}, size {feature.size}")
             if component >= FIRST_EXTENDED and feature.size and feature.offset < XSAVE_EXTENDED:
-                expected = f"at least {XSAVE_EXTENDED}, behind legacy area and header"
+                expected = f"at least {XSAVE_EXTENDED}, after legacy area and header"
                 fail(f"{where}.features[{component}].offset", expected, str(feature.offset))
 
 

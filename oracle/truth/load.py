@@ -183,7 +183,7 @@ def _check_runs(truth: ProcessTruth, member: str, runs: Sequence[tuple[int, int]
     before = -1
     for index, (start, end) in enumerate(runs):
         if start % PAGE_SIZE or end % PAGE_SIZE or end == start or start <= before:
-            fail(f"{TRUTH}.{member}[{index}]", "sorted runs of whole pages that never touch", _span(start, end))
+            fail(f"{TRUTH}.{member}[{index}]", "sorted runs of whole pages with gaps between them", _span(start, end))
         before = end
         at = start
         while at < end:

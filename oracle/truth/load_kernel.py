@@ -52,7 +52,7 @@ def _check_sorted(runs: Sequence[PageRunTruth | TouchedRunTruth], where: str) ->
     for index, run in enumerate(runs):
         if not run.page_count or run.base_page <= before or run.end_page > _MAX_PFN:
             shown = f"{run.base_page:#x}, {run.page_count:#x} pages"
-            fail(f"{where}[{index}]", "sorted runs of pages that never touch, below 2^52 bytes", shown)
+            fail(f"{where}[{index}]", "sorted runs of pages with gaps between them, below 2^52 bytes", shown)
         before = run.end_page
 
 

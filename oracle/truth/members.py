@@ -122,7 +122,7 @@ Bytes = Annotated[bytes, byte_string()]
 
 
 def exact_members(value: Any, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """Check that ``value`` is a JSON object with all members of ``names``, and no others but ``optional`` ones.
+    """Check that ``value`` is a JSON object with all members of ``names``. Other members must be in ``optional``.
 
     Raises TruthError.
     """

@@ -120,4 +120,4 @@ def check_sid(sid: bytes, where: str) -> None:
     IdentifierAuthority[6], then the sub-authorities.
     """
     if len(sid) < 8 or sid[0] != 1 or sid[1] > 15 or len(sid) != 8 + 4 * sid[1]:
-        fail(where, "a SID: revision 1, and as many sub-authorities as it counts", sid.hex() or "no bytes")
+        fail(where, "a SID of revision 1 whose length matches its SubAuthorityCount", sid.hex() or "no bytes")

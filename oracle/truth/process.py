@@ -217,7 +217,7 @@ class RunTruth:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableTruth:
-    """Pages that state and protection make readable, and that nevertheless cannot be read."""
+    """Pages that cannot be read, although their state and protection allow it."""
 
     start: Wide
     size: Wide

@@ -19,7 +19,7 @@ CABINET = bytes.fromhex("""
     76 6F 69 64 29 0D 0A 7B 0D 0A 20 20 20 20 70 72 69 6E 74 66 28 22 57 65 6C 63 6F 6D 65 21 5C 6E
     22 29 3B 0D 0A 7D 0D 0A 0D 0A
 """)
-"""Two source files, stored in one block. The checksum 0x30A65ABD covers three bytes behind the last whole dword."""
+"""Two source files, stored in one block. The checksum 0x30A65ABD covers three bytes after the last whole dword."""
 
 
 def test_the_cabinet_of_the_specification_is_read_to_the_last_byte() -> None:

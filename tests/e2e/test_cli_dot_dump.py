@@ -130,7 +130,7 @@ def test_several_targets_take_a_and_get_names_of_their_own(dot_dump: Any, proces
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["/mq x.dmp", "P"], "dot-dump: column 3: unknown letter 'q' behind /m, expected one of "),
+        (["/mq x.dmp", "P"], "dot-dump: column 3: unknown letter 'q' after /m, expected one of "),
         (["/ma"], "dot-dump: column 4: the file name is missing"),
         (["/ma x.dmp"], "dot-dump: expected a target"),
         (["x.dmp", "P", "P"], "dot-dump: 2 targets need /a, which dumps all of them"),

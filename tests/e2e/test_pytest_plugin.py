@@ -92,7 +92,7 @@ def test_a_dump_is_judged_against_truth_and_request(tmp_path: Path) -> None:
         "        file.write_text(json.dumps({**it.entry['request'], 'comment': 'was asked for'}))\n"
         "        assert_conformant(it.path, it.truth_folder, file)\n"
         "    def test_without_request(self, dumptruth_vector):\n"
-        "        with pytest.raises(ValueError, match='go together'):\n"
+        "        with pytest.raises(ValueError, match='expected both a truth and the request'):\n"
         "            assert_conformant(dumptruth_vector.path, dumptruth_vector.truth_folder)\n",
     )
     assert outcomes(done) == {"failed": 2, "passed": 2}

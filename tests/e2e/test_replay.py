@@ -187,7 +187,7 @@ def test_a_software_exception_may_carry_the_code_of_a_fault() -> None:
 
 def test_a_wrong_system_call_is_named() -> None:
     memory, context = raised(DIRECT, service=0xFFF)
-    with pytest.raises(ReplayError, match="met system call 0xfff, expected NtRaiseException"):
+    with pytest.raises(ReplayError, match="made system call 0xfff, expected NtRaiseException"):
         replay(memory, context, FXSAVE, TEB)
 
 
@@ -199,7 +199,7 @@ def test_a_call_that_never_raises_ends() -> None:
 
 def test_a_call_that_faults_instead_is_reported() -> None:
     memory, context = raised(DIRECT, body="0f0b")
-    with pytest.raises(ReplayError, match=r"met Fault\(vector=6"):
+    with pytest.raises(ReplayError, match=r"ended with Fault\(vector=6"):
         replay(memory, context, FXSAVE, TEB)
 
 

@@ -118,7 +118,7 @@ def test_kdmp_parser_dies_of_a_file_that_lost_its_last_pages(ask: Ask, tmp_path:
 
 @pins("kdmp-short-page-invented")
 def test_kdmp_parser_makes_up_the_rest_of_a_page_that_the_file_does_not_hold(ask: Ask, tmp_path: Path) -> None:
-    """The file ends 16 bytes into a page of ones. A mapped page has zeros behind the end of the file."""
+    """The file ends 16 bytes into a page of ones. A mapped page has zeros past the end of the file."""
     path = tmp_path / "short.dmp"
     snapshot = bare_machine([(1, 8)], {8: b"\1" * PAGE_SIZE})
     data = _write(path, 1, snapshot)
@@ -142,7 +142,7 @@ def test_kdmp_parser_takes_all_memory_for_a_run_of_2_to_the_40_pages(ask: Ask, t
 @pytest.mark.slow
 @pins("kdmp-run-count-believed")
 def test_kdmp_parser_takes_all_memory_for_runs_beyond_the_descriptor(ask: Ask, tmp_path: Path) -> None:
-    """The header has room for 42 runs in 700 bytes. The reader takes the fill behind the last run for huge runs."""
+    """The header has room for 42 runs in 700 bytes. The reader takes the fill after the last run for huge runs."""
     path = tmp_path / "runs.dmp"
     data = _write(path, 1)
     struct.pack_into("<I", data, RUN_COUNT, 0x7FFFFFFF)

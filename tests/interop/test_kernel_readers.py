@@ -114,7 +114,7 @@ def _dumped(folder: Path, machine: str, profile: KernelProfile, qualifier: Quali
 
 @cache
 def _large_enough(path: Path) -> Path:
-    """A copy with zeros behind the last page up to LeechCore's minimum. No structure owns bytes behind the pages."""
+    """A copy with zeros after the last page up to LeechCore's minimum. No structure owns bytes after the pages."""
     if path.stat().st_size >= LEECHCORE_MINIMUM:
         return path
     larger = path.with_suffix(".large.dmp")

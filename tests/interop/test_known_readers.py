@@ -34,7 +34,7 @@ def test_every_reader_has_a_row_with_its_cells_and_faults() -> None:
     assert {reader for reader, row in table.items() if row.user} == set(USER) == set(READERS)
     assert {reader for reader, row in table.items() if row.kernel} == set(KERNEL) == set(KERNEL_READERS)
     assert sum(len(row.faults) for row in table.values()) == len(FAULTS)
-    # A cell that is not agreement, a header or a refusal is explained by a fault.
+    # Every cell with another entry than agreement, header or refusal needs a listed fault.
     for row in table.values():
         unexplained = {Verdict.PARTLY, Verdict.MISREADS} & {*row.kernel.values(), *row.user.values()}
         assert row.faults or not unexplained

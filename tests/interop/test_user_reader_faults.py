@@ -24,7 +24,7 @@ Ask = Callable[..., Answer]
 THREADS, MODULES, MEMORY, EXCEPTION, MEMORY64, MISC_INFO, MEMORY_INFO = 3, 4, 5, 6, 9, 15, 16
 STRAY_THREAD = 0x7FFFFFFC
 OUTSIDE = 0x7FFFFFFF
-"""An RVA behind the end of every dump here."""
+"""An RVA past the end of every dump here."""
 THREAD_CONTEXT = 4 + 40
 """Offset of the first thread's context location in a ThreadListStream: its size, then its RVA."""
 MODULE_NAME = 4 + 20
@@ -274,7 +274,7 @@ def test_minidump_believes_a_thread_count(ask: Ask, full: Dump) -> None:
 
 @pins("minidump-truncated-directory")
 def test_minidump_takes_the_signature_for_a_count_when_the_directory_is_cut_off(ask: Ask, small: Dump) -> None:
-    """The reader reads zeros behind the end of the file: the thread list is at RVA 0, and ``MDMP`` is its count."""
+    """The reader reads zeros past the end of the file: the thread list is at RVA 0, and ``MDMP`` is its count."""
     small.path.write_bytes(small.data[: small.entry(THREADS) + 8])
     assert isinstance(ask("minidump", small.path, seconds=5, memory=512 << 20), ReaderLimitError)
 

@@ -37,7 +37,7 @@ EVIDENCE = {
 
 
 def _texts() -> Iterator[tuple[str, str]]:
-    """Every text file of the project by its path; untracked ones too, but for what git ignores."""
+    """Every text file of the project by its path; untracked ones too, except those that git ignores."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT, capture_output=True, check=False,

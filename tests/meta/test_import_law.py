@@ -202,7 +202,7 @@ MAY_IMPORT: dict[str, str] = {
 }
 """Each room and the rooms that its files may import. A room is a folder, or a file beside the folders.
 
-A room is listed behind every room that it imports, so rooms form no circle. A library names no application.
+A room is listed after every room that it imports, so rooms form no circle. A library names no application.
 """
 
 ROOMS = sorted(MAY_IMPORT, key=len, reverse=True)

@@ -45,7 +45,7 @@ def spread(sizes: Sequence[int], gaps: Sequence[int], first: int = 1) -> list[tu
 
 
 def many(count: int) -> tuple[tuple[int, int], ...]:
-    """RAM in the given number of runs: most have three pages behind a hole of one page; two lie above the image."""
+    """RAM in the given number of runs: most have three pages after a hole of one page; two lie above the image."""
     return (*spread([3] * (count - 3), [1]), IMAGE, (0x500, 1), (0x510, 2))
 
 

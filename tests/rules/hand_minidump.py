@@ -90,9 +90,9 @@ class More:
     below: int = 0
     """Bytes below the stack pointer at which a stack begins."""
     ranges: tuple[tuple[int, int], ...] = ()
-    """Ranges behind those of every small dump."""
+    """Ranges after those of every small dump."""
     tails: tuple[bytes, bytes, bytes] = (b"", b"", b"")
-    """Bytes behind the contexts of the two threads and of the exception."""
+    """Bytes after the contexts of the two threads and of the exception."""
     xstate: bytes = bytes(528)
     """MiscInfo.XStateData."""
     streams: Mapping[int, bytes | Callable[[Layout], bytes]] = field(default_factory=dict)

@@ -20,7 +20,7 @@ EXTREMES = (
     *(1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1),
 )
 EVERY = pytest.param(1, marks=pytest.mark.slow)
-"""The step that takes all; behind the mark ``slow``."""
+"""The step that selects every value; only tests with the mark ``slow`` use it."""
 
 
 def extremes(width: int, number: int, step: int) -> tuple[int, ...]:

@@ -54,7 +54,7 @@ def operation(handle: int, kind: int, index: int, *addresses: int) -> bytes:
 
 
 def token_stream() -> bytes:
-    """One token as in the real sample: parts aligned to 8 behind seven pairs, references into the parts."""
+    """One token as in the real sample: parts aligned to 8 after seven pairs, references into the parts."""
     user = pack("<QII", 16, 0, 0) + SID_USER
     groups = pack("<IIQII", 1, 0, 24, 7, 0) + SID_GROUP
     privileges = pack("<IQI", 1, 0x17, 3)

@@ -1,4 +1,4 @@
-"""Each structural rule passes on hand-made dumps and fails on one fault. No other rule fails but those listed here."""
+"""Each structural rule passes on hand-made dumps and fails on one fault. Only the rules that are listed here fail."""
 
 from __future__ import annotations
 

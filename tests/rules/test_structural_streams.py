@@ -26,7 +26,7 @@ def minidump(streams: Sequence[tuple[int, bytes]], tail: bytes = b"", architectu
 
 
 def place(streams: Sequence[tuple[int, bytes]]) -> int:
-    """The file offset behind the last stream."""
+    """The file offset after the last stream."""
     return len(minidump(streams))
 
 
@@ -58,7 +58,7 @@ def test_bytes_that_nothing_refers_to_are_a_finding_and_padding_is_not() -> None
 
 
 # Stream 13, at a multiple of 8: one table of one 12-byte entry and an 8-byte native descriptor; of the 8 bytes of
-# padding 4 behind the entry, 4 spare.
+# padding 4 after the entry, 4 spare.
 TABLE = pack("<QQQII", 0x1000, 0x2000, 0x1000, 1, 4) + bytes(8) + b"\x11" * 12 + bytes(4)
 FUNCTION_TABLES = pack("<6I", 24, 32, 8, 12, 1, 0) + TABLE + bytes(4)
 PADDED_HEADER = pack("<6I", 24, 32, 8, 12, 1, 4) + bytes(4) + TABLE
@@ -169,7 +169,7 @@ def test_memory_of_the_64_bit_list_comes_last() -> None:
         "XCUT-FLAGS-001",
         "MDMP-LAYOUT-002",
     }
-    # Memory at the first bytes of the directory: it overlaps, and nearly all structures lie behind it.
+    # Memory at the first bytes of the directory: it overlaps, and nearly all structures lie after it.
     assert judge(minidump(listing(32), memory))[1] >= {"MDMP-LAYOUT-001", "MDMP-MEMORY64-003", "MDMP-LAYOUT-002"}
 
 

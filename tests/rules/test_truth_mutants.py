@@ -68,7 +68,7 @@ MUTANTS: list[tuple[str, str, int, bytes, set[str]]] = [
     ("small", "header", 0x18, b"\x02", {"TRUE-FLAGS-001"}),
     ("full", "header", 0x18, b"\x25\x18", {"TRUE-FLAGS-001"}),
     ("small", "header", 0x1A, b"\x04", {"TRUE-FLAGS-001"}),
-    # A stream that becomes an unknown one is missing, and a forbidden one is there.
+    # A changed stream type removes a required stream and adds a forbidden one.
     ("full", "directory", 12 * 9, pack("<I", 0x12345), {"TRUE-STREAM-001", "TRUE-STREAM-002"}),
     ("small", "directory", 12 * 5, pack("<III", 0, 0, 0), {"TRUE-STREAM-003"}),
     ("small", "directory", 12 * 2, pack("<III", 0, 0, 0), {"TRUE-STREAM-001"}),

@@ -254,7 +254,7 @@ def test_unnamed_nested_types_leave_a_field_list_and_its_structure_counts_one_le
 def test_a_type_section_of_another_kind_is_refused() -> None:
     data = bytearray(coff_object())
     data[60] = 2
-    with pytest.raises(ValueError, match="without the signature CV_SIGNATURE_C13"):
+    with pytest.raises(ValueError, match="expected the signature CV_SIGNATURE_C13"):
         drop_unnamed_nested_types(bytes(data))
 
 

@@ -39,7 +39,7 @@ FINISH = call(Hypercall.FINISHED)
 
 
 class Guest:
-    """A kernel of the given code, entered by every processor. ``handlers``: the code behind the IDT."""
+    """A kernel of the given code, entered by every processor. ``handlers``: code by interrupt vector."""
 
     def __init__(self, code: bytes, processors: int = 1, handlers: dict[int, bytes] | None = None) -> None:
         memory = PhysicalMemory(memory_map(4 << 20), first=0x100)

@@ -108,7 +108,7 @@ def test_pool_blocks_do_not_overlap_are_reused_and_merge_when_freed(tmp_path: Pa
 
 
 def again(body: str, expected: tuple[int, int]) -> Any:
-    """Another case of a bug check that other tests cover: behind the mark ``slow``."""
+    """Another case of a bug check that other tests cover. It has the mark ``slow``."""
     return pytest.param(body, expected, marks=pytest.mark.slow)
 
 

@@ -95,7 +95,7 @@ def test_a_label_that_nobody_placed_is_named_with_the_field_that_cites_it() -> N
     pointer.add("Pointer", "pointer", bytes(4), cites=[Cite("Rva", 0, 4, forgotten.start)])
     layout = Layout()
     layout.place(pointer)
-    with pytest.raises(UnplacedLabel, match=r"Pointer\.Rva: Forgotten \(start\) was never placed"):
+    with pytest.raises(UnplacedLabel, match=r"Pointer\.Rva: label Forgotten \(start\): never placed"):
         layout.freeze()
 
 
@@ -143,7 +143,7 @@ def test_a_layout_is_emitted_only_when_frozen_and_a_label_read_only_then() -> No
     layout = Layout()
     one = section("A", "x")
     layout.place(one)
-    with pytest.raises(LayoutError, match="emit before freeze"):
+    with pytest.raises(LayoutError, match="emit was called before freeze"):
         layout.emit(BytesSink())
     with pytest.raises(UnplacedLabel):
         _ = one.start.value

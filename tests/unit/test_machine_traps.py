@@ -196,7 +196,7 @@ def test_a_mapping_that_leads_outside_ram_is_bad_memory(system: System) -> None:
     assert system.start(USER_CODE, "0f0b") == Fault(6, 0, USER_CODE)
 
 
-# --- faults of Unicorn 2.1.4 (docs/format/emulation.md#exception-in-flight and the sections behind it) ---------------
+# --- faults of Unicorn 2.1.4 (docs/format/emulation.md#exception-in-flight and the sections after it) ---------------
 # With a fixed Unicorn the first half of each test fails. Then the workaround can go.
 
 

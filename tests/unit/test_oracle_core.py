@@ -140,7 +140,7 @@ def test_rules_are_selected_by_pattern_and_an_unknown_one_is_refused() -> None:
 
 
 def test_a_truth_without_a_request_is_refused() -> None:
-    with pytest.raises(SelectionError, match="go together"):
+    with pytest.raises(SelectionError, match="expected both a truth and the request"):
         check(ByteSource(HEADER), truth=object())  # type: ignore[arg-type]
 
 

@@ -44,7 +44,7 @@ def test_a_bitmap_maps_each_set_bit_to_the_next_page(pfns: set[int], start: int,
     field = bytearray(b"\xff" * 8 + bytes(-(-bits // 8)))
     for pfn in pfns:
         field[8 + pfn // 8] |= 1 << pfn % 8
-    field[-1] |= 0x80  # behind the last bit
+    field[-1] |= 0x80  # after the last bit
     pages = PageBitmap(ByteSource(bytes(field)), 8, bits, 0x7000)
     order = sorted(pfns)
     assert pages.total == len(order)
@@ -239,7 +239,7 @@ def test_files_with_holes_differ_where_their_bytes_do(
     one, other = Sparse(first), Sparse(second)
     found = list(differing(one, at, other, beside, size))
     mine, theirs = first[at : at + size], second[beside : beside + size]
-    # Bytes behind the end of a file differ from zeros.
+    # Bytes past the end of a file differ from zeros.
     wrong = {index for index in range(size) if mine[index : index + 1] != theirs[index : index + 1]}
     assert wrong <= {index for low, high in found for index in range(low, high)}
     for low, high in found:

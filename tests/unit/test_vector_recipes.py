@@ -64,7 +64,7 @@ def test_a_pattern_makes_a_vector_for_each_mutant_and_commits_one_of_each_rule(t
         (HEAD, "a/b: expected exactly one of target, mutant, habit, base; found none"),
         (HEAD + SMALL + 'mutant = "X"', "found target, mutant"),
         (HEAD + SMALL + "colour = 1", "colour: unknown key"),
-        (HEAD + SMALL + "cut = true\nbase = 1", "base: expected another type of value, found '1'"),
+        (HEAD + SMALL + "cut = true\nbase = 1", "base: expected str, found '1'"),
         (HEAD + SMALL + 'kind = "fine"', "kind: expected valid, invalid, acceptable, refused"),
         (HEAD + SMALL + 'kind = "invalid"', "kind invalid: expected bug, rule; found none"),
         (HEAD + SMALL + 'rule = "X"', "kind valid: expected none of rule, bug, reason, hresult; found rule"),
@@ -145,7 +145,7 @@ def test_edits_change_what_they_name_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("request_", "kind", "message"),
     [
-        ('{ qualifier = "full" }', "valid", "the writer refuses it with E_INVALIDARG"),
+        ('{ qualifier = "full" }', "valid", "the writer refuses the request with E_INVALIDARG"),
         ('{ qualifier = "small" }', "refused", "hresult: expected E_FAIL; the writer accepts the request"),
         ('{ qualifier = "full" }', "refused", "expected E_FAIL, found E_INVALIDARG"),
         ('{ qualifier = "tiny" }', "valid", "request.qualifier: 'tiny': expected a name of DbgEng.h"),

@@ -38,7 +38,7 @@ def drop_unnamed_nested_types(data: bytes) -> bytes:
 def _rewritten(section: bytes) -> bytes:
     """A type section without those records. A record is `length, leaf, ...`; a structure follows its field list."""
     if struct.unpack_from("<I", section)[0] != _SIGNATURE:
-        raise ValueError("a type section without the signature CV_SIGNATURE_C13")
+        raise ValueError("type section: expected the signature CV_SIGNATURE_C13")
     out = bytearray(section[:4])
     dropped: dict[int, int] = {}
     at, index = 4, _FIRST_INDEX

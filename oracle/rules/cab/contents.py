@@ -65,7 +65,7 @@ def one_dump(case: CabinetCase) -> Checks:
         kinds = ", ".join(f"{member.name}: {kind}" for member, kind in _with_kinds(case)) or "no member"
         yield bad("cabinet", "a minidump, a full user dump or a kernel dump", kinds, fault=Fault.MISSING)
     for member, kind in found[1:]:
-        yield bad(member.name, f"only one dump, {found[0][0].name}", kind, member.record.span,
+        yield bad(member.name, f"no second dump besides {found[0][0].name}", kind, member.record.span,
                   fault=Fault.FORBIDDEN)  # fmt: skip
     if len(found) == 1:
         yield ok(found[0][0].name)
@@ -101,7 +101,7 @@ def dump_name(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-DUMP-003",
-    "The dump has the base name of the file in the request",
+    "The dump has the base name of the file that the request names",
     Level.SHOULD,
     Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members", "data"),
@@ -123,7 +123,7 @@ def named_after_the_file(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-TIME-001",
-    "Date and time of every member are the dump's",
+    "Every member has the date and time of the dump",
     Level.MUST,
     Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
@@ -160,7 +160,7 @@ def dos_time(filetime: int) -> tuple[int, int]:
 
 @cab_rule(
     "CAB-ATTRIBUTES-001",
-    "Attributes are archive, and the UTF-8 mark for a name that is not ASCII",
+    "The attributes are the archive bit, and the UTF-8 bit for a name that is not ASCII",
     Level.MUST,
     Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),

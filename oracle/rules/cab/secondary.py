@@ -115,7 +115,7 @@ def _asks_for_used(case: CabinetCase) -> bool:
 def dump_alone(case: CabinetCase) -> Checks:
     """The user did not ask to send images. CAB_SECONDARY_ALL_IMAGES alone has no effect."""
     for member, _ in _others(case):
-        yield bad(member.name, "no member beside the dump", "one", member.record.span, fault=Fault.FORBIDDEN)
+        yield bad(member.name, "no member besides the dump", "one", member.record.span, fault=Fault.FORBIDDEN)
     if case.dump.dumps():
         yield ok("dump")
 
@@ -158,7 +158,7 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
 
 @cab_rule(
     "CAB-SECONDARY-003",
-    "Without CAB_SECONDARY_ALL_IMAGES all files are of modules that the session used",
+    "Without CAB_SECONDARY_ALL_IMAGES the cabinet holds only files of modules that the session used",
     Level.MUST,
     Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
     Source("docs/format/cabinet.md#secondary-files", Grade.INFERRED),
@@ -166,8 +166,8 @@ def _among(case: CabinetCase, images: list[_Image], expected: str) -> Checks:
     applies=_asks_for_used,
 )
 def used(case: CabinetCase) -> Checks:
-    """This project takes the program, the module of the exception, and their program databases. In a kernel session any
-    module counts as used.
+    """The session used the program and the module of the exception. Their program databases count as used too. In a
+    kernel session every module counts as used.
     """
     kernel = case.truth is not None and case.truth.mode == "kernel"
     images = _images(case) if kernel else _used(case)
@@ -183,8 +183,8 @@ def used(case: CabinetCase) -> Checks:
     applies=lambda case: _asks_for_secondary(case) and _files(case) is None,
 )
 def images_present(case: CabinetCase) -> Checks:
-    """CAB_SECONDARY_ALL_IMAGES requests the images of all modules; otherwise only the used ones. This rule is for
-    truths that do not list the available image files: the writer may lack one.
+    """With CAB_SECONDARY_ALL_IMAGES the request covers the images of all modules, without it only the used images. This
+    rule is for truths that do not list the available image files: the writer may lack one.
     """
     yield from _present(case, _asked_for(case))
 
@@ -221,15 +221,15 @@ def _present(case: CabinetCase, images: list[_Image]) -> Checks:
 
 @cab_rule(
     "CAB-SECONDARY-006",
-    "Images and program databases have the base names that the target has for them",
+    "Images and program databases have the base names that they have in the target",
     Level.SHOULD,
     Source("docs/format/cabinet.md#secondary-files", Grade.INFERRED),
     needs=("members", "data"),
     applies=_asks_for_secondary,
 )
 def named_as_in_the_target(case: CabinetCase) -> Checks:
-    """Debuggers look for them by base name: the last part of the module's path, or of the path in its CodeView record.
-    Files of no known module are not judged.
+    """Debuggers look for images and program databases by base name: the last part of the module's path, or of the path
+    in its CodeView record. Files of no known module are not judged.
     """
     images = _images(case)
     for member, found in _others(case):

@@ -25,7 +25,7 @@ _UTF8: Final = 0x80
 
 @cab_rule(
     "CAB-HEADER-001",
-    "The file holds the whole header, with the parts that its flags announce",
+    "The file holds the whole header, including the parts that its flags announce",
     Level.MUST,
     Source("docs/format/cabinet.md#cabinet-header", Grade.DOCUMENTED),
     reports=("cab.header",),
@@ -69,7 +69,7 @@ def version(case: CabinetCase) -> Checks:
     needs=("header",),
 )
 def size(case: CabinetCase) -> Checks:
-    """A shorter file is truncated. Extractors ignore bytes behind the end of the cabinet."""
+    """A shorter file is truncated. Extractors ignore bytes past the end of the cabinet."""
     header = case.dump.header
     assert header is not None
     if header["cbCabinet"] == case.dump.source.size:
@@ -105,14 +105,14 @@ def alone(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FOLDER-001",
-    "There is at least one folder, and all folder entries lie in the file",
+    "The cabinet has at least one folder, and all folder entries lie in the file",
     Level.MUST,
     Source("docs/format/cabinet.md#folders", Grade.DOCUMENTED),
     needs=("header",),
     reports=("cab.folders",),
 )
 def folders(case: CabinetCase) -> Checks:
-    """cFolders entries follow directly behind the header."""
+    """cFolders entries follow directly after the header."""
     header = case.dump.header
     assert header is not None
     if case.dump.folders:
@@ -159,15 +159,15 @@ def blocks(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-DATA-002",
-    "Every checksum is right, or 0",
+    "Every checksum is correct or 0",
     Level.MUST,
     Source("docs/format/cabinet.md#checksum-of-a-block", Grade.DOCUMENTED),
     needs=("folders",),
     reports=("cab.checksum",),
 )
 def checksums(case: CabinetCase) -> Checks:
-    """It covers the block's bytes and its two sizes; 0 means that there is none. Extractors refuse a block with a wrong
-    checksum.
+    """The checksum covers the bytes of a block and its two sizes. 0 means that the block has no checksum. Extractors
+    refuse a block with a wrong checksum.
     """
     count = sum(folder.blocks for folder in case.dump.folders) - case.dump.defects_of("cab.checksum")
     if count:
@@ -185,7 +185,7 @@ def checksums(case: CabinetCase) -> Checks:
 )
 def expansion(case: CabinetCase) -> Checks:
     """A block expands to 1 to 32768 bytes; a stored block has equal sizes. An MSZIP block is deflate with the output of
-    the previous blocks as history. A writer that drops the history produces one right block and wrong ones behind it.
+    the previous blocks as history. A writer that drops the history produces one right block and wrong ones after it.
     """
     count = sum(folder.blocks for folder in case.dump.folders) - case.dump.defects_of("cab.block")
     if count:
@@ -194,7 +194,7 @@ def expansion(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FILE-001",
-    "There is at least one member, and all member entries lie in the file",
+    "The cabinet has at least one member, and all member entries lie in the file",
     Level.MUST,
     Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     needs=("header",),

@@ -54,8 +54,8 @@ def debugger_data(case: KernelCase) -> Record:
     applies=holds_memory,
 )
 def debugger_block(case: KernelCase) -> Checks:
-    """Readers find everything but pages and registers through it. The running kernel keeps it encoded. In a dump it is
-    decoded, and its tag reads KDBG.
+    """Readers find everything except pages and registers through KDDEBUGGER_DATA64. The running kernel keeps it
+    encoded. In a dump it is decoded, and its tag reads KDBG.
     """
     dump = case.dump
     record = dump.debugger_data
@@ -103,8 +103,8 @@ def list_heads(case: KernelCase) -> Checks:
     applies=with_debugger_data,
 )
 def pfn_database(case: KernelCase) -> Checks:
-    """Both hold the address of the variable; or the header holds its value, the address of a page outside the kernel
-    image.
+    """Debugger data and header both hold the address of the variable MmPfnDatabase. Or the header holds the value of
+    the variable: the address of a page outside the kernel image.
     """
     header, record = header_of(case.dump), debugger_data(case)
     stored, variable = header["PfnDataBase"], case.dump.address(record["MmPfnDatabase"])
@@ -131,8 +131,8 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
     applies=with_debugger_data,
 )
 def processor_numbers(case: KernelCase) -> Checks:
-    """Debuggers read the registers of processor n through it. The rule checks as many entries as NumberProcessors. A
-    small dump may lack the array.
+    """Debuggers read the registers of processor n through KiProcessorBlock[n]. The rule checks as many entries as
+    NumberProcessors. A small dump may lack the array.
     """
     dump, record = case.dump, debugger_data(case)
     for index, block in processor_blocks(dump):
@@ -188,9 +188,9 @@ def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[i
     foreign_level=Level.SHOULD,
 )
 def same_context(case: KernelCase) -> Checks:
-    """Readers find that processor by the stack pointer, which both records hold. Without truth, the rule exempts the
-    context of an exception: Windows stores it in the header alone. The stack of a small dump then begins at the SP of
-    KPRCB.Context.
+    """Readers find the crashing processor by the stack pointer, which both records hold. Without truth, the rule
+    exempts the context of an exception: Windows stores it in the header alone. The stack of a small dump then begins at
+    the SP of KPRCB.Context.
     """
     dump, context = case.dump, case.dump.context
     assert context is not None
@@ -294,7 +294,9 @@ def pae(case: KernelCase) -> Checks:
     applies=lambda case: holds_memory(case) and case.dump.architecture is not None,
 )
 def shared_data(case: KernelCase) -> Checks:
-    """The page has a fixed address in every address space. Some readers check a page-table root by it."""
+    """KUSER_SHARED_DATA has a fixed address in every address space. Some readers check a page-table root by reading the
+    page.
+    """
     dump, header = case.dump, header_of(case.dump)
     assert dump.architecture is not None
     base = KUSER_SHARED_DATA[dump.architecture]
@@ -323,8 +325,8 @@ _PCIDS: Final = 0x1000
     applies=lambda case: case.dump.type == TRIAGE and with_debugger_data(case),
 )
 def saved_roots(case: KernelCase) -> Checks:
-    """On amd64 it is also Cr3 of the saved KPRCB. Without truth the rule ignores the PCID in the low bits, which a
-    writer may keep or clear.
+    """On amd64 DirectoryTableBase is also Cr3 of the saved KPRCB. Without truth the rule ignores the PCID in the low
+    bits, which a writer may keep or clear.
     """
     dump, header, record = case.dump, header_of(case.dump), debugger_data(case)
     root, span = header["DirectoryTableBase"], header.span_of("DirectoryTableBase")
@@ -352,7 +354,9 @@ def saved_roots(case: KernelCase) -> Checks:
     applies=lambda case: with_debugger_data(case) and case.truth is not None and case.dump.paged,
 )
 def version_block(case: KernelCase) -> Checks:
-    """It has MajorVersion and MinorVersion of the header, KernBase and PsLoadedModuleList of the debugger data."""
+    """KdVersionBlock has MajorVersion and MinorVersion of the header, KernBase and PsLoadedModuleList of the debugger
+    data.
+    """
     assert case.truth is not None
     dump, header, record = case.dump, header_of(case.dump), debugger_data(case)
     address = case.truth.symbols.kd_version_block

@@ -1,4 +1,4 @@
-"""Judges the file of a kernel dump as a whole: layout, secondary data, and bytes behind the dump."""
+"""Judges the file of a kernel dump as a whole: layout, secondary data, and bytes after the dump."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def no_hole(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFIL-ROOM-001",
-    "The gap between bitmap and first page is smaller than a page, and zero or fill",
+    "The gap between bitmap and first page is smaller than a page and holds zeros or fill",
     Level.MUST,
     Source("docs/format/kernel-pages.md#room-between-bitmap-and-first-page", Grade.INFERRED),
     needs=("bitmap",),
@@ -63,10 +63,10 @@ def room_behind_bitmap(case: KernelCase) -> Checks:
     assert dump.bitmap is not None
     span = Span(dump.bitmap.end, dump.pages.first)
     if len(span) < 0x1000:
-        yield ok("room behind the bitmap")
+        yield ok("room after the bitmap")
     else:
-        yield bad("room behind the bitmap", "fewer than 0x1000 bytes", f"{len(span):#x}", span)
-    yield from blank_area(dump, "room behind the bitmap", span)
+        yield bad("room after the bitmap", "fewer than 0x1000 bytes", f"{len(span):#x}", span)
+    yield from blank_area(dump, "room after the bitmap", span)
 
 
 @kernel_rule(
@@ -91,15 +91,15 @@ def tail(case: KernelCase) -> Checks:
     if own(case):
         layout_b = dump.triage is not None and dump.triage.layout == "B"
         if extended and layout_b and dump.tail.end == _space(dump):
-            yield from blank_area(dump, "behind the last blob", dump.tail, only_zero=True)
+            yield from blank_area(dump, "after the last blob", dump.tail, only_zero=True)
         else:
             yield _surplus(dump)
     elif extended:
         zeros = Span(dump.tail.start, min(-(-dump.tail.start // 512) * 512, dump.tail.end))
         if blank(dump.source.view(zeros.start, len(zeros)), zeros.start) == "zero":
-            yield ok("behind the last blob")
+            yield ok("after the last blob")
         else:
-            yield bad("behind the last blob", "zeros up to a multiple of 512", "other bytes", zeros)
+            yield bad("after the last blob", "zeros up to a multiple of 512", "other bytes", zeros)
     else:
         yield _surplus(dump)
 
@@ -107,7 +107,7 @@ def tail(case: KernelCase) -> Checks:
 def _surplus(dump: KernelDump) -> Check:
     assert dump.tail is not None
     what = "a DumpBlob region, or the end of the file" if dump.blob_header is None else "the end of the file"
-    return bad("behind the dump", what, f"{len(dump.tail):#x} bytes", dump.tail, fault=Fault.FORBIDDEN)
+    return bad("after the dump", what, f"{len(dump.tail):#x} bytes", dump.tail, fault=Fault.FORBIDDEN)
 
 
 def _space(dump: KernelDump) -> int:
@@ -138,7 +138,7 @@ def within_ceiling(case: KernelCase) -> Checks:
     reports=("kernel.blob.header", "kernel.blob.bounds"),
 )
 def blob_chain(case: KernelCase) -> Checks:
-    """There is no count. The sizes in each blob's header lead to the next blob, and readers follow them."""
+    """The file does not store the number of blobs. The sizes in the header of each blob lead to the next one."""
     head = case.dump.blob_header
     if head is None:
         return
@@ -153,14 +153,16 @@ def blob_chain(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFIL-BLOB-002",
-    "A small dump has secondary data, at least its file header",
+    "A small dump has at least the file header of secondary data",
     Level.SHOULD,
     Source("docs/format/kernel-secondary-data.md#secondary-data-in-small-dumps", Grade.OBSERVED),
     Source("docs/format/kernel-small-real.md#secondary-data-of-a-small-dump", Grade.OBSERVED),
     needs=("triage",),
 )
 def blobs_present(case: KernelCase) -> Checks:
-    """It begins exactly at SizeOfDump, even if that is no multiple of 8. Small dumps by Windows always have it."""
+    """The secondary data begins exactly at SizeOfDump, even if that is no multiple of 8. Small dumps by Windows always
+    have secondary data.
+    """
     if case.dump.blob_header is not None:
         yield ok("secondary data")
     else:
@@ -182,8 +184,8 @@ def blobs_present(case: KernelCase) -> Checks:
     ),
 )
 def blob_contents(case: KernelCase) -> Checks:
-    """Each blob has its tag and its bytes, in the order of the callbacks, and PrePad 0. Zeros pad a blob to a multiple
-    of 8 in layout A, never in layout B; dumps with pages may do either. A dump of type 3 needs no secondary data.
+    """Each blob has its tag and its bytes, in the order of the callbacks, and PrePad 0. In layout A zeros pad a blob to
+    a multiple of 8, in layout B never. Dumps with pages may do either. A dump of type 3 needs no secondary data.
     """
     dump, truth = case.dump, truth_of(case)
     layout_b = dump.triage is not None and dump.triage.layout == "B"

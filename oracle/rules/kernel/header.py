@@ -123,8 +123,8 @@ def _context(case: KernelCase) -> Record:
     needs=("context",),
 )
 def context_flags(case: KernelCase) -> Checks:
-    """A debugger shows only the parts that ContextFlags name. Without the machine's bit it takes the record for another
-    machine's.
+    """A debugger shows only the parts that ContextFlags name. Without the machine's bit it treats the record as that of
+    another machine.
     """
     context = _context(case)
     assert case.dump.architecture is not None
@@ -163,7 +163,7 @@ def context_tail(case: KernelCase) -> Checks:
 
 
 def special_registers(dump: KernelDump) -> Record | None:
-    """KSPECIAL_REGISTERS behind the header's CONTEXT; None unless their Cr3 is the header's root.
+    """KSPECIAL_REGISTERS after the header's CONTEXT; None unless their Cr3 is the header's root.
 
     docs/format/kernel-structures.md#special-registers-behind-the-header-context
     """
@@ -226,8 +226,8 @@ def exception_parameters(case: KernelCase) -> Checks:
     needs=("header", "context"),
 )
 def exception_address(case: KernelCase) -> Checks:
-    """If the context is that of an earlier exception, the addresses differ. The module is checked only if the dump has
-    a module list.
+    """If the context is that of an earlier exception, ExceptionAddress differs from its instruction pointer. The module
+    is checked only if the dump has a module list.
     """
     record, context = _exception(case), _context(case)
     assert case.dump.architecture is not None
@@ -319,8 +319,8 @@ def root_alignment(case: KernelCase) -> Checks:
     applies=lambda case: case.dump.primary_end is not None,
 )
 def required_space(case: KernelCase) -> Checks:
-    """With truth it is the length of a small dump, or the end of the page data. Other writers store 0x1000 times (pages
-    + 2), or times the pages. Small dumps by Windows may store more than the length, never less.
+    """With truth RequiredDumpSpace is the length of a small dump, or the end of the page data. Other writers store
+    0x1000 times (pages + 2), or times the pages. Small dumps by Windows may store more than the length, never less.
     """
     dump, header = case.dump, header_of(case.dump)
     assert dump.primary_end is not None
@@ -349,7 +349,9 @@ def required_space(case: KernelCase) -> Checks:
     needs=("header",),
 )
 def comment_ends(case: KernelCase) -> Checks:
-    """Windows leaves all 128 bytes as fill, so a reader must not read beyond them. A stored comment ends with a NUL."""
+    """Windows leaves all 128 bytes of Comment as fill, so a reader must not read past the field. A stored comment ends
+    with a NUL.
+    """
     header = header_of(case.dump)
     if b"\0" in header.raw("Comment") or is_fill(header, "Comment"):
         yield ok("header, Comment")
@@ -365,7 +367,7 @@ def comment_ends(case: KernelCase) -> Checks:
     needs=("header",),
 )
 def plausible_times(case: KernelCase) -> Checks:
-    """Neither is negative, and SystemUpTime is at most SystemTime."""
+    """Neither SystemTime nor SystemUpTime is negative, and SystemUpTime is at most SystemTime."""
     header = header_of(case.dump)
     for name, most in (("SystemTime", (1 << 63) - 1), ("SystemUpTime", header["SystemTime"])):
         value = header[name]
@@ -386,7 +388,7 @@ def plausible_times(case: KernelCase) -> Checks:
 )
 def padding(case: KernelCase) -> Checks:
     """Fill is the repeated text PAGE. Other bytes belong to a field at the wrong offset. A 43rd run may use the padding
-    behind the memory map.
+    after the memory map.
     """
     header = header_of(case.dump)
     names = [name for name in structure(header.type).fields if name.startswith("_padding")]

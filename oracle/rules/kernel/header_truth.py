@@ -54,7 +54,7 @@ def request_makes_a_dump(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KHDR-TYPE-002",
-    "DumpType is the type for the requested kind under the profile",
+    "DumpType is the type that the profile gives for the requested kind",
     Level.MUST,
     Source("docs/format/kernel-kinds.md#type-for-each-kind", Grade.IMPLEMENTED),
     needs=("header",),
@@ -111,7 +111,9 @@ def fields(case: KernelCase) -> Checks:
     applies=own_amd64,
 )
 def pfn_database(case: KernelCase) -> Checks:
-    """Both occur, and debuggers load both. A small dump holds the variable in layout A, the value in B."""
+    """Dumps hold one or the other, and debuggers load both. A small dump holds the address of the variable in layout A,
+    the address of the database in layout B.
+    """
     truth, dump = truth_of(case), case.dump
     variable = truth.symbols.mm_pfn_database
     raw = truth.read(variable, 8)
@@ -131,7 +133,7 @@ def pfn_database(case: KernelCase) -> Checks:
     applies=own_amd64,
 )
 def bug_check(case: KernelCase) -> Checks:
-    """Every tool prints them first, and crash databases group by them."""
+    """Every tool prints code and parameters first, and crash databases group crashes by them."""
     check = truth_of(case).bug_check
     expected = {"BugCheckCode": check.code}
     expected |= {f"BugCheckParameter{index + 1}": value for index, value in enumerate(check.parameters)}
@@ -191,7 +193,7 @@ def saved_context(case: KernelCase) -> Record | None:
 
 @kernel_rule(
     "KHDR-CONTEXT-006",
-    "Special registers behind the CONTEXT are those of the crashing processor",
+    "Special registers after the CONTEXT are those of the crashing processor",
     Level.MUST,
     Source("docs/format/kernel-structures.md#special-registers-behind-the-header-context", Grade.IMPLEMENTED),
     needs=("context",),
@@ -262,8 +264,9 @@ def times(case: KernelCase) -> Checks:
     applies=lambda case: own_amd64(case) and case.request is not None,
 )
 def comment(case: KernelCase) -> Checks:
-    """It is ANSI text of at most 127 characters with a NUL. The bytes behind the NUL are zero or fill; so is the whole
-    field without a comment. Characters outside ASCII are not compared, because the code page is unknown.
+    """A comment is ANSI text of at most 127 characters with a NUL. The bytes after the NUL are zero or fill. Without a
+    comment the whole field is zero or fill. Characters outside ASCII are not compared, because the code page is
+    unknown.
     """
     assert case.request is not None
     header = header_of(case.dump)
@@ -284,19 +287,19 @@ def comment(case: KernelCase) -> Checks:
         yield bad("header, Comment", repr(wanted), repr(stored.decode("latin-1")), span)
     if nul:
         rest = Span(span.start + len(stored) + 1, span.end)
-        yield from blank_area(case.dump, "header, Comment, behind the NUL", rest)
+        yield from blank_area(case.dump, "header, Comment, after the NUL", rest)
 
 
 @kernel_rule(
     "KHDR-MAP-001",
-    "In types other than 1 the header's memory map is zero, fill, or the machine's",
+    "In types other than 1 the header's memory map is zero, fill, or the machine's memory map",
     Level.MUST,
     Source("docs/format/kernel-header.md#memory-map-in-the-header", Grade.OBSERVED),
     needs=("header",),
     applies=lambda case: own_amd64(case) and case.dump.type != FULL,
 )
 def memory_map(case: KernelCase) -> Checks:
-    """Readers ignore it there, but tools print its page count."""
+    """Readers ignore the memory map in these types, but tools print its page count."""
     dump, truth = case.dump, truth_of(case)
     block = header_of(dump).span_of("PhysicalMemoryBlock")
     if dump.type == TRIAGE and dump.triage is not None and dump.triage.layout == "B":
@@ -317,7 +320,7 @@ def memory_map(case: KernelCase) -> Checks:
     listed = b"".join(pack("<QQ", run.base_page, run.page_count) for run in runs)
     span = Span(at, at + len(listed))
     yield from same_bytes("PhysicalMemoryBlock, Run", listed, dump.source.read(at, len(listed)), span)
-    yield from blank_area(dump, "PhysicalMemoryBlock, behind the runs", Span(span.end, block.end))
+    yield from blank_area(dump, "PhysicalMemoryBlock, after the runs", Span(span.end, block.end))
 
 
 @kernel_rule(
@@ -330,8 +333,8 @@ def memory_map(case: KernelCase) -> Checks:
     applies=own_amd64,
 )
 def nothing_else(case: KernelCase) -> Checks:
-    """These are version text, states, unused and reserved bytes. Other bytes are leaked memory of the writer. Build
-    26100 stores 04 45 and a diagnostics block in its small dumps.
+    """The unused fields are version text, states, unused and reserved bytes. Bytes other than zero and fill are leaked
+    memory of the writer. Build 26100 stores 04 45 and a diagnostics block in its small dumps.
     """
     dump, header = case.dump, header_of(case.dump)
     names = ["VersionUser", "SecondaryDataState", "WriterStatus", "Unused1"]
@@ -374,7 +377,7 @@ def _diagnostics(case: KernelCase, area: Span) -> Checks:
     applies=lambda case: own(case) and case.dump.type == HEADER,
 )
 def header_alone(case: KernelCase) -> Checks:
-    """It holds bug check, registers and addresses. It holds no pages and no data of callbacks."""
+    """A dump of type 3 holds the bug check, registers and addresses. It holds no pages and no data of callbacks."""
     size, extra = case.dump.header_size, case.dump.source.size
     if extra == size:
         yield ok("file")

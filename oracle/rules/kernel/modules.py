@@ -115,7 +115,7 @@ def _ring(entries: list[ModuleEntry], addresses: list[int]) -> Checks:
     applies=lambda case: holds_memory(case) and bool(case.dump.modules),
 )
 def inside_kernel(case: KernelCase) -> Checks:
-    """Both are variables of the kernel."""
+    """KDDEBUGGER_DATA64 and PsLoadedModuleList are variables of the kernel."""
     header, kernel = header_of(case.dump), case.dump.modules[0]
     for name in ("KdDebuggerDataBlock", "PsLoadedModuleList"):
         value = header[name]

@@ -22,7 +22,7 @@ _PFN_LIMIT: Final = {64: 1 << 52, 32: 1 << 32}
 
 @kernel_rule(
     "KFUL-COUNT-001",
-    "A complete dump of type 1 has 1 to 42 runs, or 86 for a 32-bit target",
+    "A complete dump of type 1 has 1 to 42 runs, or 1 to 86 for a 32-bit target",
     Level.MUST,
     Source("docs/format/kernel-pages.md#number-of-runs", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/kernel-pages.md#number-of-runs", Grade.IMPLEMENTED),
@@ -30,8 +30,8 @@ _PFN_LIMIT: Final = {64: 1 << 52, 32: 1 << 32}
     applies=lambda case: case.dump.type == FULL,
 )
 def run_count(case: KernelCase) -> Checks:
-    """That is the room in the 700 bytes of PhysicalMemoryBlock. If the field is still fill, no memory map was stored,
-    and no page can be found.
+    """The 700 bytes of PhysicalMemoryBlock have room for so many runs. If the field is still fill, no memory map was
+    stored, and no page can be found.
     """
     if "runs" in case.dump.facts:
         yield ok("NumberOfRuns")
@@ -39,14 +39,14 @@ def run_count(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFUL-COUNT-002",
-    "No run uses the padding behind the memory map",
+    "No run uses the padding after the memory map",
     Level.SHOULD,
     Source("docs/format/kernel-pages.md#physical-memory-descriptor", Grade.IMPLEMENTED),
     needs=("runs",),
     applies=lambda case: case.dump.type == FULL and case.dump.bits == 64,
 )
 def no_43rd_run(case: KernelCase) -> Checks:
-    """Two writers store a 43rd run there, but other readers stop at 42."""
+    """Two writers store a 43rd run in that padding, but other readers stop at 42."""
     if len(case.dump.runs) <= 42:
         yield ok("runs")
     else:
@@ -55,20 +55,20 @@ def no_43rd_run(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFUL-MAP-001",
-    "The bytes behind the memory map are zero or fill",
+    "The bytes after the memory map are zero or fill",
     Level.MUST,
     Source("docs/format/kernel-pages.md#number-of-runs", Grade.DOCUMENTED),
     needs=("runs",),
     applies=lambda case: own(case) and case.dump.type == FULL and case.dump.bits == 64,
 )
 def exact_map(case: KernelCase) -> Checks:
-    """They are the rest of the 700 bytes, and the padding of the descriptor."""
+    """The bytes are the rest of the 700 bytes of PhysicalMemoryBlock, and the padding of the descriptor."""
     dump = case.dump
     assert dump.descriptor is not None
     yield from blank_fields(dump.descriptor, "PhysicalMemoryBlock", ("_padding04",))
     end = dump.run_span(len(dump.runs)).start
     block = header_of(dump).span_of("PhysicalMemoryBlock")
-    yield from blank_area(dump, "PhysicalMemoryBlock, behind the runs", Span(min(end, block.end), block.end))
+    yield from blank_area(dump, "PhysicalMemoryBlock, after the runs", Span(min(end, block.end), block.end))
 
 
 @kernel_rule(
@@ -97,7 +97,7 @@ def sound_runs(case: KernelCase) -> Checks:
         before = (base, count)
         if problem:
             failures += 1
-            expected = f"at least one page, behind the previous run and below PFN {limit:#x}"
+            expected = f"at least one page, after the previous run and below PFN {limit:#x}"
             yield bad(f"run {index}", expected, problem, dump.run_span(index))
     if len(dump.runs) > failures:
         yield ok("runs", len(dump.runs) - failures)
@@ -117,7 +117,7 @@ def no_adjacent_runs(case: KernelCase) -> Checks:
         if second[1] and first[0] + first[1] == second[0]:
             span = case.dump.run_span(index + 1)
             yield bad(
-                f"run {index + 1}", "a gap behind the previous run", f"PFN {second[0]:#x}, directly behind it", span
+                f"run {index + 1}", "a gap after the previous run", f"PFN {second[0]:#x}, directly after it", span
             )
     yield ok("runs", len(case.dump.runs))
 
@@ -132,7 +132,9 @@ def no_adjacent_runs(case: KernelCase) -> Checks:
     applies=lambda case: case.dump.descriptor is not None and case.dump.type not in BITMAPS,
 )
 def page_sum(case: KernelCase) -> Checks:
-    """Tools print it as the size of the machine. The engine looks for secondary data behind that number of pages."""
+    """Tools print NumberOfPages as the size of the machine. The engine looks for secondary data after that number of
+    pages.
+    """
     assert case.dump.descriptor is not None
     total = sum(count for _, count in case.dump.runs)
     yield from same(case.dump.descriptor, case.dump.descriptor.path, {"NumberOfPages": total})
@@ -173,7 +175,7 @@ def _page_header(case: KernelCase) -> Record:
     applies=lambda case: case.dump.type in BITMAPS,
 )
 def bitmap_header(case: KernelCase) -> Checks:
-    """They are SDMP or FDMP, then DUMP. Type 2 has SDMP only; types 5 and 6 may have either."""
+    """The signatures are SDMP or FDMP, then DUMP. Type 2 has SDMP only; types 5 and 6 may have either."""
     if "pages" in case.dump.facts or "kernel.bitmap.size" in case.dump.broken.values():
         yield ok("bitmap header")
 
@@ -217,14 +219,14 @@ def popcount(case: KernelCase) -> Checks:
     applies=lambda case: case.dump.type == SUMMARY,
 )
 def summary_counts(case: KernelCase) -> Checks:
-    """They are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it."""
+    """The counts are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it."""
     header = _page_header(case)
     yield from same(header, "bitmap header", {"Bitmap.SizeOfBitMap": header["BitmapSize"]})
 
 
 @kernel_rule(
     "KBMP-TAIL-001",
-    "Bits from BitmapSize on are zero",
+    "The bits after the first BitmapSize bits are zero",
     Level.MUST,
     Source("docs/format/kernel-pages.md#set-bits", Grade.IMPLEMENTED),
     needs=("bitmap",),
@@ -272,7 +274,7 @@ def aligned(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KBMP-COVER-001",
-    "The bitmap covers all memory of the machine, rounded up to 64 bits at most",
+    "The bitmap covers all memory of the machine, and at most rounds up to a multiple of 64 bits",
     Level.MUST,
     Source("docs/format/kernel-pages.md#bits-for-all-of-memory", Grade.OBSERVED),
     Source("docs/format/kernel-pages.md#bits-for-all-of-memory", Grade.INFERRED),
@@ -280,7 +282,9 @@ def aligned(case: KernelCase) -> Checks:
     applies=own,
 )
 def covers(case: KernelCase) -> Checks:
-    """It has a bit for every PFN up to the highest of RAM. Readers take its size for the size of the machine."""
+    """The bitmap has a bit for every PFN up to the highest one of RAM. Readers take its size for the size of the
+    machine.
+    """
     truth, header = truth_of(case), _page_header(case)
     top = max(end for _, end in (truth.ram | truth.added).runs)
     most = -(-top // 64) * 64
@@ -301,8 +305,8 @@ def covers(case: KernelCase) -> Checks:
     foreign_level=Level.MAY,
 )
 def bitmap_rest(case: KernelCase) -> Checks:
-    """These are DumpOptions, unknown bytes, and the stored pointer of type 2. Type 2 may have DumpOptions 1: kernel
-    addresses are valid.
+    """The unused fields are DumpOptions, unknown bytes, and the stored pointer of type 2. Type 2 may have DumpOptions
+    1: kernel addresses are valid.
     """
     header = _page_header(case)
     names = [name for name in ("_unknown", "_padding1C", "Bitmap.Buffer") if name in header.structure.fields]
@@ -357,8 +361,8 @@ def no_page_zero(case: KernelCase) -> Checks:
     foreign_level=Level.MAY,
 )
 def ranges_rest(case: KernelCase) -> Checks:
-    """These are two reserved fields, and the bytes of DescriptorSize behind the last run. One run of zeros may be
-    there; it keeps some readers from running beyond the end.
+    """The unused fields are two reserved fields, and the bytes of DescriptorSize after the last run. One run of zeros
+    may follow the last run; it keeps some readers from reading past the end.
     """
     dump, header = case.dump, _page_header(case)
     assert dump.descriptor is not None
@@ -369,5 +373,5 @@ def ranges_rest(case: KernelCase) -> Checks:
             yield ok(f"{record.path}, {name}")
     rest = Span(dump.run_span(len(dump.runs)).start, dump.pages.first)
     if len(rest) > 16:
-        yield bad("behind the runs", "at most one run of zeros", f"{len(rest):#x} bytes", rest)
-    yield from blank_area(dump, "behind the runs", rest, only_zero=True)
+        yield bad("after the runs", "at most one run of zeros", f"{len(rest):#x} bytes", rest)
+    yield from blank_area(dump, "after the runs", rest, only_zero=True)

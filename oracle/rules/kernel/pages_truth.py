@@ -123,7 +123,7 @@ def only_ram(case: KernelCase) -> Checks:
     applies=lambda case: case.dump.paged and case.dump.architecture is not None,
 )
 def root_present(case: KernelCase) -> Checks:
-    """Without it no virtual address can be read."""
+    """Without the root page table no virtual address can be read."""
     root = header_of(case.dump)["DirectoryTableBase"]
     if case.dump.page(root // PAGE_SIZE) is not None:
         yield ok("root page table")
@@ -172,7 +172,7 @@ def _never(case: KernelCase, *names: str) -> Checks:
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.COMPLETE,
 )
 def complete(case: KernelCase) -> Checks:
-    """It holds every page of MmPhysicalMemoryBlock, in use or free."""
+    """A complete dump holds every page of MmPhysicalMemoryBlock, in use or free."""
     yield from _required(case, "memory of the machine")
 
 
@@ -190,7 +190,9 @@ def _kernel_or_active(case: KernelCase) -> bool:
     applies=_kernel_or_active,
 )
 def kernel_pages(case: KernelCase) -> Checks:
-    """They are the page tables of the kernel half and all pages that these map: kernel, HAL, drivers, pools, stacks."""
+    """Kernel pages are the page tables of the kernel half and all pages that these map: kernel, HAL, drivers, pools,
+    stacks.
+    """
     yield from _required(case, "page table of the kernel", "mapped by the kernel half")
 
 
@@ -203,7 +205,7 @@ def kernel_pages(case: KernelCase) -> Checks:
     applies=_paged,
 )
 def added_pages(case: KernelCase) -> Checks:
-    """A driver asked for them by number, whatever they hold."""
+    """A driver requested the pages by number, whatever they hold."""
     yield from _missing(case.dump, truth_of(case).added, "added by a bug-check callback")
 
 
@@ -217,7 +219,7 @@ def added_pages(case: KernelCase) -> Checks:
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
 )
 def no_user_pages(case: KernelCase) -> Checks:
-    """Users send kernel dumps in the belief that passwords and documents are not in them."""
+    """Users send kernel dumps to others because they expect no passwords and documents in them."""
     yield from _never(case, "memory of a user-mode application")
 
 
@@ -245,7 +247,8 @@ def no_unallocated_pages(case: KernelCase) -> Checks:
 )
 def user_tables(case: KernelCase) -> Checks:
     """The rule judges each process, because a writer may include only the tables of the current one. With some of the
-    tables, half of an address space would translate. Root pages do not count; they also serve the kernel half.
+    tables only a part of the address space would translate. Root pages do not count, because they also serve the kernel
+    half.
     """
     rights = entitlement(case)
     others = rights.kernel_tables | rights.kernel_pages | truth_of(case).added
@@ -269,7 +272,7 @@ def user_tables(case: KernelCase) -> Checks:
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.ACTIVE,
 )
 def active_user_pages(case: KernelCase) -> Checks:
-    """These are the pages that the user half of a process maps. Which pages in transition belong to the dump is
+    """Applications use the pages that the user half of a process maps. Which pages in transition belong to the dump is
     unknown.
     """
     yield from _required(case, "mapped by a user half")

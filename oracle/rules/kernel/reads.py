@@ -110,8 +110,9 @@ def _applies(case: KernelCase) -> bool:
     applies=_applies,
 )
 def translates(case: KernelCase) -> Checks:
-    """These are lists, debugger data, processors, threads, stacks, names and code. Each address goes through up to four
-    tables. A missing table makes all addresses below it unreadable. The rule skips addresses of user space.
+    """A debugger first reads lists, debugger data, processors, threads, stacks, names and code. Each address goes
+    through up to four tables. A missing table makes all addresses below it unreadable. The rule skips addresses of user
+    space.
     """
     space = case.dump.space
     assert space is not None
@@ -135,7 +136,7 @@ def translates(case: KernelCase) -> Checks:
     applies=_applies,
 )
 def readable(case: KernelCase) -> Checks:
-    """They are the pages that the addresses of KXCT-TRANSLATE-001 translate to."""
+    """A debugger first reads the pages that the addresses of KXCT-TRANSLATE-001 translate to."""
     space = case.dump.space
     assert space is not None
     for need in _needs(case):

@@ -13,7 +13,7 @@ from .asserts import asked_kind, header_of
 
 
 class Expected(NamedTuple):
-    """The processor's exception behind a bug check."""
+    """The processor's exception that led to a bug check."""
 
     vectors: tuple[int, ...]
     """Acceptable exception vectors; one NTSTATUS can stand for several."""

@@ -49,7 +49,7 @@ def _header(case: KernelCase) -> Record:
 
 @kernel_rule(
     "KTRI-END-001",
-    "SizeOfDump lies inside the file, and the end marker is there",
+    "SizeOfDump is at most the size of the file, and the dump ends with the end marker",
     Level.MUST,
     Source("docs/format/kernel-small.md#size-and-end-marker", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#size-and-end-marker", Grade.OBSERVED),
@@ -69,14 +69,14 @@ def end_marker(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KTRI-BLOCK-001",
-    "Every offset is 0 or leads behind the triage header",
+    "Every offset is 0 or lies after the triage header",
     Level.MUST,
     Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.OBSERVED),
     needs=("triage",),
 )
 def offsets(case: KernelCase) -> Checks:
-    """0 means that the part is missing. Context and exception record may lie in the main header."""
+    """Offset 0 means that the part is missing. Context and exception record may lie in the main header."""
     header = _header(case)
     for name in _OFFSETS:
         offset = header[name]
@@ -97,7 +97,7 @@ def offsets(case: KernelCase) -> Checks:
     needs=("triage",),
 )
 def blocks_inside(case: KernelCase) -> Checks:
-    """Each block lies behind the triage header and ends at or before ValidOffset."""
+    """Each block lies after the triage header and ends at or before ValidOffset."""
     blocks = triage_of(case).blocks
     if blocks:
         yield ok("blocks", len(blocks))
@@ -152,7 +152,7 @@ def fields_mask(case: KernelCase) -> Checks:
     needs=("triage",),
 )
 def parts(case: KernelCase) -> Checks:
-    """Without them there is nothing to debug."""
+    """Without these parts there is nothing to debug."""
     header = _header(case)
     for name in ("ContextOffset", "ExceptionOffset", "PrcbOffset", "CallStackOffset"):
         if header[name]:
@@ -215,8 +215,8 @@ def stack_begins_at_pointer(case: KernelCase) -> Checks:
     applies=lambda case: case.dump.debugger_data is not None,
 )
 def block_sizes(case: KernelCase) -> Checks:
-    """They are SizePrcb, SizeEProcess, SizeEThread, and Header.Size of the debugger data. The header stores only
-    offsets for the first three, so their size is the distance to the next block.
+    """The sizes are SizePrcb, SizeEProcess, SizeEThread, and Header.Size of the debugger data. For KPRCB, EPROCESS and
+    ETHREAD the triage header stores only offsets, so the size is the distance to the next block.
     """
     triage, record = triage_of(case), case.dump.debugger_data
     assert record is not None
@@ -263,7 +263,7 @@ unknown (docs/format/kernel-small-real.md#unused-bytes-before-the-marker).
 
 @kernel_rule(
     "KTRI-ROOM-001",
-    "The gap before the end marker has the size that alignment reserved, and is zero",
+    "The gap before the end marker has the size that the alignment of data blocks needs, and is zero",
     Level.MUST,
     Source("docs/format/kernel-small-layouts.md#place-of-the-end-marker", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-small-layouts.md#place-of-the-end-marker", Grade.OBSERVED),
@@ -294,7 +294,7 @@ def room(case: KernelCase) -> Checks:
         yield bad("first end marker", f"TRGD at {first:#x}", repr(found)[1:], Span(first, first + 4))
     yield from blank_area(dump, "room before the first end marker", Span(triage.data_end, first), only_zero=True)
     if first + 4 < valid:
-        yield from blank_area(dump, "room behind the first end marker", Span(first + 4, valid), only_zero=True)
+        yield from blank_area(dump, "room after the first end marker", Span(first + 4, valid), only_zero=True)
 
 
 def expected_places(case: KernelCase) -> dict[str, int]:

@@ -32,7 +32,7 @@ def pool(case: KernelCase) -> Checks:
     """
     for string in triage_of(case).strings.values():
         span = Span(string.offset, string.offset + 4 + 2 * string.length + 2)
-        yield ok("string") if string.terminated else bad("string", "a NUL behind the units", "none", span)
+        yield ok("string") if string.terminated else bad("string", "a NUL after the characters", "none", span)
 
 
 @kernel_rule(
@@ -69,7 +69,7 @@ def pool_surplus(case: KernelCase) -> Checks:
     needs=("triage", "triage.drivers", "triage.strings"),
 )
 def driver_names(case: KernelCase) -> Checks:
-    """It is the file offset of the start of a record."""
+    """DriverNameOffset is the file offset of the start of a record in the string pool."""
     triage = triage_of(case)
     for driver in triage.drivers:
         string = triage.strings.get(driver["DriverNameOffset"])

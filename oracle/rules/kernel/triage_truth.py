@@ -88,8 +88,8 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     applies=_own,
 )
 def saved_blocks(case: KernelCase) -> Checks:
-    """They belong to the processor that crashed, to its current thread, and to the process that the thread was attached
-    to.
+    """The blocks belong to the processor that crashed, to its current thread, and to the process that the thread was
+    attached to.
     """
     truth, triage = truth_of(case), triage_of(case)
     for name, address, size in _saved(case):
@@ -114,8 +114,8 @@ def saved_blocks(case: KernelCase) -> Checks:
     applies=_own,
 )
 def stack_extent(case: KernelCase) -> Checks:
-    """It begins at the stack pointer and ends at StackBase of the thread. On another stack of the processor it ends at
-    that stack's base, after at most 0x2000 bytes.
+    """The saved stack begins at the stack pointer and ends at StackBase of the thread. If the processor ran on another
+    stack, it ends at that stack's base, after at most 0x2000 bytes.
     """
     truth, header = truth_of(case), triage_of(case).header
     crashed = truth.crashed
@@ -173,7 +173,7 @@ def drivers(case: KernelCase) -> Checks:
     applies=_own,
 )
 def pool_padding(case: KernelCase) -> Checks:
-    """Each record is padded behind its NUL to a multiple of 8."""
+    """Zeros pad each record of the string pool after its NUL to a multiple of 8."""
     for string in triage_of(case).strings.values():
         start = string.offset + 4 + 2 * string.length + 2
         rest = Span(start, -(-start // 8) * 8)
@@ -212,7 +212,7 @@ def driver_rest(case: KernelCase) -> Checks:
             yield from same_bytes(f"{record.path}, {name}", live.raw(name), record.raw(name), span)
         if record.raw("_padding7C") not in (bytes(4), live.raw("CoverageSectionSize")):
             span = record.span_of("_padding7C")
-            yield bad(f"{record.path}, behind CheckSum", "zero", record.raw("_padding7C").hex(), span)
+            yield bad(f"{record.path}, after CheckSum", "zero", record.raw("_padding7C").hex(), span)
 
 
 def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
@@ -229,8 +229,8 @@ def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
     applies=_own,
 )
 def unloaded(case: KernelCase) -> Checks:
-    """Each has its range and the first 12 characters of its name. The list may be in either order. Name.Buffer is 0 in
-    layout A and the live address in layout B.
+    """Each unloaded driver has its range and the first 12 characters of its name. The list may be in either order.
+    Name.Buffer is 0 in layout A and the live address in layout B.
     """
     triage, truth = triage_of(case), truth_of(case)
     held = truth.unloaded_drivers
@@ -322,7 +322,7 @@ def data_bytes(case: KernelCase) -> Checks:
     applies=_own,
 )
 def callback_data(case: KernelCase) -> Checks:
-    """Each range that a driver added can be read at its address."""
+    """Every range that a driver added can be read at its address in the dump."""
     for extent in truth_of(case).triage_data:
         subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
         if not extent.size or case.dump.read(extent.address, extent.size) is not None:
@@ -367,8 +367,8 @@ def no_images(case: KernelCase) -> Checks:
     applies=lambda case: _own(case) and case.dump.build > 9600 and triage_of(case).layout == "A",
 )
 def customary_data(case: KernelCase) -> Checks:
-    """These are KiProcessorBlock, every KPRCB and CONTEXT, and the code at the instruction pointer. Real files of
-    layout A hold them from build 19041 on. Files of layout B and of build 9600 do not, so the rule skips them.
+    """Readers need KiProcessorBlock, every KPRCB and CONTEXT, and the code at the instruction pointer. Real files of
+    layout A hold this memory from build 19041 on. Files of layout B and of build 9600 do not, so the rule skips them.
     """
     truth, triage = truth_of(case), triage_of(case)
     sizes = truth.debugger_data

@@ -70,7 +70,7 @@ def flags_and_streams(case: Case) -> Checks:
 
 @rule(
     "XCUT-PATHS-001",
-    "With filtered paths no module name has a directory",
+    "No module name has a directory if paths are filtered",
     Level.MUST,
     Source("docs/format/minidump-filters.md#filter-paths", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("header", "modules", "module.names"),
@@ -125,7 +125,7 @@ def stack_is_a_range(case: Case) -> Checks:
 
 @rule(
     "XCUT-STACK-002",
-    "With full memory every stack is found by its address",
+    "With full memory the dump holds every stack, and its RVA is 0",
     Level.MUST,
     Source("docs/format/minidump-threads.md#stack-with-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads", "memory.9"),
@@ -210,7 +210,7 @@ def stack_end_aligned(case: Case) -> Checks:
 )
 def teb_of_thread(case: Case) -> Checks:
     """Self is the TEB's address, ClientId the thread's id, StackBase the stack's end. A triage filter may have zeroed
-    them: an id is no pointer, and StackBase points behind captured memory.
+    them: an id is no pointer, and StackBase points past captured memory.
     """
     filtered = bool(case.dump.flags & _TYPE["MiniDumpFilterTriage"])
     pointer = 8 if case.dump.architecture == "amd64" else 4
@@ -232,7 +232,7 @@ def teb_of_thread(case: Case) -> Checks:
 
 @rule(
     "XCUT-TEB-002",
-    "No TEB is captured without a flag that adds it",
+    "A TEB is captured only if a flag adds TEBs",
     Level.MUST,
     Source("docs/format/minidump-memory-ranges.md#teb-outside-its-flags", Grade.OBSERVED),
     needs=("header", "threads", "memory"),

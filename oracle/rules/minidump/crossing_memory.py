@@ -55,7 +55,7 @@ def captured_is_committed(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-002",
-    "Each range of full memory starts at the start of a region",
+    "Each range of full memory starts where a region starts",
     Level.MUST,
     Source(
         "docs/format/minidump-memory-ranges.md#start-of-full-memory-ranges",
@@ -66,7 +66,7 @@ def captured_is_committed(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def ranges_start_with_regions(case: Case) -> Checks:
-    """udmp-parser looks up the start of each range among the regions, and refuses the dump if it is missing. Behind
+    """udmp-parser looks up the start of each range among the regions, and refuses the dump if it is missing. After
     memory that could not be read, a range starts where the memory can be read again.
     """
     losses = case.dump.flags & _TYPE["MiniDumpIgnoreInaccessibleMemory"]
@@ -84,7 +84,7 @@ def ranges_start_with_regions(case: Case) -> Checks:
 
 @rule(
     "XCUT-MEMORYINFO-003",
-    "Full memory is exactly the readable pages of the regions",
+    "Full memory consists of exactly the readable pages of the regions",
     Level.MUST,
     Source(
         "docs/format/minidump-memory-ranges.md#completeness-of-full-memory",

@@ -22,7 +22,7 @@ _PADDING_PER_TABLE: Final = 8
 )
 def function_tables(case: Case) -> Checks:
     """The header declares sizes 24 and 32. Each table has a descriptor, the system's own descriptor, the entries and
-    padding. At most 8 zero bytes a table follow the last table. A debugger needs the tables to walk a stack with
+    padding. At most 8 zero bytes per table follow the last table. A debugger needs the tables to walk a stack with
     generated code.
     """
     if "function_tables" in case.dump.facts:
@@ -31,7 +31,7 @@ def function_tables(case: Case) -> Checks:
 
 @rule(
     "MDMP-FUNCTIONTABLE-002",
-    "Descriptors and entries of function tables are 8-aligned, and padding is zero",
+    "Descriptors and entries of function tables are aligned to 8 bytes, and padding is zero",
     Level.MUST,
     Source("docs/format/minidump-function-tables.md#alignment-of-function-tables", Grade.DOCUMENTED),
     needs=("function_tables",),
@@ -39,7 +39,7 @@ def function_tables(case: Case) -> Checks:
 )
 def aligned_tables(case: Case) -> Checks:
     """A debugger that maps the file uses the entries in place. Padding follows the header and each odd number of
-    entries, behind the last table too.
+    entries, after the last table too.
     """
     dump, head = case.dump, case.dump.headers[13]
     pads = [("header", Span(head.span.end, head.span.end + head["SizeOfAlignPad"]))]
@@ -54,24 +54,24 @@ def aligned_tables(case: Case) -> Checks:
     for subject, pad in pads:
         if any(dump.source.view(pad.start, len(pad))) or len(pad) >= _ALIGNMENT:
             actual = dump.source.read(pad.start, min(len(pad), 16)).hex()
-            yield bad(f"padding behind {subject}", f"fewer than {_ALIGNMENT} bytes, all zero", actual, pad)
+            yield bad(f"padding after {subject}", f"fewer than {_ALIGNMENT} bytes, all zero", actual, pad)
         elif pad.end % _ALIGNMENT:
             expected = f"an end at a multiple of {_ALIGNMENT}"
-            yield bad(f"padding behind {subject}", expected, f"{len(pad)} bytes to {pad.end:#x}", pad)
+            yield bad(f"padding after {subject}", expected, f"{len(pad)} bytes to {pad.end:#x}", pad)
         else:
-            yield ok(f"padding behind {subject}")
+            yield ok(f"padding after {subject}")
 
 
 @rule(
     "MDMP-FUNCTIONTABLE-003",
-    "The stream of function tables has room for 8 bytes of padding a table",
+    "The function table stream reserves 8 bytes of padding for each table",
     Level.MUST,
     Source("docs/format/minidump-function-tables.md#size-of-the-function-table-stream", Grade.OBSERVED),
     needs=("function_tables",),
     foreign_level=Level.SHOULD,
 )
 def padded_tables(case: Case) -> Checks:
-    """The writer reserves 8 bytes a table for padding. The bytes that it does not need are zeros at the end of the
+    """The writer reserves 8 bytes per table for padding. The bytes that it does not need are zeros at the end of the
     stream.
     """
     head, stream = case.dump.headers[13], case.dump.streams[13]

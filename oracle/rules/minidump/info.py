@@ -109,7 +109,7 @@ def handle_values(case: Case) -> Checks:
             actual = f"{value:#x}" + (" again" if value in seen else "")
             yield bad(
                 handle.record.path,
-                "a multiple of 4, not 0, that no entry before has",
+                "a multiple of 4, not 0, that no earlier entry has",
                 actual,
                 handle.record.span_of("Handle"),
             )
@@ -193,7 +193,7 @@ def tokens(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def token_parts(case: Case) -> Checks:
-    """Behind the 16 documented bytes of an element, pairs of offset and size locate its parts: type, user, groups,
+    """After the 16 documented bytes of an element, pairs of offset and size locate its parts: type, user, groups,
     privileges, statistics. Offsets count from the start of the element. An absent part has offset 0 and size 0.
     """
     for token in case.dump.tokens:
@@ -228,7 +228,7 @@ def thread_info_ids(case: Case) -> Checks:
         number = record["ThreadId"]
         if number in seen:
             span = record.span_of("ThreadId")
-            yield bad(record.path, "a thread that no entry before names", f"{number:#x}", span, fault=Fault.FORBIDDEN)
+            yield bad(record.path, "a thread id that no earlier entry has", f"{number:#x}", span, fault=Fault.FORBIDDEN)
         else:
             yield ok(record.path)
         seen.add(number)

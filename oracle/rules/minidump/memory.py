@@ -92,7 +92,7 @@ def _overlaps(ranges: list[MemoryRange]) -> Iterator[tuple[MemoryRange, MemoryRa
 
 @rule(
     "MDMP-MEMORY-004",
-    "Where ranges of the memory list overlap, they hold the same bytes",
+    "Overlapping ranges of the memory list hold the same bytes",
     Level.MUST,
     Source("docs/format/minidump-memory.md#overlap-of-memory-ranges", Grade.WITNESSED, versions=("29507",)),
     needs=("memory.5",),
@@ -122,7 +122,7 @@ def overlapping_bytes(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY-005",
-    "No two ranges of the memory list touch",
+    "No two ranges of the memory list are adjacent",
     Level.MUST,
     Source("docs/format/minidump-memory.md#adjacent-memory-ranges", Grade.OBSERVED),
     needs=("memory.5",),
@@ -184,14 +184,14 @@ def memory64_end(case: Case) -> Checks:
 
 @rule(
     "MDMP-MEMORY64-003",
-    "The bytes of the 64-bit memory list follow everything else",
+    "The bytes of the 64-bit memory list follow all other parts of the file",
     Level.MUST,
     Source("docs/format/minidump-memory.md#place-of-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory.9", "accounting"),
 )
 def memory64_last(case: Case) -> Checks:
-    """A reader can then map the small structures alone, and 32-bit RVAs reach them in front of 4 GiB of memory. Zeros
-    that round up the size of the file do not count.
+    """A reader can then map the small structures alone. 32-bit RVAs reach them, even if the memory has more than 4 GiB.
+    Zeros that round up the size of the file do not count.
     """
     base = case.dump.memory64_base
     assert base is not None

@@ -149,7 +149,7 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
     if not nul:
         return f"{kind}: a path that ends in NUL", f"{size} bytes without one"
     if any(rest):
-        return f"{kind}: only zeros behind the path's NUL", f"{len(rest)} bytes behind a path of {len(path)}"
+        return f"{kind}: only zeros after the path's NUL", f"{len(rest)} bytes after a path of {len(path)}"
     return None
 
 
@@ -217,7 +217,7 @@ def modules_once(case: Case) -> Checks:
     for module in case.dump.modules:
         if _image(module) in seen:
             span = module.record.span_of("BaseOfImage")
-            expected = "an image that no entry before describes"
+            expected = "an image that no earlier entry describes"
             yield bad(module.record.path, expected, f"{module.base:#x} again", span, fault=Fault.FORBIDDEN)
         else:
             yield ok(module.record.path)

@@ -92,15 +92,15 @@ def misc_version(case: Case) -> Checks:
 
 @rule(
     "MDMP-MISC-003",
-    "Flags1 of MiscInfo has only known bits, of fields inside SizeOfInfo",
+    "Flags1 of MiscInfo has only bits of fields that lie inside SizeOfInfo",
     Level.MUST,
     Source("docs/format/minidump-system.md#flags-of-misc-info", Grade.DOCUMENTED),
     needs=("misc_info",),
     foreign_level=Level.SHOULD,
 )
 def misc_flags(case: Case) -> Checks:
-    """A field counts only if its bit is set and it lies inside SizeOfInfo. With the bit of a field behind the end, a
-    reader takes other bytes for the field.
+    """A field is valid only if its bit is set and it lies inside SizeOfInfo. If the bit of a field past the end is set,
+    a reader reads other bytes as the field.
     """
     record = case.dump.misc_info
     assert record is not None
@@ -128,7 +128,7 @@ def misc_flags(case: Case) -> Checks:
     reports=("system-memory.size",),
 )
 def system_memory_size(case: Case) -> Checks:
-    """The first word is the revision of the layout that follows."""
+    """The first word of SystemMemoryInfo is the revision of the layout that follows."""
     record = case.dump.system_memory_info
     if record is None:
         return

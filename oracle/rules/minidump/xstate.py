@@ -1,4 +1,4 @@
-"""Judges the extended processor state behind the contexts (docs/format/minidump-contexts.md)."""
+"""Judges the extended processor state after the contexts (docs/format/minidump-contexts.md)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def context_ex_chunks(case: Case) -> Checks:
     for subject, context in _extended(case):
         ex = context_ex(case.dump.source, context)
         if ex is None:
-            wanted = f"a CONTEXT_EX of 24 bytes behind the record of {context.record.structure.size}"
+            wanted = f"a CONTEXT_EX of 24 bytes after the record of {context.record.structure.size}"
             yield bad(subject, wanted, f"{len(context.extension)} bytes", context.extension)
             continue
         size = context.record.structure.size
@@ -71,7 +71,7 @@ def context_ex_chunks(case: Case) -> Checks:
         for name in wrong:
             yield bad(f"{subject}, {name}", str(expected[name]), str(ex[name]), ex.span_of(name))
         if not fits:
-            room = f"64 to {len(context.extension) - 24} bytes inside the context, behind CONTEXT_EX"
+            room = f"64 to {len(context.extension) - 24} bytes inside the context, after CONTEXT_EX"
             span = Span(ex.span_of("XState.Offset").start, ex.span.end)
             yield bad(f"{subject}, XState", room, f"{length} bytes at {start}", span)
         elif not wrong:
@@ -147,7 +147,7 @@ def components_inside(case: Case) -> Checks:
 )
 def xstate_data(case: Case) -> Checks:
     """XStateData has 528 bytes: the size of a context, the enabled components, and offset and size of each. If the size
-    of a component is missing, a reader cannot find those behind it in a compacted area.
+    of a component is missing, a reader cannot find those after it in a compacted area.
     """
     misc = case.dump.misc_info
     assert misc is not None

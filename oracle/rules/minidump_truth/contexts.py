@@ -86,7 +86,7 @@ def decodes(case: Case) -> bool:
 )
 def context_flags(case: Case) -> Checks:
     """A debugger shows only the parts that ContextFlags names. The high status bits may differ. If extended state
-    follows the record, the XSTATE bit may be set; on x86 it must be, or Breakpad refuses the size.
+    follows the record, the XSTATE bit may be set; on x86 it must be set, or Breakpad refuses the size.
     """
     x86 = case.dump.architecture == "x86"
     for subject, fact, truth in known_contexts(case):
@@ -112,8 +112,8 @@ def context_flags(case: Case) -> Checks:
     applies=decodes,
 )
 def registers(case: Case) -> Checks:
-    """These are the integer, control, segment and debug registers. A wrong frame pointer ends the stack trace, a wrong
-    instruction pointer shows the wrong function. Registers of a part that ContextFlags does not name may be 0.
+    """The rule compares the integer, control, segment and debug registers. A wrong frame pointer ends the stack trace,
+    a wrong instruction pointer shows the wrong function. Registers of a part that ContextFlags does not name may be 0.
     """
     architecture = case.dump.architecture or ""
     for subject, fact, truth in known_contexts(case):
@@ -170,7 +170,7 @@ def floating_point(case: Case) -> Checks:
 
 @rule(
     "TRUE-CONTEXT-004",
-    "Context fields without a value in the target are zero",
+    "Context fields for which the target has no value are zero",
     Level.MUST,
     Source("docs/format/minidump-contexts.md#fields-without-a-value", Grade.INFERRED),
     needs=("contexts",),

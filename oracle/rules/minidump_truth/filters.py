@@ -233,9 +233,9 @@ def _judged(case: Case, due: Callable[[_Filter, int, _Words], bool], wrong: Call
     applies=_filtered,
 )
 def kept_words(case: Case) -> Checks:
-    """On a stack these are the addresses of code and of captured stacks: return addresses and frame pointers, without
-    which nobody can walk the stack. With FILTER_TRIAGE they are all words that point into captured memory. With both
-    filters they are the words that meet both conditions.
+    """A filter must keep the words of a stack that are addresses of code or of captured stacks. They are return
+    addresses and frame pointers, without which nobody can walk the stack. FILTER_TRIAGE keeps all words that point into
+    captured memory. With both filters only the words that meet both conditions stay.
     """
     yield from _judged(case, lambda view, word, at: view.must_keep(word, at.on_stack), lambda actual: actual == 0)
 
@@ -249,9 +249,9 @@ def kept_words(case: Case) -> Checks:
     applies=_filtered,
 )
 def removed_words(case: Case) -> Checks:
-    """With FILTER_MEMORY these are the words of a stack that are no address of the target: counters, characters, keys.
-    With FILTER_TRIAGE they are also the addresses of memory that the dump does not hold, everywhere but in images.
-    Users request a filter because they send the dump to others.
+    """FILTER_MEMORY removes the words of a stack that are no address of the target: counters, characters, keys.
+    FILTER_TRIAGE also removes addresses of memory that the dump does not hold, everywhere except in images. Users
+    request a filter because they send the dump to others.
     """
     yield from _judged(
         case, lambda view, word, at: view.must_zero(word, at.on_stack, at.in_image), lambda actual: actual != 0

@@ -149,8 +149,8 @@ def handle_operations(case: Case) -> Checks:
     applies=lambda case: case.truth is not None,
 )
 def unused_addresses(case: Case) -> Checks:
-    """These are the reserved fields and the return addresses from Depth on. Other values there are addresses of another
-    stack.
+    """The unused parts are the reserved fields and the return addresses from Depth on. Other values than zero are
+    addresses of another stack.
     """
     yield from zero(case.dump.headers[18], "HandleOperationList", ("Reserved",), "reserved")
     for record in case.dump.handle_operations:
@@ -174,7 +174,7 @@ def unused_addresses(case: Case) -> Checks:
     applies=lambda case: asked(case) and case.request is not None and bool(case.request.user_streams),
 )
 def user_streams(case: Case) -> Checks:
-    """A writer stores them unchanged. Only the caller's own reader knows their meaning."""
+    """A writer stores the bytes unchanged. Only the caller's own reader knows their meaning."""
     assert case.request is not None
     for given in case.request.user_streams:
         stream = case.dump.streams.get(given.type)

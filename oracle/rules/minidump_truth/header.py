@@ -146,7 +146,9 @@ def forbidden_streams(case: Case) -> Checks:
     applies=asked,
 )
 def customary_streams(case: Case) -> Checks:
-    """These are system memory information, process counters and, if a thread has a name, thread names."""
+    """Writers of version 10.0 always add system memory information, process counters and, if a thread has a name,
+    thread names.
+    """
     entitlement = case.entitlement
     for number in (21, 22, 24):
         if entitlement.stream(number)[0] is Duty.NEVER:
@@ -157,7 +159,7 @@ def customary_streams(case: Case) -> Checks:
 
 @rule(
     "TRUE-STREAM-004",
-    "Streams for further data of the target are present",
+    "Streams are present for function tables, tokens and handle operations of the target",
     Level.SHOULD,
     Source(
         "docs/format/minidump-contents.md#streams-with-format-flags-0", Grade.WITNESSED, versions=("15063", "29507")

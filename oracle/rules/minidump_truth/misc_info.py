@@ -119,7 +119,7 @@ def processor_power(case: Case) -> Checks:
     applies=own,
 )
 def process_attributes(case: Case) -> Checks:
-    """Each has a Flags1 bit of its own. The cookie decodes pointers that the process encoded."""
+    """Each of these fields has its own Flags1 bit. The cookie decodes pointers that the process encoded."""
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
     assert record is not None
@@ -141,7 +141,7 @@ def process_attributes(case: Case) -> Checks:
 )
 def time_zone(case: Case) -> Checks:
     """TIME_ZONE_INFORMATION has the bias and both names. A truth holds no daylight-saving dates, so the dates and the
-    two further biases are zero. Bytes behind a name's NUL are zero too.
+    two further biases are zero. Bytes after a name's NUL are zero too.
     """
     truth, record = case.truth, case.dump.misc_info
     assert truth is not None
@@ -223,7 +223,7 @@ def writer_string(case: Case) -> Checks:
     ),
 )
 def no_xstate(case: Case) -> Checks:
-    """A reader that finds a size here expects every context of the dump to have it."""
+    """A reader that finds a context size in XStateData expects that size of every context in the dump."""
     record = case.dump.misc_info
     assert record is not None
     names = [name for name in record.structure.fields if name.startswith("XStateData") and _present(record, name)]

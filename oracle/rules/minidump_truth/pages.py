@@ -87,7 +87,7 @@ def exception_window(case: Case) -> Checks:
 
 @rule(
     "PAGE-REQUIRED-004",
-    "Every readable page is in a dump with full memory",
+    "A dump with full memory holds every readable page",
     Level.MUST,
     Source("docs/format/minidump-captured-memory.md#full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory",),
@@ -110,7 +110,7 @@ _BY_FLAG = (
 
 @rule(
     "PAGE-REQUIRED-005",
-    "The memory that a flag adds is in the dump",
+    "The dump holds all memory that a requested flag adds",
     Level.MUST,
     Source("docs/format/format-flags.md#format-flags-of-user-minidumps", Grade.DOCUMENTED),
     needs=("memory",),
@@ -124,7 +124,7 @@ def memory_by_flag(case: Case) -> Checks:
 
 @rule(
     "PAGE-REQUIRED-006",
-    "The unwind data of every dynamic function is in a dump with function tables",
+    "A dump with function tables holds the unwind data of every dynamic function",
     Level.MUST,
     Source("docs/format/minidump-function-tables.md#unwind-data", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory",),
@@ -139,7 +139,7 @@ def unwind_information(case: Case) -> Checks:
 
 @rule(
     "PAGE-REQUIRED-007",
-    "Process parameters and environment are in a dump with process and thread data",
+    "A dump with process and thread data holds process parameters and environment",
     Level.SHOULD,
     Source(
         "docs/format/minidump-process-data.md#process-and-thread-data", Grade.WITNESSED, versions=("15063", "29507")
@@ -148,8 +148,8 @@ def unwind_information(case: Case) -> Checks:
     applies=lambda case: asked(case) and case.entitlement.grant("process parameters") is not None,
 )
 def process_parameters(case: Case) -> Checks:
-    """These are RTL_USER_PROCESS_PARAMETERS, its strings, and up to 0x2000 bytes of environment. No stream holds the
-    command line.
+    """The dump holds RTL_USER_PROCESS_PARAMETERS, its strings, and up to 0x2000 bytes of environment. No stream holds
+    the command line.
     """
     yield from _required(case, "process parameters")
 
@@ -163,7 +163,7 @@ def process_parameters(case: Case) -> Checks:
     applies=asked,
 )
 def forbidden_memory(case: Case) -> Checks:
-    """A user who requests a small dump trusts that the heap, with its secrets, stays on the machine. Stacks and windows
+    """A user who requests a small dump expects that it does not contain the heap with its secrets. Stacks and windows
     are exact to the byte, so a range rounded to pages is too long. Unwind data is allowed with the function tables that
     refer to it.
     """

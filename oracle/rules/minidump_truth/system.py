@@ -40,7 +40,7 @@ def processors(case: Case) -> Checks:
             "ProcessorRevision": system.processor_revision,
         },
     )
-    # The field has 8 bits. What more than 255 processors become is not documented.
+    # The field has 8 bits. No document says what it holds for more than 255 processors.
     yield from one_of(
         record,
         "SystemInfo",
@@ -120,7 +120,7 @@ _ALL_VALID = _FILE_CACHE_VALID | _BASIC_PERFORMANCE_VALID | _DIRTY_PAGES_VALID |
     applies=own,
 )
 def basic_memory_information(case: Case) -> Checks:
-    """The values are page size, physical pages, granularity, the bounds of the user address space and the
+    """The values are page size, number of physical pages, allocation granularity, bounds of the user address space and
     processors.
     """
     truth, record = case.truth, case.dump.system_memory_info
@@ -147,7 +147,7 @@ def basic_memory_information(case: Case) -> Checks:
         "HighestPhysicalPageNumber": system.highest_physical_page_number,
     }
     for name, value in pages.items():
-        # The fields have 32 bits. What a target of 16 TiB and more becomes is not documented.
+        # The fields have 32 bits. No document says what they hold for a target of 16 TiB or more.
         yield from one_of(
             record, "SystemMemoryInfo", f"BasicInfo.{name}", {min(value, 0xFFFF_FFFF), value & 0xFFFF_FFFF}
         )
@@ -231,8 +231,8 @@ _JOB_COUNTERS = (
     applies=own,
 )
 def vm_counters(case: Case) -> Checks:
-    """The counters are working set, pool quota, page file and virtual size. A field counts if its Flags bit is set,
-    else it is zero. The basic bit must be set. Job counters are zero: the target is in no job.
+    """The counters are working set, pool quota, page file and virtual size. A field is valid if its Flags bit is set,
+    else it is zero. The basic bit must be set. Job counters are zero, because the target is in no job.
     """
     truth, record = case.truth, case.dump.vm_counters
     assert truth is not None
@@ -266,7 +266,7 @@ def vm_counters(case: Case) -> Checks:
     applies=lambda case: case.truth is not None and case.request is not None and bool(case.request.comment),
 )
 def comment(case: Case) -> Checks:
-    """The debugger prints it when it opens the dump. The stream may be ANSI or UTF-16; only the text counts."""
+    """Debuggers print the comment when they open the dump. The stream may be ANSI or UTF-16; only the text counts."""
     fact, request = case.dump.comment, case.request
     assert request is not None
     if fact is None or fact.text is None:

@@ -1,6 +1,6 @@
 """Judges the access tokens of stream 19 against truth, to the last byte.
 
-The layout behind the documented header is that of the one real sample. The meaning of its fourth and seventh pair is
+The layout after the documented header is that of the one real sample. The meaning of its fourth and seventh pair is
 unknown, so a writer leaves them empty (docs/format/minidump-handles.md#token-contents).
 """
 
@@ -183,7 +183,7 @@ def token_parts(case: Case) -> Checks:
 
 @rule(
     "TRUE-TOKEN-003",
-    "A token holds nothing but its known parts",
+    "A token holds only its known parts",
     Level.MUST,
     Source("docs/format/minidump-open-points.md#stream-layouts", Grade.INFERRED),
     needs=("token",),

@@ -58,7 +58,7 @@ def extended_contexts(case: Case) -> Checks:
         if read_xstate(case.dump.source, fact) is not None:
             yield ok(subject)
         else:
-            actual = f"{len(fact.extension)} bytes behind the record"
+            actual = f"{len(fact.extension)} bytes after the record"
             yield bad(subject, "CONTEXT_EX and a chunk of extended state", actual, fact.span, fault=Fault.MISSING)
 
 
@@ -96,7 +96,9 @@ def components(case: Case) -> Checks:
             expected = held.get(number, bytes(features.get(number, (0, 0))[1]))
             if not present:
                 mask = state.header.span_of("Mask")
-                yield bad(what, "its bit in Mask: it is not in its initial state", "none", mask, fault=Fault.MISSING)
+                yield bad(
+                    what, "its bit in Mask, because its state is not the initial one", "none", mask, fault=Fault.MISSING
+                )
             elif span is None:
                 yield bad(what, f"{len(expected)} bytes of the chunk", "none", state.chunk, fault=Fault.MISSING)
             else:
@@ -159,8 +161,8 @@ def _table(record: Record, configuration: XStateTruth, compacted: bool) -> Check
     applies=_applies,
 )
 def slack(case: Case) -> Checks:
-    """These are the alignment in front of the chunk, the slack behind it, and the room of components in their initial
-    state. Other bytes there are left over from the writer's memory.
+    """Unused are the alignment bytes before the chunk, the slack after it, and the room of components in their initial
+    state. Bytes other than zero are left over from the writer's memory.
     """
     configuration = _configuration(case)
     assert configuration is not None

@@ -70,7 +70,7 @@ def spare(case: UserdumpCase) -> Checks:
     reports=("userdump.version_info",),
 )
 def version_inside(case: UserdumpCase) -> Checks:
-    """VersionInfoOffset 0 means that there is none; older dumps have none."""
+    """VersionInfoOffset 0 means that the dump has no version information, like older dumps."""
     if case.dump.version_info is not None:
         yield ok("version information")
 

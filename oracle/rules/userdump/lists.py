@@ -14,7 +14,7 @@ from ...rule import Checks, bad, ok, userdump_rule
 
 @userdump_rule(
     "UDMP-THREAD-001",
-    "ThreadCount thread records lie in the file",
+    "The file holds ThreadCount thread records",
     Level.MUST,
     Source("docs/format/user-dump.md#thread-records", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/user-dump.md#thread-records", Grade.DOCUMENTED),
@@ -51,7 +51,7 @@ def thread_ids(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-CONTEXT-001",
-    "ThreadCount contexts lie in the file",
+    "The file holds ThreadCount contexts",
     Level.MUST,
     Source("docs/format/user-dump.md#thread-contexts", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/user-dump.md#thread-contexts", Grade.IMPLEMENTED),
@@ -75,7 +75,7 @@ def contexts_inside(case: UserdumpCase) -> Checks:
     needs=("contexts",),
 )
 def context_machine(case: UserdumpCase) -> Checks:
-    """A record without that bit is no CONTEXT of this machine, or the reader looks at the wrong offset."""
+    """If the bit of the machine is missing, the record is not a CONTEXT of this machine, or its offset is wrong."""
     assert case.dump.architecture is not None
     machines = sum(layout.machine_bit for layout in ARCHITECTURES.values())
     wanted = ARCHITECTURES[case.dump.architecture].machine_bit
@@ -91,7 +91,7 @@ def context_machine(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-MODULE-001",
-    "ModuleCount module records lie in the file",
+    "The file holds ModuleCount module records",
     Level.MUST,
     Source("docs/format/user-dump.md#module-records", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/user-dump.md#module-records", Grade.DOCUMENTED),
@@ -157,7 +157,7 @@ def module_names(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "UDMP-REGION-001",
-    "MemoryRegionCount region descriptors lie in the file",
+    "The file holds MemoryRegionCount region descriptors",
     Level.MUST,
     Source("docs/format/user-dump.md#memory-regions", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/user-dump.md#memory-regions", Grade.DOCUMENTED),
@@ -215,8 +215,8 @@ def region_kinds(case: UserdumpCase) -> Checks:
     needs=("regions",),
 )
 def region_order(case: UserdumpCase) -> Checks:
-    """A writer collects them with VirtualQueryEx from low to high addresses. If two regions overlap, the dump holds two
-    values for one address.
+    """A writer collects the regions with VirtualQueryEx, from low to high addresses. If two regions overlap, the dump
+    holds two values for one address.
     """
     for first, second in pairwise(case.dump.regions):
         end = first["BaseAddress"] + first["RegionSize"]

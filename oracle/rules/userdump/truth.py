@@ -43,15 +43,16 @@ def _decodes(case: UserdumpCase) -> bool:
 
 @userdump_rule(
     "TRUE-UDMP-REQUEST-001",
-    "Only a request for a full user dump makes one",
+    "A full user dump exists only if the request asks for one",
     Level.MUST,
     Source("docs/format/user-dump.md#who-writes-it", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/user-dump.md#what-the-format-cannot-store", Grade.INFERRED),
     applies=lambda case: case.request is not None,
 )
 def request_makes_a_userdump(case: UserdumpCase) -> Checks:
-    """Only DEBUG_DUMP_DEFAULT under profile ``legacy`` does. Newer engines do not write the format. A page that cannot
-    be read must fail the dump, unless IGNORE_INACCESSIBLE_MEM is set; whether that flag works here is unknown.
+    """Only DEBUG_DUMP_DEFAULT under profile ``legacy`` requests a full user dump. Newer engines do not write the
+    format. A page that cannot be read must fail the dump, unless IGNORE_INACCESSIBLE_MEM is set; whether that flag
+    works here is unknown.
     """
     assert case.request is not None
     header, unreadable = case.dump.header, truth_of(case).unreadable
@@ -78,7 +79,7 @@ def request_makes_a_userdump(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def machine(case: UserdumpCase) -> Checks:
-    """Readers choose the layout of every context by it."""
+    """Readers choose the layout of every context by MachineImageType."""
     header = case.dump.header
     assert header is not None
     architecture = truth_of(case).system.architecture
@@ -117,8 +118,8 @@ def version_information(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def threads(case: UserdumpCase) -> Checks:
-    """There is one record for each thread, and no other. In a deadlock, a missing thread may be the one that holds the
-    lock.
+    """Each thread has one record, and no other record exists. In a deadlock, a missing thread may be the one that holds
+    the lock.
     """
     assert case.dump.header is not None
     found = by_field(case.dump.threads, "ThreadId")
@@ -289,7 +290,7 @@ def unused_parts(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def modules(case: UserdumpCase) -> Checks:
-    """There is one record for each loaded module, and no other. Records are matched by base address."""
+    """Each loaded module has one record, and no other record exists. Records are matched by base address."""
     assert case.dump.header is not None
     found = by_field((module.record for module in case.dump.modules), "BaseOfImage")
     held = [module.base for module in truth_of(case).modules]

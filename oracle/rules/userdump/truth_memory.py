@@ -67,8 +67,8 @@ def all_memory(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def only_memory(case: UserdumpCase) -> Checks:
-    """Free, reserved, inaccessible and guard pages have no bytes that a debugger could read. A dump that stores some
-    has made them up.
+    """Free, reserved, inaccessible and guard pages have no bytes that a debugger could read. A dump that stores such
+    bytes has invented them.
     """
     truth = truth_of(case)
     for record in case.dump.regions:
@@ -127,7 +127,7 @@ def region_fields(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def captured_bytes(case: UserdumpCase) -> Checks:
-    """The rule compares every byte of every region. One wrong size shifts all bytes behind it; they still look like
+    """The rule compares every byte of every region. One wrong size shifts all bytes after it; they still look like
     memory.
     """
     for region in case.dump.memory:
@@ -153,14 +153,16 @@ def _compare(source: ByteSource, region: CapturedRegion, truth: ProcessTruth) ->
 
 @userdump_rule(
     "TRUE-UDMP-EVENT-001",
-    "There is a debug event exactly if the target has one",
+    "The dump has a debug event exactly if the target has one",
     Level.MUST,
     Source("docs/format/user-dump.md#debug-event", Grade.INFERRED),
     needs=("header", "debug_event"),
     applies=own,
 )
 def event_presence(case: UserdumpCase) -> Checks:
-    """It is the event that the debugger stopped for. If the target was stopped without one, DebugEventOffset is 0."""
+    """The debug event is the event that the debugger stopped for. If the target was stopped without an event,
+    DebugEventOffset is 0.
+    """
     assert case.dump.header is not None
     record, exception = case.dump.debug_event, truth_of(case).exception
     span = case.dump.header.span_of("DebugEventOffset")

@@ -4,7 +4,7 @@ Without options its dumps are correct. ``--fault NAME`` adds one fault that real
 
 memory64-shift     BaseRva is 8 bytes too low: every page of a full dump is read 8 bytes off
 last-page-missing  the last page of the last range is left out
-teb-leaked         the TEBs are in the dump, though nobody asked for process and thread data
+teb-leaked         the TEBs are in the dump without a request for process and thread data
 flags-by-identity  the header's Flags are the DEBUG_FORMAT_* bits, not the MINIDUMP_TYPE bits that they mean
 """
 

@@ -29,7 +29,7 @@ def judged(data: bytes, made: Any = None) -> Report:
 
 
 def extreme_fields(kind: str) -> list[tuple[int, int]]:
-    """(file offset, width) of every integer of the main header or of the header behind it."""
+    """(file offset, width) of every integer of the main header or of the header after it."""
     name, base = SUBHEADERS[kind]
     return [
         (base + field.offset, field.width)

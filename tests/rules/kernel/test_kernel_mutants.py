@@ -1,4 +1,4 @@
-"""Each rule for kernel dumps fails on one fault in a hand-made dump. No other rule fails but those listed here.
+"""Each rule for kernel dumps fails on one fault in a hand-made dump. Only the rules that are listed here fail.
 
 The tests place faults at offsets of the hand-made parts, never at offsets that the judge reads.
 """
@@ -340,7 +340,7 @@ def test_every_section_that_states_rules_is_cited_by_one() -> None:
 
 def test_every_rule_makes_checks_on_a_conformant_dump(dumps: dict[str, Any]) -> None:
     made = {result.rule for dump in dumps.values() for result in judge(dump).results if result.checks}
-    # Of 32-bit targets, of a machine to replay in, and of a context tail that no dump here has.
+    # Rules about 32-bit targets, about replay, and about bytes after the context: no dump in this file has them.
     assert set(OURS) - made == {"KXCT-PAE-001", "KXCT-REPLAY-001", "KHDR-CONTEXT-006"}
 
 

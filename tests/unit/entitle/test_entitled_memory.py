@@ -174,7 +174,7 @@ def test_a_stack_that_begins_or_ends_inside_a_hole_loses_its_block_when_losses_a
 
 
 def test_unwind_information_is_four_bytes_and_its_codes_and_comes_with_its_tables() -> None:
-    """UNWIND_INFO: version and flags, size of prolog, count of codes, frame register, then two bytes a code."""
+    """UNWIND_INFO: version and flags, size of prolog, count of codes, frame register, then two bytes per code."""
     tables = (FunctionTableTruth(HEAP, HEAP + 0x100, HEAP, b"", tuple(
         FunctionEntryTruth(0, 8, at) for at in (0x1000, 0x1100, 0x999000)
     )),)  # fmt: skip
