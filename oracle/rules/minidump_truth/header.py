@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...case import Case
+from ...decode import enumeration
 from ...entitlement.clauses import Duty
 from ...entitlement.flags import TOKEN_INFORMATION, acceptable_header_flags
 from ...model import Fault, Grade, Level, Source
@@ -11,7 +12,9 @@ from ...rule import Checks, bad, ok, rule
 from ..asserts import asked, same, time_t
 
 _COMMENTS = {10, 11}
-_NUMBERS = frozenset({*range(1, 26), 0x7000}) - _COMMENTS
+_NO_STREAMS = {0, 0xFFFF}  # an unused entry, and the last reserved number
+_NUMBERS = frozenset(enumeration("MINIDUMP_STREAM_TYPE").members.values()) - _COMMENTS - _NO_STREAMS
+"""The streams that a request may require or forbid."""
 # No dump may have 1, 2, 8 and the ceStreams: MDMP-DIR-005 judges them
 # (docs/format/minidump-contents.md#streams-that-must-be-absent).
 _NEVER_ANYWHERE = {1, 2, 8, *range(0x8000, 0x800D)}
