@@ -37,7 +37,7 @@ IMAGE_REL_BASED_HIGHLOW = 3
 IMAGE_REL_BASED_DIR64 = 10
 
 VS_FFI_SIGNATURE = 0xFEEF04BD  # verrsrc.h
-_PAGE = 0x1000
+PAGE_SIZE = 0x1000
 
 
 class ImageError(DumptruthError):
@@ -207,7 +207,7 @@ def load_image(source: Path | bytes, *, name: str | None = None, architecture: s
 def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dll: bool) -> Image:
     optional = pe.optional_header
     size = optional.sizeof_image
-    if optional.section_alignment < _PAGE or size % _PAGE or size == 0:
+    if optional.section_alignment < PAGE_SIZE or size % PAGE_SIZE or size == 0:
         raise ImageError(f"{label}: SizeOfImage 0x{size:X} is not a positive number of pages")
     mapped = bytearray(size)
     headers = min(optional.sizeof_headers, len(data))
@@ -219,7 +219,7 @@ def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dl
         raw = data[section.pointerto_raw_data : section.pointerto_raw_data + min(section.sizeof_raw_data, length)]
         if section.pointerto_raw_data + section.sizeof_raw_data > len(data):
             raise ImageError(f"{label}: section {name}: its data ends after the end of the file, at {len(data)} bytes")
-        if start % _PAGE or start + length > size:
+        if start % PAGE_SIZE or start + length > size:
             raise ImageError(f"{label}: section {name} at 0x{start:X} does not fit an image of 0x{size:X} bytes")
         mapped[start : start + len(raw)] = raw
         sections.append(ImageSection(name, start, length, section.characteristics))
