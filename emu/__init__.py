@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from .debugger.client import DebugClient, DumpResult, DumpWriteError
     from .errors import DumptruthError
     from .images.build import compile_program
-    from .scenarios.kernel import run_driver
-    from .scenarios.process import run_program
+    from .images.toolchain import ImageBuildError
+    from .names import UnknownNameError
+    from .scenarios.kernel import ConfigurationError, NoBugCheck, RamSizeError, run_driver
+    from .scenarios.process import (
+        ExitedNormally,
+        ExpectationError,
+        ImageError,
+        RunError,
+        ScenarioError,
+        run_program,
+    )
     from .scenarios.run import run as run_scenario
     from .snapshot.kernel import KernelSnapshot
     from .snapshot.process import ProcessSnapshot
@@ -22,12 +31,22 @@ if TYPE_CHECKING:
     from .truth.store import save as save_truth
 
 _HOMES = {
+    "ConfigurationError": ("scenarios.kernel", "ConfigurationError"),
     "DebugClient": ("debugger.client", "DebugClient"),
     "DumpResult": ("debugger.client", "DumpResult"),
     "DumpWriteError": ("debugger.client", "DumpWriteError"),
     "DumptruthError": ("errors", "DumptruthError"),
+    "ExitedNormally": ("scenarios.process", "ExitedNormally"),
+    "ExpectationError": ("scenarios.process", "ExpectationError"),
+    "ImageBuildError": ("images.toolchain", "ImageBuildError"),
+    "ImageError": ("scenarios.process", "ImageError"),
     "KernelSnapshot": ("snapshot.kernel", "KernelSnapshot"),
+    "NoBugCheck": ("scenarios.kernel", "NoBugCheck"),
     "ProcessSnapshot": ("snapshot.process", "ProcessSnapshot"),
+    "RamSizeError": ("scenarios.kernel", "RamSizeError"),
+    "RunError": ("scenarios.process", "RunError"),
+    "ScenarioError": ("scenarios.process", "ScenarioError"),
+    "UnknownNameError": ("names", "UnknownNameError"),
     "compile_program": ("images.build", "compile_program"),
     "load_truth": ("truth.store", "load_snapshot"),
     "run_driver": ("scenarios.kernel", "run_driver"),
@@ -35,15 +54,25 @@ _HOMES = {
     "run_scenario": ("scenarios.run", "run"),
     "save_truth": ("truth.store", "save"),
 }
-"""Public name -> the module that defines it, and its name there."""
+"""Public name -> the module that has it, and its name there."""
 
 __all__ = [
+    "ConfigurationError",
     "DebugClient",
     "DumpResult",
     "DumpWriteError",
     "DumptruthError",
+    "ExitedNormally",
+    "ExpectationError",
+    "ImageBuildError",
+    "ImageError",
     "KernelSnapshot",
+    "NoBugCheck",
     "ProcessSnapshot",
+    "RamSizeError",
+    "RunError",
+    "ScenarioError",
+    "UnknownNameError",
     "compile_program",
     "load_truth",
     "run_driver",

@@ -1,4 +1,8 @@
-"""The base class of the errors whose text a user reads. It imports nothing."""
+"""The base class of the errors whose text a user reads. It imports nothing of this project."""
+
+from __future__ import annotations
+
+import copyreg
 
 
 class DumptruthError(Exception):
@@ -6,3 +10,7 @@ class DumptruthError(Exception):
 
     keeps_lines = False
     """True for a class whose text has several lines, such as a compiler's messages: the command prints them as is."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle text and attributes. The constructors of subclasses take other arguments than the text."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]

@@ -32,15 +32,18 @@ def qualifier_number(name: str) -> int:
     raise UnknownNameError(f"unknown qualifier {name!r}; expected {known}, or their names in DbgEng.h")
 
 
-def flags_number(names: Iterable[str]) -> int:
-    """Format flags combined with OR: ``full-memory``, ``DEBUG_FORMAT_USER_SMALL_FULL_MEMORY``.
+def flags_number(names: str | Iterable[str | int]) -> int:
+    """Format flags combined with OR: ``full-memory``, ``DEBUG_FORMAT_USER_SMALL_FULL_MEMORY``, or a number.
 
-    Raises UnknownNameError.
+    A text is one name. Raises UnknownNameError.
     """
     members = {name: int(member) for name, member in FormatFlag.__members__.items()}
     known = [_short(name) for name in members]
     result = 0
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
+        if isinstance(name, int):
+            result |= name
+            continue
         wanted = _constant(name)
         spellings = (wanted, *(prefix + wanted for prefix in _FLAG_PREFIXES))
         found = next((spelling for spelling in spellings if spelling in members), None)

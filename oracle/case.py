@@ -49,7 +49,6 @@ class Case:
     """None for a foreign dump; then only rules of the format run."""
     request: RequestTruth | None = None
     replay: Replayer | None = None
-    profile: str = "modern"
 
     @property
     def refused(self) -> str | None:
@@ -76,7 +75,6 @@ class KernelCase:
     """None for a foreign dump; then only rules of the format run."""
     request: RequestTruth | None = None
     replay: KernelReplayer | None = None
-    profile: str = "portable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,6 @@ class UserdumpCase:
     truth: ProcessTruth | None = None
     """None for a foreign dump; then only rules of the format run."""
     request: RequestTruth | None = None
-    profile: str = "modern"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from .case import KernelReplayer, Replayer
-from .inputs import DumpInput, RequestInput, TruthInput, default_profile, open_source, request_of, truth_of
+from .inputs import (
+    DumpInput,
+    FlagsInput,
+    RequestInput,
+    TruthInput,
+    known_profile,
+    open_source,
+    patterns,
+    request_of,
+    truth_of,
+)
 from .judge import judge
-from .memory.source import ByteSource
 from .model import Report
 
 
@@ -18,10 +28,10 @@ def check(
     request: RequestInput | None = None,
     *,
     qualifier: str | int | None = None,
-    flags: int | Iterable[str] = 0,
+    flags: FlagsInput = 0,
     profile: str | None = None,
-    select: Collection[str] = (),
-    skip: Collection[str] = (),
+    select: str | Iterable[str] = (),
+    skip: str | Iterable[str] = (),
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
 ) -> Report:
@@ -33,8 +43,8 @@ def check(
         the request that ``qualifier`` and ``flags`` name.
     qualifier, flags: instead of a request: a number, or names such as ``DEBUG_DUMP_SMALL`` or ``small``, and
         ``DEBUG_FORMAT_USER_SMALL_HANDLE_DATA`` or ``handle-data``.
-    profile: what the request leaves open. None: the request's profile, else ``portable`` for a kernel dump and
-        ``modern`` for any other.
+    profile: the choice where documents are ambiguous. None: the request's profile, else ``portable`` for a kernel dump
+        and ``modern`` for any other.
     select, skip: rule ids, or patterns such as ``MDMP-*``.
     strict: SHOULD rules fail the dump too; without truth, rules of grade INFERRED as well.
     replay: runs the dump in a machine of the caller's. A Replayer for a minidump, a KernelReplayer for a kernel dump.
@@ -48,18 +58,24 @@ def check(
     """
     with ExitStack() as stack:
         source = open_source(dump)
-        if not isinstance(dump, ByteSource):
+        if source is not dump:
             stack.enter_context(source)
-        asked = request_of(request, beside=truth, qualifier=qualifier, flags=flags, profile=profile)
-        if profile is None:
-            profile = asked.profile if asked is not None and asked.profile else default_profile(source)
+        asked = request_of(request, beside=truth, qualifier=qualifier, flags=flags)
+        held = truth_of(truth)
+        if held is not None and held is not truth:
+            stack.enter_context(held.contents)
+        if profile is not None:
+            known_profile(profile)
+            asked = None if asked is None else replace(asked, profile=profile)
+        elif asked is not None:
+            profile = asked.profile
         return judge(
             source,
-            truth_of(truth),
+            held,
             asked,
             profile=profile,
-            select=select,
-            skip=skip,
+            select=patterns(select),
+            skip=patterns(skip),
             strict=strict,
             replay=replay,
         )

@@ -31,7 +31,7 @@ from .readers.userdump_facts import UserDump
 _NOT_REGISTERS: Final = frozenset(
     {"contextflags", "p1home", "p2home", "p3home", "p4home", "p5home", "p6home", "fltsave", "floatsave", "v", "d"}
     | {"vectorregister", "vectorcontrol", "extendedregisters", "padding", "padding2", "bcr", "bvr", "wcr", "wvr"}
-    | {"debugcontrol", "lastbranchtorip", "lastbranchfromrip", "lastexceptiontorip", "lastexceptionfromrip"}
+    | {"debugcontrol", "lastbranchtorip", "lastbranchfromrip", "lastexceptiontorip", "lastexceptionfromrip", "extra"}
 )
 """Fields of CONTEXT that hold no integer register, in lower case."""
 _EXCEPTION_DEBUG_EVENT: Final = 1  # minwinbase.h

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,10 +10,19 @@ from typing import Any, Final
 
 from .entitlement.flags import Format, Qualifier
 from .memory.source import ByteSource
-from .readers.cab import read_cabinet
-from .readers.identify import CABINET, KERNEL_DUMP, Identity
+from .readers.identify import Identity
 from .readers.identify import identify as identify_source
-from .truth.load import RequestTruth, Truth, load_any_truth, load_request, load_request_file, parse_request
+from .truth.load import (
+    KernelTruth,
+    ProcessTruth,
+    RequestTruth,
+    Truth,
+    TruthError,
+    load_any_truth,
+    load_request,
+    load_request_file,
+    parse_request,
+)
 
 PathLike = str | os.PathLike[str]
 DumpInput = PathLike | bytes | bytearray | memoryview | ByteSource
@@ -21,6 +31,8 @@ TruthInput = PathLike | Truth
 """A directory in the truth format, or a loaded truth."""
 RequestInput = PathLike | Mapping[str, Any] | RequestTruth
 """A request.json, its JSON object, or a loaded request."""
+FlagsInput = int | str | Iterable[str | int]
+"""Format flags: a number, a name, or several of them, which are combined with OR."""
 
 QUALIFIERS: Final = {
     **{f"DEBUG_DUMP_{item.name}": int(item) for item in Qualifier},
@@ -35,7 +47,8 @@ FLAGS: Final = {
     "DEBUG_FORMAT_NO_OVERWRITE": 0x80000000,
 }
 """DbgEng.h DEBUG_FORMAT_*: docs/format/write-dump-file.md#format-flags-of-every-dump."""
-
+PROFILES: Final = ("modern", "legacy", "refuse", "portable", "classic", "bitmap", "ranges", "header")
+"""docs/truth-format.md#requestjson"""
 
 _PREFIXES: Final = frozenset({"DEBUG_DUMP", "DEBUG_FORMAT", "DEBUG_FORMAT_USER_SMALL"})
 
@@ -48,9 +61,20 @@ def open_source(dump: DumpInput) -> ByteSource:
     """The bytes of ``dump``. Raises OSError for a path that cannot be opened."""
     if isinstance(dump, ByteSource):
         return dump
+    if isinstance(dump, memoryview) and not dump.c_contiguous:
+        dump = dump.tobytes()
     if isinstance(dump, bytes | bytearray | memoryview):
         return ByteSource(dump, "the bytes")
-    return ByteSource.open(Path(dump))
+    if not isinstance(dump, str | os.PathLike):
+        raise _wrong_type("dump", "a path, bytes or a ByteSource", dump)
+    path = Path(dump)
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "the path contains a NUL", str(path))
+    try:
+        return ByteSource.open(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def identify(dump: DumpInput) -> Identity:
@@ -64,8 +88,15 @@ def identify(dump: DumpInput) -> Identity:
 
 
 def truth_of(truth: TruthInput | None) -> Truth | None:
-    """The loaded truth. Raises TruthError."""
-    return load_any_truth(Path(truth)) if isinstance(truth, str | os.PathLike) else truth
+    """The loaded truth. Raises TruthError, which names the directory."""
+    if isinstance(truth, str | os.PathLike):
+        try:
+            return load_any_truth(Path(truth))
+        except TruthError as error:
+            raise TruthError(f"{os.fspath(truth)}: {error}") from error
+    if truth is None or isinstance(truth, ProcessTruth | KernelTruth):
+        return truth
+    raise _wrong_type("truth", "a directory or a loaded truth", truth)
 
 
 def request_of(
@@ -73,8 +104,7 @@ def request_of(
     *,
     beside: TruthInput | None = None,
     qualifier: str | int | None = None,
-    flags: int | Iterable[str] = 0,
-    profile: str | None = None,
+    flags: FlagsInput = 0,
 ) -> RequestTruth | None:
     """The request: the one given, one made of ``qualifier`` and ``flags``, or the request.json of the truth directory.
 
@@ -82,53 +112,79 @@ def request_of(
     ``DEBUG_FORMAT_USER_SMALL_HANDLE_DATA`` or ``handle-data``. Raises InputError for an unknown name or a request that
     is given twice, TruthError for a request.json that cannot be read.
     """
+    value = _flags_value(flags)
     if qualifier is not None:
         if request is not None:
             raise InputError("both a request and a qualifier are given: pass one of them")
-        return _request_for(qualifier, flags, profile)
-    if flags:
+        return _request_for(_value(qualifier, QUALIFIERS, "qualifier"), value)
+    if value:
         raise InputError("flags are given without a qualifier: pass qualifier='small', or a request")
+    if request is None:
+        return _loaded_request(Path(beside)) if isinstance(beside, str | os.PathLike) else None
+    if isinstance(request, RequestTruth):
+        return request
     if isinstance(request, Mapping):
-        return parse_request(request)
+        return parse_request(dict(request))
     if isinstance(request, str | os.PathLike):
-        return load_request_file(Path(request))
-    if request is None and isinstance(beside, str | os.PathLike):
-        return load_request(Path(beside))
-    return request
+        return _loaded_request(Path(request).parent, Path(request))
+    raise _wrong_type("request", "a request.json, its JSON object or a loaded request", request)
 
 
-def _request_for(qualifier: str | int, flags: int | Iterable[str], profile: str | None) -> RequestTruth:
-    number = qualifier if isinstance(qualifier, int) else _value(qualifier, QUALIFIERS, "qualifier")
-    value = 0
-    if isinstance(flags, int):
-        value = flags
-    else:
-        for name in [flags] if isinstance(flags, str) else flags:
-            value |= _value(name, FLAGS, "format flag")
+def _loaded_request(folder: Path, file: Path | None = None) -> RequestTruth | None:
+    """The request in ``file``, else in the request.json of ``folder``. Raises TruthError, which names the folder."""
+    try:
+        return load_request(folder) if file is None else load_request_file(file)
+    except TruthError as error:
+        raise TruthError(f"{folder}: {error}") from error
+
+
+def _request_for(qualifier: int, flags: int) -> RequestTruth:
+    """A request with an empty profile."""
     names = {number: name for name, number in QUALIFIERS.items()}
     return RequestTruth(
-        qualifier=names.get(number, str(number)),
-        qualifier_value=number,
-        format_flags=tuple(name for name, bit in FLAGS.items() if value & bit),
-        format_flags_value=value,
+        qualifier=names.get(qualifier, str(qualifier)),
+        qualifier_value=qualifier,
+        format_flags=tuple(name for name, bit in FLAGS.items() if flags & bit),
+        format_flags_value=flags,
         comment=None,
-        profile=profile or "",
+        profile="",
         file="",
     )
 
 
-def _value(name: str, known: Mapping[str, int], what: str) -> int:
-    """The number of a name: the full one, or its last part in any case, with hyphens or underscores."""
-    wanted = name.upper().replace("-", "_")
+def _flags_value(flags: FlagsInput) -> int:
+    value = 0
+    for item in (flags,) if isinstance(flags, int | str) else flags:
+        value |= _value(item, FLAGS, "format flag")
+    return value
+
+
+def _value(given: str | int, known: Mapping[str, int], what: str) -> int:
+    """The number, or that of a name: the full name, or its last part in any case, with hyphens or underscores."""
+    if isinstance(given, int):
+        if not 0 <= given < 1 << 32:
+            raise InputError(f"{what} {given}: expected a number of 32 bits")
+        return int(given)
+    if not isinstance(given, str):
+        raise _wrong_type(what, "a name or a number", given)
+    wanted = given.strip().upper().replace("-", "_")
     for full, value in known.items():
         if wanted == full or full.removesuffix(f"_{wanted}") in _PREFIXES:
             return value
-    raise InputError(f"unknown {what} {name!r}; there are {', '.join(known)}")
+    raise InputError(f"unknown {what} {given!r}: expected a number or one of {', '.join(known)}")
 
 
-def default_profile(source: ByteSource) -> str:
-    """The profile of a dump without a request: ``portable`` for a kernel dump, else ``modern``."""
-    kind = identify_source(source).kind
-    if kind == CABINET:
-        kind = next((inside for _, inside in read_cabinet(source).dumps()), kind)
-    return "portable" if kind == KERNEL_DUMP else "modern"
+def _wrong_type(what: str, expected: str, found: object) -> TypeError:
+    return TypeError(f"{what}: expected {expected}, found {type(found).__name__}")
+
+
+def known_profile(profile: str) -> str:
+    """Raises InputError for an unknown profile."""
+    if profile not in PROFILES:
+        raise InputError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
+    return profile
+
+
+def patterns(names: str | Iterable[str]) -> tuple[str, ...]:
+    """The patterns of ``select`` or ``skip``. A text is one pattern."""
+    return (names,) if isinstance(names, str) else tuple(names)

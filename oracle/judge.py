@@ -48,7 +48,7 @@ def judge(
     truth: Truth | None = None,
     request: RequestTruth | None = None,
     *,
-    profile: str = "modern",
+    profile: str | None = None,
     select: Collection[str] = (),
     skip: Collection[str] = (),
     strict: bool = False,
@@ -67,7 +67,7 @@ def judge(
         file=source.name,
         kind=identity.kind,
         size=source.size,
-        profile=profile,
+        profile=profile or _default_profile(identity.kind),
         strict=strict,
         own=truth is not None,
         qualifier=None if request is None else request.qualifier,
@@ -87,6 +87,11 @@ def judge(
     return _concluded(report, case, results)
 
 
+def _default_profile(kind: str) -> str:
+    """The profile of a dump without a request."""
+    return "portable" if kind == KERNEL_DUMP else "modern"
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """The arguments that a dump is judged with."""
@@ -94,7 +99,7 @@ class _Judged:
     truth: Truth | None
     request: RequestTruth | None
     replay: Replayer | KernelReplayer | None
-    profile: str
+    profile: str | None
 
     @property
     def memory(self) -> int:
@@ -113,15 +118,13 @@ class _Judged:
             if process is not None:
                 return None, f"{identity.description}; the truth describes a process"
             replay = cast("KernelReplayer | None", self.replay)
-            return KernelCase(read_kernel(source), machine, self.request, replay, self.profile), ""
+            return KernelCase(read_kernel(source), machine, self.request, replay), ""
         if identity.kind in (MINIDUMP, USERDUMP) and machine is not None:
             return None, f"{identity.description}; the truth describes a whole machine"
         if identity.kind == MINIDUMP:
-            return Case(
-                read_minidump(source), process, self.request, cast("Replayer | None", self.replay), self.profile
-            ), ""
+            return Case(read_minidump(source), process, self.request, cast("Replayer | None", self.replay)), ""
         if identity.kind == USERDUMP:
-            return UserdumpCase(read_userdump(source), process, self.request, self.profile), ""
+            return UserdumpCase(read_userdump(source), process, self.request), ""
         return None, identity.description
 
 
@@ -140,7 +143,7 @@ def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged
         if case is None:
             return replace(report, reason=f"{member.name} in a cabinet: {why}")
         cases[kind] = case
-        report = replace(report, member=MemberReport(
+        report = replace(report, profile=judged.profile or _default_profile(kind), member=MemberReport(
             member.name, kind, member.source.size, case.dump.accounting.claimed, case.dump.accounting.unclaimed,
             sum(len(item.span) for item in case.dump.dont_cares),
         ))  # fmt: skip

@@ -173,7 +173,7 @@ class DebugClient:
         self,
         file: Name | IO[bytes],
         qualifier: int | str,
-        format_flags: int | Iterable[str] = 0,
+        format_flags: int | str | Iterable[str | int] = 0,
         comment: str | bytes | None = None,
         *,
         user_streams: Iterable[UserStream] = (),

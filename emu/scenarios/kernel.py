@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..capture.kernel import capture_kernel
+from ..errors import DumptruthError
 from ..image import ImageError
 from ..kernel.boot import Boot
 from ..kernel.boot_block import (
@@ -58,7 +59,7 @@ _CR0, _CR4 = 0x80050031, 0x406F8
 _DOUBLE_FAULT = 8
 
 
-class NoBugCheck(Exception):  # noqa: N818 - it is an outcome, not an error
+class NoBugCheck(DumptruthError):  # noqa: N818 - it is an outcome, not an error
     """A driver did not crash the system, so there is nothing to dump. ``output`` is the output of DbgPrint."""
 
     def __init__(self, driver: str, output: bytes) -> None:
@@ -266,26 +267,27 @@ def run_kernel_scenario(
 
 
 def run_driver(
-    path: Path,
+    path: str | Path,
     ram: str | int = "16M",
     build: int = 26100,
     processors: int = 2,
     touched: str | int = 0,
     *,
-    others: Sequence[Path] = (),
+    others: Sequence[str | Path] = (),
 ) -> KernelSnapshot:
     """Load a driver (.sys) of the user, after ``others``, and run the system until it crashes.
 
     Raises NoBugCheck if it does not crash; ImageError for a file that is not a driver or has a missing import; OSError;
     RamSizeError, ConfigurationError, MachineError, StructureError.
     """
+    path = Path(path)
     configuration = Configuration(
         ram=_size(ram),
         processors=processors,
         build=build,
         touched=_size(touched),
         task=GuestTask(ticks=DRIVER_TICKS),
-        drivers=(*others, path),
+        drivers=(*map(Path, others), path),
     )
     machine = Machine(Boot(configuration))
     outcome = machine.run()

@@ -59,7 +59,7 @@ class ExpectationError(DumptruthError):
     """A scenario ended with another event than it declares. The message is one line with both events."""
 
 
-class ExitedNormally(Exception):  # noqa: N818 - it is an outcome, not an error
+class ExitedNormally(DumptruthError):  # noqa: N818 - it is an outcome, not an error
     """A program exited, so there is nothing to dump. ``status`` is its exit code (0 to 0xFFFFFFFF)."""
 
     def __init__(self, program: str, status: int, output: bytes) -> None:
@@ -225,14 +225,15 @@ def run_scenario(name: str) -> ProcessSnapshot:
     return snapshot
 
 
-def run_program(path: Path, arguments: Sequence[str] = (), *, dlls: Sequence[Path] = ()) -> ProcessSnapshot:
+def run_program(path: str | Path, arguments: Sequence[str] = (), *, dlls: Sequence[str | Path] = ()) -> ProcessSnapshot:
     """Run a PE file of the user to its crash.
 
     ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
     beta.dll. Raises ExitedNormally; ImageError for a file that is not a PE file, is for another machine or is a DLL;
     RunError for a missing import or an endless run; OSError.
     """
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*dlls, SYSTEM_IMAGES))
+    path = Path(path)
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*map(Path, dlls), SYSTEM_IMAGES))
 
 
 def _run(path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...] = ()) -> ProcessSnapshot:

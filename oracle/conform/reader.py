@@ -52,10 +52,7 @@ def accepted(case: ReaderCase, *, strict: bool) -> CaseResult:
 def _assure(case: ReaderCase, dumped: Dumped, source: ByteSource) -> None:
     """Raises UnsoundCaseError unless the oracle judges the dump conformant: only then are its facts the right ones."""
     target = dumped.target
-    if target is None:
-        report = check(source)
-    else:
-        report = check(source, target.truth, target.request, profile=target.request.profile)
+    report = check(source) if target is None else check(source, target.truth, target.request)
     if report.outcome is not Outcome.CONFORMANT:
         rules = ", ".join(result.rule for result in report.failing()) or report.reason
         raise UnsoundCaseError(f"{case.name}: the dump does not conform, so it cannot test a reader: {rules}")

@@ -52,8 +52,7 @@ def judge_answer(
         return _fails(case, f"written, expected a refusal: {due}")
     with ByteSource.open(output) as source:
         replay = None if replayer is None else replayer(target.truth)
-        profile = target.request.profile
-        report = check(source, target.truth, target.request, profile=profile, strict=strict, replay=replay)
+        report = check(source, target.truth, target.request, strict=strict, replay=replay)
     return _judged(case, report)
 
 

@@ -141,7 +141,7 @@ def test_lief_is_imported_by_the_image_loader_alone() -> None:
 
 MAY_IMPORT: dict[str, str] = {
     # The target and the writer (emu).
-    "emu": "emu.debugger emu.errors emu.images emu.scenarios emu.snapshot emu.truth",
+    "emu": "emu.debugger emu.errors emu.images emu.names emu.scenarios emu.snapshot emu.truth",
     "emu.constants": "",
     "emu.errors": "",
     "emu.names": "emu.constants emu.errors",

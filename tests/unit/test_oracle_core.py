@@ -30,6 +30,7 @@ from dumptruth.oracle.model import Report
 from dumptruth.oracle.report.as_json import to_json
 from dumptruth.oracle.report.text import render
 from dumptruth.oracle.rule import Check, bad, ok, rule
+from dumptruth.oracle.vectors import packaged
 
 HEADER = pack("<4sIIIIIQ", b"MDMP", 0xA793, 0, 32, 0, 0, 0)
 
@@ -141,7 +142,7 @@ def test_rules_are_selected_by_pattern_and_an_unknown_one_is_refused() -> None:
 
 def test_a_truth_without_a_request_is_refused() -> None:
     with pytest.raises(SelectionError, match="expected both a truth and the request"):
-        check(ByteSource(HEADER), truth=object())  # type: ignore[arg-type]
+        check(ByteSource(HEADER), truth=min((packaged() / "truth").iterdir()))
 
 
 def one_rule(
