@@ -6,6 +6,7 @@ docs/api.md says which names are stable. Imports nothing of ``dumptruth.emu`` an
 
 from .case import CabinetCase, Case, KernelCase, KernelReplayer, Replayed, Replayer, UserdumpCase
 from .checking import check
+from .content_reader import read
 from .contents import (
     BugCheck,
     Contents,
@@ -16,7 +17,6 @@ from .contents import (
     PhysicalPages,
     Stream,
     Thread,
-    read,
 )
 from .inputs import InputError, identify
 from .judge import SelectionError, all_rules

@@ -175,7 +175,8 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.judge": "oracle.case oracle.memory oracle.model oracle.readers oracle.rule oracle.rules oracle.truth",
     "oracle.inputs": "oracle.entitlement oracle.memory oracle.readers oracle.truth",
     "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model",
-    "oracle.contents": "oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
+    "oracle.contents": "oracle.decode oracle.memory oracle.readers",
+    "oracle.content_reader": "oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
     "oracle.citations": "",
     "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
     " oracle.truth",
@@ -185,8 +186,8 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.vectors": "oracle.truth",
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.truth",
     "oracle.pytest_plugin": "oracle.assertion oracle.vectors",
-    "oracle": "oracle.case oracle.checking oracle.contents oracle.inputs oracle.judge oracle.memory oracle.model"
-    " oracle.readers oracle.truth",
+    "oracle": "oracle.case oracle.checking oracle.content_reader oracle.contents oracle.inputs oracle.judge"
+    " oracle.memory oracle.model oracle.readers oracle.truth",
     # fixtures may import both.
     "fixtures": "",
     "fixtures.strategies": "emu",

@@ -253,6 +253,16 @@ def test_modules_that_share_a_huge_code_view_record_cost_no_memory() -> None:
     assert time.process_time() - start < 5  # with the whole record for each module: 5 GB of text
 
 
+def test_memory_that_names_the_same_bytes_for_many_addresses_is_given_in_parts() -> None:
+    size, count = 1 << 16, 1 << 10
+    ranges = b"".join(pack("<QII", index * size, size, 32 + 24) for index in range(count))
+    data = minidump((0x10000, b"x" * size), (5, pack("<I", count) + ranges))
+    with read(data) as dump:
+        assert dump.memory.ranges == ((0, size * count),)  # 64 MiB, in a file of less than 128 KiB
+        assert dump.memory.read(0, size * count) is None
+        assert dump.memory.read(size * count - len(data), len(data)) == b"x" * len(data)
+
+
 def test_a_thread_costs_little_more_than_its_records() -> None:
     count = 1000
     contexts = bytes(range(256)) * (1232 // 256 + count // 256 + 2)
