@@ -39,6 +39,26 @@ class KernelProfile(StrEnum):
     """Type 3, the main header alone, for every qualifier, SMALL too. No qualifier of DbgEng writes it."""
 
 
+class Contract(StrEnum):
+    """Whose WriteDumpFile answers, and decides what the file holds (docs/format/write-dump-file.md)."""
+
+    DOCUMENTED = "documented"
+    """The reference page: each qualifier writes what it names. What the page leaves open follows ``E29507``."""
+    E15063 = "e15063"
+    """The vendor's engine 10.0.15063 (2017)."""
+    E29507 = "e29507"
+    """The vendor's engine 10.0.29507 (2026)."""
+
+
+class Session(StrEnum):
+    """What the debugger is connected to. An engine leaves out some data when its target is itself a dump."""
+
+    LIVE = "live"
+    """A running process, or a machine over a kernel connection."""
+    DUMP = "dump"
+    """A dump file that the debugger opened."""
+
+
 class DumpRefused(DumptruthError):  # noqa: N818 - a refusal is no failure of the writer
     """The request cannot be met. ``hresult`` is the return value of the DbgEng method, the text is one line."""
 
@@ -57,7 +77,7 @@ class UserStream:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The arguments of WriteDumpFile2, and the profile.
+    """The arguments of WriteDumpFile2, the profile, the contract and the session.
 
     ``qualifier`` and ``format_flags`` are any 32-bit values; the plan checks them.
     """
@@ -70,6 +90,8 @@ class Request:
     """A ``Profile`` for a user-mode target, a ``KernelProfile`` for a kernel-mode target."""
     user_streams: tuple[UserStream, ...] = ()
     """Only for a user minidump, in the order of the directory."""
+    contract: Contract = Contract.DOCUMENTED
+    session: Session = Session.LIVE
 
     @property
     def comment_text(self) -> str | None:

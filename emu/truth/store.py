@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from ..request import Request, UserStream, format_flag_names
+from ..request import Contract, Request, Session, UserStream, format_flag_names
 from ..snapshot.kernel import KernelSnapshot, PhysicalRun
 from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
 from .kernel import KERNEL_SNAPSHOT
@@ -48,6 +49,7 @@ __all__ = [
 
 Snapshot = ProcessSnapshot | KernelSnapshot
 _Data = TypeVar("_Data")
+_Named = TypeVar("_Named", bound=StrEnum)
 
 TRUTH_FILE = "truth.json"
 MEMORY_FILE = "memory.bin"
@@ -236,7 +238,7 @@ def load_request(directory: Path) -> Request | None:
         "format", "version", "qualifier", "qualifier_value", "format_flags", "format_flags_value", "comment",
         "profile", "file",
     )  # fmt: skip
-    document = members_of(_read_json(path), where, members, ("user_streams",))
+    document = members_of(_read_json(path), where, members, ("user_streams", "contract", "session"))
     if document["format"] != "dumptruth-request" or document["version"] != 1:
         raise (where / "format").error('expected format "dumptruth-request", version 1')
     return Request(
@@ -245,6 +247,8 @@ def load_request(directory: Path) -> Request | None:
         comment=optional(TEXT).read(document["comment"], where / "comment"),
         profile=TEXT.read(document["profile"], where / "profile"),
         user_streams=_USER_STREAMS.read(document.get("user_streams", []), where / "user_streams"),
+        contract=_named(Contract, document.get("contract", Contract.DOCUMENTED), where / "contract"),
+        session=_named(Session, document.get("session", Session.LIVE), where / "session"),
     )
 
 
@@ -263,7 +267,18 @@ def request_document(request: Request, file: str = "") -> dict[str, Any]:
     }
     if request.user_streams:
         made["user_streams"] = _USER_STREAMS.write(request.user_streams)
+    if request.contract != Contract.DOCUMENTED:
+        made["contract"] = str(request.contract)
+    if request.session != Session.LIVE:
+        made["session"] = str(request.session)
     return made
+
+
+def _named(names: type[_Named], value: Any, where: Where) -> _Named:
+    """The member of ``names`` with that value. Raises TruthError."""
+    if value not in list(names):
+        raise where.error(f"expected one of {', '.join(names)}")
+    return names(value)
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -341,3 +341,7 @@ class RequestTruth:
     file: str
     user_streams: tuple[UserStreamTruth, ...] = ()
     """In the caller's order."""
+    contract: Annotated[str, choice("documented", "e15063", "e29507")] = "documented"
+    """Whose choices the writer claims to make: the reference page's, or those of a version of the vendor's engine."""
+    session: Annotated[str, choice("live", "dump")] = "live"
+    """``dump``: the debugger's target was itself a dump, so some data could not be copied."""

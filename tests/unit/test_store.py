@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL
-from dumptruth.emu.request import Request, UserStream
+from dumptruth.emu.request import Contract, Request, Session, UserStream
 from dumptruth.emu.snapshot.process import (
     FunctionEntry,
     FunctionTable,
@@ -23,8 +23,10 @@ from dumptruth.emu.snapshot.process import (
     XstateFeature,
 )
 from dumptruth.emu.synthetic.process import Pages, synthetic_process, synthetic_system
-from dumptruth.emu.truth.store import TruthError, load, load_request, save, save_request, source_of
+from dumptruth.emu.truth.store import TruthError, load, load_request, request_document, save, save_request, source_of
 from dumptruth.oracle import load_truth
+from dumptruth.oracle.truth.load import TruthError as OracleTruthError
+from dumptruth.oracle.truth.load import load_request as oracle_request
 
 CRASHED = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
 SID = bytes.fromhex("010100000000000512000000")
@@ -252,3 +254,26 @@ def test_other_documents_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text(text, encoding="utf-8")
     with pytest.raises(TruthError, match=r"truth\.json: "):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("contract", Contract)
+@pytest.mark.parametrize("session", Session)
+def test_contract_and_session_of_a_request_return_from_request_json(
+    tmp_path: Path, contract: Contract, session: Session
+) -> None:
+    request = Request(DEBUG_DUMP_SMALL, contract=contract, session=session)
+    save_request(request, tmp_path)
+    assert load_request(tmp_path) == request
+    judged = oracle_request(tmp_path)
+    assert judged is not None
+    assert (judged.contract, judged.session) == (contract, session)
+
+
+@pytest.mark.parametrize("member", ["contract", "session"])
+def test_an_unknown_contract_or_session_is_refused_by_both_readers(tmp_path: Path, member: str) -> None:
+    document = request_document(Request(DEBUG_DUMP_SMALL)) | {member: "other"}
+    (tmp_path / "request.json").write_text(json.dumps(document))
+    with pytest.raises(TruthError, match=f"{member}: expected one of"):
+        load_request(tmp_path)
+    with pytest.raises(OracleTruthError, match=f"{member}: expected one of"):
+        oracle_request(tmp_path)
