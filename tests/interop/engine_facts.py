@@ -188,14 +188,14 @@ def _handles(harness: Harness, truth: ProcessTruth) -> Iterator[Fact]:
 
 
 def machine_facts(
-    harness: Harness, opened: dict[str, Any], truth: KernelTruth, dump_type: int, header: bytes
+    harness: Harness, truth: KernelTruth, dump_type: int, header: bytes
 ) -> Iterator[Fact]:
     """The facts of an open kernel dump. ``header`` is the first 0x2000 bytes of the file."""
     small = dump_type == 4
     system, kernel = harness.must("system"), harness.must("kernel")
     yield Fact("system.machine", system["machine"], MACHINES[truth.system.architecture])
     yield Fact("system.effective_machine", system["effective_machine"], MACHINES[truth.system.architecture])
-    yield Fact("system.processors", system["processors"], 1 if small else len(truth.processors))
+    yield Fact("system.processors", system["processors"], len(truth.processors))
     yield Fact("system.version", system["version"][3:], [truth.system.major_version, truth.system.build_number])
     build = system["build_string"].removeprefix("Built by: ")  # 15063 adds it
     if not (small and not build):
@@ -204,11 +204,12 @@ def machine_facts(
     yield Fact("system.up_time", system["up_time"], truth.up_time // SECOND)
     yield Fact("bug_check", system.get("bug_check"), [truth.bug_check.code, *truth.bug_check.parameters])
     yield Fact("thread", system.get("thread"), truth.crashed.current_thread)
-    yield Fact("processor", system.get("processor"), 0 if small else truth.crashing_processor)
+    yield Fact("processor", system.get("processor"), truth.crashing_processor)
     yield from _debugger_data(kernel, truth)
     processors = (truth.crashed,) if small else truth.processors
-    for said, processor in zip(kernel["processors"], processors, strict=False):
-        if not small:
+    for processor in processors:
+        said = kernel["processors"][processor.number]
+        if not small:  # it makes up a KPCR for a small dump
             yield Fact("processor.kpcr", said.get("kpcr"), processor.kpcr)
             yield Fact("processor.kprcb", said.get("kprcb"), processor.kprcb)
         yield Fact("processor.thread", said.get("thread"), processor.current_thread)
@@ -218,13 +219,13 @@ def machine_facts(
     blobs = harness.ask("tagged").get("tagged", ())
     yield Fact("blobs", sorted((tag, data) for tag, data in blobs), sorted((b.tag.hex(), b.data.hex()) for b in truth.blobs))
     kept = bytearray(bytes.fromhex(harness.ask("header")["bytes"]))
-    if "10.0.15063" in opened["said"]:
+    if ".15063." in harness.version:
         kept[0x1058:0x1060] = header[0x1058:0x1060]  # docs/format/engine.md#reading-of-the-kernel-header
     else:
         kept[0x131C:0x1324] = header[0x131C:0x1324]
-    yield Fact("header", bytes(kept).hex(), header.hex())
+    yield Fact("header", [f"{at:#x}" for at in range(len(header)) if kept[at : at + 1] != header[at : at + 1]], [])
     if not small:
-        for start, data in physical_memory(harness, kernel):
+        for start, data in physical_memory(harness):
             held = truth.page(start >> 12)
             yield Fact("page", f"{start:#x}", f"{start:#x}" if held == data else "other bytes")
 
