@@ -20,7 +20,8 @@ SECOND = 10_000_000
 UNIX_EPOCH = 11_644_473_600
 """Seconds from 1601 to 1970."""
 MACHINES = {"amd64": 0x8664, "x86": 0x14C, "arm64": 0xAA64}
-DEFAULT = 1025
+DEFAULT = USERDUMP = 1025
+"""A qualifier of requests, and that of a session with a USERDUMP file."""
 # docs/format/format-flags.md: bits of a small user dump
 HANDLES, UNLOADED, FILTER_MEMORY, FILTER_PATHS = 0x2, 0x4, 0x20, 0x40
 FULL_MEMORY_INFO, FILTER_TRIAGE = 0x400, 0x10000
@@ -41,7 +42,6 @@ class Fact:
         return self.said == self.due
 
 
-
 def process_facts(
     harness: Harness, opened: dict[str, Any], truth: ProcessTruth, request: RequestTruth | None
 ) -> Iterator[Fact]:
@@ -52,12 +52,14 @@ def process_facts(
     yield Fact("system.machine", system["machine"], MACHINES[architecture])
     yield Fact("system.effective_machine", system["effective_machine"], MACHINES[architecture])
     yield Fact("system.is_64_bit", system["is_64_bit"], int(architecture != "x86"))
-    yield Fact("system.processors", system["processors"], of.number_of_processors)
-    yield Fact("system.version", system["version"][1:3], [of.major_version, of.minor_version])
-    yield Fact("system.build", system["build"], of.build_number)
-    yield Fact("system.service_pack", system["service_pack"], of.csd_version)
-    yield Fact("system.build_string", system["build_string"], of.build_string)
-    yield Fact("system.time", system["time"], truth.time // SECOND - UNIX_EPOCH & 0xFFFF_FFFF)
+    old = system["qualifier"] == USERDUMP
+    if not old:  # docs/format/user-dump.md: USERDUMP holds no system, handles or unloaded modules
+        yield Fact("system.processors", system["processors"], of.number_of_processors)
+        yield Fact("system.version", system["version"][1:3], [of.major_version, of.minor_version])
+        yield Fact("system.build", system["build"], of.build_number)
+        yield Fact("system.service_pack", system["service_pack"], of.csd_version)
+        yield Fact("system.build_string", system["build_string"], of.build_string)
+        yield Fact("system.time", system["time"], truth.time // SECOND - UNIX_EPOCH & 0xFFFF_FFFF)
     yield Fact("process.id", system.get("process_id"), truth.process.process_id)
     full = request is None or request.qualifier_value == DEFAULT
     flags = 0 if request is None else request.format_flags_value
@@ -68,10 +70,10 @@ def process_facts(
         yield Fact("thread.instruction", said["instruction"] & mask, thread.context.ip)
         yield Fact("thread.stack", said["stack"] & mask, thread.context.sp)
         yield from _context("thread.context", architecture, said.get("context", ""), thread.context)
-        if said.get("name") is not None or thread.name is not None:
+        if not old and thread.name is not None:
             yield Fact("thread.name", said.get("name"), thread.name)
         yield from _basic(said.get("basic", {"valid": 0}), thread, mask)
-    yield from _modules(harness, truth, request, mask)
+    yield from _modules(harness, truth, None if old else request, mask)
     yield from _exception(system, opened["event"], truth, mask)
     if request is not None and (full or flags & FULL_MEMORY_INFO):
         regions = harness.ask("regions")["regions"]
@@ -81,7 +83,7 @@ def process_facts(
         yield Fact("regions.count", len(regions), len(due))
         for said_region, due_region in zip(regions, due, strict=False):
             yield Fact("region", said_region, due_region)
-    if request is not None and (full or flags & HANDLES):
+    if request is not None and not old and (full or flags & HANDLES):
         yield from _handles(harness, truth)
     if not flags & (FILTER_MEMORY | FILTER_TRIAGE):  # the filters change words
         for start, data in virtual_memory(harness):
@@ -141,7 +143,9 @@ def _modules(harness: Harness, truth: ProcessTruth, request: RequestTruth | None
     unloaded = truth.unloaded_modules if request.qualifier_value == DEFAULT or flags & UNLOADED else ()
     yield Fact(
         "unloaded",
-        sorted((m["base"] & mask, m["size"], m["time_date_stamp"], m["checksum"], m["image"]) for m in answer["unloaded"]),
+        sorted(
+            (m["base"] & mask, m["size"], m["time_date_stamp"], m["checksum"], m["image"]) for m in answer["unloaded"]
+        ),
         sorted(_unloaded(module, flags) for module in unloaded),
     )
 
@@ -174,22 +178,19 @@ def _exception(system: dict[str, Any], event: dict[str, Any], truth: ProcessTrut
 
 
 def _handles(harness: Harness, truth: ProcessTruth) -> Iterator[Fact]:
-    below = max((handle.value for handle in truth.handles), default=0) + 1
-    answer = harness.ask("handles", below=below)
-    yield Fact("handles.count", answer.get("count", 0), len(truth.handles))
-    said = {handle["value"]: handle for handle in answer.get("handles", ())}
-    for handle in truth.handles:
-        found = said.get(handle.value, {})
+    members = ("type_name", "object_name", "attributes", "granted_access", "handle_count", "pointer_count")
+    for handle in truth.handles:  # the engine ignores the low two bits of a value
+        answer = harness.ask("handles", **{"from": handle.value, "below": handle.value + 1})
+        found = next(iter(answer.get("handles", ())), {})
         yield Fact(
             "handle",
-            tuple(found.get(name) for name in ("type_name", "object_name", "attributes", "granted_access", "handle_count")),
-            (handle.type_name, handle.object_name or "", handle.attributes, handle.granted_access, handle.handle_count),
+            tuple(found.get(name) for name in members),
+            tuple(getattr(handle, name) or ("" if name.endswith("name") else 0) for name in members),
         )
+    yield Fact("handles.count", harness.ask("handles", below=0).get("count", 0), len(truth.handles))
 
 
-def machine_facts(
-    harness: Harness, truth: KernelTruth, dump_type: int, header: bytes
-) -> Iterator[Fact]:
+def machine_facts(harness: Harness, truth: KernelTruth, dump_type: int, header: bytes) -> Iterator[Fact]:
     """The facts of an open kernel dump. ``header`` is the first 0x2000 bytes of the file."""
     small = dump_type == 4
     system, kernel = harness.must("system"), harness.must("kernel")
@@ -198,7 +199,7 @@ def machine_facts(
     yield Fact("system.processors", system["processors"], len(truth.processors))
     yield Fact("system.version", system["version"][3:], [truth.system.major_version, truth.system.build_number])
     build = system["build_string"].removeprefix("Built by: ")  # 15063 adds it
-    if not (small and not build):
+    if not (small and not build):  # one layout of a small dump has none
         yield Fact("system.build_string", build, truth.system.nt_build_lab)
     yield Fact("system.time", system["time"], truth.time // SECOND - UNIX_EPOCH & 0xFFFF_FFFF)
     yield Fact("system.up_time", system["up_time"], truth.up_time // SECOND)
@@ -215,9 +216,11 @@ def machine_facts(
         yield Fact("processor.thread", said.get("thread"), processor.current_thread)
     for said, processor in zip(harness.must("threads")["threads"], processors, strict=False):
         yield from _context("processor.context", truth.system.architecture, said.get("context", ""), processor.context)
-    yield from _drivers(harness, truth)
+    yield from _drivers(harness, truth, 12 if small else None)  # docs/format/kernel-small.md: names of 12 units
     blobs = harness.ask("tagged").get("tagged", ())
-    yield Fact("blobs", sorted((tag, data) for tag, data in blobs), sorted((b.tag.hex(), b.data.hex()) for b in truth.blobs))
+    yield Fact(
+        "blobs", sorted((tag, data) for tag, data in blobs), sorted((b.tag.hex(), b.data.hex()) for b in truth.blobs)
+    )
     kept = bytearray(bytes.fromhex(harness.ask("header")["bytes"]))
     if ".15063." in harness.version:
         kept[0x1058:0x1060] = header[0x1058:0x1060]  # docs/format/engine.md#reading-of-the-kernel-header
@@ -244,7 +247,7 @@ def _debugger_data(kernel: dict[str, Any], truth: KernelTruth) -> Iterator[Fact]
     assert debugger_data(kernel)
 
 
-def _drivers(harness: Harness, truth: KernelTruth) -> Iterator[Fact]:
+def _drivers(harness: Harness, truth: KernelTruth, length: int | None) -> Iterator[Fact]:
     answer = harness.must("modules")
     loaded = sorted(answer["modules"], key=lambda module: module["base"])
     due = sorted(truth.drivers, key=lambda driver: driver.base)
@@ -256,5 +259,5 @@ def _drivers(harness: Harness, truth: KernelTruth) -> Iterator[Fact]:
     yield Fact(
         "unloaded_drivers",
         sorted((module["image"], module["base"], module["base"] + module["size"]) for module in answer["unloaded"]),
-        sorted((driver.name, driver.start, driver.end) for driver in truth.unloaded_drivers),
+        sorted((driver.name[:length], driver.start, driver.end) for driver in truth.unloaded_drivers),
     )
