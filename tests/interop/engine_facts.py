@@ -88,7 +88,9 @@ def process_facts(
     if not flags & (FILTER_MEMORY | FILTER_TRIAGE):  # the filters change words
         for start, data in virtual_memory(harness):
             held = truth.read(start, len(data))
-            yield Fact("memory", f"{start:#x}", f"{start:#x}" if held == data else "other bytes")
+            yield Fact(
+                "memory", f"{start:#x}", f"{start:#x}" if held is not None and bytes(held) == data else "other bytes"
+            )
 
 
 def _context(name: str, architecture: str, said: str, due: Any) -> Iterator[Fact]:
@@ -181,7 +183,7 @@ def _handles(harness: Harness, truth: ProcessTruth) -> Iterator[Fact]:
     members = ("type_name", "object_name", "attributes", "granted_access", "handle_count", "pointer_count")
     for handle in truth.handles:  # the engine ignores the low two bits of a value
         answer = harness.ask("handles", **{"from": handle.value, "below": handle.value + 1})
-        found = next(iter(answer.get("handles", ())), {})
+        found: dict[str, Any] = next(iter(answer.get("handles", ())), {})
         yield Fact(
             "handle",
             tuple(found.get(name) for name in members),
@@ -230,7 +232,9 @@ def machine_facts(harness: Harness, truth: KernelTruth, dump_type: int, header: 
     if not small:
         for start, data in physical_memory(harness):
             held = truth.page(start >> 12)
-            yield Fact("page", f"{start:#x}", f"{start:#x}" if held == data else "other bytes")
+            yield Fact(
+                "page", f"{start:#x}", f"{start:#x}" if held is not None and bytes(held) == data else "other bytes"
+            )
 
 
 def _debugger_data(kernel: dict[str, Any], truth: KernelTruth) -> Iterator[Fact]:

@@ -92,11 +92,14 @@ COMPLAINTS: Final = (
     (HARNESS, r"Unable to (verify timestamp|load image)", "no images"),
     (HARNESS, r"Unable to add extension DLL|LoadLibrary\(\w+\) failed|File not found", "no extensions"),
     (HARNESS, r"troubleshoot most symbol related issues", "no symbols"),
-    (HARNESS, r"^Arguments |Bugcheck (code|Analysis)", "the bug check itself"),
+    (HARNESS, r"^Arguments |Bugcheck (code|Analysis)|code c0000409", "the event itself"),
     (E15063, r"unknown stream type 0x18", "it does not know the stream ThreadNames"),
     (ENGINE, r"unknown stream type 0x[0-9a-fA-F]+", "a user stream"),
     (OURS, r"context is partially valid|Frame IP not in any known module|x86 user-mode context", "the GDT is zero"),
-    (OURS, r"PEB loader data", "the process has no loader lists"),
+    (ENGINE, r"Missing image name|Image path too long", "an empty or a very long name, as the vector wants"),
+    (E15063, r"Invalid mini-dump Misellaneous information", "XSTATE features in MiscInfo; the cause is not known"),
+    (OURS, r"Unable to get PEB pointer", "a process made by hand has no PEB in its memory"),
+    (OURS, r"PEB loader data|UserMode Module List Address is NULL", "the process has no loader lists"),
     (OURS, r"Cannot read PEB32 from WOW64 TEB32", "no ExceptionList at the start of a TEB: it looks like WOW64"),
 )
 """Lines that it prints of sound dumps: whose fault, a regular expression, and the reason."""

@@ -144,6 +144,7 @@ def _unpacked(data: bytes) -> bytes:
     if data[:4] != b"MSCF":
         return data
     inside = next(member.source for member, _ in read_cabinet(ByteSource(data)).dumps())
+    assert inside is not None
     return bytes(inside.read(0, inside.size))
 
 
@@ -162,7 +163,7 @@ def _refused_as(data: bytes) -> str:
     """The kind of a dump that an engine refuses, as ``REFUSALS`` names it. Empty: it must open it."""
     if data[:8] == b"PAGEDU64":
         return f"type-{_dump_type(data)}"
-    if data[:8] == b"USERDUMP":
+    if data[:6] == b"USERDU":
         return "userdump"
     flags = struct.unpack_from("<Q", data, 24)[0] if data[:4] == b"MDMP" else 0
     return "cancelled" if flags & MINIDUMP_FULL_MEMORY and MEMORY_64_LIST not in _streams(data) else ""
@@ -220,7 +221,7 @@ def _ask(tally: Tally, harness: Harness, folder: Path, name: str) -> None:
 
 
 def _judge(tally: Tally) -> None:
-    print(f"\n{tally}")
+    print("", tally, *tally.disagreements, *tally.complaints, sep="\n")
     assert tally.disagreements + tally.complaints == []
     assert tally.facts > 100 * tally.dumps  # memory alone has more; an engine that says nothing agrees with nothing
 
