@@ -17,6 +17,7 @@ EXPLAINED = {
     r"obj2yaml is not installed": "LLVM's obj2yaml is a system package; three other readers are compared as well",
     r"pinned for (file 5\.44 and 5\.45|obj2yaml before version 20)": "the system has another version of the program",
     r"cabextract is not installed": "cabextract is a system package; zlib unpacks the same cabinets in other tests",
+    r"the debugger engine cannot run|engine is not installed": "it needs Wine and DLLs from the network",
     r"file is not installed": "file is a system package and reads the header only",
     r"Chromium and its driver are not installed": "the browser that opens the HTML report is a system package",
     r"needs a user whom permissions bind": "no permission stops root; other tests remove folders instead",

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dumptruth.fixtures.adapters import KERNEL_READERS, READERS
+from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.facts import Facts, ReaderFailedError
 from dumptruth.fixtures.adapters.known import FAULTS, VERSIONS
 from dumptruth.fixtures.app.cli import run_command
@@ -20,9 +22,15 @@ from dumptruth.fixtures.documents.readers import DOCUMENT, HEADERS_ALONE, KNOWN_
 from dumptruth.fixtures.vectors.conform import CaseFolder
 from dumptruth.oracle.conform import Verdict
 
-MODES = dict.fromkeys(READERS, "user/*") | dict.fromkeys(KERNEL_READERS, "kernel/*") | {"file": "*"}
+MODES = (
+    dict.fromkeys(READERS, "user/*")
+    | dict.fromkeys(KERNEL_READERS, "kernel/*")
+    | dict.fromkeys(("engine", "file"), "*")
+)
 TOO_LARGE = {"volatility3": ("*bitmap*/above-4-gib", "*-large")}
 """Cases that take a reader too long, since it reads the bitmap bit by bit."""
+LEAST_MEMORY = {"engine": 3072}
+"""MiB of address space that a reader needs to start: Wine reserves much."""
 SLOW_TO_DIE = 4
 """Seconds for a hostile case. No answer in this time is the expected result."""
 ACCEPTS, DIES, MISREADS, REFUSES = Verdict.ACCEPTS, Verdict.DIES, Verdict.MISREADS, Verdict.REFUSES
@@ -65,12 +73,20 @@ def installed(ask: Ask, tmp_path: Path) -> Callable[[str], None]:
     def check(reader: str) -> None:
         (tmp_path / "none.dmp").write_bytes(b"no dump")
         ask(reader, tmp_path / "none.dmp")
+        if reader == "engine" and (said := _engine()) != VERSIONS[reader]:
+            pytest.skip(f"the list is about {VERSIONS[reader]}; this is {said}")
         if reader in ("obj2yaml", "file"):
             said = str(_version(reader))
             if VERSIONS[reader] not in said:
                 pytest.skip(f"the list is about {VERSIONS[reader]}; this is {said}")
 
     return check
+
+
+@cache
+def _engine() -> str:
+    with Harness() as harness:
+        return harness.version
 
 
 def _version(reader: str) -> str:
@@ -80,6 +96,7 @@ def _version(reader: str) -> str:
 
 def _run(to: Path, reader: str, *options: str, memory: int = 512) -> dict[str, Any]:
     strict = [] if reader in HEADERS_ALONE else ["--strict"]
+    memory = max(memory, LEAST_MEMORY.get(reader, 0))
     run_command(
         [
             *("conform", "--reader", f'"{sys.executable}" -m dumptruth.fixtures.adapters {reader}'),

@@ -241,6 +241,8 @@ def test_each_reader_reads_each_kind_of_dump_as_the_table_says(
     if reader == "LeechCore" and verdict is not Verdict.REFUSES:
         path = _large_enough(path)
     said = asked(reader, path)
+    if reader == "engine" and isinstance(said, Facts) and said.reader != f"{reader} {VERSIONS[reader]}":
+        pytest.skip(f"the list is about {VERSIONS[reader]}; this is {said.reader}")
     if verdict is Verdict.REFUSES:
         assert isinstance(said, ReaderFailedError)
         assert not isinstance(said, ReaderDiedError | ReaderLimitError)

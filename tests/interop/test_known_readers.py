@@ -13,7 +13,7 @@ from dumptruth.fixtures.adapters.known import FAULTS, KERNEL, USER, VERSIONS, Fa
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 PACKAGES = {"leechcorepyc": "LeechCore"}
 """Packages with another name than their reader."""
-SYSTEMS_OWN = {"obj2yaml", "file"}
+SYSTEMS_OWN = {"obj2yaml", "engine", "file"}
 PIN = re.compile(r"^([a-z0-9-]+)==([^; ]+)")
 SUPPORT = {"libusb-package"}
 """Packages that readers need and that are not readers."""
