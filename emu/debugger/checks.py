@@ -9,13 +9,13 @@ from .contract import TOP_BITS, EngineContract, Output, Refusal
 
 
 class EngineRefused(DumpRefused):
-    """A refusal of the engine. ``printed`` are the lines that the engine prints, after ``Creating X - ``."""
+    """A refusal of the engine. ``printed`` are the lines that the engine prints."""
 
-    def __init__(self, refusal: Refusal, message: str, *, headless: bool = False) -> None:
+    def __init__(self, refusal: Refusal, message: str, head: str = "") -> None:
         super().__init__(refusal.hresult, message)
         self.printed = refusal.text
-        self.headless = headless
-        """Whether the kind of dump is not printed behind ``Creating X - ``."""
+        self.head = head
+        """What stands behind ``Creating X - ``, if that is printed first."""
 
 
 def output_of(contract: EngineContract, request: Request, *, kernel: bool, command: bool) -> Output:
@@ -56,27 +56,27 @@ def check_opened(
     symbols: bool,
 ) -> None:
     """Raise EngineRefused for what the engine refuses when the file is open already."""
-    asked = request.qualifier_name
+    asked, head = request.qualifier_name, f"{output.text}\n"
     if output.never is not None:
         raise EngineRefused(output.never, f"{asked}: this engine writes no such dump")
     if output.from_dump is not None and request.session is Session.DUMP:
-        raise EngineRefused(output.from_dump, f"{asked}: only for a live target")
+        raise EngineRefused(output.from_dump, f"{asked}: only for a live target", head)
     if output.with_comment is not None and request.comment is not None:
-        raise EngineRefused(output.with_comment, f"{asked}: the file has no place for a comment")
+        raise EngineRefused(output.with_comment, f"{asked}: the file has no place for a comment", head)
     if output.sources is not None and target_type is not None and target_type not in output.sources:
         assert output.wrong_source is not None
         raise EngineRefused(
-            output.wrong_source, f"{asked}: a dump of type {target_type} does not hold all of memory", headless=True
+            output.wrong_source, f"{asked}: a dump of type {target_type} does not hold all of memory", "\n"
         )
     if output.without_symbols is not None and not symbols:
-        raise EngineRefused(output.without_symbols, f"{asked}: needs symbols of the kernel")
+        raise EngineRefused(output.without_symbols, f"{asked}: needs symbols of the kernel", head)
     if kernel:
         return
     for bits, refusal in contract.exclusive:
         if request.format_flags & bits == bits:
             text = refusal.text.format(flags=_header_flags(request.format_flags))
             names = " and ".join(format_flag_names(bits))
-            raise EngineRefused(Refusal(refusal.hresult, text), f"FormatFlags: {names} exclude each other")
+            raise EngineRefused(Refusal(refusal.hresult, text), f"FormatFlags: {names} exclude each other", head)
 
 
 def _header_flags(format_flags: int) -> int:

@@ -335,7 +335,7 @@ class DebugClient:
                 symbols=self._kernel_symbols,
             )
         except EngineRefused as error:
-            self.output += head if error.headless else f"{head}{output.text}\n"
+            self.output += head + error.head
             raise
 
     def _dump(self, request: Request) -> AnyDump:

@@ -258,7 +258,7 @@ CONTRACTS: Mapping[Contract, EngineContract] = {
                 "a": _A_29507,
                 "A": _A_29507 | _IGNORE,
                 "e": _F.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS,
-                "s": _F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE | _F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS,
+                "s": _F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE,
                 "T": _F.DEBUG_FORMAT_USER_SMALL_IPT_TRACE,
                 "N": _F.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM,
                 "P": _F.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES,
