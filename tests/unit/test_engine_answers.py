@@ -43,16 +43,37 @@ WITHOUT_PEB = replace(
 ROWS = answers()
 GROUPS = sorted({(row.engine, row.target) for row in ROWS})
 OLD = b"OLDCONTENT" * 5
+PROCESS_THREAD_DATA = 0x80
 DEVIATIONS = {
-    "lost": "an existing file is kept when the write fails; the engines lose it",
-    "append": "a handle that is open for appending is refused; the engines write a file that no reader opens",
+    "an existing file is kept when the write fails; the engines lose it": 21,
+    "a handle that is open for appending is refused; the engines write a file there that no reader opens": 6,
 }
-COUNTS: Counter[str] = Counter()
+"""What ours does otherwise, and in how many rows (docs/format/write-dump-file.md#what-ours-does-otherwise)."""
+SKIPPED = {
+    "/mC sets a bit of the header that no format flag sets": 6,
+    "Wine overwrites read-only files for this user": 8,
+    "a driver's symbols, or a file of physical memory": 3,
+    "a second command": 7,
+    "an expression with registers": 18,
+    "only Windows": 80,
+    "the cabinet.dll of Wine has no LZX": 24,
+    "the code for a long name is of Wine": 4,
+    "the engine was killed after two minutes": 1,
+    "the hand-made machine lacks what the engine reads": 64,
+    "the name is in bytes of another code page": 4,
+    "the stand-in for cabinet.dll reports success where there is no file": 8,
+}
+"""Why rows are not repeated, and how many."""
 
 
 def skipped(row: Answer) -> str | None:
     """Why this host cannot repeat the row."""
-    return faulty(row) or debugger_only(row) or ("needs Windows" if needs_windows(row) and not WINDOWS else None)
+    return faulty(row) or debugger_only(row) or ("only Windows" if needs_windows(row) and not WINDOWS else None)
+
+
+def needs_peb(row: Answer) -> bool:
+    """Whether the answer depends on memory that the dump target lacks (test_engine_answers_contents.py)."""
+    return row.target == "user-dump-small" and row.method != "dot" and bool(row.f & PROCESS_THREAD_DATA)
 
 
 def target(row: Answer) -> dict[str, Any]:
@@ -154,15 +175,15 @@ def told(row: Answer, place: Path) -> list[str]:
     wrong = []
     expected = int(row.hr, 16)
     if row.handle == "append" and expected == 0:
-        COUNTS[DEVIATIONS["append"]] += 1
         expected = 0x80070005
     if hresult != expected:
         wrong.append(f"hr {hresult:#x}, expected {expected:#x} ({client.last_error})")
     said = tidy(client.output).replace(str(place) + os.sep, "")
-    if row.said and row.handle != "append" and said != row.said.replace("\\", os.sep if "%TEMP%" not in row.said else "\\"):
+    recorded = row.said if "%TEMP%" in row.said else row.said.replace("\\", os.sep)
+    if row.said and row.handle != "append" and said != recorded:
         wrong.append(f"said {said!r}, expected {row.said!r}")
     wrong += files_wrong(row, place)
-    return wrong
+    return [f"{row}: {what}" for what in wrong]
 
 
 def files_wrong(row: Answer, place: Path) -> list[str]:
@@ -181,7 +202,6 @@ def files_wrong(row: Answer, place: Path) -> list[str]:
     if old is not None and old != OLD:
         found["exists.dmp"] = old
     elif recorded.get("exists.dmp") == "lost" and old == OLD:
-        COUNTS[DEVIATIONS["lost"]] += 1
         del recorded["exists.dmp"]
     elif old is None and not row.absent:
         wrong.append("exists.dmp is lost")
@@ -197,7 +217,8 @@ def handle_wrong(row: Answer, data: bytes) -> list[str]:
     wrong = []
     if row.at is None or kind_of(data[row.at :]) == "other" or data[: row.at] != b"x" * row.at:
         wrong.append(f"no dump at {row.at}")
-    if row.tail != (len(data) == row.old and data.endswith(b"x" * 100)):
+    longer = row.old == 9_000_000 and not row.tail  # the engine's dump was longer than the file; ours is not
+    if not longer and row.tail != (len(data) == row.old and data.endswith(b"x" * 100)):
         wrong.append("the old end of the file")
     return wrong
 
@@ -206,9 +227,27 @@ def handle_wrong(row: Answer, data: bytes) -> list[str]:
 def test_every_row_has_the_recorded_answer(group: tuple[str, str], place: Path) -> None:
     wrong, asked = [], 0
     for row in ROWS:
-        if (row.engine, row.target) != group or skipped(row):
+        if (row.engine, row.target) != group or skipped(row) or needs_peb(row):
             continue
         asked += 1
-        wrong += [f"{row.section} {row.method} {row.q} {row.f:#x} {row.name} {row.handle} {row.line}: {what}" for what in told(row, place)]
+        wrong += told(row, place)
     assert asked
-    assert not wrong, f"{len(wrong)} of {asked}\n" + "\n".join(wrong[:70])
+    assert not wrong, f"{len(wrong)} differences in {asked} rows\n" + "\n".join(wrong[:40])
+
+
+def test_the_rows_that_are_not_repeated_are_counted() -> None:
+    assert len(ROWS) == 4068
+    assert sum(row.count for row in ROWS) == 5583
+    reasons = Counter(reason for row in ROWS if (reason := skipped(row)))
+    expected = dict(SKIPPED)
+    if WINDOWS:
+        del expected["only Windows"]
+    assert reasons == expected
+
+
+def test_the_rows_with_another_answer_of_ours_are_counted() -> None:
+    repeated = [row for row in ROWS if not skipped(row)]
+    assert list(DEVIATIONS.values()) == [
+        sum("lost" in dict(row.files).values() for row in repeated),
+        sum(row.handle == "append" and not int(row.hr, 16) for row in repeated),
+    ]
