@@ -215,8 +215,11 @@ class DebugClient:
     def request(
         self, qualifier: int, format_flags: int, comment: str | bytes | None, streams: tuple[UserStream, ...] = ()
     ) -> Request:
-        """Return the request with this client's profile, contract and session."""
-        return Request(qualifier, format_flags, comment, self.profile, streams, self.contract, self.session)
+        """Return the request with the contract and the session of this client, and the profile that writes it."""
+        outputs = CONTRACTS[self.contract].kernel if self._kernel else CONTRACTS[self.contract].user
+        output = outputs.get(qualifier)
+        profile = (output and output.profile) or self.profile
+        return Request(qualifier, format_flags, comment, profile, streams, self.contract, self.session)
 
     def _hresult(
         self, name: Name | None, handle: FileHandle, qualifier: int, format_flags: int, comment: str | bytes | None
@@ -317,7 +320,7 @@ class DebugClient:
         return output
 
     def _as_written(self, request: Request, output: Output) -> Request:
-        """Return the request for the plan: with the contract's profile, without flags that have no effect here."""
+        """Return the request for the plan, without flags that have no effect here."""
         flags = request.format_flags
         if self._kernel and not request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB):
             flags &= ~FormatFlag.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
@@ -358,10 +361,11 @@ class DebugClient:
         members = [Member(f"{own}.dmp", dump.layout.size, lambda sink: dump.emit(sink, in_order=True))]
         every_image = request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES)
         warnings: list[str] = []
-        if request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES):
+        wanted = CONTRACTS[self.contract].used_images or (every_image and self.session is Session.LIVE)
+        if request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES) and wanted:
             found, warnings = secondary_files(self.snapshot, self._image_files, every_image=every_image)
             members += found
-        elif every_image:
+        elif every_image and not request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES):
             warnings.append(
                 "DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES has no effect without DEBUG_FORMAT_CAB_SECONDARY_FILES"
             )

@@ -96,6 +96,9 @@ class EngineContract:
     """With the engine option DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA. None: no effect."""
     letters: Letters | None = None
     """None: the documented forms (``dot_dump``)."""
+    used_images: bool = False
+    """Whether CAB_SECONDARY_FILES packs the images that the session used. An engine without symbols packs images only
+    with CAB_SECONDARY_ALL_IMAGES, and those of a live target."""
     cabinet_in_handle: bool = False
     """Whether a cabinet can go to a file handle, as the reference page says."""
     cabinet_protected: bool = False
@@ -196,6 +199,7 @@ CONTRACTS: Mapping[Contract, EngineContract] = {
         },
         exclusive=(_AVX_IN_TRIAGE, _IGNORE_AND_NOT),
         sensitive=_SENSITIVE,
+        used_images=True,
         cabinet_in_handle=True,
         cabinet_protected=True,
     ),
