@@ -1,5 +1,5 @@
-"""Finds the files that a cabinet holds in addition to the dump: images and their PDBs
-(docs/format/cabinet.md#secondary-files).
+"""Finds the images of a target and their PDBs: the files that a cabinet holds in addition to the dump
+(docs/format/cabinet.md#secondary-files), and those that a debugger needs beside it.
 
 A snapshot holds the names of its images, but no path of the host. ``ImageFiles`` finds the files.
 """
@@ -39,19 +39,16 @@ class _Image:
 
 
 class _Collector:
-    """The members found so far, the missing files, and the files of another build."""
+    """The files found so far, the missing ones, and those of another build."""
 
     def __init__(self, files: ImageFiles | None) -> None:
         self._files = files
-        self.members: dict[str, Member] = {}
+        self.found: dict[str, tuple[str, bytes]] = {}
         self.missing: list[str] = []
         self.others: list[str] = []
 
     def take(self, name: str, is_it: Callable[[bytes], bool]) -> bytes | None:
-        """Return the bytes of the file if ``is_it`` accepts them, and add it as a member.
-
-        The first member of a name is kept.
-        """
+        """Return the bytes of the file if ``is_it`` accepts them, and add it. The first file of a name is kept."""
         base = PureWindowsPath(name).name
         data = self._read(name)
         if data is None:
@@ -60,7 +57,7 @@ class _Collector:
         if not is_it(data):
             self.others.append(base)
             return None
-        self.members.setdefault(base.casefold(), bytes_member(base, data))
+        self.found.setdefault(base.casefold(), (base, data))
         return data
 
     def _read(self, name: str) -> bytes | None:
@@ -74,12 +71,13 @@ class _Collector:
         except OSError:
             return None
 
-    def warnings(self) -> list[str]:
+    def warnings(self, place: str) -> list[str]:
+        """One line for the files that ``place`` lacks because they are missing, and one for those of another build."""
         found = []
         if self.missing:
-            found.append(f"files left out of the cabinet, not found: {', '.join(self.missing)}")
+            found.append(f"files left out of {place}, not found: {', '.join(self.missing)}")
         if self.others:
-            found.append(f"files left out of the cabinet, of another build: {', '.join(self.others)}")
+            found.append(f"files left out of {place}, of another build: {', '.join(self.others)}")
         return found
 
 
@@ -100,14 +98,19 @@ def secondary_files(
             for image in images
             if image is images[0] or any(image.start <= at < image.start + image.size for at in stopped)
         ]
-    found = _Collector(files)
-    for image in images:
-        data = found.take(image.name, _is_image(image.time_date_stamp, image.size))
-        record = image.code_view or (_code_view(data) if data else None) or b""
-        path = _pdb_path(record)
-        if path:
-            found.take(path, _is_pdb(record[4:20]))
-    return list(found.members.values()), found.warnings()
+    found = _collected(images, files)
+    return [bytes_member(name, data) for name, data in found.found.values()], found.warnings("the cabinet")
+
+
+def symbol_files(
+    snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles
+) -> tuple[list[tuple[str, bytes]], list[str]]:
+    """Return name and bytes of every loaded image and its PDB, and warnings about missing files.
+
+    A folder with these files is a symbol path and an image path for a debugger that opens the dump.
+    """
+    found = _collected(_images(snapshot), files)
+    return list(found.found.values()), found.warnings("the symbols")
 
 
 def image_files(snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles) -> list[int]:
@@ -118,11 +121,23 @@ def image_files(snapshot: ProcessSnapshot | KernelSnapshot, files: ImageFiles) -
     found = _Collector(files)
     bases = []
     for image in _images(snapshot):
-        known = len(found.members)
+        known = len(found.found)
         found.take(image.name, _is_image(image.time_date_stamp, image.size))
-        if len(found.members) > known:
+        if len(found.found) > known:
             bases.append(image.start)
     return bases
+
+
+def _collected(images: Iterable[_Image], files: ImageFiles | None) -> _Collector:
+    """Collect each image and the PDB that its CodeView record names."""
+    found = _Collector(files)
+    for image in images:
+        data = found.take(image.name, _is_image(image.time_date_stamp, image.size))
+        record = image.code_view or (_code_view(data) if data else None) or b""
+        path = _pdb_path(record)
+        if path:
+            found.take(path, _is_pdb(record[4:20]))
+    return found
 
 
 def _images(snapshot: ProcessSnapshot | KernelSnapshot) -> list[_Image]:

@@ -391,3 +391,29 @@ def test_an_error_for_the_user_is_one_line_unless_its_class_keeps_lines(
 ) -> None:
     assert failure.report(kind("first\n  second")) == failure.USAGE
     assert capsys.readouterr().err == f"dumptruth: {printed}\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("null-read", ["alpha.dll", "alpha.pdb", "crash.exe", "crash.pdb", "kernel32.dll", "ntdll.pdb"]),
+        ("bugcheck-d1", ["crashdrv.sys", "crashdrv.pdb", "hal.dll", "ntoskrnl.exe", "ntkrnlmp.pdb"]),
+    ],
+)
+def test_dump_puts_the_images_and_their_pdbs_into_the_symbols_folder(
+    dumptruth: Any, tmp_path: Path, target: str, names: list[str]
+) -> None:
+    folder = tmp_path / "new" / "symbols"
+    done = dumptruth("dump", target, "-o", str(tmp_path / "a.dmp"), "--symbols", str(folder))
+    assert (done.status, done.err) == (0, "")
+    made = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(names) <= set(made)
+    built = [path for name in made for path in (IMAGES / name, IMAGES / "kernel" / name) if path.is_file()]
+    assert {path.name: path.read_bytes() for path in built} == made
+
+
+def test_dump_refuses_a_symbols_folder_that_is_a_file_before_it_writes_a_dump(dumptruth: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"mine")
+    done = dumptruth("dump", "null-read", "-o", str(tmp_path / "a.dmp"), "--symbols", str(tmp_path / "taken"))
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -81,9 +81,7 @@ def test_an_ansi_name_is_the_file_systems_own_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("comment", "entry", "size"), [("", "CommentW", 2), (b"", "CommentA", 1)])
-def test_an_empty_comment_is_a_stream_of_one_nul(
-    tmp_path: Path, comment: str | bytes, entry: str, size: int
-) -> None:
+def test_an_empty_comment_is_a_stream_of_one_nul(tmp_path: Path, comment: str | bytes, entry: str, size: int) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path)
     assert client.write("a.dmp", DEBUG_DUMP_SMALL, 0, comment).layout.entry(entry).size == size
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from dumptruth.emu.constants import MEM_FREE
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.debugger.engine_line import execute

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.fixtures.contracts.answers import Answer
 
