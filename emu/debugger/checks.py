@@ -28,10 +28,10 @@ def output_of(contract: EngineContract, request: Request, *, kernel: bool, comma
     taken = {number: output for number, output in outputs.items() if command or not output.command_only}
     output = taken.get(request.qualifier)
     if output is None:
-        names = ", ".join(Qualifier(number).name for number in taken)
+        *others, last = (Qualifier(number).name for number in taken)
         raise EngineRefused(
             Refusal(Hresult.E_INVALIDARG),
-            f"Qualifier {request.qualifier_name}: a {session}-mode target needs one of {names}",
+            f"Qualifier {request.qualifier_name}: a {session}-mode target needs {', '.join(others)} or {last}",
         )
     flags = request.format_flags
     if not 0 <= flags < 1 << 32:

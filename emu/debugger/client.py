@@ -30,7 +30,18 @@ from ..writer.sinks import FileHandle, FileSink, HandleSink
 from ..writer.userdump import UserDump
 from .checks import EngineRefused, check_opened, output_of
 from .contract import CONTRACTS, Output
-from .destination import HANDLE_ONLY, Name, NotCreated, is_given, open_file, open_handle, path_of, text_of
+from .destination import (
+    HANDLE_ONLY,
+    Name,
+    NotCreated,
+    cabinet_text,
+    is_given,
+    open_file,
+    open_handle,
+    path_of,
+    temporary_name,
+    text_of,
+)
 from .host_errors import hresult_of, hresult_of_layout
 from .secondary_files import ImageFiles, secondary_files
 
@@ -252,7 +263,7 @@ class DebugClient:
                 path = path_of(name, self._start_directory)
                 if not packed:  # a cabinet is opened last: the engine writes the dump to a temporary file first
                     sink = open_file(path, no_overwrite=_keeps(request), faults=self._faults)
-            head = f"Creating {_temporary(shown) if packed else shown} - "
+            head = f"Creating {temporary_name(shown) if packed else shown} - "
             self._refuse_opened(request, output, head)
             self.output += f"{head}{output.text}\n"
             failed = output.failed
@@ -284,7 +295,7 @@ class DebugClient:
             raise raised from error
         self.output += "Dump successfully written\n"
         if cabinet is not None:
-            self.output += _packed(shown, cabinet)
+            self.output += cabinet_text(shown, cabinet.names[1:])
         return DumpResult(
             Hresult.S_OK,
             dump.plan,
@@ -396,20 +407,3 @@ def _write_error(error: BaseException, path: Path | None) -> DumpWriteError | No
 
 def _keeps(request: Request) -> bool:
     return request.has(FormatFlag.DEBUG_FORMAT_NO_OVERWRITE)
-
-
-def _temporary(shown: str) -> str:
-    """The engine's name for the dump that goes into a cabinet (docs/format/cabinet.md#how-the-engine-makes-a-cabinet).
-
-    Ours writes no such file.
-    """
-    return f"%TEMP%\\{PureWindowsPath(shown).name}.dmp"
-
-
-def _packed(shown: str, cabinet: Cabinet) -> str:
-    added = "".join(f"  Adding {name} - added\n" for name in (_temporary(shown), *cabinet.names[1:]))
-    return (
-        "Creating a cab file can take a VERY VERY long time\n"
-        ".Ctrl-C can only interrupt the command after a file has been added to the cab.\n"
-        f"{added}Wrote {shown}\n"
-    )

@@ -6,7 +6,8 @@ import errno
 import io
 import os
 import sys
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
 
 from ..constants import Hresult
 from ..request import DumpRefused
@@ -86,3 +87,21 @@ def open_handle(handle: FileHandle, *, at_position: bool, faults: Faults) -> Han
         if error.errno == errno.EISDIR:  # a handle of a folder
             raise PermissionError(errno.EACCES, "is a folder") from error
         raise
+
+
+def temporary_name(shown: str) -> str:
+    """The engine's name for the dump that goes into a cabinet (docs/format/cabinet.md#how-the-engine-makes-a-cabinet).
+
+    Ours writes no such file.
+    """
+    return f"%TEMP%\\{PureWindowsPath(shown).name}.dmp"
+
+
+def cabinet_text(shown: str, files: Iterable[str]) -> str:
+    """What the engine prints about a cabinet with these files beside the dump."""
+    added = "".join(f"  Adding {name} - added\n" for name in (temporary_name(shown), *files))
+    return (
+        "Creating a cab file can take a VERY VERY long time\n"
+        ".Ctrl-C can only interrupt the command after a file has been added to the cab.\n"
+        f"{added}Wrote {shown}\n"
+    )
