@@ -6,11 +6,9 @@ The methods take and return what the COM methods do, so that code for the interf
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
@@ -20,7 +18,7 @@ from ..names import flags_number, qualifier_number
 from ..plan.kernel import KernelPlan
 from ..plan.legacy import LegacyPlan, is_legacy
 from ..plan.user import Plan
-from ..request import DumpRefused, KernelProfile, Profile, Request, UserStream
+from ..request import Contract, DumpRefused, KernelProfile, Profile, Request, Session, UserStream
 from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import ProcessSnapshot
 from ..writer.cab import Cabinet, Member
@@ -30,10 +28,23 @@ from ..writer.layout import LayoutError, LayoutMap
 from ..writer.minidump import Minidump
 from ..writer.sinks import FileHandle, FileSink, HandleSink
 from ..writer.userdump import UserDump
+from .checks import EngineRefused, check_opened, output_of
+from .contract import CONTRACTS, Output
+from .destination import (
+    HANDLE_ONLY,
+    Name,
+    NotCreated,
+    cabinet_text,
+    is_given,
+    open_file,
+    open_handle,
+    path_of,
+    temporary_name,
+    text_of,
+)
 from .host_errors import hresult_of, hresult_of_layout
 from .secondary_files import ImageFiles, secondary_files
 
-Name = str | bytes | os.PathLike[str]
 AnyDump = Minidump | UserDump | KernelDump
 
 
@@ -97,11 +108,15 @@ class DebugClient:
     """A debugger's client for a stopped target.
 
     - ``snapshot`` gives the class of the session: user mode, or kernel mode for a KernelSnapshot. None: no target.
-    - ``start_directory`` is the host folder for relative file names. It corresponds to the folder where the debugger
-      was started. None: the current folder at the time of the call.
+    - ``contract`` says whose answers the client gives: ``documented``, ``e15063`` or ``e29507`` (``contract``).
+    - ``session`` is ``live`` or ``dump``. ``target_type`` is the DumpType of the kernel dump that the debugger opened;
+      None: a live machine, or a dump with all of memory. With ``image_file`` the target is an image, not a process.
+    - ``start_directory`` is the folder for relative file names. None: the folder that is current at the call.
     - ``profile`` decides what the documents leave open. None: ``modern`` for a user-mode target, ``portable`` for a
-      kernel-mode target.
+      kernel-mode target. An engine's contract chooses the kind of file itself.
     - ``image_files`` finds the files that DEBUG_FORMAT_CAB_SECONDARY_FILES adds to a cabinet.
+    - ``ready``: False if the debugger has not waited for the target yet, or if the target runs.
+    - ``kernel_symbols``: whether the debugger has symbols of the kernel; engine 29507 needs them for an active dump.
     - ``secure_mode`` and ``engine_options`` (EngineOption) are states of the engine that can forbid dumps
       (docs/format/write-dump-file.md#secure-mode-and-sensitive-data).
     - ``faults`` makes named steps fail, for tests.
@@ -111,22 +126,35 @@ class DebugClient:
         self,
         snapshot: ProcessSnapshot | KernelSnapshot | None,
         *,
+        contract: str = Contract.DOCUMENTED,
+        session: str = Session.LIVE,
+        target_type: int | None = None,
+        image_file: bool = False,
         start_directory: Path | None = None,
         profile: str | None = None,
         image_files: ImageFiles | None = None,
+        ready: bool = True,
+        kernel_symbols: bool = True,
         secure_mode: bool = False,
         engine_options: int = 0,
         faults: Faults | None = None,
     ) -> None:
-        self._snapshot = snapshot
-        self._start_directory = (Path.cwd() if start_directory is None else Path(start_directory)).absolute()
-        kernel = snapshot is not None and snapshot.mode == "kernel"
-        self.session_class = SessionClass.KERNEL if kernel else SessionClass.USER_WINDOWS
+        self.snapshot = snapshot
+        self.contract = Contract(contract)
+        self.session = Session(Session.DUMP if image_file else session)
+        self._start_directory = start_directory
+        self._kernel = snapshot is not None and snapshot.mode == "kernel"
+        self.session_class = SessionClass.KERNEL if self._kernel else SessionClass.USER_WINDOWS
         """The class that IDebugControl::GetDebuggeeType returns."""
         if snapshot is None:
             self.session_class = SessionClass.UNINITIALIZED
-        self._profile = profile if profile is not None else KernelProfile.PORTABLE if kernel else Profile.MODERN
+        elif image_file:
+            self.session_class = SessionClass.IMAGE_FILE
+        self.profile = profile if profile is not None else KernelProfile.PORTABLE if self._kernel else Profile.MODERN
+        self._target_type = target_type
         self._image_files = image_files
+        self._ready = ready
+        self._kernel_symbols = kernel_symbols
         self._secure_mode = secure_mode
         self._engine_options = engine_options
         self._faults = faults or Faults()
@@ -134,6 +162,8 @@ class DebugClient:
         """Why the last WriteDumpFile* call failed, in one line; None if it succeeded."""
         self.last_warnings: tuple[str, ...] = ()
         """Warnings of the last WriteDumpFile* call, one line each."""
+        self.output = ""
+        """What the engine printed during the last call (docs/format/write-dump-file.md#text-printed)."""
 
     def WriteDumpFile(self, DumpFile: Name, Qualifier: int) -> int:
         """IDebugClient::WriteDumpFile. Returns the HRESULT as an unsigned number; S_OK is 0."""
@@ -160,9 +190,10 @@ class DebugClient:
         """IDebugClient4::WriteDumpFileWide. Returns the HRESULT as an unsigned number; S_OK is 0.
 
         ``FileHandle`` is 0 for no handle, else an open binary file object or a number: a HANDLE on Windows, a
-        descriptor elsewhere. A handle wins over the name. It is written from offset 0, and the caller closes it;
-        NO_OVERWRITE has no effect. A failed write leaves the file empty. A refused request, or memory that cannot be
-        read, leaves it unchanged.
+        descriptor elsewhere. A handle wins over the name, and the caller closes it; NO_OVERWRITE has no effect. A user
+        dump starts at offset 0, a kernel dump at the position of the handle; an older, longer file is not truncated. A
+        failed write removes what was written and what is behind. A refused request, or memory that cannot be read,
+        leaves the file unchanged.
         """
         if isinstance(FileName, bytes) or isinstance(Comment, bytes):
             self.last_error, self.last_warnings = "WriteDumpFileWide takes text, not bytes", ()
@@ -187,43 +218,84 @@ class DebugClient:
         """
         number = qualifier_number(qualifier) if isinstance(qualifier, str) else qualifier
         flags = format_flags if isinstance(format_flags, int) else flags_number(format_flags)
-        request = Request(number, flags, comment, self._profile, tuple(user_streams))
+        request = self.request(number, flags, comment, tuple(user_streams))
         if isinstance(file, (str, bytes, os.PathLike)):
-            return self._write(file, 0, request)
-        return self._write(None, file, request)
+            return self.write_request(file, 0, request)
+        return self.write_request(None, file, request)
+
+    def request(
+        self, qualifier: int, format_flags: int, comment: str | bytes | None, streams: tuple[UserStream, ...] = ()
+    ) -> Request:
+        """Return the request with the contract and the session of this client, and the profile that writes it."""
+        outputs = CONTRACTS[self.contract].kernel if self._kernel else CONTRACTS[self.contract].user
+        output = outputs.get(qualifier)
+        profile = (output and output.profile) or self.profile
+        return Request(qualifier, format_flags, comment, profile, streams, self.contract, self.session)
 
     def _hresult(
         self, name: Name | None, handle: FileHandle, qualifier: int, format_flags: int, comment: str | bytes | None
     ) -> int:
         self.last_error, self.last_warnings = None, ()
         try:
-            result = self._write(name, handle, Request(qualifier, format_flags, comment, self._profile))
+            result = self.write_request(name, handle, self.request(qualifier, format_flags, comment))
         except DumpWriteError as error:
             self.last_error = str(error)
             return error.hresult
         self.last_warnings = result.warnings
         return result.hresult
 
-    def _write(self, name: Name | None, handle: FileHandle, request: Request) -> DumpResult:
-        self._check_engine()
-        path = self._path(name) if isinstance(handle, int) and handle == 0 else None
+    def write_request(
+        self, name: Name | None, handle: FileHandle, request: Request, *, command: bool = False
+    ) -> DumpResult:
+        """Write a dump, in the engine's order of checks (docs/format/write-dump-file.md#order-of-checks).
+
+        ``command``: the request comes from the command ``.dump``. Raises DumpWriteError.
+        """
+        self.output = ""
+        sink: FileSink | HandleSink | None = None
+        path, packed = None, request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB)
+        shown = HANDLE_ONLY if name is None else text_of(name)
+        failed = ""
         try:
-            # Refuse the request and read all memory before any file is touched.
+            output = self._output(request, handle, command=command)
+            request = self._as_written(request, output)
+            if not is_given(handle):
+                path = path_of(name, self._start_directory)
+                if not packed:  # a cabinet is opened last: the engine writes the dump to a temporary file first
+                    sink = open_file(path, no_overwrite=_keeps(request), faults=self._faults)
+            head = f"Creating {temporary_name(shown) if packed else shown} - "
+            self._refuse_opened(request, output, head)
+            self.output += f"{head}{output.text}\n"
+            failed = output.failed
             dump = self._dump(request)
             cabinet, warnings = self._cabinet(dump, request, name)
             if request.user_streams and not isinstance(dump, Minidump):
                 warnings.append("user streams are left out: only a user minidump can hold them")
-            sink = self._sink(path, handle, request, warnings)
+            if path is None:
+                if _keeps(request):
+                    warnings.append("DEBUG_FORMAT_NO_OVERWRITE has no effect on a file handle")
+                sink = open_handle(handle, at_position=self._kernel, faults=self._faults)
+            elif sink is None:
+                protected = _keeps(request) and CONTRACTS[self.contract].cabinet_protected
+                sink = open_file(path, no_overwrite=protected, faults=self._faults)
             layout = _emit(dump, cabinet, sink)
-        except DumpRefused as error:
-            raise DumpWriteError(error.hresult, str(error)) from error
-        except LayoutError as error:
-            raise DumpWriteError(hresult_of_layout(error), str(error)) from error
-        except MemoryError as error:
-            raise DumpWriteError(Hresult.E_OUTOFMEMORY, "not enough memory to write the dump") from error
-        except OSError as error:
-            where = path if path is not None else "the file handle"
-            raise DumpWriteError(hresult_of(error), f"{where}: {error.strerror or error}") from error
+            sink.commit()
+        except BaseException as error:
+            if sink is not None:
+                sink.abandon()
+            raised = _write_error(error, path)
+            if raised is None:
+                raise
+            if isinstance(error, NotCreated):
+                self.output += f"Unable to create file '{shown}' - Win32 error 0n{raised.hresult & 0xFFFF}\n"
+            elif isinstance(error, EngineRefused):
+                self.output += error.printed
+            else:
+                self.output += failed.format(code=raised.hresult & 0xFFFF)
+            raise raised from error
+        self.output += "Dump successfully written\n"
+        if cabinet is not None:
+            self.output += cabinet_text(shown, cabinet.names[1:])
         return DumpResult(
             Hresult.S_OK,
             dump.plan,
@@ -234,111 +306,104 @@ class DebugClient:
             () if cabinet is None else cabinet.names,
         )
 
-    def _check_engine(self) -> None:
-        """Raises DumpWriteError if there is no target, or if a state of the engine forbids dumps.
-
-        docs/format/write-dump-file.md#order-of-checks
-        """
-        if self._snapshot is None:
-            raise DumpWriteError(Hresult.E_UNEXPECTED, "no target to dump")
+    def _output(self, request: Request, handle: FileHandle, *, command: bool) -> Output:
+        """Return what the request gives. Raises DumpRefused for all that the engine refuses before it opens a file."""
+        contract = CONTRACTS[self.contract]
+        if self.snapshot is None:
+            raise DumpRefused(Hresult.E_UNEXPECTED, "no target to dump")
+        output = output_of(contract, request, kernel=self._kernel, command=command)
+        if not self._ready:
+            raise DumpRefused(Hresult.E_UNEXPECTED, "the debugger has not waited for the target, or the target runs")
         if self._secure_mode:
-            raise DumpWriteError(
-                Hresult.ERROR_ACCESS_DENIED, "the debugger is in Secure Mode, which forbids writing dumps"
+            raise EngineRefused(contract.secure, "the debugger is in Secure Mode, which forbids writing dumps")
+        if contract.sensitive and self._engine_options & EngineOption.DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA:
+            raise EngineRefused(
+                contract.sensitive,
+                "the engine option DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA forbids writing dumps",
             )
-        if self._engine_options & EngineOption.DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA:
-            # The code of engine 29507; no document names one.
-            raise DumpWriteError(
-                Hresult.E_FAIL, "the engine option DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA forbids writing dumps"
+        if output.unopened is not None:
+            raise EngineRefused(output.unopened, f"{request.qualifier_name}: this engine writes no such dump")
+        packed = request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB)
+        if packed:
+            self.output += output.cabinet_warning
+        if is_given(handle) and packed and not contract.cabinet_in_handle:
+            raise DumpRefused(Hresult.E_INVALIDARG, "FileHandle: a cabinet needs a file name")
+        return output
+
+    def _as_written(self, request: Request, output: Output) -> Request:
+        """Return the request for the plan, without flags that have no effect here."""
+        flags = request.format_flags
+        if self._kernel and not request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB):
+            flags &= ~FormatFlag.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
+        return replace(request, format_flags=int(flags), profile=output.profile or request.profile)
+
+    def _refuse_opened(self, request: Request, output: Output, head: str) -> None:
+        """Raise EngineRefused for what the engine refuses when the file is open already."""
+        try:
+            check_opened(
+                CONTRACTS[self.contract],
+                output,
+                request,
+                kernel=self._kernel,
+                target_type=self._target_type,
+                symbols=self._kernel_symbols,
             )
+        except EngineRefused as error:
+            self.output += head + error.head
+            raise
 
     def _dump(self, request: Request) -> AnyDump:
-        assert self._snapshot is not None
-        if self._snapshot.mode == "kernel":
-            return KernelDump(self._snapshot, request, faults=self._faults)
+        assert self.snapshot is not None
+        if self.snapshot.mode == "kernel":
+            return KernelDump(self.snapshot, request, faults=self._faults)
         if is_legacy(request):
-            return UserDump(self._snapshot, request, faults=self._faults)
-        return Minidump(self._snapshot, request, faults=self._faults)
+            return UserDump(self.snapshot, request, faults=self._faults)
+        return Minidump(self.snapshot, request, faults=self._faults)
 
     def _cabinet(self, dump: AnyDump, request: Request, name: Name | None) -> tuple[Cabinet | None, list[str]]:
         """Return the cabinet for the dump if the request asks for one, and warnings (docs/format/cabinet.md).
 
         DbgEng writes a temporary dump and packs it. Here the dump is written into the cabinet directly.
         """
-        assert self._snapshot is not None
+        assert self.snapshot is not None
         if not request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB):
             return None, []
-        stem = PureWindowsPath(_text(name)).stem if name is not None else ""
-        members = [Member(f"{stem or 'dump'}.dmp", dump.layout.size, lambda sink: dump.emit(sink, in_order=True))]
+        own = PureWindowsPath(text_of(name)).name if name is not None else "dump"
+        members = [Member(f"{own}.dmp", dump.layout.size, lambda sink: dump.emit(sink, in_order=True))]
         every_image = request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES)
         warnings: list[str] = []
-        if request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES):
-            found, warnings = secondary_files(self._snapshot, self._image_files, every_image=every_image)
+        wanted = CONTRACTS[self.contract].used_images or (every_image and self.session is Session.LIVE)
+        if request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES) and wanted:
+            found, warnings = secondary_files(self.snapshot, self._image_files, every_image=every_image)
             members += found
-        elif every_image:
+        elif every_image and not request.has(FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_FILES):
             warnings.append(
                 "DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES has no effect without DEBUG_FORMAT_CAB_SECONDARY_FILES"
             )
-        return Cabinet(members, time=self._snapshot.time), warnings
-
-    def _sink(
-        self, path: Path | None, handle: FileHandle, request: Request, warnings: list[str]
-    ) -> FileSink | HandleSink:
-        no_overwrite = request.has(FormatFlag.DEBUG_FORMAT_NO_OVERWRITE)
-        if path is not None:
-            return FileSink(path, no_overwrite=no_overwrite, faults=self._faults)
-        if no_overwrite:
-            warnings.append("DEBUG_FORMAT_NO_OVERWRITE has no effect on a file handle")
-        return HandleSink(_binary(handle), faults=self._faults)
-
-    def _path(self, name: Name | None) -> Path:
-        """Return the host path for a dump's name. Raises DumpWriteError with E_INVALIDARG.
-
-        docs/format/write-dump-file.md#file-names. An extension is required, as the reference page says.
-        """
-        text = _text(name) if name is not None else ""
-        if not text:
-            raise DumpWriteError(Hresult.E_INVALIDARG, "neither a file name nor a file handle was given")
-        if "\0" in text:
-            raise DumpWriteError(Hresult.E_INVALIDARG, f"file name {text!r}: contains a NUL")
-        path = Path(text)
-        if path.name and path.suffix in ("", "."):
-            raise DumpWriteError(Hresult.E_INVALIDARG, f"file name {text}: has no extension, and none is added")
-        return self._start_directory / path
+        return Cabinet(members, time=self.snapshot.time), warnings
 
 
 def _emit(dump: AnyDump, cabinet: Cabinet | None, sink: FileSink | HandleSink) -> LayoutMap | None:
-    """Write and commit, or abandon the file on an error. Return the map of the cabinet."""
-    layout = None
-    try:
-        if cabinet is not None:
-            layout = cabinet.emit(sink)
-        else:
-            dump.emit(sink)
-        sink.commit()
-    except BaseException:
-        sink.abandon()
-        raise
-    return layout
+    """Write the dump or the cabinet. Return the map of the cabinet."""
+    if cabinet is not None:
+        return cabinet.emit(sink)
+    dump.emit(sink)
+    return None
 
 
-def _text(name: Name) -> str:
-    """Decode a name. Bytes are in the ANSI code page on Windows, in the file system's encoding elsewhere."""
-    if isinstance(name, bytes) and sys.platform == "win32":
-        return name.decode("mbcs")
-    return os.fsdecode(name)
+def _write_error(error: BaseException, path: Path | None) -> DumpWriteError | None:
+    """Return the error of the methods for what went wrong. None: it is none of theirs."""
+    if isinstance(error, DumpRefused):
+        return DumpWriteError(error.hresult, str(error))
+    if isinstance(error, LayoutError):
+        return DumpWriteError(hresult_of_layout(error), str(error))
+    if isinstance(error, MemoryError):
+        return DumpWriteError(Hresult.E_OUTOFMEMORY, "not enough memory to write the dump")
+    if isinstance(error, OSError):
+        where = path if path is not None else "the file handle"
+        return DumpWriteError(hresult_of(error), f"{where}: {error.strerror or error}")
+    return None
 
 
-def _binary(handle: FileHandle) -> FileHandle:
-    """Return the handle if a dump can be written to it. Raises DumpWriteError."""
-    if isinstance(handle, int):
-        if not 0 < handle < 1 << (64 if sys.platform == "win32" else 31):
-            raise DumpWriteError(Hresult.ERROR_INVALID_HANDLE, f"FileHandle {handle:#x}: not an open file")
-        return handle
-    needed = ("write", "seek", "truncate", "flush")
-    if isinstance(handle, io.TextIOBase) or not all(hasattr(handle, name) for name in needed):
-        raise DumpWriteError(
-            Hresult.E_INVALIDARG, f"FileHandle: {type(handle).__name__}, expected a binary file or a number"
-        )
-    if getattr(handle, "closed", False):
-        raise DumpWriteError(Hresult.ERROR_INVALID_HANDLE, "FileHandle: the file is closed")
-    return handle
+def _keeps(request: Request) -> bool:
+    return request.has(FormatFlag.DEBUG_FORMAT_NO_OVERWRITE)

@@ -52,7 +52,7 @@ MINI_OPTIONS = {
 FULL_OPTIONS = {"y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT}
 """The letters after ``/f``."""
 KINDS = ("m", "f", "k", "ka")
-_SOURCES = {"xc": "context", "xr": "record", "xp": "pointers", "xt": "thread", "j": "jit"}
+SOURCES = {"xc": "context", "xr": "record", "xp": "pointers", "xt": "thread", "j": "jit"}
 """Options that take an address or a thread id, and the field of EventSource that they set."""
 
 OPTIONS = "/a, /b, /ba, /c, /f, /j, /k, /ka, /m, /o, /u, /xc, /xp, /xr, /xt"
@@ -60,6 +60,7 @@ _SPACE = " \t"
 _NUMBER = re.compile(
     r"(?:0n(?P<decimal>[0-9]+)|(?:0x)?(?P<high>[0-9a-f]+)(?:`(?P<low>[0-9a-f]{1,8}))?)\Z", re.IGNORECASE | re.ASCII
 )
+_MACHINE = 0xF0F0
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 
@@ -122,24 +123,38 @@ class DotDump:
         return Request(int(qualifier), int(flags), self.comment or None, profile), warnings
 
     def file_name(self, snapshot: ProcessSnapshot | KernelSnapshot, taken: Collection[str] = ()) -> str:
-        """Return the file name. With ``/u`` it has date, time and process id in front of the extension.
+        """Return the file name; with ``/u`` a unique one."""
+        return unique_name(self.file, snapshot, taken) if self.unique else self.file
 
-        The form is ``_2024-01-17_21-20-00-000_1234``: the time in milliseconds, the id in hexadecimal
-        (docs/format/dot-dump.md#unique-names). Time and id are those of the target, not of the host, so the same target
-        always gets the same name. If the name is in ``taken``, a number is added.
-        """
-        if not self.unique:
-            return self.file
-        moment = _EPOCH + timedelta(microseconds=snapshot.time // 10)
-        process = snapshot.process.process_id if snapshot.mode == "user" else 0
-        suffix = f"_{moment:%Y-%m-%d_%H-%M-%S}-{moment.microsecond // 1000:03}_{process:04x}"
-        extension = PureWindowsPath(self.file).suffix
-        stem = self.file.removesuffix(extension)
-        number, name = 1, f"{stem}{suffix}{extension}"
-        while name in taken:
-            number += 1
-            name = f"{stem}{suffix}_{number}{extension}"
-        return name
+
+def unique_name(file: str, snapshot: ProcessSnapshot | KernelSnapshot, taken: Collection[str] = ()) -> str:
+    """Return the name that ``/u`` makes: ``stem_0000_2024-01-17_21-20-00-000_1234.ext``.
+
+    In front of the date is the id of the debugger, here 0, behind it that of the target; ``f0f0`` for a machine
+    (docs/format/dot-dump.md#unique-names). The time is the target's, not the host's, so the same target always gets
+    the same name. If the name is in ``taken``, a number is added.
+    """
+    moment = _EPOCH + timedelta(microseconds=snapshot.time // 10)
+    target = snapshot.process.process_id if snapshot.mode == "user" else _MACHINE
+    suffix = f"_0000_{moment:%Y-%m-%d_%H-%M-%S}-{moment.microsecond // 1000:03}_{target:04x}"
+    extension = PureWindowsPath(file).suffix
+    stem = file.removesuffix(extension)
+    number, name = 1, f"{stem}{suffix}{extension}"
+    while name in taken:
+        number += 1
+        name = f"{stem}{suffix}_{number}{extension}"
+    return name
+
+
+def number_of(text: str) -> int | None:
+    """Return the number in ``text``: hexadecimal, or decimal with ``0n`` in front. None: it is no number."""
+    match = _NUMBER.match(text)
+    if match is None:
+        return None
+    if match["decimal"]:
+        return int(match["decimal"])
+    low = match["low"] or ""
+    return int(match["high"] + low.rjust(8, "0") if low else match["high"], 16)
 
 
 def parse(line: str) -> DotDump | None:
@@ -211,7 +226,7 @@ class _Parser:
             self.number("j", column)
         elif letter == "x":
             kind = self.next()
-            if f"x{kind}" not in _SOURCES:
+            if f"x{kind}" not in SOURCES:
                 self.at -= len(kind)
                 raise self.error(f"unknown letter {kind!r} after /x, expected c, r, p or t")
             self.number(f"x{kind}", column)
@@ -241,18 +256,13 @@ class _Parser:
         self.skip_space()
         start = self.at
         text = self.rest()
-        match = _NUMBER.match(text)
-        if match is None:
+        value = number_of(text)
+        if value is None:
             raise self.error(f"/{name}: expected a number, found {text!r}" if text else f"/{name}: a number is missing")
-        if match["decimal"]:
-            value = int(match["decimal"])
-        else:
-            low = match["low"] or ""
-            value = int(match["high"] + low.rjust(8, "0") if low else match["high"], 16)
         if value >> 64:
             raise self.error(f"/{name}: {text} has more than 64 bits")
         self.at = start + len(text)
-        self.source[_SOURCES[name]] = value
+        self.source[SOURCES[name]] = value
 
     def text(self, what: str) -> str:
         """Parse a word, or a text in quotation marks."""

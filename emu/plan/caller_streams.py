@@ -10,14 +10,14 @@ FIRST_USER_STREAM = 0x10000
 
 
 def comment_of(request: Request) -> str | bytes | None:
-    """Return the comment: text for CommentStreamW, bytes for CommentStreamA. Return None if the comment is absent or
-    empty.
+    """Return the comment: text for CommentStreamW, bytes for CommentStreamA. Return None if there is none; an empty
+    comment is one (docs/format/write-dump-file.md#comments).
 
     Raises DumpRefused with E_INVALIDARG for a comment that contains a NUL.
     """
     if "\0" in (request.comment_text or ""):
         raise DumpRefused(Hresult.E_INVALIDARG, "Comment: contains a NUL, which would end the string")
-    return request.comment or None
+    return request.comment
 
 
 def user_streams_of(request: Request) -> tuple[UserStream, ...]:

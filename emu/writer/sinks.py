@@ -19,6 +19,7 @@ from .faults import FaultPoint, Faults
 from .layout import Buffer
 
 _FSCTL_SET_SPARSE = 0x900C4  # winioctl.h
+_ZEROS = 1 << 20
 FileHandle = int | IO[bytes]
 """A HANDLE on Windows, a descriptor elsewhere; or an open binary file object."""
 
@@ -55,6 +56,8 @@ class FileSink:
         self._path = Path(os.path.realpath(path))  # for a symbolic link, its target is replaced
         self._faults = faults or Faults()
         self._reserved = False
+        if no_overwrite and self._path.is_dir():
+            raise FileExistsError(errno.EEXIST, "is a folder", str(path))
         if self._path.exists() and not self._path.is_file():
             raise PermissionError(errno.EACCES, "is not a regular file and cannot be replaced", str(path))
         if no_overwrite:
@@ -123,13 +126,13 @@ def _temporary_neighbour(path: Path) -> tuple[io.FileIO, Path]:
 
 
 class HandleSink:
-    """Writes to a handle of the caller, from offset 0. The caller keeps the handle and closes it.
+    """Writes to a handle of the caller, from offset 0 or from its position. The caller keeps the handle and closes it.
 
-    The file is truncated before the first write. A failed dump leaves it empty. Raises OSError.
+    A longer file keeps its tail. A failed dump ends the file where the dump began. Raises OSError.
     docs/format/write-dump-file.md#file-handles
     """
 
-    def __init__(self, handle: FileHandle, *, faults: Faults | None = None) -> None:
+    def __init__(self, handle: FileHandle, *, at_position: bool = False, faults: Faults | None = None) -> None:
         self._faults = faults or Faults()
         self._owned: io.FileIO | None = None
         self._file: IO[bytes] | io.FileIO
@@ -139,8 +142,10 @@ class HandleSink:
             self._file = handle
         try:
             self._faults.reach(FaultPoint.SEEK)
-            self._file.seek(0)
-            self._truncate()
+            self._start = self._file.seek(0, os.SEEK_CUR) if at_position else 0
+            self._old_size = self._file.seek(0, os.SEEK_END)
+            self._check_writable()
+            self._file.seek(self._start)
         except BaseException:
             self._close()
             raise
@@ -150,15 +155,19 @@ class HandleSink:
         _write_all(self._file, data)
 
     def write_zeros(self, size: int) -> None:
-        """Write ``size`` zeros as a hole: only the last byte is written."""
+        """Write ``size`` zeros. Behind the end of the old file they are a hole: only the last byte is written."""
         self._faults.reach(FaultPoint.SEEK)
-        self._file.seek(size - 1, os.SEEK_CUR)
-        self.write(b"\0")
+        at = self._file.tell()
+        for start in range(at, min(at + size, self._old_size), _ZEROS):
+            self.write(bytes(min(_ZEROS, min(at + size, self._old_size) - start)))
+        if at + size > self._old_size:
+            self._file.seek(at + size - 1)
+            self.write(b"\0")
 
     def patch(self, offset: int, data: bytes) -> None:
         self._faults.reach(FaultPoint.SEEK)
         end = self._file.seek(0, os.SEEK_END)
-        self._file.seek(offset)
+        self._file.seek(self._start + offset)
         self.write(data)
         if self._file.seek(0, os.SEEK_END) != end:  # the patch was appended
             raise PermissionError(errno.EACCES, "is open for appending only")
@@ -169,20 +178,19 @@ class HandleSink:
         self._close()
 
     def abandon(self) -> None:
-        """Truncate the file of the caller to no bytes."""
+        """End the file of the caller where the dump began."""
         with contextlib.suppress(OSError):
-            self._file.seek(0)
+            self._file.seek(self._start)
             self._file.truncate()
         self._close()
 
-    def _truncate(self) -> None:
-        """Truncate the file, if it has a length.
+    def _check_writable(self) -> None:
+        """Give the file the length that it has; that fails for a file opened for reading.
 
-        POSIX returns EINVAL for a file opened for reading, and also for a device, which has no length. An empty write
-        tells them apart.
+        POSIX returns EINVAL for it, and also for a device, which has no length. An empty write tells them apart.
         """
         try:
-            self._file.truncate()
+            self._file.truncate(self._old_size)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise

@@ -100,7 +100,7 @@ def test_the_dump_inside_is_the_dump_without_the_flag(tmp_path: Path, kind: str)
     flags = DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO if kind == "small" else 0
     plain = client.write("x.dmp", qualifier, flags, "why" if kind != "legacy" else None)
     packed = client.write("x.cab", qualifier, flags | CAB, "why" if kind != "legacy" else None)
-    assert members((tmp_path / "x.cab").read_bytes()) == {"x.dmp": (tmp_path / "x.dmp").read_bytes()}
+    assert members((tmp_path / "x.cab").read_bytes()) == {"x.cab.dmp": (tmp_path / "x.dmp").read_bytes()}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.cab", "x.dmp"]
     assert packed.planned == plain.planned
     assert packed.cabinet is not None
@@ -116,12 +116,12 @@ def test_kernel_dumps_of_every_kind_go_into_cabinets_too(tmp_path: Path, qualifi
     client = DebugClient(machine, start_directory=tmp_path, profile=profile)
     client.write("m.dmp", qualifier)
     client.write("m.cab", qualifier, CAB)
-    assert members((tmp_path / "m.cab").read_bytes()) == {"m.dmp": (tmp_path / "m.dmp").read_bytes()}
+    assert members((tmp_path / "m.cab").read_bytes()) == {"m.cab.dmp": (tmp_path / "m.dmp").read_bytes()}
 
 
 @pytest.mark.parametrize(
     ("name", "member"),
-    [("a.cab", "a.dmp"), ("a.dmp", "a.dmp"), ("a.b.cab", "a.b.dmp"), ("a.CAB", "a.dmp"), ("ä.cab", "ä.dmp")],
+    [("a.cab", "a.cab.dmp"), ("a.dmp", "a.dmp.dmp"), ("a.b", "a.b.dmp"), ("a", "a.dmp"), ("ä.cab", "ä.cab.dmp")],
 )
 def test_the_member_is_named_after_the_file(tmp_path: Path, name: str, member: str) -> None:
     assert DebugClient(SNAPSHOT, start_directory=tmp_path).WriteDumpFile2(name, DEBUG_DUMP_SMALL, CAB) == 0
@@ -132,7 +132,7 @@ def test_a_handle_gets_the_cabinet_and_a_name_beside_it_names_the_member(tmp_pat
     file = io.BytesIO(b"old contents" * 100_000)
     client = DebugClient(SNAPSHOT, start_directory=tmp_path)
     assert client.WriteDumpFileWide("C:\\dumps\\said.cab", file, DEBUG_DUMP_SMALL, CAB) == 0
-    assert list(members(file.getvalue())) == ["said.dmp"]
+    assert list(members(file.getvalue())) == ["said.cab.dmp"]
     assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL, CAB) == 0
     assert list(members(file.getvalue())) == ["dump.dmp"]
     assert list(tmp_path.iterdir()) == []
@@ -281,5 +281,5 @@ def test_cabextract_finds_dump_and_files(tmp_path: Path) -> None:
     client.write("x.cab", DEBUG_DUMP_DEFAULT, FILES)
     command = ["cabextract", "-q", "-d", str(tmp_path / "out"), str(tmp_path / "x.cab")]
     subprocess.run(command, check=True, capture_output=True)
-    assert (tmp_path / "out" / "x.dmp").read_bytes() == (tmp_path / "x.dmp").read_bytes()
+    assert (tmp_path / "out" / "x.cab.dmp").read_bytes() == (tmp_path / "x.dmp").read_bytes()
     assert (tmp_path / "out" / "main.exe").read_bytes() == image(0)

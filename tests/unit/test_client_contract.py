@@ -80,10 +80,10 @@ def test_an_ansi_name_is_the_file_systems_own_bytes(tmp_path: Path) -> None:
     assert [os.fsencode(path.name) for path in tmp_path.iterdir()] == [b"\xff\xfe.dmp"]
 
 
-@pytest.mark.parametrize("comment", ["", b"", None])
-def test_an_empty_comment_is_no_comment(tmp_path: Path, comment: str | bytes | None) -> None:
+@pytest.mark.parametrize(("comment", "entry", "size"), [("", "CommentW", 2), (b"", "CommentA", 1)])
+def test_an_empty_comment_is_a_stream_of_one_nul(tmp_path: Path, comment: str | bytes, entry: str, size: int) -> None:
     client = DebugClient(SNAPSHOT, start_directory=tmp_path)
-    assert client.write("a.dmp", DEBUG_DUMP_SMALL, 0, comment).size == client.write("b.dmp", DEBUG_DUMP_SMALL).size
+    assert client.write("a.dmp", DEBUG_DUMP_SMALL, 0, comment).layout.entry(entry).size == size
 
 
 def huge(size: int) -> ProcessSnapshot:
@@ -132,7 +132,12 @@ CASES: dict[str, tuple[int, Callable[[Path], int]]] = {
     "success": (0, lambda at: client(at).WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL)),
     "bad qualifier": (0x80070057, lambda at: client(at).WriteDumpFile("x.dmp", 7)),
     "FULL in user mode": (0x80070057, lambda at: client(at).WriteDumpFile("x.dmp", DEBUG_DUMP_FULL)),
-    "bad argument": (0x80070057, lambda at: client(at).WriteDumpFile("no extension", DEBUG_DUMP_SMALL)),
+    "empty name": (0x80070003, lambda at: client(at).WriteDumpFile("", DEBUG_DUMP_SMALL)),
+    "a folder": (0x80070005, lambda at: client(at).WriteDumpFile(".", DEBUG_DUMP_SMALL)),
+    "a folder, NO_OVERWRITE": (
+        0x80070050,
+        lambda at: client(at).WriteDumpFile2(".", DEBUG_DUMP_SMALL, DEBUG_FORMAT_NO_OVERWRITE),
+    ),
     "no target": (0x8000FFFF, lambda at: client(at, snapshot=None).WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL)),
     "Secure Mode": (0x80070005, lambda at: client(at, secure_mode=True).WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL)),
     "sensitive data": (
@@ -222,9 +227,10 @@ def test_a_client_without_a_target_is_refused() -> None:
     assert caught.value.hresult == Hresult.E_UNEXPECTED
 
 
-def test_the_engine_is_asked_before_the_arguments(tmp_path: Path) -> None:
+def test_the_qualifier_is_checked_before_the_engine_and_the_engine_before_the_name(tmp_path: Path) -> None:
     sensitive = client(tmp_path, engine_options=EngineOption.DEBUG_ENGOPT_DEBUGGING_SENSITIVE_DATA | 1)
-    assert sensitive.WriteDumpFile("", 7) == Hresult.E_FAIL
+    assert sensitive.WriteDumpFile("", 7) == Hresult.E_INVALIDARG
+    assert sensitive.WriteDumpFile("", DEBUG_DUMP_SMALL) == Hresult.E_FAIL
     assert client(tmp_path, engine_options=1).WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == 0
 
 

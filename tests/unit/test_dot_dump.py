@@ -138,10 +138,10 @@ def test_addresses_are_hexadecimal_as_the_debugger_reads_them(line: str, source:
 
 def test_u_puts_date_time_and_process_in_front_of_the_extension() -> None:
     snapshot = replace(PROCESS, time=133_500_000_001_230_000)  # 2024-01-17 21:20:00.123
-    assert parsed("/u x.dmp").file_name(snapshot) == "x_2024-01-17_21-20-00-123_1234.dmp"
+    assert parsed("/u x.dmp").file_name(snapshot) == "x_0000_2024-01-17_21-20-00-123_1234.dmp"
     assert parsed("x.dmp").file_name(snapshot) == "x.dmp"
-    assert parsed("/u a.b/c.d.cab").file_name(snapshot) == "a.b/c.d_2024-01-17_21-20-00-123_1234.cab"
-    assert parsed("/u x.dmp").file_name(MACHINE).endswith("_0000.dmp")
+    assert parsed("/u a.b/c.d.cab").file_name(snapshot) == "a.b/c.d_0000_2024-01-17_21-20-00-123_1234.cab"
+    assert parsed("/u x.dmp").file_name(MACHINE).endswith("_f0f0.dmp")
 
 
 def test_a_makes_a_name_for_each_target() -> None:
@@ -150,7 +150,7 @@ def test_a_makes_a_name_for_each_target() -> None:
     first = command.file_name(PROCESS)
     second = command.file_name(PROCESS, {first})
     third = command.file_name(PROCESS, {first, second})
-    assert [name.removeprefix("x_2024-01-17_21-20-00-000_1234") for name in (first, second, third)] == [
+    assert [name.removeprefix("x_0000_2024-01-17_21-20-00-000_1234") for name in (first, second, third)] == [
         ".dmp", "_2.dmp", "_3.dmp",
     ]  # fmt: skip
 
