@@ -63,7 +63,7 @@ def left_to_writer(case: Case | UserdumpCase, record: Record, names: Iterable[st
             case.dump.dont_care(record.span_of(name), f"{name}: {why}")
 
 
-def tail_left_to_writer(case: Case, span: Span, why: str) -> None:
+def tail_left_to_writer(case: Case | UserdumpCase, span: Span, why: str) -> None:
     """Declare that no rule judges the bytes of ``span``, unless they are zeros."""
     if any(case.dump.source.view(span.start, len(span))):
         case.dump.dont_care(span, why)

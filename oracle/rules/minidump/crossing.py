@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 from ...case import Case
@@ -26,14 +27,8 @@ _FLAG_STREAMS: Final = {
 # (docs/format/minidump-process-data.md#offsets-in-teb-and-peb).
 _TEB: Final = {8: (0x08, 0x30, 0x48), 4: (0x04, 0x18, 0x24)}
 
-_FILL: Final = 0xAA
-"""The byte that FILTER_TRIAGE fills with (docs/format/minidump-filters.md#filter-triage-stack-words)."""
-_WINDOWS: Final = enumeration("PLATFORM_ID")["VER_PLATFORM_WIN32_NT"]
-_PROCESSOR_FAULTS: Final = frozenset(
-    {0x80000001, 0x80000002, 0xC0000005, 0xC0000006, 0xC000001D, *range(0xC000008C, 0xC0000097), 0xC00000FD}
-)
-"""NTSTATUS of faults, which restart at their instruction (docs/format/minidump-exception.md#exception-address): guard
-page, misalignment, access violation, in-page error, illegal and privileged instruction, arithmetic, stack overflow."""
+_LONGER_STACKS: Final = _TYPE["MiniDumpWithIndirectlyReferencedMemory"] | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
+"""Flags with which the range that holds a stack may be longer than the stack."""
 
 _NO_TEB_UNLESS: Final = (
     _TYPE["MiniDumpWithProcessThreadData"]
@@ -53,9 +48,9 @@ _NO_TEB_UNLESS: Final = (
     foreign_level=Level.SHOULD,
 )
 def flags_and_streams(case: Case) -> Checks:
-    """Full memory, memory info, thread info and tokens are present exactly if their bit is set. Handles and unloaded
-    modules are present only with their bit; a process may have none. The vendor's engine relies on the bits: it refuses
-    a Memory64List without its bit.
+    """Full memory, handles, memory info, thread info and tokens are present exactly if their bit is set. Unloaded
+    modules are present only with their bit. The vendor's engine relies on the bits: it refuses a Memory64List without
+    its bit.
     """
     dump = case.dump
     assert dump.header is not None
@@ -64,7 +59,7 @@ def flags_and_streams(case: Case) -> Checks:
     without_memory = dump.flags & _TYPE["MiniDumpWithoutOptionalData"]
     for name, number in _FLAG_STREAMS.items():
         flag, stream = bool(dump.flags & _TYPE[name]), number in present
-        if flag == stream or (flag and (number == 12 or (number == 9 and without_memory))):
+        if flag == stream or (number == 9 and flag and without_memory):
             yield ok(name)
         elif stream:
             yield bad(f"stream {number}", f"{name} in Flags", f"{dump.flags:#x}", span)
@@ -110,35 +105,24 @@ def filtered_paths(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def stack_is_a_range(case: Case) -> Checks:
-    """Start, size and RVA of the stack are those of one range. A stack that shares its range with other memory, or that
-    could be read only in part, has RVA 0; readers find it by its address. LLDB reads stacks from the memory list only.
+    """Start, size and RVA of the stack are those of one range. With indirectly referenced memory a stack may be part of
+    a longer range; its RVA is then 0, and readers find it by its address. The same is allowed with private memory,
+    which includes the stacks. LLDB reads stacks from the memory list only.
     """
     ranges = {(item.start, item.size, item.offset) for item in case.dump.memory}
+    indirect = case.dump.flags & _LONGER_STACKS
+    spans = sorted((item.start, item.end) for item in case.dump.memory)
     for thread in case.dump.threads:
         subject = f"stack of thread {thread.id:#x}"
         location = (thread.stack_start, thread.stack_size, thread.stack_rva)
-        if location in ranges or thread.stack_size == 0 or (thread.stack_rva == 0 and _held(case, thread)):
+        index = bisect_right(spans, (thread.stack_start, 1 << 65)) - 1
+        inside = index >= 0 and thread.stack_end <= spans[index][1]
+        if location in ranges or thread.stack_size == 0 or (indirect and thread.stack_rva == 0 and inside):
             yield ok(subject)
             continue
         span = thread.record.span_of("Stack.StartOfMemoryRange")
         actual = f"{thread.stack_size:#x} bytes from {thread.stack_start:#x} at file offset {thread.stack_rva:#x}"
         yield bad(subject, "start, size and RVA of a range of the memory list", actual, span)
-
-
-def _held(case: Case, thread: ThreadFact) -> bool:
-    """Whether the dump holds the stack whole, or that part of it which the target can read.
-
-    Without a truth that is any part of it.
-    """
-    start, end = thread.stack_start, thread.stack_end
-    if case.dump.covered(start, end):
-        return True
-    if case.truth is None:
-        return any(low < end and start < high for low, high in case.dump.captured())
-    runs = list(case.truth.readable_runs(start, end))
-    return sum(size for _, size, _ in runs) < end - start and all(
-        case.dump.covered(low, low + size) for low, size, _ in runs
-    )
 
 
 @rule(
@@ -240,7 +224,7 @@ def teb_of_thread(case: Case) -> Checks:
             continue
         values = [int.from_bytes(data[at : at + pointer], "little") for at in (self_at, id_at, base_at)]
         right = [teb, thread.id, thread.stack_end]
-        filled = (0, int.from_bytes(bytes([_FILL]) * pointer, "little")) if filtered else ()
+        filled = (0, int.from_bytes(b"\xaa" * pointer, "little")) if filtered else ()
         if all(value == due or value in filled for value, due in zip(values, right, strict=True)):
             yield ok(f"TEB of thread {thread.id:#x}")
             continue
@@ -260,7 +244,7 @@ def teb_of_thread(case: Case) -> Checks:
 )
 def no_teb(case: Case) -> Checks:
     """TEBs hold thread-local data. Only process and thread data, indirectly referenced memory, full memory and private
-    memory include them. A triage filter adds 8 bytes wherever a pointer of a stack leads to a pointer.
+    memory include them.
     """
     for thread in case.dump.threads:
         teb = thread.record["Teb"]
@@ -337,29 +321,3 @@ def exception_address(case: Case) -> Checks:
     else:
         span = exception.record.span_of("ExceptionRecord.ExceptionAddress")
         yield bad("exception", tuple(f"{value:#x}" for value in sorted(known)), f"{address:#x}", span)
-
-
-@rule(
-    "XCUT-EXCEPTION-004",
-    "A processor fault has the address of the context's instruction",
-    Level.SHOULD,
-    Source("docs/format/minidump-exception.md#exception-address", Grade.OBSERVED),
-    needs=("exception", "exception.context", "system_info"),
-    applies=lambda case: case.dump.system_info is not None and case.dump.system_info["PlatformId"] == _WINDOWS,
-)
-def fault_address(case: Case) -> Checks:
-    """A fault restarts at its instruction, so ExceptionAddress is the instruction pointer. Another one is that of a
-    caller: the writer has walked the stack in the context that it stored. The two were equal in 44 of 45 real dumps; the
-    other has no processor fault. The rule skips an exception whose truth has two values.
-    """
-    exception = case.dump.exception
-    assert exception is not None
-    code, address = (exception.record[f"ExceptionRecord.{name}"] for name in ("ExceptionCode", "ExceptionAddress"))
-    held = None if case.truth is None else case.truth.exception
-    if exception.context is None or code not in _PROCESSOR_FAULTS or (held and held.address != held.context.ip):
-        return
-    if address == exception.context.ip:
-        yield ok("exception")
-    else:
-        span = exception.record.span_of("ExceptionRecord.ExceptionAddress")
-        yield bad("exception", f"{exception.context.ip:#x}, the context's instruction pointer", f"{address:#x}", span)
