@@ -170,7 +170,7 @@ def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str)
             loses=STREAM_FACTS[stream.type],
         )
         count = min(count, max(0, stream.size - first) // size)
-    return _entries(dump, stream.rva + first, count, entry, path)
+    return _entries(dump, range(stream.rva + first, stream.rva + first + count * size, size), entry, path)
 
 
 def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> list[Record]:
@@ -207,13 +207,14 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
             loses=STREAM_FACTS[stream.type],
         )
         count = min(count, max(0, stream.size - first) // entry_size)
-    return _entries(dump, stream.rva + first, count, sizes[known], path, entry_size)
+    offsets = range(stream.rva + first, stream.rva + first + count * entry_size, entry_size)
+    return _entries(dump, offsets, sizes[known], path)
 
 
-def _entries(dump: Dump, offset: int, count: int, entry: str, path: str, step: int = 0) -> list[Record]:
-    """``count`` entries, one every ``step`` bytes; 0 is the size of the structure."""
-    size = step or structure(entry).size
-    return [decode(dump.source, offset + index * size, entry, f"{path} {index}") for index in range(dump.grant(count))]
+def _entries(dump: Dump, offsets: range, entry: str, path: str) -> list[Record]:
+    """The entries at these offsets of the file."""
+    granted = offsets[: dump.grant(len(offsets))]
+    return [decode(dump.source, offset, entry, f"{path} {index}") for index, offset in enumerate(granted)]
 
 
 def settle(dump: Dump, number: int) -> None:

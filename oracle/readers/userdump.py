@@ -83,7 +83,7 @@ def _version_info(dump: UserDump, header: Record) -> None:
     if not at:
         return
     record = decode(dump.source, at, "CRASHDUMP_VERSION_INFO", "version information")
-    if _FIRST_LETTER <= int.from_bytes(dump.source.read(at, 2), "little"):
+    if int.from_bytes(dump.source.read(at, 2), "little") >= _FIRST_LETTER:
         _version_texts(dump, header, at)
     elif record.complete:
         dump.version_info = record
@@ -96,7 +96,8 @@ def _version_texts(dump: UserDump, header: Record, at: int) -> None:
     """Read texts in UTF-16, each with a NUL, up to an empty one (docs/format/user-dump.md#version-information)."""
     data = dump.source.read(at, _MAX_TEXTS)
     units = memoryview(data[: len(data) & ~1]).cast("H")
-    texts, start = [], 0
+    texts: list[str] = []
+    start = 0
     for index, unit in enumerate(units):
         if unit:
             continue

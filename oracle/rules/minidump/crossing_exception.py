@@ -27,8 +27,8 @@ page, misalignment, access violation, in-page error, illegal and privileged inst
 )
 def fault_address(case: Case) -> Checks:
     """A fault restarts at its instruction, so ExceptionAddress is the instruction pointer. Another one is that of a
-    caller: the writer has walked the stack in the context that it stored. The two were equal in 44 of 45 real dumps; the
-    other has no processor fault. The rule skips an exception whose truth has two values.
+    caller: the writer has walked the stack in the context that it stored. The two were equal in 44 of 45 real dumps;
+    the other has no processor fault. The rule skips an exception whose truth has two values.
     """
     exception = case.dump.exception
     assert exception is not None

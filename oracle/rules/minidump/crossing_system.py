@@ -11,7 +11,6 @@ from ...readers.architectures import ARCHITECTURES
 from ...rule import Checks, bad, ok, rule
 from .system import is_blank
 
-
 _EXCEPTION: Final = "MINIDUMP_EXCEPTION_STREAM"
 
 

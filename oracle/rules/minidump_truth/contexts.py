@@ -139,7 +139,10 @@ def _triaged(case: Case, triage: Triage, fact: ContextFact, name: str, value: in
     """The values that a register may have after FILTER_TRIAGE."""
     if not triage.active:
         return (value,)
-    architecture, filled = case.dump.architecture or "", int.from_bytes(bytes([FILL]) * len(_span(fact, name)), "little")
+    architecture, filled = (
+        case.dump.architecture or "",
+        int.from_bytes(bytes([FILL]) * len(_span(fact, name)), "little"),
+    )
     x86 = architecture == "x86"
     if x86 and (name == "EFlags" or triage.in_exception(fact)):  # which of the two was not measured
         return (value, filled)

@@ -115,8 +115,8 @@ def handle_names(case: Case) -> Checks:
     applies=own,
 )
 def handle_information(case: Case) -> Checks:
-    """The layouts are private to each Windows version, and a truth holds no object information. But each kind belongs to
-    one type of object and has one size.
+    """The layouts are private to each Windows version, and a truth holds no object information. But each kind belongs
+    to one type of object and has one size.
     """
     assert case.truth is not None
     for fact, handle, subject in _known(case):

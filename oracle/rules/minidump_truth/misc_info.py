@@ -189,7 +189,7 @@ def _possible(date: bytes) -> bool:
         return True
     _, month, weekday, day, hour, minute, second, part = unpack("<8H", date)
     time = hour < 24 and minute < 60 and second < 60 and part < 1000
-    return 1 <= month <= 12 and weekday <= 6 and 1 <= day <= 31 and time
+    return bool(1 <= month <= 12 and weekday <= 6 and 1 <= day <= 31 and time)
 
 
 def _fixed_text(case: Case, record: Record, name: str, text: str) -> Checks:
@@ -198,7 +198,9 @@ def _fixed_text(case: Case, record: Record, name: str, text: str) -> Checks:
     expected = text.encode("utf-16-le", "surrogatepass")[: len(span) - 2] + b"\0\0"
     known = Span(span.start, span.start + len(expected))
     yield from same_bytes(f"{_SUBJECT}, {name}", expected, record.raw(name)[: len(expected)], known)
-    tail_left_to_writer(case, Span(known.end, span.end), f"{name}: bytes after the NUL (docs/format/minidump-system.md)")
+    tail_left_to_writer(
+        case, Span(known.end, span.end), f"{name}: bytes after the NUL (docs/format/minidump-system.md)"
+    )
 
 
 @rule(
@@ -231,8 +233,8 @@ def build_string(case: Case) -> Checks:
     applies=own,
 )
 def writer_string(case: Case) -> Checks:
-    """The name is printable ASCII, with a NUL. Each writer chooses its name, so the characters are don't-care; the bytes
-    after the NUL may be anything.
+    """The name is printable ASCII, with a NUL. Each writer chooses its name, so the characters are don't-care; the
+    bytes after the NUL may be anything.
     """
     dump, record = case.dump, case.dump.misc_info
     assert record is not None

@@ -52,9 +52,7 @@ def _filtered(case: Case) -> bool:
     if case.request is None:
         return False
     flags = effective(case.request)
-    return bool(flags & Format.FILTER_PATHS) or (
-        bool(flags & Format.FILTER_TRIAGE) and not flags & Format.FULL_MEMORY
-    )
+    return bool(flags & Format.FILTER_PATHS) or (bool(flags & Format.FILTER_TRIAGE) and not flags & Format.FULL_MEMORY)
 
 
 @rule(
@@ -168,8 +166,8 @@ def _without_directory(record: bytes) -> bytes:
     applies=own,
 )
 def module_reserved(case: Case) -> Checks:
-    """A truth holds no IMAGE_DEBUG_MISC record, and few images have one. If the image has one, the writer copies it: its
-    Length is the size of the record. Reserved0 is 0 or the image's DllCharacteristics, Reserved1 is zero.
+    """A truth holds no IMAGE_DEBUG_MISC record, and few images have one. If the image has one, the writer copies it:
+    its Length is the size of the record. Reserved0 is 0 or the image's DllCharacteristics, Reserved1 is zero.
     """
     for fact, module, subject in _known(case):
         if fact.misc is not None:

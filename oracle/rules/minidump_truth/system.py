@@ -7,8 +7,8 @@ from ...decode import Record
 from ...model import Fault, Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, own, rule
 from ...truth.process import SystemTruth
-from ..minidump.system import is_blank
 from ..asserts import by_an_engine, of_a_dump, one_of, same, same_bytes, same_text, tail_left_to_writer, zero
+from ..minidump.system import is_blank
 
 # winnt.h PROCESSOR_ARCHITECTURE_INTEL, _AMD64, _ARM64
 _ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
@@ -266,8 +266,8 @@ _JOB_COUNTERS = (
 )
 def vm_counters(case: Case) -> Checks:
     """The counters are working set, pool quota, page file and virtual size. A field is valid if its Flags bit is set,
-    else it is zero. The basic bit must be set. Job counters are zero, because the target is in no job. The engines store
-    only zeros if their target is a dump.
+    else it is zero. The basic bit must be set. Job counters are zero, because the target is in no job. The engines
+    store only zeros if their target is a dump.
     """
     truth, record = case.truth, case.dump.vm_counters
     assert truth is not None

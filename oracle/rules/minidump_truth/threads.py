@@ -128,7 +128,9 @@ def thread_info_fields(case: Case) -> Checks:
         }
         subject = f"thread info {thread_id:#x}"
         yield from same(record, subject, expected)
-        statuses = [thread.exit_status] if not of_a_dump(case) else [0] if by_an_engine(case) else [0, thread.exit_status]
+        statuses = (
+            [thread.exit_status] if not of_a_dump(case) else [0] if by_an_engine(case) else [0, thread.exit_status]
+        )
         yield from one_of(record, subject, "ExitStatus", statuses)
 
 
