@@ -41,7 +41,7 @@ def account(dump: Reading, max_padding: int = MAX_PADDING) -> Accounting:
             continue
         previous = claim
         regions += 1
-        if top is None or claim.span.start >= top.span.end:
+        if top is None or claim.span.start >= top.span.end or claim.span.start == top.span.end - top.tail:
             if claim.span.start > covered:
                 gap(covered, claim.span.start)
         else:

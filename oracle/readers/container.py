@@ -170,27 +170,28 @@ def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str)
             loses=STREAM_FACTS[stream.type],
         )
         count = min(count, max(0, stream.size - first) // size)
-    return _entries(dump, stream.rva + first, count, entry, path)
+    return _entries(dump, range(stream.rva + first, stream.rva + first + count * size, size), entry, path)
 
 
 def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> list[Record]:
     """The entries of a list whose header holds its own size and that of an entry: streams 12, 14, 16, 17 and 18.
 
-    ``entries`` are the structures that an entry may be; the size in the header selects one. DataSize must be the size
-    of the header plus that of the entries (for stream 12, docs/format/minidump-handles.md#size-of-handle-data).
+    ``entries`` are the structures that an entry may be; the size in the header selects the largest that fits. Header
+    and entries may be larger than those, since a newer writer may add fields to both. DataSize must be the size of the
+    header plus that of the entries (for stream 12, docs/format/minidump-handles.md#size-of-handle-data).
     """
     head = decode(dump.source, stream.rva, header, stream.name)
     sizes = {structure(entry).size: entry for entry in entries}
     names = list(head.structure.fields)
-    header_size, entry_size, count = (head[name] for name in names[:3])
-    first = head.structure.size
-    if stream.size < first or header_size != first or entry_size not in sizes:
+    first, entry_size, count = (head[name] for name in names[:3])
+    known = max((size for size in sizes if size <= entry_size), default=0)
+    if stream.size < head.structure.size or first < head.structure.size or not known:
         dump.defect(
             f"list.header.{stream.type}",
             stream.name,
-            f"{names[0]} {first}, {names[1]} {' or '.join(str(size) for size in sizes)}",
-            f"{names[0]} {header_size}, {names[1]} {entry_size}, DataSize {stream.size}",
-            Span(stream.rva, min(stream.rva + first, stream.span.end)),
+            f"{names[0]} {head.structure.size} or more, {names[1]} {min(sizes)} or more",
+            f"{names[0]} {first}, {names[1]} {entry_size}, DataSize {stream.size}",
+            Span(stream.rva, min(stream.rva + head.structure.size, stream.span.end)),
             loses=STREAM_FACTS[stream.type],
         )
         return []
@@ -205,13 +206,15 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
             head.span_of(names[2]),
             loses=STREAM_FACTS[stream.type],
         )
-        count = min(count, (stream.size - first) // entry_size)
-    return _entries(dump, stream.rva + first, count, sizes[entry_size], path)
+        count = min(count, max(0, stream.size - first) // entry_size)
+    offsets = range(stream.rva + first, stream.rva + first + count * entry_size, entry_size)
+    return _entries(dump, offsets, sizes[known], path)
 
 
-def _entries(dump: Dump, offset: int, count: int, entry: str, path: str) -> list[Record]:
-    size = structure(entry).size
-    return [decode(dump.source, offset + index * size, entry, f"{path} {index}") for index in range(dump.grant(count))]
+def _entries(dump: Dump, offsets: range, entry: str, path: str) -> list[Record]:
+    """The entries at these offsets of the file."""
+    granted = offsets[: dump.grant(len(offsets))]
+    return [decode(dump.source, offset, entry, f"{path} {index}") for index, offset in enumerate(granted)]
 
 
 def settle(dump: Dump, number: int) -> None:
@@ -248,5 +251,5 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
     end = start + size
     terminated = dump.source.read(end, 2) == b"\0\0"
     span = Span(rva, end + 2 * terminated)
-    dump.claim(span, subject, shared=True)
+    dump.claim(span, subject, shared=True, tail=2 * terminated)
     return StringFact(span, dump.source.view(start, size), terminated)

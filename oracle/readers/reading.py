@@ -41,6 +41,8 @@ class Claim:
     owner: Owner = Owner.FACT
     shared: bool = False
     """Whether another claim may own the same bytes: two modules may share a string, two records a context."""
+    tail: int = 0
+    """Bytes at the end that belong to another claim if one begins there: the NUL that a string may lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Reading:
         if fact not in self.broken:
             self.facts.add(fact)
 
-    def claim(self, span: Span, label: str, owner: Owner = Owner.FACT, *, shared: bool = False) -> None:
+    def claim(self, span: Span, label: str, owner: Owner = Owner.FACT, *, shared: bool = False, tail: int = 0) -> None:
         """Record that something owns ``span``. Empty spans are ignored."""
         if span.end > span.start:
-            self.claims.append(Claim(span, label, owner, shared))
+            self.claims.append(Claim(span, label, owner, shared, tail))

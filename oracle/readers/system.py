@@ -22,11 +22,16 @@ def read_system_info(dump: Dump) -> None:
     settle(dump, stream.type)
 
 
-def _whole(dump: Dump, stream: Stream, structures: tuple[str, ...], topic: str) -> Record | None:
-    """Decode the one of ``structures`` that has the size of the stream; None, with a defect, if none has."""
+def _whole(dump: Dump, stream: Stream, structures: tuple[str, ...], topic: str, grows: bool = False) -> Record | None:
+    """Decode the one of ``structures`` that has the size of the stream; None, with a defect, if none has.
+
+    With ``grows`` a longer stream is read as the last of them: a later revision adds fields at the end.
+    """
     for name in structures:
         if structure(name).size == stream.size:
             return decode(dump.source, stream.rva, name, stream.name)
+    if grows and stream.size > structure(structures[-1]).size:
+        return decode(dump.source, stream.rva, structures[-1], stream.name)
     dump.defect(
         topic,
         stream.name,
@@ -67,13 +72,17 @@ def read_counters(dump: Dump) -> None:
     stream = dump.streams.get(STREAM["SystemMemoryInfoStream"])
     if stream is not None:
         dump.system_memory_info = _whole(
-            dump, stream, ("MINIDUMP_SYSTEM_MEMORY_INFO_1", "MINIDUMP_SYSTEM_MEMORY_INFO_2"), "system-memory.size"
+            dump,
+            stream,
+            ("MINIDUMP_SYSTEM_MEMORY_INFO_1", "MINIDUMP_SYSTEM_MEMORY_INFO_2"),
+            "system-memory.size",
+            grows=True,
         )
         settle(dump, stream.type)
     stream = dump.streams.get(STREAM["ProcessVmCountersStream"])
     if stream is not None:
         names = ("MINIDUMP_PROCESS_VM_COUNTERS_1", "MINIDUMP_PROCESS_VM_COUNTERS_2")
-        dump.vm_counters = _whole(dump, stream, names, "vm-counters.size")
+        dump.vm_counters = _whole(dump, stream, names, "vm-counters.size", grows=True)
         settle(dump, stream.type)
 
 

@@ -15,6 +15,10 @@ from .userdump_facts import CapturedRegion, CrashModule, UserDump
 
 __all__ = ["UserDump", "read_userdump"]
 
+_FIRST_LETTER: Final = 0x20
+"""The texts of version information begin with a letter, the record with a number below this."""
+_MAX_TEXTS: Final = 1 << 16
+"""How many bytes of version information are read."""
 _FACTS = ("version_info", "threads", "contexts", "modules", "regions", "memory", "debug_event")
 
 
@@ -79,11 +83,33 @@ def _version_info(dump: UserDump, header: Record) -> None:
     if not at:
         return
     record = decode(dump.source, at, "CRASHDUMP_VERSION_INFO", "version information")
-    if record.complete:
+    if int.from_bytes(dump.source.read(at, 2), "little") >= _FIRST_LETTER:
+        _version_texts(dump, header, at)
+    elif record.complete:
         dump.version_info = record
         dump.claim(record.span, record.path)
     else:
         _behind_the_end(dump, header, "VersionInfoOffset", "version_info", record)
+
+
+def _version_texts(dump: UserDump, header: Record, at: int) -> None:
+    """Read texts in UTF-16, each with a NUL, up to an empty one (docs/format/user-dump.md#version-information)."""
+    data = dump.source.read(at, _MAX_TEXTS)
+    units = memoryview(data[: len(data) & ~1]).cast("H")
+    texts: list[str] = []
+    start = 0
+    for index, unit in enumerate(units):
+        if unit:
+            continue
+        if index == start:
+            dump.version_texts = tuple(texts)
+            dump.claim(Span(at, at + 2 * index + 2), "version information")
+            return
+        texts.append(data[2 * start : 2 * index].decode("utf-16-le", "replace"))
+        start = index + 1
+    expected = f"texts in UTF-16 with a NUL, and an empty one within {_MAX_TEXTS} bytes"
+    span = header.span_of("VersionInfoOffset")
+    dump.defect("userdump.version_info", "version information", expected, "no end", span, loses=("version_info",))
 
 
 def _behind_the_end(dump: UserDump, header: Record, offset: str, topic: str, record: Record) -> None:

@@ -67,6 +67,9 @@ class UserDump(Reading, CapturedMemory):
     header: Record | None = None
     """USERMODE_CRASHDUMP_HEADER."""
     version_info: Record | None = None
+    """CRASHDUMP_VERSION_INFO."""
+    version_texts: tuple[str, ...] | None = None
+    """The texts of the other form: names and values in turn, without the empty one that ends them."""
     threads: list[Record] = field(default_factory=list)
     """CRASH_THREAD."""
     contexts: list[ContextFact] = field(default_factory=list)

@@ -23,6 +23,8 @@ COMPACTED: Final = 1 << 63
 _LEGACY_COMPONENTS: Final = 3
 # Components that are 64-byte aligned in a compacted area: Intel SDM volume 1, table 13-2, and CPUID leaf 0xD.
 _ALIGNED: Final = frozenset({17, 18})
+# Component -> bytes (docs/format/minidump-contexts.md#extended-state-components).
+_SIZES: Final = {2: 256, 3: 64, 4: 64, 5: 64, 6: 512, 7: 1024, 9: 8, 10: 8, 11: 16, 12: 24, 17: 64, 18: 8192, 19: 128}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,16 @@ class XStateFact:
     def place(self, component: int, features: Mapping[int, tuple[int, int]]) -> Span | None:
         """The bytes of the file that hold a component. ``features``: component -> offset in the standard format, size.
 
+        A compacted chunk may hold components that ``features`` lacks. The processor defines their sizes.
         None if the component is not in the chunk, or if the size of one before it is unknown.
         """
-        if component not in features:
-            return None
+        sizes = {**_SIZES, **{number: size for number, (_, size) in features.items()}}
         if not self.compacted:
+            if component not in features:
+                return None
             at = features[component][0] - LEGACY_AREA
         else:
-            if not self.header["CompactionMask"] >> component & 1:
+            if component not in sizes or not self.header["CompactionMask"] >> component & 1:
                 return None
             at = self.header.structure.size
             for before in range(FIRST_COMPONENT, component + 1):
@@ -65,11 +69,11 @@ class XStateFact:
                     at = (at + 63) & ~63
                 if before == component:
                     break
-                if before not in features:
+                if before not in sizes:
                     return None
-                at += features[before][1]
+                at += sizes[before]
         start = self.chunk.start + at
-        end = start + features[component][1]
+        end = start + sizes[component]
         inside = at >= self.header.structure.size and end <= self.chunk.end
         return Span(start, end) if inside else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..case import Case
+from ..case import Case, UserdumpCase
 from ..decode import Record
 from ..model import Fault, Span
 from ..readers.facts import StringFact
@@ -54,6 +54,29 @@ def zero(record: Record, subject: str, names: Iterable[str], why: str) -> Checks
             yield bad(f"{subject}, {name}", f"zero: {why}", raw.hex(), record.span_of(name))
         else:
             yield ok(f"{subject}, {name}")
+
+
+def left_to_writer(case: Case | UserdumpCase, record: Record, names: Iterable[str], why: str) -> None:
+    """Declare that no rule judges the fields. Fields of zeros need no such declaration."""
+    for name in names:
+        if any(record.raw(name)):
+            case.dump.dont_care(record.span_of(name), f"{name}: {why}")
+
+
+def tail_left_to_writer(case: Case | UserdumpCase, span: Span, why: str) -> None:
+    """Declare that no rule judges the bytes of ``span``, unless they are zeros."""
+    if any(case.dump.source.view(span.start, len(span))):
+        case.dump.dont_care(span, why)
+
+
+def of_a_dump(case: Case | UserdumpCase) -> bool:
+    """Whether the debugger's target was itself a dump, so that an engine loses some data."""
+    return case.request is not None and case.request.session == "dump"
+
+
+def by_an_engine(case: Case | UserdumpCase) -> bool:
+    """Whether the writer claims to do exactly what a version of the vendor's engine does."""
+    return case.request is not None and case.request.contract != "documented"
 
 
 def same_text(fact: StringFact | None, subject: str, expected: str | None, where: Span) -> Checks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from struct import pack
 from typing import Any
 
@@ -103,10 +104,23 @@ def test_the_stacks_of_x86_begin_one_word_below_the_stack_pointer() -> None:
 
 def test_x86_dumps_hold_the_cpuid_of_the_processor() -> None:
     case = made("x86")
-    for offset in (0x20, 0x2B, 0x2C, 0x30, 0x34):
+    for offset in (0x20, 0x2B, 0x2C, 0x30):
         data = bytearray(case.data)
         data[case.at["stream 7"] + offset] ^= 1
         assert failing(judge(case, bytes(data))) == {"TRUE-SYSTEM-001"}
+
+
+@pytest.mark.parametrize(("vendor", "rules"), [("GenuineIntel", set()), ("AuthenticAMD", {"TRUE-SYSTEM-001"})])
+def test_the_extended_features_of_x86_count_on_processors_of_amd_only(vendor: str, rules: set[str]) -> None:
+    case = made("x86")
+    cpu = case.truth.system.x86_cpu
+    assert cpu is not None
+    system = replace(case.truth.system, x86_cpu=replace(cpu, vendor_id=vendor))
+    data = bytearray(case.data)
+    at = case.at["stream 7"]
+    data[at + 0x20 : at + 0x2C] = vendor.encode("ascii")
+    data[at + 0x34] ^= 1
+    assert failing(judge(replace(case, truth=replace(case.truth, system=system)), bytes(data))) == rules
 
 
 @pytest.mark.parametrize(

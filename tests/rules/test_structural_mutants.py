@@ -88,7 +88,8 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "16 parameters": ("small", (("stream 6", 0x20, u32(16)),), {"MDMP-EXCEPTION-005"}),
     "exception of no thread": ("small", (("stream 6", 0, u32(0x9999)),), {"XCUT-EXCEPTION-001"}),
     "exception on another stack": ("small", (("exception context", 0x98, u64(0x21E80)),), {"XCUT-EXCEPTION-002"}),
-    "exception nowhere": ("small", (("stream 6", 0x18, u64(0x7777)),), {"XCUT-EXCEPTION-003"}),
+    "exception nowhere": ("small", (("stream 6", 0x18, u64(0x7777)),), {"XCUT-EXCEPTION-003", "XCUT-EXCEPTION-004"}),
+    "exception at the caller": ("small", (("stream 6", 0x18, u64(0x401300)),), {"XCUT-EXCEPTION-004"}),
     "module count": ("small", (("stream 4", 0, u32(1)),), {"MDMP-MODULE-001"}),
     "modules overlap": ("small", (("stream 4", 4 + 108, u64(0x400000)),), {"MDMP-MODULE-002"}),
     "module without size": ("small", (("stream 4", 4 + 108 + 8, u32(0)),), {"MDMP-MODULE-003"}),
@@ -102,9 +103,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "module base": ("small", (("stream 4", 4 + 108, u64(0x501000)),), {"MDMP-MODULE-005"}),
     "CodeView record behind the end": ("small", (("stream 4", 4 + 0x50, FOUR),), {"MDMP-MODULE-006"}),
     "debug record of no size": ("small", (("stream 4", 4 + 0x58, FOUR),), {"MDMP-MODULE-010"}),
-    "CodeView signature": ("small", (("code view 0", 0, b"X"),), {"MDMP-MODULE-007"}),
     "CodeView path without NUL": ("small", (("code view 0", 29, b"X"),), {"MDMP-MODULE-007"}),
-    "CodeView path with a second NUL": ("small", (("code view 0", 26, b"\0"),), {"MDMP-MODULE-007"}),
     "version signature": ("small", (("stream 4", 4 + 0x18, FOUR),), {"MDMP-MODULE-008"}),
     "unloaded header": ("full", (("stream 14", 0, u32(16)),), {"MDMP-UNLOADED-001"}),
     "unloaded count": ("full", (("stream 14", 8, u32(3)),), {"MDMP-UNLOADED-001"}),
@@ -176,6 +175,8 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "counters revision": ("small", (("stream 22", 0, b"\1"),), {"MDMP-VMCOUNTERS-001"}),
     "comment without NUL": ("small", (("stream 11", 10, b"x"),), {"MDMP-COMMENT-001"}),
     "contexts of another size": ("small", (("stream 15", 0x340, u32(528) + u32(1376)),), {"XCUT-XSTATE-001"}),
+    "memory info of zeros": ("small", (("stream 21", 0, bytes(492)),), {"MDMP-SYSTEMMEMORY-002"}),
+    "counters of zeros": ("small", (("stream 22", 0, bytes(152)),), {"MDMP-VMCOUNTERS-002"}),
     "five processors": ("small", (("stream 21", 4 + 0x30, u32(5)),), {"XCUT-SYSTEM-001"}),
     "created after the dump": ("small", (("stream 15", 12, FOUR),), {"XCUT-TIME-001"}),
 }
@@ -196,8 +197,10 @@ ELSEWHERE = {
     "MDMP-XSTATE-001",
     "MDMP-XSTATE-002",
     "MDMP-XSTATE-003",
+    "MDMP-DIR-007",
+    "XCUT-MODULE-001",
 }
-"""Rules whose faults test_structural_streams.py and test_extended_mutants.py make."""
+"""Rules whose faults test_structural_streams.py, test_extended_mutants.py and test_captured_images.py make."""
 
 
 def patched(made: Any, patches: Patches) -> bytes:

@@ -103,22 +103,25 @@ def dump_name(case: CabinetCase) -> Checks:
     "CAB-DUMP-003",
     "The dump has the base name of the file that the request names",
     Level.SHOULD,
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members", "data"),
     applies=lambda case: _asked(case) and bool(case.request and case.request.file) and bool(case.dump.dumps()),
 )
 def named_after_the_file(case: CabinetCase) -> Checks:
-    """NAME.cab holds NAME.dmp, so that the dumps of several cabinets can be extracted into one folder. The rule does
-    not apply if the request names no file.
+    """The dumps of several cabinets can then be extracted into one folder. The engines name the member of NAME.cab
+    NAME.cab.dmp. Under another contract it may be NAME.dmp. The rule does not apply if the request names no file.
     """
     assert case.request is not None
     file = re.split(r"[\\/]", case.request.file)[-1]
-    wanted = re.sub(r"\.[^.]*\Z", "", file) + ".dmp"
+    wanted = [file + ".dmp"]
+    if case.request.contract == "documented":
+        wanted.append(re.sub(r"\.[^.]*\Z", "", file) + ".dmp")
     member = case.dump.dumps()[0][0]
-    if member.name.casefold() == wanted.casefold():
+    if member.name.casefold() in {name.casefold() for name in wanted}:
         yield ok(member.name)
     else:
-        yield bad("name of the dump", wanted, member.name, member.name_span)
+        yield bad("name of the dump", tuple(wanted), member.name, member.name_span)
 
 
 @cab_rule(

@@ -178,35 +178,40 @@ def used(case: CabinetCase) -> Checks:
     "CAB-SECONDARY-004",
     "Every requested image is a member",
     Level.SHOULD,
+    Source("docs/format/cabinet.md#secondary-files", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
     needs=("members", "data"),
-    applies=lambda case: _asks_for_secondary(case) and _files(case) is None,
+    applies=lambda case: _demands_images(case) and _files(case) is None,
 )
 def images_present(case: CabinetCase) -> Checks:
-    """With CAB_SECONDARY_ALL_IMAGES the request covers the images of all modules, without it only the used images. This
-    rule is for truths that do not list the available image files: the writer may lack one.
+    """With CAB_SECONDARY_ALL_IMAGES the request covers the images of all modules. Without it the engines add files only
+    once symbols are loaded. This rule is for truths that do not list the available image files: the writer may lack
+    one.
     """
-    yield from _present(case, _asked_for(case))
+    yield from _present(case, _images(case))
 
 
 @cab_rule(
     "CAB-SECONDARY-005",
     "Every requested image is a member if its file is available",
     Level.MUST,
+    Source("docs/format/cabinet.md#secondary-files", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/cabinet.md#secondary-files", Grade.DOCUMENTED),
     needs=("members", "data"),
-    applies=lambda case: _asks_for_secondary(case) and _files(case) is not None,
+    applies=lambda case: _demands_images(case) and _files(case) is not None,
 )
 def images_at_hand(case: CabinetCase) -> Checks:
-    """This rule is for truths that list the available image files. Without the image, a reader has to find the right
-    build elsewhere.
+    """This rule is for truths that list the available image files, and requests with CAB_SECONDARY_ALL_IMAGES. Without
+    the image, a reader has to find the right build elsewhere. If the target is a dump, the engines find no files.
     """
     files = _files(case) or frozenset()
-    yield from _present(case, [image for image in _asked_for(case) if image.base in files])
+    yield from _present(case, [image for image in _images(case) if image.base in files])
 
 
-def _asked_for(case: CabinetCase) -> list[_Image]:
-    return _used(case) if _asks_for_used(case) else _images(case)
+def _demands_images(case: CabinetCase) -> bool:
+    """Whether the request has CAB_SECONDARY_ALL_IMAGES, and the target is no dump, of which no file is found."""
+    live = case.request is not None and case.request.session != "dump"
+    return _asks_for_secondary(case) and live and not _asks_for_used(case)
 
 
 def _present(case: CabinetCase, images: list[_Image]) -> Checks:

@@ -16,7 +16,10 @@ from ...rule import Checks, bad, cab_rule, ok
 from ..asserts import overlaps
 
 _METHODS: Final = {0: "none", 1: "MSZIP", 2: "Quantum", 3: "LZX"}
-_READABLE: Final = (0, 1)
+_PLAIN: Final = (0, 1)
+_LZX: Final = 3
+_LZX_WINDOWS: Final = range(15, 22)
+"""Exponents of the sizes of an LZX window ([MS-CAB] 2.2: bits 8 to 12 of typeCompress)."""
 _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 _ATTRIBUTES: Final = 0x01 | 0x02 | 0x04 | 0x20 | 0x40 | 0x80
 """Read-only, hidden, system, archive, execute, name in UTF-8 (docs/format/cabinet.md#members)."""
@@ -123,23 +126,27 @@ def folders(case: CabinetCase) -> Checks:
 
 @cab_rule(
     "CAB-FOLDER-002",
-    "Every folder is stored or compressed with MSZIP",
+    "Every folder is stored, or compressed with MSZIP or LZX",
     Level.MUST,
+    Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/cabinet.md#folders", Grade.INFERRED),
     needs=("folders",),
     foreign_level=Level.SHOULD,
 )
 def methods(case: CabinetCase) -> Checks:
-    """Quantum and LZX are legal in a cabinet, but the judge does not expand them, nor do many other tools. Only those
-    two use the bits above the method.
+    """The engines compress with LZX and a window of 2 MiB; the judge does not expand it. Quantum is legal in a cabinet,
+    but hardly any tool expands it. Only those two use the bits above the method.
     """
     for folder in case.dump.folders:
-        if folder.record["typeCompress"] in _READABLE:
+        value = folder.record["typeCompress"]
+        lzx = value & 0xFF == _LZX and value >> 8 in _LZX_WINDOWS
+        if value in _PLAIN or lzx:
             yield ok(folder.record.path)
         else:
             span = folder.record.span_of("typeCompress")
-            actual = f"{folder.record['typeCompress']:#x}, {_METHODS.get(folder.method, 'unknown')}"
-            yield bad(f"{folder.record.path}, typeCompress", ("0, none", "1, MSZIP"), actual, span)
+            actual = f"{value:#x}, {_METHODS.get(folder.method, 'unknown')}"
+            expected = ("0, none", "1, MSZIP", "3, LZX with a window of 15 to 21 bits")
+            yield bad(f"{folder.record.path}, typeCompress", expected, actual, span)
 
 
 @cab_rule(

@@ -8,12 +8,17 @@ from typing import Final
 from ...case import Case
 from ...decode import enumeration
 from ...model import Fault, Grade, Level, Source
+from ...readers.contexts import without_context
 from ...readers.facts import StringFact
 from ...rule import Checks, bad, ok, rule
 from ..asserts import overlaps
 
 _VERSION: Final = 0xA793
 """minidumpapiset.h MINIDUMP_VERSION (42899)."""
+
+_LOST_CONTEXT: Final = 4
+"""The status bit in CheckSum of a thread whose context could not be read."""
+_NEEDED: Final = ("ThreadListStream", "ModuleListStream")
 
 _RESERVED: Final = frozenset(
     number
@@ -55,19 +60,20 @@ def version(case: Case) -> Checks:
 
 @rule(
     "MDMP-HEADER-003",
-    "CheckSum is 0",
+    "CheckSum is 0, or 4 if a thread has no context",
     Level.MUST,
     Source("docs/format/minidump-container.md#checksum", Grade.OBSERVED),
     needs=("header",),
     foreign_level=Level.SHOULD,
 )
 def checksum(case: Case) -> Checks:
-    """Real Microsoft files have 0. Files with a thread whose context could not be read have 4. No public document
-    describes how to compute another value.
+    """Real Microsoft files have 0. Files with a thread whose context could not be read have 4: the field then holds
+    status bits. No public document describes how to compute another value.
     """
     header = case.dump.header
     assert header is not None
-    if header["CheckSum"] == 0:
+    lost = any(without_context(thread.record) for thread in case.dump.threads)
+    if header["CheckSum"] == 0 or (header["CheckSum"] == _LOST_CONTEXT and lost):
         yield ok("header")
     else:
         yield bad("header", "0", f"{header['CheckSum']:#x}", header.span_of("CheckSum"))
@@ -193,6 +199,26 @@ def system_info_present(case: Case) -> Checks:
 
 
 @rule(
+    "MDMP-DIR-007",
+    "The dump has a thread list and a module list",
+    Level.SHOULD,
+    Source("docs/format/minidump-contents.md#streams-a-reader-needs", Grade.WITNESSED, versions=("29507",)),
+    needs=("directory",),
+)
+def lists_present(case: Case) -> Checks:
+    """Without a thread list the vendor's engine fails the session, and so do rust-minidump, Breakpad and udmp-parser.
+    Without a module list it opens the dump, but no address has a name. One real file of another writer has no threads.
+    """
+    present = {entry["StreamType"] for entry in case.dump.directory}
+    for name in _NEEDED:
+        number = enumeration("MINIDUMP_STREAM_TYPE")[name]
+        if number in present:
+            yield ok(f"stream {number}")
+        else:
+            yield bad(f"stream {number} ({name})", "one directory entry", "none", fault=Fault.MISSING)
+
+
+@rule(
     "MDMP-LAYOUT-001",
     "No two structures overlap",
     Level.MUST,
@@ -268,16 +294,18 @@ def _strings(case: Case) -> Iterator[tuple[str, StringFact | None]]:
     "A NUL follows every string",
     Level.MUST,
     Source("docs/format/minidump-container.md#nul-behind-a-string", Grade.DOCUMENTED),
-    foreign_level=Level.SHOULD,
+    foreign_level=Level.MAY,
 )
 def terminated_strings(case: Case) -> Checks:
     """Length does not count the NUL, but Windows writes one. Readers that map the file use the characters in place.
-    Wine and minidump-writer are known to omit the NUL.
+    Wine and minidump-writer omit the NUL, and readers must not depend on it. Zeros that begin another structure are no
+    NUL.
     """
+    starts = {claim.span.start for claim in case.dump.claims}
     for subject, string in _strings(case):
         if string is None:
             continue
-        if string.terminated:
+        if string.terminated and string.span.end - 2 not in starts:
             yield ok(subject)
         else:
             yield bad(subject, "a 16-bit NUL after the characters", "none", string.span, fault=Fault.MISSING)

@@ -35,6 +35,7 @@ _NO_TEB_UNLESS: Final = (
     | _TYPE["MiniDumpWithIndirectlyReferencedMemory"]
     | _TYPE["MiniDumpWithFullMemory"]
     | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
+    | _TYPE["MiniDumpFilterTriage"]
 )
 
 
@@ -101,6 +102,7 @@ def filtered_paths(case: Case) -> Checks:
     Source("docs/format/minidump-readers.md#threads-and-contexts-in-readers", Grade.IMPLEMENTED),
     needs=("threads", "memory.5"),
     applies=lambda case: 9 not in case.dump.streams,
+    foreign_level=Level.SHOULD,
 )
 def stack_is_a_range(case: Case) -> Checks:
     """Start, size and RVA of the stack are those of one range. With indirectly referenced memory a stack may be part of
@@ -209,7 +211,7 @@ def stack_end_aligned(case: Case) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def teb_of_thread(case: Case) -> Checks:
-    """Self is the TEB's address, ClientId the thread's id, StackBase the stack's end. A triage filter may have zeroed
+    """Self is the TEB's address, ClientId the thread's id, StackBase the stack's end. A triage filter may have filled
     them: an id is no pointer, and StackBase points past captured memory.
     """
     filtered = bool(case.dump.flags & _TYPE["MiniDumpFilterTriage"])
@@ -222,7 +224,8 @@ def teb_of_thread(case: Case) -> Checks:
             continue
         values = [int.from_bytes(data[at : at + pointer], "little") for at in (self_at, id_at, base_at)]
         right = [teb, thread.id, thread.stack_end]
-        if all(value == due or (filtered and value == 0) for value, due in zip(values, right, strict=True)):
+        filled = (0, int.from_bytes(b"\xaa" * pointer, "little")) if filtered else ()
+        if all(value == due or value in filled for value, due in zip(values, right, strict=True)):
             yield ok(f"TEB of thread {thread.id:#x}")
             continue
         expected = f"Self {teb:#x}, thread id {thread.id:#x}, StackBase {thread.stack_end:#x}"

@@ -1,4 +1,4 @@
-"""Judges memory regions, thread infos, thread names and processor state against other streams."""
+"""Judges memory regions, thread infos and thread names against other streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ...rule import Checks, bad, ok, rule
 _TYPE: Final = enumeration("MINIDUMP_TYPE")
 _STATE: Final = enumeration("MEM_STATE")
 _PAGE_BITS: Final = enumeration("PAGE_PROTECTION")
-_IMAGE: Final = enumeration("MEM_TYPE")["MEM_IMAGE"]
 
 _LOSSES: Final = _TYPE["MiniDumpIgnoreInaccessibleMemory"] | _TYPE["MiniDumpWithoutOptionalData"]
 
@@ -113,28 +112,6 @@ def full_memory_is_full(case: Case) -> Checks:
 
 
 @rule(
-    "XCUT-MEMORYINFO-004",
-    "Every module lies in image regions of its own allocation",
-    Level.SHOULD,
-    Source("docs/format/minidump-memory.md#image-regions", Grade.OBSERVED),
-    needs=("modules", "memory_info"),
-)
-def modules_are_images(case: Case) -> Checks:
-    """The MEM_IMAGE regions whose AllocationBase is the module's base add up to SizeOfImage."""
-    sizes: dict[int, int] = {}
-    for record in case.dump.memory_infos:
-        if record["Type"] == _IMAGE:
-            sizes[record["AllocationBase"]] = sizes.get(record["AllocationBase"], 0) + record["RegionSize"]
-    for module in case.dump.modules:
-        actual = sizes.get(module.base, 0)
-        if actual == -(-module.size // 0x1000) * 0x1000:
-            yield ok(module.record.path)
-        else:
-            span = module.record.span_of("SizeOfImage")
-            yield bad(module.record.path, f"{module.size:#x} bytes of image regions", f"{actual:#x}", span)
-
-
-@rule(
     "XCUT-THREADINFO-001",
     "The thread info list has all listed threads, in the same order",
     Level.MUST,
@@ -179,70 +156,3 @@ def named_threads(case: Case) -> Checks:
         else:
             span = item.record.span_of("ThreadId")
             yield bad(item.record.path, "the id of a listed thread", f"{number:#x}", span)
-
-
-@rule(
-    "XCUT-XSTATE-001",
-    "The contexts have the size in XStateData",
-    Level.MUST,
-    Source("docs/format/minidump-contexts.md#extended-state-description", Grade.OBSERVED),
-    needs=("misc_info", "contexts"),
-    applies=lambda case: case.dump.misc_info is not None and case.dump.misc_info["XStateData.SizeOfInfo"] != 0,
-)
-def xstate_size(case: Case) -> Checks:
-    """With XStateData a debugger takes ContextSize for every context. Crashpad's authors found that another size makes
-    the dump invalid.
-    """
-    misc = case.dump.misc_info
-    assert misc is not None
-    size = misc["XStateData.ContextSize"]
-    contexts = [(f"context of thread {thread.id:#x}", thread.record) for thread in case.dump.threads]
-    if case.truth is not None and case.dump.exception is not None:  # Crashpad's may be longer than those of its threads
-        contexts.append(("context of the exception", case.dump.exception.record))
-    for subject, record in contexts:
-        actual = record["ThreadContext.DataSize"]
-        if actual == size:
-            yield ok(subject)
-        else:
-            yield bad(subject, f"{size} bytes", str(actual), record.span_of("ThreadContext.DataSize"))
-
-
-@rule(
-    "XCUT-SYSTEM-001",
-    "SystemInfo and SystemMemoryInfo agree on the number of processors",
-    Level.SHOULD,
-    Source("docs/format/minidump-system.md#values-of-system-memory-info", Grade.OBSERVED),
-    needs=("system_info", "system_memory_info"),
-)
-def processor_counts(case: Case) -> Checks:
-    """SystemInfo has 8 bits for the number, SystemMemoryInfo 32. Below 256 the numbers are equal."""
-    info, memory = case.dump.system_info, case.dump.system_memory_info
-    assert info is not None
-    assert memory is not None
-    wide, narrow = memory["BasicInfo.NumberOfProcessors"], info["NumberOfProcessors"]
-    if wide > 0xFF or wide == narrow:
-        yield ok("NumberOfProcessors")
-    else:
-        span = memory.span_of("BasicInfo.NumberOfProcessors")
-        yield bad("NumberOfProcessors", f"{narrow}, as in SystemInfo", str(wide), span)
-
-
-@rule(
-    "XCUT-TIME-001",
-    "The process was not created after the dump",
-    Level.SHOULD,
-    Source("docs/format/minidump-container.md#timedatestamp", Grade.OBSERVED),
-    needs=("header", "misc_info"),
-    applies=lambda case: case.dump.misc_info is not None and bool(case.dump.misc_info["Flags1"] & 2),
-)
-def created_before(case: Case) -> Checks:
-    """The times of process creation and dump are 32-bit time_t values."""
-    header, misc = case.dump.header, case.dump.misc_info
-    assert header is not None
-    assert misc is not None
-    if misc["ProcessCreateTime"] <= header["TimeDateStamp"]:
-        yield ok("ProcessCreateTime")
-    else:
-        expected = f"at most {header['TimeDateStamp']:#x}, the dump's time"
-        actual = f"{misc['ProcessCreateTime']:#x}"
-        yield bad("ProcessCreateTime", expected, actual, misc.span_of("ProcessCreateTime"))

@@ -25,7 +25,9 @@ _MAX_TRACES: Final = 32
     reports=("list.header.17", "list.size.17"),
 )
 def thread_info_size(case: Case) -> Checks:
-    """SizeOfHeader is 12, SizeOfEntry 64, DataSize 12 + 64 * NumberOfEntries. Public readers refuse other sizes."""
+    """DataSize is SizeOfHeader + SizeOfEntry * NumberOfEntries. SizeOfHeader is 12 and SizeOfEntry 64; a newer writer
+    may store more, because the sizes are stored so that both can grow.
+    """
     if "thread_info" in case.dump.facts:
         yield ok("stream 17")
 
@@ -70,8 +72,8 @@ def thread_names(case: Case) -> Checks:
     reports=("list.header.12", "list.size.12"),
 )
 def handle_list_size(case: Case) -> Checks:
-    """SizeOfHeader is 16, SizeOfDescriptor 32 or 40, DataSize 16 + SizeOfDescriptor * NumberOfDescriptors. A process
-    without handles may have the header alone.
+    """DataSize is SizeOfHeader + SizeOfDescriptor * NumberOfDescriptors. SizeOfHeader is 16 and SizeOfDescriptor 32 or
+    40; a newer writer may store more. A process without handles may have the header alone.
     """
     if "handles" in case.dump.facts:
         yield ok("stream 12")
@@ -142,7 +144,9 @@ def handle_infos(case: Case) -> Checks:
     reports=("list.header.18", "list.size.18"),
 )
 def handle_operations(case: Case) -> Checks:
-    """SizeOfHeader is 16, SizeOfEntry 288, DataSize 16 + 288 * NumberOfEntries."""
+    """DataSize is SizeOfHeader + SizeOfEntry * NumberOfEntries. SizeOfHeader is 16 and SizeOfEntry 288; a newer writer
+    may store more.
+    """
     if "handle_operations" in case.dump.facts:
         yield ok("stream 18")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from ...case import Case
-from ...decode import enumeration, structure
-from ...model import Grade, Level, Source
+from ...decode import Record, enumeration, structure
+from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, ok, rule
 
 _MISC_FIELDS: Final = {
@@ -21,6 +22,12 @@ _MISC_FIELDS: Final = {
     "MINIDUMP_MISC5_PROCESS_COOKIE": "ProcessCookie",
 }
 """Flags1 bit -> the last field that it makes valid (docs/format/minidump-system.md#misc-info)."""
+
+# Size of a stream -> its revision.
+_SYSTEM_MEMORY: Final = {492: 1, 524: 2}
+_VM_COUNTERS: Final = {80: 1, 152: 2}
+_BLANK_LIMIT: Final = 4096
+"""How many bytes of such a stream are searched for values. No revision has so many."""
 
 _MISC_SIZES: Final = tuple(
     structure(name).size for name in ("MINIDUMP_MISC_INFO", *(f"MINIDUMP_MISC_INFO_{n}" for n in range(2, 6)))
@@ -121,44 +128,92 @@ def misc_flags(case: Case) -> Checks:
 
 @rule(
     "MDMP-SYSTEMMEMORY-001",
-    "SystemMemoryInfo has 492 or 524 bytes and revision 1",
+    "SystemMemoryInfo has the size of its revision, or is all zero",
     Level.MUST,
-    Source("docs/format/minidump-system.md#system-memory-info", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#system-memory-info", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("stream.21",),
     reports=("system-memory.size",),
 )
 def system_memory_size(case: Case) -> Checks:
-    """The first word of SystemMemoryInfo is the revision of the layout that follows."""
-    record = case.dump.system_memory_info
-    if record is None:
+    """Revision 1 has 492 bytes, revision 2 has 524. A later revision has more. The vendor's engine stores nothing but
+    zeros if its target is a dump.
+    """
+    if case.dump.system_memory_info is not None:
+        yield from _revision(case, 21, case.dump.system_memory_info, _SYSTEM_MEMORY)
+
+
+def _revision(case: Case, number: int, record: Record, sizes: Mapping[int, int]) -> Checks:
+    """Check that a stream has the size of its revision (``sizes``), a newer revision and more bytes, or only zeros."""
+    stream, revision, subject = case.dump.streams[number], record["Revision"], f"stream {number}"
+    newer = stream.size > max(sizes) and revision > max(sizes.values())
+    if newer or sizes.get(stream.size) == revision or is_blank(case, number):
+        yield ok(subject)
         return
-    if record["Revision"] == 1:
-        yield ok("stream 21")
+    expected = f"Revision {sizes[stream.size]}" if stream.size in sizes else f"a revision above {max(sizes.values())}"
+    wanted = (f"{expected} in {stream.size} bytes", "only zeros")
+    yield bad(subject, wanted, f"Revision {revision}", record.span_of("Revision"))
+
+
+def is_blank(case: Case, number: int) -> bool:
+    """Whether the bytes of a stream are all zero."""
+    stream = case.dump.streams[number]
+    return not any(case.dump.source.view(stream.rva, min(stream.size, _BLANK_LIMIT)))
+
+
+def _of_a_dump(case: Case) -> bool:
+    return case.request is not None and case.request.session == "dump"
+
+
+@rule(
+    "MDMP-SYSTEMMEMORY-002",
+    "SystemMemoryInfo holds values",
+    Level.SHOULD,
+    Source("docs/format/minidump-system.md#system-memory-info", Grade.OBSERVED),
+    needs=("system_memory_info",),
+    applies=lambda case: not _of_a_dump(case),
+)
+def system_memory_filled(case: Case) -> Checks:
+    """A stream of zeros tells nothing. It is sound: the vendor's engine writes it if its target is a dump. All 17 real
+    files have values.
+    """
+    if is_blank(case, 21):
+        yield bad("stream 21", "values", "only zeros", case.dump.streams[21].span, fault=Fault.MISSING)
     else:
-        yield bad("stream 21", "Revision 1", f"Revision {record['Revision']}", record.span_of("Revision"))
+        yield ok("stream 21")
 
 
 @rule(
     "MDMP-VMCOUNTERS-001",
-    "ProcessVmCounters has the size of its revision",
+    "ProcessVmCounters has the size of its revision, or is all zero",
     Level.MUST,
-    Source("docs/format/minidump-system.md#process-memory-counters", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#process-memory-counters", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("stream.22",),
     reports=("vm-counters.size",),
 )
 def vm_counters_size(case: Case) -> Checks:
-    """Revision 1 has 80 bytes, revision 2 has 152. Their fields differ from offset 0x48 on."""
-    record = case.dump.vm_counters
-    if record is None:
-        return
-    expected = {80: 1, 152: 2}[record.structure.size]
-    if record["Revision"] == expected:
-        yield ok("stream 22")
+    """Revision 1 has 80 bytes, revision 2 has 152. Their fields differ from offset 0x48 on. A later revision has more
+    bytes. The vendor's engine stores nothing but zeros if its target is a dump.
+    """
+    if case.dump.vm_counters is not None:
+        yield from _revision(case, 22, case.dump.vm_counters, _VM_COUNTERS)
+
+
+@rule(
+    "MDMP-VMCOUNTERS-002",
+    "ProcessVmCounters holds values",
+    Level.SHOULD,
+    Source("docs/format/minidump-system.md#process-memory-counters", Grade.OBSERVED),
+    needs=("vm_counters",),
+    applies=lambda case: not _of_a_dump(case),
+)
+def vm_counters_filled(case: Case) -> Checks:
+    """A stream of zeros tells nothing. It is sound: the vendor's engine writes it if its target is a dump. All 17 real
+    files have values.
+    """
+    if is_blank(case, 22):
+        yield bad("stream 22", "values", "only zeros", case.dump.streams[22].span, fault=Fault.MISSING)
     else:
-        actual = f"Revision {record['Revision']}"
-        yield bad(
-            "stream 22", f"Revision {expected} in {record.structure.size} bytes", actual, record.span_of("Revision")
-        )
+        yield ok("stream 22")
 
 
 @rule(

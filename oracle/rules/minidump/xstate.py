@@ -117,7 +117,7 @@ def xsave_header(case: Case) -> Checks:
 )
 def components_inside(case: Case) -> Checks:
     """XStateData gives the place and the size of each component. A reader finds the upper halves of the YMM registers
-    by them.
+    by them. A compacted chunk may hold components that XStateData does not name, such as the state of the shadow stack.
     """
     misc = case.dump.misc_info
     assert misc is not None

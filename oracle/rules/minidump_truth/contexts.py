@@ -10,10 +10,11 @@ from ...decode import Record
 from ...entitlement.flags import Format, effective
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import ContextFact
-from ...rule import Checks, bad, ok, own, rule
+from ...rule import Check, Checks, bad, ok, own, rule
 from ...truth.context import ThreadContextTruth
 from ..asserts import same_bytes, zero
 from .threads import known_threads
+from .triage import FILL, Triage
 
 _LAYOUTS = (
     Source("docs/format/minidump-contexts.md#amd64-layout", Grade.DOCUMENTED),
@@ -35,6 +36,8 @@ _SEGMENTS = {"SegDs", "SegEs", "SegFs", "SegGs"}
 _FLOATING = {"MxCsr", "Fpcr", "Fpsr"}
 _FLOATING_BIT = {"amd64": 0x8, "x86": 0x8, "arm64": 0x4}
 _DEBUG_BIT = {"amd64": 0x10, "x86": 0x10, "arm64": 0x8}
+_INTEGER = 0x2
+_VECTORS = "VectorRegister"
 _EXTENDED_REGISTERS = 0x20
 """winnt.h CONTEXT_EXTENDED_REGISTERS, x86 only."""
 _NO_TRUTH = {
@@ -86,14 +89,18 @@ def decodes(case: Case) -> bool:
 )
 def context_flags(case: Case) -> Checks:
     """A debugger shows only the parts that ContextFlags names. The high status bits may differ. If extended state
-    follows the record, the XSTATE bit may be set; on x86 it must be set, or Breakpad refuses the size.
+    follows the record, the XSTATE bit may be set; on x86 it must be set, or Breakpad refuses the size. The engines set
+    the bit in the exception's context too, which they store without extended state.
     """
-    x86 = case.dump.architecture == "x86"
+    x86, triage = case.dump.architecture == "x86", Triage(case)
+    avx = case.request is not None and bool(effective(case.request) & Format.ADD_AVX_XSTATE_CONTEXT)
     for subject, fact, truth in known_contexts(case):
         expected = truth.context_flags & ~_STATUS
         accepted = {expected}
         if len(fact.extension):
             accepted = {expected | _XSTATE} if x86 else {expected, expected | _XSTATE}
+        elif avx and triage.in_exception(fact):
+            accepted.add(expected | _XSTATE)
         actual = fact.flags & ~_STATUS
         if actual in accepted:
             yield ok(f"{subject}, ContextFlags")
@@ -108,21 +115,44 @@ def context_flags(case: Case) -> Checks:
     "Every register has the target's value",
     Level.MUST,
     *_LAYOUTS,
+    Source("docs/format/minidump-filters.md#filter-triage-contexts", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("contexts",),
     applies=decodes,
 )
 def registers(case: Case) -> Checks:
     """The rule compares the integer, control, segment and debug registers. A wrong frame pointer ends the stack trace,
     a wrong instruction pointer shows the wrong function. Registers of a part that ContextFlags does not name may be 0.
+    FILTER_TRIAGE fills integer registers that are no pointers.
     """
-    architecture = case.dump.architecture or ""
+    architecture, triage = case.dump.architecture or "", Triage(case)
     for subject, fact, truth in known_contexts(case):
         for name, value in truth.registers.items():
             actual, span = _register(fact.record, name)
-            if actual == value or (actual == 0 and not truth.context_flags & _bit(architecture, name)):
+            expected = _triaged(case, triage, fact, name, value)
+            if actual in expected or (actual == 0 and not truth.context_flags & _bit(architecture, name)):
                 yield ok(f"{subject}, {name}")
             else:
-                yield bad(f"{subject}, {name}", f"{value:#x}", f"{actual:#x}", span)
+                yield bad(f"{subject}, {name}", tuple(f"{item:#x}" for item in expected), f"{actual:#x}", span)
+
+
+def _triaged(case: Case, triage: Triage, fact: ContextFact, name: str, value: int) -> tuple[int, ...]:
+    """The values that a register may have after FILTER_TRIAGE."""
+    if not triage.active:
+        return (value,)
+    architecture, filled = (
+        case.dump.architecture or "",
+        int.from_bytes(bytes([FILL]) * len(_span(fact, name)), "little"),
+    )
+    x86 = architecture == "x86"
+    if x86 and (name == "EFlags" or triage.in_exception(fact)):  # which of the two was not measured
+        return (value, filled)
+    if _bit(architecture, name) != _INTEGER or triage.in_exception(fact) or triage.keeps(value):
+        return (value,)
+    return (filled,)
+
+
+def _span(fact: ContextFact, name: str) -> Span:
+    return _register(fact.record, name)[1]
 
 
 def _register(record: Record, name: str) -> tuple[int, Span]:
@@ -142,14 +172,15 @@ def _register(record: Record, name: str) -> tuple[int, Span]:
     Level.MUST,
     Source("docs/format/minidump-contexts.md#amd64-floating-point-area", Grade.DOCUMENTED),
     *_LAYOUTS,
+    Source("docs/format/minidump-filters.md#filter-triage-contexts", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("contexts",),
     applies=decodes,
 )
 def floating_point(case: Case) -> Checks:
     """The state is x87 and SSE as FXSAVE stores it, 512 bytes; on x86 also x87 as FLOATING_SAVE_AREA; on arm64 V0 to
-    V31. Parts that ContextFlags does not name may be zero.
+    V31. Parts that ContextFlags does not name may be zero. FILTER_TRIAGE fills the areas of amd64 and x86.
     """
-    architecture = case.dump.architecture or ""
+    architecture, triage = case.dump.architecture or "", Triage(case)
     for subject, fact, truth in known_contexts(case):
         floating = truth.context_flags & _FLOATING_BIT[architecture]
         areas: dict[str, list[tuple[str, bytes | None, int]]] = {
@@ -164,6 +195,8 @@ def floating_point(case: Case) -> Checks:
             raw = fact.record.raw(name)
             if not named and not any(raw):
                 yield ok(f"{subject}, {name}")
+            elif triage.active:
+                yield _fill(f"{subject}, {name}", raw, fact.record.span_of(name))
             else:
                 yield from same_bytes(f"{subject}, {name}", expected or b"", raw, fact.record.span_of(name))
 
@@ -173,16 +206,28 @@ def floating_point(case: Case) -> Checks:
     "Context fields for which the target has no value are zero",
     Level.MUST,
     Source("docs/format/minidump-contexts.md#fields-without-a-value", Grade.INFERRED),
+    Source("docs/format/minidump-filters.md#filter-triage-contexts", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("contexts",),
     applies=decodes,
 )
 def unused_parts(case: Case) -> Checks:
     """A saved context uses no home slots, vector registers, debug control and last branch fields. Other bytes there are
-    left over from some other memory.
+    left over from some other memory. FILTER_TRIAGE fills the vector registers.
     """
+    triage = Triage(case)
     names = _NO_TRUTH.get(case.dump.architecture or "", ())
     for subject, fact, _ in known_contexts(case):
-        yield from zero(fact.record, subject, names, "the truth has no value for it")
+        filled = [name for name in names if triage.active and name == _VECTORS]
+        yield from zero(fact.record, subject, [name for name in names if name not in filled], "the truth has no value")
+        for name in filled:
+            yield _fill(f"{subject}, {name}", fact.record.raw(name), fact.record.span_of(name))
+
+
+def _fill(subject: str, raw: bytes, span: Span) -> Check:
+    """Check that FILTER_TRIAGE filled the bytes."""
+    if raw.count(FILL) == len(raw):
+        return ok(subject)
+    return bad(subject, f"{len(raw)} bytes {FILL:#x}: FILTER_TRIAGE removes them", f"{raw[:16].hex()} ...", span)
 
 
 @rule(

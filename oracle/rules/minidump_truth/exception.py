@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...case import Case
-from ...model import Grade, Level, Source
+from ...model import Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, rule
-from ..asserts import same, zero
+from ..asserts import left_to_writer, same, tail_left_to_writer
 
 _RECORD = Source("docs/format/minidump-exception.md#exception-record", Grade.WITNESSED, versions=("15063", "29507"))
 _PREFIX = "ExceptionRecord."
@@ -57,7 +57,7 @@ def exception_record(case: Case) -> Checks:
 
 @rule(
     "TRUE-EXCEPTION-003",
-    "The exception has its parameters, followed by zeros",
+    "The exception has its parameters",
     Level.MUST,
     Source("docs/format/minidump-exception.md#parameters", Grade.DOCUMENTED),
     needs=("exception",),
@@ -65,8 +65,7 @@ def exception_record(case: Case) -> Checks:
 )
 def exception_parameters(case: Case) -> Checks:
     """An access violation has two: 0 read, 1 write or 8 execute, and the address. Real files hold arbitrary bytes in
-    the slots from NumberParameters on and in the padding. In a dump judged with truth they are zero: other bytes come
-    from the writer's own stack.
+    the slots from NumberParameters on and in the padding.
     """
     truth, fact = case.truth, case.dump.exception
     assert truth is not None
@@ -76,15 +75,17 @@ def exception_parameters(case: Case) -> Checks:
     record, information = fact.record, truth.exception.information
     yield from same(record, "exception", {f"{_PREFIX}NumberParameters": len(information)})
     name = f"{_PREFIX}ExceptionInformation"
-    expected = [*information, *[0] * (15 - len(information))]
     wrong = [
         f"[{index}] {actual:#x} instead of {value:#x}"
-        for index, (actual, value) in enumerate(zip(record.array(name), expected, strict=True))
+        for index, (actual, value) in enumerate(zip(record.array(name), information, strict=False))
         if actual != value
     ]
+    place = record.span_of(name)
     if wrong:
-        shown = " ".join(f"{value:#x}" for value in information) or "no parameter"
-        yield bad(f"exception, {name}", f"{shown}, then zeros", ", ".join(wrong), record.span_of(name))
+        shown = " ".join(f"{value:#x}" for value in information)
+        yield bad(f"exception, {name}", shown, ", ".join(wrong), place)
     else:
-        yield ok(f"exception, {name}", count=15)
-    yield from zero(record, "exception", ("__alignment", f"{_PREFIX}__unusedAlignment"), "padding")
+        yield ok(f"exception, {name}", count=max(1, len(information)))
+    unused = Span(place.start + 8 * len(information), place.end)
+    tail_left_to_writer(case, unused, f"{name}: unused slots (docs/format/minidump-exception.md#parameters)")
+    left_to_writer(case, record, ("__alignment", f"{_PREFIX}__unusedAlignment"), "padding")

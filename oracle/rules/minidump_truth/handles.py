@@ -6,12 +6,24 @@ from collections.abc import Iterator
 
 from ...case import Case
 from ...decode import Record
-from ...model import Grade, Level, Source
+from ...model import Grade, Level, Source, Span
 from ...readers.facts import HandleFact
-from ...rule import Checks, own, rule
+from ...rule import Checks, bad, ok, own, rule
 from ...truth.process import HandleTruth
-from ..asserts import by_field, same, same_keys, same_text, stream_span, zero
+from ..asserts import by_field, of_a_dump, same, same_keys, same_text, stream_span, zero
 
+# InfoType -> type of the object and size of the information; 0: not known
+# (docs/format/minidump-handles.md#object-information).
+_INFORMATION = {
+    1: ("thread", 48),
+    2: ("mutant", 8),
+    3: ("mutant", 16),
+    4: ("process", 0),
+    5: ("process", 0),
+    6: ("event", 8),
+    7: ("section", 24),
+    8: ("semaphore", 8),
+}
 _HANDLE_DATA = Source("docs/format/minidump-handles.md#handle-data", Grade.DOCUMENTED)
 
 
@@ -82,9 +94,13 @@ def handle_fields(case: Case) -> Checks:
     applies=own,
 )
 def handle_names(case: Case) -> Checks:
-    """An object without a name has name RVA 0. An empty string would mean a name without characters."""
+    """An object without a name has name RVA 0. An empty string would mean a name without characters. The engines lose
+    the names of the objects, and keep the types, if their target is a dump.
+    """
     for fact, handle, subject in _known(case):
         yield from same_text(fact.type_name, f"type of {subject}", handle.type_name, fact.record.span_of("TypeNameRva"))
+        if of_a_dump(case) and fact.object_name is None:
+            continue
         yield from same_text(
             fact.object_name, f"name of {subject}", handle.object_name, fact.record.span_of("ObjectNameRva")
         )
@@ -92,16 +108,28 @@ def handle_names(case: Case) -> Checks:
 
 @rule(
     "TRUE-HANDLE-004",
-    "No handle has object information",
+    "Object information fits the type of its handle",
     Level.MUST,
     Source("docs/format/minidump-handles.md#object-information", Grade.OBSERVED),
     needs=("handles",),
     applies=own,
 )
 def handle_information(case: Case) -> Checks:
-    """The layouts are private to each Windows version, and a truth holds no object information. So a dump made from a
-    truth has ObjectInfoRva 0.
+    """The layouts are private to each Windows version, and a truth holds no object information. But each kind belongs
+    to one type of object and has one size.
     """
-    for fact, _, subject in _known(case):
-        if "ObjectInfoRva" in fact.record.structure.fields:
-            yield from zero(fact.record, subject, ("ObjectInfoRva",), "the truth has no object information")
+    assert case.truth is not None
+    for fact, handle, subject in _known(case):
+        for info in fact.object_infos:
+            what, size = f"object information of {subject}", info["SizeOfInfo"]
+            types = _INFORMATION.get(info["InfoType"])
+            if types is None:
+                expected = tuple(str(kind) for kind in _INFORMATION)
+                yield bad(f"{what}, InfoType", expected, str(info["InfoType"]), info.span_of("InfoType"))
+            elif (handle.type_name or "").casefold() != types[0] or (types[1] and size != types[1]):
+                expected_form = f"a handle of type {types[0]}" + (f", {types[1]} bytes" if types[1] else "")
+                yield bad(what, expected_form, f"{handle.type_name}, {size} bytes", info.span)
+            else:
+                yield ok(what)
+                place = Span(info.span.end, info.span.end + size)
+                case.dump.dont_care(place, "object information: its layout is private to a version of Windows")

@@ -11,10 +11,12 @@ from ...case import Case
 from ...entitlement.flags import Format, effective
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import ModuleFact, UnloadedModuleFact
-from ...rule import Checks, bad, ok, own, rule
+from ...rule import Check, Checks, bad, ok, own, rule
 from ...truth.process import ModuleTruth
-from ..asserts import by_field, one_of, same, same_bytes, same_keys, same_text, stream_span, zero
+from ..asserts import by_field, of_a_dump, one_of, same, same_bytes, same_keys, same_text, stream_span, zero
 
+_MISC_HEAD, _EXE_NAME = 12, 1
+"""winnt.h IMAGE_DEBUG_MISC: bytes in front of its data, and the only DataType, IMAGE_DEBUG_MISC_EXENAME."""
 _MODULE = Source("docs/format/minidump-modules.md#module-entry", Grade.WITNESSED, versions=("15063", "29507"))
 _UNLOADED = Source("docs/format/minidump-modules.md#unloaded-modules", Grade.WITNESSED, versions=("612", "29507"))
 
@@ -34,8 +36,23 @@ def base_name(path: str) -> str:
     return re.split(r"[\\/:]", path)[-1]
 
 
+def _misc_record(case: Case, span: Span, subject: str) -> Check:
+    """Check that the bytes are an IMAGE_DEBUG_MISC: DataType, Length, Unicode, three reserved bytes, text."""
+    head = case.dump.source.read(span.start, _MISC_HEAD)
+    kind, length = (int.from_bytes(head[at : at + 4], "little") for at in (0, 4))
+    if len(head) == _MISC_HEAD and (kind, length) == (_EXE_NAME, len(span)):
+        case.dump.dont_care(Span(span.start, span.end), "debug record: the truth has none of the image's own")
+        return ok(f"debug record of {subject}")
+    expected = f"DataType {_EXE_NAME}, Length {len(span)}"
+    return bad(f"debug record of {subject}", expected, f"DataType {kind}, Length {length}", span)
+
+
 def _filtered(case: Case) -> bool:
-    return case.request is not None and bool(effective(case.request) & Format.FILTER_PATHS)
+    """Whether paths are cut to base names: by FILTER_PATHS, or by FILTER_TRIAGE, which implies it."""
+    if case.request is None:
+        return False
+    flags = effective(case.request)
+    return bool(flags & Format.FILTER_PATHS) or (bool(flags & Format.FILTER_TRIAGE) and not flags & Format.FULL_MEMORY)
 
 
 @rule(
@@ -73,12 +90,14 @@ def module_fields(case: Case) -> Checks:
     "Each module has its name",
     Level.MUST,
     Source("docs/format/minidump-modules.md#module-names", Grade.DOCUMENTED),
-    Source("docs/format/minidump-filters.md#filter-paths", Grade.DOCUMENTED),
+    Source("docs/format/minidump-filters.md#filter-paths", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("modules", "module.names"),
     applies=own,
 )
 def module_names(case: Case) -> Checks:
-    """The name is the full path, or with FILTER_PATHS the base name: directories reveal who the user is."""
+    """The name is the full path. With FILTER_PATHS or FILTER_TRIAGE it is the base name: directories reveal who the user
+    is.
+    """
     for fact, module, subject in _known(case):
         name = base_name(module.name) if _filtered(case) else module.name
         yield from same_text(fact.name, f"name of {subject}", name, fact.record.span_of("ModuleNameRva"))
@@ -109,13 +128,14 @@ def module_versions(case: Case) -> Checks:
 )
 def module_code_view(case: Case) -> Checks:
     """The record is equal byte for byte, NUL included. Its GUID and age are the key to the PDB, and so to the symbols.
-    Whether FILTER_PATHS cuts the directory from the PDB's path is unknown, so both forms pass.
+    Whether FILTER_PATHS cuts the directory from the PDB's path is unknown, so both forms pass. The engines lose the
+    records if their target is a dump.
     """
     for fact, module, subject in _known(case):
         where = Span(fact.record.span_of("CvRecord.DataSize").start, fact.record.span_of("CvRecord.Rva").end)
         name = f"CodeView record of {subject}"
         if fact.code_view is None or module.code_view is None:
-            if fact.code_view is None and module.code_view is None:
+            if fact.code_view is None and (module.code_view is None or of_a_dump(case)):
                 yield ok(name)
             elif fact.code_view is None:
                 yield bad(name, "a record", "none", where, fault=Fault.MISSING)
@@ -138,7 +158,7 @@ def _without_directory(record: bytes) -> bytes:
 
 @rule(
     "TRUE-MODULE-006",
-    "MiscRecord is empty, and the reserved fields have known values",
+    "A debug record is an IMAGE_DEBUG_MISC, and the reserved fields have known values",
     Level.MUST,
     Source("docs/format/minidump-modules.md#misc-record", Grade.OBSERVED),
     Source("docs/format/minidump-modules.md#reserved-fields", Grade.OBSERVED),
@@ -146,11 +166,12 @@ def _without_directory(record: bytes) -> bytes:
     applies=own,
 )
 def module_reserved(case: Case) -> Checks:
-    """A truth holds no IMAGE_DEBUG_MISC record; no image of the last twenty years has one. Reserved0 is 0 or the
-    image's DllCharacteristics, Reserved1 is zero.
+    """A truth holds no IMAGE_DEBUG_MISC record, and few images have one. If the image has one, the writer copies it:
+    its Length is the size of the record. Reserved0 is 0 or the image's DllCharacteristics, Reserved1 is zero.
     """
     for fact, module, subject in _known(case):
-        yield from zero(fact.record, subject, ("MiscRecord.DataSize", "MiscRecord.Rva"), "the image has none")
+        if fact.misc is not None:
+            yield _misc_record(case, fact.misc, subject)
         yield from one_of(fact.record, subject, "Reserved0", {0, module.dll_characteristics})
         yield from zero(fact.record, subject, ("Reserved1",), "reserved")
 

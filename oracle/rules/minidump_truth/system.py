@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from ...case import Case
-from ...model import Fault, Grade, Level, Source
+from ...decode import Record
+from ...model import Fault, Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, own, rule
 from ...truth.process import SystemTruth
-from ..asserts import one_of, same, same_bytes, same_text, zero
+from ..asserts import by_an_engine, of_a_dump, one_of, same, same_bytes, same_text, tail_left_to_writer, zero
+from ..minidump.system import is_blank
 
 # winnt.h PROCESSOR_ARCHITECTURE_INTEL, _AMD64, _ARM64
 _ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
+_AMD = "AuthenticAMD"
+_OF_A_DUMP = "of a dump target only zeros"
 
 
 @rule(
@@ -23,9 +27,10 @@ _ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}
 )
 def processors(case: Case) -> Checks:
     """The architecture decides how every context is decoded, so a wrong one makes the whole dump useless. On x86 the
-    processor union holds CPUID values: the vendor in the order EBX, EDX, ECX, then three words of features. On other
-    architectures it has 16 bytes of features. Real writers leave arbitrary bytes in the other 8; in a dump judged with
-    truth they are zero.
+    processor union holds CPUID values: the vendor in the order EBX, EDX, ECX, then three words of features. The last of
+    them means something on processors of AMD only. On other architectures the union has 16 bytes of features, and real
+    writers leave arbitrary bytes in the other 8. Engine 15063 loses the upper half of the model if its target is a
+    dump.
     """
     truth, record = case.truth, case.dump.system_info
     assert truth is not None
@@ -37,9 +42,9 @@ def processors(case: Case) -> Checks:
         {
             "ProcessorArchitecture": _ARCHITECTURES[system.architecture],
             "ProcessorLevel": system.processor_level,
-            "ProcessorRevision": system.processor_revision,
         },
     )
+    yield from one_of(record, "SystemInfo", "ProcessorRevision", _revisions(case, system.processor_revision))
     # The field has 8 bits. No document says what it holds for more than 255 processors.
     yield from one_of(
         record,
@@ -47,16 +52,40 @@ def processors(case: Case) -> Checks:
         "NumberOfProcessors",
         {min(system.number_of_processors, 255), system.number_of_processors & 255},
     )
-    yield from same_bytes("SystemInfo, Cpu", _cpu(system), record.raw("Cpu"), record.span_of("Cpu"))
+    expected, place = _cpu(system), record.span_of("Cpu")
+    known = Span(place.start, place.start + len(expected))
+    yield from same_bytes("SystemInfo, Cpu", expected, record.raw("Cpu")[: len(expected)], known)
+    rest = "Cpu: bytes of the union that the processor does not define (docs/format/minidump-system.md)"
+    tail_left_to_writer(case, Span(known.end, place.end), rest)
+
+
+def _lost(case: Case, record: Record, subject: str) -> Checks:
+    """Check that a stream holds only zeros, as an engine writes it if its target is a dump."""
+    found = case.dump.source.read(record.span.start, len(record.span))
+    if not any(found):
+        yield ok(subject, len(record.structure.fields))
+    elif by_an_engine(case):
+        yield bad(subject, _OF_A_DUMP, f"{len(found) - found.count(0)} other bytes", record.span, fault=Fault.FORBIDDEN)
+
+
+def _revisions(case: Case, revision: int) -> set[int]:
+    """The values of ProcessorRevision: model << 8 and stepping."""
+    contract = "documented" if case.request is None else case.request.contract
+    if not of_a_dump(case) or contract == "e29507":
+        return {revision}
+    cut = revision & 0x0FFF
+    return {cut} if contract == "e15063" else {revision, cut}
 
 
 def _cpu(system: SystemTruth) -> bytes:
-    """CPU_INFORMATION, 24 bytes."""
+    """The bytes of CPU_INFORMATION that the processor defines."""
     if system.x86_cpu is not None:
         cpu = system.x86_cpu
-        words = (cpu.version_information, cpu.feature_information, cpu.amd_extended_cpu_features)
+        words = [cpu.version_information, cpu.feature_information]
+        if cpu.vendor_id == _AMD:
+            words.append(cpu.amd_extended_cpu_features)
         return cpu.vendor_id.encode("ascii") + b"".join(word.to_bytes(4, "little") for word in words)
-    return b"".join(value.to_bytes(8, "little") for value in system.processor_features or ()).ljust(24, b"\0")
+    return b"".join(value.to_bytes(8, "little") for value in system.processor_features or ())
 
 
 @rule(
@@ -116,17 +145,22 @@ _ALL_VALID = _FILE_CACHE_VALID | _BASIC_PERFORMANCE_VALID | _DIRTY_PAGES_VALID |
     "SystemMemoryInfo holds the target's basic memory information",
     Level.MUST,
     Source("docs/format/minidump-system.md#parts-of-system-memory-info", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#system-memory-info", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("system_memory_info",),
     applies=own,
 )
 def basic_memory_information(case: Case) -> Checks:
     """The values are page size, number of physical pages, allocation granularity, bounds of the user address space and
-    processors.
+    processors. The engines store only zeros if their target is a dump.
     """
     truth, record = case.truth, case.dump.system_memory_info
     assert truth is not None
     if record is None:
         return
+    if of_a_dump(case):
+        yield from _lost(case, record, "SystemMemoryInfo")
+        if by_an_engine(case) or is_blank(case, 21):
+            return
     system = truth.system
     yield from same(
         record,
@@ -164,11 +198,11 @@ def basic_memory_information(case: Case) -> Checks:
 )
 def performance_information(case: Case) -> Checks:
     """BasicPerfInfo repeats the target's commit figures if its Flags bit is set. Counters that the truth lacks are
-    zero: a reader would take an invented cache size for the system's.
+    zero: a reader would take an invented cache size for the system's. TRUE-MEMORYINFO-001 judges a stream of zeros.
     """
     truth, record = case.truth, case.dump.system_memory_info
     assert truth is not None
-    if record is None:
+    if record is None or (of_a_dump(case) and (by_an_engine(case) or is_blank(case, 21))):
         return
     subject = "SystemMemoryInfo"
     second = record.type == "MINIDUMP_SYSTEM_MEMORY_INFO_2"
@@ -225,19 +259,24 @@ _JOB_COUNTERS = (
     "TRUE-VMCOUNTERS-001",
     "ProcessVmCounters are the target's",
     Level.MUST,
-    Source("docs/format/minidump-system.md#process-memory-counters", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#process-memory-counters", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/minidump-system.md#flags-of-process-memory-counters", Grade.DOCUMENTED),
     needs=("vm_counters",),
     applies=own,
 )
 def vm_counters(case: Case) -> Checks:
     """The counters are working set, pool quota, page file and virtual size. A field is valid if its Flags bit is set,
-    else it is zero. The basic bit must be set. Job counters are zero, because the target is in no job.
+    else it is zero. The basic bit must be set. Job counters are zero, because the target is in no job. The engines
+    store only zeros if their target is a dump.
     """
     truth, record = case.truth, case.dump.vm_counters
     assert truth is not None
     if record is None:
         return
+    if of_a_dump(case):
+        yield from _lost(case, record, "ProcessVmCounters")
+        if by_an_engine(case) or is_blank(case, 22):
+            return
     subject = "ProcessVmCounters"
     second = record.type == "MINIDUMP_PROCESS_VM_COUNTERS_2"
     yield from same(record, subject, {"Revision": 2 if second else 1})

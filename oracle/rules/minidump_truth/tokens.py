@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from ...case import Case
 from ...decode import Record, decode, structure
 from ...model import Fault, Grade, Level, Source, Span
-from ...rule import Checks, bad, ok, rule
+from ...rule import Check, Checks, bad, ok, rule
 from ...truth.objects import SidTruth, TokenTruth
-from ..asserts import by_field, same, same_keys, stream_span, zero
+from ..asserts import by_field, same, same_keys, stream_span
 
 _ALIGNMENT = 8
 """Bytes: every part begins at a multiple of this."""
 _ELEMENT = structure("TOKEN_INFO_ELEMENT").size
+_SID = 8
+"""Bytes of a SID in front of its sub-authorities (winnt.h SID)."""
 
 
 def _has_tokens(case: Case) -> bool:
@@ -181,19 +183,41 @@ def token_parts(case: Case) -> Checks:
                 yield ok(f"{subject}, {name}")
 
 
+def _owner(case: Case, element: Record, subject: str) -> Check:
+    """Check that the fourth pair is empty, or a reference to a SID that follows it."""
+    blob, what = _Blob(case, element, "Pair3"), f"{subject}, Pair3"
+    if not blob.data:
+        return ok(what)
+    for pointer in (8, 4):
+        revision, count = blob.number(pointer, 1), blob.number(pointer + 1, 1)
+        end = pointer + _SID + 4 * count
+        fits = end <= len(blob.data) < end + _ALIGNMENT and not any(blob.data[end:])
+        if fits and revision == 1 and blob.number(0, pointer) in (pointer, blob.offset + pointer):
+            case.dump.dont_care(blob.span, "the owner of a token: the truth does not hold it")
+            return ok(what)
+    return bad(what, "empty, or a reference to a SID that follows it", blob.data[:16].hex(), blob.span)
+
+
 @rule(
     "TRUE-TOKEN-003",
-    "A token holds only its known parts",
+    "The other parts of a token are an owner and zeros",
     Level.MUST,
+    Source("docs/format/minidump-handles.md#token-contents", Grade.OBSERVED),
     Source("docs/format/minidump-open-points.md#stream-layouts", Grade.INFERRED),
     needs=("token",),
     applies=_has_tokens,
 )
 def token_leftovers(case: Case) -> Checks:
-    """The meaning of two of the seven pairs is unknown, so a writer leaves them empty. Only zeros align the parts."""
+    """The fourth pair of the real file looks like TOKEN_OWNER or TOKEN_PRIMARY_GROUP: a reference and a SID, which a
+    truth does not hold. Its seventh pair is 8 zeros. A writer may leave both empty. Only zeros align the parts.
+    """
     for element, _, subject in _known(case):
-        names = ("Pair3.Offset", "Pair3.Size", "Pair6.Offset", "Pair6.Size")
-        yield from zero(element, subject, names, "its meaning is unknown")
+        yield _owner(case, element, subject)
+        zeros = _Blob(case, element, "Pair6")
+        if any(zeros.data):
+            yield bad(f"{subject}, Pair6", "zeros", zeros.data[:16].hex(), zeros.span, fault=Fault.FORBIDDEN)
+        else:
+            yield ok(f"{subject}, Pair6")
         start = element.span.start
         parts = sorted(
             (start + element[f"{name}.Offset"], start + element[f"{name}.Offset"] + element[f"{name}.Size"])

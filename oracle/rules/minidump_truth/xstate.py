@@ -13,7 +13,7 @@ from ...readers.facts import ContextFact
 from ...readers.xstate import COMPACTED, FIRST_COMPONENT, XStateFact, read_xstate
 from ...rule import Checks, bad, ok, rule
 from ...truth.context import ThreadContextTruth, XStateTruth
-from ..asserts import one_of, same, same_bytes
+from ..asserts import of_a_dump, one_of, same, same_bytes
 from .contexts import decodes, known_contexts
 
 _INFO_SIZE: Final = 528
@@ -44,18 +44,26 @@ def _extended(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth
 
 @rule(
     "TRUE-XSTATE-001",
-    "Every context has its extended state if AVX state was requested",
+    "Every thread's context has its extended state if AVX state was requested",
     Level.MUST,
     Source("docs/format/minidump-contents.md#streams-by-flag", Grade.OBSERVED),
+    Source("docs/format/minidump-contexts.md#extended-state-of-the-exception", Grade.WITNESSED, versions=("29507",)),
     needs=("contexts",),
     applies=_applies,
 )
 def extended_contexts(case: Case) -> Checks:
-    """In the contexts of threads and of the exception, CONTEXT_EX and an XSAVE area follow the record. Without them the
-    upper halves of the vector registers are lost, and floating-point arguments with them.
+    """In the contexts of threads, CONTEXT_EX and an XSAVE area follow the record. Without them the upper halves of the
+    vector registers are lost, and floating-point arguments with them. Engine 29507 stores the exception's context
+    plain; another writer may extend it. If their target is a dump of amd64, the engines lose the state.
     """
+    contract = "documented" if case.request is None else case.request.contract
+    exception = None if case.dump.exception is None else case.dump.exception.context
     for subject, fact, _ in known_contexts(case):
-        if read_xstate(case.dump.source, fact) is not None:
+        plain = not len(fact.extension)
+        if fact is exception and contract == "e29507":
+            expected = f"{fact.record.structure.size} bytes, without extended state"
+            yield ok(subject) if plain else bad(subject, expected, f"{len(fact.span)}", fact.extension)
+        elif read_xstate(case.dump.source, fact) is not None or (plain and (fact is exception or of_a_dump(case))):
             yield ok(subject)
         else:
             actual = f"{len(fact.extension)} bytes after the record"
@@ -94,7 +102,9 @@ def components(case: Case) -> Checks:
                 continue
             what, span = f"{subject}, component {number}", state.place(number, features)
             expected = held.get(number, bytes(features.get(number, (0, 0))[1]))
-            if not present:
+            if number not in features and span is not None:
+                case.dump.dont_care(span, f"component {number}: the truth does not have it")
+            elif not present:
                 mask = state.header.span_of("Mask")
                 yield bad(
                     what, "its bit in Mask, because its state is not the initial one", "none", mask, fault=Fault.MISSING
@@ -116,14 +126,18 @@ def components(case: Case) -> Checks:
     applies=_applies,
 )
 def xstate_data(case: Case) -> Checks:
-    """SizeOfInfo is 528. EnabledFeatures names the components. Each has its size and its offset in an area of standard
-    format. EnabledFeatures may have bit 63, for compacted contexts; the header of a chunk tells whether it is
+    """SizeOfInfo is 528, or all is zero if the engine's target is a dump. EnabledFeatures names the components. Each has
+    its size and its offset in an area of standard format. EnabledFeatures may have bit 63, for compacted contexts; the header of a chunk tells whether it is
     compacted. Components that are not enabled have neither offset nor size.
     """
     configuration, record = _configuration(case), case.dump.misc_info
     assert configuration is not None
     assert record is not None
     subject = "MiscInfo"
+    names = [name for name in record.structure.fields if name.startswith("XStateData.")]
+    if of_a_dump(case) and not any(any(record.raw(name)) for name in names):
+        yield ok(f"{subject}, XStateData")
+        return
     yield from same(record, subject, {"XStateData.SizeOfInfo": _INFO_SIZE})
     enabled = configuration.enabled_features & ~COMPACTED
     yield from one_of(record, subject, "XStateData.EnabledFeatures", (enabled, enabled | COMPACTED))

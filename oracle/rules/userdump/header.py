@@ -70,8 +70,10 @@ def spare(case: UserdumpCase) -> Checks:
     reports=("userdump.version_info",),
 )
 def version_inside(case: UserdumpCase) -> Checks:
-    """VersionInfoOffset 0 means that the dump has no version information, like older dumps."""
-    if case.dump.version_info is not None:
+    """The version information is a record or a list of texts. VersionInfoOffset 0 means that the dump has none, like
+    older dumps.
+    """
+    if case.dump.version_info is not None or case.dump.version_texts is not None:
         yield ok("version information")
 
 
@@ -93,6 +95,27 @@ def version_values(case: UserdumpCase) -> Checks:
         else:
             expected = tuple(str(value) for value in values)
             yield bad(f"version information, {name}", expected, str(record[name]), record.span_of(name))
+
+
+@userdump_rule(
+    "UDMP-VERSION-003",
+    "The texts of the version information are names and values in turn",
+    Level.SHOULD,
+    Source("docs/format/user-dump.md#version-information", Grade.WITNESSED, versions=("15063",)),
+    needs=("version_info",),
+    applies=lambda case: case.dump.version_texts is not None,
+)
+def version_texts(case: UserdumpCase) -> Checks:
+    """Engine 15063 writes the name ``CRASH: OS SP`` with the service pack and ``CRASH: Hotfixes`` with ``none``. A name
+    without a value shifts all the following texts.
+    """
+    texts = case.dump.version_texts or ()
+    assert case.dump.header is not None
+    span = case.dump.header.span_of("VersionInfoOffset")
+    if len(texts) % 2:
+        yield bad("version information", "a value for each name", f"{len(texts)} texts", span, fault=Fault.MISSING)
+    else:
+        yield ok("version information", max(1, len(texts) // 2))
 
 
 @userdump_rule(

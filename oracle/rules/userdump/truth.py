@@ -14,12 +14,15 @@ from ...readers.userdump_facts import MACHINES, CrashModule
 from ...rule import Checks, bad, ok, own, userdump_rule
 from ...truth.context import ThreadContextTruth
 from ...truth.process import ModuleTruth, ProcessTruth
-from ..asserts import by_field, one_of, same, same_bytes, same_keys, zero
+from ..asserts import by_an_engine, by_field, of_a_dump, one_of, same, same_bytes, same_keys, zero
 
 LEGACY: Final = "legacy"
 # CONTEXT_EXCEPTION_ACTIVE to CONTEXT_EXCEPTION_REPORTING say how the record was made, not what it holds
 # (docs/format/minidump-contexts.md#high-bits-of-contextflags).
 _STATUS = 0xF800_0000
+_XSTATE = 0x40
+"""winnt.h CONTEXT_XSTATE of x86 and amd64, without the machine bit."""
+_SERVICE_PACK: Final = "CRASH: OS SP"
 # Fields of CONTEXT for which the truth has no value.
 _NO_TRUTH: Final = {
     "amd64": (
@@ -50,16 +53,24 @@ def _decodes(case: UserdumpCase) -> bool:
     applies=lambda case: case.request is not None,
 )
 def request_makes_a_userdump(case: UserdumpCase) -> Checks:
-    """Only DEBUG_DUMP_DEFAULT under profile ``legacy`` requests a full user dump. Newer engines do not write the
-    format. A page that cannot be read must fail the dump, unless IGNORE_INACCESSIBLE_MEM is set; whether that flag
-    works here is unknown.
+    """Only DEBUG_DUMP_DEFAULT under profile ``legacy`` requests a full user dump. Engine 15063 makes one of every live
+    process, and refuses every flag of small dumps, and a comment. Engine 29507 does not write the format. A page that
+    cannot be read must fail the dump, unless IGNORE_INACCESSIBLE_MEM is set; whether that flag works here is unknown.
     """
     assert case.request is not None
     header, unreadable = case.dump.header, truth_of(case).unreadable
     asked = Format(case.request.format_flags_value & sum(Format))
     why = None
-    if case.request.qualifier_value != Qualifier.DEFAULT or case.request.profile != LEGACY:
-        why = f"{case.request.qualifier} under profile {case.request.profile} makes no full user dump"
+    legacy = case.request.contract == "e15063" or (
+        case.request.contract == "documented" and case.request.profile == LEGACY
+    )
+    if case.request.qualifier_value != Qualifier.DEFAULT or not legacy:
+        choice = f"profile {case.request.profile}, contract {case.request.contract}"
+        why = f"{case.request.qualifier} under {choice} makes no full user dump"
+    elif case.request.contract == "e15063" and of_a_dump(case):
+        why = "engine 15063 writes the format of a live process only"
+    elif case.request.contract == "e15063" and (asked or case.request.comment is not None):
+        why = "engine 15063 refuses flags of small dumps, and a comment"
     elif unreadable and not ignores_inaccessible(asked):
         why = f"the page at {unreadable[0].start:#x} cannot be read, and no flag allows to leave it out"
     if why is None:
@@ -89,24 +100,34 @@ def machine(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-VERSION-001",
-    "IgnoreGuardPages is 1",
+    "The version information names the service pack, or says that guard pages are left out",
     Level.MUST,
+    Source("docs/format/user-dump.md#version-information", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/user-dump.md#version-information", Grade.DOCUMENTED),
     Source("docs/format/user-dump.md#memory-regions", Grade.INFERRED),
     needs=("header", "version_info"),
     applies=own,
 )
 def version_information(case: UserdumpCase) -> Checks:
-    """The record says that the regions leave out pages with PAGE_GUARD. A guard page cannot be read without raising its
-    exception.
+    """Engine 15063 writes texts, the service pack among them. The published record says that the regions leave out
+    pages with PAGE_GUARD: a guard page cannot be read without raising its exception. A dump under the contract of the
+    engine has the texts.
     """
     assert case.dump.header is not None
-    record = case.dump.version_info
-    if record is None:
-        span = case.dump.header.span_of("VersionInfoOffset")
-        yield bad("version information", "a record", "none", span, fault=Fault.MISSING)
+    record, texts = case.dump.version_info, case.dump.version_texts
+    subject, span = "version information", case.dump.header.span_of("VersionInfoOffset")
+    if texts is not None:
+        named = dict(zip(texts[::2], texts[1::2], strict=False))
+        pack = truth_of(case).system.csd_version
+        if named.get(_SERVICE_PACK, "") == pack or not pack:
+            yield ok(subject)
+        else:
+            yield bad(f"{subject}, {_SERVICE_PACK}", repr(pack), repr(named.get(_SERVICE_PACK)), span)
+    elif record is not None and not by_an_engine(case):
+        yield from same(record, subject, {"IgnoreGuardPages": 1})
     else:
-        yield from same(record, "version information", {"IgnoreGuardPages": 1})
+        expected = "texts" if by_an_engine(case) else "texts or a record"
+        yield bad(subject, expected, "none" if record is None else "a record", span, fault=Fault.MISSING)
 
 
 @userdump_rule(
@@ -191,16 +212,23 @@ def _contexts(case: UserdumpCase) -> Iterator[tuple[str, ContextFact, ThreadCont
     "ContextFlags are the target's",
     Level.MUST,
     Source("docs/format/minidump-contexts.md#parts-of-contextflags", Grade.DOCUMENTED),
+    Source("docs/format/minidump-contexts.md#contextflags-in-real-files", Grade.WITNESSED, versions=("15063",)),
     needs=("threads", "contexts"),
     applies=_decodes,
 )
 def context_flags(case: UserdumpCase) -> Checks:
-    """A debugger shows only the parts that ContextFlags name. The status bits 0xF8000000 may differ."""
+    """A debugger shows only the parts that ContextFlags name. The status bits 0xF8000000 may differ. Engine 15063 sets
+    the XSTATE bit, though no extended state follows.
+    """
     for subject, fact, truth in _contexts(case):
         expected, actual = truth.context_flags & ~_STATUS, fact.flags & ~_STATUS
         span = fact.record.span_of("ContextFlags")
         name = f"{subject}, ContextFlags"
-        yield ok(name) if actual == expected else bad(name, f"{expected:#x}", f"{actual:#x}", span)
+        accepted = {expected} if case.dump.architecture == "arm64" else {expected, expected | _XSTATE}
+        if actual in accepted:
+            yield ok(name)
+        else:
+            yield bad(name, tuple(f"{value:#x}" for value in sorted(accepted)), f"{actual:#x}", span)
 
 
 @userdump_rule(
