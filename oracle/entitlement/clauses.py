@@ -1,7 +1,7 @@
 """The clauses that put memory of the target into a minidump: one row each, with its duty and evidence.
 
-Clauses are independent of each other. To judge an address, the oracle asks each clause that the request switches on, for
-each writer that the request's contract allows. It does not build the list of ranges that a writer builds.
+Clauses are independent of each other. To judge an address, the oracle asks each clause that the request switches on,
+for each writer that the request's contract allows. It does not build the list of ranges that a writer builds.
 """
 
 from __future__ import annotations

@@ -88,6 +88,9 @@ def asked(request: RequestTruth) -> Format:
     return flags & ~Format.SCAN_PARTIAL_PAGES if request.format_flags_value & _WRITE_CAB else flags
 
 
+_NOTHING = Format(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Cancelling:
     """Which format flags a writer clears and adds before it writes. They go from the header and from the effect.
@@ -99,13 +102,13 @@ class Cancelling:
     by_no_optional_data: Format
     ignores_with_full_memory: bool = False
     """Whether FULL_MEMORY adds IGNORE_INACCESSIBLE_MEM, unless NO_IGNORE_INACCESSIBLE_MEM is set."""
-    untranslated: Format = Format(0)
+    untranslated: Format = _NOTHING
     """Flags that the writer accepts and that have no bit in its header."""
 
     def left(self, flags: Format) -> Format:
         """The flags that stay in effect."""
         if self.ignores_with_full_memory and flags & Format.FULL_MEMORY:
-            flags |= Format(0) if flags & Format.NO_IGNORE_INACCESSIBLE_MEM else Format.IGNORE_INACCESSIBLE_MEM
+            flags |= _NOTHING if flags & Format.NO_IGNORE_INACCESSIBLE_MEM else Format.IGNORE_INACCESSIBLE_MEM
         if flags & Format.NO_OPTIONAL_DATA:
             flags &= ~self.by_no_optional_data
         if flags & Format.FULL_MEMORY:
@@ -150,7 +153,9 @@ def acceptable_header_flags(request: RequestTruth) -> tuple[int, ...]:
     the contract allows.
     """
     flags = asked(request)
-    return tuple(dict.fromkeys(header_flags(each.left(flags) & ~each.untranslated) for each in CANCELLING[request.contract]))
+    return tuple(
+        dict.fromkeys(header_flags(each.left(flags) & ~each.untranslated) for each in CANCELLING[request.contract])
+    )
 
 
 def ignores_inaccessible(flags: Format) -> bool:

@@ -76,7 +76,10 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
 
 
 def _by_writer(stream: int, truth: ProcessTruth, request: RequestTruth) -> tuple[Duty, str]:
-    """The duty for a stream that a writer adds of its own accord (docs/format/minidump-contents.md#streams-without-a-flag)."""
+    """The duty for a stream that a writer adds of its own accord.
+
+    Source: docs/format/minidump-contents.md#streams-without-a-flag.
+    """
     if stream == 24 and not any(thread.name is not None for thread in truth.threads):
         return Duty.NEVER, "no thread has a description"
     if stream == 19 and effective(request) & Format.FILTER_TRIAGE:

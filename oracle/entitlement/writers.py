@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from ..truth.process import ProcessTruth, RequestTruth
 from .flags import OF_15063, OF_29507, OF_THE_PAGE, Cancelling, Format, asked
 
-# winnt.h PAGE_READWRITE, PAGE_WRITECOPY, PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY
+# winnt.h PAGE_READWRITE, PAGE_WRITECOPY, PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE,
+# PAGE_EXECUTE_WRITECOPY
 _READWRITE, _WRITECOPY, _EXECUTE, _EXECUTE_READ, _EXECUTE_READWRITE, _EXECUTE_WRITECOPY = 4, 8, 0x10, 0x20, 0x40, 0x80
 
 
@@ -37,7 +38,8 @@ class Writer:
     static_tls: bool = False
     """docs/format/minidump-process-data.md#static-tls-blocks"""
     debug_data: bool = False
-    """Whether MODULE_HEADERS adds what debug entries point to (docs/format/minidump-captured-memory.md#module-headers)."""
+    """Whether MODULE_HEADERS adds what debug entries point to
+    (docs/format/minidump-captured-memory.md#module-headers)."""
     address_only: bool = True
     """Whether the window of an exception is known to lie around ExceptionAddress where the context's IP differs
     (docs/format/minidump-captured-memory.md#window-of-the-exception)."""

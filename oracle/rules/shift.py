@@ -61,4 +61,6 @@ def shifted(first: Placed, shift: int) -> Check:
     """The one finding for memory that is shifted from ``first`` on."""
     where = Span(first.place, first.place + first.size)
     actual = f"the target's bytes, shifted by {shift} bytes: those of this address stand at {first.place + shift:#x}"
-    return bad(f"memory {first.address:#x} and all that follows in the file", f"its bytes at {first.place:#x}", actual, where)
+    return bad(
+        f"memory {first.address:#x} and all that follows in the file", f"its bytes at {first.place:#x}", actual, where
+    )

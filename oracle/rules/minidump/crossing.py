@@ -111,7 +111,7 @@ def stack_is_a_range(case: Case) -> Checks:
     for thread in case.dump.threads:
         subject = f"stack of thread {thread.id:#x}"
         own = ranges.get((thread.stack_start, thread.stack_size))
-        if thread.stack_size == 0 or thread.stack_rva == (own or 0) and (own or _in_memory(case, thread)):
+        if thread.stack_size == 0 or (thread.stack_rva == (own or 0) and (own or _in_memory(case, thread))):
             yield ok(subject)
             continue
         span = thread.record.span_of("Stack.StartOfMemoryRange")

@@ -14,7 +14,6 @@ from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
 from .threads import unpadded
 
-
 _TEBS: Final = enumeration("MINIDUMP_TYPE")["MiniDumpWithProcessThreadData"]
 
 
@@ -102,8 +101,8 @@ def _overlaps(ranges: list[MemoryRange]) -> Iterator[tuple[MemoryRange, MemoryRa
     needs=("memory.5",),
 )
 def overlapping_bytes(case: Case) -> Checks:
-    """An address has one value. Old writers store an instruction window twice if it lies in a stack, engine 15063 a part
-    of a long stack. The vendor's engine refuses a dump if the common bytes differ. Engine 29507 leaves no overlap.
+    """An address has one value. Old writers store an instruction window twice if it lies in a stack, engine 15063 a
+    part of a long stack. The vendor's engine refuses a dump if the common bytes differ. Engine 29507 leaves no overlap.
     """
     ranges = _ranges(case, 5)
     alone = case.request is not None and case.request.contract == "e29507"

@@ -161,8 +161,8 @@ def kept_words(case: Case) -> Checks:
     applies=_triaged,
 )
 def removed_words(case: Case) -> Checks:
-    """FILTER_TRIAGE removes the words of a stack that do not lead to an image or a captured stack: counters, characters,
-    keys. Users request a filter because they send the dump to others.
+    """FILTER_TRIAGE removes the words of a stack that do not lead to an image or a captured stack: counters,
+    characters, keys. Users request a filter because they send the dump to others.
     """
 
     def wrong(view: _Filter, word: int, actual: int) -> str | None:

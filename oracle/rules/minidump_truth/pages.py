@@ -166,9 +166,7 @@ def _is_customary(case: Case, clause: str) -> bool:
     "PAGE-REQUIRED-007",
     "A dump with process and thread data holds process parameters and environment",
     Level.SHOULD,
-    Source(
-        "docs/format/minidump-process-data.md#process-and-thread-data", Grade.WITNESSED, versions=_ENGINES
-    ),
+    Source("docs/format/minidump-process-data.md#process-and-thread-data", Grade.WITNESSED, versions=_ENGINES),
     needs=("memory",),
     applies=lambda case: asked(case) and _is_customary(case, "process parameters"),
 )
