@@ -94,7 +94,8 @@ def entitlement_of(truth: ProcessTruth, request: RequestTruth) -> Entitlement:
 
 def _grants(clause: Clause, answers: Iterable[Writing], request: RequestTruth) -> Iterator[Grant]:
     """What all writers take, with the clause's duty, and what only some of them take, which is allowed."""
-    asked, others = [], []
+    asked: list[Writing] = []
+    others: list[Writing] = []
     for answer in answers:
         full = bool(answer.flags & Format.FULL_MEMORY)
         applies = clause.with_full_memory == full and (not clause.flags or answer.flags & clause.flags)

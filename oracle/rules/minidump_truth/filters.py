@@ -6,12 +6,12 @@ A filter replaces words of captured stacks by its fill. It may not change them i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...case import Case
 from ...entitlement.flags import Format, active_filter, stack_of
-from ...entitlement.indirect import survivors_of, words
+from ...entitlement.indirect import Survivors, survivors_of, words
 from ...memory.intervals import RangeSet, inside, outside, union
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
@@ -52,7 +52,7 @@ class _Filter:
         aligned = [stacks[thread.thread_id] for thread in truth.threads if not thread.context.sp % self.size]
         self.stacks = union(aligned if triage else stacks.values())
         """Memory in which a filter may have replaced words."""
-        self.kept: Container[int] = survivors_of(truth) if triage else _pointers(truth)
+        self.kept: Survivors | RangeSet = survivors_of(truth) if triage else _pointers(truth)
 
 
 def _pointers(truth: ProcessTruth) -> RangeSet:
