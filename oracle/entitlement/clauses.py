@@ -87,6 +87,7 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("range above the shared user data", _MAY, _ALWAYS, stacks.next_range, _SHARED_OF_DUMPS),
     Clause("unwind info", _MAY, _ALWAYS, stacks.unwind_info, _UNWIND),
     Clause("PEB and TEBs of an emulated process", _MUST, _ALWAYS, process_data.emulated, _EMULATED),
+    Clause("TLS vectors of an emulated process", _MAY, _ALWAYS, process_data.emulated_tls, _EMULATED),
     Clause("full memory", _MUST, Format.FULL_MEMORY, bulk.full_memory, _FULL, with_full_memory=True),
     Clause("torn regions", _MAY, Format.FULL_MEMORY, bulk.torn_regions, _TORN, with_full_memory=True),
     Clause("indirect memory", _MUST, Format.INDIRECT_MEMORY, indirect.windows, _INDIRECT_WINDOWS),

@@ -22,9 +22,7 @@ def words(data: memoryview | bytes, size: int) -> memoryview:
 
 
 def stack_words(truth: ProcessTruth) -> dict[bool, set[int]]:
-    """The values of the aligned words in the captured stacks: of stacks with an aligned stack pointer (True), and of
-    the others.
-    """
+    """The values of the aligned words in captured stacks: of those that begin at a word (True), and of the others."""
     return computed_once(truth, "stack words", lambda: _stack_words(truth))
 
 
@@ -34,7 +32,7 @@ def _stack_words(truth: ProcessTruth) -> dict[bool, set[int]]:
     for thread in truth.threads:
         start, end = stack_of(truth, thread)
         for address, data in truth.readable(start, end):
-            found[thread.context.sp % size == 0].update(words(data[-address % size :], size))
+            found[start % size == 0].update(words(data[-address % size :], size))
     return found
 
 
@@ -54,7 +52,10 @@ def windows(writing: Writing) -> Iterator[Piece]:
 
 
 class Survivors:
-    """The words of a stack that FILTER_TRIAGE keeps (docs/format/minidump-filters.md#filter-triage-stack-words)."""
+    """The words of a stack that FILTER_TRIAGE keeps: 0, addresses of images, of code of dynamic function tables, of
+    captured stacks, and addresses of words that are such addresses
+    (docs/format/minidump-filters.md#filter-triage-stack-words).
+    """
 
     def __init__(self, truth: ProcessTruth) -> None:
         self._truth = truth
@@ -62,6 +63,7 @@ class Survivors:
         self._kept = RangeSet(
             [
                 *((module.base, module.base + module.size) for module in truth.modules),
+                *((table.minimum_address, table.maximum_address) for table in truth.function_tables or ()),
                 *(stack_of(truth, thread) for thread in truth.threads),
             ]
         )
@@ -70,7 +72,7 @@ class Survivors:
         return not word or word in self._kept or self.leads(word)
 
     def leads(self, word: int) -> bool:
-        """Whether the word points at readable memory whose first 8 bytes point into an image or a captured stack."""
+        """Whether the word points at readable memory whose first 8 bytes are such an address."""
         held = None if word in self._kept else self._truth.read(word, 8)
         return held is not None and int.from_bytes(held[: self._size], "little") in self._kept
 

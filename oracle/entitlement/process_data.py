@@ -122,6 +122,22 @@ def emulated(writing: Writing) -> Iterator[Piece]:
         yield from _of_dump(truth)
 
 
+def emulated_tls(writing: Writing) -> Iterator[Piece]:
+    """The TLS vectors that come with them."""
+    if next(emulated(writing), None) is not None:
+        yield from _tls_vectors(writing.truth)
+
+
+def _tls_vectors(truth: ProcessTruth) -> Iterator[Piece]:
+    """Each thread's vector: one slot at least, else up to the highest index of an image."""
+    slots = max((directory.index for directory in tls_directories(truth)), default=0) + 1
+    for thread in truth.threads:
+        vector = _pointer(truth, thread.teb + _layout(truth).tls_pointer)
+        if vector:
+            size = slots * truth.system.pointer_size
+            yield Piece(vector, vector + size, f"TLS vector of thread {thread.thread_id:#x}")
+
+
 def parameters(writing: Writing) -> Iterator[Piece]:
     """The process parameters, their strings, and the environment, of a live target."""
     truth, layout = writing.truth, _layout(writing.truth)
@@ -149,8 +165,9 @@ def _parameters_at(writing: Writing) -> int:
 
 
 def allowed(writing: Writing) -> Iterator[Piece]:
-    """What the dump of a live target may hold in addition: whole pages, thread-local storage."""
+    """What a dump may hold in addition: whole pages, thread-local storage; of a dump as target, TLS vectors alone."""
     if writing.of_dump:
+        yield from _tls_vectors(writing.truth)
         return
     truth, layout = writing.truth, _layout(writing.truth)
     in_full = not writing.flags & Format.NO_OPTIONAL_DATA

@@ -15,13 +15,14 @@ from zlib import crc32
 import pytest
 from dumptruth.oracle.entitlement.clauses import Duty
 from dumptruth.oracle.entitlement.flags import TOKEN_INFORMATION, acceptable_header_flags, stack_of
+from dumptruth.oracle.entitlement.indirect import Survivors
 from dumptruth.oracle.entitlement.refusal import refusal
 from dumptruth.oracle.entitlement.user import Entitlement
 from dumptruth.oracle.memory.intervals import outside, union
 from dumptruth.oracle.truth.load import parse_truth
 from dumptruth.oracle.truth.process import ProcessTruth, RequestTruth
 
-RECORDED = Path(__file__).parents[1] / "recorded"
+RECORDED = Path(__file__).parents[1] / "data" / "engine"
 SMALL, TRIAGE = 1024, 0x10000
 FUNCTION_TABLES = 13
 OF_FUNCTION_TABLES = frozenset({"unwind info"})
@@ -89,8 +90,21 @@ def test_the_recorded_bytes_are_those_of_the_truth(target: str) -> None:
         for start, size, checksum in row["ranges"]:
             data = truth.read(int(start, 16), int(size, 16))
             assert data is not None
-            # FILTER_TRIAGE changes words of stacks.
-            assert asked.format_flags_value & TRIAGE or crc32(data) == int(checksum, 16)
+            if asked.format_flags_value & TRIAGE:
+                data = triaged(truth, int(start, 16), bytearray(data))
+            assert crc32(data) == int(checksum, 16), (row["format_flags"], start)
+
+
+def triaged(truth: ProcessTruth, start: int, data: bytearray) -> bytearray:
+    """Memory from ``start`` on as FILTER_TRIAGE leaves it. All recorded stacks begin at a word."""
+    survivors = Survivors(truth)
+    for thread in truth.threads:
+        low, high = stack_of(truth, thread)
+        for address in range(max(low, start), min(high, start + len(data)), 8):
+            place = slice(address - start, address - start + 8)
+            if int.from_bytes(data[place], "little") not in survivors:
+                data[place] = b"\xaa" * 8
+    return data
 
 
 @pytest.mark.parametrize("contract", ["e29507", "documented"])

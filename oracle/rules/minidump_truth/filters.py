@@ -47,10 +47,9 @@ class _Filter:
         triage = _filter_of(case) is Format.FILTER_TRIAGE
         self.size = truth.system.pointer_size
         self.fill = int.from_bytes(bytes([_FILL if triage else 0]) * self.size, "little")
-        stacks = {thread.thread_id: stack_of(truth, thread) for thread in truth.threads}
-        # FILTER_TRIAGE leaves a stack alone whose stack pointer is not aligned.
-        aligned = [stacks[thread.thread_id] for thread in truth.threads if not thread.context.sp % self.size]
-        self.stacks = union(aligned if triage else stacks.values())
+        stacks = [stack_of(truth, thread) for thread in truth.threads]
+        # FILTER_TRIAGE leaves a stack alone that does not begin at a word.
+        self.stacks = union(stack for stack in stacks if not triage or not stack[0] % self.size)
         """Memory in which a filter may have replaced words."""
         self.kept: Survivors | RangeSet = survivors_of(truth) if triage else _pointers(truth)
 
