@@ -17,6 +17,7 @@ from .inputs import (
     patterns,
     request_of,
     truth_of,
+    under,
 )
 from .judge import judge
 from .model import Report
@@ -30,6 +31,8 @@ def check(
     qualifier: str | int | None = None,
     flags: FlagsInput = 0,
     profile: str | None = None,
+    contract: str | None = None,
+    session: str | None = None,
     select: str | Iterable[str] = (),
     skip: str | Iterable[str] = (),
     strict: bool = False,
@@ -45,6 +48,8 @@ def check(
         ``DEBUG_FORMAT_USER_SMALL_HANDLE_DATA`` or ``handle-data``.
     profile: the choice where documents are ambiguous. None: the request's profile, else ``portable`` for a kernel dump
         and ``modern`` for any other.
+    contract: whose choices the dump follows: ``documented``, ``e15063`` or ``e29507``. None: the request's.
+    session: ``live``, or ``dump`` if the debugger's target was a dump itself. None: the request's.
     select, skip: rule ids, or patterns such as ``MDMP-*``.
     strict: SHOULD rules fail the dump too; without truth, rules of grade INFERRED as well.
     replay: runs the dump in a machine of the caller's. A Replayer for a minidump, a KernelReplayer for a kernel dump.
@@ -69,6 +74,7 @@ def check(
             asked = None if asked is None else replace(asked, profile=profile)
         elif asked is not None:
             profile = asked.profile
+        asked = under(asked, contract, session)
         return judge(
             source,
             held,

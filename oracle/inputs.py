@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,9 @@ FLAGS: Final = {
     "DEBUG_FORMAT_NO_OVERWRITE": 0x80000000,
 }
 """DbgEng.h DEBUG_FORMAT_*: docs/format/write-dump-file.md#format-flags-of-every-dump."""
+CONTRACTS: Final = ("documented", "e15063", "e29507")
+SESSIONS: Final = ("live", "dump")
+"""docs/truth-format.md#requestjson"""
 PROFILES: Final = ("modern", "legacy", "refuse", "portable", "classic", "bitmap", "ranges", "header")
 """docs/truth-format.md#requestjson"""
 
@@ -183,6 +187,16 @@ def known_profile(profile: str) -> str:
     if profile not in PROFILES:
         raise InputError(f"unknown profile {profile!r}: expected one of {', '.join(PROFILES)}")
     return profile
+
+
+def under(request: RequestTruth | None, contract: str | None, session: str | None) -> RequestTruth | None:
+    """The request under another contract and session. None keeps its own. Raises InputError for an unknown name."""
+    for what, given, known in (("contract", contract, CONTRACTS), ("session", session, SESSIONS)):
+        if given is not None and given not in known:
+            raise InputError(f"unknown {what} {given!r}: expected one of {', '.join(known)}")
+    if request is None:
+        return None
+    return replace(request, contract=contract or request.contract, session=session or request.session)
 
 
 def patterns(names: str | Iterable[str]) -> tuple[str, ...]:

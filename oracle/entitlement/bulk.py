@@ -1,65 +1,60 @@
-"""The clauses for full memory and private memory, and the memory that a writer may lose after a failed read."""
+"""The clauses for full memory and private memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..memory.intervals import Range, inside, union
-from ..truth.process import PRIVATE, READWRITE, ProcessTruth, RegionTruth
+from ..memory.intervals import inside
+from ..truth.process import COMMIT, GUARD, PRIVATE, RegionTruth
 from .flags import Format, ignores_inaccessible
 from .pieces import Piece
-
-EXECUTE_READWRITE = 0x40
-"""winnt.h PAGE_EXECUTE_READWRITE."""
-_READ_BLOCK = 0x10000
-"""Bytes. An engine reads memory in such blocks and drops a block that fails
-(docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory)."""
+from .writers import Writing
 
 
-def full_memory(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """All readable regions."""
-    for region in truth.regions:
-        if region.readable:
-            yield Piece(region.base, region.end, f"readable region {region.base:#x}")
+def _is_torn(writing: Writing, region: RegionTruth) -> bool:
+    """Whether pages of the region cannot be read, and the writer ignores that."""
+    holes = [(hole.start, hole.end) for hole in writing.truth.unreadable]
+    return ignores_inaccessible(writing.flags) and any(inside(holes, region.base, region.end))
 
 
-def _private(truth: ProcessTruth) -> Iterator[RegionTruth]:
-    return (region for region in truth.regions if region.readable and region.type == PRIVATE)
+def full_memory(writing: Writing) -> Iterator[Piece]:
+    """All readable regions. Of a torn region, what lies before the first hole if partial pages are scanned."""
+    for region in writing.truth.regions:
+        if not region.readable:
+            continue
+        name = f"readable region {region.base:#x}"
+        if not _is_torn(writing, region):
+            yield Piece(region.base, region.end, name)
+        elif writing.writer.drops_torn_regions and writing.flags & Format.SCAN_PARTIAL_PAGES:
+            head = next(writing.truth.readable_runs(region.base, region.end), None)
+            if head is not None and head[0] == region.base:
+                yield Piece(region.base, region.base + head[1], f"head of the {name}")
 
 
-def private_read_write(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Private regions with protection PAGE_READWRITE."""
-    for region in _private(truth):
-        if region.protect == READWRITE:
-            yield Piece(region.base, region.end, f"private read-write region {region.base:#x}")
+def torn_regions(writing: Writing) -> Iterator[Piece]:
+    """Regions with unreadable pages, by a writer of which nobody measured what it leaves out."""
+    if not writing.writer.drops_torn_regions:
+        for region in writing.truth.regions:
+            if region.readable and _is_torn(writing, region):
+                yield Piece(region.base, region.end, f"readable region {region.base:#x}")
 
 
-def private_writable(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Private memory that no document names: writable and executable, PAGE_NOCACHE, PAGE_WRITECOMBINE."""
-    for region in _private(truth):
-        if region.protect & 0xFF in (READWRITE, EXECUTE_READWRITE) and region.protect != READWRITE:
-            yield Piece(region.base, region.end, f"private writable region {region.base:#x}")
+def _private(writing: Writing) -> Iterator[RegionTruth]:
+    for region in writing.truth.regions:
+        if region.state == COMMIT and region.type == PRIVATE and region.protect & 0xFF in writing.writer.private:
+            yield region
 
 
-class Losses:
-    """The readable memory that a writer may lose because a page next to it cannot be read."""
+def private_read_write(writing: Writing) -> Iterator[Piece]:
+    """Private regions with a protection of the writer's list, without PAGE_GUARD."""
+    for region in _private(writing):
+        if region.protect & ~0xFF == 0:
+            yield Piece(region.base, region.end, f"private region {region.base:#x}, protection {region.protect:#x}")
 
-    def __init__(self, truth: ProcessTruth, flags: Format) -> None:
-        lossy = ignores_inaccessible(flags) and not flags & Format.SCAN_PARTIAL_PAGES
-        self._holes = [(hole.start, hole.end) for hole in truth.unreadable] if lossy else []
 
-    def __bool__(self) -> bool:
-        return bool(self._holes)
-
-    def of(self, piece: Piece) -> list[Range]:
-        """The blocks of ``piece`` that contain an unreadable page, sorted and disjoint.
-
-        Blocks may begin at multiples of 64 KiB, or count from the start of the piece. No source says which, so the
-        result has both.
-        """
-        blocks: list[Range] = []
-        for low, high in inside(self._holes, piece.start, piece.end):
-            for origin in (0, piece.start):
-                start, end = low - (low - origin) % _READ_BLOCK, high + (origin - high) % _READ_BLOCK
-                blocks.append((max(start, piece.start), min(end, piece.end)))
-        return union(blocks)
+def private_modified(writing: Writing) -> Iterator[Piece]:
+    """The same with PAGE_NOCACHE, PAGE_WRITECOMBINE, or PAGE_GUARD where the writer takes it."""
+    for region in _private(writing):
+        guarded = bool(region.protect & GUARD)
+        if region.protect & ~0xFF and (writing.writer.guarded_private or not guarded):
+            yield Piece(region.base, region.end, f"private region {region.base:#x}, protection {region.protect:#x}")

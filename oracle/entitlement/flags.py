@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from ..truth.process import ProcessTruth, RequestTruth, ThreadTruth
@@ -73,8 +74,6 @@ TOKEN_INFORMATION = 0x40000
 # DbgEng.h DEBUG_FORMAT_WRITE_CAB. With it, 0x10000000 means CAB_SECONDARY_ALL_IMAGES:
 # docs/format/format-flags.md#bit-0x10000000-has-two-names
 _WRITE_CAB = 0x20000000
-# The flags that NO_OPTIONAL_DATA cancels: docs/format/minidump-filters.md#no-optional-data.
-_OPTIONAL = Format.PROCESS_THREAD_DATA | Format.FULL_MEMORY | Format.INDIRECT_MEMORY | Format.PRIVATE_READ_WRITE_MEMORY
 # Profile ``modern`` writes for DEFAULT what ``.dump /ma`` writes: docs/format/dot-dump.md#letters-of-a-user-minidump.
 _MODERN_DEFAULT = (
     Format.FULL_MEMORY | Format.HANDLE_DATA | Format.UNLOADED_MODULES | Format.FULL_MEMORY_INFO | Format.THREAD_INFO
@@ -89,10 +88,59 @@ def asked(request: RequestTruth) -> Format:
     return flags & ~Format.SCAN_PARTIAL_PAGES if request.format_flags_value & _WRITE_CAB else flags
 
 
+_NOTHING = Format(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """Which format flags a writer clears and adds before it writes. They go from the header and from the effect.
+
+    Sources: docs/format/format-flags.md#order-of-cancelling and the three sections before it.
+    """
+
+    by_full_memory: Format
+    by_no_optional_data: Format
+    ignores_with_full_memory: bool = False
+    """Whether FULL_MEMORY adds IGNORE_INACCESSIBLE_MEM, unless NO_IGNORE_INACCESSIBLE_MEM is set."""
+    untranslated: Format = _NOTHING
+    """Flags that the writer accepts and that have no bit in its header."""
+
+    def left(self, flags: Format) -> Format:
+        """The flags that stay in effect."""
+        if self.ignores_with_full_memory and flags & Format.FULL_MEMORY:
+            flags |= _NOTHING if flags & Format.NO_IGNORE_INACCESSIBLE_MEM else Format.IGNORE_INACCESSIBLE_MEM
+        if flags & Format.NO_OPTIONAL_DATA:
+            flags &= ~self.by_no_optional_data
+        if flags & Format.FULL_MEMORY:
+            flags &= ~self.by_full_memory
+        return flags | Format.FILTER_PATHS if flags & Format.FILTER_TRIAGE else flags
+
+
+_BY_FULL = (
+    Format.DATA_SEGMENTS | Format.FILTER_MEMORY | Format.INDIRECT_MEMORY | Format.PROCESS_THREAD_DATA
+    | Format.PRIVATE_READ_WRITE_MEMORY | Format.MODULE_HEADERS | Format.FILTER_TRIAGE
+)  # fmt: skip
+_BY_NO_OPTIONAL = Format.FULL_MEMORY | Format.INDIRECT_MEMORY | Format.PRIVATE_READ_WRITE_MEMORY
+
+OF_15063 = Cancelling(_BY_FULL, _BY_NO_OPTIONAL, untranslated=Format.SCAN_PARTIAL_PAGES)
+OF_29507 = Cancelling(
+    _BY_FULL | Format.CODE_SEGMENTS | Format.FULL_AUXILIARY_STATE,
+    _BY_NO_OPTIONAL | Format.FULL_AUXILIARY_STATE,
+    ignores_with_full_memory=True,
+)
+OF_THE_PAGE = Cancelling(_BY_FULL, _BY_NO_OPTIONAL | Format.PROCESS_THREAD_DATA)
+"""The reference page names PROCESS_THREAD_DATA among what NO_OPTIONAL_DATA cancels; the engines keep it."""
+CANCELLING = {
+    "e15063": (OF_15063,),
+    "e29507": (OF_29507,),
+    "documented": (OF_29507, OF_15063, OF_THE_PAGE),
+}
+"""Contract -> how the writers that it allows cancel flags, the one that a dump should follow first."""
+
+
 def effective(request: RequestTruth) -> Format:
-    """The flags of the request without those that NO_OPTIONAL_DATA cancels."""
-    flags = asked(request)
-    return flags & ~_OPTIONAL if flags & Format.NO_OPTIONAL_DATA else flags
+    """The flags of the request that stay in effect; under ``documented`` by engine 29507."""
+    return CANCELLING[request.contract][0].left(asked(request))
 
 
 def header_flags(flags: Format) -> int:
@@ -101,12 +149,13 @@ def header_flags(flags: Format) -> int:
 
 
 def acceptable_header_flags(request: RequestTruth) -> tuple[int, ...]:
-    """The values that Flags of the header may have, not counting the bit for a token stream.
-
-    The bits that NO_OPTIONAL_DATA cancels may be set or clear. The engine clears them
-    (docs/format/format-flags.md#bits-cancelled-by-no-optional-data).
+    """The values that Flags of the header may have, not counting the bit for a token stream: one for each writer that
+    the contract allows.
     """
-    return tuple(dict.fromkeys(header_flags(flags) for flags in (asked(request), effective(request))))
+    flags = asked(request)
+    return tuple(
+        dict.fromkeys(header_flags(each.left(flags) & ~each.untranslated) for each in CANCELLING[request.contract])
+    )
 
 
 def ignores_inaccessible(flags: Format) -> bool:
@@ -114,15 +163,29 @@ def ignores_inaccessible(flags: Format) -> bool:
     return bool(flags & Format.IGNORE_INACCESSIBLE_MEM) and not flags & Format.NO_IGNORE_INACCESSIBLE_MEM
 
 
+def active_filter(request: RequestTruth) -> Format:
+    """The filter that may have changed captured bytes: FILTER_TRIAGE, FILTER_MEMORY, or none.
+
+    The engines set the header's bit for FILTER_MEMORY and change no byte. dbghelp 6.12 filters, so the contract
+    ``documented`` allows it (docs/format/minidump-filters.md#filter-memory).
+    """
+    flags = effective(request)
+    if flags & Format.FILTER_TRIAGE or request.contract != "documented":
+        return flags & Format.FILTER_TRIAGE
+    return flags & Format.FILTER_MEMORY
+
+
 def stack(sp: int, limit: int, base: int, below: int = 0) -> tuple[int, int]:
-    """``[start, end)`` of a captured stack: from ``below`` bytes under SP to ``base``; all of it if SP is outside."""
-    return (max(sp - below, limit) if limit <= sp <= base else limit), base
+    """``[start, end)`` of a captured stack: from ``below`` bytes under SP to ``base``; all of it if that is outside."""
+    start = sp - below
+    return (start if limit <= start < base else limit), base
 
 
 def stack_of(truth: ProcessTruth, thread: ThreadTruth) -> tuple[int, int]:
     """``[start, end)`` of the stack that a dump captures of ``thread``. On x86 it begins at ESP - 4.
 
-    Source: docs/format/minidump-captured-memory.md#stack-of-a-thread.
+    Sources: docs/format/minidump-captured-memory.md#stack-of-a-thread,
+    docs/format/minidump-captured-memory.md#stack-pointer-outside-the-stack.
     """
     below = 4 if truth.system.architecture == "x86" else 0
     return stack(thread.context.sp, thread.stack_limit, thread.stack_base, below)

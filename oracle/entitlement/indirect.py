@@ -1,55 +1,90 @@
-"""The clauses for INDIRECT_MEMORY: windows around the addresses that words of the stacks hold."""
+"""The clauses that follow words of the stacks: windows of INDIRECT_MEMORY, and words that FILTER_TRIAGE adds."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 
-from ..truth.process import IMAGE, ProcessTruth
-from .flags import Format
+from ..memory.intervals import RangeSet
+from ..truth.process import ProcessTruth
+from .cache import computed_once
+from .flags import stack_of
 from .pieces import Piece
-from .stacks import stacks
+from .stacks import readable_window
+from .writers import Writing
 
 _BEFORE, _BEHIND = 256, 768
 """Bytes before and after such an address (docs/format/minidump-captured-memory.md#indirect-memory-window)."""
 
 
-def stack_words(truth: ProcessTruth, flags: Format) -> set[int]:
-    """The values of all aligned words in the captured stacks."""
+def words(data: memoryview | bytes, size: int) -> memoryview:
+    """Consecutive words of ``size`` bytes, 4 or 8. Bytes behind the last whole word are left out."""
+    return memoryview(bytes(data[: len(data) // size * size])).cast("Q" if size == 8 else "I")
+
+
+def stack_words(truth: ProcessTruth) -> dict[bool, set[int]]:
+    """The values of the aligned words in captured stacks: of those that begin at a word (True), and of the others."""
+    return computed_once(truth, "stack words", lambda: _stack_words(truth))
+
+
+def _stack_words(truth: ProcessTruth) -> dict[bool, set[int]]:
     size = truth.system.pointer_size
-    words: set[int] = set()
-    for piece in stacks(truth, flags):
-        for address, data in truth.readable(piece.start, piece.end):
-            start = -address % size
-            whole = bytes(data[start : start + (len(data) - start) // size * size] if len(data) > start else b"")
-            words.update(memoryview(whole).cast("Q" if size == 8 else "I"))
-    return words
+    found: dict[bool, set[int]] = {True: set(), False: set()}
+    for thread in truth.threads:
+        start, end = stack_of(truth, thread)
+        for address, data in truth.readable(start, end):
+            found[start % size == 0].update(words(data[-address % size :], size))
+    return found
 
 
-def _windows(truth: ProcessTruth, flags: Format, *, of_images: bool) -> Iterator[Piece]:
-    modules = sorted((module.base, module.base + module.size) for module in truth.modules)
-    bases = [base for base, _ in modules]
-    for word in sorted(stack_words(truth, flags)):
-        index = bisect_right(bases, word) - 1
-        if index >= 0 and word < modules[index][1]:
-            continue
-        region = truth.region_at(word)
-        if region is None or not region.readable or (region.type == IMAGE) is not of_images:
-            continue
-        # The window is clipped if the page before or after cannot be read.
-        for address, data in truth.readable(max(word - _BEFORE, 0), word + _BEHIND):
-            if address <= word < address + len(data):
-                yield Piece(address, address + len(data), f"window of the stack word {word:#x}")
+def windows(writing: Writing) -> Iterator[Piece]:
+    """The windows of the stack words that point anywhere but into a listed image.
 
-
-def windows(truth: ProcessTruth, flags: Format) -> Iterator[Piece]:
-    """The windows of the stack words that point at readable memory outside images."""
-    return _windows(truth, flags, of_images=False)
-
-
-def windows_of_unlisted_images(truth: ProcessTruth, flags: Format) -> Iterator[Piece]:
-    """The windows of the stack words that point into images that are not in the module list.
-
-    The engine captures them; other writers need not (docs/format/minidump-captured-memory.md#indirect-memory-words).
+    The word itself may point at memory that cannot be read: the readable part of its window is taken all the same.
     """
-    return _windows(truth, flags, of_images=True)
+    truth = writing.truth
+    listed = RangeSet((module.base, module.base + module.size) for module in truth.modules)
+    by_alignment = stack_words(truth)
+    found = by_alignment[True] | (by_alignment[False] if writing.writer.unaligned_sp else set())
+    for word in sorted(found):
+        if word not in listed:
+            window = Piece(max(word - _BEFORE, 0), word + _BEHIND, f"window of the stack word {word:#x}")
+            yield from readable_window(writing, window)
+
+
+class Survivors:
+    """The words of a stack that FILTER_TRIAGE keeps: 0, addresses of images, of code of dynamic function tables, of
+    captured stacks, and addresses of words that are such addresses
+    (docs/format/minidump-filters.md#filter-triage-stack-words).
+    """
+
+    def __init__(self, truth: ProcessTruth) -> None:
+        self._truth = truth
+        self._size = truth.system.pointer_size
+        self._kept = RangeSet(
+            [
+                *((module.base, module.base + module.size) for module in truth.modules),
+                *((table.minimum_address, table.maximum_address) for table in truth.function_tables or ()),
+                *(stack_of(truth, thread) for thread in truth.threads),
+            ]
+        )
+
+    def __contains__(self, word: int) -> bool:
+        return not word or word in self._kept or self.leads(word)
+
+    def leads(self, word: int) -> bool:
+        """Whether the word points at readable memory whose first 8 bytes are such an address."""
+        held = None if word in self._kept else self._truth.read(word, 8)
+        return held is not None and int.from_bytes(held[: self._size], "little") in self._kept
+
+
+def survivors_of(truth: ProcessTruth) -> Survivors:
+    """The survivors, computed once for each truth."""
+    return computed_once(truth, "triage survivors", lambda: Survivors(truth))
+
+
+def leading_words(writing: Writing) -> Iterator[Piece]:
+    """The 8 bytes that keep a stack word, because they point into an image or a captured stack."""
+    survivors = survivors_of(writing.truth)
+    for word in sorted(set().union(*stack_words(writing.truth).values())):
+        if survivors.leads(word):
+            yield Piece(word, word + 8, f"the word at {word:#x}, to which a stack word points")

@@ -4,76 +4,138 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..truth.context import ThreadContextTruth
-from ..truth.process import ProcessTruth
-from .flags import Format, stack_of
+from ..truth.process import ProcessTruth, ThreadTruth
+from .flags import stack_of
 from .pieces import Piece
+from .writers import Writing
 
 _TOP = 1 << 64
-_WINDOW = 0x80
+_WINDOW, _WINDOW_OF_ARM64 = 0x80, 0x200
 """Bytes on each side of an instruction pointer
 (docs/format/minidump-captured-memory.md#instruction-window-of-a-thread)."""
+_SHARED_USER_DATA = 0x7FFE0000
+"""KUSER_SHARED_DATA in every process: docs/format/minidump-captured-memory.md#shared-user-data-page."""
+_CHAINED = 4
+"""winnt.h UNW_FLAG_CHAININFO."""
 
 
-def stacks(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Each thread's stack, from its stack pointer to StackBase."""
-    for thread in truth.threads:
-        start, end = stack_of(truth, thread)
-        yield Piece(start, end, f"stack of thread {thread.thread_id:#x}")
+def stacks(writing: Writing) -> Iterator[Piece]:
+    """Each thread's stack, from its stack pointer to StackBase. From a dump it can be read only if the TEB can."""
+    for thread in writing.truth.threads:
+        if not writing.of_dump or _has_teb(writing.truth, thread):
+            yield _stack(writing.truth, thread)
 
 
-def _window(context: ThreadContextTruth, whose: str) -> Piece:
-    start, end = max(context.ip - _WINDOW, 0), min(context.ip + _WINDOW, _TOP)
-    return Piece(start, end, f"instruction window of {whose}")
+def stacks_without_teb(writing: Writing) -> Iterator[Piece]:
+    """The stacks that engine 29507 loses. No measurement says whether the older engine does."""
+    if writing.of_dump and not writing.writer.of_dump_measured:
+        for thread in writing.truth.threads:
+            if not _has_teb(writing.truth, thread):
+                yield _stack(writing.truth, thread)
 
 
-def _whole(truth: ProcessTruth, window: Piece) -> bool:
-    return truth.read(window.start, window.end - window.start) is not None
+def _stack(truth: ProcessTruth, thread: ThreadTruth) -> Piece:
+    return Piece(*stack_of(truth, thread), f"stack of thread {thread.thread_id:#x}")
 
 
-def thread_windows(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """The windows around the instruction pointers of threads that can be read whole."""
-    for thread in truth.threads:
-        window = _window(thread.context, f"thread {thread.thread_id:#x}")
-        if _whole(truth, window):
-            yield window
+def _has_teb(truth: ProcessTruth, thread: ThreadTruth) -> bool:
+    """Whether a dump as target holds enough of the TEB (docs/format/minidump-memory-ranges.md#dump-targets-stacks)."""
+    # On x86 NT_TIB is enough; elsewhere a TEB that is captured in part counts as none. Its structure has 0x1838 bytes.
+    size = 0x1C if truth.system.architecture == "x86" else 0x1838
+    return truth.read(thread.teb, size) is not None
 
 
-def exception_window(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """The window around the instruction pointer of the exception's context, if it can be read whole."""
-    if truth.exception is not None:
-        window = _window(truth.exception.context, "the exception")
-        if _whole(truth, window):
-            yield window
+def readable_window(writing: Writing, window: Piece) -> Iterator[Piece]:
+    """The part of a window that the writer takes.
 
-
-def cut_windows(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """Windows that can only be read in part.
-
-    A writer clips them, or leaves them out (docs/format/minidump-memory-ranges.md#dump-targets-windows).
+    Of a live target it takes what can be read. Of a dump it takes a window that lies inside one captured range, or
+    nothing (docs/format/minidump-memory-ranges.md#dump-targets-windows).
     """
+    if not writing.of_dump:
+        yield window
+        return
+    region = writing.truth.region_at(window.start)
+    whole = writing.truth.read(window.start, window.end - window.start) is not None
+    if whole and region is not None and window.end <= region.end:
+        yield window
+
+
+def _window(truth: ProcessTruth, address: int, whose: str) -> Piece:
+    half = _WINDOW_OF_ARM64 if truth.system.architecture == "arm64" else _WINDOW
+    return Piece(max(address - half, 0), min(address + half, _TOP), f"instruction window of {whose}")
+
+
+def _of_threads(truth: ProcessTruth) -> Iterator[Piece]:
     for thread in truth.threads:
-        window = _window(thread.context, f"thread {thread.thread_id:#x}")
-        if not _whole(truth, window):
-            yield window
-    if truth.exception is not None:
-        window = _window(truth.exception.context, "the exception")
-        if not _whole(truth, window):
-            yield window
+        yield _window(truth, thread.context.ip, f"thread {thread.thread_id:#x}")
 
 
-def shared_user_data(_truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
+def thread_windows(writing: Writing) -> Iterator[Piece]:
+    """The windows around the instruction pointers of threads."""
+    for window in _of_threads(writing.truth):
+        yield from readable_window(writing, window)
+
+
+def exception_window(writing: Writing) -> Iterator[Piece]:
+    """The window around ExceptionAddress, where the writer is known to take it.
+
+    There is none around an address that cannot be read. If the address differs from the instruction pointer of the
+    exception's context, some writers were not measured.
+    """
+    truth, exception = writing.truth, writing.truth.exception
+    if exception is None or truth.read(exception.address, 1) is None:
+        return
+    if exception.address == exception.context.ip or writing.writer.address_only:
+        yield from readable_window(writing, _window(truth, exception.address, "the exception"))
+
+
+def windows_of_either(writing: Writing) -> Iterator[Piece]:
+    """The windows around ExceptionAddress and the context's instruction pointer, by a writer that was not measured."""
+    exception = writing.truth.exception
+    if exception is not None and not writing.writer.address_only:
+        for address in {exception.address, exception.context.ip}:
+            yield _window(writing.truth, address, "the exception")
+
+
+def cut_windows(writing: Writing) -> Iterator[Piece]:
+    """Instruction windows of a dump as target that can be read in part only, by a writer that was not measured."""
+    if writing.of_dump and not writing.writer.of_dump_measured:
+        yield from _of_threads(writing.truth)
+
+
+def shared_user_data(writing: Writing) -> Iterator[Piece]:
     """KUSER_SHARED_DATA."""
-    # The fixed user-mode address of KUSER_SHARED_DATA, and its size in build 22631:
-    # docs/format/minidump-captured-memory.md#shared-user-data-page
-    yield Piece(0x7FFE0000, 0x7FFE0738, "KUSER_SHARED_DATA")
+    size = writing.writer.shared_user_data
+    yield Piece(_SHARED_USER_DATA, _SHARED_USER_DATA + size, f"KUSER_SHARED_DATA, {size:#x} bytes at any flags")
 
 
-def unwind_info(truth: ProcessTruth, _flags: Format) -> Iterator[Piece]:
-    """The UNWIND_INFO of all entries of all dynamic function tables: four bytes and the codes, without handler data."""
+def next_range(writing: Writing) -> Iterator[Piece]:
+    """What engine 29507 takes for KUSER_SHARED_DATA from a dump that lacks the page and lists no regions.
+
+    It is an error of the engine (docs/format/minidump-memory-ranges.md#dump-targets-shared-user-data). The truth does
+    not say whether the dump listed its regions.
+    """
+    truth, size = writing.truth, writing.writer.shared_user_data
+    if writing.of_dump and truth.read(_SHARED_USER_DATA, 1) is None:
+        above = next((run for run in truth.memory if run.start > _SHARED_USER_DATA), None)
+        if above is not None:
+            end = above.start + min(above.size, size)
+            yield Piece(above.start, end, "the range above the missing KUSER_SHARED_DATA")
+
+
+def unwind_info(writing: Writing) -> Iterator[Piece]:
+    """The UNWIND_INFO of the entries of all dynamic function tables: four bytes and the codes, without handler data.
+
+    A chained entry has an even number of codes and another RUNTIME_FUNCTION of 12 bytes. An entry that cannot be read
+    ends its table (docs/format/minidump-function-tables.md#unwind-data).
+    """
+    truth = writing.truth
     for table in truth.function_tables or ():
         for entry in table.entries:
             start = table.base_address + entry.unwind_data
-            head = truth.read(start, 4)  # winnt.h UNWIND_INFO: CountOfCodes is the third byte
-            if head is not None:
-                yield Piece(start, start + 4 + 2 * head[2], f"unwind info at {start:#x}")
+            head = truth.read(start, 4)  # winnt.h UNWIND_INFO: Version and Flags, SizeOfProlog, CountOfCodes
+            if head is None:
+                break
+            codes = head[2]
+            size = 4 + 2 * (codes + codes % 2) + 12 if head[0] >> 3 & _CHAINED else 4 + 2 * codes
+            yield Piece(start, start + size, f"unwind info at {start:#x}")

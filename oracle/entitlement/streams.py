@@ -14,10 +14,17 @@ from .flags import Format, effective
 def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tuple[Duty, str]:
     """The duty for a stream of type ``stream`` (minidumpapiset.h MINIDUMP_STREAM_TYPE), and the reason."""
     flags = effective(request)
+    documented = request.contract == "documented"
 
     def by_flag(flag: Format) -> tuple[Duty, str]:
         name = flag.name or ""
         return (Duty.MUST, f"{name} is set") if flags & flag else (Duty.NEVER, f"{name} is not set")
+
+    def if_any(flag: Format, entries: object, what: str) -> tuple[Duty, str]:
+        """By the flag, if there are entries. Some real files hold an empty list; the engines write none."""
+        if entries or not flags & flag:
+            return by_flag(flag)
+        return (Duty.MAY if documented else Duty.NEVER), f"there are no {what}"
 
     match stream:
         case 0:
@@ -31,14 +38,16 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
         case 9:
             return by_flag(Format.FULL_MEMORY)
         case 6:
-            if truth.exception is None:
-                return Duty.NEVER, "the session has no exception"
-            return Duty.MUST, "the session's last event is an exception"
+            if truth.exception is not None:
+                return Duty.MUST, "the session's last event is an exception"
+            if request.session == "dump":
+                return Duty.MUST, "the engines store an exception of a dump that has none"
+            return Duty.NEVER, "the session has no exception"
         case 10 | 11:
             # A writer chooses one of the two. TRUE-COMMENT-001 judges the text.
             return (Duty.MAY, "a comment was given") if request.comment else (Duty.NEVER, "no comment was given")
         case 12:
-            return by_flag(Format.HANDLE_DATA)
+            return if_any(Format.HANDLE_DATA, truth.handles, "handles")
         case 13:
             if truth.function_tables is None:
                 return Duty.MAY, "the truth does not say whether there are function tables"
@@ -46,9 +55,7 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
                 return Duty.MAY, "the process has dynamic function tables"
             return Duty.NEVER, "the process has no dynamic function table"
         case 14:
-            if flags & Format.UNLOADED_MODULES and not truth.unloaded_modules:
-                return Duty.NEVER, "no module was unloaded"
-            return by_flag(Format.UNLOADED_MODULES)
+            return if_any(Format.UNLOADED_MODULES, truth.unloaded_modules, "unloaded modules")
         case 16:
             return by_flag(Format.FULL_MEMORY_INFO)
         case 17:
@@ -57,16 +64,8 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             if not truth.handle_operations:
                 return Duty.NEVER, "handle tracing is off"
             return (Duty.MAY, "handle tracing is on") if flags & Format.HANDLE_DATA else by_flag(Format.HANDLE_DATA)
-        case 19:
-            if truth.tokens is not None and not truth.tokens:
-                return Duty.NEVER, "the writer gets no tokens"
-            return Duty.MAY, "the engine may add token information"
-        case 21 | 22:
-            return Duty.MAY, "10.0 writers add it"
-        case 24:
-            if any(thread.name is not None for thread in truth.threads):
-                return Duty.MAY, "a thread has a description"
-            return Duty.NEVER, "no thread has a description"
+        case 19 | 21 | 22 | 24:
+            return _by_writer(stream, truth, request)
         case 20 | 23 | 25:
             return Duty.NEVER, "the target has no data for it"
     if stream > 0xFFFF:
@@ -74,3 +73,19 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             return Duty.MUST, "the caller gave it"
         return Duty.NEVER, "no user stream was given"
     return Duty.NEVER, "no flag asks for it"
+
+
+def _by_writer(stream: int, truth: ProcessTruth, request: RequestTruth) -> tuple[Duty, str]:
+    """The duty for a stream that a writer adds of its own accord.
+
+    Source: docs/format/minidump-contents.md#streams-without-a-flag.
+    """
+    if stream == 24 and not any(thread.name is not None for thread in truth.threads):
+        return Duty.NEVER, "no thread has a description"
+    if stream == 19 and effective(request) & Format.FILTER_TRIAGE:
+        return Duty.NEVER, "FILTER_TRIAGE drops the tokens"
+    if request.contract == "documented":
+        return Duty.MAY, "the engines add it, MiniDumpWriteDump and older writers may not"
+    if stream == 24 and request.contract == "e15063":
+        return Duty.NEVER, "E15063 writes no thread names"
+    return Duty.MUST, "the engine adds it at any flags"

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..memory.intervals import Range, holding, outside, union
+from ..memory.intervals import Range, holding, inside, outside, union
 from ..truth.process import ProcessTruth, RequestTruth
-from .bulk import Losses
 from .cache import computed_once
-from .clauses import BRIDGED_GAPS, CLAUSES, LOST_BLOCKS, Clause, Duty
-from .flags import Format, effective
+from .clauses import BRIDGED_GAPS, CLAUSES, Clause, Duty
+from .flags import Format
 from .pieces import Piece
 from .streams import stream_duty
+from .writers import Writing, writings
 
 Spans = tuple[Range, ...]
 """Sorted, disjoint ``[start, end)`` that do not touch."""
 
-_BRIDGED = 24
-"""Bytes. The smallest gap between two ranges in real files (docs/format/minidump-memory-ranges.md#bridged-gaps)."""
+_BRIDGED = 16
+"""Bytes. The widest gap between two ranges that writers bridge (docs/format/minidump-memory-ranges.md#bridged-gaps)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The memory of one target that one clause covers."""
+    """The memory of one target that one clause covers, with one duty."""
 
     clause: Clause
+    duty: Duty
+    writers: tuple[str, ...]
+    """The names of the writers that take it."""
     pieces: tuple[Piece, ...]
     """The readable pieces, ascending. They may overlap."""
     union: Spans
     """The same memory as sorted ranges that neither overlap nor touch."""
+
+    @property
+    def reason(self) -> str:
+        """The writers and the clause: ``E29507: shared user data``."""
+        return f"{', '.join(self.writers)}: {self.clause.name}"
 
     def end_of(self, address: int) -> int | None:
         """The end of the range that holds ``address``; None if the clause does not cover ``address``."""
@@ -43,21 +51,12 @@ class Entitlement:
     def __init__(self, truth: ProcessTruth, request: RequestTruth) -> None:
         self._truth = truth
         self._request = request
-        flags = effective(request)
-        full = bool(flags & Format.FULL_MEMORY)
-        losses = Losses(truth, flags)
-        grants: list[Grant] = []
-        lost: list[Piece] = []
-        for clause in CLAUSES:
-            if clause.with_full_memory == full and (not clause.flags or flags & clause.flags):
-                pieces = list(clause.ranges(truth, flags))
-                if clause.duty is Duty.MUST and losses:
-                    pieces, gone = _without_losses(pieces, losses)
-                    lost += gone
-                grants.append(_grant(clause, truth, pieces))
-        grants.append(_grant(LOST_BLOCKS, truth, lost))
-        if not full and flags & BRIDGED_GAPS.flags:
-            grants.append(_grant(BRIDGED_GAPS, truth, _gaps(_merged(grants))))
+        answers = writings(truth, request)
+        grants = [grant for clause in CLAUSES for grant in _grants(clause, answers, request)]
+        names = tuple(each.writer.name for each in answers if not each.flags & Format.FULL_MEMORY)
+        if names:
+            gaps = _readable(truth, _gaps(_merged(grants)))
+            grants.append(_granted(BRIDGED_GAPS, BRIDGED_GAPS.duty, names, gaps))
         self.grants = tuple(grants)
         self._unions: dict[frozenset[str], Spans] = {}
 
@@ -66,16 +65,16 @@ class Entitlement:
         return stream_duty(stream, self._truth, self._request)
 
     def grant(self, clause: str) -> Grant | None:
-        """The memory of the clause of that name; None if the request does not switch it on."""
+        """The memory of the clause of that name that its duty covers; None if the request does not switch it on."""
         return next((grant for grant in self.grants if grant.clause.name == clause), None)
 
     def byte(self, address: int) -> tuple[Duty, str]:
-        """The duty for the byte at ``address``, and the clause that decides it."""
-        granted = [grant.clause for grant in self.grants if grant.end_of(address) is not None]
+        """The duty for the byte at ``address``, and the writers and the clause that decide it."""
+        granted = [grant for grant in self.grants if grant.end_of(address) is not None]
         for duty in (Duty.MUST, Duty.MAY):
-            for clause in granted:
-                if clause.duty is duty:
-                    return duty, clause.name
+            for grant in granted:
+                if grant.duty is duty:
+                    return duty, grant.reason
         return Duty.NEVER, "no clause"
 
     def ungranted(self, start: int, end: int, without: frozenset[str] = frozenset()) -> Iterator[tuple[int, int]]:
@@ -93,24 +92,49 @@ def entitlement_of(truth: ProcessTruth, request: RequestTruth) -> Entitlement:
     return computed_once(truth, ("entitlement", request), lambda: Entitlement(truth, request))
 
 
-def _without_losses(pieces: list[Piece], losses: Losses) -> tuple[list[Piece], list[Piece]]:
-    """The pieces without the blocks that may be lost, and these blocks."""
-    kept: list[Piece] = []
-    lost: list[Piece] = []
-    for piece in pieces:
-        blocks = losses.of(piece)
-        lost += [Piece(start, end, piece.subject) for start, end in blocks]
-        kept += [Piece(start, end, piece.subject) for start, end in outside(blocks, piece.start, piece.end)]
-    return kept, lost
+def _grants(clause: Clause, answers: Iterable[Writing], request: RequestTruth) -> Iterator[Grant]:
+    """What all writers take, with the clause's duty, and what only some of them take, which is allowed."""
+    asked: list[Writing] = []
+    others: list[Writing] = []
+    for answer in answers:
+        full = bool(answer.flags & Format.FULL_MEMORY)
+        applies = clause.with_full_memory == full and (not clause.flags or answer.flags & clause.flags)
+        (asked if applies else others).append(answer)
+    if not asked:
+        return
+    pieces = {answer.writer.name: _readable(answer.truth, clause.ranges(answer)) for answer in asked}
+    duty = Duty.MAY if clause.customary and request.contract == "documented" else clause.duty
+    (first, *rest) = pieces.values()
+    unions = [union((piece.start, piece.end) for piece in each) for each in rest if each != first]
+    everywhere = [] if others and duty is Duty.MUST else first
+    for other in unions:
+        everywhere = [
+            replace(piece, start=start, end=end)
+            for piece in everywhere
+            for start, end in inside(other, piece.start, piece.end)
+        ]
+    yield _granted(clause, duty, tuple(pieces), everywhere)
+    covered = union((piece.start, piece.end) for piece in everywhere)
+    for name, each in pieces.items():
+        beyond = [
+            replace(piece, start=start, end=end)
+            for piece in each
+            for start, end in outside(covered, piece.start, piece.end)
+        ]
+        if beyond:
+            yield _granted(clause, Duty.MAY, (name,), beyond)
 
 
-def _grant(clause: Clause, truth: ProcessTruth, pieces: Iterable[Piece]) -> Grant:
-    readable = sorted(
+def _readable(truth: ProcessTruth, pieces: Iterable[Piece]) -> list[Piece]:
+    return sorted(
         Piece(address, address + size, piece.subject)
         for piece in pieces
         for address, size, _ in truth.readable_runs(piece.start, piece.end)
     )
-    return Grant(clause, tuple(readable), tuple(union((piece.start, piece.end) for piece in readable)))
+
+
+def _granted(clause: Clause, duty: Duty, writers: tuple[str, ...], pieces: list[Piece]) -> Grant:
+    return Grant(clause, duty, writers, tuple(pieces), tuple(union((piece.start, piece.end) for piece in pieces)))
 
 
 def _merged(grants: Iterable[Grant]) -> Spans:
@@ -119,5 +143,5 @@ def _merged(grants: Iterable[Grant]) -> Spans:
 
 def _gaps(spans: Spans) -> Iterator[Piece]:
     for start, end in outside(spans, spans[0][0], spans[-1][1]) if spans else ():
-        if end - start < _BRIDGED:
+        if end - start <= _BRIDGED:
             yield Piece(start, end, "gap between two ranges")

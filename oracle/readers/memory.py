@@ -65,7 +65,7 @@ def read_memory64_list(dump: Dump) -> None:
             dump.source, head.span.end + index * entry, "MINIDUMP_MEMORY_DESCRIPTOR64", f"memory range {index}"
         )
         start, size = record["StartOfMemoryRange"], record["DataSize"]
-        if size == 0 or start + size > ADDRESS_SPACE:
+        if start + size > ADDRESS_SPACE:
             dump.defect(
                 "memory64.range",
                 f"memory range {start:#x}",

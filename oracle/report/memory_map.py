@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ..entitlement import user
 from ..entitlement.clauses import Duty
-from ..entitlement.flags import Format, effective
+from ..entitlement.flags import active_filter
 from ..entitlement.kernel import entitlement_of, kind_of
 from ..entitlement.kernel import refusal as kernel_refusal
 from ..entitlement.refusal import refusal as user_refusal
@@ -172,20 +172,17 @@ _UNREADABLE: Final = "not readable in the target"
 def _judged(dump: Dump, truth: ProcessTruth, request: RequestTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
     entitlement = user.entitlement_of(truth, request)
     # Filters change bytes, so the bytes are not compared.
-    filtered = effective(request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE)
-    wrong_pages = [] if filtered else _wrong(dump, truth, held)
+    wrong_pages = [] if active_filter(request) else _wrong(dump, truth, held)
     readable = [_Layer(run.start, run.end, None) for run in truth.memory]
     grants = [[_Layer(start, end, None) for start, end in grant.union] for grant in entitlement.grants]
     layers = [held, readable, wrong_pages, *grants]
 
     def regions() -> Iterator[MemoryRegion]:
         for start, end, (there, target, wrong, *granted) in _cut(layers):
-            clauses = [
-                grant.clause for grant, item in zip(entitlement.grants, granted, strict=True) if item is not None
-            ]
+            found = [grant for grant, item in zip(entitlement.grants, granted, strict=True) if item is not None]
             duty, why = Duty.NEVER, "no clause includes it" if target is not None else _UNREADABLE
             for wanted in (Duty.MUST, Duty.MAY):
-                names = [clause.name for clause in clauses if clause.duty is wanted]
+                names = dict.fromkeys(grant.reason for grant in found if grant.duty is wanted)
                 if names:
                     duty, why = wanted, ", ".join(names)
                     break

@@ -89,6 +89,7 @@ class More:
     """ProcessorArchitecture and the processor union."""
     below: int = 0
     """Bytes below the stack pointer at which a stack begins."""
+    windows: tuple[tuple[int, int], ...] = SMALL_RANGES[2:]
     ranges: tuple[tuple[int, int], ...] = ()
     """Ranges after those of every small dump."""
     tails: tuple[bytes, bytes, bytes] = (b"", b"", b"")
@@ -105,7 +106,7 @@ def dump(truth: dict[str, Any], flags: int, comment: str | None, more: More = Mo
     """A minidump of the target with the streams of ``flags`` (MINIDUMP_TYPE)."""
     full = bool(flags & 2)
     stacks = tuple((start - more.below, end) for start, end in SMALL_RANGES[:2])
-    small_ranges = stacks + SMALL_RANGES[2:] + more.ranges
+    small_ranges = stacks + more.windows + more.ranges
     streams = [7, 15, 6, 3, 4, 21, 22, 24]
     streams += [11] if comment else []
     streams += more.streams

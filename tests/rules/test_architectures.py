@@ -41,7 +41,11 @@ def made(architecture: str, flags: int | None = None) -> Any:
         truth["system"]["x86_cpu"] = {"vendor_id": "GenuineIntel", **words}
     for owner in (*truth["threads"], truth["exception"]):
         owner["context"] = context(architecture, flags or all_parts, owner["context"])
-    layout = dump(truth, 0, None, More(machine=(number, cpu), below=below))
+    more = More(machine=(number, cpu), below=below)
+    if architecture == "arm64":
+        # 0x200 bytes around each of the instruction pointers 0x401040, 0x401200 and 0x401300
+        more = replace(more, windows=((0x400E40, 0x401500),))
+    layout = dump(truth, 0, None, more)
     parsed = parse_truth(truth, MEMORY)
     return HandMade(bytes(layout.data), layout.at, parsed, request(1024, 0, None))
 

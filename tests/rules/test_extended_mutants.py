@@ -80,7 +80,10 @@ def extended() -> Any:
     unwind = [at for at in range(0x100, 0xE00, 4) if codes[at + 2] in (1, 2, 3)][:9:4]
     assert len(unwind) == 3
     entries = [(16 * index, 16 * index + 16, at) for index, at in enumerate(unwind)]
-    ranges = tuple((TABLE_BASE + at, TABLE_BASE + at + 4 + 2 * codes[at + 2]) for at in unwind)
+    assert all(codes[at] >> 3 & 4 for at in unwind), "chained: an even number of codes, and 12 bytes more"
+    ranges = tuple(
+        (TABLE_BASE + at, TABLE_BASE + at + 4 + 2 * (codes[at + 2] + codes[at + 2] % 2) + 12) for at in unwind
+    )
     tables = ((entries[:1], 4), (entries[1:], 0))
     listed = pack("<6I", 24, 32, 16, 12, 2, 4) + bytes(4)
     for index, (rows, pad) in enumerate(tables):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Final
 
 from ...case import Case
 from ...decode import enumeration
+from ...memory.intervals import inside
 from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
@@ -16,20 +16,20 @@ _TYPE: Final = enumeration("MINIDUMP_TYPE")
 
 _FLAG_STREAMS: Final = {
     "MiniDumpWithFullMemory": 9,
-    "MiniDumpWithHandleData": 12,
     "MiniDumpWithFullMemoryInfo": 16,
     "MiniDumpWithThreadInfo": 17,
     "MiniDumpWithTokenInformation": 19,
 }
-"""Flag -> stream that occurs with it (docs/format/minidump-contents.md#agreement-of-flags-and-streams)."""
+"""Flag -> stream that occurs exactly with it (docs/format/minidump-contents.md#agreement-of-flags-and-streams)."""
+_STREAMS_THAT_NEED: Final = {12: "MiniDumpWithHandleData", 14: "MiniDumpWithUnloadedModules"}
+"""Stream -> flag without which it does not occur. The flag does not promise the stream: the list may be empty."""
 
 # Offsets of StackBase, Self and ClientId.UniqueThread in the TEB, by pointer size
 # (docs/format/minidump-process-data.md#offsets-in-teb-and-peb).
 _TEB: Final = {8: (0x08, 0x30, 0x48), 4: (0x04, 0x18, 0x24)}
 
-_LONGER_STACKS: Final = _TYPE["MiniDumpWithIndirectlyReferencedMemory"] | _TYPE["MiniDumpWithPrivateReadWriteMemory"]
-"""Flags with which the range that holds a stack may be longer than the stack."""
-
+_CHPE_V2_CPU_AREA: Final = 0x1788
+"""ChpeV2CpuAreaInfo in the TEB (docs/format/minidump-memory-ranges.md#teb-outside-its-flags)."""
 _NO_TEB_UNLESS: Final = (
     _TYPE["MiniDumpWithProcessThreadData"]
     | _TYPE["MiniDumpWithIndirectlyReferencedMemory"]
@@ -48,25 +48,25 @@ _NO_TEB_UNLESS: Final = (
     foreign_level=Level.SHOULD,
 )
 def flags_and_streams(case: Case) -> Checks:
-    """Full memory, handles, memory info, thread info and tokens are present exactly if their bit is set. Unloaded
+    """Full memory, memory info, thread info and tokens are present exactly if their bit is set. Handles and unloaded
     modules are present only with their bit. The vendor's engine relies on the bits: it refuses a Memory64List without
-    its bit.
+    its bit, and the bit without a Memory64List.
     """
     dump = case.dump
     assert dump.header is not None
     span = dump.header.span_of("Flags")
     present = {entry["StreamType"] for entry in dump.directory}
-    without_memory = dump.flags & _TYPE["MiniDumpWithoutOptionalData"]
     for name, number in _FLAG_STREAMS.items():
         flag, stream = bool(dump.flags & _TYPE[name]), number in present
-        if flag == stream or (number == 9 and flag and without_memory):
+        if flag == stream:
             yield ok(name)
         elif stream:
             yield bad(f"stream {number}", f"{name} in Flags", f"{dump.flags:#x}", span)
         else:
             yield bad(f"stream {number}", f"the stream, since Flags has {name}", "none", span, fault=Fault.MISSING)
-    if 14 in present and not dump.flags & _TYPE["MiniDumpWithUnloadedModules"]:
-        yield bad("stream 14", "MiniDumpWithUnloadedModules in Flags", f"{dump.flags:#x}", span)
+    for number, name in _STREAMS_THAT_NEED.items():
+        if number in present and not dump.flags & _TYPE[name]:
+            yield bad(f"stream {number}", f"{name} in Flags", f"{dump.flags:#x}", span)
 
 
 @rule(
@@ -96,33 +96,38 @@ def filtered_paths(case: Case) -> Checks:
 
 @rule(
     "XCUT-STACK-001",
-    "Every thread's stack is a range of the memory list",
+    "Every thread's stack is a range of the memory list, or its RVA is 0",
     Level.MUST,
-    Source("docs/format/minidump-threads.md#stack-in-the-memory-list", Grade.OBSERVED),
+    Source("docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range", Grade.WITNESSED, ("15063", "29507")),
     Source("docs/format/minidump-readers.md#threads-and-contexts-in-readers", Grade.IMPLEMENTED),
     needs=("threads", "memory.5"),
     applies=lambda case: 9 not in case.dump.streams,
     foreign_level=Level.SHOULD,
 )
 def stack_is_a_range(case: Case) -> Checks:
-    """Start, size and RVA of the stack are those of one range. With indirectly referenced memory a stack may be part of
-    a longer range; its RVA is then 0, and readers find it by its address. The same is allowed with private memory,
-    which includes the stacks. LLDB reads stacks from the memory list only.
+    """Start, size and RVA of the stack are those of one range. A stack that is merged with other memory, shared or
+    readable in part is no range of its own: its RVA is 0, and readers find it by its address. LLDB reads stacks from
+    the memory list only.
     """
-    ranges = {(item.start, item.size, item.offset) for item in case.dump.memory}
-    indirect = case.dump.flags & _LONGER_STACKS
-    spans = sorted((item.start, item.end) for item in case.dump.memory)
+    ranges = {(item.start, item.size): item.offset for item in case.dump.memory}
     for thread in case.dump.threads:
         subject = f"stack of thread {thread.id:#x}"
-        location = (thread.stack_start, thread.stack_size, thread.stack_rva)
-        index = bisect_right(spans, (thread.stack_start, 1 << 65)) - 1
-        inside = index >= 0 and thread.stack_end <= spans[index][1]
-        if location in ranges or thread.stack_size == 0 or (indirect and thread.stack_rva == 0 and inside):
+        own = ranges.get((thread.stack_start, thread.stack_size))
+        if thread.stack_size == 0 or (thread.stack_rva == (own or 0) and (own or _in_memory(case, thread))):
             yield ok(subject)
             continue
         span = thread.record.span_of("Stack.StartOfMemoryRange")
         actual = f"{thread.stack_size:#x} bytes from {thread.stack_start:#x} at file offset {thread.stack_rva:#x}"
         yield bad(subject, "start, size and RVA of a range of the memory list", actual, span)
+
+
+def _in_memory(case: Case, thread: ThreadFact) -> bool:
+    """Whether the dump holds the stack, or a part of a stack of which the rest cannot be read."""
+    if case.dump.covered(thread.stack_start, thread.stack_end):
+        return True
+    if case.truth is not None:
+        return case.truth.read(thread.stack_start, thread.stack_size) is None
+    return any(inside(case.dump.captured(), thread.stack_start, thread.stack_end))
 
 
 @rule(
@@ -233,6 +238,14 @@ def teb_of_thread(case: Case) -> Checks:
         yield bad(f"TEB of thread {thread.id:#x}", expected, actual, thread.record.span_of("Teb"))
 
 
+def _emulates(case: Case, teb: int) -> bool:
+    """Whether ChpeV2CpuAreaInfo of a captured TEB is set."""
+    if case.dump.architecture not in {"amd64", "arm64"}:
+        return False
+    area = case.dump.read_memory(teb + _CHPE_V2_CPU_AREA, 8)
+    return area is not None and any(area)
+
+
 @rule(
     "XCUT-TEB-002",
     "A TEB is captured only if a flag adds TEBs",
@@ -244,8 +257,11 @@ def teb_of_thread(case: Case) -> Checks:
 )
 def no_teb(case: Case) -> Checks:
     """TEBs hold thread-local data. Only process and thread data, indirectly referenced memory, full memory and private
-    memory include them.
+    memory include them. The exception is a process that runs amd64 code on ARM64: engine 29507 takes all its TEBs.
     """
+    if any(_emulates(case, thread.record["Teb"]) for thread in case.dump.threads):
+        yield ok("TEBs of an emulated process", len(case.dump.threads))
+        return
     for thread in case.dump.threads:
         teb = thread.record["Teb"]
         if teb and case.dump.covered(teb, teb + 1):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ...case import Case
-from ...entitlement.flags import Format, effective
-from ...entitlement.user import Entitlement
+from ...entitlement.clauses import Duty
+from ...entitlement.flags import Format, active_filter, effective
+from ...entitlement.user import Entitlement, Grant
 from ...memory.intervals import outside
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing, first_difference
@@ -12,10 +13,14 @@ from ...memory.source import ByteSource
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
-from ...truth.process import ProcessTruth
+from ...truth.process import GUARD, PRIVATE, ProcessTruth, RegionTruth
 from ..asserts import asked
+from ..shift import Placed, shift_of, shifted
 
 _CHUNK = 1 << 20
+
+
+_ENGINES = ("15063", "29507")
 
 
 def _pages(start: int, end: int) -> int:
@@ -24,23 +29,29 @@ def _pages(start: int, end: int) -> int:
 
 
 def _required(case: Case, clause: str) -> Checks:
-    """Check that every byte that the clause demands is in the dump."""
+    """Check that every byte that the clause of that name demands is in the dump."""
     grant = case.entitlement.grant(clause)
+    if grant is not None:
+        yield from _captured(case, grant)
+
+
+def _captured(case: Case, grant: Grant) -> Checks:
     captured = case.dump.captured()
-    for piece in grant.pieces if grant else ():
+    for piece in grant.pieces:
         holes = list(outside(captured, piece.start, piece.end))
         if not holes:
             yield ok(piece.subject, count=_pages(piece.start, piece.end))
         for start, end in holes:
             where = Span(start, end)
-            yield bad(piece.subject, f"the bytes {where}", "not in the dump", fault=Fault.MISSING, memory=(where,))
+            expected = f"the bytes {where} ({grant.reason})"
+            yield bad(piece.subject, expected, "not in the dump", fault=Fault.MISSING, memory=(where,))
 
 
 @rule(
     "PAGE-REQUIRED-001",
     "Every thread's stack is in the dump",
     Level.MUST,
-    Source("docs/format/minidump-captured-memory.md#stack-of-a-thread", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/minidump-captured-memory.md#stack-of-a-thread", Grade.WITNESSED, versions=_ENGINES),
     needs=("memory",),
     applies=asked,
 )
@@ -58,29 +69,29 @@ def stacks(case: Case) -> Checks:
     Source(
         "docs/format/minidump-captured-memory.md#instruction-window-of-a-thread",
         Grade.WITNESSED,
-        versions=("15063", "29507"),
+        versions=_ENGINES,
     ),
     needs=("memory",),
     applies=asked,
 )
 def instruction_windows(case: Case) -> Checks:
-    """The window has 128 bytes before and after the pointer, if they can be read. It shows what the thread was about to
-    execute, even if the image is not available.
+    """The window has 128 bytes before and after the pointer, 512 on ARM64, as far as they can be read. It shows what
+    the thread was about to execute, even if the image is not available.
     """
     yield from _required(case, "instruction windows")
 
 
 @rule(
     "PAGE-REQUIRED-003",
-    "The code around the exception's instruction pointer is in the dump",
+    "The code around the exception's address is in the dump",
     Level.MUST,
-    Source("docs/format/minidump-captured-memory.md#window-of-the-exception", Grade.OBSERVED),
+    Source("docs/format/minidump-captured-memory.md#window-of-the-exception", Grade.WITNESSED, versions=("29507",)),
     needs=("memory",),
     applies=asked,
 )
 def exception_window(case: Case) -> Checks:
-    """The context of the exception may be at another place than its thread's. The window holds the instruction that
-    failed.
+    """The exception may be at another place than its thread. The window holds the instruction that failed. Where
+    ExceptionAddress and the context's instruction pointer differ, only the contract of an engine demands a window.
     """
     yield from _required(case, "exception window")
 
@@ -89,7 +100,7 @@ def exception_window(case: Case) -> Checks:
     "PAGE-REQUIRED-004",
     "A dump with full memory holds every readable page",
     Level.MUST,
-    Source("docs/format/minidump-captured-memory.md#full-memory", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/minidump-captured-memory.md#full-memory", Grade.WITNESSED, versions=_ENGINES),
     needs=("memory",),
     applies=asked,
 )
@@ -98,35 +109,43 @@ def full_memory(case: Case) -> Checks:
     yield from _required(case, "full memory")
 
 
-_BY_FLAG = (
-    "indirect memory",
-    "data segments",
-    "code segments",
-    "module headers",
-    "private read-write memory",
-    "process and thread data",
-)
+_OF_EVERY_DUMP = {"stacks", "instruction windows", "exception window"}
+
+
+def _by_flag(case: Case) -> list[Grant]:
+    """What the request's flags and the contract's writer add to the memory of every dump."""
+    return [
+        grant
+        for grant in case.entitlement.grants
+        if grant.duty is Duty.MUST
+        and not grant.clause.with_full_memory
+        and grant.clause.name not in _OF_EVERY_DUMP
+        and (grant.clause.flags or grant.pieces)
+    ]
 
 
 @rule(
     "PAGE-REQUIRED-005",
     "The dump holds all memory that a requested flag adds",
     Level.MUST,
+    Source("docs/format/minidump-captured-memory.md#ranges-of-every-minidump", Grade.WITNESSED, versions=_ENGINES),
     Source("docs/format/format-flags.md#format-flags-of-user-minidumps", Grade.DOCUMENTED),
     needs=("memory",),
-    applies=lambda case: asked(case) and any(case.entitlement.grant(clause) for clause in _BY_FLAG),
+    applies=lambda case: asked(case) and bool(_by_flag(case)),
 )
 def memory_by_flag(case: Case) -> Checks:
-    """Flags add indirectly referenced memory, segments, image headers, private pages, PEB and TEBs."""
-    for clause in _BY_FLAG:
-        yield from _required(case, clause)
+    """Flags add indirectly referenced memory, segments, image headers, private pages, PEB and TEBs. Under the contract
+    of an engine the rule also demands what this version adds at any flags, such as KUSER_SHARED_DATA.
+    """
+    for grant in _by_flag(case):
+        yield from _captured(case, grant)
 
 
 @rule(
     "PAGE-REQUIRED-006",
     "A dump with function tables holds the unwind data of every dynamic function",
     Level.MUST,
-    Source("docs/format/minidump-function-tables.md#unwind-data", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/minidump-function-tables.md#unwind-data", Grade.WITNESSED, versions=_ENGINES),
     needs=("memory",),
     applies=lambda case: asked(case) and 13 in case.dump.streams,
 )
@@ -137,15 +156,19 @@ def unwind_information(case: Case) -> Checks:
     yield from _required(case, "unwind info")
 
 
+def _is_customary(case: Case, clause: str) -> bool:
+    """Whether the contract allows the memory and does not require it."""
+    grant = case.entitlement.grant(clause)
+    return grant is not None and grant.duty is Duty.MAY
+
+
 @rule(
     "PAGE-REQUIRED-007",
     "A dump with process and thread data holds process parameters and environment",
     Level.SHOULD,
-    Source(
-        "docs/format/minidump-process-data.md#process-and-thread-data", Grade.WITNESSED, versions=("15063", "29507")
-    ),
+    Source("docs/format/minidump-process-data.md#process-and-thread-data", Grade.WITNESSED, versions=_ENGINES),
     needs=("memory",),
-    applies=lambda case: asked(case) and case.entitlement.grant("process parameters") is not None,
+    applies=lambda case: asked(case) and _is_customary(case, "process parameters"),
 )
 def process_parameters(case: Case) -> Checks:
     """The dump holds RTL_USER_PROCESS_PARAMETERS, its strings, and up to 0x2000 bytes of environment. No stream holds
@@ -194,6 +217,16 @@ def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange,
         yield ok(f"memory {item.start:#x}", count=_pages(item.start, item.end))
 
 
+def _may_be_guarded(case: Case, region: RegionTruth, end: int) -> bool:
+    """Whether the memory up to ``end`` is a guarded private region that the request's flag takes.
+
+    Some writers do (docs/format/minidump-captured-memory.md#private-read-write-memory). The truth has no bytes of it.
+    """
+    if case.request is None or not effective(case.request) & Format.PRIVATE_READ_WRITE_MEMORY:
+        return False
+    return region.type == PRIVATE and bool(region.protect & GUARD) and end <= region.end
+
+
 @rule(
     "PAGE-FORBIDDEN-002",
     "The dump holds no memory that cannot be read",
@@ -204,7 +237,7 @@ def _forbidden(truth: ProcessTruth, entitlement: Entitlement, item: MemoryRange,
 )
 def unreadable_memory(case: Case) -> Checks:
     """A debugger cannot read free, reserved, inaccessible and guard pages. Bytes in a dump for such an address are
-    invented, and hide that an access fails.
+    invented, and hide that an access fails. PRIVATE_READ_WRITE_MEMORY may take guard pages.
     """
     assert case.truth is not None
     for item in case.dump.memory:
@@ -212,8 +245,11 @@ def unreadable_memory(case: Case) -> Checks:
         readable = [(at, at + size) for at, size, _ in case.truth.readable_runs(item.start, item.end)]
         for start, end in [*readable, (item.end, item.end)]:
             if at < start:
-                clean = False
                 region = case.truth.region_at(at)
+                if region is not None and _may_be_guarded(case, region, start):
+                    at = end
+                    continue
+                clean = False
                 state = (
                     "outside the user address space"
                     if region is None
@@ -227,33 +263,48 @@ def unreadable_memory(case: Case) -> Checks:
 
 
 def _unfiltered(case: Case) -> bool:
+    """Whether no filter may have changed a captured byte: FILTER_MEMORY of the engines changes none."""
     if case.truth is None:
         return False
-    return case.request is None or not effective(case.request) & (Format.FILTER_MEMORY | Format.FILTER_TRIAGE)
+    return case.request is None or not active_filter(case.request)
 
 
 @rule(
     "PAGE-BYTES-001",
     "The captured bytes are the target's",
     Level.MUST,
-    Source("docs/format/minidump-memory-ranges.md#captured-bytes", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/minidump-memory-ranges.md#captured-bytes", Grade.WITNESSED, versions=_ENGINES),
     needs=("memory",),
     applies=_unfiltered,
 )
 def captured_bytes(case: Case) -> Checks:
-    """The rule compares every captured byte that the target could read. Bytes that are shifted by one range or come
-    from another address look like memory and mislead the reader.
+    """The rule compares every captured byte that the target could read. Bytes that come from another address look like
+    memory and mislead the reader. If all bytes from one range on are the target's at another file offset, the rule
+    says so once.
     """
-    assert case.truth is not None
-    for item in case.dump.memory:
-        for run in case.truth.readable_runs(item.start, item.end):
-            yield from _compare(case.dump.source, item, case.truth.contents, run)
+    truth = case.truth
+    assert truth is not None
+    placed = [
+        Placed(item.offset + address - item.start, there, size, address)
+        for item in sorted(case.dump.memory, key=lambda item: item.offset)
+        for address, size, there in truth.readable_runs(item.start, item.end)
+    ]
+    for index, run in enumerate(placed):
+        checks = list(compared(case.dump.source, run.place, truth.contents, (run.address, run.size, run.there)))
+        if any(not check.passed for check in checks):
+            shift = shift_of(case.dump.source, truth.contents, placed[index:])
+            if shift:
+                yield shifted(run, shift)
+                return
+        yield from checks
 
 
-def _compare(source: ByteSource, item: MemoryRange, contents: ByteSource, run: tuple[int, int, int]) -> Checks:
-    """One finding for each ``_CHUNK`` bytes: the first difference. ``run``: address, size, offset in ``contents``."""
+def compared(source: ByteSource, place: int, contents: ByteSource, run: tuple[int, int, int]) -> Checks:
+    """Compare the bytes at file offset ``place`` with a run of the truth: address, size, offset in ``contents``.
+
+    One finding for each ``_CHUNK`` bytes: the first difference.
+    """
     address, size, there = run
-    place = item.offset + address - item.start
     at = 0
     for low, high in differing(contents, there, source, place, size):
         if low < at:
@@ -268,7 +319,7 @@ def _compare(source: ByteSource, item: MemoryRange, contents: ByteSource, run: t
             f"memory {address + first:#x}, in page {(address + first) & ~(PAGE_SIZE - 1):#x}",
             contents.read(there + start, min(16, at - start)).hex(" "),
             source.read(place + start, min(16, at - start)).hex(" "),
-            _span(item, address + first, 1),
+            Span(place + first, place + first + 1),
         )
     if at < size:
         yield ok(f"memory {address + at:#x}", count=_pages(address + at, address + size))

@@ -12,13 +12,15 @@ from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing_pages
 from ...memory.source import ByteSource
 from ...model import Fault, Grade, Level, Source, Span
-from ...readers.userdump_facts import CapturedRegion
 from ...rule import Checks, bad, ok, own, userdump_rule
 from ...truth.process import ExceptionTruth, ProcessTruth, RegionTruth
 from ..asserts import same, same_bytes, zero
+from ..shift import Placed, shift_of, shifted
 from .truth import truth_of
 
 _EXCEPTION_DEBUG_EVENT: Final = 1
+_BREAKPOINT: Final = 0x80000003
+"""ntstatus.h STATUS_BREAKPOINT."""
 _RECORD: Final = "u.Exception.ExceptionRecord."
 
 
@@ -127,57 +129,65 @@ def region_fields(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def captured_bytes(case: UserdumpCase) -> Checks:
-    """The rule compares every byte of every region. One wrong size shifts all bytes after it; they still look like
-    memory.
+    """The rule compares every byte of every region. One wrong size shifts all bytes after it, which still look like
+    memory. Then the rule says so once.
     """
-    for region in case.dump.memory:
-        yield from _compare(case.dump.source, region, truth_of(case))
+    truth = truth_of(case)
+    placed = [
+        Placed(region.span(address, size).start, there, size, address)
+        for region in case.dump.memory
+        for address, size, there in truth.readable_runs(region.start, region.end)
+    ]
+    for index, run in enumerate(placed):
+        checks = list(_compare(case.dump.source, run, truth.contents))
+        if any(not check.passed for check in checks):
+            shift = shift_of(case.dump.source, truth.contents, placed[index:])
+            if shift:
+                yield shifted(run, shift)
+                return
+        yield from checks
 
 
-def _compare(source: ByteSource, region: CapturedRegion, truth: ProcessTruth) -> Checks:
-    for address, size, there in truth.readable_runs(region.start, region.end):
-        place = region.span(address, size).start
-        wrong = list(differing_pages(source, place, truth.contents, there, size))
-        if _pages(address, address + size) > len(wrong):
-            yield ok(f"memory {address:#x}", count=_pages(address, address + size) - len(wrong))
-        for index in wrong:
-            start = index * PAGE_SIZE
-            length = min(PAGE_SIZE, size - start)
-            yield from same_bytes(
-                f"memory, page {address + start:#x}",
-                truth.contents.read(there + start, length),
-                source.read(place + start, length),
-                region.span(address + start, length),
-            )
+def _compare(source: ByteSource, run: Placed, contents: ByteSource) -> Checks:
+    wrong = list(differing_pages(source, run.place, contents, run.there, run.size))
+    if _pages(run.address, run.address + run.size) > len(wrong):
+        yield ok(f"memory {run.address:#x}", count=_pages(run.address, run.address + run.size) - len(wrong))
+    for index in wrong:
+        start = index * PAGE_SIZE
+        length = min(PAGE_SIZE, run.size - start)
+        yield from same_bytes(
+            f"memory, page {run.address + start:#x}",
+            contents.read(run.there + start, length),
+            source.read(run.place + start, length),
+            Span(run.place + start, run.place + start + length),
+        )
 
 
 @userdump_rule(
     "TRUE-UDMP-EVENT-001",
-    "The dump has a debug event exactly if the target has one",
+    "The dump has a debug event if the target has one, else a breakpoint or none",
     Level.MUST,
-    Source("docs/format/user-dump.md#debug-event", Grade.INFERRED),
+    Source("docs/format/user-dump.md#debug-event", Grade.WITNESSED, versions=("15063",)),
     needs=("header", "debug_event"),
     applies=own,
 )
 def event_presence(case: UserdumpCase) -> Checks:
-    """The debug event is the event that the debugger stopped for. If the target was stopped without an event,
-    DebugEventOffset is 0.
+    """The debug event is the event that the debugger stopped for. If the target was stopped without an event, engine
+    15063 stores a breakpoint. Other writers may leave DebugEventOffset 0.
     """
     assert case.dump.header is not None
     record, exception = case.dump.debug_event, truth_of(case).exception
     span = case.dump.header.span_of("DebugEventOffset")
-    if (record is None) == (exception is None):
-        yield ok("debug event")
-    elif record is None:
-        yield bad("debug event", "an event, because the target has an exception", "none", span, fault=Fault.MISSING)
+    by_engine = case.request is not None and case.request.contract != "documented"
+    if record is None and (exception is not None or by_engine):
+        why = "because the target has an exception" if exception is not None else "as E15063 stores"
+        yield bad("debug event", f"an event, {why}", "none", span, fault=Fault.MISSING)
+    elif record is not None and exception is None and record[f"{_RECORD}ExceptionCode"] != _BREAKPOINT:
+        expected = f"none or {_BREAKPOINT:#x}, because the target has no exception"
+        actual = f"{record[f'{_RECORD}ExceptionCode']:#x}"
+        yield bad("debug event, ExceptionCode", expected, actual, record.span, fault=Fault.FORBIDDEN)
     else:
-        yield bad(
-            "debug event",
-            "no event, because the target has no exception",
-            "an event",
-            record.span,
-            fault=Fault.FORBIDDEN,
-        )
+        yield ok("debug event")
 
 
 def _both(case: UserdumpCase) -> bool:
@@ -220,30 +230,29 @@ def event_fields(case: UserdumpCase) -> Checks:
 
 @userdump_rule(
     "TRUE-UDMP-EVENT-003",
-    "The debug event has the exception's parameters; unused slots and padding are 0",
+    "The debug event has the exception's parameters, and its padding is 0",
     Level.MUST,
-    Source("docs/format/user-dump.md#debug-event", Grade.DOCUMENTED),
+    Source("docs/format/user-dump.md#debug-event", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/user-dump.md#debug-event", Grade.INFERRED),
     needs=("debug_event",),
     applies=_both,
 )
 def event_parameters(case: UserdumpCase) -> Checks:
     """An access violation has two parameters: 0 for a read, 1 for a write or 8 for an execution, then the address.
-    Other bytes in unused slots would be leaked memory of the writer.
+    Unused slots hold stale bytes in dumps by the vendor's engine.
     """
     record, exception = _event(case)
     yield from same(record, "debug event", {f"{_RECORD}NumberParameters": len(exception.information)})
     name = f"{_RECORD}ExceptionInformation"
-    expected = [*exception.information, *[0] * (15 - len(exception.information))]
     wrong = [
         f"[{index}] {actual:#x} for {value:#x}"
-        for index, (actual, value) in enumerate(zip(record.array(name), expected, strict=True))
+        for index, (actual, value) in enumerate(zip(record.array(name), exception.information, strict=False))
         if actual != value
     ]
     if wrong:
-        shown = " ".join(f"{value:#x}" for value in exception.information) or "no parameters"
-        yield bad(f"debug event, {name}", f"{shown}, then zeros", ", ".join(wrong), record.span_of(name))
+        shown = " ".join(f"{value:#x}" for value in exception.information)
+        yield bad(f"debug event, {name}", shown, ", ".join(wrong), record.span_of(name))
     else:
-        yield ok(f"debug event, {name}", count=15)
+        yield ok(f"debug event, {name}", count=max(1, len(exception.information)))
     padding = [name for name in record.structure.fields if name.startswith("__alignment")]
     yield from zero(record, "debug event", padding, "padding")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.truth.context import ThreadContextTruth
 from dumptruth.oracle.truth.process import (
@@ -31,9 +33,15 @@ CODE, STACK, HEAP, TOP = 0x140000000, 0x10000, 0x30000, 0x200000000
 
 
 def request(
-    qualifier: int = SMALL, flags: int = 0, *, comment: str | None = None, profile: str = "modern"
+    qualifier: int = SMALL,
+    flags: int = 0,
+    *,
+    comment: str | None = None,
+    profile: str = "modern",
+    contract: str = "documented",
+    session: str = "live",
 ) -> RequestTruth:
-    return RequestTruth("", qualifier, (), flags, comment, profile, "a.dmp")
+    return RequestTruth("", qualifier, (), flags, comment, profile, "a.dmp", (), contract, session)
 
 
 def context(ip: int, sp: int) -> ThreadContextTruth:
@@ -103,7 +111,9 @@ def target(
         tuple(runs),
         unreadable,
         (HandleTruth(4, "Event", None, 0, 0, 1, 1),),
-        ExceptionTruth(8, 0xC0000005, 0, 0, 0, (), True, context(exception, 0)) if exception is not None else None,
+        ExceptionTruth(8, 0xC0000005, 0, 0, exception, (), True, context(exception, 0))
+        if exception is not None
+        else None,
     )
     for address, word in (words or {}).items():
         run = next(run for run in runs if run.start <= address < run.end)
@@ -111,3 +121,10 @@ def target(
         contents[at : at + 8] = word.to_bytes(8, "little")
     object.__setattr__(truth, "contents", ByteSource(bytes(contents)))
     return truth
+
+
+def having(truth: ProcessTruth, **members: object) -> ProcessTruth:
+    """The truth with other members and the same memory."""
+    changed: ProcessTruth = replace(truth, **members)  # type: ignore[arg-type]
+    object.__setattr__(changed, "contents", truth.contents)
+    return changed

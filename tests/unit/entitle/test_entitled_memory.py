@@ -9,9 +9,11 @@ from dumptruth.oracle.entitlement.clauses import Duty
 from dumptruth.oracle.entitlement.flags import Format, stack, stack_of
 from dumptruth.oracle.entitlement.user import Entitlement
 from dumptruth.oracle.truth.objects import FunctionEntryTruth, FunctionTableTruth
-from dumptruth.oracle.truth.process import ProcessTruth, RequestTruth, UnreadableTruth
+from dumptruth.oracle.truth.process import ProcessTruth, RequestTruth, RunTruth, UnreadableTruth
 
-from .small_target import CODE, DEFAULT, HEAP, SMALL, STACK, request, target, thread
+from .small_target import CODE, DEFAULT, HEAP, SECTIONS, SMALL, STACK, having, request, target, thread
+
+NEW, OLD = "e29507", "e15063"
 
 
 def spans(truth: ProcessTruth, asked: RequestTruth, clause: str) -> list[tuple[int, int]]:
@@ -20,17 +22,27 @@ def spans(truth: ProcessTruth, asked: RequestTruth, clause: str) -> list[tuple[i
     return list(grant.union)
 
 
-def test_the_stack_goes_from_sp_to_its_base_and_is_clamped_when_sp_is_elsewhere() -> None:
+def duties(truth: ProcessTruth, asked: RequestTruth, *addresses: int) -> list[str]:
+    entitled = Entitlement(truth, asked)
+    return [str(entitled.byte(address)[0]) for address in addresses]
+
+
+def by(contract: str, flags: int = 0, session: str = "live") -> RequestTruth:
+    return request(SMALL, flags, contract=contract, session=session)
+
+
+def test_the_stack_goes_from_sp_to_its_base_and_is_whole_when_sp_is_elsewhere() -> None:
     assert stack(0x130, 0x100, 0x200) == (0x130, 0x200)
     assert stack(0x100, 0x100, 0x200) == (0x100, 0x200)
-    assert stack(0x200, 0x100, 0x200) == (0x200, 0x200)
+    assert stack(0x1FF, 0x100, 0x200) == (0x1FF, 0x200)
+    assert stack(0x200, 0x100, 0x200) == (0x100, 0x200)
     assert stack(0xFF, 0x100, 0x200) == (0x100, 0x200)
-    assert stack(0x201, 0x100, 0x200) == (0x100, 0x200)
-    # x86: one word below ESP, but not below the limit of the stack
+    # x86: one word below ESP. ESP at the base is inside, ESP at the limit is not.
     assert stack(0x130, 0x100, 0x200, 4) == (0x12C, 0x200)
     assert stack(0x200, 0x100, 0x200, 4) == (0x1FC, 0x200)
-    assert stack(0x100, 0x100, 0x200, 4) == (0x100, 0x200)
-    assert stack(0xFF, 0x100, 0x200, 4) == (0x100, 0x200)
+    assert stack(0x204, 0x100, 0x200, 4) == (0x100, 0x200)
+    assert stack(0x103, 0x100, 0x200, 4) == (0x100, 0x200)
+    assert stack(0, 0x100, 0x200, 4) == (0x100, 0x200)
 
 
 @pytest.mark.parametrize(("architecture", "below"), [("amd64", 0), ("arm64", 0), ("x86", 4)])
@@ -43,23 +55,91 @@ def test_only_the_stacks_of_x86_begin_below_the_stack_pointer(architecture: str,
 def test_a_small_dump_is_entitled_to_stacks_and_windows_to_the_byte() -> None:
     entitled = Entitlement(target(exception=CODE + 0x1400), request())
     sp, base = STACK + 0x3F00, STACK + 0x4000
-    assert entitled.byte(sp) == (Duty.MUST, "stacks")
-    assert entitled.byte(sp - 1) == (Duty.NEVER, "no clause")
-    assert entitled.byte(base - 1) == (Duty.MUST, "stacks")
+    every = "E29507, E15063, dbghelp 6.12, the reference page"
+    assert entitled.byte(sp) == (Duty.MUST, f"{every}: stacks")
+    assert entitled.byte(sp - 17) == (Duty.NEVER, "no clause")
+    assert entitled.byte(base - 1) == (Duty.MUST, f"{every}: stacks")
     assert entitled.byte(base) == (Duty.NEVER, "no clause")
     assert [entitled.byte(CODE + at)[0] for at in (0xFBF, 0xFC0, 0x10BF, 0x10C0)] == ["never", "must", "must", "never"]
-    assert entitled.byte(CODE + 0x1400 - 0x80) == (Duty.MUST, "exception window")
+    assert entitled.byte(CODE + 0x1400 - 0x80) == (Duty.MUST, f"{every}: exception window")
     assert entitled.byte(CODE + 0x1400 + 0x80)[0] is Duty.NEVER
     assert entitled.byte(HEAP)[0] is Duty.NEVER
 
 
-def test_windows_are_granted_only_where_they_can_be_read() -> None:
-    """A partly readable window shrinks or is left out; no document says which. So the readable part may be there."""
-    cut = target(threads=(thread(8, CODE + 0x10, 0),), exception=CODE + 0x2FF0)
-    assert spans(cut, request(), "instruction windows") == spans(cut, request(), "exception window") == []
-    assert spans(cut, request(), "cut instruction windows") == [(CODE, CODE + 0x90), (CODE + 0x2F70, CODE + 0x3000)]
+def test_windows_of_arm64_have_four_times_the_size() -> None:
+    truth = target()
+    arm = having(truth, system=replace(truth.system, architecture="arm64"))
+    assert spans(arm, request(), "instruction windows") == [(CODE + 0xE40, CODE + 0x1240)]
+
+
+def test_a_window_is_clipped_to_what_can_be_read_even_if_its_middle_cannot() -> None:
+    cut = target(threads=(thread(8, CODE - 0x10, 0),), exception=CODE + 0x2FF0)
+    assert spans(cut, request(), "instruction windows") == [(CODE, CODE + 0x70)]
+    assert spans(cut, request(), "exception window") == [(CODE + 0x2F70, CODE + 0x3000)]
     assert spans(target(threads=(thread(8, 0x10, 0),)), request(), "instruction windows") == []
     assert spans(target(threads=(thread(8, (1 << 64) - 1, 0),)), request(), "instruction windows") == []
+
+
+def test_a_window_of_a_dump_lies_in_one_captured_range_or_is_dropped() -> None:
+    """The regions of the image touch at CODE + 0x1000: a window across the border is in two captured ranges."""
+    truth = target(threads=(thread(8, CODE + 0x1040, 0), thread(9, CODE + 0x1200, 0)))
+    tebs = having(truth, threads=tuple(replace(each, teb=HEAP) for each in truth.threads))
+    assert spans(tebs, by(NEW, session="dump"), "instruction windows") == [(CODE + 0x1180, CODE + 0x1280)]
+    assert duties(tebs, by(NEW, session="dump"), CODE + 0x1040) == ["never"]
+    assert duties(tebs, by(OLD, session="dump"), CODE + 0x1040) == ["may"]
+    assert duties(tebs, by("documented", session="dump"), CODE + 0x1040, CODE + 0x1200) == ["may", "must"]
+    word = having(target(words={STACK + 0x3F00: HEAP + 0x2FF00}), threads=tebs.threads[:1])
+    word = having(word, threads=(replace(thread(8, CODE, STACK + 0x3F00), teb=HEAP),))
+    for contract in (NEW, OLD):
+        assert spans(word, by(contract, Format.INDIRECT_MEMORY, "dump"), "indirect memory") == []
+        assert spans(word, by(contract, Format.INDIRECT_MEMORY), "indirect memory") == [
+            (HEAP + 0x2FE00, HEAP + 0x30000)
+        ]
+
+
+def test_engine_29507_loses_the_stack_of_a_dump_without_the_teb() -> None:
+    """The TEB at 0x50000 is not captured in whole: the heap ends at 0x60000, and the other one's page is missing."""
+    truth = target(threads=(replace(thread(8, CODE + 0x40, STACK + 0x3F00), teb=0x70000),))
+    assert duties(truth, by(NEW), STACK + 0x3F00) == ["must"]
+    assert duties(truth, by(NEW, session="dump"), STACK + 0x3F00) == ["never"]
+    assert duties(truth, by(OLD, session="dump"), STACK + 0x3F00) == ["may"]
+    partly = having(truth, threads=(replace(truth.threads[0], teb=HEAP + 0x30000 - 0x1000),))
+    assert duties(partly, by(NEW, session="dump"), STACK + 0x3F00) == ["never"]
+    x86 = having(partly, system=replace(truth.system, architecture="x86"))
+    assert duties(x86, by(NEW, session="dump"), STACK + 0x3FFF) == ["must"]
+
+
+def test_where_address_and_pointer_of_an_exception_differ_an_engine_takes_the_address() -> None:
+    at, pointer = CODE + 0x1400, CODE + 0x1800
+    truth = target(exception=pointer)
+    assert truth.exception is not None
+    truth = having(truth, exception=replace(truth.exception, address=at))
+    assert duties(truth, by(NEW), at, pointer) == ["must", "never"]
+    assert duties(truth, by(OLD), at, pointer) == ["may", "may"]
+    assert duties(truth, request(), at, pointer) == ["may", "may"]
+    assert truth.exception is not None
+    nowhere = having(truth, exception=replace(truth.exception, address=0))
+    assert duties(nowhere, by(NEW), pointer) == ["never"]
+
+
+def with_shared_page(truth: ProcessTruth) -> ProcessTruth:
+    return having(truth, memory=(*truth.memory[:2], RunTruth(0x7FFE0000, 0x1000, 0), *truth.memory[2:]))
+
+
+def test_shared_user_data_is_what_the_contract_names() -> None:
+    truth = with_shared_page(target())
+    last = 0x7FFE0000 + 0xA9F
+    assert duties(truth, by(NEW), last, last + 1) == ["must", "never"]
+    assert duties(truth, by(OLD), 0x7FFE0000) == ["never"]
+    assert duties(truth, request(), 0x7FFE0000, last, last + 1) == ["may", "may", "never"]
+    assert Entitlement(truth, request()).byte(last) == (Duty.MAY, "E29507: shared user data")
+
+
+def test_a_dump_without_shared_user_data_may_give_the_next_range() -> None:
+    """The engine's own error; the truth does not say whether the source had a list of regions."""
+    truth = target()
+    assert duties(truth, by(NEW, session="dump"), CODE, CODE + 0xA9F, CODE + 0xAA0) == ["may", "may", "never"]
+    assert duties(truth, by(NEW), CODE) == duties(truth, by(OLD, session="dump"), CODE) == ["never"]
 
 
 def test_what_no_clause_grants_is_cut_out_of_a_range() -> None:
@@ -75,50 +155,119 @@ def test_full_memory_grants_every_readable_page_and_no_other() -> None:
     assert spans(truth, request(DEFAULT), "full memory") == [(run.start, run.end) for run in truth.memory]
     entitled = Entitlement(truth, request(DEFAULT))
     assert entitled.byte(STACK + 0x1000)[0] is Duty.NEVER
-    assert entitled.byte(HEAP) == (Duty.MUST, "full memory")
+    assert entitled.byte(HEAP)[0] is Duty.MUST
     assert entitled.grant("stacks") is None
 
 
-def test_an_ignored_unreadable_page_may_take_its_read_block_with_it() -> None:
-    truth = target(unreadable=(UnreadableTruth(HEAP + 0x15000, 0x1000),))
-    ignore = Format.FULL_MEMORY | Format.IGNORE_INACCESSIBLE_MEM
-    lossy = Entitlement(truth, request(SMALL, ignore))
-    assert [lossy.byte(HEAP + at)[0] for at in (0xFFFF, 0x10000, 0x15000, 0x1FFFF, 0x20000)] == [
-        Duty.MUST,
-        Duty.MAY,
-        Duty.NEVER,
-        Duty.MAY,
-        Duty.MUST,
-    ]
-    exact = Entitlement(truth, request(SMALL, ignore | Format.SCAN_PARTIAL_PAGES))
-    assert [exact.byte(HEAP + at)[0] for at in (0x10000, 0x15000, 0x1FFFF)] == [Duty.MUST, Duty.NEVER, Duty.MUST]
+def test_an_unreadable_page_takes_its_region_with_it() -> None:
+    torn = target(unreadable=(UnreadableTruth(HEAP + 0x15000, 0x1000),))
+    places = [HEAP + at for at in (0, 0x14FFF, 0x15000, 0x16000)]
+    full, scan = Format.FULL_MEMORY, Format.SCAN_PARTIAL_PAGES
+    ignore = full | Format.IGNORE_INACCESSIBLE_MEM
+    assert duties(torn, by(NEW, full), *places) == duties(torn, by(NEW, ignore), *places) == ["never"] * 4
+    assert duties(torn, by(NEW, full | scan), *places) == ["must", "must", "never", "never"]
+    assert duties(torn, by(OLD, ignore), *places) == ["may", "may", "never", "may"]
+    assert duties(torn, request(SMALL, ignore), *places) == ["may", "may", "never", "may"]
+    assert duties(torn, request(SMALL, ignore), STACK + 0x2000) == ["must"]
 
 
-def test_segments_headers_and_private_pages_come_by_their_flags() -> None:
-    truth = target(words={CODE + 0x3C: 0x80, CODE + 0x80: 0x4550, CODE + 0x98: 0x20B})
+def test_the_readable_part_of_a_stack_stays_whatever_is_ignored() -> None:
+    hole = (UnreadableTruth(STACK + 0x3000, 0x1000),)
+    truth = target(threads=(thread(8, CODE + 0x1040, STACK + 0x2100),), unreadable=hole)
+    for flags in (0, Format.IGNORE_INACCESSIBLE_MEM, Format.NO_IGNORE_INACCESSIBLE_MEM, Format.SCAN_PARTIAL_PAGES):
+        assert duties(truth, by(NEW, flags), STACK + 0x2100, STACK + 0x2FFF, STACK + 0x3000) == [
+            "must",
+            "must",
+            "never",
+        ]
+
+
+def test_segments_are_chosen_by_their_characteristics() -> None:
+    """READ and WRITE and data; CNT_CODE. The first section of the image is code, the second data, the third neither."""
+    truth = target()
     assert spans(truth, request(SMALL, Format.DATA_SEGMENTS), "data segments") == [(CODE + 0x2000, CODE + 0x2045)]
     assert spans(truth, request(SMALL, Format.CODE_SEGMENTS), "code segments") == [(CODE + 0x1000, CODE + 0x1123)]
-    assert spans(truth, request(SMALL, Format.MODULE_HEADERS), "module headers") == [
-        (CODE, CODE + 0x40),
-        (CODE + 0x80, CODE + 0x188),
-    ]
-    code = Entitlement(truth, request(SMALL, Format.CODE_SEGMENTS))
-    assert code.byte(CODE + 0x2100) == (Duty.MAY, "read-only sections")
-    assert code.byte(CODE + 0x2000)[0] is Duty.NEVER
-    headers = Entitlement(truth, request(SMALL, Format.MODULE_HEADERS))
-    assert [headers.byte(CODE + at)[0] for at in (0x188, 0x3FF, 0x400, 0x2100, 0x2000)] == [
-        Duty.MAY,
-        Duty.MAY,
-        Duty.NEVER,
-        Duty.MAY,
-        Duty.NEVER,
-    ]
-    private = spans(truth, request(SMALL, Format.PRIVATE_READ_WRITE_MEMORY), "private read-write memory")
-    assert private == [(STACK + 0x2000, STACK + 0x4000), (HEAP, HEAP + 0x30000)]
-    assert Entitlement(truth, request()).grant("data segments") is None
+    assert duties(truth, request(SMALL, Format.CODE_SEGMENTS), CODE + 0x2100, CODE + 0x2000) == ["never", "never"]
+
+    def as_section(characteristics: int) -> ProcessTruth:
+        section = replace(SECTIONS[1], characteristics=characteristics)
+        return having(truth, modules=(replace(truth.modules[0], sections=(section,)),))
+
+    for bits, data, code in (
+        (0xE0000040, True, False),  # executable data
+        (0xC0000080, True, False),  # uninitialized data
+        (0x80000040, False, False),  # not readable
+        (0xC0000000, False, False),  # no data
+        (0xE0000060, True, True),
+        (0x60000000, False, False),  # executable, but no code
+    ):
+        found = spans(as_section(bits), request(SMALL, Format.DATA_SEGMENTS | Format.CODE_SEGMENTS), "data segments")
+        assert bool(found) is data, hex(bits)
+        found = spans(as_section(bits), request(SMALL, Format.DATA_SEGMENTS | Format.CODE_SEGMENTS), "code segments")
+        assert bool(found) is code, hex(bits)
 
 
-def test_indirect_memory_is_a_window_around_each_word_that_points_at_memory_outside_images() -> None:
+def test_an_unreadable_page_ends_a_section() -> None:
+    truth = target(unreadable=(UnreadableTruth(CODE + 0x1000, 0x1000),))
+    section = replace(SECTIONS[1], virtual_address=0x800, virtual_size=0x2000)
+    truth = having(truth, modules=(replace(truth.modules[0], sections=(section,)),))
+    assert spans(truth, request(SMALL, Format.DATA_SEGMENTS), "data segments") == [(CODE + 0x800, CODE + 0x1000)]
+
+
+def with_headers() -> ProcessTruth:
+    """e_lfanew 0x80, SizeOfHeaders 0x200; directories: 0 export, 4 security, 6 debug with one entry."""
+    words = {
+        CODE + 0x3C: 0x80, CODE + 0x80: 0x4550, CODE + 0x98: 0x20B, CODE + 0x98 + 60: 0x200,
+        CODE + 0x98 + 0x6C: 7,
+        CODE + 0x98 + 0x70: 0x28_0000_2200,
+        CODE + 0x98 + 0x70 + 4 * 8: 0x30_0000_2300,
+        CODE + 0x98 + 0x70 + 6 * 8: 0x1C_0000_2400,
+        CODE + 0x2400 + 16: 0x2500_0000_0020,
+    }  # fmt: skip
+    words[CODE + 0x2400 + 16] = 0x2500 << 32 | 0x20
+    return target(words=words)
+
+
+def test_module_headers_are_headers_and_directories_of_live_images() -> None:
+    headers, export, debug, record = (0x0, 0x280), (0x2200, 0x2228), (0x2400, 0x241C), (0x2500, 0x2520)
+
+    def found(contract: str, session: str = "live") -> list[tuple[int, int]]:
+        granted = spans(with_headers(), by(contract, Format.MODULE_HEADERS, session), "module headers")
+        return [(start - CODE, end - CODE) for start, end in granted]
+
+    assert found(OLD) == found("documented") == [headers, export, debug]
+    assert found(NEW) == [headers, export, debug, record]
+    assert found(NEW, "dump") == found(OLD, "dump") == []
+    assert duties(with_headers(), by("documented", Format.MODULE_HEADERS), CODE + 0x2500, CODE + 0x2300) == [
+        "may",
+        "never",
+    ]
+
+
+def test_private_pages_are_chosen_by_the_writers_list_of_protections() -> None:
+    truth = target()
+
+    def private(protect: int, contract: str) -> str:
+        regions = tuple(replace(item, protect=protect) if item.base == HEAP else item for item in truth.regions)
+        (duty,) = duties(having(truth, regions=regions), by(contract, Format.PRIVATE_READ_WRITE_MEMORY), HEAP)
+        return duty
+
+    rows = {
+        0x04: ("must", "must", "must"),
+        0x02: ("never", "never", "never"),
+        0x08: ("never", "must", "may"),
+        0x10: ("must", "must", "may"),
+        0x20: ("must", "must", "may"),
+        0x40: ("must", "must", "may"),
+        0x80: ("must", "never", "may"),
+        0x204: ("may", "may", "may"),
+        0x404: ("may", "may", "may"),
+    }
+    assert {bits: tuple(private(bits, each) for each in (OLD, NEW, "documented")) for bits in rows} == rows
+    assert Entitlement(truth, request()).grant("private read-write memory") is None
+
+
+def test_indirect_memory_is_a_window_around_each_word_that_points_outside_listed_images() -> None:
     words = {
         STACK + 0x3F00: HEAP + 0x1004,
         STACK + 0x3F08: HEAP + 0x10,
@@ -132,55 +281,55 @@ def test_indirect_memory_is_a_window_around_each_word_that_points_at_memory_outs
     ]
 
 
+def test_a_word_that_cannot_be_read_still_gives_the_readable_part_of_its_window() -> None:
+    truth = target(words={STACK + 0x3F00: HEAP - 0x10, STACK + 0x3F08: HEAP + 0x30050})
+    assert spans(truth, request(SMALL, Format.INDIRECT_MEMORY), "indirect memory") == [
+        (HEAP, HEAP + 0x2F0),
+        (HEAP + 0x2FF50, HEAP + 0x30000),
+    ]
+
+
+def test_a_stack_pointer_that_is_not_aligned_gives_no_windows_by_engine_29507() -> None:
+    truth = target(threads=(thread(8, CODE + 0x1040, STACK + 0x3F03),), words={STACK + 0x3F08: HEAP + 0x1000})
+    flags = Format.INDIRECT_MEMORY
+    assert duties(truth, by(NEW, flags), HEAP + 0x1000) == ["never"]
+    assert duties(truth, by("documented", flags), HEAP + 0x1000) == ["may"]
+
+
 def test_indirect_memory_of_a_32_bit_target_is_found_by_words_of_four_bytes() -> None:
     truth = target(words={STACK + 0x3F00: (HEAP + 0x1004) << 32 | 0x77})
-    truth32 = replace(truth, system=replace(truth.system, architecture="x86"))
-    object.__setattr__(truth32, "contents", truth.contents)
+    truth32 = having(truth, system=replace(truth.system, architecture="x86"))
     asked = request(SMALL, Format.INDIRECT_MEMORY)
     assert spans(truth, asked, "indirect memory") == []
     assert spans(truth32, asked, "indirect memory") == [(HEAP + 0xF04, HEAP + 0x1304)]
 
 
-def test_words_into_images_that_no_list_names_may_have_a_window() -> None:
-    words = {STACK + 0x3F00: CODE + 0x1800}
-    truth = target(words=words)
-    unlisted = replace(truth, modules=())
-    object.__setattr__(unlisted, "contents", truth.contents)
+def test_words_into_images_that_no_list_names_have_a_window() -> None:
+    truth = target(words={STACK + 0x3F00: CODE + 0x1800})
     asked = request(SMALL, Format.INDIRECT_MEMORY)
-    assert Entitlement(truth, asked).byte(CODE + 0x1800)[0] is Duty.NEVER
-    assert Entitlement(unlisted, asked).byte(CODE + 0x1800) == (Duty.MAY, "windows of unlisted images")
+    assert duties(truth, asked, CODE + 0x1800) == ["never"]
+    assert duties(having(truth, modules=()), asked, CODE + 0x1800) == ["must"]
 
 
-def test_gaps_below_24_bytes_may_be_bridged_where_windows_or_strings_are_captured() -> None:
-    first, width = HEAP + 0x1000, 1024
-    words = {STACK + 0x3F00: first, STACK + 0x3F08: first + width + 23, STACK + 0x3F10: first + 2 * width + 23 + 24}
-    entitled = Entitlement(target(words=words), request(SMALL, Format.INDIRECT_MEMORY))
-    gap = first + 768
-    assert [entitled.byte(gap + at) for at in (0, 22)] == [(Duty.MAY, "bridged gaps")] * 2
-    assert [entitled.byte(gap + width + 23 + at)[0] for at in (0, 23)] == [Duty.NEVER] * 2
-    assert Entitlement(target(words=words), request()).grant("bridged gaps") is None
+def test_gaps_of_at_most_16_bytes_may_be_bridged_at_any_flags() -> None:
+    pointers = CODE + 0x200, CODE + 0x200 + 256 + 16, CODE + 0x200 + 2 * 256 + 16 + 17
+    threads = tuple(thread(number, pointer, 0) for number, pointer in enumerate(pointers, 8))
+    entitled = Entitlement(target(threads=threads), request())
+    gap = CODE + 0x280
+    assert {entitled.byte(gap + at)[0] for at in range(16)} == {Duty.MAY}
+    assert entitled.byte(gap)[1].endswith("bridged gaps")
+    assert {entitled.byte(gap + 16 + 256 + at)[0] for at in range(17)} == {Duty.NEVER}
 
 
-def test_a_stack_that_begins_or_ends_inside_a_hole_loses_its_block_when_losses_are_ignored() -> None:
-    hole = (UnreadableTruth(STACK + 0x3000, 0x1000),)
-    truth = target(threads=(thread(8, CODE + 0x1040, STACK + 0x2100),), unreadable=hole)
-    ignore = request(SMALL, Format.IGNORE_INACCESSIBLE_MEM)
-    entitled = Entitlement(truth, ignore)
-    assert entitled.byte(STACK + 0x2100) == (Duty.MAY, "lost read blocks")
-    assert entitled.byte(STACK + 0x3000)[0] is Duty.NEVER
-    scan = Entitlement(truth, request(SMALL, Format.IGNORE_INACCESSIBLE_MEM | Format.SCAN_PARTIAL_PAGES))
-    assert scan.byte(STACK + 0x2100) == (Duty.MUST, "stacks")
-    assert scan.byte(STACK + 0x20FF)[0] is Duty.NEVER
+def tables(*places: int) -> tuple[FunctionTableTruth, ...]:
+    entries = tuple(FunctionEntryTruth(0, 8, at) for at in places)
+    return (FunctionTableTruth(HEAP, HEAP + 0x100, HEAP, b"", entries),)
 
 
 def test_unwind_information_is_four_bytes_and_its_codes_and_comes_with_its_tables() -> None:
     """UNWIND_INFO: version and flags, size of prolog, count of codes, frame register, then two bytes per code."""
-    tables = (FunctionTableTruth(HEAP, HEAP + 0x100, HEAP, b"", tuple(
-        FunctionEntryTruth(0, 8, at) for at in (0x1000, 0x1100, 0x999000)
-    )),)  # fmt: skip
     truth = target(words={HEAP + 0x1000: 0x030001, HEAP + 0x1100: 0x01})
-    told = replace(truth, function_tables=tables)
-    object.__setattr__(told, "contents", truth.contents)
+    told = having(truth, function_tables=tables(0x1000, 0x1100, 0x999000))
     assert spans(told, request(), "unwind info") == [(HEAP + 0x1000, HEAP + 0x100A), (HEAP + 0x1100, HEAP + 0x1104)]
     entitled = Entitlement(told, request())
     assert list(entitled.ungranted(HEAP + 0x1000, HEAP + 0x100C)) == [(HEAP + 0x100A, HEAP + 0x100C)]
@@ -189,17 +338,18 @@ def test_unwind_information_is_four_bytes_and_its_codes_and_comes_with_its_table
     assert Entitlement(replace(truth, function_tables=()), request()).stream(13)[0] is Duty.NEVER
 
 
-def test_private_memory_with_modifiers_or_that_runs_is_named_by_no_page() -> None:
-    truth = target()
-    regions = [replace(item, protect=0x404) if item.base == HEAP else item for item in truth.regions]
-    modified = replace(truth, regions=tuple(regions))
-    object.__setattr__(modified, "contents", truth.contents)
-    entitled = Entitlement(modified, request(SMALL, Format.PRIVATE_READ_WRITE_MEMORY))
-    assert entitled.byte(HEAP) == (Duty.MAY, "private writable memory")
-    assert entitled.byte(STACK + 0x2000) == (Duty.MUST, "private read-write memory")
+def test_a_chained_entry_has_an_even_number_of_codes_and_twelve_bytes_more() -> None:
+    """0x21: version 1, UNW_FLAG_CHAININFO."""
+    truth = having(target(words={HEAP + 0x1000: 0x030021}), function_tables=tables(0x1000))
+    assert spans(truth, request(), "unwind info") == [(HEAP + 0x1000, HEAP + 0x1000 + 4 + 8 + 12)]
 
 
-def test_process_and_thread_data_are_the_structures_and_what_they_point_to() -> None:
+def test_an_entry_that_cannot_be_read_ends_its_table() -> None:
+    truth = having(target(words={HEAP + 0x1100: 0x01}), function_tables=tables(0x999000, 0x1100))
+    assert spans(truth, request(), "unwind info") == []
+
+
+def with_process_data() -> ProcessTruth:
     """PEB at HEAP, the TEB at HEAP + 0x2000, process parameters at HEAP + 0x8000, a command line at HEAP + 0x9000."""
     words = {
         HEAP + 0x20: HEAP + 0x8000,
@@ -207,21 +357,93 @@ def test_process_and_thread_data_are_the_structures_and_what_they_point_to() -> 
         HEAP + 0x8078: HEAP + 0x9000,
         HEAP + 0x8080: HEAP + 0xC000,
         HEAP + 0x2058: HEAP + 0x20000,
+        HEAP + 0x2000 + 0x17C8: HEAP + 0x22000,
     }
     truth = target(words=words)
-    truth = replace(
-        truth,
-        process=replace(truth.process, peb=HEAP),
-        threads=tuple(replace(thread, teb=HEAP + 0x2000) for thread in truth.threads),
-    )
-    object.__setattr__(truth, "contents", target(words=words).contents)
-    entitled = Entitlement(truth, request(SMALL, Format.PROCESS_THREAD_DATA))
-    grant = entitled.grant("process and thread data")
+    threads = tuple(replace(each, teb=HEAP + 0x2000) for each in truth.threads)
+    return having(truth, process=replace(truth.process, peb=HEAP), threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("contract", "peb", "teb", "parameters", "fls"),
+    [
+        (OLD, 0x7A0, 0x2000, 0x400, 0x410),
+        (NEW, 0x7D0, 0x2000, 0x448, 0x7F90),
+        ("documented", 0x380, 0x2000, 0x400, 0x7F90),
+    ],
+)
+def test_process_and_thread_data_have_the_sizes_of_the_version(
+    contract: str, peb: int, teb: int, parameters: int, fls: int
+) -> None:
+    truth, asked = with_process_data(), by(contract, Format.PROCESS_THREAD_DATA)
+    assert spans(truth, asked, "process and thread data") == [(HEAP, HEAP + peb), (HEAP + 0x2000, HEAP + 0x2000 + teb)]
+    grant = Entitlement(truth, asked).grant("process parameters")
     assert grant is not None
-    assert grant.union == ((HEAP, HEAP + 0x7C8), (HEAP + 0x2000, HEAP + 0x3838))
-    allowed = (0x7C8, 0xFFF, 0x3FFF, 0x8000, 0x843F, 0x9000, 0x900F, 0xC000, 0xDFFF, 0x20000)
-    assert {entitled.byte(HEAP + at)[0] for at in allowed} == {Duty.MAY}
-    assert {entitled.byte(HEAP + at)[0] for at in (0x1000, 0x4000, 0x8440, 0x9010, 0xE000)} == {Duty.NEVER}
-    customary = entitled.grant("process parameters")
-    assert customary is not None
-    assert customary.union == ((HEAP + 0x8000, HEAP + 0x8440), (HEAP + 0x9000, HEAP + 0x9010))
+    assert grant.duty is (Duty.MAY if contract == "documented" else Duty.MUST)
+    assert grant.union == (
+        (HEAP + 0x8000, HEAP + 0x8000 + parameters),
+        (HEAP + 0x9000, HEAP + 0x9010),
+        (HEAP + 0xC000, HEAP + 0xE000),
+    )
+    last = HEAP + 0x22000 + fls
+    assert duties(truth, asked, HEAP + 0xFFF, HEAP + 0x20000, last - 1, last) == ["may", "may", "may", "never"]
+    assert duties(truth, asked, *(HEAP + at for at in (0x1000, 0x4000, 0x8448, 0x9010, 0xE000))) == ["never"] * 5
+
+
+def test_without_optional_data_only_peb_tebs_and_tls_vectors_stay() -> None:
+    truth, flags = with_process_data(), Format.PROCESS_THREAD_DATA | Format.NO_OPTIONAL_DATA
+    places = [HEAP + at for at in (0, 0x2000, 0x20000, 0x8000, 0x9000, 0xC000, 0x22000)]
+    left = ["never"] * 4
+    assert duties(truth, by(NEW, flags), *places) == ["must", "must", "may", *left]
+    assert duties(truth, by(OLD, flags), *places) == ["must", "must", "may", *left]
+    assert duties(truth, request(SMALL, flags), *places) == ["may", "may", "may", *left]
+
+
+def test_process_and_thread_data_of_a_dump_are_whole_pages_of_peb_and_tebs() -> None:
+    truth = with_process_data()
+    for contract in (OLD, NEW, "documented"):
+        asked = by(contract, Format.PROCESS_THREAD_DATA, "dump")
+        assert spans(truth, asked, "process and thread data") == [(HEAP, HEAP + 0x1000), (HEAP + 0x2000, HEAP + 0x4000)]
+        assert duties(truth, asked, HEAP + 0x8000, HEAP + 0x20000, HEAP + 0x20008) == ["never", "may", "never"]
+    x86 = having(truth, system=replace(truth.system, architecture="x86"))
+    asked = by(NEW, Format.PROCESS_THREAD_DATA, "dump")
+    assert spans(x86, asked, "process and thread data") == [(HEAP, HEAP + 0x1000), (HEAP + 0x2000, HEAP + 0x3000)]
+
+
+def test_an_emulated_process_gives_its_peb_and_tebs_at_any_flags() -> None:
+    """ChpeV2CpuAreaInfo, at TEB + 0x1788, is set."""
+    truth = target(words={HEAP + 0x2000 + 0x1788: 1})
+    threads = tuple(replace(each, teb=HEAP + 0x2000) for each in truth.threads)
+    truth = having(truth, process=replace(truth.process, peb=HEAP), threads=threads)
+    assert duties(truth, by(NEW, session="dump"), HEAP, HEAP + 0x2000) == ["must", "must"]
+    assert duties(truth, by(NEW), HEAP, HEAP + 0x2000) == ["never", "never"]
+    assert duties(truth, by("documented", session="dump"), HEAP) == ["may"]
+
+
+def test_static_tls_blocks_come_with_data_segments_by_dbghelp_612() -> None:
+    """One image with a TLS directory: data of 0x40 bytes, index 1; the thread's vector at HEAP + 0x20000."""
+    words = {
+        CODE + 0x3C: 0x80, CODE + 0x80: 0x4550, CODE + 0x98: 0x20B, CODE + 0x98 + 0x6C: 10,
+        CODE + 0x98 + 0x70 + 9 * 8: 0x28_0000_2200,
+        CODE + 0x2200: CODE + 0x2600, CODE + 0x2208: CODE + 0x2640, CODE + 0x2210: CODE + 0x2700,
+        CODE + 0x2700: 1,
+        HEAP + 0x2058: HEAP + 0x20000, HEAP + 0x20008: HEAP + 0x28000,
+    }  # fmt: skip
+    truth = target(words=words)
+    truth = having(truth, threads=tuple(replace(each, teb=HEAP + 0x2000) for each in truth.threads))
+    both = Format.PROCESS_THREAD_DATA | Format.DATA_SEGMENTS
+    assert duties(truth, request(SMALL, both), HEAP + 0x28000, HEAP + 0x2803F, HEAP + 0x28040) == [
+        "may",
+        "may",
+        "never",
+    ]
+    assert duties(truth, by(NEW, both), HEAP + 0x28000) == ["never"]
+    assert duties(truth, request(SMALL, Format.PROCESS_THREAD_DATA), HEAP + 0x28000) == ["never"]
+
+
+def test_filter_triage_adds_the_words_that_keep_stack_words() -> None:
+    """A stack word points at a word that points into the image; another one at a number."""
+    words = {STACK + 0x3F00: HEAP + 0x100, HEAP + 0x100: CODE + 8, STACK + 0x3F08: HEAP + 0x200, HEAP + 0x200: 5}
+    for contract in (OLD, NEW, "documented"):
+        asked = by(contract, Format.FILTER_TRIAGE)
+        assert spans(target(words=words), asked, "words that keep stack words") == [(HEAP + 0x100, HEAP + 0x108)]
