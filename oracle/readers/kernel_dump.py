@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
@@ -181,6 +181,8 @@ class KernelDump(Reading):
     """File offset after the pages, or after the triage part: secondary data begins here."""
     tail: Span | None = None
     """The bytes after everything that was read."""
+    computed: dict[str, Any] = field(default_factory=dict)
+    """Results that rules share, by name."""
 
     @property
     def header_size(self) -> int:
@@ -189,8 +191,11 @@ class KernelDump(Reading):
 
     @property
     def type(self) -> int:
-        """DumpType; 0 without a header."""
-        return 0 if self.header is None else self.header["DumpType"]
+        """DumpType; 0 without a header. A type that was left as fill is read as type 1
+        (docs/format/kernel-header-fields.md#dumptype-field).
+        """
+        stored = 0 if self.header is None else self.header["DumpType"]
+        return FULL if stored == int.from_bytes(FILL, "little") else stored
 
     @property
     def paged(self) -> bool:
@@ -234,6 +239,8 @@ class KernelDump(Reading):
         mode = self.architecture
         if mode == "x86" and self.header["PaeEnabled"] & 1:
             mode = "x86-pae"
+        if mode == "amd64" and self.header["PagingLevels"] == 5:
+            mode = "amd64-la57"
         return AddressSpace(_FilePages(self.source, self.pages), self.header["DirectoryTableBase"], mode)
 
     @cached_property

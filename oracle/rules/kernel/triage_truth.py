@@ -7,17 +7,18 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, structure
+from ...entitlement.kernel_writers import E15063, writers_of
+from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import DriverTruth, KernelTruth
 from ..asserts import one_of, same, same_bytes, zero
 from .asserts import blank_area, header_of, truth_of
-from .triage import triage_of
+from .triage import copy_of_a_small_dump, engine_that_wrote, triage_of
 
 _FIELDS: Final = {"A": 0xCFF, "B": 0xDFF}
 _OPTIONS: Final = {"A": 0xFFFF_FFFF, "B": 0x41}
-_LAYOUT_B_FROM: Final = 26100
 _UNUSED: Final = ("BStoreOffset", "SizeOfBStore", "LimitOfBStore", "DataPageAddress", "DataPageOffset", "DataPageSize")
 _MAX_CODE: Final = 0x1000
 
@@ -28,24 +29,27 @@ def _own(case: KernelCase) -> bool:
 
 @kernel_rule(
     "KTRI-LAYOUT-001",
-    "The small dump has the layout of the target's build",
+    "The small dump has one layout throughout, and one that its writer has",
     Level.MUST,
-    Source("docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.OBSERVED),
+    Source(
+        "docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.WITNESSED, versions=("15063", "29507")
+    ),
     Source("docs/format/kernel-small-layouts.md#how-to-tell-a-from-b", Grade.OBSERVED),
     needs=("triage",),
     applies=_own,
 )
 def layout(case: KernelCase) -> Checks:
-    """Builds from 26100 on have layout B, earlier ones layout A. The layouts differ in the place of the unloaded
-    drivers, in TriageOptions and in MiniDumpFields.
+    """The layout follows the writer, not the build of the target. The engines write layout A, Windows A or B. The
+    layouts differ in the place of the unloaded drivers, in TriageOptions and in MiniDumpFields.
     """
     triage, header = triage_of(case), header_of(case.dump)
-    wanted = "B" if truth_of(case).system.build_number >= _LAYOUT_B_FROM else "A"
-    if triage.layout == wanted:
+    accepted = sorted({layout for writer in writers_of(case.request) for layout in writer.layouts})
+    wanted = triage.layout if triage.layout in accepted else accepted[0]
+    if triage.layout in accepted:
         yield ok("layout")
     else:
         where = triage.header.span_of("UnloadedDriversOffset")
-        yield bad("layout", f"layout {wanted}", f"layout {triage.layout}", where)
+        yield bad("layout", tuple(f"layout {name}" for name in accepted), f"layout {triage.layout}", where)
     fixed = {
         "ServicePackBuild": 0,
         "ContextOffset": 0x348,
@@ -75,7 +79,8 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     if process is not None:
         yield "process", int.from_bytes(process, "little"), sizes["SizeEProcess"]
     yield "stack", triage.header["TopOfStack"], triage.header["SizeOfCallStack"]
-    yield "debugger data", truth.symbols.kd_debugger_data_block, sizes["Header.Size"]
+    saved = min(triage.header["DebuggerDataSize"], sizes["Header.Size"])
+    yield "debugger data", truth.symbols.kd_debugger_data_block, saved
 
 
 @kernel_rule(
@@ -84,12 +89,13 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     Level.MUST,
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#debugger-data-part", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("triage", "triage.blocks"),
     applies=_own,
 )
 def saved_blocks(case: KernelCase) -> Checks:
     """The blocks belong to the processor that crashed, to its current thread, and to the process that the thread was
-    attached to.
+    attached to. Zeros follow the target's debugger data, if the engine's structure is larger.
     """
     truth, triage = truth_of(case), triage_of(case)
     for name, address, size in _saved(case):
@@ -102,6 +108,8 @@ def saved_blocks(case: KernelCase) -> Checks:
             where = triage.header.span_of("TopOfStack")
             yield bad(name, "an address that is mapped in the target", f"{address:#x}", where, span)
             continue
+        if name == "debugger data":
+            held = held.ljust(len(span), b"\0")
         yield from same_bytes(name, held, case.dump.source.read(span.start, len(span)), span)
 
 
@@ -141,7 +149,7 @@ def stack_extent(case: KernelCase) -> Checks:
 )
 def drivers(case: KernelCase) -> Checks:
     """Each entry has base, size, checksum, time stamp and name, in the order of the modules. The name is the full path
-    in layout A, the base name in layout B.
+    in layout A, the base name in layout B and in an engine's copy of a small dump.
     """
     triage, held = triage_of(case), truth_of(case).drivers
     where = triage.header.span_of("DriverCount")
@@ -155,7 +163,8 @@ def drivers(case: KernelCase) -> Checks:
         }
         yield from same(record, record.path, expected)
         string = triage.strings.get(record["DriverNameOffset"])
-        name = driver.base_name if triage.layout == "B" else driver.full_name
+        short = triage.layout == "B" or copy_of_a_small_dump(case)
+        name = driver.base_name if short else driver.full_name
         if string is not None and string.text == name:
             yield ok(f"{record.path}, name")
         else:
@@ -230,10 +239,10 @@ def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
 )
 def unloaded(case: KernelCase) -> Checks:
     """Each unloaded driver has its range and the first 12 characters of its name. The list may be in either order.
-    Name.Buffer is 0 in layout A and the live address in layout B.
+    Name.Buffer is 0 in layout A and the live address in layout B. An engine's copy of a small dump has none.
     """
     triage, truth = triage_of(case), truth_of(case)
-    held = truth.unloaded_drivers
+    held = () if copy_of_a_small_dump(case) else truth.unloaded_drivers
     if triage.unloaded_count != len(held):
         where = triage.header.span_of("UnloadedDriversOffset")
         yield bad("unloaded drivers", f"{len(held)}", f"{triage.unloaded_count}", where)
@@ -265,13 +274,14 @@ def unloaded(case: KernelCase) -> Checks:
     "KTRI-MM-001",
     "The memory manager counts have version, size and values of the layout",
     Level.MUST,
+    Source("docs/format/kernel-small.md#memory-manager-counts", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#memory-manager-counts", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
     applies=_own,
 )
 def memory_information(case: KernelCase) -> Checks:
-    """Version is 1, Size is 0x50, and the next four fields are 0. All counts are 0 in layout A. In layout B two counts
-    are 0x100000000; the truth does not hold the others.
+    """Version is 1, Size is 0x50, and the next four fields are 0. Windows stores no counts in layout A; the engines
+    store the target's. In layout B two counts are 0x100000000; the truth does not hold the others.
     """
     triage = triage_of(case)
     if triage.mm is None:
@@ -282,13 +292,42 @@ def memory_information(case: KernelCase) -> Checks:
     yield from zero(triage.mm, "MM storage", words, "no verifier is on")
     counters = list(triage.mm.structure.fields)[6:]
     if triage.layout == "A":
-        yield from zero(triage.mm, "MM storage", counters, "layout A has no counts")
+        for name, accepted in _counts(case).items():
+            yield from one_of(triage.mm, "MM storage", name, accepted)
         return
     for name in ("MmMaximumNonPagedPool", "PagedPoolMaximum"):
         yield from one_of(triage.mm, "MM storage", name, (0x1_0000_0000,))
         counters.remove(name)
     for name in counters:
         case.dump.dont_care(triage.mm.span_of(name), f"{name}: a count that the truth does not hold")
+
+
+_COUNTED: Final = {
+    "MmMaximumNonPagedPool": ("MmMaximumNonPagedPoolInBytes", PAGE_SIZE),
+    "MmAllocatedNonPagedPool": ("MmAllocatedNonPagedPool", 1),
+    "PagedPoolMaximum": ("MmSizeOfPagedPoolInBytes", PAGE_SIZE),
+    "PagedPoolAllocated": None,
+    "CommittedPages": ("MmTotalCommittedPages", 1),
+    "CommittedPagesPeak": ("MmPeakCommitment", 1),
+    "CommitLimitMaximum": ("MmTotalCommitLimitMaximum", 1),
+}
+"""The debugger data's pointer behind each count, and the unit that makes pages of it. None: always 0
+(docs/format/kernel-small.md#memory-manager-counts)."""
+
+
+def _counts(case: KernelCase) -> dict[str, tuple[int, ...]]:
+    """The values that each count may have in layout A."""
+    truth, writers = truth_of(case), writers_of(case.request)
+    pointers = truth.debugger_data
+    found: dict[str, tuple[int, ...]] = {}
+    for name, place in _COUNTED.items():
+        address = 0 if pointers is None or place is None else pointers[place[0]]
+        raw = truth.read(address, 8) if address else None
+        unit = 1 if place is None else place[1]
+        copied = 0 if raw is None else int.from_bytes(raw, "little") // unit
+        accepted = (copied if writer.engine else 0 for writer in writers)
+        found[name] = tuple(dict.fromkeys(accepted))
+    return found
 
 
 @kernel_rule(
@@ -300,16 +339,31 @@ def memory_information(case: KernelCase) -> Checks:
     applies=_own,
 )
 def data_bytes(case: KernelCase) -> Checks:
-    """Structural rules cannot find a changed byte in a block; this rule can."""
+    """Structural rules cannot find a changed byte in a block; this rule can. Engine 15063 stores zeros for the pages of
+    a stack that are not mapped.
+    """
     truth = truth_of(case)
     for block in triage_of(case).data_blocks:
-        held = truth.read(block.start, block.size)
+        held = _with_zeros(truth, block.start, block.size)
         if held is None:
             actual = f"{block.start:#x}, {block.size:#x} bytes"
             yield bad(block.record.path, "memory that is mapped in the target", actual, block.record.span_of("Address"))
         else:
             data = case.dump.source.read(block.offset, block.size)
             yield from same_bytes(block.record.path, held, data, block.span)
+
+
+def _with_zeros(truth: KernelTruth, address: int, size: int) -> bytes | None:
+    """The target's bytes, zeros for pages that are not mapped; None if none is mapped."""
+    parts = []
+    end = address + size
+    while address < end:
+        length = min(PAGE_SIZE - address % PAGE_SIZE, end - address)
+        parts.append((truth.read(address, length), length))
+        address += length
+    if all(held is None for held, _ in parts):
+        return None
+    return b"".join(bytes(length) if held is None else held for held, length in parts)
 
 
 @kernel_rule(
@@ -322,8 +376,10 @@ def data_bytes(case: KernelCase) -> Checks:
     applies=_own,
 )
 def callback_data(case: KernelCase) -> Checks:
-    """Every range that a driver added can be read at its address in the dump."""
-    for extent in truth_of(case).triage_data:
+    """Every range that a driver added can be read at its address in the dump. An engine that copies a small dump does
+    not find them.
+    """
+    for extent in () if copy_of_a_small_dump(case) else truth_of(case).triage_data:
         subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
         if not extent.size or case.dump.read(extent.address, extent.size) is not None:
             yield ok(subject)
@@ -364,21 +420,25 @@ def no_images(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small-real.md#processor-state-in-data-blocks", Grade.OBSERVED),
     Source("docs/format/kernel-small-real.md#memory-around-registers", Grade.OBSERVED),
     needs=("triage", "triage.data"),
-    applies=lambda case: _own(case) and case.dump.build > 9600 and triage_of(case).layout == "A",
+    applies=lambda case: (
+        _own(case) and not copy_of_a_small_dump(case) and case.dump.build > 9600 and triage_of(case).layout == "A"
+    ),
 )
 def customary_data(case: KernelCase) -> Checks:
-    """Readers need KiProcessorBlock, every KPRCB and CONTEXT, and the code at the instruction pointer. Real files of
-    layout A hold this memory from build 19041 on. Files of layout B and of build 9600 do not, so the rule skips them.
+    """Readers need KiProcessorBlock, every KPRCB, and the code at the instruction pointer. Real files of layout A hold
+    this memory from build 19041 on, and so do the engines' files. Files of layout B and of build 9600 do not, so the
+    rule skips them. Every CONTEXT is there, too, but for files by engine 15063.
     """
     truth, triage = truth_of(case), triage_of(case)
     sizes = truth.debugger_data
     if sizes is None:
         return
+    contexts = engine_that_wrote(case) is not E15063
     wanted = [("KiProcessorBlock", truth.symbols.ki_processor_block, 8 * len(truth.processors))]
     for processor in truth.processors:
         wanted.append((f"KPRCB {processor.number}", processor.kprcb, sizes["SizePrcb"]))
         pointer = truth.read(processor.kprcb + sizes["OffsetPrcbContext"], 8)
-        if pointer is not None and any(pointer):
+        if contexts and pointer is not None and any(pointer):
             size = structure("CONTEXT_AMD64").size
             wanted.append((f"context of processor {processor.number}", int.from_bytes(pointer, "little"), size))
     wanted.append(("code at the instruction pointer", truth.crashed.context.ip, 1))
