@@ -3,10 +3,10 @@
 The sets are those of docs/format/kernel-kinds.md#sets-of-pages. The oracle's own walk of the page tables in the truth
 computes them. The walk skips the self-map, a root entry that points at its own root, because it maps page tables only.
 
-The contract of the request decides between them. Under ``documented`` a dump holds what the vendor's pages promise, and
-may hold what any writer takes. Under ``e29507`` it holds what that engine takes: #what-the-engine-takes-for-default and
-#what-the-engine-takes-for-active of the same page. What the engine leaves out by an error is still demanded; the failure
-names the error.
+The contract of the request decides between them. Under ``documented`` a dump holds what the vendor's pages promise,
+and may hold what any writer takes. Under ``e29507`` it holds what that engine takes:
+#what-the-engine-takes-for-default and #what-the-engine-takes-for-active of the same page. What the engine leaves out by
+an error is still demanded; the failure names the error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ..truth.process import RequestTruth
 from .cache import computed_once
 from .clauses import Duty
 from .kernel_writers import E15063, E29507, Kind, engine_of
-
 
 # DbgEng.h DEBUG_DUMP_SMALL, DEFAULT, FULL, ACTIVE: docs/format/kernel-kinds.md#qualifiers
 _KINDS = {1024: Kind.SMALL, 1025: Kind.KERNEL, 1026: Kind.COMPLETE, 1030: Kind.ACTIVE}

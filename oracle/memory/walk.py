@@ -159,9 +159,7 @@ class Mapped:
     """The same for pages in transition: not present, but still in their page frame."""
 
 
-def mapped(
-    memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, last_entries: bool = True
-) -> Mapped:
+def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, last_entries: bool = True) -> Mapped:
     """Everything that the kernel half, or the user half, of the amd64 tables below ``roots`` maps.
 
     ``roots`` are physical addresses. The self-map, a root entry that points at its own root, is skipped: it maps the

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
+from ..memory.page_set import PageSet
 from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from ..model import Span
@@ -181,8 +182,8 @@ class KernelDump(Reading):
     """File offset after the pages, or after the triage part: secondary data begins here."""
     tail: Span | None = None
     """The bytes after everything that was read."""
-    computed: dict[str, Any] = field(default_factory=dict)
-    """Results that rules share, by name."""
+    skipped: PageSet | None = None
+    """The pages that a known error of the engine loses, once they were computed."""
 
     @property
     def header_size(self) -> int:

@@ -394,7 +394,9 @@ def _exact_spaces(case: KernelCase, engine: KernelWriter | None) -> list[int]:
     dump, size = case.dump, case.dump.source.size
     assert dump.primary_end is not None
     if dump.type == TRIAGE:
-        return [] if engine is None else [space_of_a_small_dump(case, engine)]
+        if engine is not None:
+            return [space_of_a_small_dump(case, engine)]
+        return [size] if dump.triage is not None and dump.triage.layout == "B" else []
     if dump.type in BITMAPS and not own(case):
         return []
     exact = [size]

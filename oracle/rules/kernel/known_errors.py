@@ -41,15 +41,17 @@ def entry_511(case: KernelCase, check: Check) -> bool:
 
 def _skipped(case: KernelCase) -> PageSet:
     dump = case.dump
-    if "skipped by the engine" not in dump.computed:
+    if dump.skipped is None:
         if case.truth is not None:
             truth = case.truth
             roots = tuple({truth.system_directory_table_base, truth.directory_table_base})
             found = skipped_by_the_engine(truth, roots)
         else:
-            found = PageSet() if dump.header is None else skipped_by_the_engine(dump, (dump.header["DirectoryTableBase"],))
-        dump.computed["skipped by the engine"] = found
-    return dump.computed["skipped by the engine"]
+            found = (
+                PageSet() if dump.header is None else skipped_by_the_engine(dump, (dump.header["DirectoryTableBase"],))
+            )
+        dump.skipped = found
+    return dump.skipped
 
 
 @known_error(
@@ -61,7 +63,7 @@ def _skipped(case: KernelCase) -> PageSet:
 )
 def page_0(case: KernelCase, check: Check) -> bool:
     """Page 0 alone is missing."""
-    return case.dump.type == COMPLETE and _pages(check).runs == ((0, 1),)
+    return case.dump.type == COMPLETE and _pages(check).runs == [(0, 1)]
 
 
 @known_error(

@@ -74,7 +74,11 @@ def exact_map(case: KernelCase) -> Checks:
     if E15063 is engine_of(case.request) and copied is not None:
         yield from same_bytes("PhysicalMemoryBlock", copied, header_of(dump).raw("PhysicalMemoryBlock"), block)
         return
-    if copied is not None and E15063 in writers_of(case.request) and dump.source.read(block.start, len(block)) == copied:
+    if (
+        copied is not None
+        and E15063 in writers_of(case.request)
+        and dump.source.read(block.start, len(block)) == copied
+    ):
         yield ok("PhysicalMemoryBlock")
         return
     yield from blank_fields(dump.descriptor, "PhysicalMemoryBlock", ("_padding04",))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ...case import KernelCase
 from ...entitlement.clauses import Duty
-from ...entitlement.kernel import KernelEntitlement, Kind, entitlement_of
-from ...entitlement.kernel_writers import engine_of
+from ...entitlement.kernel import KernelEntitlement, entitlement_of
+from ...entitlement.kernel_writers import Kind, engine_of
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing_pages, nonzero_pages
 from ...memory.page_set import PageSet

@@ -245,8 +245,8 @@ def block_sizes(case: KernelCase) -> Checks:
         yield ok("debugger data")
     else:
         where = triage.header.span_of("DebuggerDataSize")
-        expected = tuple(f"{value:#x} bytes, as {name} writes" for value, name in accepted.items())
-        yield bad("debugger data", expected, f"{size:#x}", where)
+        sizes = tuple(f"{value:#x} bytes, as {name} writes" for value, name in accepted.items())
+        yield bad("debugger data", sizes, f"{size:#x}", where)
 
 
 @kernel_rule(
@@ -318,11 +318,11 @@ def engine_that_wrote(case: KernelCase) -> KernelWriter | None:
 
     Its DebuggerDataSize and its RequiredDumpSpace together show it.
     """
-    header = triage_of(case).header
+    header, stored = triage_of(case).header, header_of(case.dump)["RequiredDumpSpace"]
     for writer in writers_of(case.request):
-        if writer.engine and header["DebuggerDataSize"] == writer.debugger_data_size:
-            if header_of(case.dump)["RequiredDumpSpace"] == space_of_a_small_dump(case, writer):
-                return writer
+        space = space_of_a_small_dump(case, writer) if writer.engine else None
+        if header["DebuggerDataSize"] == writer.debugger_data_size and space == stored:
+            return writer
     return None
 
 

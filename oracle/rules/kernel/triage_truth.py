@@ -31,9 +31,7 @@ def _own(case: KernelCase) -> bool:
     "KTRI-LAYOUT-001",
     "The small dump has one layout throughout, and one that its writer has",
     Level.MUST,
-    Source(
-        "docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.WITNESSED, versions=("15063", "29507")
-    ),
+    Source("docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small-layouts.md#how-to-tell-a-from-b", Grade.OBSERVED),
     needs=("triage",),
     applies=_own,

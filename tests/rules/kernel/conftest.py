@@ -180,9 +180,10 @@ class Maker:
         else:
             sub = pack("<4s4s", signature, b"DUMP") + b"PAGE" * 6 + pack("<QQQ", first, len(pfns), bits)
         room = bytes(first - 0x2000 - len(sub) - len(field))
-        head = header(number, first + P * len(pfns), build=19041)
+        blobs = blob_region(19041, padded=True)
+        head = header(number, first + P * len(pfns) + len(blobs), build=19041)
         parts = [("header", bytes(head)), ("sub", sub), ("bitmap", bytes(field)), ("room", room)]
-        parts += [("pages", self.pages(pfns)), ("blobs", blob_region(19041, padded=True))]
+        parts += [("pages", self.pages(pfns)), ("blobs", blobs)]
         return self.made(parts, kind, profile)
 
     def ranges(

@@ -69,7 +69,8 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "exception elsewhere": ("full", (("header", 0xF10, ONE),), {"KHDR-EXCEPTION-002", "KHDR-EXCEPTION-003"}),
     "exception code": ("full", (("header", 0xF00, u32(0xC0000005)),), {"KHDR-EXCEPTION-003"}),
     "exception slot": ("full", (("header", 0xF20, ONE),), {"KHDR-EXCEPTION-003"}),
-    "obsolete context": ("full", (("header", 0x104D, b"\0"),), {"KHDR-KDVERSION-001"}),
+    "obsolete context": ("full", (("header", 0x104D, b"\1"),), {"KHDR-KDVERSION-001"}),
+    "two paging levels": ("full", (("header", 0x104E, b"\2"),), {"KHDR-LEVELS-001"}),
     "root with a PCID": ("full", (("header", 0x10, b"\x02"),), {FIELDS, "KHDR-DTB-001"}),
     "another root": (
         "full", (("header", 0x10, u64(0x50000)),),
@@ -89,7 +90,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "negative up time": ("full", (("header", 0x1037, b"\xff"),), {"KHDR-TIME-001", "KHDR-TIME-002"}),
     "padding": ("full", (("header", 0x3C, ONE),), {"KHDR-PADDING-001"}),
     "encrypted": ("full", (("header", 0x1051, b"\x01"),), {"KHDR-ATTRIBUTES-001"}),
-    "attributes never stored": ("full", (("header", 0x1050, b"PAGE"),), {"KHDR-ATTRIBUTES-001"}),
+    "reserved attribute": ("full", (("header", 0x1053, b"\x80"),), {"KHDR-ATTRIBUTES-001"}),
     "PFN database": ("full", (("header", 0x18, ONE),), {"KHDR-PFN-001", "KXCT-KDBG-003"}),
     "bug check code": ("full", (("header", 0x38, b"\x0a"),), {"KHDR-BUGCHECK-001", "KXCT-BUGCHECK-001"}),
     "bug check parameter": ("small A", (("header", 0x48, b"\x01"),), {"KHDR-BUGCHECK-001"}),
