@@ -93,7 +93,7 @@ def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
     dump = case.dump
     if dump.type != TRIAGE or dump.header is None or dump.context is None or dump.header["KdSecondaryVersion"]:
         return False
-    if not check.subject.endswith((", FltSave", ", MxCsr", ", VectorRegister")):
+    if not any(f", {name}" in check.subject for name in ("FltSave", "MxCsr", "VectorRegister")):
         return False
     raw = dump.source.read(dump.context.span.start, len(dump.context.span))
     if not any(raw[_XSAVE : _XSAVE + _XSAVE_SIZE]):
