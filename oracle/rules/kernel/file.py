@@ -9,7 +9,7 @@ from ...readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
 from ...rule import Check, Checks, bad, kernel_rule, ok, own
 from ..asserts import overlaps, same_bytes
 from .asserts import blank, blank_area, header_of, truth_of
-from .triage import engine_that_wrote
+from .writer import engine_that_wrote
 
 _BLOB_BUILD = 0xF000_0000
 

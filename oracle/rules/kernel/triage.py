@@ -6,13 +6,13 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, enumeration, structure
-from ...entitlement.kernel_writers import WINDOWS, KernelWriter, writers_of
+from ...entitlement.kernel_writers import WINDOWS, writers_of
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
-from ...readers.kernel_dump import TRIAGE, TriageFacts
+from ...readers.kernel_dump import TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok, own
 from .asserts import EXCEPTION_CONTEXT, blank_area, header_of
-from .header import space_of_a_small_dump
+from .writer import triage_of
 
 _MARKER: Final = b"TRGD"
 _IN_HEADER: Final = {
@@ -40,11 +40,6 @@ _BITS: Final = {
 _SMALL: Final = 2 << 20
 _FIXED_SIZE: Final = 0x40000
 """docs/format/kernel-small-layouts.md#place-of-the-end-marker."""
-
-
-def triage_of(case: KernelCase) -> TriageFacts:
-    assert case.dump.triage is not None
-    return case.dump.triage
 
 
 def _header(case: KernelCase) -> Record:
@@ -311,31 +306,6 @@ def has_fixed_size(case: KernelCase) -> bool:
     """Whether the dump is one of 256 KiB, as the kernel of build 9600 writes."""
     size = triage_of(case).header["SizeOfDump"]
     return case.dump.build <= 9600 and size == _FIXED_SIZE and WINDOWS in writers_of(case.request)
-
-
-def engine_that_wrote(case: KernelCase) -> KernelWriter | None:
-    """The engine that a small dump is by; None if it is by another writer.
-
-    Its DebuggerDataSize and its RequiredDumpSpace together show it.
-    """
-    header, stored = triage_of(case).header, header_of(case.dump)["RequiredDumpSpace"]
-    for writer in writers_of(case.request):
-        space = space_of_a_small_dump(case, writer) if writer.engine else None
-        if header["DebuggerDataSize"] == writer.debugger_data_size and space == stored:
-            return writer
-    return None
-
-
-def copy_of_a_small_dump(case: KernelCase) -> bool:
-    """Whether an engine made this small dump of another small dump.
-
-    It then finds base names only, no unloaded drivers, and not all memory
-    (docs/format/kernel-small-layouts.md#data-blocks-of-the-engine). No name has a backslash.
-    """
-    request, names = case.request, triage_of(case).strings.values()
-    if request is None or request.session != "dump" or triage_of(case).layout != "A":
-        return False
-    return engine_that_wrote(case) is not None and not any("\\" in name.text for name in names)
 
 
 def expected_places(case: KernelCase) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, structure
-from ...entitlement.kernel_writers import E15063, writers_of
+from ...entitlement.kernel_writers import writers_of
 from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import TriageFacts
@@ -15,15 +15,15 @@ from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import DriverTruth, KernelTruth
 from ..asserts import one_of, same, same_bytes, zero
 from .asserts import blank_area, header_of, truth_of
-from .triage import copy_of_a_small_dump, engine_that_wrote, triage_of
+from .writer import copy_of_a_small_dump, triage_of
 
 _FIELDS: Final = {"A": 0xCFF, "B": 0xDFF}
 _OPTIONS: Final = {"A": 0xFFFF_FFFF, "B": 0x41}
 _UNUSED: Final = ("BStoreOffset", "SizeOfBStore", "LimitOfBStore", "DataPageAddress", "DataPageOffset", "DataPageSize")
-_MAX_CODE: Final = 0x1000
 
 
-def _own(case: KernelCase) -> bool:
+def own_small(case: KernelCase) -> bool:
+    """A 64-bit small dump with truth."""
     return own(case) and case.dump.bits == 64 and case.dump.triage is not None
 
 
@@ -34,7 +34,7 @@ def _own(case: KernelCase) -> bool:
     Source("docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small-layouts.md#how-to-tell-a-from-b", Grade.OBSERVED),
     needs=("triage",),
-    applies=_own,
+    applies=own_small,
 )
 def layout(case: KernelCase) -> Checks:
     """The layout follows the writer, not the build of the target. The engines write layout A, Windows A or B. The
@@ -89,7 +89,7 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.OBSERVED),
     Source("docs/format/kernel-small.md#debugger-data-part", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("triage", "triage.blocks"),
-    applies=_own,
+    applies=own_small,
 )
 def saved_blocks(case: KernelCase) -> Checks:
     """The blocks belong to the processor that crashed, to its current thread, and to the process that the thread was
@@ -117,7 +117,7 @@ def saved_blocks(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#length-of-the-call-stack", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
-    applies=_own,
+    applies=own_small,
 )
 def stack_extent(case: KernelCase) -> Checks:
     """The saved stack begins at the stack pointer and ends at StackBase of the thread. If the processor ran on another
@@ -143,7 +143,7 @@ def stack_extent(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#contents-of-driver-entries", Grade.OBSERVED),
     needs=("triage", "triage.drivers", "triage.strings"),
-    applies=_own,
+    applies=own_small,
 )
 def drivers(case: KernelCase) -> Checks:
     """Each entry has base, size, checksum, time stamp and name, in the order of the modules. The name is the full path
@@ -177,7 +177,7 @@ def drivers(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     needs=("triage", "triage.strings"),
-    applies=_own,
+    applies=own_small,
 )
 def pool_padding(case: KernelCase) -> Checks:
     """Zeros pad each record of the string pool after its NUL to a multiple of 8."""
@@ -201,7 +201,7 @@ _LIVE: Final = (
     Level.MUST,
     Source("docs/format/kernel-small-layouts.md#driver-entries-by-layout", Grade.OBSERVED),
     needs=("triage", "triage.drivers"),
-    applies=_own,
+    applies=own_small,
 )
 def driver_rest(case: KernelCase) -> Checks:
     """Layout A fills only four fields. Layout B copies the whole entry, with links and buffer addresses. Padding and
@@ -233,7 +233,7 @@ def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#unloaded-drivers", Grade.OBSERVED),
     needs=("triage", "triage.unloaded"),
-    applies=_own,
+    applies=own_small,
 )
 def unloaded(case: KernelCase) -> Checks:
     """Each unloaded driver has its range and the first 12 characters of its name. The list may be in either order.
@@ -275,7 +275,7 @@ def unloaded(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#memory-manager-counts", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#memory-manager-counts", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
-    applies=_own,
+    applies=own_small,
 )
 def memory_information(case: KernelCase) -> Checks:
     """Version is 1, Size is 0x50, and the next four fields are 0. Windows stores no counts in layout A; the engines
@@ -326,123 +326,3 @@ def _counts(case: KernelCase) -> dict[str, tuple[int, ...]]:
         accepted = (copied if writer.engine else 0 for writer in writers)
         found[name] = tuple(dict.fromkeys(accepted))
     return found
-
-
-@kernel_rule(
-    "KTRI-DATA-004",
-    "Every data block holds the target's bytes",
-    Level.MUST,
-    Source("docs/format/kernel-small.md#data-block-table", Grade.DOCUMENTED),
-    needs=("triage", "triage.data"),
-    applies=_own,
-)
-def data_bytes(case: KernelCase) -> Checks:
-    """Structural rules cannot find a changed byte in a block; this rule can. Engine 15063 stores zeros for the pages of
-    a stack that are not mapped.
-    """
-    truth = truth_of(case)
-    for block in triage_of(case).data_blocks:
-        held = _with_zeros(truth, block.start, block.size)
-        if held is None:
-            actual = f"{block.start:#x}, {block.size:#x} bytes"
-            yield bad(block.record.path, "memory that is mapped in the target", actual, block.record.span_of("Address"))
-        else:
-            data = case.dump.source.read(block.offset, block.size)
-            yield from same_bytes(block.record.path, held, data, block.span)
-
-
-def _with_zeros(truth: KernelTruth, address: int, size: int) -> bytes | None:
-    """The target's bytes, zeros for pages that are not mapped; None if none is mapped."""
-    parts = []
-    end = address + size
-    while address < end:
-        length = min(PAGE_SIZE - address % PAGE_SIZE, end - address)
-        parts.append((truth.read(address, length), length))
-        address += length
-    if all(held is None for held, _ in parts):
-        return None
-    return b"".join(bytes(length) if held is None else held for held, length in parts)
-
-
-@kernel_rule(
-    "KTRI-DATA-005",
-    "The dump holds all data that bug-check callbacks added",
-    Level.MUST,
-    Source("docs/format/kernel-kinds.md#pages-added-by-callbacks", Grade.DOCUMENTED),
-    Source("docs/format/kernel-small-real.md#kernel-variables-in-data-blocks", Grade.DOCUMENTED),
-    needs=("triage", "triage.data"),
-    applies=_own,
-)
-def callback_data(case: KernelCase) -> Checks:
-    """Every range that a driver added can be read at its address in the dump. An engine that copies a small dump does
-    not find them.
-    """
-    for extent in () if copy_of_a_small_dump(case) else truth_of(case).triage_data:
-        subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
-        if not extent.size or case.dump.read(extent.address, extent.size) is not None:
-            yield ok(subject)
-        else:
-            yield bad(
-                subject, "in the dump", "missing in whole or in part", triage_of(case).header.span, fault=Fault.MISSING
-            )
-
-
-@kernel_rule(
-    "KTRI-DATA-006",
-    "The dump holds no images",
-    Level.SHOULD,
-    Source("docs/format/kernel-small-real.md#no-images-in-a-small-dump", Grade.DOCUMENTED),
-    needs=("triage", "triage.data"),
-    applies=_own,
-)
-def no_images(case: KernelCase) -> Checks:
-    """A debugger takes code and constants from the image files. So no block has more than one page of a read-only
-    section.
-    """
-    truth = truth_of(case)
-    sections = [section for driver in truth.drivers for section in driver.read_only_sections]
-    for block in triage_of(case).data_blocks:
-        inside = max((min(block.end, s.address + s.size) - max(block.start, s.address) for s in sections), default=0)
-        if inside <= _MAX_CODE:
-            yield ok(block.record.path)
-        else:
-            expected = f"at most {_MAX_CODE:#x} bytes of a read-only section"
-            yield bad(block.record.path, expected, f"{inside:#x}", block.record.span, fault=Fault.FORBIDDEN)
-
-
-@kernel_rule(
-    "KTRI-DATA-007",
-    "The dump holds the memory that readers of small dumps need",
-    Level.SHOULD,
-    Source("docs/format/kernel-small-real.md#kernel-variables-in-data-blocks", Grade.OBSERVED),
-    Source("docs/format/kernel-small-real.md#processor-state-in-data-blocks", Grade.OBSERVED),
-    Source("docs/format/kernel-small-real.md#memory-around-registers", Grade.OBSERVED),
-    needs=("triage", "triage.data"),
-    applies=lambda case: (
-        _own(case) and not copy_of_a_small_dump(case) and case.dump.build > 9600 and triage_of(case).layout == "A"
-    ),
-)
-def customary_data(case: KernelCase) -> Checks:
-    """Readers need KiProcessorBlock, every KPRCB, and the code at the instruction pointer. Real files of layout A hold
-    this memory from build 19041 on, and so do the engines' files. Files of layout B and of build 9600 do not, so the
-    rule skips them. Every CONTEXT is there, too, but for files by engine 15063.
-    """
-    truth, triage = truth_of(case), triage_of(case)
-    sizes = truth.debugger_data
-    if sizes is None:
-        return
-    contexts = engine_that_wrote(case) is not E15063
-    wanted = [("KiProcessorBlock", truth.symbols.ki_processor_block, 8 * len(truth.processors))]
-    for processor in truth.processors:
-        wanted.append((f"KPRCB {processor.number}", processor.kprcb, sizes["SizePrcb"]))
-        pointer = truth.read(processor.kprcb + sizes["OffsetPrcbContext"], 8)
-        if contexts and pointer is not None and any(pointer):
-            size = structure("CONTEXT_AMD64").size
-            wanted.append((f"context of processor {processor.number}", int.from_bytes(pointer, "little"), size))
-    wanted.append(("code at the instruction pointer", truth.crashed.context.ip, 1))
-    for subject, address, size in wanted:
-        if truth.read(address, size) is None or case.dump.read(address, size) is not None:
-            yield ok(subject)
-        else:
-            expected = f"{size:#x} bytes from {address:#x}"
-            yield bad(subject, expected, "not in the dump", triage.header.span, fault=Fault.MISSING)
