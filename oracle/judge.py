@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
+from .known_errors import recognised
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
 from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Verdict
@@ -253,19 +254,23 @@ def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
 
 
 def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
-    checks = failures = 0
+    checks = failures = known = 0
     findings: list[Finding] = []
     for item in _checks(rule, case):
         checks += item.count
         if item.passed:
             continue
         failures += item.count
+        error = recognised(rule.id, case, item)
+        known += item.count if error is not None else 0
         if len(findings) < MAX_FINDINGS:
             findings.append(
-                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory)
+                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
             )
     verdict = Verdict.FAIL if failures else Verdict.PASS if checks else Verdict.VACUOUS
-    return RuleResult(rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts)
+    return RuleResult(
+        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known
+    )
 
 
 def _outcome(results: tuple[RuleResult, ...]) -> tuple[Outcome, str | None]:

@@ -115,6 +115,24 @@ class DontCare:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownError:
+    """An error of the vendor's engine that was measured. Its dumps fail rules because of it."""
+
+    id: str
+    """``ENGINE-TOPIC``, permanent."""
+    title: str
+    """What the engine does wrong, in one line."""
+    versions: tuple[str, ...]
+    """The versions that were measured to do so, such as ``29507``."""
+    source: str
+    """``docs/format/<page>.md#<heading>``."""
+
+    def __str__(self) -> str:
+        engines = "engine" if len(self.versions) == 1 else "engines"
+        return f"known error of the {engines} {', '.join(self.versions)}: {self.title} [{self.id}]"
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One failed check."""
 
@@ -130,6 +148,8 @@ class Finding:
     memory: tuple[Span, ...] = ()
     """The target's bytes at fault that the file does not hold: physical addresses of a kernel dump with pages, virtual
     addresses of other dumps."""
+    known: KnownError | None = None
+    """The engine's error that explains the failure. The check failed all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +174,8 @@ class RuleResult:
     """Whether a failure of this rule fails the dump, given the level, the grade and ``--strict``."""
     inside: str | None = None
     """The cabinet member that spans are offsets in; None if they are offsets in the file."""
+    known: int = 0
+    """How many of the failures are known errors of the vendor's engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +222,12 @@ class Report:
     def failing(self) -> Iterable[RuleResult]:
         """The results that make the outcome NON_CONFORMANT."""
         return (result for result in self.results if result.verdict is Verdict.FAIL and result.counts)
+
+    @property
+    def only_known_errors(self) -> bool:
+        """Whether the dump fails, and every failure that counts is a known error of the vendor's engine."""
+        failing = list(self.failing())
+        return bool(failing) and all(result.known == result.failures for result in failing)
 
     @property
     def dont_care(self) -> int:

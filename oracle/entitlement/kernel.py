@@ -2,31 +2,27 @@
 
 The sets are those of docs/format/kernel-kinds.md#sets-of-pages. The oracle's own walk of the page tables in the truth
 computes them. The walk skips the self-map, a root entry that points at its own root, because it maps page tables only.
+
+The contract of the request decides between them. Under ``documented`` a dump holds what the vendor's pages promise,
+and may hold what any writer takes. Under ``e29507`` it holds what that engine takes:
+#what-the-engine-takes-for-default and #what-the-engine-takes-for-active of the same page. What the engine leaves out by
+an error is still demanded; the failure names the error.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
+from struct import unpack
 
 from ..memory.page import PAGE_SIZE
 from ..memory.page_set import PageSet
-from ..memory.walk import Mapped, mapped
+from ..memory.walk import MODES, PRESENT, SHARED_HALF, Mapped, PhysicalMemory, mapped
 from ..truth.kernel import KernelTruth
 from ..truth.process import RequestTruth
 from .cache import computed_once
 from .clauses import Duty
-
-
-class Kind(StrEnum):
-    """The kind of kernel dump that a qualifier asks for."""
-
-    SMALL = "small"
-    KERNEL = "kernel"
-    COMPLETE = "complete"
-    ACTIVE = "active"
-
+from .kernel_writers import E15063, E29507, Kind, engine_of
 
 # DbgEng.h DEBUG_DUMP_SMALL, DEFAULT, FULL, ACTIVE: docs/format/kernel-kinds.md#qualifiers
 _KINDS = {1024: Kind.SMALL, 1025: Kind.KERNEL, 1026: Kind.COMPLETE, 1030: Kind.ACTIVE}
@@ -45,14 +41,24 @@ _USER_FLAGS = 0x0FFF_FFFF
 (docs/format/write-dump-file.md#user-flags-in-a-kernel-session)."""
 
 
+_MAX_RUNS = 42
+"""docs/format/kernel-pages.md#number-of-runs."""
+
+
 def kind_of(qualifier: int) -> Kind | None:
     """The kind that ``qualifier`` asks for; None if it asks for no kernel dump."""
     return _KINDS.get(qualifier)
 
 
 def dump_types(request: RequestTruth) -> tuple[int, ...]:
-    """The DumpTypes that a dump for ``request`` may have; none if the request asks for no kernel dump."""
+    """The DumpTypes that a dump for ``request`` may have; none if the request asks for no kernel dump.
+
+    An engine has one type for a kind. Under ``documented`` the profile chooses.
+    """
     kind = kind_of(request.qualifier_value)
+    engine = engine_of(request)
+    if kind is not None and engine is not None:
+        return (engine.types[kind],) if kind in engine.types else ()
     # The profiles of user mode mean ``portable`` in kernel mode.
     types = _TYPES.get(request.profile, _TYPES["portable"])
     return () if kind is None else types[kind]
@@ -68,17 +74,17 @@ class Clause:
 
 
 class KernelEntitlement:
-    """What a dump of ``kind`` of the target ``truth`` must, may and must not hold."""
+    """What a dump of ``kind`` of the target ``truth`` must, may and must not hold under ``contract``."""
 
-    def __init__(self, truth: KernelTruth, kind: Kind) -> None:
+    def __init__(self, truth: KernelTruth, kind: Kind, contract: str = "documented") -> None:
         self._truth = truth
         self.kind = kind
+        self._engine = contract == E29507.name
 
     @cached_property
     def _kernel_half(self) -> Mapped:
         truth = self._truth
-        roots = dict.fromkeys((truth.system_directory_table_base, truth.directory_table_base))
-        return mapped(truth, tuple(roots), kernel=True)
+        return mapped(truth, _walked(truth), kernel=True)
 
     @cached_property
     def _user_half(self) -> Mapped:
@@ -106,13 +112,23 @@ class KernelEntitlement:
 
     @cached_property
     def kernel_pages(self) -> PageSet:
-        """KL: the pages of RAM that the kernel half maps."""
+        """KL: the pages of RAM that the kernel half maps by pages of 4 KiB and 2 MiB."""
         return PageSet(self._kernel_half.leaves) & self._truth.ram
+
+    @cached_property
+    def gigantic(self) -> PageSet:
+        """Pages of RAM that the kernel half maps by pages of 1 GiB."""
+        return PageSet(self._kernel_half.gigantic) & self._truth.ram
+
+    @cached_property
+    def transition(self) -> PageSet:
+        """Pages of RAM to which entries in transition of the kernel half lead."""
+        return PageSet(self._kernel_half.transition) & self._truth.ram
 
     @cached_property
     def user_pages(self) -> PageSet:
         """UL: the pages of RAM that the user half of any process maps."""
-        return PageSet(self._user_half.leaves) & self._truth.ram
+        return PageSet((*self._user_half.leaves, *self._user_half.gigantic)) & self._truth.ram
 
     @cached_property
     def user_tables(self) -> PageSet:
@@ -139,28 +155,49 @@ class KernelEntitlement:
         truth = self._truth
         if self.kind is Kind.SMALL:
             return (Clause("a small dump has no physical pages", Duty.NEVER, truth.ram),)
-        added = Clause("added by a bug-check callback", Duty.MUST, truth.added)
+        promised = (Clause("added by a bug-check callback", Duty.MUST, truth.added),)
+        ignored = (Clause("added by a bug-check callback", Duty.MAY, truth.added),)
+        first, last = ((), ignored) if self._engine else (promised, ())
         if self.kind is Kind.COMPLETE:
-            return (added, Clause("memory of the machine", Duty.MUST, truth.ram))
+            return (*first, Clause("memory of the machine", Duty.MUST, truth.ram), *last)
         kernel = (
-            added,
+            *first,
             Clause("page table of the kernel", Duty.MUST, self.kernel_tables),
             Clause("mapped by the kernel half", Duty.MUST, self.kernel_pages),
+            Clause("mapped by a 1 GiB page of the kernel half", Duty.MAY, self.gigantic),
+            Clause("in transition in the kernel half", Duty.MUST if self._engine else Duty.MAY, self.transition),
+            *last,
         )
-        tables = Clause("page table of a user half", Duty.MAY, self.user_tables)
         if self.kind is Kind.KERNEL:
             return (
                 *kernel,
-                tables,
+                *self._tables_of_user_halves(),
                 Clause("memory of a user-mode application", Duty.NEVER, self.user_pages),
                 Clause("memory that nothing maps", Duty.NEVER, truth.ram),
             )
+        standby = (Clause("standby or modified page", Duty.MAY, truth.standby),) if self._engine else ()
+        rest = "active page" if self._engine else "neither free nor mapped"
         return (
             *kernel,
-            tables,
+            Clause("page table of a user half", Duty.MAY, self.user_tables),
             Clause("free or zeroed page", Duty.NEVER, truth.free),
             Clause("mapped by a user half", Duty.MUST, self.user_pages),
-            Clause("neither free nor mapped", Duty.MAY, truth.ram),
+            *standby,
+            Clause(rest, Duty.MUST if self._engine else Duty.MAY, truth.ram),
+        )
+
+    def _tables_of_user_halves(self) -> tuple[Clause, ...]:
+        """The engine reaches the tables of one process through the self-map, and no others."""
+        if not self._engine:
+            return (Clause("page table of a user half", Duty.MAY, self.user_tables),)
+        walked = _walked(self._truth)
+        current = PageSet()
+        for root in walked:
+            current = current | self.tables_of(root)
+        certain = len(walked) == 1 and _has_self_map(self._truth, walked[0])
+        return (
+            Clause("page table of the current process", Duty.MUST if certain else Duty.MAY, current),
+            Clause("page table of another process", Duty.NEVER, self.user_tables),
         )
 
     def page(self, pfn: int) -> tuple[Duty, str]:
@@ -189,9 +226,37 @@ class KernelEntitlement:
         return pages
 
 
-def entitlement_of(truth: KernelTruth, kind: Kind) -> KernelEntitlement:
-    """The entitlement, computed once for each truth and kind."""
-    return computed_once(truth, kind, lambda: KernelEntitlement(truth, kind))
+def _walked(truth: KernelTruth) -> tuple[int, ...]:
+    """The roots whose kernel half belongs to a dump: that in use, and that of System."""
+    return tuple(dict.fromkeys((truth.system_directory_table_base, truth.directory_table_base)))
+
+
+def _has_self_map(truth: KernelTruth, root: int) -> bool:
+    """Whether an entry of the root page table leads to that table."""
+    page = truth.page(root // PAGE_SIZE)
+    frame = MODES["amd64"].frame_mask
+    entries = () if page is None else unpack("<512Q", page)
+    return any(entry & PRESENT and entry & frame == root & frame for entry in entries[SHARED_HALF:])
+
+
+def skipped_by_the_engine(memory: PhysicalMemory, roots: tuple[int, ...]) -> PageSet:
+    """The pages of the kernel half that 29507 leaves out of range dumps, although it takes pages of their sort.
+
+    It skips entry 511 of page-directory-pointer tables and of page directories
+    (docs/format/kernel-kinds.md#what-the-engine-takes-for-default).
+    """
+    found, taken = mapped(memory, roots, kernel=True), mapped(memory, roots, kernel=True, last_entries=False)
+    return _all_pages(found) - _all_pages(taken)
+
+
+def _all_pages(half: Mapped) -> PageSet:
+    tables = ((pfn, pfn + 1) for pfn in half.tables)
+    return PageSet((*half.leaves, *half.transition, *tables))
+
+
+def entitlement_of(truth: KernelTruth, kind: Kind, contract: str = "documented") -> KernelEntitlement:
+    """The entitlement, computed once for each truth, kind and contract."""
+    return computed_once(truth, (kind, contract), lambda: KernelEntitlement(truth, kind, contract))
 
 
 def refusal(truth: KernelTruth, request: RequestTruth) -> str | None:
@@ -201,6 +266,14 @@ def refusal(truth: KernelTruth, request: RequestTruth) -> str | None:
         return f"qualifier {request.qualifier_value} writes no dump of a kernel-mode target"
     if request.format_flags_value & _USER_FLAGS:
         return "DEBUG_FORMAT_USER_SMALL_* is for user-mode minidumps"
-    if kind is not Kind.SMALL and truth.unreadable and truth.unreadable & entitlement_of(truth, kind).required:
+    if request.contract == E15063.name and kind not in E15063.types:
+        return f"engine 15063 writes no {kind} dump"
+    if request.contract == E15063.name and kind is Kind.COMPLETE and len(truth.physical_runs) > _MAX_RUNS:
+        return f"engine 15063 writes no more than {_MAX_RUNS} runs"
+    if kind is Kind.SMALL or not truth.unreadable:
+        return None
+    # An engine reads all of RAM first: docs/format/kernel-kinds.md#qualifiers-in-the-engine-by-version.
+    required = entitlement_of(truth, kind, request.contract).required
+    if truth.unreadable & (required if engine_of(request) is None else truth.ram):
         return "a page that the dump must hold cannot be read"
     return None

@@ -16,6 +16,9 @@ from .page import PAGE_SIZE
 
 # Bits of an x86 page-table entry: Intel SDM volume 3, tables 4-15 to 4-20.
 PRESENT, USER, LARGE = 0x1, 0x4, 0x80
+PROTOTYPE, TRANSITION = 0x400, 0x800
+"""Bits of an entry of Windows that is not present (docs/format/kernel-structures.md#page-tables-of-x64)."""
+_LAST: Final = 511
 SHARED_HALF: Final = 256
 """Entries of a root table from here on map kernel memory (docs/format/kernel-structures.md#page-tables-of-x64)."""
 
@@ -64,6 +67,10 @@ MODES: Final = {
         (Level(30, 2, False), Level(21, 9, True), Level(12, 9, True)), 8, 0x000F_FFFF_FFFF_F000, 0xFFFF_FFE0, 32
     ),
     "x86": Paging((Level(22, 10, True), Level(12, 10, True)), 4, 0xFFFF_F000, 0xFFFF_F000, 32),
+    "amd64-la57": Paging(
+        (Level(48, 9, False), Level(39, 9, False), Level(30, 9, True), Level(21, 9, True), Level(12, 9, True)),
+        8, 0x000F_FFFF_FFFF_F000, 0x000F_FFFF_FFFF_F000, 57,
+    ),
     # From one public reader: docs/format/kernel-other-architectures.md#page-tables-of-arm64.
     "arm64": Paging(
         (Level(39, 9, False), Level(30, 9, True), Level(21, 9, True), Level(12, 9, True)),
@@ -145,18 +152,25 @@ class Mapped:
     tables: frozenset[int]
     """PFNs of the page tables below the root."""
     leaves: tuple[tuple[int, int], ...]
-    """``[first, end)`` PFNs of mapped memory, large pages as 4 KiB pages. Unsorted; ranges may overlap."""
+    """``[first, end)`` PFNs of memory that pages of 4 KiB and 2 MiB map. Unsorted; ranges may overlap."""
+    gigantic: tuple[tuple[int, int], ...]
+    """The same for pages of 1 GiB."""
+    transition: tuple[tuple[int, int], ...]
+    """The same for pages in transition: not present, but still in their page frame."""
 
 
-def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool) -> Mapped:
+def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, last_entries: bool = True) -> Mapped:
     """Everything that the kernel half, or the user half, of the amd64 tables below ``roots`` maps.
 
     ``roots`` are physical addresses. The self-map, a root entry that points at its own root, is skipped: it maps the
-    page tables, which ``tables`` lists. Each table is visited once per level, so cycles of tables end.
+    page tables, which ``tables`` lists. Each table is visited once per level, so cycles of tables end. Without
+    ``last_entries`` entry 511 of page-directory-pointer tables and page directories is skipped.
     """
     half = range(SHARED_HALF, 512) if kernel else range(SHARED_HALF)
     tables: set[int] = set()
     leaves: list[tuple[int, int]] = []
+    gigantic: list[tuple[int, int]] = []
+    transition: list[tuple[int, int]] = []
     seen: set[tuple[int, int]] = set()
     stack: list[tuple[int, int]] = []
     frame = MODES["amd64"].frame_mask
@@ -177,14 +191,22 @@ def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool) -> M
             continue
         if depth == 3:
             leaves.extend(_rows(entries, 1, frame))
+            transition.extend(_rows(tuple(map(_as_present, entries)), 1, frame))
             continue
+        if not last_entries:
+            entries = (*entries[:_LAST], 0)
         pages = 1 << (18 - 9 * (depth - 1))
         large = tuple(entry if entry & LARGE else 0 for entry in entries)
-        leaves.extend(_rows(large, pages, frame & ~(pages * PAGE_SIZE - 1)))
+        (gigantic if depth == 1 else leaves).extend(_rows(large, pages, frame & ~(pages * PAGE_SIZE - 1)))
         stack.extend(
             ((entry & frame) // PAGE_SIZE, depth + 1) for entry in entries if entry & PRESENT and not entry & LARGE
         )
-    return Mapped(frozenset(tables), tuple(leaves))
+    return Mapped(frozenset(tables), tuple(leaves), tuple(gigantic), tuple(transition))
+
+
+def _as_present(entry: int) -> int:
+    """The entry as if it were present, if it is in transition; else 0."""
+    return entry | PRESENT if entry & (PRESENT | PROTOTYPE | TRANSITION) == TRANSITION else 0
 
 
 def _table(memory: PhysicalMemory, pfn: int) -> tuple[int, ...] | None:

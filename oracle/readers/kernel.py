@@ -76,7 +76,7 @@ def _read_header(dump: KernelDump) -> None:
         at = header.span_of("ContextRecord").start
         dump.context = decode(dump.source, at, layout.structure, "context record")
         dump.found("context")
-    if header["DumpType"] not in READABLE:
+    if dump.type not in READABLE:
         dump.defect(
             "kernel.type",
             "header, DumpType",

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
+from ..memory.page_set import PageSet
 from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from ..model import Span
@@ -181,6 +182,8 @@ class KernelDump(Reading):
     """File offset after the pages, or after the triage part: secondary data begins here."""
     tail: Span | None = None
     """The bytes after everything that was read."""
+    skipped: PageSet | None = None
+    """The pages that a known error of the engine loses, once they were computed."""
 
     @property
     def header_size(self) -> int:
@@ -189,8 +192,11 @@ class KernelDump(Reading):
 
     @property
     def type(self) -> int:
-        """DumpType; 0 without a header."""
-        return 0 if self.header is None else self.header["DumpType"]
+        """DumpType; 0 without a header. A type that was left as fill is read as type 1
+        (docs/format/kernel-header-fields.md#dumptype-field).
+        """
+        stored = 0 if self.header is None else self.header["DumpType"]
+        return FULL if stored == int.from_bytes(FILL, "little") else stored
 
     @property
     def paged(self) -> bool:
@@ -234,6 +240,8 @@ class KernelDump(Reading):
         mode = self.architecture
         if mode == "x86" and self.header["PaeEnabled"] & 1:
             mode = "x86-pae"
+        if mode == "amd64" and self.header["PagingLevels"] == 5:
+            mode = "amd64-la57"
         return AddressSpace(_FilePages(self.source, self.pages), self.header["DirectoryTableBase"], mode)
 
     @cached_property

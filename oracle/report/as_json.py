@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from ..model import Finding, MemberReport, Report, RuleResult
+from ..model import Finding, KnownError, MemberReport, Report, RuleResult
 
 SCHEMA: Final = "dumptruth-report"
 VERSION: Final = 1
@@ -42,6 +42,7 @@ def as_object(report: Report) -> dict[str, Any]:
         "dont_care": hex(report.dont_care),
         "pages": hex(report.pages),
         "checks": report.checks,
+        "only_known_errors": report.only_known_errors,
         "member": None if report.member is None else _member(report.member),
         "rules": [_result(result) for result in report.results],
     }
@@ -83,4 +84,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "actual": finding.actual,
         "spans": [{"start": hex(span.start), "end": hex(span.end)} for span in finding.spans],
         "memory": [{"start": hex(part.start), "end": hex(part.end)} for part in finding.memory],
+        "known_error": None if finding.known is None else _known(finding.known),
     }
+
+
+def _known(error: KnownError) -> dict[str, Any]:
+    return {"id": error.id, "title": error.title, "versions": list(error.versions), "source": error.source}

@@ -275,7 +275,7 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
         lost = [_named(item.start, item.end, None) for item in cut]
         found = _joined(sorted([*named, *lost], key=lambda region: region.start))
         return MemoryMap("physical", tuple(found), tuple(landmarks), False, complete)
-    clauses = entitlement_of(truth, kind).decided()
+    clauses = entitlement_of(truth, kind, request.contract).decided()
     duties = [
         [_Layer(low * PAGE_SIZE, high * PAGE_SIZE, None) for low, high in clause.pages.runs] for clause in clauses
     ]

@@ -4,6 +4,7 @@ A rule that fails is printed as
 
     FAIL RULE  title
       subject at offsets: actual, expected ...
+        known error of the engine VERSION: what it does [ID]
       see: the rule's first source
 
 and as ``note RULE  title [level, grade]`` when its failure does not fail the dump.
@@ -58,6 +59,8 @@ def _lines(report: Report) -> Iterator[str]:
     else:
         yield f"no truth given: only structural rules ran{strict}"
     tail = f": {report.reason}" if report.reason else ""
+    if report.only_known_errors:
+        tail = ": every failure is a known error of the vendor's engine"
     yield f"{report.file}: {report.outcome}{tail}"
 
 
@@ -70,6 +73,8 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
     yield f"FAIL {head}" if result.counts else f"note {head} [{result.level}, {result.grade}]"
     for finding in result.findings[:MAX_SHOWN]:
         yield f"  {_finding_line(finding, result.inside)}"
+        if finding.known is not None:
+            yield f"    {finding.known}"
     if result.failures > MAX_SHOWN:
         yield f"  ... {result.failures} failures of {result.checks} checks"
     rule = all_rules().get(result.rule)
@@ -100,7 +105,8 @@ def finding_text(finding: Finding, inside: str | None = None) -> str:
     """
     expected = " or ".join(finding.expected)
     offsets = _offsets(finding, inside)
-    return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{offsets}"
+    known = "" if finding.known is None else f"; {finding.known}"
+    return f"{finding.subject}: {finding.fault}: expected {expected}; actual {finding.actual}{offsets}{known}"
 
 
 def _offsets(finding: Finding, inside: str | None) -> str:

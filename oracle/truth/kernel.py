@@ -228,6 +228,11 @@ class KernelTruth:
         return pages_of(self.free_pages)
 
     @cached_property
+    def standby(self) -> PageSet:
+        """Pages on the standby and modified lists."""
+        return pages_of(self.standby_pages)
+
+    @cached_property
     def unreadable(self) -> PageSet:
         """Pages that a writer cannot read."""
         return pages_of(self.unreadable_pages)
@@ -279,6 +284,12 @@ class KernelTruth:
         table = structure(name)
         data = self.read(address, min(table.size if size is None else size, table.size))
         return None if data is None else Record(table, name, 0, memoryview(data))
+
+    @property
+    def version_block(self) -> Record | None:
+        """DBGKD_GET_VERSION64 of the target; None unless it is mapped."""
+        address = self.symbols.kd_version_block
+        return self.structure("DBGKD_GET_VERSION64", address) if address else None
 
     @cached_property
     def debugger_data(self) -> Record | None:

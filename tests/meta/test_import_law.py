@@ -170,9 +170,11 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.case": "oracle.entitlement oracle.readers oracle.truth",
     "oracle.rule": "oracle.case oracle.model",
     "oracle.replay_input": "oracle.decode oracle.memory oracle.readers",
-    "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.memory oracle.model oracle.readers oracle.rule"
+    "oracle.known_errors": "oracle.case oracle.model oracle.rule",
+    "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.known_errors oracle.memory oracle.model"
+    " oracle.readers oracle.rule oracle.truth",
+    "oracle.judge": "oracle.case oracle.known_errors oracle.memory oracle.model oracle.readers oracle.rule oracle.rules"
     " oracle.truth",
-    "oracle.judge": "oracle.case oracle.memory oracle.model oracle.readers oracle.rule oracle.rules oracle.truth",
     "oracle.inputs": "oracle.entitlement oracle.memory oracle.readers oracle.truth",
     "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model",
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",

@@ -12,7 +12,7 @@ CORRUPTION = {
     "one user page added": "KPAG-KERNEL-002/user-page-leaked",
     "two pages swapped": "KPAG-BYTES-001/two-pages-swapped",
     "run length off by one": "KPAG-RUNS-003/run-length-off-by-one",
-    "wrong DumpType slot": "KHDR-TYPE-001/type-four-bytes-too-early",
+    "wrong DumpType slot": "KHDR-TYPE-002/type-four-bytes-too-early",
     "stale KDBG.Size": "KTRI-SIZES-001/stale-size-of-debugger-data",
     "ValidOffset off by 4": "KTRI-END-001/valid-offset-off-by-four",
     "DUMP_STRING length in bytes": "KTRI-POOL-001/string-length-in-bytes",

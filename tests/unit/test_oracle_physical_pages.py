@@ -118,7 +118,8 @@ def test_pages_of_4_kib_2_mib_and_1_gib_translate() -> None:
     assert space.translate(0x0000_8000_0000_5678) is None
     found = mapped(memory, (0x1000,), kernel=True)
     assert found.tables == {2, 3, 4}
-    assert set(found.leaves) == {(0x1234, 0x1235), (7 << 9, 8 << 9), (5 << 18, 6 << 18)}
+    assert set(found.leaves) == {(0x1234, 0x1235), (7 << 9, 8 << 9)}
+    assert set(found.gigantic) == {(5 << 18, 6 << 18)}
     assert mapped(memory, (0x1000,), kernel=False) == mapped(memory, (), kernel=True)
 
 
@@ -261,3 +262,38 @@ def test_holes_of_a_sparse_file_are_not_read(tmp_path: Path) -> None:
     if read > 1 << 24:
         pytest.skip("the file system of the test's folder has no holes")
     assert found == [(5 << 30) // P, (40 << 30) // P]
+
+
+def test_pages_in_transition_are_listed_apart_and_prototype_entries_are_not() -> None:
+    entries = [0x1234_F000 | 0x800, 0x1235_F000 | 0xC00, 0x1236_F000 | 0x801, 0]
+    memory = _Pages({1: [(256, 2)], 2: [(0, 3)], 3: [(0, 4), (511, 5)]})
+    memory.raw[4] = b"".join(entry.to_bytes(8, "little") for entry in entries).ljust(0x1000, b"\0")
+    memory.raw[5] = (0x777_F000 | 0x800).to_bytes(8, "little").ljust(0x1000, b"\0")
+    found = mapped(memory, (0x1000,), kernel=True)
+    assert set(found.transition) == {(0x1234F, 0x12350), (0x777F, 0x7780)}
+    assert set(found.leaves) == {(0x1236F, 0x12370)}
+    taken = mapped(memory, (0x1000,), kernel=True, last_entries=False)
+    assert set(taken.transition) == {(0x1234F, 0x12350)}
+    assert taken.tables == {2, 3, 4}
+
+
+def test_five_levels_translate() -> None:
+    memory = _Pages({1: [(511, 6)], 6: [(0, 2)], 2: [(0, 3)], 3: [(0, 4)], 4: [(5, 0x99)]})
+    space = AddressSpace(memory, 0x1000, "amd64-la57")
+    assert space.translate(0xFFFF_0000_0000_0000 + (5 << 12) + 7) == 0x99007
+    assert space.translate(0x0080_0000_0000_0000 << 1) is None
+
+
+class _Pages:
+    """Page tables by PFN: (index, PFN) of their entries."""
+
+    def __init__(self, tables: dict[int, list[tuple[int, int]]]) -> None:
+        self.raw: dict[int, bytes] = {}
+        for pfn, entries in tables.items():
+            page = bytearray(0x1000)
+            for index, below in entries:
+                page[8 * index : 8 * index + 8] = (below << 12 | 1).to_bytes(8, "little")
+            self.raw[pfn] = bytes(page)
+
+    def page(self, pfn: int) -> bytes | None:
+        return self.raw.get(pfn)

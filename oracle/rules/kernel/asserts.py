@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from ...case import KernelCase
 from ...decode import Record
-from ...entitlement.kernel import Kind, kind_of
+from ...entitlement.kernel import kind_of
+from ...entitlement.kernel_writers import Kind
 from ...model import Span
 from ...readers.kernel_dump import FILL, KernelDump, fill
 from ...rule import Checks, bad, ok

@@ -132,10 +132,12 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
 )
 def processor_numbers(case: KernelCase) -> Checks:
     """Debuggers read the registers of processor n through KiProcessorBlock[n]. The rule checks as many entries as
-    NumberProcessors. A small dump may lack the array.
+    NumberProcessors. A small dump may lack the array. It is all zero if engine 15063 copied another small dump.
     """
     dump, record = case.dump, debugger_data(case)
-    for index, block in processor_blocks(dump):
+    blocks = processor_blocks(dump)
+    lost = not dump.paged and not any(block for _, block in blocks)
+    for index, block in () if lost else blocks:
         if block is None:
             if dump.paged:
                 subject = f"KiProcessorBlock[{index}]"
@@ -188,9 +190,9 @@ def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[i
     foreign_level=Level.SHOULD,
 )
 def same_context(case: KernelCase) -> Checks:
-    """Readers find the crashing processor by the stack pointer, which both records hold. Without truth, the rule
-    exempts the context of an exception: Windows stores it in the header alone. The stack of a small dump then begins at
-    the SP of KPRCB.Context.
+    """Readers find the crashing processor by the stack pointer, which both records hold. The rule exempts the context
+    of an exception: Windows and the engines store it in the header alone. The stack of a small dump then begins at the
+    SP of KPRCB.Context.
     """
     dump, context = case.dump, case.dump.context
     assert context is not None
@@ -201,12 +203,13 @@ def same_context(case: KernelCase) -> Checks:
     layout = ARCHITECTURES[dump.architecture]
     pointers = {record[layout.sp] for record in contexts}
     wanted, what = context[layout.sp], "the header's stack pointer"
-    if context["ContextFlags"] & EXCEPTION_CONTEXT and not own(case) and dump.triage is not None:
+    raised = bool(context["ContextFlags"] & EXCEPTION_CONTEXT) and not (own(case) and dump.paged)
+    if raised and dump.triage is not None:
         wanted, what = dump.triage.header["TopOfStack"], "TopOfStack"
     complete = dump.paged or len(contexts) == header_of(dump)["NumberProcessors"]
     if wanted in pointers:
         yield ok("KPRCB.Context")
-    elif complete and not (context["ContextFlags"] & EXCEPTION_CONTEXT and not own(case)):
+    elif complete and not raised:
         shown = ", ".join(f"{value:#x}" for value in sorted(pointers))
         yield bad("KPRCB.Context", f"{wanted:#x}, {what}, on one processor", shown, context.span_of(layout.sp))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ...case import KernelCase
+from ...entitlement.kernel_writers import engine_of
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
 from ...rule import Check, Checks, bad, kernel_rule, ok, own
 from ..asserts import overlaps, same_bytes
 from .asserts import blank, blank_area, header_of, truth_of
+from .writer import engine_that_wrote
 
 _BLOB_BUILD = 0xF000_0000
 
@@ -158,10 +160,11 @@ def blob_chain(case: KernelCase) -> Checks:
     Source("docs/format/kernel-secondary-data.md#secondary-data-in-small-dumps", Grade.OBSERVED),
     Source("docs/format/kernel-small-real.md#secondary-data-of-a-small-dump", Grade.OBSERVED),
     needs=("triage",),
+    applies=lambda case: engine_of(case.request) is None and (case.dump.triage is None or not engine_that_wrote(case)),
 )
 def blobs_present(case: KernelCase) -> Checks:
     """The secondary data begins exactly at SizeOfDump, even if that is no multiple of 8. Small dumps by Windows always
-    have secondary data.
+    have secondary data. The engines write it only if the target has some.
     """
     if case.dump.blob_header is not None:
         yield ok("secondary data")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, decode, enumeration, structure
+from ...entitlement.kernel_writers import E15063, KernelWriter, engine_of
 from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
-from ...readers.kernel_dump import FILL, PAGED, TRIAGE, KernelDump
+from ...readers.kernel_dump import FILL, KernelDump
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill
+from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill, truth_of
 
 _MACHINE_BITS: Final = {0x14C: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
 _FILL: Final = int.from_bytes(FILL, "little")
@@ -18,6 +20,10 @@ _ENCRYPTED: Final = 0x100
 """Bit 8 of Attributes: the pages are encrypted (docs/format/kernel-header-fields.md#attributes)."""
 _RESERVED_ATTRIBUTES: Final = 0xFFFF_FC00
 _CONTROL_AND_INTEGER: Final = 0x3
+_LEAST_UNKNOWN: Final = 0x10
+"""The engine takes PagingLevels from here on for 4 (docs/format/kernel-header-fields.md#paging-levels)."""
+_LA57: Final = 0x1000
+"""Bit of Cr4: five paging levels (Intel SDM volume 3, 2.5)."""
 
 
 @kernel_rule(
@@ -68,7 +74,7 @@ def machine(case: KernelCase) -> Checks:
 )
 def known_type(case: KernelCase) -> Checks:
     """DumpType is at 0xF98, or 0xF88 for a 32-bit target. It says what follows the header. Type 7 has a name, but no
-    such file is known.
+    such file is known. The engine opens a dump whose type was left as fill as type 1.
     """
     if "kind" in case.dump.facts:
         yield ok("header, DumpType")
@@ -264,26 +270,65 @@ def exception_address(case: KernelCase) -> Checks:
     foreign_level=Level.MAY,
 )
 def kd_secondary_version(case: KernelCase) -> Checks:
-    """0 and 1 mean obsolete amd64 layouts of CONTEXT, 2 the current one. Small dumps by Windows hold 0 in layout A and
-    the fill byte in layout B. With truth, the rule demands these values, 2 in dumps with pages, and 0 for other
-    machines.
+    """0 and 1 mean obsolete amd64 layouts of CONTEXT, 2 the current one. Windows stores 0 in layout A of small dumps
+    and leaves the fill byte in layout B. The engine stores 0 for dump targets, and the target's own value over KD.
+    Other machines have 0.
     """
     dump, header = case.dump, header_of(case.dump)
     actual = header["KdSecondaryVersion"]
     accepted: tuple[int, ...] = (0, 2, 0x41)
     if own(case) and dump.architecture is not None:
+        engine = engine_of(case.request)
         if dump.architecture != "amd64":
             accepted = (0,)
-        elif dump.type == TRIAGE:
-            layout = None if dump.triage is None else dump.triage.layout
-            accepted = {"A": (0,), "B": (0x41,)}.get(layout or "", (0, 0x41))
-        else:
-            accepted = (2,)
+        elif engine is not None:
+            accepted = tuple(dict.fromkeys(_kd_versions(case, engine)))
     if actual in accepted:
         yield ok("header, KdSecondaryVersion")
     else:
         shown = tuple(f"{value:#x}" for value in accepted)
         yield bad("header, KdSecondaryVersion", shown, f"{actual:#x}", header.span_of("KdSecondaryVersion"))
+
+
+def _kd_versions(case: KernelCase, engine: KernelWriter) -> Iterator[int]:
+    assert case.request is not None
+    live = case.request.session == "live"
+    if not live or engine is E15063:  # a live session of 15063 was not measured
+        yield 0
+    block = truth_of(case).version_block if live else None
+    if block is not None:
+        yield block["KdSecondaryVersion"]
+
+
+@kernel_rule(
+    "KHDR-LEVELS-001",
+    "Byte 0x104E is the number of paging levels, or says nothing",
+    Level.MUST,
+    Source("docs/format/kernel-header-fields.md#paging-levels", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-header-fields.md#paging-levels", Grade.OBSERVED),
+    needs=("header",),
+    applies=lambda case: case.dump.architecture == "amd64" and (case.dump.paged or own(case)),
+)
+def paging_levels(case: KernelCase) -> Checks:
+    """4 and 5 are numbers of levels. 0, 0x10 and more, and the fill byte say nothing: the engine then takes 4. With
+    other values it finds no page table. Without truth the rule skips small dumps, in which nobody reads the byte. With
+    truth the number is the machine's, and a byte that says nothing is 0 or fill.
+    """
+    header = header_of(case.dump)
+    actual, span = header["PagingLevels"], header.span_of("PagingLevels")
+    nothing = (0, FILL[span.start % 4])
+    if not own(case):
+        if actual in (4, 5, 0) or actual >= _LEAST_UNKNOWN:
+            yield ok("header, PagingLevels")
+        else:
+            yield bad("header, PagingLevels", ("4", "5", "0", f"{_LEAST_UNKNOWN:#x} or more"), f"{actual}", span)
+        return
+    levels = 5 if truth_of(case).crashed.special_registers.get("Cr4", 0) & _LA57 else 4
+    accepted = (levels,) if levels == 5 else (levels, *nothing)
+    if actual in accepted:
+        yield ok("header, PagingLevels")
+    else:
+        yield bad("header, PagingLevels", tuple(f"{value:#x}" for value in accepted), f"{actual:#x}", span)
 
 
 @kernel_rule(
@@ -306,38 +351,6 @@ def root_alignment(case: KernelCase) -> Checks:
     else:
         expected = f"a multiple of {unit:#x}, not 0"
         yield bad("header, DirectoryTableBase", expected, f"{root:#x}", header.span_of("DirectoryTableBase"))
-
-
-@kernel_rule(
-    "KHDR-SPACE-001",
-    "RequiredDumpSpace fits the size of the dump",
-    Level.MUST,
-    Source("docs/format/kernel-header-fields.md#requireddumpspace", Grade.OBSERVED),
-    Source("docs/format/kernel-small-layouts.md#requireddumpspace-of-a-small-dump", Grade.OBSERVED),
-    needs=("header",),
-    foreign_level=Level.SHOULD,
-    applies=lambda case: case.dump.primary_end is not None,
-)
-def required_space(case: KernelCase) -> Checks:
-    """With truth RequiredDumpSpace is the length of a small dump, or the end of the page data. Other writers store
-    0x1000 times (pages + 2), or times the pages. Small dumps by Windows may store more than the length, never less.
-    """
-    dump, header = case.dump, header_of(case.dump)
-    assert dump.primary_end is not None
-    actual, size = header["RequiredDumpSpace"], dump.source.size
-    span = header.span_of("RequiredDumpSpace")
-    if dump.type == TRIAGE:
-        passed = actual == size if own(case) else actual >= size
-        expected: tuple[str, ...] = (f"{size:#x}" if own(case) else f"{size:#x} or more",)
-    else:
-        accepted = [dump.pages.end if dump.type in PAGED else dump.primary_end]
-        if not own(case):
-            accepted += [0x1000 * (dump.pages.total + 2), 0x1000 * dump.pages.total, size]
-        passed = actual in accepted
-        expected = tuple(dict.fromkeys(f"{value:#x}" for value in accepted))
-    yield (
-        ok("header, RequiredDumpSpace") if passed else bad("header, RequiredDumpSpace", expected, f"{actual:#x}", span)
-    )
 
 
 @kernel_rule(
@@ -406,13 +419,12 @@ def padding(case: KernelCase) -> Checks:
     foreign_level=Level.SHOULD,
 )
 def attributes(case: KernelCase) -> Checks:
-    """With bit 8 readers look for a secure header. With truth, a dump stores a value, because fill has the bits for
-    live, filtered and encrypted; a small dump may keep the fill, as most by Windows do. Without truth, bits above 9 are
-    allowed: Windows uses some.
+    """With bit 8 readers look for a secure header. A reader takes fill for a field that was never stored: Windows and
+    both engines leave it. Without truth, bits above 9 are allowed: Windows uses some.
     """
-    dump, header = case.dump, header_of(case.dump)
+    header = header_of(case.dump)
     value, span = header["Attributes"], header.span_of("Attributes")
-    if value == _FILL and (not own(case) or dump.type == TRIAGE):
+    if value == _FILL:
         yield ok("header, Attributes")
         return
     never = _ENCRYPTED | (_RESERVED_ATTRIBUTES | 0x200 if own(case) and value not in _SEEN else 0)

@@ -8,14 +8,19 @@ from typing import Final
 from ...case import KernelCase
 from ...decode import Record, decode
 from ...entitlement.kernel import dump_types, refusal
+from ...entitlement.kernel_writers import E29507, engine_of
 from ...model import Fault, Grade, Level, Source, Span
-from ...readers.kernel_dump import FULL, HEADER, TRIAGE
-from ...rule import Checks, bad, kernel_rule, ok, own
+from ...readers.kernel_dump import FULL, RANGES, TRIAGE
+from ...rule import Checks, bad, kernel_rule, ok
 from ..asserts import one_of, same, same_bytes
-from .asserts import blank, blank_area, blank_fields, header_of, truth_of
+from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, truth_of
 from .header import special_registers
 
 _AMD64: Final = 0x8664
+_UNHANDLED_EXCEPTION: Final = 0x7E
+"""SYSTEM_THREAD_EXCEPTION_NOT_HANDLED. Its Parameter4 is the address of a CONTEXT."""
+_MARKED: Final = 0x1000_0000
+"""Bit of BugCheckCode (docs/format/kernel-header-fields.md#bug-check-code-and-parameters)."""
 _NO_EXCEPTION: Final = 0x80000003
 """STATUS_BREAKPOINT, for a target without exception (docs/format/kernel-header.md#values-of-the-exception-record)."""
 
@@ -84,13 +89,13 @@ def requested_type(case: KernelCase) -> Checks:
 )
 def fields(case: KernelCase) -> Checks:
     """A debugger starts from build, root, list heads, machine, processors and product. With one wrong address it shows
-    no modules. With one processor too many it walks structures that do not exist.
+    no modules. With one processor too many it walks structures that do not exist. Engine 29507 stores the root of
+    System in range dumps.
     """
     truth = truth_of(case)
     expected = {
         "MajorVersion": truth.system.major_version,
         "MinorVersion": truth.system.build_number,
-        "DirectoryTableBase": truth.directory_table_base,
         "PsLoadedModuleList": truth.symbols.ps_loaded_module_list,
         "PsActiveProcessHead": truth.symbols.ps_active_process_head,
         "MachineImageType": _AMD64,
@@ -100,6 +105,10 @@ def fields(case: KernelCase) -> Checks:
         "SuiteMask": truth.system.suite_mask,
     }
     yield from same(header_of(case.dump), "header", expected)
+    roots: tuple[int, ...] = (truth.directory_table_base,)
+    if case.dump.type in RANGES:
+        roots = tuple(dict.fromkeys((*roots, truth.system_directory_table_base)))
+    yield from one_of(header_of(case.dump), "header", "DirectoryTableBase", roots)
 
 
 @kernel_rule(
@@ -128,16 +137,37 @@ def pfn_database(case: KernelCase) -> Checks:
     "KHDR-BUGCHECK-001",
     "Bug check code and parameters are the target's",
     Level.MUST,
+    Source(
+        "docs/format/kernel-header-fields.md#bug-check-code-and-parameters",
+        Grade.WITNESSED,
+        versions=("15063", "29507"),
+    ),
     Source("docs/format/kernel-header-fields.md#bug-check-code-and-parameters", Grade.IMPLEMENTED),
     needs=("header",),
     applies=own_amd64,
 )
 def bug_check(case: KernelCase) -> Checks:
-    """Every tool prints code and parameters first, and crash databases group crashes by them."""
-    check = truth_of(case).bug_check
-    expected = {"BugCheckCode": check.code}
-    expected |= {f"BugCheckParameter{index + 1}": value for index, value in enumerate(check.parameters)}
-    yield from same(header_of(case.dump), "header", expected)
+    """Every tool prints code and parameters first, and crash databases group crashes by them. A small dump may have bit
+    0x10000000 in the code. The engines set it for 0x7E, with the context of the exception, and for no other code.
+    """
+    header, check = header_of(case.dump), truth_of(case).bug_check
+    accepted: tuple[int, ...] = (check.code,)
+    if case.dump.type == TRIAGE:
+        marked = check.code | _MARKED
+        if engine_of(case.request) is None:
+            accepted = (check.code, marked)
+        elif has_exception_context(case):
+            accepted = (marked,)
+    yield from one_of(header, "header", "BugCheckCode", accepted)
+    expected = {f"BugCheckParameter{index + 1}": value for index, value in enumerate(check.parameters)}
+    yield from same(header, "header", expected)
+
+
+def has_exception_context(case: KernelCase) -> bool:
+    """Whether the bug check's Parameter4 is the address of an exception's context
+    (docs/format/kernel-small-layouts.md#other-habits-of-the-engine).
+    """
+    return truth_of(case).bug_check.code & ~_MARKED == _UNHANDLED_EXCEPTION
 
 
 @kernel_rule(
@@ -146,22 +176,40 @@ def bug_check(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-header.md#context-record", Grade.IMPLEMENTED),
     Source("docs/format/kernel-structures.md#fields-of-the-amd64-context", Grade.DOCUMENTED),
+    Source(
+        "docs/format/kernel-small-layouts.md#other-habits-of-the-engine", Grade.WITNESSED, versions=("15063", "29507")
+    ),
     needs=("context",),
     applies=own_amd64,
 )
 def context(case: KernelCase) -> Checks:
     """The rule compares integer, control, segment, debug and floating-point registers. Other parts of the CONTEXT are
-    zero, or equal to the record in the target's memory.
+    zero, or equal to the record in the target's memory. For bug check 0x7E the engines store the exception's context in
+    a small dump, and so may others: that record equals the target's to the byte.
     """
     record, truth = case.dump.context, truth_of(case)
     if record is None or record.type != "CONTEXT_AMD64":
         yield bad("context record", "a CONTEXT of amd64", "none")
+        return
+    raised = raised_context(case)
+    if raised is not None and (engine_of(case.request) is not None or record["ContextFlags"] & EXCEPTION_CONTEXT):
+        for name in record.structure.fields:
+            span = record.span_of(name)
+            yield from same_bytes(f"context record, {name}", raised.raw(name), record.raw(name), span)
         return
     saved = truth.crashed.context
     yield from same(record, "context record", {"ContextFlags": saved.context_flags, **saved.registers})
     span = record.span_of("FltSave")
     yield from same_bytes("context record, FltSave", saved.fxsave, record.raw("FltSave"), span)
     yield from _rest_of_context(case, record)
+
+
+def raised_context(case: KernelCase) -> Record | None:
+    """The context of the exception behind bug check 0x7E, if the dump is a small one; read from the truth."""
+    if case.dump.type != TRIAGE or not has_exception_context(case):
+        return None
+    truth = truth_of(case)
+    return truth.structure("CONTEXT_AMD64", truth.bug_check.parameters[3])
 
 
 _NO_TRUTH: Final = (
@@ -220,24 +268,36 @@ def _fields(record: Record) -> tuple[str, ...]:
     "KHDR-EXCEPTION-003",
     "The exception record describes the bug check, or the target's exception",
     Level.MUST,
+    Source("docs/format/kernel-header.md#values-of-the-exception-record", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-header.md#values-of-the-exception-record", Grade.OBSERVED),
     needs=("header",),
     applies=own_amd64,
 )
 def exception(case: KernelCase) -> Checks:
-    """Windows stores a breakpoint at the instruction pointer for any bug check. All parameter slots stay fill."""
+    """Windows stores a breakpoint at the instruction pointer for any bug check. All parameter slots stay fill. Over a
+    live KD session engine 29507 stores ExceptionFlags 0; from a dump it copies them.
+    """
     record, truth = case.dump.exception, truth_of(case)
     assert record is not None
     held = truth.exception
+    copied = 1 if held is None else held.flags
+    yield from one_of(record, "exception record", "ExceptionFlags", _exception_flags(case, copied))
     expected = {
         "ExceptionCode": _NO_EXCEPTION if held is None else held.code,
-        "ExceptionFlags": 1 if held is None else held.flags,
         "ExceptionRecord": 0,
         "ExceptionAddress": truth.crashed.context.ip if held is None else held.address,
         "NumberParameters": 0,
     }
     yield from same(record, "exception record", expected)
     yield from blank_fields(record, "exception record", ("__unusedAlignment", "ExceptionInformation"))
+
+
+def _exception_flags(case: KernelCase, copied: int) -> tuple[int, ...]:
+    request = case.request
+    if request is None or engine_of(request) is not E29507:
+        dump_only = request is not None and request.session == "dump"
+        return (copied,) if dump_only else tuple(dict.fromkeys((copied, 0)))
+    return (0,) if request.session == "live" else (copied,)
 
 
 @kernel_rule(
@@ -321,65 +381,3 @@ def memory_map(case: KernelCase) -> Checks:
     span = Span(at, at + len(listed))
     yield from same_bytes("PhysicalMemoryBlock, Run", listed, dump.source.read(at, len(listed)), span)
     yield from blank_area(dump, "PhysicalMemoryBlock, after the runs", Span(span.end, block.end))
-
-
-@kernel_rule(
-    "KHDR-FILL-001",
-    "Unused fields of the header are zero or fill",
-    Level.MUST,
-    Source("docs/format/kernel-header.md#fill", Grade.WITNESSED, versions=("29507",)),
-    Source("docs/format/kernel-header-fields.md#diagnostics-in-the-reserved-area", Grade.OBSERVED),
-    needs=("header",),
-    applies=own_amd64,
-)
-def nothing_else(case: KernelCase) -> Checks:
-    """The unused fields are version text, states, unused and reserved bytes. Bytes other than zero and fill are leaked
-    memory of the writer. Build 26100 stores 04 45 and a diagnostics block in its small dumps.
-    """
-    dump, header = case.dump, header_of(case.dump)
-    names = ["VersionUser", "SecondaryDataState", "WriterStatus", "Unused1"]
-    if dump.type != TRIAGE:
-        names.append("MiniDumpFields")
-    yield from blank_fields(header, "header", names)
-    windows = dump.type == TRIAGE and dump.build >= 26100
-    if windows and header.raw("Unused") == b"\x04\x45":
-        yield ok("header, Unused")
-    else:
-        yield from blank_fields(header, "header", ("Unused",))
-    area = header.span_of("_reserved0")
-    if windows and dump.source.read(area.start, 4) == pack("<I", 0x298):
-        yield from _diagnostics(case, area)
-    else:
-        yield from blank_area(dump, "header, _reserved0", area)
-
-
-def _diagnostics(case: KernelCase, area: Span) -> Checks:
-    """The block that build 26100 stores (docs/format/kernel-header-fields.md#diagnostics-in-the-reserved-area)."""
-    dump = case.dump
-    build = f"{truth_of(case).system.build_number}\0".encode("utf-16-le")
-    expected = pack("<II", 0x298, 0x298) + bytes(0x190) + b"Dump completed successfully.".ljust(0x100, b"\0") + build
-    span = Span(area.start, area.start + len(expected))
-    yield from same_bytes("header, diagnostics", expected, dump.source.read(span.start, len(expected)), span)
-    yield from blank_area(dump, "header, diagnostics, padding", Span(span.end, 0x1300))
-    update = Span(0x1300, 0x1304)
-    dump.dont_care(update, "update build revision: the truth does not hold it")
-    version = Span(0x1304, 0x130C)
-    yield from same_bytes("header, diagnostics, version", pack("<II", 10, 0), dump.source.read(0x1304, 8), version)
-    yield from blank_area(dump, "header, _reserved0", Span(0x130C, area.end))
-
-
-@kernel_rule(
-    "KHDR-ALONE-001",
-    "A dump of type 3 is the main header alone",
-    Level.MUST,
-    Source("docs/format/kernel-kinds.md#header-without-memory", Grade.INFERRED),
-    needs=("header",),
-    applies=lambda case: own(case) and case.dump.type == HEADER,
-)
-def header_alone(case: KernelCase) -> Checks:
-    """A dump of type 3 holds the bug check, registers and addresses. It holds no pages and no data of callbacks."""
-    size, extra = case.dump.header_size, case.dump.source.size
-    if extra == size:
-        yield ok("file")
-    else:
-        yield bad("file", f"{size:#x} bytes", f"{extra:#x}", Span(size, extra), fault=Fault.FORBIDDEN)

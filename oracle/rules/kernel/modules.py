@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ...case import KernelCase
+from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source, Span
-from ...readers.kernel_dump import ModuleEntry
+from ...readers.kernel_dump import KernelDump, ModuleEntry
 from ...rule import Checks, bad, kernel_rule, ok
 from .asserts import header_of
 from .crossing import debugger_data, holds_memory, with_debugger_data
@@ -81,7 +82,10 @@ def module_ring(case: KernelCase) -> Checks:
     span = header.span_of("PsLoadedModuleList")
     entries = dump.modules
     if not entries:
-        yield bad("PsLoadedModuleList", "a list of modules", "no entry can be read", span, fault=Fault.MISSING)
+        page = _page_of(dump, dump.pointer_at(head))
+        yield bad(
+            "PsLoadedModuleList", "a list of modules", "no entry can be read", span, fault=Fault.MISSING, memory=page
+        )
         return
     yield from _ring(entries, [head, *(entry.address or 0 for entry in entries)])
     back = dump.pointer_at(head + dump.pointer)
@@ -90,6 +94,12 @@ def module_ring(case: KernelCase) -> Checks:
     else:
         actual = "not in the dump" if back is None else f"{back:#x}"
         yield bad("PsLoadedModuleList, Blink", f"{entries[-1].address:#x}", actual, span)
+
+
+def _page_of(dump: KernelDump, address: int | None) -> tuple[Span, ...]:
+    """The physical page at a virtual address, if the page tables translate it."""
+    physical = None if address is None or dump.space is None else dump.space.translate(address)
+    return () if physical is None else (Span(physical & -PAGE_SIZE, (physical & -PAGE_SIZE) + PAGE_SIZE),)
 
 
 def _ring(entries: list[ModuleEntry], addresses: list[int]) -> Checks:

@@ -10,11 +10,12 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record
+from ...entitlement.kernel_writers import E15063, engine_of, writers_of
 from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Source, Span
 from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY
 from ...rule import Checks, bad, kernel_rule, ok, own
-from ..asserts import same
+from ..asserts import same, same_bytes
 from .asserts import blank_area, blank_fields, header_of, truth_of
 
 _PFN_LIMIT: Final = {64: 1 << 52, 32: 1 << 32}
@@ -55,20 +56,41 @@ def no_43rd_run(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KFUL-MAP-001",
-    "The bytes after the memory map are zero or fill",
+    "The bytes after the memory map are zero or fill, or the target's own bytes there",
     Level.MUST,
+    Source("docs/format/kernel-pages.md#number-of-runs", Grade.WITNESSED, versions=("15063",)),
     Source("docs/format/kernel-pages.md#number-of-runs", Grade.DOCUMENTED),
     needs=("runs",),
     applies=lambda case: own(case) and case.dump.type == FULL and case.dump.bits == 64,
 )
 def exact_map(case: KernelCase) -> Checks:
-    """The bytes are the rest of the 700 bytes of PhysicalMemoryBlock, and the padding of the descriptor."""
+    """The bytes are the rest of the 700 bytes of PhysicalMemoryBlock, and the padding of the descriptor. Engine 15063
+    copies 700 bytes from the target's MmPhysicalMemoryBlock, whatever follows the runs there.
+    """
     dump = case.dump
     assert dump.descriptor is not None
+    block = header_of(dump).span_of("PhysicalMemoryBlock")
+    copied = _raw_memory_map(case, len(block))
+    if E15063 is engine_of(case.request) and copied is not None:
+        yield from same_bytes("PhysicalMemoryBlock", copied, header_of(dump).raw("PhysicalMemoryBlock"), block)
+        return
+    if (
+        copied is not None
+        and E15063 in writers_of(case.request)
+        and dump.source.read(block.start, len(block)) == copied
+    ):
+        yield ok("PhysicalMemoryBlock")
+        return
     yield from blank_fields(dump.descriptor, "PhysicalMemoryBlock", ("_padding04",))
     end = dump.run_span(len(dump.runs)).start
-    block = header_of(dump).span_of("PhysicalMemoryBlock")
     yield from blank_area(dump, "PhysicalMemoryBlock, after the runs", Span(min(end, block.end), block.end))
+
+
+def _raw_memory_map(case: KernelCase, size: int) -> bytes | None:
+    """The target's bytes from MmPhysicalMemoryBlock on; None unless they are mapped."""
+    truth = truth_of(case)
+    pointer = truth.read(truth.symbols.mm_physical_memory_block, 8)
+    return None if pointer is None else truth.read(int.from_bytes(pointer, "little"), size)
 
 
 @kernel_rule(

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ...case import KernelCase
 from ...entitlement.clauses import Duty
-from ...entitlement.kernel import KernelEntitlement, Kind, entitlement_of
+from ...entitlement.kernel import KernelEntitlement, entitlement_of
+from ...entitlement.kernel_writers import Kind, engine_of
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing_pages, nonzero_pages
 from ...memory.page_set import PageSet
@@ -28,7 +29,8 @@ def _paged(case: KernelCase) -> bool:
 def entitlement(case: KernelCase) -> KernelEntitlement:
     kind = asked_kind(case)
     assert kind is not None
-    return entitlement_of(truth_of(case), kind)
+    assert case.request is not None
+    return entitlement_of(truth_of(case), kind, case.request.contract)
 
 
 def _present(dump: KernelDump, pages: PageSet) -> int:
@@ -191,9 +193,13 @@ def _kernel_or_active(case: KernelCase) -> bool:
 )
 def kernel_pages(case: KernelCase) -> Checks:
     """Kernel pages are the page tables of the kernel half and all pages that these map: kernel, HAL, drivers, pools,
-    stacks.
+    stacks. Engine 29507 takes pages in transition, too, and the page tables of the current process.
     """
-    yield from _required(case, "page table of the kernel", "mapped by the kernel half")
+    yield from _required(
+        case,
+        *("page table of the kernel", "mapped by the kernel half", "in transition in the kernel half"),
+        "page table of the current process",
+    )
 
 
 @kernel_rule(
@@ -202,10 +208,10 @@ def kernel_pages(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-kinds.md#pages-added-by-callbacks", Grade.DOCUMENTED),
     needs=("pages",),
-    applies=_paged,
+    applies=lambda case: _paged(case) and engine_of(case.request) is None,
 )
 def added_pages(case: KernelCase) -> Checks:
-    """A driver requested the pages by number, whatever they hold."""
+    """A driver requested the pages by number, whatever they hold. The engines do not know these requests."""
     yield from _missing(case.dump, truth_of(case).added, "added by a bug-check callback")
 
 
@@ -219,8 +225,10 @@ def added_pages(case: KernelCase) -> Checks:
     applies=lambda case: _paged(case) and asked_kind(case) is Kind.KERNEL,
 )
 def no_user_pages(case: KernelCase) -> Checks:
-    """Users send kernel dumps to others because they expect no passwords and documents in them."""
-    yield from _never(case, "memory of a user-mode application")
+    """Users send kernel dumps to others because they expect no passwords and documents in them. Engine 29507 leaves out
+    the page tables of other processes, too.
+    """
+    yield from _never(case, "memory of a user-mode application", "page table of another process")
 
 
 @kernel_rule(
@@ -273,9 +281,9 @@ def user_tables(case: KernelCase) -> Checks:
 )
 def active_user_pages(case: KernelCase) -> Checks:
     """Applications use the pages that the user half of a process maps. Which pages in transition belong to the dump is
-    unknown.
+    unknown. Engine 29507 takes all pages in use.
     """
-    yield from _required(case, "mapped by a user half")
+    yield from _required(case, "mapped by a user half", "active page")
 
 
 @kernel_rule(

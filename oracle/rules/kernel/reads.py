@@ -148,7 +148,8 @@ def readable(case: KernelCase) -> Checks:
                 yield ok(need.subject)
             elif address >> 63 or case.dump.bits == 32:
                 expected = f"page {physical // PAGE_SIZE:#x}, which {address:#x} translates to"
-                yield bad(need.subject, expected, "not in the dump", _root(case), fault=Fault.MISSING)
+                page = Span(physical & -PAGE_SIZE, (physical & -PAGE_SIZE) + PAGE_SIZE)
+                yield bad(need.subject, expected, "not in the dump", _root(case), fault=Fault.MISSING, memory=(page,))
 
 
 def _root(case: KernelCase) -> Span:

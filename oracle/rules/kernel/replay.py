@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from ...case import KernelCase
-from ...entitlement.kernel import Kind
+from ...entitlement.kernel_writers import Kind
 from ...model import Grade, Level, Source
 from ...readers.kernel_dump import COMPLETE, FULL
 from ...rule import Checks, bad, kernel_rule, ok

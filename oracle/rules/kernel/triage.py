@@ -6,11 +6,13 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, enumeration, structure
+from ...entitlement.kernel_writers import WINDOWS, writers_of
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
-from ...readers.kernel_dump import TRIAGE, TriageFacts
+from ...readers.kernel_dump import TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok, own
 from .asserts import EXCEPTION_CONTEXT, blank_area, header_of
+from .writer import triage_of
 
 _MARKER: Final = b"TRGD"
 _IN_HEADER: Final = {
@@ -36,11 +38,8 @@ _BITS: Final = {
     "TRIAGE_DUMP_DATA_BLOCKS": "DataBlocksOffset",
 }
 _SMALL: Final = 2 << 20
-
-
-def triage_of(case: KernelCase) -> TriageFacts:
-    assert case.dump.triage is not None
-    return case.dump.triage
+_FIXED_SIZE: Final = 0x40000
+"""docs/format/kernel-small-layouts.md#place-of-the-end-marker."""
 
 
 def _header(case: KernelCase) -> Record:
@@ -187,13 +186,11 @@ def stack_pointer(case: KernelCase) -> Checks:
     Level.SHOULD,
     Source("docs/format/kernel-small.md#call-stack", Grade.OBSERVED),
     needs=("triage", "context"),
-    applies=lambda case: (
-        case.dump.context is not None and (own(case) or not case.dump.context["ContextFlags"] & EXCEPTION_CONTEXT)
-    ),
+    applies=lambda case: case.dump.context is not None and not case.dump.context["ContextFlags"] & EXCEPTION_CONTEXT,
 )
 def stack_begins_at_pointer(case: KernelCase) -> Checks:
-    """Bytes below the stack pointer are left over from earlier calls. Without truth, the rule exempts contexts of an
-    exception: there the saved stack begins at the bug check.
+    """Bytes below the stack pointer are left over from earlier calls. The rule exempts the context of an exception:
+    there the saved stack begins at the bug check.
     """
     header, context = _header(case), case.dump.context
     assert context is not None
@@ -209,14 +206,16 @@ def stack_begins_at_pointer(case: KernelCase) -> Checks:
     "KTRI-SIZES-001",
     "The saved blocks have the sizes that the debugger data gives",
     Level.MUST,
-    Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/kernel-small.md#debugger-data-part", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#debugger-data-part", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
     applies=lambda case: case.dump.debugger_data is not None,
 )
 def block_sizes(case: KernelCase) -> Checks:
-    """The sizes are SizePrcb, SizeEProcess, SizeEThread, and Header.Size of the debugger data. For KPRCB, EPROCESS and
-    ETHREAD the triage header stores only offsets, so the size is the distance to the next block.
+    """The sizes are SizePrcb, SizeEProcess and SizeEThread. For KPRCB, EPROCESS and ETHREAD the triage header stores
+    only offsets, so the size is the distance to the next block. Windows saves Header.Size bytes of the debugger data;
+    each engine saves the size of its own structure.
     """
     triage, record = triage_of(case), case.dump.debugger_data
     assert record is not None
@@ -231,12 +230,18 @@ def block_sizes(case: KernelCase) -> Checks:
         else:
             expected = f"{record[field]:#x} bytes, {field}"
             yield bad(name, expected, f"{following - span.start:#x}", span, record.span_of(field))
-    size, expected_size = triage.header["DebuggerDataSize"], record["Header.Size"]
-    if size == expected_size:
+    size, held = triage.header["DebuggerDataSize"], record["Header.Size"]
+    accepted = {
+        held if writer.debugger_data_size is None else writer.debugger_data_size: writer.name
+        for writer in writers_of(case.request)
+        if triage.layout in writer.layouts
+    }
+    if size in accepted:
         yield ok("debugger data")
     else:
         where = triage.header.span_of("DebuggerDataSize")
-        yield bad("debugger data", f"{expected_size:#x} bytes, Header.Size", f"{size:#x}", where)
+        sizes = tuple(f"{value:#x} bytes, as {name} writes" for value, name in accepted.items())
+        yield bad("debugger data", sizes, f"{size:#x}", where)
 
 
 @kernel_rule(
@@ -272,12 +277,12 @@ unknown (docs/format/kernel-small-real.md#unused-bytes-before-the-marker).
 )
 def room(case: KernelCase) -> Checks:
     """The first marker is where the data blocks would end if each were padded to 8. In layout B zeros follow up to a
-    multiple of 512, then a second marker. Build 9600 fills 256 KiB; its real files have stale bytes in the gap, so the
-    rule needs truth there.
+    multiple of 512, then a second marker. The kernel of build 9600 fills 256 KiB; its real files have stale bytes in
+    the gap, so the rule needs truth there. The engines write no file of fixed size.
     """
     dump, triage = case.dump, triage_of(case)
     valid = triage.header["ValidOffset"]
-    if own(case) and dump.build <= 9600:
+    if own(case) and has_fixed_size(case):
         yield from blank_area(dump, "room before the end marker", Span(triage.data_end, valid), only_zero=True)
         return
     first = triage.data_end + sum(-block.size % 8 for block in triage.data_blocks)
@@ -297,6 +302,12 @@ def room(case: KernelCase) -> Checks:
         yield from blank_area(dump, "room after the first end marker", Span(first + 4, valid), only_zero=True)
 
 
+def has_fixed_size(case: KernelCase) -> bool:
+    """Whether the dump is one of 256 KiB, as the kernel of build 9600 writes."""
+    size = triage_of(case).header["SizeOfDump"]
+    return case.dump.build <= 9600 and size == _FIXED_SIZE and WINDOWS in writers_of(case.request)
+
+
 def expected_places(case: KernelCase) -> dict[str, int]:
     """Expected offsets and sizes by triage header field, from the counts in the file.
 
@@ -311,7 +322,7 @@ def expected_places(case: KernelCase) -> dict[str, int]:
         ("ProcessOffset", record["SizeEProcess"]),
         ("ThreadOffset", record["SizeEThread"]),
         ("CallStackOffset", header["SizeOfCallStack"]),
-        ("DebuggerDataOffset", record["Header.Size"]),
+        ("DebuggerDataOffset", header["DebuggerDataSize"]),
         ("UnloadedDriversOffset", unloaded),
         ("DriverListOffset", structure("DUMP_DRIVER_ENTRY64").size * header["DriverCount"]),
         ("StringPoolOffset", header["StringPoolSize"]),
@@ -335,7 +346,7 @@ def expected_places(case: KernelCase) -> dict[str, int]:
     if triage.layout == "B":
         places["SizeOfDump"] = -(-(marker + 4) // 512) * 512
     else:
-        places["SizeOfDump"] = 0x40000 if dump.build <= 9600 else marker + 4
+        places["SizeOfDump"] = _FIXED_SIZE if has_fixed_size(case) else marker + 4
     places["ValidOffset"] = places["SizeOfDump"] - 4
     return places
 
@@ -344,8 +355,8 @@ def expected_places(case: KernelCase) -> dict[str, int]:
     "KTRI-RECIPE-001",
     "Every offset and size follows the recipe of the layout",
     Level.MUST,
+    Source("docs/format/kernel-small-layouts.md#order-of-the-parts", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small-layouts.md#recipe-of-a-small-dump", Grade.OBSERVED),
-    Source("docs/format/kernel-small-layouts.md#order-of-the-parts", Grade.OBSERVED),
     needs=("triage", "triage.blocks", "triage.drivers", "triage.strings", "triage.unloaded", "triage.data"),
     applies=lambda case: case.dump.bits == 64 and case.dump.debugger_data is not None,
     foreign_level=Level.SHOULD,

@@ -11,7 +11,7 @@ from ...readers.kernel_dump import DataBlock, Extent
 from ...readers.kernel_triage import UNLOADED_ROOM
 from ...rule import Checks, bad, kernel_rule, ok
 from .asserts import blank_area, header_of
-from .triage import triage_of
+from .writer import triage_of
 
 _MAX_NAME: Final = 24
 """Size of the name in bytes: WCHAR[12] (docs/format/kernel-small.md#unloaded-drivers)."""

@@ -7,45 +7,47 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, structure
+from ...entitlement.kernel_writers import writers_of
+from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ...truth.kernel import DriverTruth, KernelTruth
 from ..asserts import one_of, same, same_bytes, zero
 from .asserts import blank_area, header_of, truth_of
-from .triage import triage_of
+from .writer import copy_of_a_small_dump, triage_of
 
 _FIELDS: Final = {"A": 0xCFF, "B": 0xDFF}
 _OPTIONS: Final = {"A": 0xFFFF_FFFF, "B": 0x41}
-_LAYOUT_B_FROM: Final = 26100
 _UNUSED: Final = ("BStoreOffset", "SizeOfBStore", "LimitOfBStore", "DataPageAddress", "DataPageOffset", "DataPageSize")
-_MAX_CODE: Final = 0x1000
 
 
-def _own(case: KernelCase) -> bool:
+def own_small(case: KernelCase) -> bool:
+    """A 64-bit small dump with truth."""
     return own(case) and case.dump.bits == 64 and case.dump.triage is not None
 
 
 @kernel_rule(
     "KTRI-LAYOUT-001",
-    "The small dump has the layout of the target's build",
+    "The small dump has one layout throughout, and one that its writer has",
     Level.MUST,
-    Source("docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.OBSERVED),
+    Source("docs/format/kernel-small-layouts.md#who-writes-which-layout", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small-layouts.md#how-to-tell-a-from-b", Grade.OBSERVED),
     needs=("triage",),
-    applies=_own,
+    applies=own_small,
 )
 def layout(case: KernelCase) -> Checks:
-    """Builds from 26100 on have layout B, earlier ones layout A. The layouts differ in the place of the unloaded
-    drivers, in TriageOptions and in MiniDumpFields.
+    """The layout follows the writer, not the build of the target. The engines write layout A, Windows A or B. The
+    layouts differ in the place of the unloaded drivers, in TriageOptions and in MiniDumpFields.
     """
     triage, header = triage_of(case), header_of(case.dump)
-    wanted = "B" if truth_of(case).system.build_number >= _LAYOUT_B_FROM else "A"
-    if triage.layout == wanted:
+    accepted = sorted({layout for writer in writers_of(case.request) for layout in writer.layouts})
+    wanted = triage.layout if triage.layout in accepted else accepted[0]
+    if triage.layout in accepted:
         yield ok("layout")
     else:
         where = triage.header.span_of("UnloadedDriversOffset")
-        yield bad("layout", f"layout {wanted}", f"layout {triage.layout}", where)
+        yield bad("layout", tuple(f"layout {name}" for name in accepted), f"layout {triage.layout}", where)
     fixed = {
         "ServicePackBuild": 0,
         "ContextOffset": 0x348,
@@ -75,7 +77,8 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     if process is not None:
         yield "process", int.from_bytes(process, "little"), sizes["SizeEProcess"]
     yield "stack", triage.header["TopOfStack"], triage.header["SizeOfCallStack"]
-    yield "debugger data", truth.symbols.kd_debugger_data_block, sizes["Header.Size"]
+    saved = min(triage.header["DebuggerDataSize"], sizes["Header.Size"])
+    yield "debugger data", truth.symbols.kd_debugger_data_block, saved
 
 
 @kernel_rule(
@@ -84,12 +87,13 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
     Level.MUST,
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#kprcb-eprocess-and-ethread", Grade.OBSERVED),
+    Source("docs/format/kernel-small.md#debugger-data-part", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("triage", "triage.blocks"),
-    applies=_own,
+    applies=own_small,
 )
 def saved_blocks(case: KernelCase) -> Checks:
     """The blocks belong to the processor that crashed, to its current thread, and to the process that the thread was
-    attached to.
+    attached to. Zeros follow the target's debugger data, if the engine's structure is larger.
     """
     truth, triage = truth_of(case), triage_of(case)
     for name, address, size in _saved(case):
@@ -102,6 +106,8 @@ def saved_blocks(case: KernelCase) -> Checks:
             where = triage.header.span_of("TopOfStack")
             yield bad(name, "an address that is mapped in the target", f"{address:#x}", where, span)
             continue
+        if name == "debugger data":
+            held = held.ljust(len(span), b"\0")
         yield from same_bytes(name, held, case.dump.source.read(span.start, len(span)), span)
 
 
@@ -111,7 +117,7 @@ def saved_blocks(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#length-of-the-call-stack", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
-    applies=_own,
+    applies=own_small,
 )
 def stack_extent(case: KernelCase) -> Checks:
     """The saved stack begins at the stack pointer and ends at StackBase of the thread. If the processor ran on another
@@ -137,11 +143,11 @@ def stack_extent(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#contents-of-driver-entries", Grade.OBSERVED),
     needs=("triage", "triage.drivers", "triage.strings"),
-    applies=_own,
+    applies=own_small,
 )
 def drivers(case: KernelCase) -> Checks:
     """Each entry has base, size, checksum, time stamp and name, in the order of the modules. The name is the full path
-    in layout A, the base name in layout B.
+    in layout A, the base name in layout B and in an engine's copy of a small dump.
     """
     triage, held = triage_of(case), truth_of(case).drivers
     where = triage.header.span_of("DriverCount")
@@ -155,7 +161,8 @@ def drivers(case: KernelCase) -> Checks:
         }
         yield from same(record, record.path, expected)
         string = triage.strings.get(record["DriverNameOffset"])
-        name = driver.base_name if triage.layout == "B" else driver.full_name
+        short = triage.layout == "B" or copy_of_a_small_dump(case)
+        name = driver.base_name if short else driver.full_name
         if string is not None and string.text == name:
             yield ok(f"{record.path}, name")
         else:
@@ -170,7 +177,7 @@ def drivers(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     needs=("triage", "triage.strings"),
-    applies=_own,
+    applies=own_small,
 )
 def pool_padding(case: KernelCase) -> Checks:
     """Zeros pad each record of the string pool after its NUL to a multiple of 8."""
@@ -194,7 +201,7 @@ _LIVE: Final = (
     Level.MUST,
     Source("docs/format/kernel-small-layouts.md#driver-entries-by-layout", Grade.OBSERVED),
     needs=("triage", "triage.drivers"),
-    applies=_own,
+    applies=own_small,
 )
 def driver_rest(case: KernelCase) -> Checks:
     """Layout A fills only four fields. Layout B copies the whole entry, with links and buffer addresses. Padding and
@@ -226,14 +233,14 @@ def _live(truth: KernelTruth, driver: DriverTruth) -> Record | None:
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#unloaded-drivers", Grade.OBSERVED),
     needs=("triage", "triage.unloaded"),
-    applies=_own,
+    applies=own_small,
 )
 def unloaded(case: KernelCase) -> Checks:
     """Each unloaded driver has its range and the first 12 characters of its name. The list may be in either order.
-    Name.Buffer is 0 in layout A and the live address in layout B.
+    Name.Buffer is 0 in layout A and the live address in layout B. An engine's copy of a small dump has none.
     """
     triage, truth = triage_of(case), truth_of(case)
-    held = truth.unloaded_drivers
+    held = () if copy_of_a_small_dump(case) else truth.unloaded_drivers
     if triage.unloaded_count != len(held):
         where = triage.header.span_of("UnloadedDriversOffset")
         yield bad("unloaded drivers", f"{len(held)}", f"{triage.unloaded_count}", where)
@@ -265,13 +272,14 @@ def unloaded(case: KernelCase) -> Checks:
     "KTRI-MM-001",
     "The memory manager counts have version, size and values of the layout",
     Level.MUST,
+    Source("docs/format/kernel-small.md#memory-manager-counts", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#memory-manager-counts", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
-    applies=_own,
+    applies=own_small,
 )
 def memory_information(case: KernelCase) -> Checks:
-    """Version is 1, Size is 0x50, and the next four fields are 0. All counts are 0 in layout A. In layout B two counts
-    are 0x100000000; the truth does not hold the others.
+    """Version is 1, Size is 0x50, and the next four fields are 0. Windows stores no counts in layout A; the engines
+    store the target's. In layout B two counts are 0x100000000; the truth does not hold the others.
     """
     triage = triage_of(case)
     if triage.mm is None:
@@ -282,7 +290,8 @@ def memory_information(case: KernelCase) -> Checks:
     yield from zero(triage.mm, "MM storage", words, "no verifier is on")
     counters = list(triage.mm.structure.fields)[6:]
     if triage.layout == "A":
-        yield from zero(triage.mm, "MM storage", counters, "layout A has no counts")
+        for name, accepted in _counts(case).items():
+            yield from one_of(triage.mm, "MM storage", name, accepted)
         return
     for name in ("MmMaximumNonPagedPool", "PagedPoolMaximum"):
         yield from one_of(triage.mm, "MM storage", name, (0x1_0000_0000,))
@@ -291,100 +300,29 @@ def memory_information(case: KernelCase) -> Checks:
         case.dump.dont_care(triage.mm.span_of(name), f"{name}: a count that the truth does not hold")
 
 
-@kernel_rule(
-    "KTRI-DATA-004",
-    "Every data block holds the target's bytes",
-    Level.MUST,
-    Source("docs/format/kernel-small.md#data-block-table", Grade.DOCUMENTED),
-    needs=("triage", "triage.data"),
-    applies=_own,
-)
-def data_bytes(case: KernelCase) -> Checks:
-    """Structural rules cannot find a changed byte in a block; this rule can."""
-    truth = truth_of(case)
-    for block in triage_of(case).data_blocks:
-        held = truth.read(block.start, block.size)
-        if held is None:
-            actual = f"{block.start:#x}, {block.size:#x} bytes"
-            yield bad(block.record.path, "memory that is mapped in the target", actual, block.record.span_of("Address"))
-        else:
-            data = case.dump.source.read(block.offset, block.size)
-            yield from same_bytes(block.record.path, held, data, block.span)
+_COUNTED: Final = {
+    "MmMaximumNonPagedPool": ("MmMaximumNonPagedPoolInBytes", PAGE_SIZE),
+    "MmAllocatedNonPagedPool": ("MmAllocatedNonPagedPool", 1),
+    "PagedPoolMaximum": ("MmSizeOfPagedPoolInBytes", PAGE_SIZE),
+    "PagedPoolAllocated": None,
+    "CommittedPages": ("MmTotalCommittedPages", 1),
+    "CommittedPagesPeak": ("MmPeakCommitment", 1),
+    "CommitLimitMaximum": ("MmTotalCommitLimitMaximum", 1),
+}
+"""The debugger data's pointer behind each count, and the unit that makes pages of it. None: always 0
+(docs/format/kernel-small.md#memory-manager-counts)."""
 
 
-@kernel_rule(
-    "KTRI-DATA-005",
-    "The dump holds all data that bug-check callbacks added",
-    Level.MUST,
-    Source("docs/format/kernel-kinds.md#pages-added-by-callbacks", Grade.DOCUMENTED),
-    Source("docs/format/kernel-small-real.md#kernel-variables-in-data-blocks", Grade.DOCUMENTED),
-    needs=("triage", "triage.data"),
-    applies=_own,
-)
-def callback_data(case: KernelCase) -> Checks:
-    """Every range that a driver added can be read at its address in the dump."""
-    for extent in truth_of(case).triage_data:
-        subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
-        if not extent.size or case.dump.read(extent.address, extent.size) is not None:
-            yield ok(subject)
-        else:
-            yield bad(
-                subject, "in the dump", "missing in whole or in part", triage_of(case).header.span, fault=Fault.MISSING
-            )
-
-
-@kernel_rule(
-    "KTRI-DATA-006",
-    "The dump holds no images",
-    Level.SHOULD,
-    Source("docs/format/kernel-small-real.md#no-images-in-a-small-dump", Grade.DOCUMENTED),
-    needs=("triage", "triage.data"),
-    applies=_own,
-)
-def no_images(case: KernelCase) -> Checks:
-    """A debugger takes code and constants from the image files. So no block has more than one page of a read-only
-    section.
-    """
-    truth = truth_of(case)
-    sections = [section for driver in truth.drivers for section in driver.read_only_sections]
-    for block in triage_of(case).data_blocks:
-        inside = max((min(block.end, s.address + s.size) - max(block.start, s.address) for s in sections), default=0)
-        if inside <= _MAX_CODE:
-            yield ok(block.record.path)
-        else:
-            expected = f"at most {_MAX_CODE:#x} bytes of a read-only section"
-            yield bad(block.record.path, expected, f"{inside:#x}", block.record.span, fault=Fault.FORBIDDEN)
-
-
-@kernel_rule(
-    "KTRI-DATA-007",
-    "The dump holds the memory that readers of small dumps need",
-    Level.SHOULD,
-    Source("docs/format/kernel-small-real.md#kernel-variables-in-data-blocks", Grade.OBSERVED),
-    Source("docs/format/kernel-small-real.md#processor-state-in-data-blocks", Grade.OBSERVED),
-    Source("docs/format/kernel-small-real.md#memory-around-registers", Grade.OBSERVED),
-    needs=("triage", "triage.data"),
-    applies=lambda case: _own(case) and case.dump.build > 9600 and triage_of(case).layout == "A",
-)
-def customary_data(case: KernelCase) -> Checks:
-    """Readers need KiProcessorBlock, every KPRCB and CONTEXT, and the code at the instruction pointer. Real files of
-    layout A hold this memory from build 19041 on. Files of layout B and of build 9600 do not, so the rule skips them.
-    """
-    truth, triage = truth_of(case), triage_of(case)
-    sizes = truth.debugger_data
-    if sizes is None:
-        return
-    wanted = [("KiProcessorBlock", truth.symbols.ki_processor_block, 8 * len(truth.processors))]
-    for processor in truth.processors:
-        wanted.append((f"KPRCB {processor.number}", processor.kprcb, sizes["SizePrcb"]))
-        pointer = truth.read(processor.kprcb + sizes["OffsetPrcbContext"], 8)
-        if pointer is not None and any(pointer):
-            size = structure("CONTEXT_AMD64").size
-            wanted.append((f"context of processor {processor.number}", int.from_bytes(pointer, "little"), size))
-    wanted.append(("code at the instruction pointer", truth.crashed.context.ip, 1))
-    for subject, address, size in wanted:
-        if truth.read(address, size) is None or case.dump.read(address, size) is not None:
-            yield ok(subject)
-        else:
-            expected = f"{size:#x} bytes from {address:#x}"
-            yield bad(subject, expected, "not in the dump", triage.header.span, fault=Fault.MISSING)
+def _counts(case: KernelCase) -> dict[str, tuple[int, ...]]:
+    """The values that each count may have in layout A."""
+    truth, writers = truth_of(case), writers_of(case.request)
+    pointers = truth.debugger_data
+    found: dict[str, tuple[int, ...]] = {}
+    for name, place in _COUNTED.items():
+        address = 0 if pointers is None or place is None else pointers[place[0]]
+        raw = truth.read(address, 8) if address else None
+        unit = 1 if place is None else place[1]
+        copied = 0 if raw is None else int.from_bytes(raw, "little") // unit
+        accepted = (copied if writer.engine else 0 for writer in writers)
+        found[name] = tuple(dict.fromkeys(accepted))
+    return found

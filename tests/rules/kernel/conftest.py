@@ -41,6 +41,7 @@ from .hand_machine import (
     THREADS,
     UP,
     USER_PAGES,
+    Memory,
     P,
     context_record,
     machine,
@@ -131,10 +132,11 @@ def blob_region(build: int, padded: bool) -> bytes:
 
 
 class Maker:
-    """Dumps of the machine."""
+    """Dumps of the machine. ``change`` edits its memory before anything is made from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[Memory], None] = lambda _memory: None) -> None:
         self.memory = machine()
+        change(self.memory)
         self.ram = [pfn for base, count in RUNS for pfn in range(base, base + count)]
         self.truths = {build: truth_document(self.memory, build) for build in (9600, 19041, 26100)}
 
@@ -180,9 +182,10 @@ class Maker:
         else:
             sub = pack("<4s4s", signature, b"DUMP") + b"PAGE" * 6 + pack("<QQQ", first, len(pfns), bits)
         room = bytes(first - 0x2000 - len(sub) - len(field))
-        head = header(number, first + P * len(pfns), build=19041)
+        blobs = blob_region(19041, padded=True)
+        head = header(number, first + P * len(pfns) + len(blobs), build=19041)
         parts = [("header", bytes(head)), ("sub", sub), ("bitmap", bytes(field)), ("room", room)]
-        parts += [("pages", self.pages(pfns)), ("blobs", blob_region(19041, padded=True))]
+        parts += [("pages", self.pages(pfns)), ("blobs", blobs)]
         return self.made(parts, kind, profile)
 
     def ranges(

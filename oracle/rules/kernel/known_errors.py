@@ -1,0 +1,104 @@
+"""Known errors of the vendor's engine in kernel dumps (docs/format/engine.md#errors-of-the-engine)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...case import KernelCase
+from ...entitlement.kernel import skipped_by_the_engine
+from ...known_errors import known_error
+from ...memory.page import PAGE_SIZE
+from ...memory.page_set import PageSet
+from ...model import Fault
+from ...readers.kernel_dump import ACTIVE, COMPLETE, KERNEL, TRIAGE
+from ...rule import Check
+from .asserts import truth_of
+
+_DEAD_FEED: Final = bytes.fromhex("edfeadde")
+_XSAVE, _MISPLACED, _XSAVE_SIZE = 0x100, 0x200, 0x200
+"""Offsets of FltSave in CONTEXT, and where the engine puts it; its size in bytes."""
+_MXCSR: Final = 0x18
+"""Offset of MxCsr in FltSave."""
+
+
+def _pages(check: Check) -> PageSet:
+    return PageSet((part.start // PAGE_SIZE, -(-part.end // PAGE_SIZE)) for part in check.memory)
+
+
+@known_error(
+    "ENGINE-ENTRY-511",
+    "range dumps lack every page below entry 511 of a page directory or a page-directory-pointer table",
+    versions=("29507",),
+    source="docs/format/kernel-kinds.md#what-the-engine-takes-for-default",
+    rules=("KPAG-KERNEL-001", "KPAG-SHARED-001", "KXCT-MODULES-002", "KXCT-READ-001"),
+)
+def entry_511(case: KernelCase, check: Check) -> bool:
+    """All missing pages are mapped through such an entry, and through no other."""
+    if case.dump.type not in (KERNEL, ACTIVE) or check.fault is not Fault.MISSING or not check.memory:
+        return False
+    return not (_pages(check) - _skipped(case)).runs
+
+
+def _skipped(case: KernelCase) -> PageSet:
+    dump = case.dump
+    if dump.skipped is None:
+        if case.truth is not None:
+            truth = case.truth
+            roots = tuple({truth.system_directory_table_base, truth.directory_table_base})
+            found = skipped_by_the_engine(truth, roots)
+        else:
+            found = (
+                PageSet() if dump.header is None else skipped_by_the_engine(dump, (dump.header["DirectoryTableBase"],))
+            )
+        dump.skipped = found
+    return dump.skipped
+
+
+@known_error(
+    "ENGINE-PAGE-0",
+    "a complete dump lacks physical page 0",
+    versions=("29507",),
+    source="docs/format/kernel-pages.md#run-at-pfn-0",
+    rules=("KPAG-COMPLETE-001",),
+)
+def page_0(case: KernelCase, check: Check) -> bool:
+    """Page 0 alone is missing."""
+    return case.dump.type == COMPLETE and _pages(check).runs == [(0, 1)]
+
+
+@known_error(
+    "ENGINE-DEADFEED",
+    "a complete dump of an active dump fills the pages that the source lacks with ED FE AD DE",
+    versions=("29507",),
+    source="docs/format/kernel-pages.md#bytes-of-a-page",
+    rules=("KPAG-BYTES-001",),
+)
+def dead_feed(case: KernelCase, check: Check) -> bool:
+    """The whole page is that pattern."""
+    if case.dump.type != COMPLETE or len(check.spans) != 1:
+        return False
+    end = check.spans[0].end
+    return case.dump.source.read(end - PAGE_SIZE, PAGE_SIZE) == _DEAD_FEED * (PAGE_SIZE // 4)
+
+
+@known_error(
+    "ENGINE-FLTSAVE",
+    "FltSave of a target whose KdSecondaryVersion is 0 or 1 lands 0x100 too high; a copy of that copy has none",
+    versions=("15063", "29507"),
+    source="docs/format/kernel-small-layouts.md#other-habits-of-the-engine",
+    rules=("KHDR-CONTEXT-003", "KHDR-CONTEXT-004"),
+)
+def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
+    """A small dump has the target's FltSave 0x100 too high, or zeros for it."""
+    dump = case.dump
+    if dump.type != TRIAGE or dump.header is None or dump.context is None or dump.header["KdSecondaryVersion"]:
+        return False
+    if not any(f", {name}" in check.subject for name in ("FltSave", "MxCsr", "VectorRegister")):
+        return False
+    raw = dump.source.read(dump.context.span.start, len(dump.context.span))
+    if not any(raw[_XSAVE : _XSAVE + _XSAVE_SIZE]):
+        return True
+    moved = raw[_MISPLACED : _MISPLACED + _XSAVE_SIZE]
+    if case.truth is not None:
+        return moved == truth_of(case).crashed.context.fxsave
+    return int.from_bytes(moved[_MXCSR : _MXCSR + 4], "little") == dump.context["MxCsr"]
