@@ -61,6 +61,8 @@ class Engine:
     """Whether a stack that cannot be read is kept in part. Else it fails the dump."""
     thread_names: bool
     """Whether it knows ThreadNames."""
+    function_table_size: int
+    """Bytes of the native descriptor in FunctionTable."""
     memory_info_revision: int
     """Revision of SystemMemoryInfo."""
     plain_exception_context: bool
@@ -99,6 +101,7 @@ _E15063 = Engine(
     sizes={4: BlockSizes(0x468, 0x2A4, 0x208), 8: BlockSizes(0x7A0, 0x400, 0x410)},
     keeps_unreadable_stacks=False,
     thread_names=False,
+    function_table_size=112,
     memory_info_revision=1,
     plain_exception_context=False,
 )
@@ -115,6 +118,7 @@ _E29507 = Engine(
     sizes={4: BlockSizes(0x480, 0x2C0, 0x3FC8), 8: BlockSizes(0x7D0, 0x448, 0x7F90)},
     keeps_unreadable_stacks=True,
     thread_names=True,
+    function_table_size=136,
     memory_info_revision=2,
     plain_exception_context=True,
 )

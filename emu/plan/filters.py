@@ -83,7 +83,8 @@ def triage_filter(target: ProcessView) -> tuple[TriageFilter | None, list[Wanted
     if not target.flags & MinidumpType.MiniDumpFilterTriage:
         return None, []
     size = target.pointer_size
-    stacks = RangeSet.of(target.stacks)
+    tables = ((table.minimum_address, table.maximum_address) for table in target.snapshot.function_tables)
+    useful = RangeSet.of([*target.images.ranges, *target.stacks, *tables])
     kept, added = {0}, []
     integers = INTEGER_REGISTERS[target.snapshot.system.architecture]
     registers = {
@@ -91,11 +92,11 @@ def triage_filter(target: ProcessView) -> tuple[TriageFilter | None, list[Wanted
     }
     on_stacks = stack_words(target)
     for word in on_stacks | registers:
-        if word in target.images or word in stacks:
+        if word in useful:
             kept.add(word)
             continue
         pointed = target.reading.number(word, size)
-        if pointed is not None and (pointed in target.images or pointed in stacks):
+        if pointed is not None and pointed in useful:
             kept.add(word)
             if word in on_stacks:
                 added.append(WantedRange(word, word + size, "FILTER_TRIAGE: a kept word points here"))

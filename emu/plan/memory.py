@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..constants import MinidumpType
 from .process_view import ProcessView, WantedRange
-from .ranges import Range, merge
+from .ranges import Range, merge, split
 
 _BRIDGED = 16
 """The longest gap between two ranges that is captured with them.
@@ -48,15 +48,19 @@ class StackPlan:
         return self.end - self.start
 
 
-def memory_list(target: ProcessView, wanted: Sequence[WantedRange]) -> tuple[RangePlan, ...]:
+def memory_list(target: ProcessView, wanted: Sequence[WantedRange], seam: int | None = None) -> tuple[RangePlan, ...]:
     """Return the ranges of a MemoryList in the engine's order. No two overlap; small gaps are bridged.
 
-    FILTER_TRIAGE bridges no gap, since the bytes in it are in no range that was asked for.
+    FILTER_TRIAGE bridges no gap, since the bytes in it are in no range that was asked for. Ranges that touch at
+    ``seam`` stay apart.
     """
     gap = 0 if target.flags & MinidumpType.MiniDumpFilterTriage else _BRIDGED
+    if seam is None or any(item.start < seam < item.end for item in wanted):
+        seam = -1
     ranges: list[Range] = []
-    for start, end in merge((item.start, item.end) for item in wanted):
-        if ranges and start <= ranges[-1][1] + gap and target.reading.covers(ranges[-1][1], start):
+    for start, end in split(merge((item.start, item.end) for item in wanted), [seam]):
+        near = ranges and start != seam and start <= ranges[-1][1] + gap
+        if near and target.reading.covers(ranges[-1][1], start):
             ranges[-1] = (ranges[-1][0], end)
         else:
             ranges.append((start, end))

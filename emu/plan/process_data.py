@@ -5,7 +5,7 @@ docs/format/minidump-process-data.md. Loader lists and heap are not part of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..constants import Hresult, MinidumpType
 from ..request import DumpRefused
@@ -23,28 +23,60 @@ from .ranges import Range
 from .stacks import teb_captured
 
 _FLAG = "PROCESS_THREAD_DATA"
+_THREADS_WITH_A_SEAM = 3
 
 
 def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield PEB and TEBs, and of a live target the process parameters, strings, environment, TLS and FLS data.
+    """Yield PEB, TEBs and TLS vectors, and of a live target process parameters, strings, environment, slots, FLS data.
 
-    NO_OPTIONAL_DATA leaves PEB, TEBs and TLS vectors (docs/format/minidump-filters.md#no-optional-data). Raises
-    DumpRefused when a dump target lacks the PEB.
+    NO_OPTIONAL_DATA leaves the first three (docs/format/minidump-filters.md#no-optional-data). Raises DumpRefused when
+    a dump target lacks the PEB.
     """
     layout = LAYOUTS[target.pointer_size]
     if target.of_a_dump:
         yield from _blocks_of_a_dump(target, layout)
         return
-    all_of_it = not target.flags & MinidumpType.MiniDumpWithoutOptionalData
+    sizes = target.engine.sizes[target.pointer_size]
     peb = target.snapshot.process.peb
-    yield from target.readable(peb, peb + target.engine.sizes[target.pointer_size].peb, f"{_FLAG}: PEB")
-    if all_of_it:
+    yield from target.readable(peb, peb + sizes.peb, f"{_FLAG}: PEB")
+    for thread in target.snapshot.threads:
+        reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
+        yield from target.readable(thread.teb, thread.teb + layout.teb_size if thread.teb else 0, reason)
+    blocks = [_tls_vector(target, layout)]
+    if not target.flags & MinidumpType.MiniDumpWithoutOptionalData:
         yield from _parameters(target, layout)
-    yield from _thread_data(target, layout, all_of_it)
+        blocks += [
+            ("TLS expansion slots", layout.tls_expansion_slots, target.pointer_size * TLS_EXPANSION_SLOTS),
+            ("FLS data", layout.fls_data, sizes.fls),
+        ]
+    yield from _thread_data(target, layout, blocks)
+
+
+def hybrid_blocks(target: ProcessView) -> Iterator[WantedRange]:
+    """Yield what PROCESS_THREAD_DATA takes of a dump target with a thread whose TEB names emulator state, at any flags.
+
+    docs/format/minidump-memory-ranges.md#teb-outside-its-flags
+    """
+    layout = LAYOUTS[target.pointer_size]
+    offset = layout.chpe_v2_cpu_area_info
+    if not target.of_a_dump or offset is None:
+        return
+    if any(_pointer(target, thread.teb + offset) for thread in target.snapshot.threads):
+        yield from _blocks_of_a_dump(target, layout)
+
+
+def seam_of_a_dump(target: ProcessView) -> int | None:
+    """Return the address of the TEB that stays a range of its own though it touches the TEB before it; None: no TEB.
+
+    It is the last of three or more threads, in a dump of a dump target
+    (docs/format/minidump-memory-ranges.md#adjacent-ranges).
+    """
+    threads = target.snapshot.threads
+    return threads[-1].teb if target.of_a_dump and len(threads) >= _THREADS_WITH_A_SEAM else None
 
 
 def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
-    """Yield PEB and TEBs, clipped at the end of their regions.
+    """Yield PEB and TEBs, clipped at the end of their regions, and TLS vectors.
 
     docs/format/minidump-memory-ranges.md#dump-targets-process-data
     """
@@ -56,6 +88,7 @@ def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[Wa
         if teb_captured(target.reading, thread, target.snapshot.system.architecture):
             reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
             yield from target.head(thread.teb, thread.teb + layout.teb_size, reason)
+    yield from _thread_data(target, layout, [_tls_vector(target, layout)])
 
 
 def _parameters(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
@@ -74,30 +107,22 @@ def _parameters(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRa
         yield from target.readable(environment, environment + ENVIRONMENT_SIZE, f"{_FLAG}: environment")
 
 
-def _thread_data(target: ProcessView, layout: ProcessLayout, all_of_it: bool) -> Iterator[WantedRange]:
-    """Yield each TEB, its TLS vector, TLS expansion slots and FLS data."""
-    size = target.pointer_size
-    blocks = [("TLS vector", layout.thread_local_storage, size * _tls_slots(target))]
-    if all_of_it:
-        blocks += [
-            ("TLS expansion slots", layout.tls_expansion_slots, size * TLS_EXPANSION_SLOTS),
-            ("FLS data", layout.fls_data, target.engine.sizes[size].fls),
-        ]
+def _thread_data(
+    target: ProcessView, layout: ProcessLayout, blocks: Sequence[tuple[str, int, int]]
+) -> Iterator[WantedRange]:
+    """Yield blocks that TEBs point to. A block is a name, the pointer's offset in the TEB, and the block's size."""
     for thread in target.snapshot.threads:
-        if not thread.teb:
-            continue
-        of = f"of thread {thread.thread_id:#x}"
-        yield from target.readable(thread.teb, thread.teb + layout.teb_size, f"{_FLAG}: TEB {of}")
         for name, offset, length in blocks:
-            start = _pointer(target, thread.teb + offset)
+            start = _pointer(target, thread.teb + offset) if thread.teb else 0
             if start:
-                yield from target.readable(start, start + length, f"{_FLAG}: {name} {of}")
+                yield from target.readable(start, start + length, f"{_FLAG}: {name} of thread {thread.thread_id:#x}")
 
 
-def _tls_slots(target: ProcessView) -> int:
-    """Return the number of slots of a TLS vector: the highest TLS index of a module, plus 1."""
+def _tls_vector(target: ProcessView, layout: ProcessLayout) -> tuple[str, int, int]:
+    """Return the block of a TLS vector: slots up to the highest TLS index of a module, one at least."""
     indexes = (tls_index(target.reading, module, target.pointer_size) for module in target.snapshot.modules)
-    return max((index + 1 for index in indexes if index is not None and index < MAXIMUM_TLS_SLOTS), default=0)
+    highest = max((index for index in indexes if index is not None and index < MAXIMUM_TLS_SLOTS), default=0)
+    return "TLS vector", layout.thread_local_storage, target.pointer_size * (highest + 1)
 
 
 def _pointer(target: ProcessView, address: int) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class ProcessLayout:
     """Offsets and sizes for one pointer size. Offsets in ``strings`` are of UNICODE_STRINGs, all others of pointers.
 
-    ``thread_local_storage`` to ``fls_data`` are offsets in the TEB, ``process_parameters`` in the PEB, ``strings`` and
+    ``thread_local_storage`` to ``chpe_v2_cpu_area_info`` are offsets in the TEB, ``process_parameters`` in the PEB, ``strings`` and
     ``environment`` in the process parameters.
     """
 
@@ -24,6 +24,7 @@ class ProcessLayout:
     thread_local_storage: int
     tls_expansion_slots: int
     fls_data: int
+    chpe_v2_cpu_area_info: int | None
     process_parameters: int
     strings: Mapping[str, int]
     environment: int
@@ -42,6 +43,7 @@ LAYOUTS = {
         thread_local_storage=0x2C,
         tls_expansion_slots=0xF94,
         fls_data=0xFB4,
+        chpe_v2_cpu_area_info=None,
         process_parameters=0x10,
         strings={
             "CurrentDirectory": 0x24, "DllPath": 0x30, "ImagePathName": 0x38, "CommandLine": 0x40,
@@ -54,6 +56,7 @@ LAYOUTS = {
         thread_local_storage=0x58,
         tls_expansion_slots=0x1780,
         fls_data=0x17C8,
+        chpe_v2_cpu_area_info=0x1788,
         process_parameters=0x20,
         strings={
             "CurrentDirectory": 0x38, "DllPath": 0x50, "ImagePathName": 0x60, "CommandLine": 0x70,

@@ -18,7 +18,7 @@ from .filters import TriageFilter, triage_filter
 from .flags import minidump_type
 from .indirect import indirect_memory
 from .memory import RangePlan, StackPlan, memory_list
-from .process_data import process_thread_data
+from .process_data import hybrid_blocks, process_thread_data, seam_of_a_dump
 from .process_view import ProcessView, WantedRange
 from .ranges import RangeSet
 from .reading import Reading
@@ -118,12 +118,12 @@ STREAM_ROWS = (  # in directory order: docs/format/minidump-contents.md#director
         with_=_T.MiniDumpWithUnloadedModules,
         there_is=lambda snapshot: snapshot.unloaded_modules,
     ),
-    StreamRow(_S.TokenStream, "always, without FILTER_TRIAGE", with_=_T.MiniDumpWithTokenInformation),
     StreamRow(
         _S.FunctionTableStream,
         "the process has dynamic function tables",  # the entries of other architectures are not known
         there_is=lambda snapshot: snapshot.system.architecture == "amd64" and snapshot.function_tables,
     ),
+    StreamRow(_S.TokenStream, "always, without FILTER_TRIAGE", with_=_T.MiniDumpWithTokenInformation),
     StreamRow(
         _S.MemoryListStream, "always: the captured memory, without FULL_MEMORY", without=_T.MiniDumpWithFullMemory
     ),
@@ -164,6 +164,7 @@ MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRa
     (_T.MiniDumpNormal, stacks),
     (_T.MiniDumpNormal, instruction_windows),
     (_T.MiniDumpNormal, shared_user_data),
+    (_T.MiniDumpNormal, hybrid_blocks),
     (_T.MiniDumpWithDataSegs, data_segments),
     (_T.MiniDumpWithIndirectlyReferencedMemory, indirect_memory),
     (_T.MiniDumpWithProcessThreadData, process_thread_data),
@@ -237,4 +238,4 @@ def _memory(target: ProcessView, added: Iterable[WantedRange], *, unwound: bool)
             wanted += memory_of(target)
     if unwound:
         wanted += unwind_data(target)
-    return memory_list(target, wanted)
+    return memory_list(target, wanted, seam_of_a_dump(target))

@@ -188,7 +188,9 @@ def _add_extended(section: Section, path: str, context: Context, size: int, xsta
     if gap:
         section.add(f"{path}.ContextExPadding", "padding", bytes(gap))
     states = context.xstate or ()
-    enabled = [number for number in range(_FIRST_EXTENDED, len(xstate.features)) if xstate.enabled_features >> number & 1]
+    enabled = [
+        number for number in range(_FIRST_EXTENDED, len(xstate.features)) if xstate.enabled_features >> number & 1
+    ]
     add_struct(section, f"{path}.XState", XSAVE_AREA_HEADER, {
         "Mask": sum(1 << number for number, _ in states),
         "CompactionMask": _COMPACTED | sum(1 << number for number in enabled),

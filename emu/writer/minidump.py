@@ -17,7 +17,7 @@ from .handle_streams import add_handle_data, add_handle_operations
 from .layout import Layout, LayoutMap, LayoutOverflow, Section
 from .memory_streams import add_memory, add_memory64_list, add_memory_info_list, add_memory_list
 from .module_streams import add_module_list, add_unloaded_module_list
-from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER
+from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER, MINIDUMP_THREAD_INFO_LIST
 from .system_streams import (
     add_misc_info,
     add_process_vm_counters,
@@ -79,20 +79,22 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     streams[_S.ThreadListStream] = add_thread_list(snapshot, plan, contexts, places)
     if plan.has(_S.ThreadInfoListStream):
         streams[_S.ThreadInfoListStream] = add_thread_info_list(snapshot)
+    reserved = _thread_info_reserved(plan)
     names = add_thread_names(snapshot, strings) if plan.has(_S.ThreadNamesStream) else None
     streams[_S.ModuleListStream] = add_module_list(snapshot, plan, strings, code_views)
     if plan.has(_S.UnloadedModuleListStream):
         streams[_S.UnloadedModuleListStream] = add_unloaded_module_list(snapshot, plan, strings)
+    if plan.has(_S.FunctionTableStream):
+        rva = _front_size(plan) + reserved.size + sum(section.size for section in streams.values())
+        streams[_S.FunctionTableStream] = add_function_tables(snapshot, rva, plan.engine.function_table_size)
     if plan.has(_S.TokenStream):
         streams[_S.TokenStream] = add_tokens(snapshot)
-    if plan.has(_S.FunctionTableStream):
-        rva = _front_size(plan) + sum(section.size for section in streams.values())
-        streams[_S.FunctionTableStream] = add_function_tables(snapshot, rva)
     streams[_S.SystemMemoryInfoStream] = add_system_memory_info(snapshot, plan)
     streams[_S.ProcessVmCountersStream] = add_process_vm_counters(snapshot, plan)
     if names is not None:
         streams[_S.ThreadNamesStream] = names
     in_front = [*streams.values(), strings, exception_context, contexts, code_views]
+    in_front.insert(in_front.index(streams[_S.ThreadListStream]) + 1, reserved)
     if plan.comment is not None:
         kind, section = _comment(plan.comment)
         streams[kind] = section
@@ -134,6 +136,17 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     for section in (header, directory, *body):
         layout.place(section)
     return layout
+
+
+def _thread_info_reserved(plan: Plan) -> Section:
+    """Return the zeros behind ThreadList without ThreadInfoList: the size of its header. No stream holds them.
+
+    docs/format/minidump-container.md#order-in-the-file
+    """
+    section = Section("ThreadInfoReserved")
+    if not plan.has(_S.ThreadInfoListStream):
+        section.add(section.path, "padding", bytes(ctypes.sizeof(MINIDUMP_THREAD_INFO_LIST)))
+    return section
 
 
 def _front_size(plan: Plan) -> int:
