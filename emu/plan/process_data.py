@@ -49,7 +49,7 @@ def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
             ("TLS expansion slots", layout.tls_expansion_slots, target.pointer_size * TLS_EXPANSION_SLOTS),
             ("FLS data", layout.fls_data, sizes.fls),
         ]
-    yield from _thread_data(target, layout, blocks)
+    yield from _thread_data(target, blocks)
 
 
 def hybrid_blocks(target: ProcessView) -> Iterator[WantedRange]:
@@ -88,7 +88,7 @@ def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[Wa
         if teb_captured(target.reading, thread, target.snapshot.system.architecture):
             reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
             yield from target.head(thread.teb, thread.teb + layout.teb_size, reason)
-    yield from _thread_data(target, layout, [_tls_vector(target, layout)])
+    yield from _thread_data(target, [_tls_vector(target, layout)])
 
 
 def _parameters(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
@@ -107,9 +107,7 @@ def _parameters(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRa
         yield from target.readable(environment, environment + ENVIRONMENT_SIZE, f"{_FLAG}: environment")
 
 
-def _thread_data(
-    target: ProcessView, layout: ProcessLayout, blocks: Sequence[tuple[str, int, int]]
-) -> Iterator[WantedRange]:
+def _thread_data(target: ProcessView, blocks: Sequence[tuple[str, int, int]]) -> Iterator[WantedRange]:
     """Yield blocks that TEBs point to. A block is a name, the pointer's offset in the TEB, and the block's size."""
     for thread in target.snapshot.threads:
         for name, offset, length in blocks:

@@ -1,5 +1,5 @@
-"""Offsets of the pointers in PEB, TEB and process parameters that PROCESS_THREAD_DATA follows, and sizes that no version
-of the engine changed.
+"""Offsets of the pointers in PEB, TEB and process parameters that PROCESS_THREAD_DATA follows, and sizes that both
+versions of the engine have.
 
 docs/format/minidump-process-data.md#offsets-in-teb-and-peb and
 docs/format/minidump-process-data.md#offsets-in-the-process-parameters. arm64 has the structures of amd64.
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 class ProcessLayout:
     """Offsets and sizes for one pointer size. Offsets in ``strings`` are of UNICODE_STRINGs, all others of pointers.
 
-    ``thread_local_storage`` to ``chpe_v2_cpu_area_info`` are offsets in the TEB, ``process_parameters`` in the PEB, ``strings`` and
-    ``environment`` in the process parameters.
+    ``thread_local_storage`` to ``chpe_v2_cpu_area_info`` are offsets in the TEB, ``process_parameters`` in the PEB,
+    ``strings`` and ``environment`` in the process parameters.
     """
 
     teb_size: int

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from dumptruth.emu.constants import DEBUG_DUMP_SMALL, StreamType
 from dumptruth.emu.request import Contract, DumpRefused, Request, Session
 from dumptruth.emu.scenarios.process import SCENARIOS
