@@ -326,7 +326,10 @@ def test_a_region_with_a_bad_page_is_dropped_whole_and_a_range_of_size_0_stays(f
 def test_scanning_keeps_the_head_of_a_region_and_the_range_of_size_0_follows() -> None:
     at, target = PLACES[8], TARGETS["amd64"]
     made = plan(target, FULL_MEMORY | SCAN)
-    assert subtract(readable(target), ranges(made)) == [*of(at.torn, (0x6000, 0xE000)), *of(at.mapped, (0x2000, 0x3000))]
+    assert subtract(readable(target), ranges(made)) == [
+        *of(at.torn, (0x6000, 0xE000)),
+        *of(at.mapped, (0x2000, 0x3000)),
+    ]
     assert [planned.start for planned in made.ranges if not planned.size] == [at.torn + 0x5000, at.mapped + 0x1000]
     assert [planned.start for planned in made.ranges] == sorted(planned.start for planned in made.ranges)
 

@@ -283,7 +283,13 @@ def test_the_header_has_the_bits_of_the_engine(contract: str, flags: int, header
 
 @pytest.mark.parametrize(
     ("contract", "flags"),
-    [("e29507", 0x0C000000), ("e29507", 0x30000 | 0x1), ("e15063", 0x30000), ("e15063", 0x40000), ("e15063", 0x4000000)],
+    [
+        ("e29507", 0x0C000000),
+        ("e29507", 0x30000 | 0x1),
+        ("e15063", 0x30000),
+        ("e15063", 0x40000),
+        ("e15063", 0x4000000),
+    ],
 )
 def test_flags_that_an_engine_refuses_are_refused(contract: str, flags: int) -> None:
     with pytest.raises(DumpRefused) as caught:
