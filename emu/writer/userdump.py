@@ -166,7 +166,10 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
 
 
 def _event_of(snapshot: ProcessSnapshot) -> ExceptionEvent:
-    """Return the exception; without one a breakpoint at the current instruction (docs/format/user-dump.md#debug-event)."""
+    """Return the exception; without one a breakpoint at the current instruction.
+
+    docs/format/user-dump.md#debug-event
+    """
     if snapshot.exception is not None:
         return snapshot.exception
     if not snapshot.threads:

@@ -14,7 +14,7 @@ from dumptruth.emu.plan.flags import FLAG_ROWS
 from dumptruth.emu.plan.ranges import RangeSet, subtract
 from dumptruth.emu.request import Request
 from dumptruth.emu.snapshot.process import ProcessSnapshot
-from dumptruth.emu.synthetic.flag_process import PLACES, flag_target, stack_words
+from dumptruth.emu.synthetic.flag_process import PLACES, flag_target
 from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
 
