@@ -267,7 +267,8 @@ def test_full_memory_is_every_accessible_region_and_starts_where_regions_start()
     ("contract", "flags", "header"),
     [
         # docs/format/format-flags.md#bits-cancelled-by-full-memory and the sections after it
-        ("e15063", 0xFF, 0x400A6), ("e15063", 0x201, 0x40400), ("e15063", 0x280, 0x40500), ("e15063", 0x10000, 0x100080),
+        ("e15063", 0xFF, 0x400A6), ("e15063", 0x201, 0x40400), ("e15063", 0x280, 0x40500),
+        ("e15063", 0x10000, 0x100080),
         ("e15063", 0x10000000, 0x40000), ("e15063", 0x8000001, 0x60002), ("e15063", 0x1001, 0x42002),
         ("e29507", 0x1, 0x60002), ("e29507", 0xC07, 0x61826), ("e29507", 0x04000001, 0x2040002),
         ("e29507", 0x10000001, 0x860002), ("e29507", 0x201, 0x60400), ("e29507", 0x203, 0x60404),
