@@ -302,8 +302,8 @@ FULL_HEADER = """
 # Streams of the full dump in directory order, with their sizes. 17 regions: free, KUSER_SHARED_DATA, free, PEB and TEB,
 # free, three of the stack, free, two of the heap, free, four of the image, free; 8 of them can be read.
 FULL_DIRECTORY = [
-    (3, 4 + 48), (17, 12 + 64), (4, 4 + 108), (14, 12 + 24), (19, 16), (9, 16 + 8 * 16), (16, 16 + 17 * 48), (6, 168), (7, 56),
-    (15, 1364), (12, 16 + 2 * 40), (21, 524), (22, 152), *[(0, 0)] * 5,
+    (3, 4 + 48), (17, 12 + 64), (4, 4 + 108), (14, 12 + 24), (19, 16), (9, 16 + 8 * 16), (16, 16 + 17 * 48), (6, 168),
+    (7, 56), (15, 1364), (12, 16 + 2 * 40), (21, 524), (22, 152), *[(0, 0)] * 5,
 ]  # fmt: skip
 THREAD_INFO = """
 0C 00 00 00  40 00 00 00  01 00 00 00   # SizeOfHeader 12, SizeOfEntry 64, one
