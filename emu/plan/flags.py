@@ -1,6 +1,7 @@
 """Checks qualifier and format flags of a user-mode request and translates them to MINIDUMP_TYPE.
 
-``FLAG_ROWS`` holds the translation (docs/format/format-flags.md#translation-to-header-flags).
+``FLAG_ROWS`` holds the translation (docs/format/format-flags.md#translation-to-header-flags), ``cancelled`` what some
+bits do to others.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from ..constants import FormatFlag, Hresult, MinidumpType, Qualifier
 from ..request import DumpRefused, Profile, Request, format_flag_names
+from .engines import ENGINES, Engine
 
 MODERN_DEFAULT = (
     FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
@@ -57,16 +59,11 @@ FLAG_ROWS = (
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM, _T.MiniDumpIgnoreInaccessibleMemory),
     FlagRow(_F.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES, _T.MiniDumpScanInaccessiblePartialPages),
 )
-OPTIONAL_DATA = (
-    _T.MiniDumpWithProcessThreadData
-    | _T.MiniDumpWithFullMemory
-    | _T.MiniDumpWithIndirectlyReferencedMemory
-    | _T.MiniDumpWithPrivateReadWriteMemory
+_EXCLUSIVE = (
+    _F.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM | _F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM,
+    _F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE | _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT,
 )
-"""Flags whose effect MiniDumpWithoutOptionalData cancels, as documented.
-
-docs/format/minidump-filters.md#no-optional-data
-"""
+"""Flags that the engine refuses together (docs/format/format-flags.md#combinations-that-are-refused)."""
 _CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 
 
@@ -81,6 +78,7 @@ def checked_flags(request: Request) -> tuple[int, list[str]]:
     known = _CAB_FLAGS | _F.DEBUG_FORMAT_NO_OVERWRITE
     for row in FLAG_ROWS:
         known |= row.flag
+    known &= ~ENGINES[request.contract].refused
     if flags & ~known or not 0 <= flags < 1 << 32:
         raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags {flags:#x}: unknown bits {flags & ~known:#x}")
     if request.profile not in tuple(Profile):
@@ -90,38 +88,53 @@ def checked_flags(request: Request) -> tuple[int, list[str]]:
             Hresult.E_INVALIDARG,
             f"Qualifier {request.qualifier_name}: a user-mode target needs DEBUG_DUMP_SMALL or DEBUG_DUMP_DEFAULT",
         )
-    if flags & _F.DEBUG_FORMAT_WRITE_CAB:
-        flags &= ~_CAB_FLAGS  # with WRITE_CAB 0x10000000 is CAB_SECONDARY_ALL_IMAGES
-    elif flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES:
+    if flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES and not flags & _F.DEBUG_FORMAT_WRITE_CAB:
         warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")
-        flags &= ~_F.DEBUG_FORMAT_CAB_SECONDARY_FILES
-    flags &= ~_F.DEBUG_FORMAT_NO_OVERWRITE
+    # 0x10000000 stays, also when WRITE_CAB makes it CAB_SECONDARY_ALL_IMAGES: the engine does both
+    # (docs/format/format-flags.md#bit-0x10000000-has-two-names).
+    flags &= ~(_F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_NO_OVERWRITE)
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
         if request.profile == Profile.REFUSE:
             raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT: profile refuse writes no user dump for it")
-        if flags:  # documented for DEBUG_DUMP_SMALL only
+        if flags and not request.has(_F.DEBUG_FORMAT_WRITE_CAB):  # documented for DEBUG_DUMP_SMALL only
             warnings.append(f"no effect with DEBUG_DUMP_DEFAULT: {', '.join(format_flag_names(flags))}")
         flags = 0
     return flags, warnings
 
 
 def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
-    """Return the MINIDUMP_TYPE that the request asks for, and warnings. Raises DumpRefused."""
+    """Return the header's MINIDUMP_TYPE for the request, and warnings. Bits that another bit cancels are not in it.
+
+    Raises DumpRefused.
+    """
     flags, warnings = checked_flags(request)
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
         if request.profile == Profile.LEGACY:
             raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT: profile legacy writes no minidump for it")
         flags = int(MODERN_DEFAULT)
+    for pair in _EXCLUSIVE:
+        if flags & pair == pair:
+            names = " and ".join(format_flag_names(pair))
+            raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags {flags:#x}: {names} exclude each other")
+    engine = ENGINES[request.contract]
     result = _T.MiniDumpNormal
     for row in FLAG_ROWS:
-        if flags & row.flag:
+        if flags & row.flag & ~engine.without_bit:
             result |= row.minidump_type
-    return result, warnings
+    return cancelled(result, engine), warnings
 
 
-def effective(asked: MinidumpType) -> MinidumpType:
-    """Return the flags that have an effect. The header keeps those that NO_OPTIONAL_DATA cancels.
+def cancelled(asked: MinidumpType, engine: Engine) -> MinidumpType:
+    """Return the flags of the header: without the bits that others cancel, with those that the engine adds.
 
-    The engine removes them from the header, too: docs/format/format-flags.md#bits-cancelled-by-no-optional-data.
+    The order matters: docs/format/format-flags.md#order-of-cancelling.
     """
-    return asked & ~OPTIONAL_DATA if asked & _T.MiniDumpWithoutOptionalData else asked
+    if asked & _T.MiniDumpWithFullMemory and not asked & _T.MiniDumpNoIgnoreInaccessibleMemory:
+        asked |= engine.full_adds
+    if asked & _T.MiniDumpWithoutOptionalData:
+        asked &= ~engine.no_optional_clears
+    if asked & _T.MiniDumpWithFullMemory:
+        asked &= ~engine.full_clears
+    if asked & _T.MiniDumpFilterTriage:  # docs/format/format-flags.md#bits-changed-by-filter-triage
+        return asked | _T.MiniDumpFilterModulePaths
+    return asked | _T.MiniDumpWithTokenInformation  # docs/format/format-flags.md#token-bit

@@ -5,10 +5,10 @@ docs/format/minidump-captured-memory.md#indirect-memory-window
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 
 from .process_view import ProcessView, WantedRange
+from .ranges import merge
 from .reading import words
 
 WINDOW_BEFORE = 256
@@ -18,32 +18,28 @@ _REASON = "INDIRECT_MEMORY: words on stacks point here"
 
 
 def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield the windows, clipped to readable memory. Windows that overlap or touch are joined. A word that points into
-    the image of a listed module gets no window. Pointers in windows and registers are not followed
+    """Yield the windows, clipped to readable memory. A word that points into the image of a listed module gets none.
+
+    Pointers in windows and registers are not followed
     (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
-    pointers = sorted(_stack_words(target))
-    for run_start, run_end in target.reading.readable.ranges:
-        start = end = -1
-        for word in pointers[bisect_left(pointers, run_start) : bisect_left(pointers, run_end)]:
-            if word in target.images:
-                continue
-            low, high = max(word - WINDOW_BEFORE, run_start), min(word + WINDOW_AFTER, run_end)
-            if low > end:
-                if start < end:
-                    yield WantedRange(start, end, _REASON)
-                start = low
-            end = high
-        if start < end:
-            yield WantedRange(start, end, _REASON)
+    pointers = (word for word in stack_words(target) if word not in target.images)
+    windows = ((max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers)
+    if target.of_a_dump:
+        windows = (window for window in windows if target.reading.in_one_range(*window))
+    for start, end in merge(windows):
+        yield from target.readable(start, end, _REASON)
 
 
-def _stack_words(target: ProcessView) -> set[int]:
-    """Return the distinct pointer-aligned words of the captured stacks."""
+def stack_words(target: ProcessView) -> set[int]:
+    """Return the distinct words of the captured stacks. A stack that starts between two words has none."""
     size = target.pointer_size
     found: set[int] = set()
     for start, end in set(target.stacks):
-        data = target.reading.view(-(-start // size) * size, end // size * size)
-        if data:
-            found.update(words(data, size))
+        if start % size:
+            continue
+        for low, high in target.reading.parts(start, end):
+            data = target.reading.view(low, high // size * size)
+            if data:
+                found.update(words(data, size))
     return found

@@ -30,8 +30,8 @@ def is_legacy(request: Request) -> bool:
 def plan_legacy(snapshot: ProcessSnapshot, request: Request) -> LegacyPlan:
     """Return the plan of a legacy dump.
 
-    Guard pages are left out, and CRASHDUMP_VERSION_INFO.IgnoreGuardPages is set. Raises DumpRefused; with
-    ERROR_PARTIAL_COPY when a part of an accessible region cannot be read, since the format has no holes.
+    Guard pages are left out. Raises DumpRefused; with ERROR_PARTIAL_COPY when a part of an accessible region cannot be
+    read, since the format has no holes.
     """
     _, warnings = checked_flags(request)
     if request.comment:

@@ -6,8 +6,18 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .process_view import WantedRange
-from .ranges import Range, merge, split, subtract
+from ..constants import MinidumpType
+from .process_view import ProcessView, WantedRange
+from .ranges import Range, merge, split
+
+_BRIDGED = 16
+"""The longest gap between two ranges that is captured with them.
+
+docs/format/minidump-memory-ranges.md#bridged-gaps
+"""
+_BUCKETS = 919
+_BUCKET_SHIFT, _BUCKET_SHIFT_PRIVATE = 11, 16
+"""The engine's hash of an address (docs/format/minidump-memory-ranges.md#order-of-memory-ranges)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +30,7 @@ class RangePlan:
 
     @property
     def size(self) -> int:
-        """Bytes of the range."""
+        """Bytes of the range; 0 for memory of a Memory64List that could not be read."""
         return self.end - self.start
 
 
@@ -38,41 +48,32 @@ class StackPlan:
         return self.end - self.start
 
 
-def apart_from_stacks(wanted: Sequence[WantedRange], stacks: Sequence[Range]) -> list[Range]:
-    """Return the ranges of a MemoryList in which every stack is a range of its own.
+def memory_list(target: ProcessView, wanted: Sequence[WantedRange], seam: int | None = None) -> tuple[RangePlan, ...]:
+    """Return the ranges of a MemoryList in the engine's order. No two overlap; small gaps are bridged.
 
-    - No two ranges overlap: Breakpad drops a list with an overlap
-      (docs/format/minidump-memory-ranges.md#overlapping-ranges).
-    - Ranges that touch are joined (docs/format/minidump-memory-ranges.md#adjacent-ranges), but not with a stack. A
-      thread's descriptor must be an entry of the list and start at the stack pointer
-      (docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range). If a range reaches into a stack, only the
-      part outside the stack becomes a range.
-    - Threads with the same stack share the entry. Other stacks that overlap become one range. A descriptor that is not
-      exactly that range has no RVA.
+    FILTER_TRIAGE bridges no gap, since the bytes in it are in no range that was asked for. Ranges that touch at
+    ``seam`` stay apart.
     """
-    whole: list[Range] = []
-    for start, end in sorted({stack for stack in stacks if stack[0] < stack[1]}):
-        if whole and start < whole[-1][1]:
-            whole[-1] = (whole[-1][0], max(end, whole[-1][1]))
+    gap = 0 if target.flags & MinidumpType.MiniDumpFilterTriage else _BRIDGED
+    if seam is None or any(item.start < seam < item.end for item in wanted):
+        seam = -1
+    ranges: list[Range] = []
+    for start, end in split(merge((item.start, item.end) for item in wanted), [seam]):
+        near = ranges and start != seam and start <= ranges[-1][1] + gap
+        if near and target.reading.covers(ranges[-1][1], start):
+            ranges[-1] = (ranges[-1][0], end)
         else:
-            whole.append((start, end))
-    return sorted(whole + subtract(((item.start, item.end) for item in wanted), whole))
+            ranges.append((start, end))
+    private = target.flags & MinidumpType.MiniDumpWithPrivateReadWriteMemory
+    shift = _BUCKET_SHIFT_PRIVATE if private else _BUCKET_SHIFT
+    plans = range_plans(ranges, wanted)
+    return tuple(sorted(plans, key=lambda plan: (_bucket(plan, shift), plan.start)))
 
 
-def with_stacks(wanted: Sequence[WantedRange]) -> list[Range]:
-    """Return the ranges of a MemoryList in which a stack may be part of a longer range.
-
-    docs/format/minidump-memory-ranges.md#stack-descriptor-and-its-range
-    """
-    return merge((item.start, item.end) for item in wanted)
-
-
-def by_region(wanted: Sequence[WantedRange], regions: Sequence[int]) -> list[Range]:
-    """Return the ranges of a Memory64List: none crosses the start of a region, since udmp-parser refuses that.
-
-    docs/format/minidump-memory-ranges.md#start-of-full-memory-ranges
-    """
-    return split(with_stacks(wanted), regions)
+def _bucket(plan: RangePlan, shift: int) -> int:
+    """Return the lowest of the hash buckets that the range lies in."""
+    first, last = plan.start >> shift, (plan.end - 1) >> shift
+    return 0 if first // _BUCKETS != last // _BUCKETS else first % _BUCKETS
 
 
 def range_plans(ranges: Sequence[Range], wanted: Sequence[WantedRange]) -> tuple[RangePlan, ...]:

@@ -5,75 +5,122 @@ docs/format/minidump-process-data.md. Loader lists and heap are not part of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain, pairwise
+from collections.abc import Iterator, Sequence
 
-from .image_headers import IMAGE_DIRECTORY_ENTRY_TLS, has_directory
-from .process_layouts import ENVIRONMENT_SIZE, LAYOUTS, TLS_EXPANSION_SLOTS, ProcessLayout, fls_slots
+from ..constants import Hresult, MinidumpType
+from ..request import DumpRefused
+from .image_headers import tls_index
+from .process_layouts import (
+    ENVIRONMENT_SIZE,
+    LAYOUTS,
+    MAXIMUM_TLS_SLOTS,
+    PEB_OF_A_DUMP,
+    TLS_EXPANSION_SLOTS,
+    ProcessLayout,
+)
 from .process_view import ProcessView, WantedRange
 from .ranges import Range
+from .stacks import teb_captured
 
 _FLAG = "PROCESS_THREAD_DATA"
-_BRIDGED = 2
-"""Bytes of the gap, a NUL, between two strings that become one range."""
-_LENGTH = 4
-"""Offset of Length in RTL_USER_PROCESS_PARAMETERS. Length covers the structure and the strings after it."""
+_THREADS_WITH_A_SEAM = 3
 
 
 def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield PEB, process parameters, strings, environment, TEBs, TLS and FLS data. Raises DumpRefused."""
+    """Yield PEB, TEBs and TLS vectors, and of a live target process parameters, strings, environment, slots, FLS data.
+
+    NO_OPTIONAL_DATA leaves the first three (docs/format/minidump-filters.md#no-optional-data). Raises DumpRefused when
+    a dump target lacks the PEB.
+    """
     layout = LAYOUTS[target.pointer_size]
-    return chain(_process_data(target, layout), _thread_data(target, layout))
-
-
-def _process_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
-    """Yield the PEB, the process parameters, their strings and the environment."""
+    if target.of_a_dump:
+        yield from _blocks_of_a_dump(target, layout)
+        return
+    sizes = target.engine.sizes[target.pointer_size]
     peb = target.snapshot.process.peb
-    sizes = layout.sizes_of(target.snapshot.system.build_number)
-    yield from target.require_readable(peb, peb + sizes.peb, f"{_FLAG}: PEB")
-    parameters = _pointer(target, peb + layout.process_parameters)
+    yield from target.readable(peb, peb + sizes.peb, f"{_FLAG}: PEB")
+    for thread in target.snapshot.threads:
+        reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
+        yield from target.readable(thread.teb, thread.teb + layout.teb_size if thread.teb else 0, reason)
+    blocks = [_tls_vector(target, layout)]
+    if not target.flags & MinidumpType.MiniDumpWithoutOptionalData:
+        yield from _parameters(target, layout)
+        blocks += [
+            ("TLS expansion slots", layout.tls_expansion_slots, target.pointer_size * TLS_EXPANSION_SLOTS),
+            ("FLS data", layout.fls_data, sizes.fls),
+        ]
+    yield from _thread_data(target, blocks)
+
+
+def hybrid_blocks(target: ProcessView) -> Iterator[WantedRange]:
+    """Yield what PROCESS_THREAD_DATA takes of a dump target with a thread whose TEB names emulator state, at any flags.
+
+    docs/format/minidump-memory-ranges.md#teb-outside-its-flags
+    """
+    layout = LAYOUTS[target.pointer_size]
+    offset = layout.chpe_v2_cpu_area_info
+    if not target.of_a_dump or offset is None:
+        return
+    if any(_pointer(target, thread.teb + offset) for thread in target.snapshot.threads):
+        yield from _blocks_of_a_dump(target, layout)
+
+
+def seam_of_a_dump(target: ProcessView) -> int | None:
+    """Return the address of the TEB that stays a range of its own though it touches the TEB before it; None: no TEB.
+
+    It is the last of three or more threads, in a dump of a dump target
+    (docs/format/minidump-memory-ranges.md#adjacent-ranges).
+    """
+    threads = target.snapshot.threads
+    return threads[-1].teb if target.of_a_dump and len(threads) >= _THREADS_WITH_A_SEAM else None
+
+
+def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
+    """Yield PEB and TEBs, clipped at the end of their regions, and TLS vectors.
+
+    docs/format/minidump-memory-ranges.md#dump-targets-process-data
+    """
+    peb = target.snapshot.process.peb
+    if not target.reading.covers(peb, peb + 1):
+        raise DumpRefused(Hresult.ERROR_READ_FAULT, f"{_FLAG}: the dump that is the target lacks the PEB at {peb:#x}")
+    yield from target.head(peb, peb + PEB_OF_A_DUMP, f"{_FLAG}: PEB")
+    for thread in target.snapshot.threads:
+        if teb_captured(target.reading, thread, target.snapshot.system.architecture):
+            reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
+            yield from target.head(thread.teb, thread.teb + layout.teb_size, reason)
+    yield from _thread_data(target, [_tls_vector(target, layout)])
+
+
+def _parameters(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
+    """Yield the process parameters, their strings and the environment."""
+    parameters = _pointer(target, target.snapshot.process.peb + layout.process_parameters)
     if not parameters:
         return
-    length = target.reading.number(parameters + _LENGTH, 4)
-    end = parameters + min(sizes.parameters, length or sizes.parameters)
+    end = parameters + target.engine.sizes[target.pointer_size].parameters
     yield from target.readable(parameters, end, f"{_FLAG}: process parameters")
-    strings = []
     for name, offset in layout.strings.items():
         found = _unicode_string(target, parameters + offset)
         if found:
-            strings.append(found)
             yield from target.readable(*found, f"{_FLAG}: {name}")
-    for (_, low), (high, _) in pairwise(sorted(strings)):
-        if low < high <= low + _BRIDGED:
-            yield from target.readable(low, high, f"{_FLAG}: NUL between two strings")
     environment = _pointer(target, parameters + layout.environment)
     if environment:
         yield from target.readable(environment, environment + ENVIRONMENT_SIZE, f"{_FLAG}: environment")
 
 
-def _thread_data(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
-    """Yield each TEB, its TLS vector, TLS expansion slots and FLS data."""
-    size = target.pointer_size
-    blocks = (
-        ("TLS vector", layout.thread_local_storage, size * _tls_slots(target)),
-        ("TLS expansion slots", layout.tls_expansion_slots, size * TLS_EXPANSION_SLOTS),
-        ("FLS data", layout.fls_data, layout.list_entry + size * fls_slots(target.snapshot.system.build_number)),
-    )
+def _thread_data(target: ProcessView, blocks: Sequence[tuple[str, int, int]]) -> Iterator[WantedRange]:
+    """Yield blocks that TEBs point to. A block is a name, the pointer's offset in the TEB, and the block's size."""
     for thread in target.snapshot.threads:
-        if not thread.teb:
-            continue
-        of = f"of thread {thread.thread_id:#x}"
-        yield from target.require_readable(thread.teb, thread.teb + layout.teb_size, f"{_FLAG}: TEB {of}")
         for name, offset, length in blocks:
-            start = _pointer(target, thread.teb + offset)
+            start = _pointer(target, thread.teb + offset) if thread.teb else 0
             if start:
-                yield from target.readable(start, start + length, f"{_FLAG}: {name} {of}")
+                yield from target.readable(start, start + length, f"{_FLAG}: {name} of thread {thread.thread_id:#x}")
 
 
-def _tls_slots(target: ProcessView) -> int:
-    """Return the number of TLS slots in use: one for each module with a TLS directory."""
-    modules = target.snapshot.modules
-    return sum(has_directory(target.reading, module, IMAGE_DIRECTORY_ENTRY_TLS) for module in modules)
+def _tls_vector(target: ProcessView, layout: ProcessLayout) -> tuple[str, int, int]:
+    """Return the block of a TLS vector: slots up to the highest TLS index of a module, one at least."""
+    indexes = (tls_index(target.reading, module, target.pointer_size) for module in target.snapshot.modules)
+    highest = max((index for index in indexes if index is not None and index < MAXIMUM_TLS_SLOTS), default=0)
+    return "TLS vector", layout.thread_local_storage, target.pointer_size * (highest + 1)
 
 
 def _pointer(target: ProcessView, address: int) -> int:

@@ -1,4 +1,4 @@
-"""The view of a process that the planners share: memory, captured stacks, images, effective flags."""
+"""The view of a process that the planners share: memory, captured stacks, images, flags, the engine's laws."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..constants import Hresult, MinidumpType
-from ..request import DumpRefused
+from ..constants import MinidumpType
+from ..request import Session
 from ..snapshot.process import ProcessSnapshot
+from .engines import Engine
 from .ranges import Range, RangeSet
 from .reading import Reading
 
@@ -28,9 +29,11 @@ class ProcessView:
     snapshot: ProcessSnapshot
     reading: Reading
     flags: MinidumpType
-    """The flags that have an effect."""
+    """The flags of the header, after cancelling."""
+    engine: Engine
+    session: Session
     stacks: tuple[Range, ...]
-    """The captured part of each thread's stack, in the order of the threads."""
+    """The wanted part of each thread's stack, in the order of the threads; (0, 0) for a stack that is lost."""
     images: RangeSet
     """The images of the loaded modules."""
 
@@ -39,23 +42,30 @@ class ProcessView:
         """Bytes of a pointer in the process."""
         return self.snapshot.system.pointer_size
 
+    @property
+    def of_a_dump(self) -> bool:
+        """Whether the debugger's target is itself a dump."""
+        return self.session == Session.DUMP
+
     def readable(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
         """Yield the readable parts of [start, end)."""
         for low, high in self.reading.parts(start, end):
             yield WantedRange(low, high, reason)
 
-    def require_readable(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
-        """Return the readable parts of memory that a flag names.
+    def head(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
+        """Yield the part of [start, end) before the first byte that cannot be read."""
+        for low, high in self.reading.parts(start, end)[:1]:
+            if low == start:
+                yield WantedRange(low, high, reason)
 
-        With NO_IGNORE_INACCESSIBLE_MEM, raises DumpRefused with ERROR_PARTIAL_COPY when a part cannot be read although
-        its protection allows it. The flag wins over IGNORE_INACCESSIBLE_MEM.
+    def window(self, start: int, end: int, reason: str) -> Iterator[WantedRange]:
+        """Yield the window [start, end), clipped to what can be read.
+
+        Of a dump target only a window that lies wholly in one captured range
+        (docs/format/minidump-memory-ranges.md#dump-targets-windows).
         """
-        if self.flags & MinidumpType.MiniDumpNoIgnoreInaccessibleMemory:
-            for low, high in self.reading.failing.parts(start, end):
-                raise unreadable(low, high, reason)
-        return self.readable(start, end, reason)
-
-
-def unreadable(start: int, end: int, reason: str) -> DumpRefused:
-    """Return the refusal for memory that cannot be read (docs/format/write-dump-file.md#when-a-write-fails)."""
-    return DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"memory {start:#x}..{end:#x} cannot be read: {reason}")
+        start = max(start, 0)
+        if not self.of_a_dump:
+            yield from self.readable(start, end, reason)
+        elif self.reading.in_one_range(start, end):
+            yield WantedRange(start, end, reason)

@@ -7,10 +7,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from ..constants import MEM_COMMIT, readable_protection
 from ..snapshot.process import MemoryRun, ProcessSnapshot
 from ..snapshot.sparse import SparseBytes
-from .ranges import Range, RangeSet, subtract
+from .ranges import Range, RangeSet
 
 _WORDS = {4: "I", 8: "Q"}
 """Type codes of ``array`` for unsigned numbers, by size."""
@@ -24,13 +23,7 @@ class Reading:
         self._starts = [run.start for run in snapshot.memory]
         self.readable = RangeSet(tuple((run.start, run.end) for run in snapshot.memory))
         """All readable memory; no two ranges touch."""
-        accessible = (
-            (region.base, region.end)
-            for region in snapshot.regions
-            if region.state == MEM_COMMIT and readable_protection(region.protect)
-        )
-        self.failing = RangeSet(tuple(subtract(accessible, self.readable.ranges)))
-        """Committed pages that cannot be read although their protection allows it."""
+        self._cuts = [region.base for region in snapshot.regions]
 
     def covers(self, start: int, end: int) -> bool:
         """Whether all of [start, end) can be read. True for an empty range."""
@@ -39,6 +32,11 @@ class Reading:
     def parts(self, start: int, end: int) -> list[Range]:
         """Return the readable parts of [start, end), in order."""
         return list(self.readable.parts(start, end))
+
+    def in_one_range(self, start: int, end: int) -> bool:
+        """Whether [start, end) can be read and lies in one region, as one range of a full dump does."""
+        index = bisect_right(self._cuts, start)
+        return self.covers(start, end) and (index == len(self._cuts) or end <= self._cuts[index])
 
     def view(self, start: int, end: int) -> memoryview | None:
         """Return the bytes of [start, end); None if any of them cannot be read. Dense memory is not copied."""

@@ -7,46 +7,65 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..constants import IMAGE_SCN_CNT_CODE, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE
+from ..constants import (
+    IMAGE_SCN_CNT_CODE,
+    IMAGE_SCN_CNT_INITIALIZED_DATA,
+    IMAGE_SCN_CNT_UNINITIALIZED_DATA,
+    IMAGE_SCN_MEM_READ,
+    IMAGE_SCN_MEM_WRITE,
+)
 from ..snapshot.process import Section
-from .image_headers import DOS_HEADER_SIZE, nt_headers
+from .image_headers import debug_data, directories, nt_headers
 from .process_view import ProcessView, WantedRange
 
-CODE_RELATED = (".pdata", ".xdata")
-"""Sections of CODE_SEGMENTS without code: function tables and unwind information."""
+_READ_WRITE = IMAGE_SCN_MEM_READ | IMAGE_SCN_MEM_WRITE
+_DATA = IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_CNT_UNINITIALIZED_DATA
 
 
 def data_segments(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield the writable sections. Read-only data is not part of DATA_SEGMENTS."""
-    return _sections(target, "DATA_SEGMENTS", lambda section: bool(section.characteristics & IMAGE_SCN_MEM_WRITE))
+    """Yield the sections that hold data and can be read and written, executable or not."""
+    return _sections(target, "DATA_SEGMENTS", _is_data)
 
 
 def code_segments(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield "all code and code-related sections", as the DEBUG_FORMAT_XXX page says."""
-    return _sections(target, "CODE_SEGMENTS", _is_code)
+    """Yield the sections that hold code (docs/format/minidump-captured-memory.md#code-segments)."""
+    return _sections(target, "CODE_SEGMENTS", lambda section: bool(section.characteristics & IMAGE_SCN_CNT_CODE))
 
 
-def _is_code(section: Section) -> bool:
-    code = section.characteristics & (IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_EXECUTE)
-    return bool(code) or section.name in CODE_RELATED
+def _is_data(section: Section) -> bool:
+    return section.characteristics & _READ_WRITE == _READ_WRITE and bool(section.characteristics & _DATA)
 
 
 def _sections(target: ProcessView, flag: str, chosen: Callable[[Section], bool]) -> Iterator[WantedRange]:
-    """Yield the chosen sections, VirtualSize bytes each, not rounded to pages. Raises DumpRefused."""
+    """Yield the chosen sections, VirtualSize bytes each, not rounded to pages. An unreadable page ends a section.
+
+    The engine knows the sections of a dump target from the headers that it holds.
+    """
     for module in target.snapshot.modules:
+        if target.of_a_dump and nt_headers(target.reading, module) is None:
+            continue
         for section in module.sections:
             if chosen(section):
                 start = module.base + section.virtual_address
                 reason = f"{flag}: {section.name} of the image at {module.base:#x}"
-                yield from target.require_readable(start, start + section.virtual_size, reason)
+                yield from target.head(start, start + section.virtual_size, reason)
 
 
 def module_headers(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield SizeOfHeaders bytes of every image, and DOS and NT headers that lie elsewhere. Raises DumpRefused."""
+    """Yield the headers, the data directories and the debug data of every image. Of a dump target: nothing.
+
+    docs/format/minidump-captured-memory.md#module-headers
+    """
+    if target.of_a_dump:
+        return
     for module in target.snapshot.modules:
         reason = f"MODULE_HEADERS: image at {module.base:#x}"
         headers = nt_headers(target.reading, module)
-        dos_end = module.base + DOS_HEADER_SIZE
-        yield from target.require_readable(module.base, max(module.base + module.size_of_headers, dos_end), reason)
-        if headers:
-            yield from target.require_readable(headers.address, headers.end, reason)
+        if headers is None:
+            continue
+        yield from target.readable(module.base, headers.address + module.size_of_headers, reason)
+        for start, end in directories(target.reading, module, headers):
+            yield from target.readable(start, end, f"MODULE_HEADERS: directory of the image at {module.base:#x}")
+        if target.engine.debug_data:
+            for start, end in debug_data(target.reading, module, headers):
+                yield from target.readable(start, end, f"MODULE_HEADERS: debug data of the image at {module.base:#x}")

@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..constants import Hresult, MinidumpType, StreamType
-from ..request import DumpRefused, Request, UserStream
+from ..request import Contract, DumpRefused, Request, Session, UserStream
 from ..snapshot.process import POINTER_SIZE, ProcessSnapshot, XstateConfiguration
 from .caller_streams import comment_of, user_streams_of
+from .engines import ENGINES, Engine
 from .extended_state import extended_state
-from .filters import WordFilter, word_filters
-from .flags import effective, minidump_type
+from .filters import TriageFilter, triage_filter
+from .flags import minidump_type
 from .indirect import indirect_memory
-from .memory import RangePlan, StackPlan, apart_from_stacks, by_region, range_plans, with_stacks
-from .process_data import process_thread_data
+from .memory import RangePlan, StackPlan, memory_list
+from .process_data import hybrid_blocks, process_thread_data, seam_of_a_dump
 from .process_view import ProcessView, WantedRange
 from .ranges import RangeSet
 from .reading import Reading
 from .regions import all_memory, private_read_write_memory
+from .reopened import as_seen
 from .segments import code_segments, data_segments, module_headers
-from .stacks import instruction_windows, stack_ranges, stacks, unwind_data
+from .stacks import instruction_windows, shared_user_data, stack_ranges, stacks, unwind_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class StreamPlan:
 class Plan:
     """The plan of a user minidump.
 
-    ``streams`` are in directory order, ``stacks`` in the order of the threads, ``ranges`` sorted by address.
+    ``streams`` are in directory order, ``stacks`` in the order of the threads, ``ranges`` in the order of the list.
     """
 
     flags: MinidumpType
@@ -52,14 +54,28 @@ class Plan:
     user_streams: tuple[UserStream, ...] = ()
     xstate: XstateConfiguration | None = None
     """Configuration of the extended state in every context record; None: plain records."""
-    filters: tuple[WordFilter, ...] = ()
-    """Filters for the bytes of ``ranges``."""
+    triage: TriageFilter | None = None
+    """The filter for the bytes of ``ranges`` and for the threads' contexts."""
     base_names: bool = False
     """Whether module names are written without directory."""
+    contract: Contract = Contract.DOCUMENTED
+    session: Session = Session.LIVE
+    unused_entries: int = 0
+    """Entries of the directory behind ``streams`` that no stream uses."""
+
+    @property
+    def engine(self) -> Engine:
+        """What is special to the version of the engine that the contract names."""
+        return ENGINES[self.contract]
 
     def has(self, stream: StreamType) -> bool:
         """Whether the dump has this stream."""
         return any(planned.type == stream for planned in self.streams)
+
+    @property
+    def directory_entries(self) -> int:
+        """The number of entries of the directory."""
+        return len(self.streams) + self.unused_entries
 
     @property
     def full_memory(self) -> bool:
@@ -78,10 +94,14 @@ class StreamRow:
     with_: MinidumpType = MinidumpType.MiniDumpNormal
     without: MinidumpType = MinidumpType.MiniDumpNormal
     there_is: Callable[[ProcessSnapshot], object] | None = None
+    known_to: Callable[[Engine], bool] | None = None
+    """Which versions of the engine know the stream; None: all."""
 
-    def wanted(self, snapshot: ProcessSnapshot, flags: MinidumpType) -> bool:
-        """Whether the stream is written for this target and these flags."""
+    def wanted(self, snapshot: ProcessSnapshot, flags: MinidumpType, engine: Engine) -> bool:
+        """Whether the stream is written for this target, these flags, and by this engine."""
         if flags & self.without or (self.with_ and not flags & self.with_):
+            return False
+        if self.known_to is not None and not self.known_to(engine):
             return False
         return self.there_is is None or bool(self.there_is(snapshot))
 
@@ -98,12 +118,12 @@ STREAM_ROWS = (  # in directory order: docs/format/minidump-contents.md#director
         with_=_T.MiniDumpWithUnloadedModules,
         there_is=lambda snapshot: snapshot.unloaded_modules,
     ),
-    StreamRow(_S.TokenStream, "the debugger knows the target's tokens", there_is=lambda snapshot: snapshot.tokens),
     StreamRow(
         _S.FunctionTableStream,
         "the process has dynamic function tables",  # the entries of other architectures are not known
         there_is=lambda snapshot: snapshot.system.architecture == "amd64" and snapshot.function_tables,
     ),
+    StreamRow(_S.TokenStream, "always, without FILTER_TRIAGE", with_=_T.MiniDumpWithTokenInformation),
     StreamRow(
         _S.MemoryListStream, "always: the captured memory, without FULL_MEMORY", without=_T.MiniDumpWithFullMemory
     ),
@@ -116,7 +136,12 @@ STREAM_ROWS = (  # in directory order: docs/format/minidump-contents.md#director
     ),
     StreamRow(_S.SystemInfoStream, "always: readers reject dumps that lack it"),
     StreamRow(_S.MiscInfoStream, "always: process id and times"),
-    StreamRow(_S.HandleDataStream, "requested: HANDLE_DATA, even without handles", with_=_T.MiniDumpWithHandleData),
+    StreamRow(
+        _S.HandleDataStream,
+        "requested: HANDLE_DATA, and there are handles",
+        with_=_T.MiniDumpWithHandleData,
+        there_is=lambda snapshot: snapshot.handles,
+    ),
     StreamRow(
         _S.HandleOperationListStream,
         "requested: HANDLE_DATA, and handle tracing is on",
@@ -129,80 +154,88 @@ STREAM_ROWS = (  # in directory order: docs/format/minidump-contents.md#director
         _S.ThreadNamesStream,
         "a thread has a description",
         there_is=lambda snapshot: any(thread.name is not None for thread in snapshot.threads),
+        known_to=lambda engine: engine.thread_names,
     ),
 )
 
 
 MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRange]]], ...] = (
-    # (flag, 0: always; selected memory)
+    # (flag, 0: always; selected memory of a MemoryList)
     (_T.MiniDumpNormal, stacks),
     (_T.MiniDumpNormal, instruction_windows),
+    (_T.MiniDumpNormal, shared_user_data),
+    (_T.MiniDumpNormal, hybrid_blocks),
     (_T.MiniDumpWithDataSegs, data_segments),
-    (_T.MiniDumpWithFullMemory, all_memory),
     (_T.MiniDumpWithIndirectlyReferencedMemory, indirect_memory),
     (_T.MiniDumpWithProcessThreadData, process_thread_data),
     (_T.MiniDumpWithPrivateReadWriteMemory, private_read_write_memory),
     (_T.MiniDumpWithCodeSegs, code_segments),
     (_T.MiniDumpWithModuleHeaders, module_headers),
 )
+_UNUSED = 4
+"""Unused directory entries behind those of every stream that the flags ask for.
+
+docs/format/minidump-contents.md#unused-directory-entries
+"""
+_RESERVED = (_S.HandleDataStream, _S.HandleOperationListStream)
+"""Streams for which HANDLE_DATA reserves an entry, written or not."""
 
 
 def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     """Return the plan for a minidump of a user-mode target. Raises DumpRefused."""
-    asked, warnings = minidump_type(request)
+    flags, warnings = minidump_type(request)
+    snapshot = as_seen(snapshot, request.session)
+    engine = ENGINES[request.contract]
     if snapshot.system.architecture not in POINTER_SIZE:
         raise DumpRefused(
             Hresult.E_NOTIMPL,
             f"architecture {snapshot.system.architecture}: expected {', '.join(POINTER_SIZE)}",
         )
     comment, user_streams = comment_of(request), user_streams_of(request)
-    flags = effective(asked)
-    streams = [StreamPlan(row.type, row.reason) for row in STREAM_ROWS if row.wanted(snapshot, flags)]
+    streams = [StreamPlan(row.type, row.reason) for row in STREAM_ROWS if row.wanted(snapshot, flags, engine)]
     written = {planned.type for planned in streams}
-    if StreamType.TokenStream in written:
-        asked |= _T.MiniDumpWithTokenInformation  # the engine adds the bit: docs/format/format-flags.md#token-bit
+    unused = _UNUSED
+    if flags & _T.MiniDumpWithHandleData:
+        unused += sum(stream not in written for stream in _RESERVED)
     if comment is not None:
         type_ = StreamType.CommentStreamA if isinstance(comment, bytes) else StreamType.CommentStreamW
         streams.append(StreamPlan(type_, "the request has a comment"))
     streams += [StreamPlan(stream.type, "added by the caller") for stream in user_streams]
     reading = Reading(snapshot)
     images = RangeSet.of((module.base, module.base + module.size) for module in snapshot.modules)
-    target = ProcessView(snapshot, reading, flags, stack_ranges(snapshot, reading), images)
-    ranges, stack_plans = _memory(target, unwound=StreamType.FunctionTableStream in written)
+    wanted_stacks = stack_ranges(snapshot, reading, engine, request.session)
+    target = ProcessView(snapshot, reading, flags, engine, request.session, wanted_stacks, images)
+    triage, added = triage_filter(target)
+    ranges = _memory(target, added, unwound=StreamType.FunctionTableStream in written)
+    listed = {(planned.start, planned.end) for planned in ranges if not flags & _T.MiniDumpWithFullMemory}
     xstate = extended_state(snapshot, flags, warnings)
     if flags & _T.MiniDumpWithIptTrace:
         warnings.append("IPT_TRACE has no effect: the target has no processor trace")
     return Plan(
-        asked,
+        flags,
         tuple(streams),
-        stack_plans,
+        tuple(StackPlan(start, end, (start, end) in listed) for start, end in target.stacks),
         ranges,
         comment,
         tuple(warnings),
         user_streams,
         xstate,
-        filters=tuple(word_filters(target, [(planned.start, planned.end) for planned in ranges])),
+        triage=triage,
         base_names=bool(flags & _T.MiniDumpFilterModulePaths),
+        contract=request.contract,
+        session=request.session,
+        unused_entries=unused,
     )
 
 
-def _memory(target: ProcessView, *, unwound: bool) -> tuple[tuple[RangePlan, ...], tuple[StackPlan, ...]]:
-    """Return the ranges of the file and the stack descriptors. ``unwound``: the file has a FunctionTable stream."""
-    wanted: list[WantedRange] = []
+def _memory(target: ProcessView, added: Iterable[WantedRange], *, unwound: bool) -> tuple[RangePlan, ...]:
+    """Return the ranges of the file. ``added``: memory that a filter adds. ``unwound``: there is a FunctionTable."""
+    if target.flags & _T.MiniDumpWithFullMemory:
+        return tuple(all_memory(target))
+    wanted = list(added)
     for flag, memory_of in MEMORY_ROWS:
         if target.flags & flag == flag:
             wanted += memory_of(target)
     if unwound:
         wanted += unwind_data(target)
-    full = bool(target.flags & _T.MiniDumpWithFullMemory)
-    if full:
-        ranges = by_region(wanted, [region.base for region in target.snapshot.regions])
-    elif target.flags & _T.MiniDumpWithIndirectlyReferencedMemory:
-        ranges = with_stacks(wanted)
-    else:
-        ranges = apart_from_stacks(wanted, target.stacks)
-    listed = set() if full else set(ranges)
-    return (
-        range_plans(ranges, wanted),
-        tuple(StackPlan(start, end, (start, end) in listed) for start, end in target.stacks),
-    )
+    return memory_list(target, wanted, seam_of_a_dump(target))

@@ -9,6 +9,8 @@ import ctypes
 from collections.abc import Mapping
 from typing import Any
 
+from ..plan.filters import FILL, INTEGER_REGISTERS, TriageFilter
+from ..plan.user import Plan
 from ..snapshot.process import Context, XstateConfiguration
 from ..snapshot.processor_state import ARM64_REGISTERS
 from .context_structs import CONTEXT, CONTEXT_ARM64, CONTEXT_EX, CONTEXT_X86, XSAVE_AREA_HEADER
@@ -27,6 +29,17 @@ _FIRST_EXTENDED = 2
 _LEGACY_REGION = 512
 """Bytes of the XSAVE area's legacy region (Intel SDM vol. 1, 13.4.1). CONTEXT holds it, the XState chunk does not."""
 _XSAVE_ALIGNMENT = 64
+_COMPACTED = 1 << 63
+"""Bit of CompactionMask: components follow each other (Intel SDM vol. 1, 13.4.3).
+
+docs/format/minidump-contexts.md#extended-state-chunk
+"""
+_FLOATS = {
+    "amd64": {"FltSave": 512, "VectorRegister": 26 * 16},
+    "x86": {"FloatSave": 112, "ExtendedRegisters": 512},
+    "arm64": {},
+}
+"""Floating point state that FILTER_TRIAGE fills: fields and their bytes, by architecture."""
 _NOT_HELD = (
     *(f"P{index}Home" for index in range(1, 7)), "VectorRegister", "VectorControl", "DebugControl", "LastBranchToRip",
     "LastBranchFromRip", "LastExceptionToRip", "LastExceptionFromRip",
@@ -41,27 +54,70 @@ def context_size(architecture: str, xstate: XstateConfiguration | None = None) -
 
 
 def add_context(
-    section: Section, path: str, context: Context, architecture: str, xstate: XstateConfiguration | None = None
+    section: Section,
+    path: str,
+    context: Context,
+    architecture: str,
+    xstate: XstateConfiguration | None = None,
+    *,
+    triage: TriageFilter | None = None,
 ) -> Label:
     """Append one context record of ``context_size`` bytes and return the label of its start.
 
-    With ``xstate`` a CONTEXT_EX and an XState chunk in the standard format follow the fixed CONTEXT. The chunk starts
-    at a multiple of 64 from the start of the record (docs/format/minidump-contexts.md#extended-state-chunk).
+    With ``xstate`` a CONTEXT_EX and a compacted XState chunk follow the fixed CONTEXT. The chunk starts at a multiple
+    of 64 from the start of the record (docs/format/minidump-contexts.md#extended-state-chunk). ``triage`` filters the
+    registers.
 
     Raises LayoutError when the context is of another architecture, or when its extended state does not fit ``xstate``.
     """
-    struct = CONTEXTS[architecture]
-    values = _VALUES[architecture](path, context)
+    values = _values(path, context, architecture, xstate_bit=xstate is not None)
+    if triage is not None:
+        values = _without_floats(values, architecture)
+        values |= {name: triage.register(values[name]) for name in INTEGER_REGISTERS[architecture]}
+        if architecture == "x86":
+            values["EFlags"] = triage.fill
+    start = _add_values(section, path, values, architecture)
     if xstate is not None:
+        _add_extended(section, path, context, ctypes.sizeof(CONTEXTS[architecture]), xstate)
+    return start
+
+
+def add_exception_context(section: Section, path: str, context: Context, architecture: str, plan: Plan) -> Label:
+    """Append the context of the exception and return the label of its start. Raises LayoutError as ``add_context``.
+
+    FILTER_TRIAGE takes only its floating point state. By some engines it has no extended state, but its bit
+    (docs/format/minidump-contexts.md#extended-state-of-the-exception).
+    """
+    if plan.triage is None and not plan.engine.plain_exception_context:
+        return add_context(section, path, context, architecture, plan.xstate)
+    values = _values(path, context, architecture, xstate_bit=plan.xstate is not None)
+    if plan.triage is not None:
+        values = _without_floats(values, architecture)
+    return _add_values(section, path, values, architecture)
+
+
+def _values(path: str, context: Context, architecture: str, *, xstate_bit: bool) -> dict[str, Any]:
+    values = _VALUES[architecture](path, context)
+    if xstate_bit:
         values["ContextFlags"] |= _CONTEXT_XSTATE
-    zero = [name for name, *_ in struct._fields_ if name in _NOT_HELD]
+    return values
+
+
+def _without_floats(values: dict[str, Any], architecture: str) -> dict[str, Any]:
+    """Return the values with fill bytes in place of the floating point state.
+
+    docs/format/minidump-filters.md#filter-triage-contexts
+    """
+    return values | {name: bytes([FILL]) * size for name, size in _FLOATS[architecture].items()}
+
+
+def _add_values(section: Section, path: str, values: Mapping[str, Any], architecture: str) -> Label:
+    struct = CONTEXTS[architecture]
+    zero = [name for name, *_ in struct._fields_ if name in _NOT_HELD and name not in values]
     try:
-        start = add_struct(section, path, struct, values, zero=zero)
+        return add_struct(section, path, struct, values, zero=zero)
     except TypeError as error:
         raise LayoutError(str(error)) from error
-    if xstate is not None:
-        _add_extended(section, path, context, ctypes.sizeof(struct), xstate)
-    return start
 
 
 def _amd64(path: str, context: Context) -> dict[str, Any]:
@@ -132,17 +188,21 @@ def _add_extended(section: Section, path: str, context: Context, size: int, xsta
     if gap:
         section.add(f"{path}.ContextExPadding", "padding", bytes(gap))
     states = context.xstate or ()
+    enabled = [
+        number for number in range(_FIRST_EXTENDED, len(xstate.features)) if xstate.enabled_features >> number & 1
+    ]
     add_struct(section, f"{path}.XState", XSAVE_AREA_HEADER, {
         "Mask": sum(1 << number for number, _ in states),
-    }, zero=["CompactionMask", "Reserved2"])  # fmt: skip
+        "CompactionMask": _COMPACTED | sum(1 << number for number in enabled),
+    }, zero=["Reserved2"])  # fmt: skip
     header = ctypes.sizeof(XSAVE_AREA_HEADER)
     components = bytearray(length - header)
     fields = {}
     for number, data in states:
-        feature = xstate.features[number] if _FIRST_EXTENDED <= number < len(xstate.features) else None
-        if feature is None or not xstate.enabled_features >> number & 1:
+        if number not in enabled:
             raise LayoutError(f"{path}: XSAVE component {number} is not enabled")
-        at = feature.offset - _LEGACY_REGION - header
-        components[at : at + feature.size] = _sized(path, f"XSAVE component {number}", data, feature.size)
-        fields[f"Component[{number}]"] = (at, feature.size)
+        at = sum(xstate.features[lower].size for lower in enabled if lower < number)
+        size = xstate.features[number].size
+        components[at : at + size] = _sized(path, f"XSAVE component {number}", data, size)
+        fields[f"Component[{number}]"] = (at, size)
     section.add(f"{path}.XStateComponents", "XSAVE_AREA", components, fields=fields)

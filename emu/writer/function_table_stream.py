@@ -21,15 +21,17 @@ docs/format/minidump-function-tables.md#size-of-the-function-table-stream
 """
 
 
-def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
+def add_function_tables(snapshot: ProcessSnapshot, rva: int, most_native: int) -> Section:
     """Return the FunctionTable section. ``rva`` is where it will start, a multiple of 4; the pads depend on it.
+
+    Of longer native descriptors the first ``most_native`` bytes are stored.
 
     Raises LayoutError when the native descriptors do not have one size that is a multiple of 8. Raises it also when the
     pads take more than the reserved bytes.
     """
     tables = snapshot.function_tables
-    native_size = len(tables[0].native) if tables else 0
-    if any(len(table.native) != native_size for table in tables) or native_size % _ALIGNMENT:
+    native_size = min(len(tables[0].native), most_native) if tables else 0
+    if len({len(table.native) for table in tables}) > 1 or native_size % _ALIGNMENT:
         raise LayoutError(f"FunctionTable: expected native descriptors of one size, a multiple of {_ALIGNMENT}")
     section = Section("FunctionTable")
     reserved = _RESERVED_PER_TABLE * len(tables)
@@ -65,7 +67,7 @@ def add_function_tables(snapshot: ProcessSnapshot, rva: int) -> Section:
             "EntryCount": len(table.entries),
             "SizeOfAlignPad": pad,
         })  # fmt: skip
-        section.add(f"{path}.Native", "DYNAMIC_FUNCTION_TABLE", table.native)
+        section.add(f"{path}.Native", "DYNAMIC_FUNCTION_TABLE", table.native[:native_size])
         for number, entry in enumerate(table.entries):
             add_struct(section, f"{path}.Entries[{number}]", RUNTIME_FUNCTION, {
                 "BeginAddress": entry.begin_address,

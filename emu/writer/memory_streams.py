@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 
 from ..constants import Hresult
-from ..plan.filters import WordFilter, filtered
+from ..plan.filters import TriageFilter
 from ..plan.ranges import Range
 from ..plan.reading import Reading
 from ..plan.user import Plan
@@ -38,7 +37,9 @@ def add_memory(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> tuple[S
     reading = Reading(snapshot)
     for index, planned in enumerate(plan.ranges):
         addresses = planned.start, planned.end
-        label = add_range(section, f"Memory[{index}]", reading, addresses, faults, filters=plan.filters)
+        if not planned.size:  # memory of a Memory64List that could not be read
+            continue
+        label = add_range(section, f"Memory[{index}]", reading, addresses, faults, triage=plan.triage)
         if label is not None:
             places.setdefault(addresses, label)
     return section, places
@@ -51,9 +52,9 @@ def add_range(
     addresses: Range,
     faults: Faults,
     *,
-    filters: Sequence[WordFilter] = (),
+    triage: TriageFilter | None = None,
 ) -> Label | None:
-    """Append the memory [start, end) after ``filters``. Return the label of its start, None if there are no bytes.
+    """Append the memory [start, end) after ``triage``. Return the label of its start, None if there are no bytes.
 
     Bytes are copied only if a filter changes them. Long zeros of sparse memory take no room. Raises DumpRefused with
     ERROR_PARTIAL_COPY when the range cannot be read.
@@ -74,7 +75,7 @@ def add_range(
             label = section.add_zeros(part, "memory", piece)
             at += piece
         else:
-            label = section.add(part, "memory", filtered(filters, at, piece))
+            label = section.add(part, "memory", triage.apply(at, piece) if triage else piece)
             at += len(piece)
         first = first or label
     return first

@@ -5,24 +5,25 @@ from __future__ import annotations
 import ctypes
 
 from ..constants import MINIDUMP_SIGNATURE, Hresult, StreamType
+from ..plan.reopened import as_seen
 from ..plan.user import Plan, plan_user
 from ..request import DumpRefused, Request
 from ..snapshot.process import ProcessSnapshot
 from .dump import Dump, WriteResult
-from .encode import add_struct, location, utf16
+from .encode import NO_LOCATION, add_struct, location, utf16
 from .faults import Faults
 from .function_table_stream import add_function_tables
 from .handle_streams import add_handle_data, add_handle_operations
 from .layout import Layout, LayoutMap, LayoutOverflow, Section
 from .memory_streams import add_memory, add_memory64_list, add_memory_info_list, add_memory_list
 from .module_streams import add_module_list, add_unloaded_module_list
-from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER
+from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER, MINIDUMP_THREAD_INFO_LIST
 from .system_streams import (
-    HEADER_VERSION,
     add_misc_info,
     add_process_vm_counters,
     add_system_info,
     add_system_memory_info,
+    header_version,
     time_t,
 )
 from .thread_streams import add_exception, add_thread_info_list, add_thread_list, add_thread_names
@@ -59,10 +60,9 @@ def dump_bytes(
 def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     """Return all sections in the file order of docs/format/minidump-container.md#order-in-the-file.
 
-    The memory of a Memory64List comes last (docs/format/minidump-memory.md#place-of-full-memory). Two habits of
-    dbghelp are left out, since readers skip them: unused directory entries, and 12 zero bytes in place of a missing
-    ThreadInfoList.
+    The memory of a Memory64List comes last (docs/format/minidump-memory.md#place-of-full-memory).
     """
+    snapshot = as_seen(snapshot, plan.session)
     header, directory = Section("Header"), Section("Directory")
     strings, code_views = Section("Strings"), Section("CodeViews")
     contexts, exception_context = Section("ThreadContexts"), Section("ExceptionContext")
@@ -79,20 +79,22 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
     streams[_S.ThreadListStream] = add_thread_list(snapshot, plan, contexts, places)
     if plan.has(_S.ThreadInfoListStream):
         streams[_S.ThreadInfoListStream] = add_thread_info_list(snapshot)
+    reserved = _thread_info_reserved(plan)
     names = add_thread_names(snapshot, strings) if plan.has(_S.ThreadNamesStream) else None
     streams[_S.ModuleListStream] = add_module_list(snapshot, plan, strings, code_views)
     if plan.has(_S.UnloadedModuleListStream):
         streams[_S.UnloadedModuleListStream] = add_unloaded_module_list(snapshot, plan, strings)
+    if plan.has(_S.FunctionTableStream):
+        rva = _front_size(plan) + reserved.size + sum(section.size for section in streams.values())
+        streams[_S.FunctionTableStream] = add_function_tables(snapshot, rva, plan.engine.function_table_size)
     if plan.has(_S.TokenStream):
         streams[_S.TokenStream] = add_tokens(snapshot)
-    if plan.has(_S.FunctionTableStream):
-        rva = _front_size(plan) + sum(section.size for section in streams.values())
-        streams[_S.FunctionTableStream] = add_function_tables(snapshot, rva)
-    streams[_S.SystemMemoryInfoStream] = add_system_memory_info(snapshot)
-    streams[_S.ProcessVmCountersStream] = add_process_vm_counters(snapshot)
+    streams[_S.SystemMemoryInfoStream] = add_system_memory_info(snapshot, plan)
+    streams[_S.ProcessVmCountersStream] = add_process_vm_counters(snapshot, plan)
     if names is not None:
         streams[_S.ThreadNamesStream] = names
     in_front = [*streams.values(), strings, exception_context, contexts, code_views]
+    in_front.insert(in_front.index(streams[_S.ThreadListStream]) + 1, reserved)
     if plan.comment is not None:
         kind, section = _comment(plan.comment)
         streams[kind] = section
@@ -125,23 +127,39 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
             "StreamType": planned.type,
             "Location": location(streams[planned.type]),
         })  # fmt: skip
+    for index in range(len(plan.streams), plan.directory_entries):
+        add_struct(directory, f"Directory[{index}]", MINIDUMP_DIRECTORY, {
+            "StreamType": _S.UnusedStream,
+            "Location": NO_LOCATION,
+        })  # fmt: skip
     layout = Layout()
     for section in (header, directory, *body):
         layout.place(section)
     return layout
 
 
+def _thread_info_reserved(plan: Plan) -> Section:
+    """Return the zeros behind ThreadList without ThreadInfoList: the size of its header. No stream holds them.
+
+    docs/format/minidump-container.md#order-in-the-file
+    """
+    section = Section("ThreadInfoReserved")
+    if not plan.has(_S.ThreadInfoListStream):
+        section.add(section.path, "padding", bytes(ctypes.sizeof(MINIDUMP_THREAD_INFO_LIST)))
+    return section
+
+
 def _front_size(plan: Plan) -> int:
     """Bytes of the header and the directory."""
-    return ctypes.sizeof(MINIDUMP_HEADER) + len(plan.streams) * ctypes.sizeof(MINIDUMP_DIRECTORY)
+    return ctypes.sizeof(MINIDUMP_HEADER) + plan.directory_entries * ctypes.sizeof(MINIDUMP_DIRECTORY)
 
 
 def _add_header(section: Section, snapshot: ProcessSnapshot, plan: Plan, directory: Section) -> None:
     """Append MINIDUMP_HEADER (docs/format/minidump-container.md#header)."""
     add_struct(section, "Header", MINIDUMP_HEADER, {
         "Signature": MINIDUMP_SIGNATURE,
-        "Version": HEADER_VERSION,
-        "NumberOfStreams": len(plan.streams),
+        "Version": header_version(plan.engine),
+        "NumberOfStreams": plan.directory_entries,
         "StreamDirectoryRva": directory.start,
         "TimeDateStamp": time_t(snapshot.time),
         "Flags": plan.flags,

@@ -15,37 +15,23 @@ from ..constants import (
     ProcessVmCountersFlag,
     SystemMemoryFlag,
 )
+from ..plan.engines import Engine
 from ..plan.user import Plan
+from ..request import Session
 from ..snapshot.process import PAGE_SIZE, ProcessSnapshot, SystemInformation, VmCounters
 from .contexts import context_size
 from .encode import add_string, add_struct, utf16_array
 from .layout import LayoutError, Section
+from .structs import Packed
 from .system_structs import (
     MINIDUMP_MISC_INFO_5,
     MINIDUMP_PROCESS_VM_COUNTERS_2,
     MINIDUMP_SYSTEM_INFO,
     MINIDUMP_SYSTEM_MEMORY_INFO_1,
+    MINIDUMP_SYSTEM_MEMORY_INFO_2,
     SYSTEMTIME,
     XSTATE_CONFIG_FEATURE_MSC_INFO,
 )
-
-WRITER_VERSION = (10, 0, 14321)
-"""Version of the writing library whose habits the dump follows: dbgeng of the one real dump by the engine.
-
-docs/format/minidump-contents.md#streams-with-format-flags-0
-"""
-DEBUG_BUILD_STRING = "dumptruth.amd64,10.0.14321.1024"
-"""DbgBldStr, ``library.architecture,version``, with the architecture of the library, not of the target.
-
-docs/format/minidump-system.md#build-strings
-"""
-HEADER_VERSION = (
-    MINIDUMP_VERSION | ((WRITER_VERSION[0] << 12) + (WRITER_VERSION[1] << 8) + (WRITER_VERSION[2] & 0xFF)) << 16
-)
-"""The high word is (major << 12) + (minor << 8) + (build & 0xFF) of the writing library.
-
-docs/format/minidump-container.md#version
-"""
 
 _ARCHITECTURE = {
     "amd64": ProcessorArchitecture.AMD64,
@@ -53,8 +39,28 @@ _ARCHITECTURE = {
     "arm64": ProcessorArchitecture.ARM64,
 }
 
+_SYSTEM_MEMORY_INFO: Mapping[int, type[Packed]] = {1: MINIDUMP_SYSTEM_MEMORY_INFO_1, 2: MINIDUMP_SYSTEM_MEMORY_INFO_2}
+"""By revision."""
+
 _FILETIME_PER_SECOND = 10_000_000
 _UNIX_EPOCH = 116_444_736_000_000_000  # 1970-01-01 as FILETIME ([MS-DTYP] 2.3.3)
+
+
+def header_version(engine: Engine) -> int:
+    """Return the header's Version. The high word is (major << 12) + (minor << 8) + (build & 0xFF) of the engine.
+
+    docs/format/minidump-container.md#version
+    """
+    major, minor, build, _ = engine.version
+    return MINIDUMP_VERSION | ((major << 12) + (minor << 8) + (build & 0xFF)) << 16
+
+
+def debug_build_string(engine: Engine) -> str:
+    """Return DbgBldStr, ``library.architecture,version``, with the architecture of the library, not of the target.
+
+    docs/format/minidump-system.md#build-strings
+    """
+    return "dumptruth.amd64," + ".".join(str(part) for part in engine.version)
 
 
 def time_t(filetime: int) -> int:
@@ -146,7 +152,7 @@ def add_misc_info(snapshot: ProcessSnapshot, plan: Plan) -> Section:
             "DaylightBias": 0,
         },
         "BuildString": utf16_array("MiscInfo.BuildString", system.build_string, 260),
-        "DbgBldStr": utf16_array("MiscInfo.DbgBldStr", DEBUG_BUILD_STRING, 40),
+        "DbgBldStr": utf16_array("MiscInfo.DbgBldStr", debug_build_string(plan.engine), 40),
         "XStateData": _xstate_data(snapshot, plan),
         "ProcessCookie": process.cookie,
     }, zero=["ProcessorMaxIdleState", "ProcessorCurrentIdleState"])  # fmt: skip
@@ -166,12 +172,18 @@ def _xstate_data(snapshot: ProcessSnapshot, plan: Plan) -> Mapping[str, Any] | b
     }
 
 
-def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:
-    """Return SystemMemoryInfo in the 492-byte form, revision 1 (docs/format/minidump-system.md#system-memory-info).
+def add_system_memory_info(snapshot: ProcessSnapshot, plan: Plan) -> Section:
+    """Return SystemMemoryInfo, revision 1 with 492 bytes or revision 2 with 524, by the engine; zero of a dump target.
 
     A snapshot knows the commit counts only, and Flags says so. PerfInfo repeats them in 32-bit fields, which hold the
-    low halves. File cache and all other counters are zero.
+    low halves. File cache and all other counters are zero (docs/format/minidump-system.md#system-memory-info).
     """
+    revision = plan.engine.memory_info_revision
+    form = _SYSTEM_MEMORY_INFO[revision]
+    section = Section("SystemMemoryInfo")
+    if plan.session == Session.DUMP:
+        add_struct(section, "SystemMemoryInfo", form, {}, zero=[name for name, *_ in form._fields_])
+        return section
     system = snapshot.system
     commit = {
         "AvailablePages": system.available_pages,
@@ -179,11 +191,10 @@ def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:
         "CommitLimit": system.commit_limit,
         "PeakCommitment": system.peak_commitment,
     }
-    structs = {name: ctype for name, ctype, *_ in MINIDUMP_SYSTEM_MEMORY_INFO_1._fields_}
+    structs = {name: ctype for name, ctype, *_ in form._fields_}
     performance = dict.fromkeys((name for name, *_ in structs["PerfInfo"]._fields_), 0)  # type: ignore[union-attr]
-    section = Section("SystemMemoryInfo")
-    add_struct(section, "SystemMemoryInfo", MINIDUMP_SYSTEM_MEMORY_INFO_1, {
-        "Revision": 1,
+    add_struct(section, "SystemMemoryInfo", form, {
+        "Revision": revision,
         "Flags": SystemMemoryFlag.MINIDUMP_SYSMEMINFO1_BASICPERF,
         "BasicInfo": {
             "TimerResolution": system.timer_resolution,
@@ -204,21 +215,25 @@ def add_system_memory_info(snapshot: ProcessSnapshot) -> Section:
     return section
 
 
-def add_process_vm_counters(snapshot: ProcessSnapshot) -> Section:
-    """Return ProcessVmCounters in the 152-byte form, revision 2. The fields of a job are zero.
+def add_process_vm_counters(snapshot: ProcessSnapshot, plan: Plan) -> Section:
+    """Return ProcessVmCounters in the 152-byte form, revision 2; zero of a dump target. The fields of a job are zero.
 
     docs/format/minidump-system.md#process-memory-counters
     """
+    form = MINIDUMP_PROCESS_VM_COUNTERS_2
+    section = Section("ProcessVmCounters")
+    if plan.session == Session.DUMP:
+        add_struct(section, "ProcessVmCounters", form, {}, zero=[name for name, *_ in form._fields_])
+        return section
     flag = ProcessVmCountersFlag
     vm = snapshot.process.vm
     counters = {_camel(field.name): getattr(vm, field.name) for field in fields(VmCounters)}
-    section = Section("ProcessVmCounters")
-    add_struct(section, "ProcessVmCounters", MINIDUMP_PROCESS_VM_COUNTERS_2, {
+    add_struct(section, "ProcessVmCounters", form, {
         "Revision": 2,
         "Flags": flag.MINIDUMP_PROCESS_VM_COUNTERS | flag.MINIDUMP_PROCESS_VM_COUNTERS_VIRTUALSIZE
         | flag.MINIDUMP_PROCESS_VM_COUNTERS_EX | flag.MINIDUMP_PROCESS_VM_COUNTERS_EX2,
         **counters,
-    }, zero=[name for name, *_ in MINIDUMP_PROCESS_VM_COUNTERS_2._fields_ if name.startswith("Job")])  # fmt: skip
+    }, zero=[name for name, *_ in form._fields_ if name.startswith("Job")])  # fmt: skip
     return section
 
 

@@ -206,6 +206,27 @@ class MINIDUMP_SYSTEM_MEMORY_INFO_1(Packed):
     ]
 
 
+class MINIDUMP_SYSTEM_PERFORMANCE_INFORMATION_2(Packed):
+    """docs/format/minidump-system.md#parts-of-system-memory-info"""
+
+    _fields_ = [
+        *MINIDUMP_SYSTEM_PERFORMANCE_INFORMATION._fields_,
+        ("MdlPagesAllocated", c_uint64),
+        ("PfnDatabaseCommittedPages", c_uint64),
+        ("SystemPageTableCommittedPages", c_uint64),
+        ("ContiguousPagesAllocated", c_uint64),
+    ]
+
+
+class MINIDUMP_SYSTEM_MEMORY_INFO_2(Packed):
+    """docs/format/minidump-system.md#system-memory-info"""
+
+    _fields_ = [
+        *MINIDUMP_SYSTEM_MEMORY_INFO_1._fields_[:-1],
+        ("PerfInfo", MINIDUMP_SYSTEM_PERFORMANCE_INFORMATION_2),
+    ]
+
+
 class MINIDUMP_PROCESS_VM_COUNTERS_2(Packed):
     """docs/format/minidump-system.md#process-memory-counters"""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ..plan.user import Plan
 from ..snapshot.process import ProcessSnapshot
-from .contexts import add_context, context_size
+from .contexts import add_context, add_exception_context, context_size
 from .encode import add_string, add_struct, location
 from .layout import Label, LayoutError, Section
 from .structs import (
@@ -54,7 +54,7 @@ def add_thread_list(
             },
             "ThreadContext": {
                 "DataSize": context_size(*form),
-                "Rva": add_context(contexts, f"{path}.Context", thread.context, *form),
+                "Rva": add_context(contexts, f"{path}.Context", thread.context, *form, triage=plan.triage),
             },
         })  # fmt: skip
     return section
@@ -111,7 +111,7 @@ def add_exception(snapshot: ProcessSnapshot, plan: Plan, context: Section) -> Se
         raise LayoutError("Exception: the snapshot has no exception")
     if len(event.information) > MAXIMUM_PARAMETERS:
         raise LayoutError(f"Exception: {len(event.information)} parameters, expected at most {MAXIMUM_PARAMETERS}")
-    add_context(context, "Exception.Context", event.context, snapshot.system.architecture, plan.xstate)
+    add_exception_context(context, "Exception.Context", event.context, snapshot.system.architecture, plan)
     section = Section("Exception")
     add_struct(section, "Exception", MINIDUMP_EXCEPTION_STREAM, {
         "ThreadId": event.thread_id,

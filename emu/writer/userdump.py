@@ -6,7 +6,8 @@ DEBUG_EVENT is from minwinbase.h, MEMORY_BASIC_INFORMATION from winnt.h. Each ex
 
 from __future__ import annotations
 
-from ctypes import c_int32, c_uint32, c_uint64
+from ctypes import c_uint32, c_uint64
+from dataclasses import replace
 from typing import Any
 
 from ..constants import Hresult
@@ -16,7 +17,7 @@ from ..request import DumpRefused, Request
 from ..snapshot.process import ExceptionEvent, ProcessSnapshot
 from .contexts import add_context
 from .dump import Dump, WriteResult
-from .encode import add_struct
+from .encode import add_struct, utf16
 from .faults import Faults
 from .layout import Layout, LayoutError, Section
 from .memory_streams import add_range
@@ -25,16 +26,18 @@ from .thread_streams import MAXIMUM_PARAMETERS
 
 _SIGNATURE = int.from_bytes(b"USER", "little")
 _EXCEPTION_DEBUG_EVENT = 1  # minwinbase.h
-_IGNORE_GUARD_PAGES = 1
+_BREAKPOINT = 0x80000003  # ntstatus.h STATUS_BREAKPOINT
+_CONTEXT_FLAGS = {"amd64": 0x10005F}
+"""ContextFlags of the engine's files, by architecture; others were not measured.
+
+docs/format/user-dump.md#thread-contexts
+"""
 _ANSI = "cp1252"
 _MACHINES = {"x86": 0x14C, "amd64": 0x8664, "arm64": 0xAA64}  # winnt.h IMAGE_FILE_MACHINE_*
 
 
 def _struct(name: str, fields: list[tuple[str, Any]]) -> type[Packed]:
     return type(name, (Packed,), {"_fields_": fields})
-
-
-CRASHDUMP_VERSION_INFO = _struct("CRASHDUMP_VERSION_INFO", [("IgnoreGuardPages", c_int32), ("PointerSize", c_uint32)])
 
 
 class _Format:
@@ -121,7 +124,10 @@ def user_dump_bytes(
 
 
 def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Layout:
-    """Return header, descriptions and memory. The order of the parts in between is free: the header has offsets."""
+    """Return all parts in the order of the engine (docs/format/user-dump.md#order-of-the-file).
+
+    The event comes first, so that the regions start at a multiple of 16, as the engine's reader needs.
+    """
     machine = _MACHINES.get(snapshot.system.architecture)
     if machine is None:
         raise DumpRefused(
@@ -130,12 +136,9 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
         )
     bits = 8 * snapshot.system.pointer_size
     form = _FORMATS[bits]
-    header, version, event = Section("Header"), Section("VersionInfo"), Section("DebugEvent")
-    add_struct(
-        version, "VersionInfo", CRASHDUMP_VERSION_INFO, {"IgnoreGuardPages": _IGNORE_GUARD_PAGES, "PointerSize": bits}
-    )
-    if snapshot.exception is not None:
-        _add_event(event, form, snapshot.process.process_id, snapshot.exception)
+    header, event = Section("Header"), Section("DebugEvent")
+    _add_event(event, form, snapshot.process.process_id, _event_of(snapshot))
+    version = _version_information(snapshot)
     threads, contexts = _threads(snapshot, form)
     modules, regions = _modules(snapshot, form), _regions(plan, form)
     data = _data(snapshot, plan, faults)
@@ -143,7 +146,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
         "Signature": _SIGNATURE,
         "ValidDump": form.valid_dump,
         "MajorVersion": snapshot.system.major_version,
-        "MinorVersion": snapshot.system.minor_version,
+        "MinorVersion": snapshot.system.minor_version | snapshot.system.build_number << 16,
         "MachineImageType": machine,
         "ThreadCount": len(snapshot.threads),
         "ModuleCount": len(snapshot.modules),
@@ -152,14 +155,37 @@ def _lay_out(snapshot: ProcessSnapshot, plan: LegacyPlan, faults: Faults) -> Lay
         "ModuleOffset": modules.start,
         "DataOffset": data.start,
         "MemoryRegionOffset": regions.start,
-        "DebugEventOffset": event.start if event.size else 0,
+        "DebugEventOffset": event.start,
         "ThreadStateOffset": threads.start,
         "VersionInfoOffset": version.start,
     }, zero=["Spare1"])  # fmt: skip
     layout = Layout()
-    for section in (header, version, threads, contexts, modules, regions, event, data):
+    for section in (header, event, regions, contexts, threads, modules, data, version):
         layout.place(section)
     return layout
+
+
+def _event_of(snapshot: ProcessSnapshot) -> ExceptionEvent:
+    """Return the exception; without one a breakpoint at the current instruction.
+
+    docs/format/user-dump.md#debug-event
+    """
+    if snapshot.exception is not None:
+        return snapshot.exception
+    if not snapshot.threads:
+        raise LayoutError("DebugEvent: the process has neither an exception nor a thread")
+    thread = snapshot.threads[0]
+    address = thread.context.instruction_pointer
+    return ExceptionEvent(thread.thread_id, _BREAKPOINT, 0, 0, address, (), thread.context, True)
+
+
+def _version_information(snapshot: ProcessSnapshot) -> Section:
+    """Return the strings at the end, by name and value (docs/format/user-dump.md#version-information)."""
+    section = Section("VersionInfo")
+    strings = ("CRASH: OS SP", snapshot.system.csd_version, "CRASH: Hotfixes", "none", "")
+    for index, text in enumerate(strings):
+        section.add(f"VersionInfo[{index}]", "UTF-16", utf16(text + "\0"))
+    return section
 
 
 def _threads(snapshot: ProcessSnapshot, form: _Format) -> tuple[Section, Section]:
@@ -175,15 +201,17 @@ def _threads(snapshot: ProcessSnapshot, form: _Format) -> tuple[Section, Section
             "Priority": thread.priority & 0xFFFFFFFF,  # signed, in a ULONG
             "Teb": thread.teb,
         }, zero=spares)  # fmt: skip
-        add_context(contexts, f"{path}.Context", thread.context, snapshot.system.architecture)
+        architecture = snapshot.system.architecture
+        flags = _CONTEXT_FLAGS.get(architecture, thread.context.context_flags)
+        add_context(contexts, f"{path}.Context", replace(thread.context, context_flags=flags), architecture)
     return threads, contexts
 
 
 def _modules(snapshot: ProcessSnapshot, form: _Format) -> Section:
-    """Return the CRASH_MODULE records, each followed by its ANSI name of ImageNameLength bytes, without a NUL."""
+    """Return the CRASH_MODULE records, each followed by its ANSI name. ImageNameLength counts the name's NUL."""
     section = Section("Modules")
     for index, module in enumerate(snapshot.modules):
-        name = module.name.encode(_ANSI, "replace")
+        name = module.name.encode(_ANSI, "replace") + b"\0"
         add_struct(section, f"Modules[{index}]", form.module, {
             "BaseOfImage": module.base,
             "SizeOfImage": module.size,

@@ -66,29 +66,34 @@ CODE_VIEW = """
 
 HEADER = """
 4D 44 4D 50               # Signature, the bytes MDMP
-93 A7 F1 A0               # Version: 0xA793; 10.0.14321 as (10 << 12) + (0 << 8) + (14321 & 0xFF)
-08 00 00 00               # NumberOfStreams
+93 A7 43 A0               # Version: 0xA793; 10.0.29507 as (10 << 12) + (0 << 8) + (29507 & 0xFF)
+0D 00 00 00               # NumberOfStreams: nine, and four unused entries
 20 00 00 00               # StreamDirectoryRva
 00 00 00 00               # CheckSum
 80 44 A8 65               # TimeDateStamp: 2024-01-17 21:20:00 UTC = 1705526400
-00 00 00 00 00 00 00 00   # Flags: MiniDumpNormal
+00 00 04 00 00 00 00 00   # Flags: MiniDumpWithTokenInformation
 """
 DIRECTORY = """
-03 00 00 00  34 00 00 00  B4 06 00 00   # ThreadList: 4 + 48
-04 00 00 00  70 00 00 00  E8 06 00 00   # ModuleList: 4 + 108
-05 00 00 00  24 00 00 00  CC 13 00 00   # MemoryList: 4 + 2 * 16
-06 00 00 00  A8 00 00 00  0C 06 00 00   # Exception: 168
-07 00 00 00  38 00 00 00  80 00 00 00   # SystemInfo: 56
-0F 00 00 00  54 05 00 00  B8 00 00 00   # MiscInfo: 1364
-15 00 00 00  EC 01 00 00  58 07 00 00   # SystemMemoryInfo: 492
-16 00 00 00  98 00 00 00  44 09 00 00   # ProcessVmCounters: 152
+03 00 00 00  34 00 00 00  F0 06 00 00   # ThreadList: 4 + 48
+04 00 00 00  70 00 00 00  30 07 00 00   # ModuleList: 4 + 108; 12 zeros lie between
+13 00 00 00  10 00 00 00  A0 07 00 00   # Token: 16
+05 00 00 00  34 00 00 00  44 14 00 00   # MemoryList: 4 + 3 * 16
+06 00 00 00  A8 00 00 00  48 06 00 00   # Exception: 168
+07 00 00 00  38 00 00 00  BC 00 00 00   # SystemInfo: 56
+0F 00 00 00  54 05 00 00  F4 00 00 00   # MiscInfo: 1364
+15 00 00 00  0C 02 00 00  B0 07 00 00   # SystemMemoryInfo: 524
+16 00 00 00  98 00 00 00  BC 09 00 00   # ProcessVmCounters: 152
+00 00 00 00  00 00 00 00  00 00 00 00   # unused
+00 00 00 00  00 00 00 00  00 00 00 00   # unused
+00 00 00 00  00 00 00 00  00 00 00 00   # unused
+00 00 00 00  00 00 00 00  00 00 00 00   # unused
 """
 SYSTEM_INFO = """
 09 00  06 00  03 5E  04  01   # AMD64, family 6, model 0x5E stepping 3, 4 processors, workstation
 0A 00 00 00  00 00 00 00      # 10.0
 65 4A 00 00                   # 19045
 02 00 00 00                   # VER_PLATFORM_WIN32_NT
-DC 09 00 00                   # CSDVersionRva
+54 0A 00 00                   # CSDVersionRva
 00 01  00 00                  # SuiteMask, Reserved2
 88 77 66 55 44 33 22 11       # ProcessorFeatures[0]
 99 00 00 00 00 00 00 00       # ProcessorFeatures[1]
@@ -119,7 +124,7 @@ BC 0A 00 00  00 00 00 00   # ThreadId, alignment
 BC 9A 78 56 34 12 00 00    # [1] 0x123456789ABC
 """
 EXCEPTION_LOCATION = """
-D0 04 00 00  0A 0A 00 00   # ThreadContext: 1232 bytes, a record of its own
+D0 04 00 00  82 0A 00 00   # ThreadContext: 1232 bytes, a record of its own
 """
 THREAD_LIST = """
 01 00 00 00                # NumberOfThreads
@@ -129,8 +134,8 @@ BC 0A 00 00                # ThreadId
 F1 FF FF FF                # Priority: -15
 00 10 00 00 11 00 00 00    # Teb 0x1100001000
 80 FE 0F 00 12 00 00 00    # Stack.StartOfMemoryRange: Rsp 0x12000FFE80
-80 01 00 00  F0 13 00 00   # Stack.Memory
-D0 04 00 00  DA 0E 00 00   # ThreadContext
+80 01 00 00  78 15 00 00   # Stack.Memory
+D0 04 00 00  52 0F 00 00   # ThreadContext
 """
 MODULE_LIST = """
 01 00 00 00                # NumberOfModules
@@ -138,7 +143,7 @@ MODULE_LIST = """
 00 60 00 00                # SizeOfImage
 EC C5 00 00                # CheckSum
 98 BA DC FE                # TimeDateStamp
-E2 09 00 00                # ModuleNameRva
+5A 0A 00 00                # ModuleNameRva
 BD 04 EF FE  00 00 01 00   # VS_FIXEDFILEINFO: signature, structure version
 00 00 0A 00  00 00 61 4A   # file version
 00 00 0A 00  00 00 61 4A   # product version
@@ -146,13 +151,13 @@ BD 04 EF FE  00 00 01 00   # VS_FIXEDFILEINFO: signature, structure version
 04 00 04 00  01 00 00 00   # VOS_NT_WINDOWS32, VFT_APP
 00 00 00 00                # subtype
 00 00 00 00  00 00 00 00   # date
-22 00 00 00  AA 13 00 00   # CvRecord: 34 bytes
+22 00 00 00  22 14 00 00   # CvRecord: 34 bytes
 00 00 00 00  00 00 00 00   # MiscRecord
 60 81 00 00 00 00 00 00    # Reserved0: DllCharacteristics 0x8160
 00 00 00 00 00 00 00 00    # Reserved1
 """
 SYSTEM_MEMORY_HEAD = """
-01 00  02 00               # Revision 1; only BasicPerfInfo is valid
+02 00  02 00               # Revision 2; only BasicPerfInfo is valid
 5A 62 02 00                # TimerResolution 156250
 00 10 00 00                # PageSize
 00 00 20 00                # NumberOfPhysicalPages
@@ -209,10 +214,15 @@ CONTEXT_HEAD = """
 7F 02 00 00 00 00 00 00 00 00 00 00 00 00 00 00   # 0x100 FltSave: ControlWord
 00 00 00 00 00 00 00 00 80 1F 00 00 FF FF 00 00   # 0x118 MxCsr, MxCsr_Mask
 """
+TOKEN = """
+10 00 00 00  00 00 00 00   # TokenListSize, TokenListEntries
+10 00 00 00  48 00 00 00   # ListHeaderSize 16, ElementHeaderSize 72
+"""
 MEMORY_LIST = """
-02 00 00 00                                        # NumberOfMemoryRanges
-80 FE 0F 00 12 00 00 00  80 01 00 00  F0 13 00 00   # the stack
-80 12 00 00 F6 7F 00 00  00 01 00 00  70 15 00 00   # 0x80 before and after Rip
+03 00 00 00                                        # NumberOfMemoryRanges
+80 12 00 00 F6 7F 00 00  00 01 00 00  78 14 00 00   # 0x80 before and after Rip: bucket 120
+80 FE 0F 00 12 00 00 00  80 01 00 00  78 15 00 00   # the stack: bucket 403
+00 00 FE 7F 00 00 00 00  A0 0A 00 00  F8 16 00 00   # the head of KUSER_SHARED_DATA: bucket 852
 """
 
 SMALL = dump_bytes(the_process(), Request(1024))[0]
@@ -220,19 +230,21 @@ SMALL = dump_bytes(the_process(), Request(1024))[0]
 SMALL_PARTS = {
     "header": (0x000, HEADER),
     "directory": (0x020, DIRECTORY),
-    "system info": (0x080, SYSTEM_INFO),
-    "misc info": (0x0B8, MISC_INFO_HEAD),
-    "exception": (0x60C, EXCEPTION),
-    "exception context location": (0x60C + 0xA0, EXCEPTION_LOCATION),
-    "thread list": (0x6B4, THREAD_LIST),
-    "module list": (0x6E8, MODULE_LIST),
-    "system memory": (0x758, SYSTEM_MEMORY_HEAD),
-    "vm counters": (0x944, VM_COUNTERS),
-    "strings": (0x9DC, STRINGS),
-    "exception context": (0xA0A, CONTEXT_HEAD),
-    "thread context": (0xEDA, CONTEXT_HEAD),
-    "code view": (0x13AA, CODE_VIEW),
-    "memory list": (0x13CC, MEMORY_LIST),
+    "system info": (0x0BC, SYSTEM_INFO),
+    "misc info": (0x0F4, MISC_INFO_HEAD),
+    "exception": (0x648, EXCEPTION),
+    "exception context location": (0x648 + 0xA0, EXCEPTION_LOCATION),
+    "thread list": (0x6F0, THREAD_LIST),
+    "zeros": (0x724, "00 00 00 00  00 00 00 00  00 00 00 00"),
+    "module list": (0x730, MODULE_LIST),
+    "token": (0x7A0, TOKEN),
+    "system memory": (0x7B0, SYSTEM_MEMORY_HEAD),
+    "vm counters": (0x9BC, VM_COUNTERS),
+    "strings": (0xA54, STRINGS),
+    "exception context": (0xA82, CONTEXT_HEAD),
+    "thread context": (0xF52, CONTEXT_HEAD),
+    "code view": (0x1422, CODE_VIEW),
+    "memory list": (0x1444, MEMORY_LIST),
 }
 
 
@@ -244,29 +256,29 @@ def test_each_part_of_the_small_dump_has_the_typed_bytes(offset: int, text: str)
 
 def test_the_small_dump_has_the_size_of_its_parts() -> None:
     parts = (
-        32 + 8 * 12  # header, directory
-        + 56 + 1364 + 168 + (4 + 48) + (4 + 108) + 492 + 152  # streams
+        32 + 13 * 12  # header, directory
+        + 56 + 1364 + 168 + (4 + 48) + 12 + (4 + 108) + 16 + 524 + 152  # streams, 12 zeros
         + (4 + 2) + (4 + 34 + 2)  # strings
         + 1232 + 1232 + 34  # contexts, CodeView
-        + (4 + 2 * 16) + 0x180 + 0x100  # memory
+        + (4 + 3 * 16) + 0x100 + 0x180 + 0xAA0  # memory
     )  # fmt: skip
-    assert len(SMALL) == parts == 0x1670
+    assert len(SMALL) == parts == 0x2198
 
 
 def test_misc_info_strings_lie_where_the_header_puts_them() -> None:
-    misc = SMALL[0xB8 : 0xB8 + 1364]
+    misc = SMALL[0xF4 : 0xF4 + 1364]
     assert misc[0x03C + 4 : 0x03C + 4 + 8] == b"U\0T\0C\0\0\0"
     assert misc[0x094 : 0x094 + 8] == b"U\0T\0C\0\0\0"  # DaylightName: 0x3C + 4 + 64 + 16 + 4
     build = "19041.1.amd64fre.vb_release.191206-1406"
     assert misc[0x0E8 : 0x0E8 + 2 * len(build) + 2] == build.encode("utf-16-le") + b"\0\0"
-    writer = "dumptruth.amd64,10.0.14321.1024"
+    writer = "dumptruth.amd64,10.0.29507.1001"
     assert misc[0x2F0 : 0x2F0 + 2 * len(writer) + 2] == writer.encode("utf-16-le") + b"\0\0"
     assert misc[0x340:0x550] == bytes(528)
     assert misc[0x550:] == bytes.fromhex("1E 0C C0 00")
 
 
 def test_system_memory_figures_lie_where_the_header_puts_them() -> None:
-    memory = SMALL[0x758 : 0x758 + 492]
+    memory = SMALL[0x7B0 : 0x7B0 + 524]
     assert memory[0x38:0x74] == bytes(60)
     assert memory[0x74:0x94] == bytes.fromhex(
         "00 00 10 00 00 00 00 00  00 00 0C 00 00 00 00 00  00 00 28 00 00 00 00 00  00 00 0D 00 00 00 00 00"
@@ -276,22 +288,22 @@ def test_system_memory_figures_lie_where_the_header_puts_them() -> None:
 
 
 def test_unused_exception_parameters_and_job_counters_are_zero() -> None:
-    assert SMALL[0x60C + 0x38 : 0x60C + 0xA0] == bytes(13 * 8)
-    assert SMALL[0x944 + 0x70 : 0x944 + 152] == bytes(5 * 8)
+    assert SMALL[0x648 + 0x38 : 0x648 + 0xA0] == bytes(13 * 8)
+    assert SMALL[0x9BC + 0x70 : 0x9BC + 152] == bytes(5 * 8)
 
 
 FULL_HEADER = """
-4D 44 4D 50  93 A7 F1 A0
-0C 00 00 00               # 12 streams
+4D 44 4D 50  93 A7 43 A0
+12 00 00 00               # 13 streams, five unused entries
 20 00 00 00  00 00 00 00
 80 44 A8 65
-26 18 00 00 00 00 00 00   # Flags 0x1826
+26 18 06 00 00 00 00 00   # Flags 0x61826
 """
 # Streams of the full dump in directory order, with their sizes. 17 regions: free, KUSER_SHARED_DATA, free, PEB and TEB,
 # free, three of the stack, free, two of the heap, free, four of the image, free; 8 of them can be read.
 FULL_DIRECTORY = [
-    (3, 4 + 48), (17, 12 + 64), (4, 4 + 108), (14, 12 + 24), (9, 16 + 8 * 16), (16, 16 + 17 * 48), (6, 168), (7, 56),
-    (15, 1364), (12, 16 + 2 * 40), (21, 492), (22, 152),
+    (3, 4 + 48), (17, 12 + 64), (4, 4 + 108), (14, 12 + 24), (19, 16), (9, 16 + 8 * 16), (16, 16 + 17 * 48), (6, 168),
+    (7, 56), (15, 1364), (12, 16 + 2 * 40), (21, 524), (22, 152), *[(0, 0)] * 5,
 ]  # fmt: skip
 THREAD_INFO = """
 0C 00 00 00  40 00 00 00  01 00 00 00   # SizeOfHeader 12, SizeOfEntry 64, one
@@ -357,7 +369,7 @@ def test_the_parts_of_the_full_dump_have_the_typed_bytes() -> None:
 
 def test_a_handle_descriptor_points_to_its_names() -> None:
     full = dump_bytes(the_process(), Request(1025))[0]
-    at = int.from_bytes(full[32 + 9 * 12 + 8 :][:4], "little") + 16
+    at = int.from_bytes(full[32 + 10 * 12 + 8 :][:4], "little") + 16
     first, second = full[at : at + 40], full[at + 40 : at + 80]
     assert first[12:16] == bytes(4)  # no object name
     type_rva = int.from_bytes(first[8:12], "little")
@@ -383,8 +395,9 @@ def test_thread_names_and_comment_have_the_typed_bytes() -> None:
 def test_the_bytes_of_memory_are_the_targets() -> None:
     base = 0x300_0000_0000
     process = the_process(extra=[Pages(base, 0x1000, data=STACK_WORDS.ljust(0x1000, b"\xee"))])
-    assert SMALL[0x13F0:0x1570] == process.read(0x12000FFE80, 0x180)
-    assert SMALL[0x1570:0x1670] == b"\xcc" * 0x100
+    assert SMALL[0x1478:0x1578] == b"\xcc" * 0x100
+    assert SMALL[0x1578:0x16F8] == process.read(0x12000FFE80, 0x180)
+    assert SMALL[0x16F8:0x2198] == process.read(0x7FFE0000, 0xAA0)
     full, result = dump_bytes(process, Request(1025))
     index = next(i for i, r in enumerate(result.plan.ranges) if r.start == base)
     at = result.layout.entry(f"Memory[{index}]").offset

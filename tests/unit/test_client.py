@@ -38,7 +38,7 @@ PATH_NOT_FOUND = 0x80070003
 ACCESS_DENIED = 0x80070005
 INVALID_HANDLE = 0x80070006
 FILE_EXISTS = 0x80070050
-PARTIAL_COPY = 0x8007012B
+READ_FAULT = 0x8007001E
 
 
 @pytest.fixture
@@ -173,10 +173,11 @@ def test_a_link_leads_to_the_file_that_is_replaced(client: DebugClient, tmp_path
 def test_memory_that_cannot_be_read_fails_the_dump_and_writes_nothing(tmp_path: Path) -> None:
     snapshot = synthetic_process(extra=[Pages(0x300_0000_0000, 0x1000, unreadable=True)])
     client = DebugClient(snapshot, start_directory=tmp_path)
-    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT) == PARTIAL_COPY
+    no_ignore = 0x0400_0001  # FULL_MEMORY, NO_IGNORE_INACCESSIBLE_MEM
+    assert client.WriteDumpFile2("x.dmp", DEBUG_DUMP_SMALL, no_ignore, None) == READ_FAULT
     assert "0x30000000000" in str(client.last_error)
     assert names(tmp_path) == []
-    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_SMALL) == S_OK
+    assert client.WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT) == S_OK
 
 
 def test_a_binary_file_wins_over_the_name_and_stays_open(client: DebugClient, tmp_path: Path) -> None:

@@ -156,8 +156,8 @@ CASES: dict[str, tuple[int, Callable[[Path], int]]] = {
     ),
     "folder missing": (0x80070003, lambda at: client(at).WriteDumpFile("no/x.dmp", DEBUG_DUMP_SMALL)),
     "memory read failed": (
-        0x8007012B,
-        lambda at: client(at, snapshot=UNREADABLE).WriteDumpFile("x.dmp", DEBUG_DUMP_DEFAULT),
+        0x8007001E,
+        lambda at: client(at, snapshot=UNREADABLE).WriteDumpFile2("x.dmp", DEBUG_DUMP_SMALL, 0x0400_0001, None),
     ),
     "memory read failed, legacy": (
         0x8007012B,

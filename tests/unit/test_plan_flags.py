@@ -11,11 +11,11 @@ import pytest
 from dumptruth.emu.constants import FormatFlag, MinidumpType, StreamType
 from dumptruth.emu.plan.ranges import Range, intersect, merge, subtract
 from dumptruth.emu.plan.user import Plan, plan_user
-from dumptruth.emu.request import DumpRefused, Request
+from dumptruth.emu.request import Contract, DumpRefused, Request, Session
 from dumptruth.emu.snapshot.process import FunctionEntry, FunctionTable, MemoryRun, ProcessSnapshot
 from dumptruth.emu.synthetic.contexts import synthetic_context
 from dumptruth.emu.synthetic.flag_process import PLACES, flag_target
-from dumptruth.emu.synthetic.process import Pages, address_space, synthetic_process
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
 
 SMALL = 1024
 ARCHITECTURES = ("amd64", "x86", "arm64")
@@ -34,15 +34,18 @@ IGNORE = FormatFlag.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM
 NO_IGNORE = FormatFlag.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM
 SCAN = FormatFlag.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
 
-TEXT, DATA, PDATA, XDATA, SHARED = 0x1000, 0x4000, 0x6000, 0x7000, 0x8000  # RVAs of the images' sections
+TEXT, RDATA, DATA, SHARED = 0x1000, 0x3000, 0x4000, 0x8000  # RVAs of the images' sections
+SHARED_USER_DATA = (0x7FFE0000, 0x7FFE0AA0)
 
 
-def plan(target: ProcessSnapshot, flags: int = 0) -> Plan:
-    return plan_user(target, Request(SMALL, flags))
+def plan(target: ProcessSnapshot, flags: int = 0, contract: str = "documented", session: str = "live") -> Plan:
+    request = Request(SMALL, flags, contract=Contract(contract), session=Session(session))
+    return plan_user(target, request)
 
 
 def ranges(made: Plan) -> list[Range]:
-    return [(planned.start, planned.end) for planned in made.ranges]
+    """The ranges by address."""
+    return sorted((planned.start, planned.end) for planned in made.ranges)
 
 
 def added(target: ProcessSnapshot, flags: int) -> list[Range]:
@@ -68,22 +71,23 @@ def of(start: int, *sizes: tuple[int, int]) -> list[Range]:
 def test_a_dump_without_flags_is_stacks_windows_and_unwind_data(architecture: str) -> None:
     at = PLACES[4 if architecture == "x86" else 8]
     below = 4 if architecture == "x86" else 0
+    around = 0x200 if architecture == "arm64" else 0x80
     stacks = [
         (at.stack_base(0) - 0x400 - below, at.stack_base(0)),
-        (at.stack_limit(1) + (0 if below else 3), at.stack_base(1)),  # x86: clamped, four bytes below is the guard page
+        (at.stack_limit(1) + (0 if below else 3), at.stack_base(1)),  # x86: four bytes below is the guard page
+        (at.stack_base(2) - 4 if below else at.stack_limit(2), at.stack_base(2)),
         (at.stack_base(3) - 0x80 - below, at.stack_base(3)),
     ]
-    if below:
-        stacks.append((at.stack_base(2) - 4, at.stack_base(2)))
     windows = [
-        *of(at.program, (TEXT + 0x280, 0x100)),
-        *of(at.library, (TEXT - 0x40, 0x200)),  # two that touch; one begins in the headers' page
-        (at.generated, at.generated + 0xA0),
+        *of(at.program, (TEXT + 0x300 - around, 2 * around)),
+        *of(at.library, (TEXT + 0x40 - around, 0x100 + 2 * around)),  # two that touch or overlap
+        (at.generated, at.generated + 0x20 + around),
+        SHARED_USER_DATA,
     ]
     unwind = of(at.generated, (0x800, 10), (0x840, 4)) if architecture == "amd64" else []
     made = plan(TARGETS[architecture])
     assert ranges(made) == sorted([*stacks, *windows, *unwind])
-    assert [stack.listed for stack in made.stacks] == [True, True, bool(below), True]
+    assert [stack.listed for stack in made.stacks] == [True, True, True, True]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -93,7 +97,8 @@ def test_indirect_memory_is_a_window_around_each_stack_word_outside_the_images(a
     expected = [
         *of(at.heap, (0x704, 0x400)),  # of any alignment
         *of(at.torn, (0x4EF0, 0x110), (0x6000, 0x310)),  # clipped at the page that cannot be read
-        *of(at.heap, (0x3EF8, 0x108)),  # and at the guard page
+        *of(at.torn, (0x4F00, 0x100)),  # that page itself is pointed at
+        *of(at.heap, (0x3EF8, 0x108)),  # and at the guard page, which is pointed at, too
         *of(at.teb(1), (-0xC0, 0x400)),
         *of(stack, (-0x110, 0x400)),
         *of(at.stack_limit(2), (0, 0x320)),
@@ -106,7 +111,6 @@ def test_indirect_memory_is_a_window_around_each_stack_word_outside_the_images(a
     made = plan(target, INDIRECT_MEMORY)
     assert added(target, INDIRECT_MEMORY) == beside(target, expected)
     assert ranges(made) == merge(ranges(made)), "adjacent ranges are merged, stacks too"
-    assert made.flags == MinidumpType.MiniDumpWithIndirectlyReferencedMemory
 
 
 def test_a_word_below_the_stack_pointer_extends_the_range_of_the_stack_but_not_its_descriptor() -> None:
@@ -114,7 +118,7 @@ def test_a_word_below_the_stack_pointer_extends_the_range_of_the_stack_but_not_i
     made = plan(TARGETS["amd64"], INDIRECT_MEMORY)
     assert (at.stack_base(0) - 0x510, at.stack_base(0)) in ranges(made)
     assert (made.stacks[0].start, made.stacks[0].end) == (at.stack_base(0) - 0x400, at.stack_base(0))
-    assert [stack.listed for stack in made.stacks] == [False, True, False, False]
+    assert [stack.listed for stack in made.stacks] == [False, True, True, False]
     reasons = next(planned.reasons for planned in made.ranges if planned.end == at.stack_base(0))
     assert reasons == ("stack of thread 0x1238", "INDIRECT_MEMORY: words on stacks point here")
 
@@ -134,52 +138,69 @@ def test_no_window_for_a_word_that_is_only_at_an_unaligned_place_or_below_the_st
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_data_segments_are_the_writable_sections_not_rounded(architecture: str) -> None:
+def test_data_segments_are_the_sections_with_data_that_can_be_written_not_rounded(architecture: str) -> None:
     at, target = PLACES[4 if architecture == "x86" else 8], TARGETS[architecture]
     expected = [part for base in (at.program, at.library) for part in of(base, (DATA, 0x1405), (SHARED, 4))]
     assert added(target, DATA_SEGMENTS) == expected
 
 
+@pytest.mark.parametrize(
+    ("characteristics", "data", "code"),
+    [
+        (0xC0000040, True, False), (0xC0000080, True, False), (0xE0000040, True, False), (0xE0000060, True, True),
+        (0xC0000020, False, True), (0x80000040, False, False), (0x40000040, False, False), (0x60000020, False, True),
+        (0x60000040, False, False), (0xC0000000, False, False),
+    ],
+)  # fmt: skip
+def test_the_characteristics_of_a_section_choose_it(characteristics: int, data: bool, code: bool) -> None:
+    target = TARGETS["amd64"]
+    module = target.modules[1]
+    section = replace(module.sections[2], characteristics=characteristics)
+    made = replace(target, modules=(target.modules[0], replace(module, sections=(section,))))
+    place = (module.base + DATA, module.base + DATA + 0x1405)
+    assert (place in ranges(plan(made, DATA_SEGMENTS))) is data
+    assert (place in ranges(plan(made, CODE_SEGMENTS))) is code
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_code_segments_are_code_function_tables_and_unwind_data(architecture: str) -> None:
+def test_code_segments_are_the_sections_with_code(architecture: str) -> None:
     at, target = PLACES[4 if architecture == "x86" else 8], TARGETS[architecture]
-    expected = [
-        part for base in (at.program, at.library) for part in of(base, (TEXT, 0x1F03), (PDATA, 0x18C), (XDATA, 0x44))
-    ]
+    expected = [part for base in (at.program, at.library) for part in of(base, (TEXT, 0x1F03))]
     assert added(target, CODE_SEGMENTS) == beside(target, expected)
     assert intersect(ranges(plan(target, CODE_SEGMENTS)), expected) == merge(expected)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_module_headers_are_size_of_headers_bytes_of_each_image(architecture: str) -> None:
-    at, target = PLACES[4 if architecture == "x86" else 8], TARGETS[architecture]
-    expected = [part for base in (at.program, at.library) for part in of(base, (0, 0x400))]
-    assert added(target, MODULE_HEADERS) == expected
-
-
-@pytest.mark.parametrize(("architecture", "size"), [("amd64", 0x108), ("x86", 0xF8)])
-def test_nt_headers_behind_size_of_headers_are_there_too(architecture: str, size: int) -> None:
+@pytest.mark.parametrize("contract", ["e15063", "e29507"])
+def test_module_headers_are_headers_directories_and_by_the_newer_engine_debug_data(
+    architecture: str, contract: str
+) -> None:
+    wide = architecture != "x86"
     target = TARGETS[architecture]
-    few = tuple(replace(module, size_of_headers=0) for module in target.modules)
-    expected = [part for module in few for part in of(module.base, (0, 0x40), (0x80, size))]
-    assert added(replace(target, modules=few), MODULE_HEADERS) == expected
+    plain, made = ranges(plan(target, 0, contract)), ranges(plan(target, MODULE_HEADERS, contract))
+    expected = []
+    for module in target.modules:
+        assert module.code_view is not None
+        debug = 28 + (len(module.code_view.record) if contract == "e29507" else 0)
+        expected += of(module.base, (0, 0x80 + 0x400), (RDATA, debug), (RDATA + 0x400, 0x28 if wide else 0x18))
+    assert subtract(made, plain) == subtract(expected, plain)
 
 
-def test_an_image_with_unreadable_headers_gives_only_its_declared_sizes() -> None:
+def test_an_image_without_headers_in_memory_has_no_module_headers() -> None:
     target = TARGETS["amd64"]
     base = target.modules[0].base
     memory = tuple(
         MemoryRun(run.start, b"ZM" + bytes(run.data)[2:]) if run.start == base else run for run in target.memory
     )
-    odd = replace(target, memory=memory, modules=(replace(target.modules[0], size_of_headers=0x50),))
-    assert added(odd, MODULE_HEADERS) == of(base, (0, 0x50))
+    odd = replace(target, memory=memory, modules=target.modules[:1])
+    assert added(odd, MODULE_HEADERS) == []
 
 
 @pytest.mark.parametrize(
     ("architecture", "peb", "parameters", "tebs", "slots"),
     [
-        ("amd64", 0x7C8, 0x440, 0x8000, (0x2000, 0x7F90)),
-        ("arm64", 0x7C8, 0x440, 0x8000, (0x2000, 0x7F90)),
+        ("amd64", 0x7D0, 0x440, 0x8000, (0x2000, 0x7F90)),  # the strings begin in the 0x448 bytes of the parameters
+        ("arm64", 0x7D0, 0x440, 0x8000, (0x2000, 0x7F90)),
         ("x86", 0x480, 0x2C0, 0x4000, (0x1000, 0x3FC8)),
     ],
 )
@@ -195,7 +216,7 @@ def test_process_thread_data_has_the_measured_ranges(
         *of(at.peb, (0, peb), (0x1000, tebs)),
         *of(at.parameters, (0, parameters + strings)),  # NULs between strings are bridged
         *of(at.environment, (0, 0x1400)),  # 0x2000, but the readable memory ends before
-        *(part for index in range(3) for part in of(at.tls_vector + 0x40 * index, (0, 2 * pointer))),
+        *(part for index in range(3) for part in of(at.tls_vector + 0x40 * index, (0, pointer))),
         *of(at.slots, (0, slots[0]), (0x2000, slots[1])),
         *of(at.heap, (0x3F00, 0x100)),  # FLS data, clipped
     ]
@@ -203,15 +224,14 @@ def test_process_thread_data_has_the_measured_ranges(
 
 
 @pytest.mark.parametrize(
-    ("build", "peb", "parameters", "fls"),
-    [(14393, 0x7A0, 0x410, 0x410), (16299, 0x7B0, 0x410, 0x410), (19042, 0x7C8, 0x440, 0x7F90)],
+    ("contract", "peb", "parameters", "fls"),
+    [("e15063", 0x7A0, 0x400, 0x410), ("e29507", 0x7D0, 0x448, 0x7F90), ("documented", 0x7D0, 0x448, 0x7F90)],
 )
-def test_structures_have_the_sizes_of_their_build(build: int, peb: int, parameters: int, fls: int) -> None:
+def test_structures_have_the_sizes_of_the_engine(contract: str, peb: int, parameters: int, fls: int) -> None:
     at, target = PLACES[8], TARGETS["amd64"]
     memory = tuple(_without_strings(run, at.parameters) for run in target.memory)
-    old = replace(target, system=replace(target.system, build_number=build), memory=memory)
-    found = added(old, PROCESS_THREAD_DATA)
-    assert found[0] == (at.peb, at.peb + peb)
+    found = ranges(plan(replace(target, memory=memory), PROCESS_THREAD_DATA, contract))
+    assert (at.peb, at.peb + peb) in found
     assert (at.parameters, at.parameters + parameters) in found
     assert (at.slots, at.slots + 0x2000 + fls) in found
 
@@ -242,19 +262,32 @@ def test_private_read_write_memory_is_exactly_the_readable_pages_of_that_kind(ar
         *of(at.heap, (0, 0x4000)),
         *of(at.slots, (0, 0xB000)),
         *of(at.torn, (0, 0x5000), (0x6000, 0xE000)),
+        *of(at.executable, (0, 0x1000)),
+        *of(at.generated, (0, 0x1000)),
     ]
     assert added(target, PRIVATE_READ_WRITE) == beside(target, expected)
 
 
-def test_without_indirect_memory_a_stack_stays_a_range_of_its_own() -> None:
+@pytest.mark.parametrize(
+    ("protect", "old", "new"),
+    [
+        (0x04, True, True), (0x02, False, False), (0x08, False, True), (0x10, True, True), (0x20, True, True),
+        (0x40, True, True), (0x80, True, False), (0x204, True, True), (0x240, True, True), (0x202, False, False),
+    ],
+)  # fmt: skip
+def test_protections_of_private_memory_differ_by_engine(protect: int, old: bool, new: bool) -> None:
+    start = 0x300_0000_0000
+    target = synthetic_process(threads=0, modules=0, exception=False, extra=[Pages(start, 0x1000, protect=protect)])
+    for contract, there in (("e15063", old), ("e29507", new)):
+        found = ranges(plan(target, PRIVATE_READ_WRITE, contract))
+        assert ((start, start + 0x1000) in found) is there, contract
+
+
+def test_a_stack_in_private_memory_is_part_of_its_region() -> None:
     at = PLACES[8]
     made = plan(TARGETS["amd64"], PRIVATE_READ_WRITE)
-    stack = at.stack_base(0) - 0x400
-    assert {(at.stack_limit(0), stack), (stack, at.stack_base(0))} <= set(ranges(made))
-    assert [stack.listed for stack in made.stacks] == [True, True, False, True]
-    both = plan(TARGETS["amd64"], PRIVATE_READ_WRITE | INDIRECT_MEMORY)
-    assert (at.stack_limit(0), at.stack_base(0)) in ranges(both)
-    assert [stack.listed for stack in both.stacks] == [False, False, False, False]
+    assert (at.stack_limit(0), at.stack_base(0)) in ranges(made)
+    assert [stack.listed for stack in made.stacks] == [False, False, True, False]  # the third is the whole region
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -269,84 +302,54 @@ def test_full_memory_is_all_that_can_be_read_one_range_a_region(architecture: st
     assert ranges(everything) == ranges(made), "nothing is left to add"
 
 
-@pytest.mark.parametrize("flags", [FULL_MEMORY, FULL_MEMORY | SCAN, FULL_MEMORY | NO_IGNORE | IGNORE])
-def test_full_memory_fails_when_a_page_cannot_be_read_and_that_is_not_ignored(flags: int) -> None:
-    with pytest.raises(DumpRefused, match=r"memory 0x70000200[05]000\.\.0x7000020[01][64]000 cannot be read") as caught:
-        plan(TARGETS["amd64"], flags)
-    assert caught.value.hresult == 0x8007012B
+@pytest.mark.parametrize(
+    ("flags", "contract"),
+    [(FULL_MEMORY | NO_IGNORE, "e29507"), (FULL_MEMORY | NO_IGNORE | SCAN, "documented"), (FULL_MEMORY, "e15063")],
+)
+def test_full_memory_fails_when_a_page_cannot_be_read_and_that_is_not_ignored(flags: int, contract: str) -> None:
+    with pytest.raises(DumpRefused, match=r"memory 0x700002000000\.\.0x700002014000 cannot be read") as caught:
+        plan(TARGETS["amd64"], flags, contract)
+    assert caught.value.hresult == 0x8007001E
 
 
-def test_ignoring_inaccessible_memory_loses_the_read_block_and_scanning_it_only_the_page() -> None:
+@pytest.mark.parametrize("flags", [FULL_MEMORY, FULL_MEMORY | IGNORE])
+def test_a_region_with_a_bad_page_is_dropped_whole_and_a_range_of_size_0_stays(flags: int) -> None:
     at, target = PLACES[8], TARGETS["amd64"]
-    lost = subtract(readable(target), ranges(plan(target, FULL_MEMORY | IGNORE)))
-    assert lost == [
-        *of(at.torn, (0, 0x5000), (0x6000, 0xA000)),  # the first of its two blocks
+    made = plan(target, flags)
+    assert subtract(readable(target), ranges(made)) == [
+        *of(at.torn, (0, 0x5000), (0x6000, 0xE000)),
         *of(at.mapped, (0, 0x1000), (0x2000, 0x3000)),
     ]
-    scanned = ranges(plan(target, FULL_MEMORY | IGNORE | SCAN))
-    assert merge(scanned) == readable(target)
+    assert [planned.start for planned in made.ranges if not planned.size] == [at.torn, at.mapped]
 
 
-@pytest.mark.parametrize(
-    ("base", "hole", "lost"),
-    [
-        (0x1_0000, 0x5000, (0x0000, 0x10000)),
-        (0x1_0000, 0x1F000, (0x10000, 0x20000)),
-        (0x1_3000, 0x5000, (0x0000, 0xD000)),  # the boundary of the address space comes first
-        (0x1_3000, 0xE000, (0xD000, 0x10000)),  # then that of the region
-        (0x1_3000, 0x2F000, (0x2D000, 0x2F000)),  # the region's end; the page itself is not readable
-    ],
-)
-def test_a_read_block_ends_where_either_count_says(base: int, hole: int, lost: Range) -> None:
-    start = 0x300_0000_0000 + base
-    pages = [
-        Pages(start, hole, allocation_base=start),
-        Pages(start + hole, 0x1000, allocation_base=start, unreadable=True),
-        *([Pages(start + hole + 0x1000, 0x2F000 - hole, allocation_base=start)] if hole < 0x2F000 else []),
-    ]
-    target = synthetic_process(threads=0, modules=0, exception=False, extra=pages)
-    for flag in (FULL_MEMORY, PRIVATE_READ_WRITE):
-        captured = ranges(plan(target, flag | IGNORE))
-        missing = subtract([(start, start + 0x30000)], captured)
-        assert missing == [(start + lost[0], start + max(lost[1], hole + 0x1000))]
-
-
-def test_a_lost_read_block_keeps_the_ranges_of_stacks_and_windows() -> None:
+def test_scanning_keeps_the_head_of_a_region_and_the_range_of_size_0_follows() -> None:
     at, target = PLACES[8], TARGETS["amd64"]
-    stack = at.stack_base(0)
-    regions, memory, unreadable = address_space(
-        [Pages(stack - 0x2000, 0x1000, allocation_base=stack - 0x10000, unreadable=True),
-         Pages(stack - 0x1000, 0x1000, allocation_base=stack - 0x10000)]
-    )  # fmt: skip
-    one = replace(
-        target, threads=target.threads[:1], modules=(), exception=None, function_tables=(), regions=regions,
-        memory=memory, unreadable=unreadable,
-    )  # fmt: skip
-    made = plan(one, FULL_MEMORY | IGNORE)
-    assert ranges(made) == [(stack - 0x400, stack)]
-    assert (made.stacks[0].start, made.stacks[0].end) == (stack - 0x400, stack)
-    assert merge(ranges(plan(one, FULL_MEMORY | IGNORE | SCAN))) == [(stack - 0x1000, stack)]
+    made = plan(target, FULL_MEMORY | SCAN)
+    assert subtract(readable(target), ranges(made)) == [
+        *of(at.torn, (0x6000, 0xE000)),
+        *of(at.mapped, (0x2000, 0x3000)),
+    ]
+    assert [planned.start for planned in made.ranges if not planned.size] == [at.torn + 0x5000, at.mapped + 0x1000]
+    assert [planned.start for planned in made.ranges] == sorted(planned.start for planned in made.ranges)
 
 
 @pytest.mark.parametrize(
-    "flags", [0, DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS, PROCESS_THREAD_DATA, INDIRECT_MEMORY]
+    "flags", [0, DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS, PROCESS_THREAD_DATA, INDIRECT_MEMORY, PRIVATE_READ_WRITE]
 )
-def test_unreadable_memory_is_fatal_only_where_the_flags_need_it(flags: int) -> None:
+@pytest.mark.parametrize("more", [NO_IGNORE, IGNORE, SCAN])
+def test_without_full_memory_flags_about_unreadable_memory_change_no_range(flags: int, more: int) -> None:
     target = TARGETS["amd64"]
-    assert ranges(plan(target, flags | NO_IGNORE)) == ranges(plan(target, flags))
-    with pytest.raises(DumpRefused, match="PRIVATE_READ_WRITE_MEMORY") as caught:
-        plan(target, flags | NO_IGNORE | PRIVATE_READ_WRITE)
-    assert caught.value.hresult == 0x8007012B
+    assert ranges(plan(target, flags | more)) == ranges(plan(target, flags))
 
 
-@pytest.mark.parametrize(("flag", "rva"), [(DATA_SEGMENTS, DATA), (CODE_SEGMENTS, TEXT), (MODULE_HEADERS, 0)])
-def test_a_page_of_an_image_that_cannot_be_read_is_left_out_or_fatal(flag: int, rva: int) -> None:
+@pytest.mark.parametrize(("flag", "rva"), [(DATA_SEGMENTS, DATA), (CODE_SEGMENTS, TEXT)])
+def test_a_page_that_cannot_be_read_ends_its_section(flag: int, rva: int) -> None:
     target = TARGETS["amd64"]
-    page = target.modules[0].base + rva
+    page = target.modules[1].base + rva + 0x1000
     torn = replace(target, memory=_punched(target, page), unreadable=((page, 0x1000),))
-    assert not intersect(ranges(plan(torn, flag)), [(page, page + 0x1000)])
-    with pytest.raises(DumpRefused, match="image at 0x700010000000"):
-        plan(torn, flag | NO_IGNORE)
+    around = [(page - 0x1000, page + 0x1000)]
+    assert intersect(ranges(plan(torn, flag)), around) == [(page - 0x1000, page)]
 
 
 def _punched(target: ProcessSnapshot, page: int) -> tuple[MemoryRun, ...]:
@@ -358,14 +361,24 @@ def _punched(target: ProcessSnapshot, page: int) -> tuple[MemoryRun, ...]:
     return tuple(left)
 
 
-@pytest.mark.parametrize("flag", [FULL_MEMORY, INDIRECT_MEMORY, PROCESS_THREAD_DATA, PRIVATE_READ_WRITE])
-def test_no_optional_data_cancels_what_it_names_and_the_header_keeps_the_bits(flag: int) -> None:
+@pytest.mark.parametrize("flag", [FULL_MEMORY, INDIRECT_MEMORY, PRIVATE_READ_WRITE])
+def test_no_optional_data_cancels_memory_and_the_bits_in_the_header(flag: int) -> None:
     target = TARGETS["amd64"]
     made = plan(target, flag | NO_OPTIONAL_DATA)
     assert ranges(made) == ranges(plan(target))
-    assert made.flags == plan(READABLE["amd64"], flag).flags | MinidumpType.MiniDumpWithoutOptionalData
+    ignored = MinidumpType.MiniDumpIgnoreInaccessibleMemory if flag == FULL_MEMORY else 0
+    assert made.flags == plan(target).flags | MinidumpType.MiniDumpWithoutOptionalData | ignored
     assert made.has(StreamType.MemoryListStream)
     assert not made.full_memory
+
+
+def test_no_optional_data_leaves_peb_tebs_and_tls_vectors_of_process_thread_data() -> None:
+    at, target = PLACES[8], TARGETS["amd64"]
+    made = plan(target, PROCESS_THREAD_DATA | NO_OPTIONAL_DATA)
+    assert subtract(ranges(made), ranges(plan(target))) == merge(
+        [*of(at.peb, (0, 0x7D0), (0x1000, 0x8000)), *of(at.tls_vector, (0, 8), (0x40, 8), (0x80, 8))]
+    )
+    assert made.flags == 0x40500
 
 
 def test_no_optional_data_leaves_segments_headers_and_streams() -> None:
@@ -382,7 +395,7 @@ def test_flags_that_add_no_memory_add_none(flag: int) -> None:
     made = plan(target, flag)
     assert ranges(made) == ranges(plan(target))
     assert made.streams == plan(target).streams
-    assert made.flags.bit_count() == 1
+    assert (made.flags & ~MinidumpType.MiniDumpWithTokenInformation).bit_count() == 1
 
 
 def test_a_trace_that_does_not_exist_is_not_dropped_silently() -> None:
@@ -397,6 +410,26 @@ def test_every_range_says_why_it_is_there() -> None:
     said = {reason.partition(":")[0] for planned in made.ranges for reason in planned.reasons}
     assert {"INDIRECT_MEMORY", "DATA_SEGMENTS", "PROCESS_THREAD_DATA", "PRIVATE_READ_WRITE_MEMORY", "CODE_SEGMENTS",
             "MODULE_HEADERS", "unwind data of a dynamic function table"} <= said  # fmt: skip
+
+
+def test_a_chained_unwind_entry_has_the_entry_before_it_behind_an_even_number_of_codes() -> None:
+    start = 0x300_0000_0000
+    for first, codes, size in ((0x01, 3, 10), (0x21, 3, 4 + 8 + 12), (0x21, 0, 16), (0x19, 3, 10)):
+        data = (bytes((first, 0, codes, 0)) + bytes(0xFFC))[:0x1000]
+        target = synthetic_process(threads=0, modules=0, exception=False, extra=[Pages(start, 0x1000, data=data)])
+        table = FunctionTable(start, start + 0x1000, start, bytes(136), (FunctionEntry(0, 4, 0),))
+        assert (start, start + size) in ranges(plan(replace(target, function_tables=(table,))))
+
+
+def test_an_unwind_entry_that_cannot_be_read_ends_its_table() -> None:
+    target = TARGETS["amd64"]
+    (table,) = target.function_tables
+    lost = FunctionEntry(0, 4, 0x10_0000)
+    broken = replace(table, entries=(table.entries[0], lost, table.entries[1]))
+    found = ranges(plan(replace(target, function_tables=(broken, replace(table, entries=(lost,))))))
+    generated = PLACES[8].generated
+    assert (generated + 0x800, generated + 0x80A) in found
+    assert not intersect(found, [(generated + 0x840, generated + 0x844)])
 
 
 def test_unwind_data_that_cannot_be_read_are_left_out() -> None:

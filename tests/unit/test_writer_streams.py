@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_DEFAULT, DEBUG_DUMP_SMALL, FormatFlag, Hresult, StreamType
 from dumptruth.emu.process.tokens import sid, token_of
-from dumptruth.emu.request import DumpRefused, Request, UserStream
+from dumptruth.emu.request import Contract, DumpRefused, Request, Session, UserStream
 from dumptruth.emu.snapshot.process import (
     FunctionTable,
     HandleOperation,
@@ -37,8 +37,14 @@ def directory(data: bytes) -> dict[int, tuple[int, int]]:
     """Stream type -> (rva, size)."""
     count, at = struct.unpack_from("<II", data, 8)
     entries = [struct.unpack_from("<III", data, at + 12 * index) for index in range(count)]
-    assert len({entry[0] for entry in entries}) == count
-    return {kind: (rva, size) for kind, size, rva in entries}
+    used = [entry for entry in entries if entry[0] != S.UnusedStream]
+    assert entries == used + [(0, 0, 0)] * (count - len(used)), "unused entries are empty and come last"
+    assert len({entry[0] for entry in used}) == len(used)
+    return {kind: (rva, size) for kind, size, rva in used}
+
+
+def unused_entries(data: bytes) -> int:
+    return struct.unpack_from("<I", data, 8)[0] - len(directory(data))
 
 
 def stream(data: bytes, kind: int) -> bytes:
@@ -193,11 +199,59 @@ def test_a_sid_is_its_revision_its_authority_and_its_sub_authorities() -> None:
         sid("B-1-5")
 
 
-def test_a_snapshot_without_tokens_keeps_its_flags() -> None:
+def test_a_snapshot_without_tokens_has_an_empty_list() -> None:
     plain = replace(TARGET, tokens=())
-    assert flags_of(write(plain)) == 0
-    assert flags_of(dump_bytes(plain, Request(DEBUG_DUMP_DEFAULT))[0]) == 0x1826
-    assert S.TokenStream not in directory(write(plain))
+    assert flags_of(write(plain)) == 0x40000
+    assert flags_of(dump_bytes(plain, Request(DEBUG_DUMP_DEFAULT))[0]) == 0x61826
+    assert stream(write(plain), S.TokenStream) == struct.pack("<4I", 16, 0, 16, 72)
+
+
+def test_filter_triage_drops_the_token_and_its_bit() -> None:
+    data = write(TARGET, 0x10000)
+    assert S.TokenStream not in directory(data)
+    assert flags_of(data) == 0x100080
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "unused"),
+    [
+        (TARGET, 0, 4), (TARGET, HANDLES, 4), (replace(TARGET, handle_operations=()), HANDLES, 5),
+        (replace(TARGET, handle_operations=(), handles=()), HANDLES, 6),
+    ],
+)  # fmt: skip
+def test_handle_data_reserves_two_entries_that_may_stay_unused(
+    target: ProcessSnapshot, flags: int, unused: int
+) -> None:
+    assert unused_entries(write(target, flags)) == unused
+
+
+@pytest.mark.parametrize(("contract", "native"), [("e15063", 112), ("e29507", 136)])
+def test_the_native_descriptor_has_the_size_that_the_engine_knows(contract: str, native: int) -> None:
+    data = write(TARGET, contract=Contract(contract))
+    rva, size = directory(data)[S.FunctionTableStream]
+    assert struct.unpack_from("<I", data, rva + 8) == (native,)
+    assert size == 24 + 3 * (32 + native + 8) + 12 * 6
+
+
+@pytest.mark.parametrize(("contract", "size", "revision"), [("e15063", 492, 1), ("e29507", 524, 2)])
+def test_system_memory_info_has_the_form_of_the_engine_and_is_zero_of_a_dump(
+    contract: str, size: int, revision: int
+) -> None:
+    live = write(TARGET, contract=Contract(contract))
+    assert len(stream(live, S.SystemMemoryInfoStream)) == size
+    assert struct.unpack_from("<H", stream(live, S.SystemMemoryInfoStream)) == (revision,)
+    reopened = write(TARGET, contract=Contract(contract), session=Session.DUMP)
+    assert stream(reopened, S.SystemMemoryInfoStream) == bytes(size)
+    assert stream(reopened, S.ProcessVmCountersStream) == bytes(152)
+    assert struct.unpack_from("<H", stream(live, S.ProcessVmCountersStream)) == (2,)
+
+
+@pytest.mark.parametrize(("contract", "version"), [("e15063", 0xA0D7A793), ("e29507", 0xA043A793)])
+def test_the_version_is_that_of_the_engine(contract: str, version: int) -> None:
+    data = write(TARGET, contract=Contract(contract))
+    assert struct.unpack_from("<I", data, 4) == (version,)
+    build = f"10.0.{contract[1:]}".encode("utf-16-le")
+    assert build in stream(data, S.MiscInfoStream)
 
 
 def test_token_statistics_of_another_size_are_refused() -> None:
@@ -275,12 +329,17 @@ def test_contexts_with_extended_state_are_all_of_the_size_that_misc_info_says() 
     assert (size, enabled) == (528, 7)
     features = [struct.unpack_from("<II", misc, 0x350 + 8 * index) for index in range(64)]
     assert features == [(0, 160), (160, 256), (576, 256)] + [(0, 0)] * 61
-    assert {len(context) for context in contexts_of(data)} == {context_size} == {1280 + 64 + 256}
+    *threads, exception = contexts_of(data)
+    assert {len(context) for context in threads} == {context_size} == {1280 + 64 + 256}
+    assert len(exception) == 1232, "without extended state, but with its bit"
+    assert struct.unpack_from("<I", exception, 0x30)[0] & 0x40
+    *_, exception = contexts_of(write(TARGET, AVX, contract=Contract.E15063))
+    assert len(exception) == context_size
     assert flags_of(data) & 0x200000
 
 
 def test_the_chunk_behind_a_context_holds_the_components_that_are_in_use() -> None:
-    contexts = contexts_of(write(TARGET, AVX))
+    contexts = contexts_of(write(TARGET, AVX, contract=Contract.E15063))
     expected = [thread.context for thread in TARGET.threads]
     assert TARGET.exception is not None
     expected.append(TARGET.exception.context)
@@ -289,7 +348,7 @@ def test_the_chunk_behind_a_context_holds_the_components_that_are_in_use() -> No
         assert struct.unpack_from("<iIiIiI", data, 1232) == (-1232, 1600, -1232, 1232, 48, 64 + 256)
         chunk = data[1232 + 48 :]
         mask, compaction, *reserved = struct.unpack_from("<8Q", chunk)
-        assert (compaction, reserved) == (0, [0] * 6)
+        assert (compaction, reserved) == (1 << 63 | 4, [0] * 6)
         assert context.xstate is not None
         held = dict(context.xstate)
         assert mask == (4 if held else 0)
@@ -312,7 +371,7 @@ def test_without_extended_state_the_flag_leaves_plain_contexts_and_a_warning() -
     assert any("ADD_AVX_XSTATE_CONTEXT" in warning for warning in result.warnings)
 
 
-def test_components_lie_where_the_configuration_puts_them() -> None:
+def test_components_of_a_compacted_chunk_follow_each_other() -> None:
     """AVX-512 and PKRU have the offsets of CPUID leaf 0Dh on real processors, with a gap for MPX."""
     avx512 = [(1088, 64), (1152, 512), (1664, 1024)]
     features = [(0, 160), (160, 256), (576, 256), (0, 0), (0, 0), *avx512, (0, 0), (2688, 8)]
@@ -323,10 +382,10 @@ def test_components_lie_where_the_configuration_puts_them() -> None:
     data = contexts_of(write(replace(target, threads=(replace(target.threads[0], context=context),)), AVX))[0]
     assert len(data) == 1280 + 2696 - 512
     chunk = data[1280:]
-    assert struct.unpack_from("<Q", chunk)[0] == 1 << 5 | 1 << 9
+    assert struct.unpack_from("<QQ", chunk) == (1 << 5 | 1 << 9, 1 << 63 | 0x2E4)
     expected = bytearray(2696 - 512 - 64)
-    expected[1088 - 576 : 1152 - 576] = b"\5" * 64
-    expected[2688 - 576 : 2696 - 576] = b"\11" * 8
+    expected[256 : 256 + 64] = b"\5" * 64  # behind AVX
+    expected[256 + 64 + 512 + 1024 : 256 + 64 + 512 + 1024 + 8] = b"\11" * 8
     assert chunk[64:] == expected
 
 

@@ -48,24 +48,30 @@ def dumped(snapshot: ProcessSnapshot = SNAPSHOT) -> tuple[bytes, dict[str, int]]
 def test_the_header_is_that_of_a_64_bit_process() -> None:
     data, header = dumped()
     assert data[:8] == b"USERDU64"
-    assert (header["MajorVersion"], header["MinorVersion"]) == (10, 0)
+    assert (header["MajorVersion"], header["MinorVersion"]) == (10, 19045 << 16)
     assert header["MachineImageType"] == 0x8664
     assert (header["ThreadCount"], header["ModuleCount"], header["Spare1"]) == (3, 3, 0)
-    assert struct.unpack_from("<iI", data, header["VersionInfoOffset"]) == (1, 64)
+
+
+def test_the_file_ends_with_version_strings_as_the_engine_writes_them() -> None:
+    patched = replace(SNAPSHOT, system=replace(SNAPSHOT.system, csd_version="Service Pack 1"))
+    data, header = dumped(patched)
+    tail = "CRASH: OS SP\0Service Pack 1\0CRASH: Hotfixes\0none\0\0"
+    assert data[header["VersionInfoOffset"] :] == tail.encode("utf-16-le")
 
 
 def test_sections_follow_each_other_without_a_gap() -> None:
     data, header = dumped()
-    version, threads, contexts = header["VersionInfoOffset"], header["ThreadStateOffset"], header["ThreadOffset"]
-    assert version == 96
-    assert threads == version + 8
-    assert contexts == threads + 3 * 80
-    assert header["ModuleOffset"] == contexts + 3 * 1232
-    assert header["DebugEventOffset"] == header["MemoryRegionOffset"] + 48 * header["MemoryRegionCount"]
-    assert header["DataOffset"] == header["DebugEventOffset"] + 176
-    assert len(data) == header["DataOffset"] + sum(
-        region.size for region in SNAPSHOT.regions if SNAPSHOT.read(region.base, 1) is not None
-    )
+    assert header["DebugEventOffset"] == 0x60
+    assert header["MemoryRegionOffset"] == 0x110
+    assert header["ThreadOffset"] == 0x110 + 48 * header["MemoryRegionCount"]
+    assert header["ThreadStateOffset"] == header["ThreadOffset"] + 3 * 1232
+    assert header["ModuleOffset"] == header["ThreadStateOffset"] + 3 * 80
+    names = sum(16 + len(module.name) + 1 for module in SNAPSHOT.modules)
+    assert header["DataOffset"] == header["ModuleOffset"] + names
+    memory = sum(region.size for region in SNAPSHOT.regions if SNAPSHOT.read(region.base, 1) is not None)
+    assert header["VersionInfoOffset"] == header["DataOffset"] + memory
+    assert len(data) == header["VersionInfoOffset"] + 2 * len("CRASH: OS SP\0\0CRASH: Hotfixes\0none\0\0")
 
 
 def test_threads_and_contexts_are_in_one_order() -> None:
@@ -77,7 +83,7 @@ def test_threads_and_contexts_are_in_one_order() -> None:
             *[0] * 7,
         )  # fmt: skip
         context = header["ThreadOffset"] + 1232 * index
-        assert struct.unpack_from("<I", data, context + 0x30) == (thread.context.context_flags,)
+        assert struct.unpack_from("<I", data, context + 0x30) == (0x10005F,)
         assert struct.unpack_from("<Q", data, context + 0xF8) == (thread.context["Rip"],)
 
 
@@ -87,9 +93,9 @@ def test_module_names_are_ansi_and_as_long_as_they_say() -> None:
     for module in SNAPSHOT.modules:
         base, size, length = struct.unpack_from("<QII", data, at)
         assert (base, size) == (module.base, module.size)
-        assert data[at + 16 : at + 16 + length].decode("cp1252") == module.name
+        assert data[at + 16 : at + 16 + length].decode("cp1252") == module.name + "\0"
         at += 16 + length
-    assert at == header["MemoryRegionOffset"]
+    assert at == header["DataOffset"]
 
 
 def test_the_regions_are_all_that_is_accessible_and_their_bytes_follow_each_other() -> None:
@@ -106,7 +112,7 @@ def test_the_regions_are_all_that_is_accessible_and_their_bytes_follow_each_othe
         assert data[at : at + region.size] == SNAPSHOT.read(region.base, region.size)
         at += region.size
         found.append(region)
-    assert at == len(data)
+    assert at == header["VersionInfoOffset"]
     assert found == [
         region
         for region in SNAPSHOT.regions
@@ -126,11 +132,16 @@ def test_the_event_is_the_exception() -> None:
     assert words[25:] == (int(event.first_chance), 0)
 
 
-def test_a_target_without_exception_has_no_event() -> None:
-    data, header = dumped(synthetic_process(exception=False, threads=0, modules=0))
-    assert header["DebugEventOffset"] == 0
-    assert header["ThreadCount"] == header["ModuleCount"] == 0
-    assert header["DataOffset"] == header["MemoryRegionOffset"] + 48 * header["MemoryRegionCount"] < len(data)
+def test_a_target_without_exception_has_a_breakpoint_at_the_current_instruction() -> None:
+    snapshot = synthetic_process(exception=False)
+    data, header = dumped(snapshot)
+    thread = snapshot.threads[0]
+    words = struct.unpack_from("<IIII IIQQII 15Q II", data, header["DebugEventOffset"])
+    assert words[:4] == (1, snapshot.process.process_id, thread.thread_id, 0)
+    assert words[4:10] == (0x80000003, 0, 0, thread.context["Rip"], 0, 0)
+    assert words[25:] == (1, 0)
+    with pytest.raises(LayoutError, match="neither an exception nor a thread"):
+        dumped(synthetic_process(exception=False, threads=0))
 
 
 def test_every_byte_is_on_the_map_and_the_same_snapshot_gives_the_same_bytes() -> None:
@@ -192,11 +203,11 @@ def test_a_32_bit_process_has_the_32_bit_structures() -> None:
     header = dict(zip(NAMES, struct.unpack_from("<16I", data), strict=True))
     assert data[:8] == b"USERDUMP"
     assert header["MachineImageType"] == 0x14C
-    assert header["VersionInfoOffset"] == 64
-    assert struct.unpack_from("<iI", data, 64) == (1, 32)
-    assert header["ThreadStateOffset"] == 72
+    assert header["DebugEventOffset"] == 64
+    assert header["MemoryRegionOffset"] == 64 + 96
+    assert header["ThreadOffset"] == 160 + 28 * header["MemoryRegionCount"]
     for index, thread in enumerate(snapshot.threads):
-        assert struct.unpack_from("<4I8I", data, 72 + 48 * index) == (
+        assert struct.unpack_from("<4I8I", data, header["ThreadStateOffset"] + 48 * index) == (
             thread.thread_id, thread.suspend_count, thread.priority_class, thread.priority & 0xFFFFFFFF, thread.teb,
             *[0] * 7,
         )  # fmt: skip
@@ -204,7 +215,7 @@ def test_a_32_bit_process_has_the_32_bit_structures() -> None:
         assert struct.unpack_from("<I", data, context + 0xB8) == (thread.context["Eip"],)
     base, size, length = struct.unpack_from("<III", data, header["ModuleOffset"])
     assert (base, size) == (snapshot.modules[0].base, snapshot.modules[0].size)
-    assert data[header["ModuleOffset"] + 12 :][:length].decode("cp1252") == snapshot.modules[0].name
+    assert data[header["ModuleOffset"] + 12 :][:length].decode("cp1252") == snapshot.modules[0].name + "\0"
     at = header["DataOffset"]
     for index, region in enumerate(result.plan.regions):
         assert struct.unpack_from("<7I", data, header["MemoryRegionOffset"] + 28 * index) == (
@@ -213,11 +224,9 @@ def test_a_32_bit_process_has_the_32_bit_structures() -> None:
         )  # fmt: skip
         assert data[at : at + region.size] == snapshot.read(region.base, region.size)
         at += region.size
-    assert at == len(data)
+    assert at == header["VersionInfoOffset"]
     event = snapshot.exception
     assert event is not None
-    assert header["DebugEventOffset"] == header["MemoryRegionOffset"] + 28 * len(result.plan.regions)
-    assert header["DataOffset"] == header["DebugEventOffset"] + 96
     words = struct.unpack_from("<24I", data, header["DebugEventOffset"])
     assert words == (
         1, snapshot.process.process_id, event.thread_id, event.code, event.flags, event.record, event.address, 2,
@@ -231,7 +240,7 @@ def test_an_arm64_process_has_the_64_bit_structures_and_its_own_contexts() -> No
     header = dict(zip(NAMES, struct.unpack_from("<8I8Q", data), strict=True))
     assert data[:8] == b"USERDU64"
     assert header["MachineImageType"] == 0xAA64
-    assert header["ModuleOffset"] == header["ThreadOffset"] + 912 * len(snapshot.threads)
+    assert header["ThreadStateOffset"] == header["ThreadOffset"] + 912 * len(snapshot.threads)
     assert struct.unpack_from("<Q", data, header["ThreadOffset"] + 0x108) == (snapshot.threads[0].context["Pc"],)
 
 
