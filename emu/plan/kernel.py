@@ -23,6 +23,7 @@ from .kernel_small import SmallPlan, plan_small
 from .kernel_writers import KernelWriter, dump_type_of, kernel_writer
 from .ranges import subtract
 
+
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
     """The plan of a kernel dump. ``pages`` are sorted by frame number; ``small`` is None except for a small dump."""
@@ -107,9 +108,7 @@ def _bitmap_bits(ram_end: int, warnings: list[str]) -> int:
     return bits
 
 
-def _check_runs(
-    dump_type: DumpType, writer: KernelWriter, planned: tuple[PagePlan, ...], warnings: list[str]
-) -> None:
+def _check_runs(dump_type: DumpType, writer: KernelWriter, planned: tuple[PagePlan, ...], warnings: list[str]) -> None:
     if dump_type is DumpType.FULL and len(planned) > MAXIMUM_HEADER_RUNS:
         # Merging runs would add pages that are not RAM: docs/format/kernel-kinds.md#sets-of-pages.
         raise DumpRefused(

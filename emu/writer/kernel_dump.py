@@ -77,7 +77,9 @@ def _place_pages(layout: Layout, snapshot: KernelSnapshot, plan: KernelPlan, fau
     return end.start
 
 
-def _place_small(layout: Layout, snapshot: KernelSnapshot, plan: SmallPlan, faults: Faults, end: Section) -> Label | int:
+def _place_small(
+    layout: Layout, snapshot: KernelSnapshot, plan: SmallPlan, faults: Faults, end: Section
+) -> Label | int:
     """Place the triage part and the secondary data. Return RequiredDumpSpace.
 
     Every small dump of Windows has secondary data; an engine's has only what its target has. RequiredDumpSpace of

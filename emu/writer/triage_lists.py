@@ -81,8 +81,7 @@ def _live_names(snapshot: KernelSnapshot, memory: VirtualMemory) -> dict[tuple[i
     array = memory.pointer(snapshot.symbols.mm_unloaded_drivers)
     data = memory.read(array, _LIVE_UNLOADED.size * MAXIMUM_UNLOADED) if array else None
     return {
-        (start, end): (maximum, buffer)
-        for _, maximum, buffer, start, end, _ in _LIVE_UNLOADED.iter_unpack(data or b"")
+        (start, end): (maximum, buffer) for _, maximum, buffer, start, end, _ in _LIVE_UNLOADED.iter_unpack(data or b"")
     }
 
 
