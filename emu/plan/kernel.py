@@ -70,7 +70,7 @@ def plan_kernel(snapshot: KernelSnapshot, request: Request) -> KernelPlan:
     elif subtract(added, physical.ram):
         warnings.append("pages that a callback added are left out: they are not RAM")
     ram = ram_map(snapshot, physical, writer)
-    planned = select_pages(snapshot, physical, ram, writer, request.qualifier, added)
+    planned = select_pages(snapshot, physical, ram, request.qualifier, writer=writer, added=added)
     if not physical.ram:
         raise DumpRefused(Hresult.E_FAIL, "the machine has no RAM")
     bits = 0

@@ -58,8 +58,9 @@ def select_pages(
     snapshot: KernelSnapshot,
     physical: PhysicalMemory,
     ram: Sequence[Range],
-    writer: KernelWriter,
     qualifier: int,
+    *,
+    writer: KernelWriter,
     added: Sequence[Range],
 ) -> tuple[PagePlan, ...]:
     """Return the pages of a FULL, DEFAULT or ACTIVE dump, by frame number. Adjacent ranges are joined.

@@ -129,9 +129,18 @@ def plan_small(
     else:
         if snapshot.system.build_number <= _LAST_BUILD_OF_FIXED_SIZE:
             fixed = _FIXED_SIZE
-        used = _BEFORE_BLOCKS + sum(block.size for block in raw) + DRIVER_ENTRY_SIZE * len(names)
-        used += 8 + UNLOADED_ENTRY_SIZE * len(unloaded) + string_pool_size(names, layout)
-        blocks = _windows_blocks(snapshot, memory, kdbg, stack, layout, fixed, used, warnings)
+        room = None
+        if fixed is not None:
+            used = _BEFORE_BLOCKS + sum(block.size for block in raw) + DRIVER_ENTRY_SIZE * len(names)
+            used += 8 + UNLOADED_ENTRY_SIZE * len(unloaded) + string_pool_size(names, layout)
+            room = _room(fixed, used)
+        rich, layout_b = fixed is None, layout is SmallLayout.B
+        blocks, dropped = data_blocks(snapshot, memory, kdbg, stack, rich=rich, layout_b=layout_b, room=room)
+        if dropped:
+            warnings.append(
+                f"small dump: {dropped} data blocks are left out, the size of the dumps of build 9600 is fixed"
+            )
+        assert fixed is None or reserved(blocks) <= fixed
     pfn_data_base = symbols.mm_pfn_database
     if layout is SmallLayout.B:  # stores the value of the variable (docs/format/kernel-header-fields.md#pfndatabase)
         pfn_data_base = memory.pointer(symbols.mm_pfn_database) or symbols.mm_pfn_database
@@ -152,28 +161,14 @@ def plan_small(
     )
 
 
-def _windows_blocks(
-    snapshot: KernelSnapshot,
-    memory: VirtualMemory,
-    kdbg: KDDEBUGGER_DATA64,
-    stack: BlockPlan,
-    layout: SmallLayout,
-    fixed: int | None,
-    used: int,
-    warnings: list[str],
-) -> list[BlockPlan]:
-    """Return the blocks of Windows. ``fixed`` is SizeOfDump if it is fixed, ``used`` what the other parts take."""
-    room = None if fixed is None else fixed - 4 - used
-    if room is not None and room < 0:
+def _room(fixed: int, used: int) -> int:
+    """Return the bytes for data blocks. ``fixed`` is SizeOfDump, ``used`` what the other parts take."""
+    room = fixed - 4 - used
+    if room < 0:
         raise DumpRefused(
             Hresult.E_FAIL, f"small dump: exceeds the fixed size {fixed:#x} of build 9600 by {-room:#x} bytes"
         )
-    blocks, dropped = data_blocks(snapshot, memory, kdbg, stack, rich=fixed is None, layout_b=layout is SmallLayout.B,
-                                  room=room)  # fmt: skip
-    if dropped:
-        warnings.append(f"small dump: {dropped} data blocks are left out, the size of the dumps of build 9600 is fixed")
-    assert fixed is None or reserved(blocks) <= fixed
-    return blocks
+    return room
 
 
 def _whole(name: str, address: int, size: int) -> BlockPlan:

@@ -33,20 +33,22 @@ def frames_in_use(snapshot: KernelSnapshot, memory: VirtualMemory, ram: Sequence
     standby = pages(snapshot.standby_pages)
     active = subtract(ram, [*pages(snapshot.free_pages), *standby])
     left_out = runs_of(
-        frame
-        for frame, entry in _entries(snapshot, memory, active)
-        if entry[_STATE]
-        and (
-            entry[_STATE] & _LIST_AND_ATTRIBUTE != _ACTIVE | _CACHED or entry[_IDENTITY] >> 4 & 7 == _LEFT_OUT_IDENTITY
-        )
+        frame for frame, entry in _entries(snapshot, memory, active) if entry[_STATE] and not _is_active(entry)
     )
-    kept = runs_of(
-        frame
-        for frame, entry in _entries(snapshot, memory, intersect(standby, ram))
-        if entry[_STATE] & _LIST_AND_ATTRIBUTE in (_STANDBY | _CACHED, _MODIFIED | _CACHED)
-        and not int.from_bytes(entry[_ORIGINAL_PTE : _ORIGINAL_PTE + 8], "little") & _PROTOTYPE
-    )
+    kept = runs_of(frame for frame, entry in _entries(snapshot, memory, intersect(standby, ram)) if _is_kept(entry))
     return merge([*subtract(active, left_out), *kept])
+
+
+def _is_active(entry: memoryview) -> bool:
+    state, identity = entry[_STATE] & _LIST_AND_ATTRIBUTE, entry[_IDENTITY] >> 4 & 7
+    return state == _ACTIVE | _CACHED and identity != _LEFT_OUT_IDENTITY
+
+
+def _is_kept(entry: memoryview) -> bool:
+    original = int.from_bytes(entry[_ORIGINAL_PTE : _ORIGINAL_PTE + 8], "little")
+    return (
+        entry[_STATE] & _LIST_AND_ATTRIBUTE in (_STANDBY | _CACHED, _MODIFIED | _CACHED) and not original & _PROTOTYPE
+    )
 
 
 def _entries(
