@@ -62,14 +62,14 @@ def plan_kernel(snapshot: KernelSnapshot, request: Request) -> KernelPlan:
         return KernelPlan(dump_type, header, (), 0, small, comment, tuple(warnings))
     if dump_type is DumpType.HEADER:
         return KernelPlan(dump_type, header, (), 0, None, comment, tuple(warnings))
-    added = pages(snapshot.added_pages)
+    ram, added = physical.ram, pages(snapshot.added_pages)
     if request.contract is not Contract.DOCUMENTED:
+        ram = ram_map(snapshot, physical)
         if added:
             warnings.append("pages that a callback added are left out: a debugger does not call the callbacks")
         added = []
     elif subtract(added, physical.ram):
         warnings.append("pages that a callback added are left out: they are not RAM")
-    ram = ram_map(snapshot, physical, writer)
     planned = select_pages(snapshot, physical, ram, request.qualifier, writer=writer, added=added)
     if not physical.ram:
         raise DumpRefused(Hresult.E_FAIL, "the machine has no RAM")

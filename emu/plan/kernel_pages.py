@@ -38,19 +38,18 @@ class PagePlan:
         return self.end - self.start
 
 
-def ram_map(snapshot: KernelSnapshot, physical: PhysicalMemory, writer: KernelWriter) -> list[Range]:
-    """Return the frames that the writer takes for RAM.
+def ram_map(snapshot: KernelSnapshot, physical: PhysicalMemory) -> list[Range]:
+    """Return the frames that an engine takes for RAM: those of the target's MmPhysicalMemoryBlock, if it can be read.
 
-    An engine believes the target's MmPhysicalMemoryBlock, where it can be read (docs/format/kernel-kinds.md
-    #ram-map-of-the-engine, W29507). FULL by 29507 leaves out frame 0, although it is RAM. That error is not copied.
+    docs/format/kernel-kinds.md#ram-map-of-the-engine, W29507.
     """
     memory = VirtualMemory(physical, snapshot.directory_table_base)
-    block = memory.pointer(snapshot.symbols.mm_physical_memory_block) if writer.is_engine else None
-    count = memory.read(block, _DESCRIPTOR) if block else None
-    runs = None
-    if block and count is not None:
-        number = min(int.from_bytes(count[:4], "little"), _MAXIMUM_RUNS)
-        runs = memory.read(block + _DESCRIPTOR, _RUN.size * number)
+    block = memory.pointer(snapshot.symbols.mm_physical_memory_block)
+    head = memory.read(block, _DESCRIPTOR) if block else None
+    if block is None or head is None:
+        return physical.ram
+    number = min(int.from_bytes(head[:4], "little"), _MAXIMUM_RUNS)
+    runs = memory.read(block + _DESCRIPTOR, _RUN.size * number)
     return physical.ram if runs is None else intersect(pages(_RUN.iter_unpack(runs)), physical.ram)
 
 
