@@ -31,7 +31,8 @@ from .layout import Label, LayoutError, Section
 _FIRST_BUILD_WITH_DIAGNOSTICS = 26100
 _DIAGNOSTICS_SIZE = 0x298  # build 26100 stores this value twice
 _LAST_LINE = b"Dump completed successfully."
-_UNUSED_26100 = b"\x04\x45"  # in every dump of build 26100; the meaning is unknown
+_PAGING_LEVELS = 4
+"""Levels of the page tables that the emulated machines have (docs/format/kernel-header-fields.md#paging-levels)."""
 _MXCSR_IN_FXSAVE = 24
 
 _TRIAGE_FIELDS = (  # layout A; layout B adds MMINFO (docs/format/kernel-small.md#minidumpfields)
@@ -131,6 +132,7 @@ def _fill(offset: int, size: int) -> bytes:
 
 def _by_layout(snapshot: KernelSnapshot, plan: KernelPlan) -> dict[str, Any]:
     """Return the fields that differ by layout (docs/format/kernel-small-layouts.md#main-header-in-both-layouts)."""
+    build = snapshot.system.build_number
     if plan.small is None:
         return {
             "VersionUser": bytes(32),
@@ -140,6 +142,7 @@ def _by_layout(snapshot: KernelSnapshot, plan: KernelPlan) -> dict[str, Any]:
             "KdSecondaryVersion": plan.header.kd_secondary_version,
             "Attributes": 0,
             "BootId": 0,
+            "PagingLevels": _PAGING_LEVELS if build >= _FIRST_BUILD_WITH_DIAGNOSTICS else UNSET,
         }
     if plan.small.layout is SmallLayout.A:
         return {
@@ -156,14 +159,14 @@ def _by_layout(snapshot: KernelSnapshot, plan: KernelPlan) -> dict[str, Any]:
         "Attributes": DumpAttribute.KERNEL_GENERATED_TRIAGE_DUMP,
         "BootId": plan.small.boot_id,
     }
-    if snapshot.system.build_number >= _FIRST_BUILD_WITH_DIAGNOSTICS:
+    if build >= _FIRST_BUILD_WITH_DIAGNOSTICS:
         revision = snapshot.system.nt_build_lab.split(".")[1:2]
         values |= {
-            "Unused": _UNUSED_26100,
+            "PagingLevels": _PAGING_LEVELS,
             "DiagnosticsSize": (_DIAGNOSTICS_SIZE, _DIAGNOSTICS_SIZE),
             "Diagnostics": bytes(0x190),
             "LastLine": _LAST_LINE.ljust(0x100, b"\0"),
-            "BuildNumberText": utf16_array("Header.BuildNumberText", str(snapshot.system.build_number), 6),
+            "BuildNumberText": utf16_array("Header.BuildNumberText", str(build), 6),
             "UpdateBuildRevision": int(revision[0]) if revision and revision[0].isdecimal() else 0,
             "MajorOsVersion": 10,
             "MinorOsVersion": 0,

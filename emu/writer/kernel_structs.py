@@ -90,7 +90,8 @@ class DUMP_HEADER64(Packed):
         ("WriterStatus", c_uint32),
         ("Unused1", c_uint8),
         ("KdSecondaryVersion", c_uint8),
-        ("Unused", c_uint8 * 2),
+        ("PagingLevels", c_uint8),
+        ("Unused", c_uint8),
         ("Attributes", c_uint32),
         ("BootId", c_uint32),
         # _reserved0, 4008 bytes. Build 26100 stores these parts in it:
