@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..constants import FormatFlag, Hresult, Qualifier
-from ..request import DumpRefused, KernelProfile, Request, format_flag_names
+from ..constants import Hresult
+from ..request import Contract, DumpRefused, Request
 from ..snapshot.kernel import KernelSnapshot
 from .kernel_constants import (
     BITMAP_TYPES,
@@ -16,29 +16,12 @@ from .kernel_constants import (
     RANGES_TYPES,
     DumpType,
 )
+from .kernel_header import HeaderPlan, plan_header
 from .kernel_memory import PhysicalMemory, pages
-from .kernel_pages import PagePlan, select_pages
+from .kernel_pages import PagePlan, ram_map, select_pages
 from .kernel_small import SmallPlan, plan_small
+from .kernel_writers import KernelWriter, dump_type_of, kernel_writer
 from .ranges import subtract
-
-_Q, _P, _T = Qualifier, KernelProfile, DumpType
-
-DUMP_TYPES = {
-    _P.PORTABLE: {_Q.DEBUG_DUMP_FULL: _T.FULL, _Q.DEBUG_DUMP_DEFAULT: _T.BITMAP_KERNEL,
-                  _Q.DEBUG_DUMP_ACTIVE: _T.BITMAP_KERNEL, _Q.DEBUG_DUMP_SMALL: _T.TRIAGE},
-    _P.CLASSIC: {_Q.DEBUG_DUMP_FULL: _T.FULL, _Q.DEBUG_DUMP_DEFAULT: _T.SUMMARY,
-                 _Q.DEBUG_DUMP_ACTIVE: _T.BITMAP_KERNEL, _Q.DEBUG_DUMP_SMALL: _T.TRIAGE},
-    _P.BITMAP: {_Q.DEBUG_DUMP_FULL: _T.BITMAP_FULL, _Q.DEBUG_DUMP_DEFAULT: _T.BITMAP_KERNEL,
-                _Q.DEBUG_DUMP_ACTIVE: _T.BITMAP_KERNEL, _Q.DEBUG_DUMP_SMALL: _T.TRIAGE},
-    _P.RANGES: {_Q.DEBUG_DUMP_FULL: _T.COMPLETE_MEMORY, _Q.DEBUG_DUMP_DEFAULT: _T.KERNEL_MEMORY,
-                _Q.DEBUG_DUMP_ACTIVE: _T.KERNEL_AND_USER_MEMORY, _Q.DEBUG_DUMP_SMALL: _T.TRIAGE},
-    _P.HEADER: {_Q.DEBUG_DUMP_FULL: _T.HEADER, _Q.DEBUG_DUMP_DEFAULT: _T.HEADER,
-                _Q.DEBUG_DUMP_ACTIVE: _T.HEADER, _Q.DEBUG_DUMP_SMALL: _T.HEADER},
-}  # fmt: skip
-"""DumpType by profile and qualifier (docs/format/kernel-kinds.md#type-for-each-kind)."""
-
-_F = FormatFlag
-_CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +29,7 @@ class KernelPlan:
     """The plan of a kernel dump. ``pages`` are sorted by frame number; ``small`` is None except for a small dump."""
 
     dump_type: DumpType
+    header: HeaderPlan
     pages: tuple[PagePlan, ...]
     bitmap_bits: int
     """BitmapSize: a multiple of 64 that covers all of RAM; 0 for types without a bitmap.
@@ -66,51 +50,34 @@ class KernelPlan:
 def plan_kernel(snapshot: KernelSnapshot, request: Request) -> KernelPlan:
     """Return the plan for a dump of a kernel-mode target. Raises DumpRefused."""
     warnings: list[str] = []
-    dump_type = _dump_type(request, warnings)
+    dump_type = dump_type_of(request, warnings)
     if snapshot.system.architecture != "amd64":
         raise DumpRefused(Hresult.E_NOTIMPL, f"architecture {snapshot.system.architecture}: expected amd64")
     comment = _comment(request.comment_text, warnings)
+    writer = kernel_writer(request.contract, dump_type)
     physical = PhysicalMemory(snapshot)
+    header = plan_header(snapshot, physical, writer, request.session, dump_type)
     if dump_type is DumpType.TRIAGE:
-        small = plan_small(snapshot, physical, warnings)
-        return KernelPlan(dump_type, (), 0, small, comment, tuple(warnings))
+        small = plan_small(snapshot, physical, writer, warnings)
+        return KernelPlan(dump_type, header, (), 0, small, comment, tuple(warnings))
     if dump_type is DumpType.HEADER:
-        return KernelPlan(dump_type, (), 0, None, comment, tuple(warnings))
-    if subtract(pages(snapshot.added_pages), physical.ram):
+        return KernelPlan(dump_type, header, (), 0, None, comment, tuple(warnings))
+    ram, added = physical.ram, pages(snapshot.added_pages)
+    if request.contract is not Contract.DOCUMENTED:
+        ram = ram_map(snapshot, physical)
+        if added:
+            warnings.append("pages that a callback added are left out: a debugger does not call the callbacks")
+        added = []
+    elif subtract(added, physical.ram):
         warnings.append("pages that a callback added are left out: they are not RAM")
-    planned = select_pages(snapshot, physical, request.qualifier)
-    if not planned:
+    planned = select_pages(snapshot, physical, ram, request.qualifier, writer=writer, added=added)
+    if not physical.ram:
         raise DumpRefused(Hresult.E_FAIL, "the machine has no RAM")
     bits = 0
     if dump_type in BITMAP_TYPES:
         bits = _bitmap_bits(physical.ram[-1][1], warnings)
-    _check_runs(dump_type, planned, warnings)
-    return KernelPlan(dump_type, planned, bits, None, comment, tuple(warnings))
-
-
-def _dump_type(request: Request, warnings: list[str]) -> DumpType:
-    flags = request.format_flags
-    foreign = flags & ~(_CAB_FLAGS | _F.DEBUG_FORMAT_NO_OVERWRITE)
-    if not flags & _F.DEBUG_FORMAT_WRITE_CAB:  # without WRITE_CAB 0x10000000 is USER_SMALL_SCAN_PARTIAL_PAGES
-        foreign |= flags & _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
-    if foreign or not 0 <= flags < 1 << 32:
-        names = ", ".join(format_flag_names(foreign)) if 0 <= flags < 1 << 32 else f"{flags:#x}"
-        raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags: {names}: not for a kernel-mode target")
-    if request.profile not in tuple(KernelProfile):
-        raise DumpRefused(
-            Hresult.E_INVALIDARG,
-            f"profile {request.profile!r}: expected {', '.join(KernelProfile)} for a kernel-mode target",
-        )
-    found = DUMP_TYPES[KernelProfile(request.profile)].get(request.qualifier)  # type: ignore[call-overload]
-    if found is None:
-        raise DumpRefused(
-            Hresult.E_INVALIDARG,
-            f"Qualifier {request.qualifier_name}: a kernel-mode target needs DEBUG_DUMP_SMALL, DEBUG_DUMP_DEFAULT, "
-            "DEBUG_DUMP_FULL or DEBUG_DUMP_ACTIVE",
-        )
-    if flags & _F.DEBUG_FORMAT_CAB_SECONDARY_FILES and not flags & _F.DEBUG_FORMAT_WRITE_CAB:
-        warnings.append("DEBUG_FORMAT_CAB_SECONDARY_FILES has no effect without DEBUG_FORMAT_WRITE_CAB")
-    return DumpType(found)
+    _check_runs(dump_type, writer, planned, warnings)
+    return KernelPlan(dump_type, header, planned, bits, None, comment, tuple(warnings))
 
 
 def _comment(text: str | None, warnings: list[str]) -> bytes:
@@ -141,14 +108,14 @@ def _bitmap_bits(ram_end: int, warnings: list[str]) -> int:
     return bits
 
 
-def _check_runs(dump_type: DumpType, planned: tuple[PagePlan, ...], warnings: list[str]) -> None:
+def _check_runs(dump_type: DumpType, writer: KernelWriter, planned: tuple[PagePlan, ...], warnings: list[str]) -> None:
     if dump_type is DumpType.FULL and len(planned) > MAXIMUM_HEADER_RUNS:
         # Merging runs would add pages that are not RAM: docs/format/kernel-kinds.md#sets-of-pages.
         raise DumpRefused(
-            Hresult.E_FAIL,
+            Hresult.E_INVALIDARG if writer.is_engine else Hresult.E_FAIL,
             f"{len(planned)} runs of RAM: type 1 can hold {MAXIMUM_HEADER_RUNS}; use profile bitmap or ranges",
         )
-    if dump_type in RANGES_TYPES and planned[0].start == 0:
+    if dump_type in RANGES_TYPES and planned and planned[0].start == 0:
         warnings.append(
             "the dump holds page 0: kdmp-parser stops at a run that starts there"
         )  # docs/format/kernel-pages.md#run-at-pfn-0

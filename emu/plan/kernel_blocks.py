@@ -37,6 +37,8 @@ class BlockPlan:
     address: int
     size: int
     reason: str
+    zeros: bool = False
+    """Bytes that cannot be read are written as zeros."""
 
 
 def reserved(blocks: Sequence[BlockPlan]) -> int:
@@ -61,7 +63,7 @@ def data_blocks(
 
     ``rich`` selects the larger set of builds from 19041 on. Layout B collects less than layout A.
     """
-    found = _Collection(memory, room)
+    found = Collection(memory, room)
     if layout_b:
         _callback_ranges(found, snapshot)
         _addresses(found, snapshot)
@@ -76,7 +78,7 @@ def data_blocks(
     found.add(stack.address, min(stack.size, _STACK_CAP), "the crashing stack at its address")
     if rich:
         _processors(found, snapshot, kdbg)
-    _registered_ranges(found, memory, kdbg)
+    registered_ranges(found, memory, kdbg)
     _callback_ranges(found, snapshot)
     _addresses(found, snapshot)
     if rich:
@@ -84,27 +86,27 @@ def data_blocks(
     return found.blocks, found.dropped
 
 
-class _Collection:
+class Collection:
     """Collects blocks of readable memory that do not overlap."""
 
-    def __init__(self, memory: VirtualMemory, room: int | None) -> None:
+    def __init__(self, memory: VirtualMemory, room: int | None = None) -> None:
         self.memory = memory
         self.blocks: list[BlockPlan] = []
         self.dropped = 0
         self._room = room
         self._covered: list[Range] = []
 
-    def add(self, address: int, size: int, reason: str, *, again: bool = False) -> int:
+    def add(self, address: int, size: int, reason: str, *, again: bool = False, zeros: bool = False) -> int:
         """Add the readable parts of the range that are not covered yet; with ``again`` the covered parts, too.
 
-        Return the number of bytes added.
+        With ``zeros`` the parts that cannot be read are added as zeros. Return the number of bytes added.
         """
         if address <= 0 or size <= 0 or address >= 1 << 64:
             return 0
-        parts = self.memory.readable(address, size)
+        parts = [(address, address + size)] if zeros else self.memory.readable(address, size)
         added = 0
         for start, end in parts if again else subtract(parts, self._covered):
-            block = BlockPlan(start, end - start, reason)
+            block = BlockPlan(start, end - start, reason, zeros)
             cost = reserved([block])
             if self._room is not None and cost > self._room:
                 self.dropped += 1
@@ -117,7 +119,7 @@ class _Collection:
         return added
 
 
-def _processors(found: _Collection, snapshot: KernelSnapshot, kdbg: KDDEBUGGER_DATA64) -> None:
+def _processors(found: Collection, snapshot: KernelSnapshot, kdbg: KDDEBUGGER_DATA64) -> None:
     found.add(kdbg.KiProcessorBlock, 8 * len(snapshot.processors), "KiProcessorBlock")
     for processor in snapshot.processors:
         name = f"processor {processor.number}"
@@ -129,7 +131,7 @@ def _processors(found: _Collection, snapshot: KernelSnapshot, kdbg: KDDEBUGGER_D
             found.add(pointer, min(processor.stack_base - pointer, _STACK_CAP), f"stack of {name}")
 
 
-def _registered_ranges(found: _Collection, memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64) -> None:
+def registered_ranges(found: Collection, memory: VirtualMemory, kdbg: KDDEBUGGER_DATA64) -> None:
     """Add the ranges of IopTriageDumpDataBlocks, a table of the kernel with {start, end} pairs."""
     data = memory.read(kdbg.IopNumTriageDumpDataBlocks, 4) if kdbg.IopNumTriageDumpDataBlocks else None
     if data is None:
@@ -142,12 +144,12 @@ def _registered_ranges(found: _Collection, memory: VirtualMemory, kdbg: KDDEBUGG
         found.add(start, min(end - start, 0x10_0000), "range of IopTriageDumpDataBlocks")
 
 
-def _callback_ranges(found: _Collection, snapshot: KernelSnapshot) -> None:
+def _callback_ranges(found: Collection, snapshot: KernelSnapshot) -> None:
     for address, size in snapshot.triage_data:
         found.add(address, size, "added by a KbCallbackTriageDumpData callback")
 
 
-def _addresses(found: _Collection, snapshot: KernelSnapshot) -> None:
+def _addresses(found: Collection, snapshot: KernelSnapshot) -> None:
     """Add page-table entries of relevant addresses, and the pages of registers and of the instruction pointer.
 
     docs/format/kernel-small-real.md#memory-around-registers,
@@ -187,7 +189,7 @@ def _entries(memory: VirtualMemory, address: int) -> Iterator[int]:
             return
 
 
-def _pointed(found: _Collection, snapshot: KernelSnapshot, stack: BlockPlan) -> None:
+def _pointed(found: Collection, snapshot: KernelSnapshot, stack: BlockPlan) -> None:
     """Add the memory from each address in a register or a stack word on."""
     context = snapshot.processors[snapshot.crashing_processor].context.as_mapping()
     words = [context[name] for name in _REGISTERS]

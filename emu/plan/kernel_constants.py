@@ -20,15 +20,17 @@ FILL = b"PAGE"
 """The kernel fills the header with these bytes before it stores a field (docs/format/kernel-header.md#fill)."""
 
 IMAGE_FILE_MACHINE_AMD64 = 0x8664  # winnt.h
-KD_SECONDARY_VERSION_AMD64_CONTEXT = 2
+CURRENT_CONTEXT = 2
 """wdbgexts.h: the current amd64 CONTEXT (docs/format/kernel-header-fields.md#kdsecondaryversion)."""
 KUSER_SHARED_DATA = 0xFFFF_F780_0000_0000  # docs/format/kernel-structures.md#shared-user-data-page
 BOOT_ID = 0x2C4  # ntddk.h KUSER_SHARED_DATA.BootId
 STATUS_BREAKPOINT = 0x80000003  # ntstatus.h
 EXCEPTION_NONCONTINUABLE = 1  # winnt.h
 
+PHYSICAL_MEMORY_BLOCK_SIZE = 700  # DUMP_HEADER64.PhysicalMemoryBlock
 MAXIMUM_HEADER_RUNS = 42
-"""Runs that fit into PhysicalMemoryBlock, 700 bytes (docs/format/kernel-pages.md#number-of-runs)."""
+"""Runs that fit into PhysicalMemoryBlock (docs/format/kernel-pages.md#number-of-runs)."""
+CONTEXT_SIZE = 0x4D0  # CONTEXT of amd64 (docs/format/kernel-header.md#context-record)
 COMMENT_SIZE = 128  # DUMP_HEADER64.Comment
 # Limits of LeechCore: docs/format/kernel-readers.md#leechcore-and-memprocfs.
 MAXIMUM_BITMAP_BITS = 0x7FFF_FFFF

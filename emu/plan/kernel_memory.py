@@ -16,6 +16,9 @@ from .ranges import Range, intersect, merge, runs_of
 
 _PRESENT = 1 << 0  # AMD64 Architecture Programmer's Manual vol. 2, 5.4
 _LARGE = 1 << 7
+# Software entries: docs/format/kernel-structures.md#entries-that-are-not-present
+_PROTOTYPE = 1 << 10
+_TRANSITION = 1 << 11
 _FRAME = 0x000F_FFFF_FFFF_F000
 _TABLE = struct.Struct("<512Q")
 _ENTRY = struct.Struct("<Q")
@@ -79,10 +82,15 @@ class PageWalk:
 
     The self-map, an entry of a root that leads back to a root, is not followed: it maps the tables themselves. Tables
     that several roots share are walked once.
+
+    With ``as_engine`` the frames are those that engine 29507 takes: transition entries count, pages of 1 GiB do not
+    (docs/format/kernel-kinds.md#what-the-engine-takes-for-default, W29507). The engine also skips entry 511 of every
+    page-directory-pointer table and of every page directory. That is an error of the engine, and is not copied.
     """
 
-    def __init__(self, physical: PhysicalMemory, roots: Iterable[int]) -> None:
+    def __init__(self, physical: PhysicalMemory, roots: Iterable[int], *, as_engine: bool = False) -> None:
         self._physical = physical
+        self._as_engine = as_engine
         self._roots = frozenset(root >> PAGE_SHIFT for root in roots)
         self._seen: set[tuple[int, int]] = set()
         self._tables: set[int] = set()
@@ -103,7 +111,8 @@ class PageWalk:
             if entry & _LARGE and level in (2, 3):
                 count = 1 << 9 * (level - 1)
                 first = pfn & -count
-                self._large.append((first, first + count))
+                if level == 2 or not self._as_engine:
+                    self._large.append((first, first + count))
                 continue
             if pfn in self._roots or (pfn, level) in self._seen or not self._physical.is_ram(pfn):
                 continue
@@ -111,9 +120,14 @@ class PageWalk:
             self._tables.add(pfn)
             table = self._physical.table(pfn)
             if level == 2:
-                self._frames += [(leaf & _FRAME) >> PAGE_SHIFT for leaf in table if leaf & _PRESENT]
+                self._frames += [(leaf & _FRAME) >> PAGE_SHIFT for leaf in table if self._is_leaf(leaf)]
             else:
                 self._walk(table, level - 1)
+
+    def _is_leaf(self, entry: int) -> bool:
+        if entry & _PRESENT:
+            return True
+        return self._as_engine and entry & (_TRANSITION | _PROTOTYPE) == _TRANSITION
 
     @property
     def tables(self) -> list[Range]:
@@ -122,7 +136,7 @@ class PageWalk:
 
     @property
     def leaves(self) -> list[Range]:
-        """The frames of RAM that present leaf entries map. A large page counts in full."""
+        """The frames of RAM that leaf entries map. A large page counts in full."""
         return intersect(merge([*runs_of(self._frames), *self._large]), self._physical.ram)
 
 
@@ -135,17 +149,22 @@ class VirtualMemory:
 
     def translate(self, address: int) -> int | None:
         """Return the physical address; None if nothing is mapped there."""
+        return self._lookup(address)[0]
+
+    def _lookup(self, address: int) -> tuple[int | None, int]:
+        """Return the physical address, and the shift of the level whose entry maps it or is not present."""
         table = self._root
+        shift = PAGE_SHIFT
         for level in (4, 3, 2, 1):
             shift = PAGE_SHIFT + 9 * (level - 1)
             entry = self._physical.entry(table + 8 * (address >> shift & 0x1FF))
             if not entry & _PRESENT:
-                return None
+                break
             if level == 1 or (entry & _LARGE and level in (2, 3)):
                 low = (1 << shift) - 1
-                return (entry & _FRAME & ~low) | (address & low)
+                return (entry & _FRAME & ~low) | (address & low), shift
             table = entry & _FRAME
-        return None
+        return None, shift
 
     def self_map(self) -> int | None:
         """Return the index of the root's entry that leads back to the root; None if there is none."""
@@ -183,9 +202,12 @@ class VirtualMemory:
         found = []
         at = address
         while at < end:
-            step = min((at & -PAGE_SIZE) + PAGE_SIZE, end)
+            step = (at & -PAGE_SIZE) + PAGE_SIZE
             if self._page(at) is not None:
-                found.append((at, step))
+                found.append((at, min(step, end)))
+            elif at == _canonical(at):  # skip all that the absent entry would map
+                physical, shift = self._lookup(at)
+                step = step if physical is not None else (at >> shift) + 1 << shift
             at = step
         return merge(found)
 

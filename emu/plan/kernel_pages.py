@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,13 @@ from ..request import DumpRefused
 from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .kernel_memory import KERNEL_ENTRIES, USER_ENTRIES, PageWalk, PhysicalMemory, VirtualMemory, pages
+from .kernel_writers import KernelWriter
+from .page_frames import frames_in_use
 from .ranges import Range, intersect, merge, subtract
+
+_DESCRIPTOR = 0x10  # PHYSICAL_MEMORY_DESCRIPTOR: u32 NumberOfRuns, padding, u64 NumberOfPages
+_RUN = struct.Struct("<QQ")
+_MAXIMUM_RUNS = 0x1000
 
 Selection = Iterable[tuple[str, Sequence[Range]]]
 """Reasons, each with its frames."""
@@ -31,22 +38,44 @@ class PagePlan:
         return self.end - self.start
 
 
-def select_pages(snapshot: KernelSnapshot, physical: PhysicalMemory, qualifier: int) -> tuple[PagePlan, ...]:
+def ram_map(snapshot: KernelSnapshot, physical: PhysicalMemory) -> list[Range]:
+    """Return the frames that an engine takes for RAM: those of the target's MmPhysicalMemoryBlock, if it can be read.
+
+    docs/format/kernel-kinds.md#ram-map-of-the-engine, W29507.
+    """
+    memory = VirtualMemory(physical, snapshot.directory_table_base)
+    block = memory.pointer(snapshot.symbols.mm_physical_memory_block)
+    head = memory.read(block, _DESCRIPTOR) if block else None
+    if block is None or head is None:
+        return physical.ram
+    number = min(int.from_bytes(head[:4], "little"), _MAXIMUM_RUNS)
+    runs = memory.read(block + _DESCRIPTOR, _RUN.size * number)
+    return physical.ram if runs is None else intersect(pages(_RUN.iter_unpack(runs)), physical.ram)
+
+
+def select_pages(
+    snapshot: KernelSnapshot,
+    physical: PhysicalMemory,
+    ram: Sequence[Range],
+    qualifier: int,
+    *,
+    writer: KernelWriter,
+    added: Sequence[Range],
+) -> tuple[PagePlan, ...]:
     """Return the pages of a FULL, DEFAULT or ACTIVE dump, by frame number. Adjacent ranges are joined.
 
+    ``ram`` is the writer's map of RAM, ``added`` the frames that a callback adds. No dump holds other frames than RAM.
     Raises DumpRefused with ERROR_PARTIAL_COPY when one of the pages cannot be read.
     """
-    kinds = {
-        Qualifier.DEBUG_DUMP_FULL: _complete,
-        Qualifier.DEBUG_DUMP_DEFAULT: _kernel,
-        Qualifier.DEBUG_DUMP_ACTIVE: _active,
-    }
-    # No dump holds pages outside RAM, even if a callback adds them.
-    selection = [
-        *kinds[Qualifier(qualifier)](snapshot, physical),
-        ("added by a callback", intersect(pages(snapshot.added_pages), physical.ram)),
-    ]
-    planned = tuple(_with_reasons(selection))
+    if qualifier == Qualifier.DEBUG_DUMP_FULL:
+        selection: Selection = [("RAM", ram)]
+    else:
+        selection = _kernel(snapshot, physical, writer)
+        if qualifier == Qualifier.DEBUG_DUMP_ACTIVE:
+            memory = VirtualMemory(physical, snapshot.directory_table_base)
+            selection = [*selection, ("in use", frames_in_use(snapshot, memory, ram))]
+    wanted = [(reason, intersect(frames, ram)) for reason, frames in selection]
+    planned = tuple(_with_reasons([*wanted, ("added by a callback", intersect(added, physical.ram))]))
     lost = intersect(((plan.start, plan.end) for plan in planned), physical.unreadable)
     if lost:
         raise DumpRefused(
@@ -54,10 +83,6 @@ def select_pages(snapshot: KernelSnapshot, physical: PhysicalMemory, qualifier: 
             f"page frames {lost[0][0]:#x}..{lost[0][1]:#x} of the dump cannot be read",
         )
     return planned
-
-
-def _complete(_: KernelSnapshot, physical: PhysicalMemory) -> Selection:
-    yield "RAM", physical.ram
 
 
 def _roots(snapshot: KernelSnapshot) -> list[int]:
@@ -69,7 +94,7 @@ def _process_roots(snapshot: KernelSnapshot) -> set[int]:
     return {process.directory_table_base & -PAGE_SIZE for process in snapshot.processes}
 
 
-def _kernel(snapshot: KernelSnapshot, physical: PhysicalMemory) -> Selection:
+def _kernel(snapshot: KernelSnapshot, physical: PhysicalMemory, writer: KernelWriter) -> Selection:
     """Yield the kernel's page tables and the pages that they map (docs/format/kernel-kinds.md#kernel-dump).
 
     A page that both halves map belongs to the kernel (docs/format/kernel-kinds.md#page-of-both-halves). Of user page
@@ -78,7 +103,8 @@ def _kernel(snapshot: KernelSnapshot, physical: PhysicalMemory) -> Selection:
     """
     roots = _roots(snapshot)
     every = _process_roots(snapshot).union(roots)
-    walk, own = PageWalk(physical, every), PageWalk(physical, every)
+    as_engine = writer.is_engine
+    walk, own = PageWalk(physical, every, as_engine=as_engine), PageWalk(physical, every, as_engine=as_engine)
     for root in roots:
         walk.add(root, KERNEL_ENTRIES)
         if VirtualMemory(physical, root).self_map() is not None:
@@ -86,22 +112,6 @@ def _kernel(snapshot: KernelSnapshot, physical: PhysicalMemory) -> Selection:
     yield "page table of the kernel half", walk.tables
     yield "mapped by the kernel half", walk.leaves
     yield "user page table of the root in use, mapped by its self-map", subtract(own.tables, walk.tables)
-
-
-def _active(snapshot: KernelSnapshot, physical: PhysicalMemory) -> Selection:
-    """Yield the kernel's pages, and each process's page tables and mapped pages.
-
-    Free, zeroed, standby and modified pages are left out, and pages in use that nothing maps. The documents do not say
-    which standby and modified pages belong to an active dump (docs/format/kernel-kinds.md#active-dump).
-    """
-    yield from _kernel(snapshot, physical)
-    roots = sorted(_process_roots(snapshot).union(_roots(snapshot)))
-    walk = PageWalk(physical, roots)
-    for root in roots:
-        walk.add(root, USER_ENTRIES)
-    idle = [*pages(snapshot.free_pages), *pages(snapshot.standby_pages)]
-    yield "page table of a user half", subtract(walk.tables, idle)
-    yield "mapped by a user half", subtract(walk.leaves, idle)
 
 
 def _with_reasons(selection: Selection) -> Iterator[PagePlan]:

@@ -1,6 +1,7 @@
 """Plans a small kernel dump: its parts and data blocks, each with a reason (docs/format/kernel-small.md).
 
-Builds up to 19041 write layout A, build 26100 writes layout B (docs/format/kernel-small-layouts.md).
+Builds up to 19041 write layout A, build 26100 writes layout B, the engines write layout A with blocks of their own
+(docs/format/kernel-small-layouts.md).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from ..snapshot.kernel import KernelSnapshot, Processor, UnloadedDriver
 from .kernel_blocks import BlockPlan, data_blocks, reserved
 from .kernel_constants import BOOT_ID, KUSER_SHARED_DATA, MAXIMUM_UNLOADED
 from .kernel_debugger_data import KDDEBUGGER_DATA64, read_debugger_data
+from .kernel_engine_small import ENGINES, engine_blocks, memory_counts
+from .kernel_header import current_process
 from .kernel_memory import PhysicalMemory, VirtualMemory
+from .kernel_writers import KernelWriter
 
 _FIRST_BUILD_OF_LAYOUT_B = 26100
 _FIXED_SIZE = 0x40000  # SizeOfDump of build 9600 (docs/format/kernel-small-real.md#unused-bytes-before-the-marker)
@@ -51,6 +55,13 @@ class SmallPlan:
     boot_id: int
     fixed_size: int | None
     """SizeOfDump if the build has a fixed one, else None."""
+    writer: KernelWriter
+    debugger_data_size: int
+    """DebuggerDataSize. Bytes behind the block are zero."""
+    memory_counts: tuple[tuple[str, int], ...]
+    """The counts of DUMP_MM_STORAGE64 that an engine copies. The others are zero."""
+    space: int | None
+    """RequiredDumpSpace of an engine, without the secondary data. None: the length of the file."""
 
 
 def small_layout(build_number: int) -> SmallLayout:
@@ -80,7 +91,9 @@ def _units(name: str) -> int:
     return len(name.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def plan_small(snapshot: KernelSnapshot, physical: PhysicalMemory, warnings: list[str]) -> SmallPlan:
+def plan_small(
+    snapshot: KernelSnapshot, physical: PhysicalMemory, writer: KernelWriter, warnings: list[str]
+) -> SmallPlan:
     """Return the plan of a small dump.
 
     Raises DumpRefused with ERROR_PARTIAL_COPY when a required part cannot be read. Raises it with E_FAIL when
@@ -89,46 +102,73 @@ def plan_small(snapshot: KernelSnapshot, physical: PhysicalMemory, warnings: lis
     memory = VirtualMemory(physical, snapshot.directory_table_base)
     symbols = snapshot.symbols
     kdbg = read_debugger_data(memory, symbols.kd_debugger_data_block)
-    layout = small_layout(snapshot.system.build_number)
+    engine = ENGINES.get(writer)
+    layout = SmallLayout.A if engine else small_layout(snapshot.system.build_number)
     processor = snapshot.processors[snapshot.crashing_processor]
     prcb = _whole("KPRCB", processor.kprcb, kdbg.SizePrcb)
     thread = _whole("ETHREAD", processor.current_thread, kdbg.SizeEThread)
-    process_address = memory.pointer(thread.address + kdbg.OffsetKThreadApcProcess)
+    process_address = current_process(memory, kdbg, thread.address)
     if process_address is None:
         raise DumpRefused(Hresult.ERROR_PARTIAL_COPY, f"ETHREAD {thread.address:#x} cannot be read")
     process = _whole("EPROCESS", process_address, kdbg.SizeEProcess)
     stack = crash_stack(memory, kdbg, processor, warnings)
-    debugger_data = BlockPlan(symbols.kd_debugger_data_block, kdbg.Size, "debugger data block")
+    size = kdbg.Size if engine is None else min(kdbg.Size, engine.debugger_data_size)
+    debugger_data = BlockPlan(symbols.kd_debugger_data_block, size, "debugger data block")
     names = tuple(driver.full_name if layout is SmallLayout.A else driver.base_name for driver in snapshot.drivers)
     unloaded = snapshot.unloaded_drivers[-MAXIMUM_UNLOADED:]
     raw = (prcb, process, thread, stack, debugger_data)
-    fixed = _FIXED_SIZE if snapshot.system.build_number <= _LAST_BUILD_OF_FIXED_SIZE else None
-    room = None
-    if fixed is not None:
-        used = _BEFORE_BLOCKS + sum(block.size for block in raw) + DRIVER_ENTRY_SIZE * len(names)
-        used += 8 + UNLOADED_ENTRY_SIZE * len(unloaded) + string_pool_size(names, layout)
-        room = fixed - 4 - used
-        if room < 0:
-            raise DumpRefused(
-                Hresult.E_FAIL, f"small dump: exceeds the fixed size {fixed:#x} of build 9600 by {-room:#x} bytes"
-            )
-    blocks, dropped = data_blocks(snapshot, memory, kdbg, stack, rich=fixed is None, layout_b=layout is SmallLayout.B,
-                                  room=room)  # fmt: skip
-    if dropped:
-        warnings.append(f"small dump: {dropped} data blocks are left out, the size of the dumps of build 9600 is fixed")
     for block in raw:
         if memory.read(block.address, block.size) is None:
             raise DumpRefused(
                 Hresult.ERROR_PARTIAL_COPY,
                 f"{block.reason}: {block.address:#x}..{block.address + block.size:#x} cannot be read",
             )
+    fixed = None
+    if engine is not None:
+        blocks = engine_blocks(snapshot, memory, kdbg, stack, engine)
+    else:
+        if snapshot.system.build_number <= _LAST_BUILD_OF_FIXED_SIZE:
+            fixed = _FIXED_SIZE
+        room = None
+        if fixed is not None:
+            used = _BEFORE_BLOCKS + sum(block.size for block in raw) + DRIVER_ENTRY_SIZE * len(names)
+            used += 8 + UNLOADED_ENTRY_SIZE * len(unloaded) + string_pool_size(names, layout)
+            room = _room(fixed, used)
+        rich, layout_b = fixed is None, layout is SmallLayout.B
+        blocks, dropped = data_blocks(snapshot, memory, kdbg, stack, rich=rich, layout_b=layout_b, room=room)
+        if dropped:
+            warnings.append(
+                f"small dump: {dropped} data blocks are left out, the size of the dumps of build 9600 is fixed"
+            )
+        assert fixed is None or reserved(blocks) <= fixed
     pfn_data_base = symbols.mm_pfn_database
     if layout is SmallLayout.B:  # stores the value of the variable (docs/format/kernel-header-fields.md#pfndatabase)
         pfn_data_base = memory.pointer(symbols.mm_pfn_database) or symbols.mm_pfn_database
     boot_id = memory.read(KUSER_SHARED_DATA + BOOT_ID, 4) or b""
-    assert fixed is None or reserved(blocks) <= fixed
-    return SmallPlan(layout, *raw[:2], raw[2], raw[3], raw[4], tuple(blocks), names, unloaded, pfn_data_base,
-                     int.from_bytes(boot_id, "little"), fixed)  # fmt: skip
+    return SmallPlan(
+        layout,
+        *raw,
+        blocks=tuple(blocks),
+        names=names,
+        unloaded=unloaded,
+        pfn_data_base=pfn_data_base,
+        boot_id=int.from_bytes(boot_id, "little"),
+        fixed_size=fixed,
+        writer=writer,
+        debugger_data_size=kdbg.Size if engine is None else engine.debugger_data_size,
+        memory_counts=() if engine is None else memory_counts(memory, kdbg),
+        space=None if engine is None else engine.space(kdbg, len(snapshot.processors)),
+    )
+
+
+def _room(fixed: int, used: int) -> int:
+    """Return the bytes for data blocks. ``fixed`` is SizeOfDump, ``used`` what the other parts take."""
+    room = fixed - 4 - used
+    if room < 0:
+        raise DumpRefused(
+            Hresult.E_FAIL, f"small dump: exceeds the fixed size {fixed:#x} of build 9600 by {-room:#x} bytes"
+        )
+    return room
 
 
 def _whole(name: str, address: int, size: int) -> BlockPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from ..plan.kernel import KernelPlan
-from ..plan.kernel_constants import DUMP_VALID_DUMP, RANGES_SIGNATURE, DumpType
+from ..plan.kernel_constants import DUMP_VALID_DUMP, RANGES_SIGNATURE
 from .encode import add_struct
 from .kernel_structs import PHYSICAL_MEMORY_RUN64, RDMP_HEADER64
 from .layout import Label, Section
@@ -17,17 +17,16 @@ _RUN = ctypes.sizeof(PHYSICAL_MEMORY_RUN64)
 def ranges_section(plan: KernelPlan, first_page: Label) -> Section:
     """Return the header and the runs. ``first_page`` is the offset of the first page.
 
-    Types 8 and 9 end with a run of zeros. MetadataSize counts it, NumberOfRuns does not. kdmp-parser reads one run
-    too many in these types and stops at the zeros; without them it would take page data for a run
-    (docs/format/kernel-pages.md#run-of-zeros-behind-the-last-run).
+    Nothing stands between the last run and the first page: engine 29507, the only known writer, writes no run of zeros
+    there (docs/format/kernel-pages.md#run-of-zeros-behind-the-last-run, W29507). kdmp-parser reads one run too many in
+    types 8 and 9.
     """
     section = Section("Runs")
-    terminated = plan.dump_type is not DumpType.COMPLETE_MEMORY
     add_struct(section, "RunsHeader", RDMP_HEADER64, {
         "Marker": _MARKER,
         "Signature": RANGES_SIGNATURE,
         "ValidDump": DUMP_VALID_DUMP,
-        "MetadataSize": 0x10 + _RUN * (len(plan.pages) + terminated),
+        "MetadataSize": 0x10 + _RUN * len(plan.pages),
         "FirstPageOffset": first_page,
         "NumberOfRuns": len(plan.pages),
         "NumberOfPages": plan.page_count,
@@ -36,6 +35,4 @@ def ranges_section(plan: KernelPlan, first_page: Label) -> Section:
         add_struct(section, f"Runs.Run[{index}]", PHYSICAL_MEMORY_RUN64, {
             "BasePage": planned.start, "PageCount": planned.count
         })  # fmt: skip
-    if terminated:
-        add_struct(section, "Runs.Terminator", PHYSICAL_MEMORY_RUN64, {"BasePage": 0, "PageCount": 0})
     return section

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from ctypes import c_uint8, c_uint16, c_uint32, c_uint64
 
-from ..plan.kernel_constants import COMMENT_SIZE, MAXIMUM_HEADER_RUNS
+from ..plan.kernel_constants import COMMENT_SIZE, CONTEXT_SIZE, MAXIMUM_HEADER_RUNS
 from .context_structs import CONTEXT
 from .structs import Packed
 
 CONTEXT_FIELD_SIZE = 3000  # DUMP_HEADER64.ContextRecord
-_CONTEXT_SIZE = 0x4D0
 
 
 class PHYSICAL_MEMORY_RUN64(Packed):
@@ -76,7 +75,7 @@ class DUMP_HEADER64(Packed):
         ("PhysicalMemoryBlock", PHYSICAL_MEMORY_DESCRIPTOR64),
         ("Padding344", c_uint32),
         ("ContextRecord", CONTEXT),
-        ("ContextRest", c_uint8 * (CONTEXT_FIELD_SIZE - _CONTEXT_SIZE)),
+        ("ContextRest", c_uint8 * (CONTEXT_FIELD_SIZE - CONTEXT_SIZE)),
         ("Exception", EXCEPTION_RECORD64),
         ("DumpType", c_uint32),
         ("PaddingF9C", c_uint32),
@@ -91,7 +90,8 @@ class DUMP_HEADER64(Packed):
         ("WriterStatus", c_uint32),
         ("Unused1", c_uint8),
         ("KdSecondaryVersion", c_uint8),
-        ("Unused", c_uint8 * 2),
+        ("PagingLevels", c_uint8),
+        ("Unused", c_uint8),
         ("Attributes", c_uint32),
         ("BootId", c_uint32),
         # _reserved0, 4008 bytes. Build 26100 stores these parts in it:

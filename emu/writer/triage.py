@@ -20,7 +20,10 @@ from .kernel_structs import DUMP_HEADER64, TRIAGE_DATA_BLOCK, TRIAGE_DUMP64
 from .layout import Label, LayoutError, Section
 from .triage_lists import driver_list, mm_storage, unloaded_drivers
 
-_TRIAGE_OPTIONS = {SmallLayout.A: 0xFFFFFFFF, SmallLayout.B: 0x41}
+_TRIAGE_OPTIONS = {  # docs/format/kernel-small-layouts.md#how-to-tell-a-from-b
+    SmallLayout.A: 0xFFFFFFFF,
+    SmallLayout.B: 0x41,
+}
 _MARKER = struct.pack("<I", TRIAGE_DUMP_VALID)
 _SECTOR = 512
 _MAIN_HEADER = 0x2000
@@ -43,6 +46,8 @@ def triage_sections(snapshot: KernelSnapshot, plan: SmallPlan, faults: Faults, s
             ("DebuggerData", plan.debugger_data),
         )
     }  # fmt: skip
+    if plan.debugger_data_size > plan.debugger_data.size:
+        raw["DebuggerData"].add_zeros("DebuggerData.Rest", "padding", plan.debugger_data_size - plan.debugger_data.size)
     header = Section("TriageHeader")
     mm, unloaded = mm_storage(snapshot, plan), unloaded_drivers(snapshot, plan, memory)
     drivers, pool = driver_list(snapshot, plan, memory)
@@ -92,6 +97,8 @@ def _read(block: BlockPlan, memory: VirtualMemory, faults: Faults) -> bytes:
     try:
         faults.reach(FaultPoint.READ_MEMORY)
         data = memory.read(block.address, block.size)
+        if data is None and block.zeros:
+            data = _with_zeros(block, memory)
     except OSError:
         data = None
     if data is None:
@@ -100,6 +107,13 @@ def _read(block: BlockPlan, memory: VirtualMemory, faults: Faults) -> bytes:
             f"{block.reason}: {block.address:#x}..{block.address + block.size:#x} cannot be read",
         )
     return data
+
+
+def _with_zeros(block: BlockPlan, memory: VirtualMemory) -> bytes:
+    found = bytearray(block.size)
+    for start, end in memory.readable(block.address, block.size):
+        found[start - block.address : end - block.address] = memory.read(start, end - start) or b""
+    return bytes(found)
 
 
 def _data_blocks(plan: SmallPlan, memory: VirtualMemory, faults: Faults) -> tuple[Section, Section]:

@@ -25,12 +25,12 @@ _LIVE_UNLOADED = struct.Struct("<HH4xQQQQ")  # UNLOADED_DRIVERS: Name, StartAddr
 
 
 def mm_storage(snapshot: KernelSnapshot, plan: SmallPlan) -> Section:
-    """Return DUMP_MM_STORAGE64. In layout A the counters are zero, as in builds 19041 and 22000.
+    """Return DUMP_MM_STORAGE64. In Windows' layout A the counters are zero, as in builds 19041 and 22000.
 
     docs/format/kernel-small.md#memory-manager-counts
     """
     section = Section("MmStorage")
-    counters = {}
+    counters = dict(plan.memory_counts)
     if plan.layout is SmallLayout.B:
         ram = sum(count for _, count in snapshot.physical_runs)
         used = ram - sum(count for _, count in snapshot.free_pages)
@@ -50,18 +50,21 @@ def mm_storage(snapshot: KernelSnapshot, plan: SmallPlan) -> Section:
 def unloaded_drivers(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory) -> Section:
     """Return the count and the entries. Layout B has room for 50 entries and stores the address of each name.
 
-    docs/format/kernel-small.md#unloaded-drivers
+    An engine stores MaximumLength of the target. docs/format/kernel-small.md#unloaded-drivers
     """
     section = Section("UnloadedDrivers")
     count = len(plan.unloaded)
     section.add("UnloadedDrivers", "count", struct.pack("<Q", count), fields={"NumberOfDrivers": (0, 8)})
-    buffers = _name_buffers(snapshot, memory) if plan.layout is SmallLayout.B else {}
+    live = _live_names(snapshot, memory)
     for index, driver in enumerate(plan.unloaded):
         name = utf16(driver.name)[: 2 * _UNLOADED_NAME_UNITS]
+        maximum, buffer = live.get((driver.start, driver.end), (len(name), 0))
         add_struct(section, f"UnloadedDrivers[{index}]", DUMP_UNLOADED_DRIVERS64, {
             "Name": {
-                "Length": len(name), "MaximumLength": len(name), "Padding": 0,
-                "Buffer": buffers.get((driver.start, driver.end), 0),
+                "Length": len(name),
+                "MaximumLength": min(maximum, 2 * _UNLOADED_NAME_UNITS) if plan.writer.is_engine else len(name),
+                "Padding": 0,
+                "Buffer": buffer if plan.layout is SmallLayout.B else 0,
             },
             "DriverName": name.ljust(2 * _UNLOADED_NAME_UNITS, b"\0"),
             "StartAddress": driver.start,
@@ -73,11 +76,13 @@ def unloaded_drivers(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualM
     return section
 
 
-def _name_buffers(snapshot: KernelSnapshot, memory: VirtualMemory) -> dict[tuple[int, int], int]:
-    """Return the addresses of the unloaded drivers' names in the target, by (start, end) of the driver."""
+def _live_names(snapshot: KernelSnapshot, memory: VirtualMemory) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return MaximumLength and Buffer of each name in the target, by (start, end) of the driver."""
     array = memory.pointer(snapshot.symbols.mm_unloaded_drivers)
     data = memory.read(array, _LIVE_UNLOADED.size * MAXIMUM_UNLOADED) if array else None
-    return {(start, end): buffer for _, _, buffer, start, end, _ in _LIVE_UNLOADED.iter_unpack(data or b"")}
+    return {
+        (start, end): (maximum, buffer) for _, maximum, buffer, start, end, _ in _LIVE_UNLOADED.iter_unpack(data or b"")
+    }
 
 
 def driver_list(snapshot: KernelSnapshot, plan: SmallPlan, memory: VirtualMemory) -> tuple[Section, Section]:

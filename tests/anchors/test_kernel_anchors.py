@@ -161,12 +161,11 @@ RANGES = """
 """
 KERNEL_RANGES = """
 40000000 52444D50 44554D50 00000000
-30000000 00000000        # MetadataSize: 0x10 + 1 run + the terminator
-50200000 00000000
+20000000 00000000        # MetadataSize: 0x10 + 1 run
+40200000 00000000
 01000000 00000000
 01000000 00000000
-02000000 00000000 01000000 00000000
-00000000 00000000 00000000 00000000   # where kdmp-parser stops
+02000000 00000000 01000000 00000000   # the first page follows at once, as in the engine's files
 """
 
 
@@ -175,7 +174,7 @@ def test_the_headers_of_range_dumps_have_the_typed_bytes() -> None:
     assert full[0x2000:0x2050].hex(" ", 4) == hexed(RANGES).hex(" ", 4)
     assert full[0x2050:] == written(the_machine(), KernelProfile.PORTABLE)[0x2000:]
     kernel = written(the_machine(), KernelProfile.RANGES, Qualifier.DEBUG_DUMP_DEFAULT)
-    assert kernel[0x2000:0x2050].hex(" ", 4) == hexed(KERNEL_RANGES).hex(" ", 4)
+    assert kernel[0x2000:0x2040].hex(" ", 4) == hexed(KERNEL_RANGES).hex(" ", 4)
     assert [data[0xF98] for data in (full, kernel)] == [10, 8]
 
 
@@ -189,8 +188,9 @@ BLOBS = """
 def test_secondary_data_follows_the_last_page() -> None:
     machine = replace(the_machine(), blobs=(DataBlob(bytes(range(16)), b"abcde"),))
     for profile in (KernelProfile.PORTABLE, KernelProfile.BITMAP, KernelProfile.RANGES):
-        plain = written(the_machine(), profile)
-        assert written(machine, profile) == plain + hexed(BLOBS)
+        plain, blobs = written(the_machine(), profile), hexed(BLOBS)
+        required = (len(plain) + len(blobs)).to_bytes(8, "little")  # up to the end of the secondary data
+        assert written(machine, profile) == plain[:0xFA0] + required + plain[0xFA8:] + blobs
 
 
 @pytest.mark.parametrize(

@@ -185,12 +185,18 @@ def test_page_zero_in_a_run_list_is_warned_about() -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", [flag for flag in FormatFlag if 0 < flag < 0x2000_0000] + [FormatFlag(1 << 25)], ids=hex
+    "flag", [flag for flag in FormatFlag if 0 < flag < 0x1000_0000] + [FormatFlag(1 << 25)], ids=hex
 )
 def test_user_mode_format_flags_are_refused(machine: KernelSnapshot, flag: int) -> None:
     with pytest.raises(DumpRefused, match="not for a kernel-mode target") as refused:
         plan(machine, FULL, flags=flag)
     assert refused.value.hresult == Hresult.E_INVALIDARG
+
+
+def test_the_bit_with_two_names_has_no_effect_alone_as_in_both_engines(machine: KernelSnapshot) -> None:
+    alone = plan(machine, FULL, flags=FormatFlag.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES)
+    assert alone.pages == plan(machine, FULL).pages
+    assert "no effect" in alone.warnings[0]
 
 
 def test_flags_for_files_and_cabinets_are_accepted(machine: KernelSnapshot) -> None:
