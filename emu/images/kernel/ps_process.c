@@ -124,6 +124,9 @@ VOID PsInitSystem(const BOOT_PARAMETERS *Boot)
     PsIdleProcess = PspAllocateProcess(0, 0, root, "Idle", Boot->BootTime);
     PsInitialSystemProcess = PspAllocateProcess(4, 0, root, "System", Boot->BootTime);
     PspSetImagePath(PsInitialSystemProcess, NULL);
+    /* Nothing of its user half is mapped, but KUSER_SHARED_DATA is reserved in it as in every process. */
+    static const BOOT_REGION shared = { KUSER_USER, KUSER_USER + PAGE_SIZE, BOOT_REGION_PRIVATE, 1 /* MM_READONLY */ };
+    MmInitializeVads(PsInitialSystemProcess, &shared, 1);
     KiListInsertTail(&PsActiveProcessHead, &PsInitialSystemProcess->ActiveProcessLinks);
     PspCidTable = PspAllocate(sizeof *PspCidTable, 'btbO');
     for (ULONG i = 0; i < Boot->ProcessCount; i++) {
