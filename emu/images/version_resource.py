@@ -17,9 +17,7 @@ LANGUAGE_US_ENGLISH = 0x0409
 CODE_PAGE_UNICODE = 0x04B0
 
 
-def version_resource(
-    name: str, description: str, version: tuple[int, int, int, int], *, kind: int = VFT_DLL
-) -> bytes:
+def version_resource(name: str, description: str, version: tuple[int, int, int, int], *, kind: int = VFT_DLL) -> bytes:
     """The .res file of the image `name`. `version` (four 16-bit numbers) is its file and product version."""
     text = ".".join(map(str, version))
     strings = [

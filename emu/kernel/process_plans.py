@@ -47,6 +47,4 @@ def process_plans(configuration: Configuration) -> list[ProcessPlan]:
 
 
 def _service(name: str, process_id: int, parent: int, age: int, session: int = 0) -> ProcessPlan:
-    return ProcessPlan(
-        name, process_id, parent, _IDLE, age=age, session=session, private_pages=1, transition_pages=0
-    )
+    return ProcessPlan(name, process_id, parent, _IDLE, age=age, session=session, private_pages=1, transition_pages=0)
