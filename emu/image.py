@@ -204,12 +204,15 @@ def load_image(
     if len(pe.sections) != struct.unpack_from("<H", data, at + 6)[0]:
         raise ImageError(f"{label}: the section table is damaged")
     try:
-        return _image(pe, data, label, found, bool(characteristics & IMAGE_FILE_DLL), whole_sections)
+        is_dll = bool(characteristics & IMAGE_FILE_DLL)
+        return _image(pe, data, label, found, is_dll=is_dll, whole_sections=whole_sections)
     except (struct.error, IndexError, ValueError) as error:
         raise ImageError(f"{label}: damaged: a directory leads outside the image ({error})") from error
 
 
-def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dll: bool, whole_sections: bool) -> Image:
+def _image(
+    pe: lief.PE.Binary, data: bytes, label: str, architecture: str, *, is_dll: bool, whole_sections: bool
+) -> Image:
     optional = pe.optional_header
     size = optional.sizeof_image
     if optional.section_alignment < PAGE_SIZE or size % PAGE_SIZE or size == 0:

@@ -18,6 +18,7 @@ from .frame_database import FrameDatabase
 from .images import LoadedImage, bind_image, map_image
 from .page_states import Frames, database_pages, frames_in_use
 from .physical_memory import PhysicalMemory, memory_map
+from .process_plans import process_plans
 from .system_space import (
     BOOT_BLOCK,
     KERNEL_IMAGES,
@@ -31,7 +32,6 @@ from .system_space import (
     SystemSpace,
     pages_of,
 )
-from .process_plans import process_plans
 from .user_space import PEB_ADDRESS, ProgramImage, UserProcess, create_process
 
 _MIB = 1 << 20
@@ -280,8 +280,9 @@ class _Arena:
 
 def _set_text(array: ctypes.Array[ctypes.c_uint16], text: str) -> None:
     """Fill an array of UTF-16 units."""
-    units = memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H")
-    array[: len(units)] = units.tolist()
+    units = memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()
+    for index, unit in enumerate(units):
+        array[index] = unit
 
 
 def _driver(path: Path) -> Image:

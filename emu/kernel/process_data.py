@@ -56,7 +56,7 @@ class UserWriter:
 
 
 def write_process_data(
-    tables: PageTables, peb: int, room: int, program: LoadedImage, path: str, session: int, created: int
+    tables: PageTables, peb: int, room: int, *, program: LoadedImage, path: str, session: int, created: int
 ) -> None:
     """Write the PEB at ``peb``, and at ``room`` (one page) what it points to.
 
@@ -65,7 +65,8 @@ def write_process_data(
     write = UserWriter(tables)
     ldr, entry, parameters = room, room + 0x60, room + 0x200
     text = parameters + RTL_USER_PROCESS_PARAMETERS_SIZE
-    assert ldr + PEB_LDR_DATA_SIZE <= entry and entry + LDR_DATA_TABLE_ENTRY_SIZE <= parameters
+    assert ldr + PEB_LDR_DATA_SIZE <= entry
+    assert entry + LDR_DATA_TABLE_ENTRY_SIZE <= parameters
     image, base = program.image, program.base
     write.set(
         peb,

@@ -11,16 +11,17 @@ from .configuration import Configuration
 from .system_space import pages_of
 from .user_space import ProcessPlan
 
-_SMALL_MACHINE = 4 << 20
+_SESSION_ROOM, _EXPLORER_ROOM = 6 << 20, 4 << 20
+"""RAM that must be left for the processes of the session, and for explorer.exe."""
 _SYSTEM, _SMSS, _CSRSS, _WININIT, _SERVICES = 4, 0x154, 0x1A4, 0x1F8, 0x250
 _IDLE = (Program.IDLE,)
 _EXPLORER_PAGES = 24
 
 
 def process_plans(configuration: Configuration) -> list[ProcessPlan]:
-    """The processes in the order of their start. A small machine has the two that scenarios need."""
+    """The processes in the order of their start. A small machine has only those that scenarios need."""
     task, touched = configuration.task, configuration.touched
-    small = configuration.ram < _SMALL_MACHINE
+    session = configuration.ram - touched >= _SESSION_ROOM
     csrss = ProcessPlan("csrss.exe", _CSRSS, _SMSS, (task.critical_program,), age=9, critical=True)
     explorer = ProcessPlan(
         "explorer.exe",
@@ -35,7 +36,10 @@ def process_plans(configuration: Configuration) -> list[ProcessPlan]:
     app = ProcessPlan(
         "app.exe", 0x9D8, 0x74C, (task.program, Program.IDLE), folder=r"\dumptruth", age=33_000, session=1
     )
-    before = [] if small else [_service("smss.exe", _SMSS, _SYSTEM, 7)]
+    desktop = [explorer] if touched or configuration.ram >= _EXPLORER_ROOM else []
+    if not session:
+        return [csrss, *desktop, app]
+    smss = _service("smss.exe", _SMSS, _SYSTEM, 7)
     services = [
         _service("wininit.exe", _WININIT, _SMSS, 10),
         _service("winlogon.exe", 0x224, _SMSS, 11, session=1),
@@ -43,7 +47,7 @@ def process_plans(configuration: Configuration) -> list[ProcessPlan]:
         _service("lsass.exe", 0x268, _WININIT, 12),
         *(_service("svchost.exe", number, _SERVICES, 14) for number in (0x2E4, 0x330, 0x39C)),
     ]
-    return [*before, csrss, *([] if small else services), *([explorer] if touched or not small else []), app]
+    return [smss, csrss, *services, *desktop, app]
 
 
 def _service(name: str, process_id: int, parent: int, age: int, session: int = 0) -> ProcessPlan:

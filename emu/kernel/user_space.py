@@ -131,7 +131,15 @@ def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage,
     tables.map(KUSER_USER, space.shared_user_data, 1, write=False, user=True, execute=False)
     _map_new(space, tables, PEB_ADDRESS, 1)
     _map_new(space, tables, PROCESS_DATA, 1)
-    write_process_data(tables, PEB_ADDRESS, PROCESS_DATA, program.loaded, f"C:{plan.path}", plan.session, created)
+    write_process_data(
+        tables,
+        PEB_ADDRESS,
+        PROCESS_DATA,
+        program=program.loaded,
+        path=f"C:{plan.path}",
+        session=plan.session,
+        created=created,
+    )
     for number, what in enumerate(plan.programs):
         process.threads.append(_create_thread(space, tables, plan.process_id, number, what))
     if plan.private_pages:

@@ -328,7 +328,8 @@ def _processors(
             Processor(
                 number=index, kpcr=kpcr, kprcb=kpcr + PCR_TO_PRCB,
                 current_thread=processes[0].threads[index].thread, context=context,
-                special_registers=special_registers(root, 0x10, descriptor_table(heap)), stack_limit=stack, stack_base=top,
+                special_registers=special_registers(root, 0x10, descriptor_table(heap)),
+                stack_limit=stack, stack_base=top,
             )
         )  # fmt: skip
     return tuple(found)
