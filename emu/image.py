@@ -171,8 +171,13 @@ class Image:
         return mapped
 
 
-def load_image(source: Path | bytes, *, name: str | None = None, architecture: str = "amd64") -> Image:
+def load_image(
+    source: Path | bytes, *, name: str | None = None, architecture: str = "amd64", whole_sections: bool = False
+) -> Image:
     """Parse a PE file. ``name`` is its name in messages (default: the file's name).
+
+    ``whole_sections``: keep a section's bytes from VirtualSize to SizeOfRawData, up to the end of their page, as the
+    loader of Windows does (docs/format/engine.md#what-a-target-must-have). Without it they are zeros.
 
     Raises ImageError for a file that is not a PE file, is for another machine than ``architecture``, is not executable
     or is damaged; OSError if it cannot be read.
@@ -199,12 +204,15 @@ def load_image(source: Path | bytes, *, name: str | None = None, architecture: s
     if len(pe.sections) != struct.unpack_from("<H", data, at + 6)[0]:
         raise ImageError(f"{label}: the section table is damaged")
     try:
-        return _image(pe, data, label, found, bool(characteristics & IMAGE_FILE_DLL))
+        is_dll = bool(characteristics & IMAGE_FILE_DLL)
+        return _image(pe, data, label, found, is_dll=is_dll, whole_sections=whole_sections)
     except (struct.error, IndexError, ValueError) as error:
         raise ImageError(f"{label}: damaged: a directory leads outside the image ({error})") from error
 
 
-def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dll: bool) -> Image:
+def _image(
+    pe: lief.PE.Binary, data: bytes, label: str, architecture: str, *, is_dll: bool, whole_sections: bool
+) -> Image:
     optional = pe.optional_header
     size = optional.sizeof_image
     if optional.section_alignment < PAGE_SIZE or size % PAGE_SIZE or size == 0:
@@ -216,7 +224,8 @@ def _image(pe: lief.PE.Binary, data: bytes, label: str, architecture: str, is_dl
     for section in pe.sections:
         name = _text(section.name)
         start, length = section.virtual_address, section.virtual_size or section.sizeof_raw_data
-        raw = data[section.pointerto_raw_data : section.pointerto_raw_data + min(section.sizeof_raw_data, length)]
+        room = -(-length // PAGE_SIZE) * PAGE_SIZE if whole_sections else length
+        raw = data[section.pointerto_raw_data : section.pointerto_raw_data + min(section.sizeof_raw_data, room)]
         if section.pointerto_raw_data + section.sizeof_raw_data > len(data):
             raise ImageError(f"{label}: section {name}: its data ends after the end of the file, at {len(data)} bytes")
         if start % PAGE_SIZE or start + length > size:

@@ -12,13 +12,13 @@ VS_FFI_SIGNATURE = 0xFEEF04BD
 VS_FFI_STRUCVERSION = 0x00010000
 VS_FFI_FILEFLAGSMASK = 0x3F
 VOS_NT_WINDOWS32 = 0x00040004
-VFT_DLL = 2
+VFT_APP, VFT_DLL, VFT_DRV = 1, 2, 3
 LANGUAGE_US_ENGLISH = 0x0409
 CODE_PAGE_UNICODE = 0x04B0
 
 
-def version_resource(name: str, description: str, version: tuple[int, int, int, int]) -> bytes:
-    """The .res file of the DLL `name`. `version` (four 16-bit numbers) is its file and product version."""
+def version_resource(name: str, description: str, version: tuple[int, int, int, int], *, kind: int = VFT_DLL) -> bytes:
+    """The .res file of the image `name`. `version` (four 16-bit numbers) is its file and product version."""
     text = ".".join(map(str, version))
     strings = [
         ("CompanyName", "The dumptruth authors"),
@@ -36,7 +36,7 @@ def version_resource(name: str, description: str, version: tuple[int, int, int, 
     children += _node("VarFileInfo", b"", translation, text=True)
     high, low = version[0] << 16 | version[1], version[2] << 16 | version[3]
     fixed = struct.pack("<6I", VS_FFI_SIGNATURE, VS_FFI_STRUCVERSION, high, low, high, low)
-    fixed += struct.pack("<7I", VS_FFI_FILEFLAGSMASK, 0, VOS_NT_WINDOWS32, VFT_DLL, 0, 0, 0)
+    fixed += struct.pack("<7I", VS_FFI_FILEFLAGSMASK, 0, VOS_NT_WINDOWS32, kind, 0, 0, 0)
     data = _node("VS_VERSION_INFO", fixed, children, text=False)
     return _entry(0, 0, 0, b"") + _entry(RT_VERSION, 1, LANGUAGE_US_ENGLISH, data)
 

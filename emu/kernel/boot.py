@@ -14,9 +14,11 @@ from ..machine.ram import PAGE_SIZE, RamExhausted
 from ..process.library import load_file
 from . import boot_block as block
 from .configuration import BUILDS, KERNEL_FOLDER, PRODUCT_TYPE, SUITE_MASK, Configuration, ConfigurationError
+from .frame_database import FrameDatabase
 from .images import LoadedImage, bind_image, map_image
 from .page_states import Frames, database_pages, frames_in_use
 from .physical_memory import PhysicalMemory, memory_map
+from .process_plans import process_plans
 from .system_space import (
     BOOT_BLOCK,
     KERNEL_IMAGES,
@@ -30,9 +32,11 @@ from .system_space import (
     SystemSpace,
     pages_of,
 )
-from .user_space import PEB_ADDRESS, ProcessPlan, ProgramImage, UserProcess, create_process
+from .user_space import PEB_ADDRESS, ProgramImage, UserProcess, create_process
 
 _MIB = 1 << 20
+_SECOND = 10_000_000
+_VOLUME = r"\Device\HarddiskVolume3"
 _SPARE_STACKS = 6
 """Number of kernel stacks for threads that the system and drivers start."""
 _STACK_PIECE = PAGE_SIZE + block.KERNEL_STACK_SIZE
@@ -139,17 +143,13 @@ class Boot:
 
     def _create_processes(self) -> None:
         image = load_file(KERNEL_FOLDER / "app.exe")
-        self._program = LoadedImage(image, image.image_base, r"\Device\HarddiskVolume3\dumptruth\app.exe")
+        self._program = LoadedImage(image, image.image_base, rf"{_VOLUME}\dumptruth\app.exe")
         program = ProgramImage(self.space, self._program)
-        task, touched = self.configuration.task, self.configuration.touched
-        plans = [
-            ProcessPlan("csrss.exe", 0x1A4, 4, (task.critical_program,), critical=True),
-            ProcessPlan("app.exe", 0x9D8, 0x1A4, (task.program, block.Program.IDLE)),
+        plans = process_plans(self.configuration)
+        start, now = self.configuration.boot_time, self.configuration.boot_time + self.configuration.interrupt_time
+        self.processes = [
+            create_process(self.space, plan, program, min(start + plan.age * _SECOND, now)) for plan in plans
         ]
-        if self.configuration.ram >= 4 * _MIB or touched:
-            pages = max(24, pages_of(touched))
-            plans.insert(1, ProcessPlan("explorer.exe", 0x74C, 0x1A4, (block.Program.IDLE,), private_pages=pages))
-        self.processes = [create_process(self.space, plan, program) for plan in plans]
 
     def _leave_free_pages(self) -> Frames:
         pa = self.memory.allocate_pages(_FREE_PAGES)
@@ -166,17 +166,14 @@ class Boot:
         The pages of both need descriptors too, so their sizes are computed in a loop.
         """
         extra = [*free, *(frames for process in self.processes for frames in process.transition)]
-        mapped: set[int] = set()
+        database = FrameDatabase(self.space, self.memory.runs)
         room = 0
         while True:
             frames = self._frames(extra)
-            missing = [page for page in database_pages(frames) if page not in mapped]
+            grown = database.own(database_pages(frames))
             needed = pages_of(self._block_size(len(frames)))
-            if not missing and needed <= room:
+            if not grown and needed <= room:
                 break
-            for page in missing:
-                self.space.map_new(PFN_DATABASE + page * PAGE_SIZE, 1)
-                mapped.add(page)
             if needed > room:
                 self.space.map_new(BOOT_BLOCK + room * PAGE_SIZE, needed - room)
                 room = needed
@@ -197,8 +194,9 @@ class Boot:
             (block.BOOT_PROCESSOR, len(self.processors)),
             (block.BOOT_PROCESS, len(self.processes)),
             (block.BOOT_THREAD, threads),
+            (block.BOOT_REGION, sum(len(process.regions) for process in self.processes)),
         )
-        return sum(ctypes.sizeof(kind) * count + 16 for kind, count in parts) + 16 * len(self.processes)
+        return sum(ctypes.sizeof(kind) * count + 16 for kind, count in parts) + 32 * len(self.processes)
 
     def _fill(self, arena: _Arena) -> None:
         configuration, task = self.configuration, self.configuration.task
@@ -238,26 +236,23 @@ class Boot:
         image.CheckSum, image.TimeDateStamp = loaded.image.checksum, loaded.image.time_date_stamp
         if loaded in self.images[2:]:
             image.Flags = block.BOOT_IMAGE_START | (loaded in self.unloaded) * block.BOOT_IMAGE_UNLOAD
-        for array, text in ((image.FullName, loaded.full_name), (image.BaseName, loaded.name)):
-            units = memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H")
-            array[: len(units)] = units.tolist()
+        _set_text(image.FullName, loaded.full_name)
+        _set_text(image.BaseName, loaded.name)
         return image
 
     def _process(self, process: UserProcess, arena: _Arena) -> block.BOOT_PROCESS:
         entry = self._program.entry_point
         threads = [block.BOOT_THREAD(t.teb, entry, t.rsp, t.program) for t in process.threads]
+        regions = [block.BOOT_REGION(r.start, r.end, r.kind, r.protection) for r in process.regions]
         plan = process.plan
-        return block.BOOT_PROCESS(
-            plan.process_id,
-            plan.parent_id,
-            process.root,
-            PEB_ADDRESS,
-            self._program.base,
-            arena.place(threads),
-            len(threads),
-            block.BOOT_PROCESS_CRITICAL * plan.critical,
-            plan.name.encode("ascii"),
-        )
+        made = block.BOOT_PROCESS(plan.process_id, plan.parent_id, process.root, PEB_ADDRESS, self._program.base)
+        made.CreateTime = process.created
+        made.Threads, made.ThreadCount = arena.place(threads), len(threads)
+        made.Regions, made.RegionCount = arena.place(regions), len(regions)
+        made.Flags = block.BOOT_PROCESS_CRITICAL * plan.critical
+        made.ImageFileName = plan.name.encode("ascii")
+        _set_text(made.ImagePath, _VOLUME + plan.path)
+        return made
 
 
 class _Arena:
@@ -281,6 +276,13 @@ class _Arena:
 
     def write(self, address: int, *items: ctypes.LittleEndianStructure) -> None:
         self._space.tables.write(address, b"".join(map(bytes, items)))
+
+
+def _set_text(array: ctypes.Array[ctypes.c_uint16], text: str) -> None:
+    """Fill an array of UTF-16 units."""
+    units = memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H").tolist()
+    for index, unit in enumerate(units):
+        array[index] = unit
 
 
 def _driver(path: Path) -> Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import enum
 
-BOOT_VERSION = 1
+BOOT_VERSION = 2
 SELF_MAP_INDEX = 0x1ED
 KUSER_KERNEL = 0xFFFFF78000000000
 KUSER_USER = 0x7FFE0000
@@ -27,6 +27,7 @@ MAXIMUM_BUGCHECK_RANGES = 64
 BOOT_IMAGE_START = 1
 BOOT_IMAGE_UNLOAD = 2
 BOOT_PROCESS_CRITICAL = 1
+BOOT_REGION_PRIVATE, BOOT_REGION_IMAGE = 0, 1
 
 CALLBACK_SECONDARY_DATA = 1
 CALLBACK_ADD_PAGES = 2
@@ -126,6 +127,10 @@ class BOOT_THREAD(ctypes.LittleEndianStructure):
     _fields_ = (("Teb", _U64), ("Rip", _U64), ("Rsp", _U64), ("Argument", _U64))
 
 
+class BOOT_REGION(ctypes.LittleEndianStructure):
+    _fields_ = (("Start", _U64), ("End", _U64), ("Type", _U32), ("Protection", _U32))
+
+
 class BOOT_PROCESS(ctypes.LittleEndianStructure):
     _fields_ = (
         ("ProcessId", _U64),
@@ -133,10 +138,15 @@ class BOOT_PROCESS(ctypes.LittleEndianStructure):
         ("DirectoryTableBase", _U64),
         ("Peb", _U64),
         ("SectionBaseAddress", _U64),
+        ("CreateTime", _U64),
         ("Threads", _U64),
+        ("Regions", _U64),
         ("ThreadCount", _U32),
+        ("RegionCount", _U32),
         ("Flags", _U32),
+        ("Reserved", _U32),
         ("ImageFileName", ctypes.c_char * 16),
+        ("ImagePath", _U16 * 64),
     )
 
 

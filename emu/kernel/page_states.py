@@ -28,8 +28,9 @@ def frames_in_use(memory: PhysicalMemory, roots: list[int]) -> list[Frames]:
     """Every frame that the page tables at ``roots`` map or use, once. Its PTE is that of the first mapping found."""
     met = bytearray(memory.size // PAGE_SIZE)
     found: list[Frames] = []
+    leaves: set[int] = set()
     for root in roots:
-        for first, count, pte in _walk(memory, root):
+        for first, count, pte in _walk(memory, root, leaves):
             for base, length in _unmet(met, first, first + count):
                 at = pte + 8 * (base - first)
                 last = found[-1] if found else None
@@ -60,14 +61,23 @@ def database_pages(frames: list[Frames]) -> list[int]:
     return sorted(needed)
 
 
-def _walk(memory: PhysicalMemory, root: int) -> Iterator[tuple[int, int, int]]:
-    """(PFN, count, PTE address) of the root, every table below it and every page that they map."""
+def _walk(memory: PhysicalMemory, root: int, leaves: set[int]) -> Iterator[tuple[int, int, int]]:
+    """(PFN, count, PTE address) of the root, every table below it and every page that they map.
+
+    ``leaves`` collects the leaf tables, so that a shared one is read once.
+    """
     top = _SIGN | SELF_MAP_INDEX << 39
     yield root // PAGE_SIZE, 1, pte_address(pte_address(pte_address(pte_address(top))))
-    yield from _walk_table(memory, root, 0, 39)
+    yield from _walk_table(memory, root, 0, 39, leaves)
 
 
-def _walk_table(memory: PhysicalMemory, table: int, va: int, shift: int) -> Iterator[tuple[int, int, int]]:
+def _walk_table(
+    memory: PhysicalMemory, table: int, va: int, shift: int, leaves: set[int]
+) -> Iterator[tuple[int, int, int]]:
+    if shift == 12:
+        if table in leaves:
+            return
+        leaves.add(table)
     entries = memory.view[table : table + PAGE_SIZE].cast("Q").tolist()
     if shift == 12:
         yield from _rows(entries, pte_address(va))
@@ -87,7 +97,7 @@ def _walk_table(memory: PhysicalMemory, table: int, va: int, shift: int) -> Iter
             for _ in range({39: 4, 30: 3, 21: 2}[shift]):
                 mapped_by = pte_address(mapped_by)
             yield (entry & FRAME) // PAGE_SIZE, 1, mapped_by
-            yield from _walk_table(memory, entry & FRAME, at, shift - 9)
+            yield from _walk_table(memory, entry & FRAME, at, shift - 9, leaves)
 
 
 def _rows(entries: list[int], pte: int) -> Iterator[tuple[int, int, int]]:

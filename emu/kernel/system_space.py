@@ -14,10 +14,15 @@ from .physical_memory import PhysicalMemory
 KERNEL_IMAGES = 0xFFFFF80140000000
 """Start of the area for kernel, HAL and drivers, which ends at PROCESSOR_AREAS."""
 PROCESSOR_AREAS = 0xFFFFF80178000000
-KERNEL_STACKS = 0xFFFFF80179000000
+KERNEL_STACKS = 0xFFFFC58E10000000
+"""A root entry of its own: MemProcFS demands six in the kernel half (docs/format/engine.md#what-memprocfs-needs)."""
 BOOT_BLOCK = 0xFFFFF8017A000000
-NON_PAGED_POOL_SEAM = 0xFFFF9C0E40000000
-"""Nonpaged pool has 4 KiB pages below this address and 2 MiB pages from here on."""
+NON_PAGED_POOL_SEAM = 0xFFFF9C0E40200000
+"""Nonpaged pool has 4 KiB pages below this address and 2 MiB pages from here on.
+
+No region lies below entry 511 of a page directory or a directory-pointer table, which Windows' debugger engine skips
+when it writes a kernel dump (docs/format/engine.md#errors-of-the-engine).
+"""
 PAGED_POOL = 0xFFFFD38F20000000
 PFN_DATABASE = 0xFFFFFA8000000000
 

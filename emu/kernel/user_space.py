@@ -1,23 +1,25 @@
-"""Builds the user processes that exist at boot: root page table, program, stacks, TEBs and private pages."""
+"""Builds the user processes that exist at boot: root page table, program, PEB, stacks, TEBs and private pages."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 
 from ..constants import IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE
 from ..machine.paging import PageTables
 from ..machine.ram import PAGE_SIZE, RamExhausted
-from ..process.layouts import PEB, TEB, Layout
-from .boot_block import KUSER_USER, PageState, Program
+from ..process.layouts import TEB
+from .boot_block import BOOT_REGION_IMAGE, BOOT_REGION_PRIVATE, KUSER_USER, PageState, Program
 from .images import LoadedImage
 from .page_states import Frames
 from .physical_memory import PhysicalMemory
+from .process_data import UserWriter, write_process_data
 from .system_space import SystemSpace, pages_of, pte_address
 
 PEB_ADDRESS = 0x6B_5F20_0000
 TEBS = PEB_ADDRESS + 0x1000
 TEB_PAGES = 2
+PROCESS_DATA = PEB_ADDRESS + 0x3_F000
+"""The page of PEB_LDR_DATA and the process parameters."""
 STACKS = PEB_ADDRESS + 0x4_0000
 STACK_PAGES = 2
 STACK_RESERVE = 0x1_0000
@@ -27,6 +29,8 @@ PRIVATE_MEMORY = 0x6B_5F40_0000
 # (docs/format/kernel-structures.md#entries-that-are-not-present).
 _PTE_TRANSITION = 1 << 11
 _MM_READWRITE = 4 << 5
+_PROTECT_READ_ONLY, _PROTECT_READ_WRITE, _PROTECT_EXECUTE_WRITE_COPY = 1, 4, 7
+"""MM_READONLY, MM_READWRITE and MM_EXECUTE_WRITECOPY, as VADs hold them."""
 _FOUR_GIB = 1 << 20  # in pages
 
 
@@ -34,17 +38,36 @@ _FOUR_GIB = 1 << 20  # in pages
 class ProcessPlan:
     """The plan of a process. ``programs`` has the action of each thread.
 
-    ``private_pages`` is the number of committed pages. ``transition_pages`` is the number of pages that were trimmed
-    from the working set.
+    ``folder`` is the directory of its program on the system volume. ``age`` is the time from boot to its start, in
+    seconds. ``private_pages`` is the number of committed pages. ``transition_pages`` is the number of pages that were
+    trimmed from the working set.
     """
 
     name: str
     process_id: int
     parent_id: int
     programs: tuple[Program, ...]
+    folder: str = r"\Windows\System32"
+    age: int = 10
+    session: int = 0
     critical: bool = False
     private_pages: int = 2
     transition_pages: int = 2
+
+    @property
+    def path(self) -> str:
+        """The path of the program from the root of its volume."""
+        return f"{self.folder}\\{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A range of the user half, for the VAD tree. ``kind`` is BOOT_REGION_*, ``protection`` MM_*."""
+
+    start: int
+    end: int
+    kind: int
+    protection: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,10 @@ class UserProcess:
 
     plan: ProcessPlan
     root: int
+    created: int
+    """FILETIME."""
     threads: list[UserThread] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
     transition: list[Frames] = field(default_factory=list)
 
 
@@ -94,16 +120,28 @@ class ProgramImage:
         self._first = False
 
 
-def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage) -> UserProcess:
-    """Build the user half of a process. ``SystemSpace.share_with`` adds the kernel half. Raises RamExhausted."""
+def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage, created: int) -> UserProcess:
+    """Build the user half of a process. ``SystemSpace.share_with`` adds the kernel half. Raises RamExhausted.
+
+    ``created`` is the FILETIME of its start.
+    """
     tables = space.new_root()
-    process = UserProcess(plan, tables.root)
+    process = UserProcess(plan, tables.root, created)
     program.map_into(tables)
     tables.map(KUSER_USER, space.shared_user_data, 1, write=False, user=True, execute=False)
     _map_new(space, tables, PEB_ADDRESS, 1)
-    _set(tables, PEB_ADDRESS, PEB, {"ImageBaseAddress": program.loaded.base})
+    _map_new(space, tables, PROCESS_DATA, 1)
+    write_process_data(
+        tables,
+        PEB_ADDRESS,
+        PROCESS_DATA,
+        program=program.loaded,
+        path=f"C:{plan.path}",
+        session=plan.session,
+        created=created,
+    )
     for number, what in enumerate(plan.programs):
-        process.threads.append(_create_thread(space, tables, number, what))
+        process.threads.append(_create_thread(space, tables, plan.process_id, number, what))
     if plan.private_pages:
         number = 0
         for pa, count in _allocate_high(space.memory, plan.private_pages):
@@ -114,7 +152,29 @@ def create_process(space: SystemSpace, plan: ProcessPlan, program: ProgramImage)
             number += count
     if plan.transition_pages:
         process.transition.append(_trim(space, tables, plan))
+    process.regions = _regions(plan, program.loaded)
     return process
+
+
+def _regions(plan: ProcessPlan, program: LoadedImage) -> list[Region]:
+    """The ranges of the user half, ascending."""
+
+    def private(start: int, pages: int) -> Region:
+        return Region(start, start + pages * PAGE_SIZE, BOOT_REGION_PRIVATE, _PROTECT_READ_WRITE)
+
+    stacks = [
+        Region(base, base + STACK_RESERVE, BOOT_REGION_PRIVATE, _PROTECT_READ_WRITE)
+        for base in range(STACKS, STACKS + len(plan.programs) * STACK_RESERVE, STACK_RESERVE)
+    ]
+    pages = plan.private_pages + plan.transition_pages
+    return [
+        Region(KUSER_USER, KUSER_USER + PAGE_SIZE, BOOT_REGION_PRIVATE, _PROTECT_READ_ONLY),
+        Region(program.base, program.end, BOOT_REGION_IMAGE, _PROTECT_EXECUTE_WRITE_COPY),
+        private(PEB_ADDRESS, 1 + TEB_PAGES * len(plan.programs)),
+        private(PROCESS_DATA, 1),
+        *stacks,
+        *([private(PRIVATE_MEMORY, pages)] if pages else []),
+    ]
 
 
 def private_page(process_id: int, number: int) -> bytes:
@@ -123,17 +183,20 @@ def private_page(process_id: int, number: int) -> bytes:
     return (text * (PAGE_SIZE // len(text) + 1))[:PAGE_SIZE]
 
 
-def _create_thread(space: SystemSpace, tables: PageTables, number: int, program: Program) -> UserThread:
+def _create_thread(
+    space: SystemSpace, tables: PageTables, process_id: int, number: int, program: Program
+) -> UserThread:
     teb = TEBS + number * TEB_PAGES * PAGE_SIZE
     _map_new(space, tables, teb, TEB_PAGES)
     base = STACKS + (number + 1) * STACK_RESERVE
     limit = base - STACK_PAGES * PAGE_SIZE
     _map_new(space, tables, limit, STACK_PAGES)
-    _set(
-        tables,
+    UserWriter(tables).set(
         teb,
         TEB,
         {
+            "NtTib.ExceptionList": 0,  # not 0: a debugger takes the thread for a WOW64 one
+            "ClientId.UniqueProcess": process_id,
             "NtTib.StackBase": base,
             "NtTib.StackLimit": limit,
             "NtTib.Self": teb,
@@ -177,11 +240,3 @@ def _allocate_high(memory: PhysicalMemory, count: int) -> list[tuple[int, int]]:
     if count:
         raise RamExhausted(f"fewer than {count} free pages are left")
     return found
-
-
-def _set(tables: PageTables, address: int, layout: Layout, values: dict[str, int]) -> None:
-    for name, value in values.items():
-        offset, size = layout[name]
-        if size != 8:
-            raise ValueError(f"{name}: expected a field of 8 bytes")
-        tables.write(address + offset, struct.pack("<Q", value))

@@ -16,6 +16,7 @@ Layout = Mapping[str, tuple[int, int]]
 # Sizes: docs/format/minidump-process-data.md#sizes-of-process-and-thread-data. PEB and parameters: build 19041.
 TEB_SIZE = 0x2000  # two pages; the structure itself has 0x1838 bytes
 TEB: Layout = {
+    "NtTib.ExceptionList": (0x00, 8),
     "NtTib.StackBase": (0x08, 8),
     "NtTib.StackLimit": (0x10, 8),
     "NtTib.FiberData": (0x20, 8),

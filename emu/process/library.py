@@ -28,8 +28,8 @@ class FoundImage:
 
 
 @lru_cache(maxsize=64)
-def _parsed(data: bytes, name: str) -> Image:
-    return load_image(data, name=name)
+def _parsed(data: bytes, name: str, whole_sections: bool = False) -> Image:
+    return load_image(data, name=name, whole_sections=whole_sections)
 
 
 class ImageLibrary:
@@ -64,8 +64,12 @@ class ImageLibrary:
 
 
 def load_file(path: Path) -> Image:
-    """The image in a host file. Parsed images are cached. Raises ImageError, OSError."""
-    return _parsed(path.read_bytes(), path.name)
+    """The image in a host file, for a kernel machine. Parsed images are cached. Raises ImageError, OSError.
+
+    Sections keep the bytes of the file up to the end of their last page. A user process's images have zeros there: what
+    the vendor's engine wrote of those processes is recorded with them.
+    """
+    return _parsed(path.read_bytes(), path.name, whole_sections=True)
 
 
 def load_program(path: Path) -> FoundImage:

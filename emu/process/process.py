@@ -36,7 +36,7 @@ from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .stack_trace import NONVOLATILE, return_addresses
-from .system import CREATE_TIME, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
+from .system import CREATE_TIME, PROCESS_CREATE_TIME, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
 from .threads import create_stack, free_stack, free_teb, write_teb
 from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError
@@ -77,7 +77,7 @@ class Process:
 
     process_id = PROCESS_ID
     parent_process_id = PARENT_PROCESS_ID
-    create_time = CREATE_TIME
+    create_time = PROCESS_CREATE_TIME
     console_name = CONSOLE_NAME
 
     def __init__(

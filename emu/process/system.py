@@ -15,6 +15,9 @@ BOOT_TIME = 133542864000000000
 """2024-03-06 00:00:00 UTC as FILETIME."""
 CREATE_TIME = BOOT_TIME + 9 * 36_000_000_000 + 26 * 600_000_000 + 53 * 10_000_000
 """Start of the program: 2024-03-06 09:26:53 UTC as FILETIME."""
+PROCESS_CREATE_TIME = CREATE_TIME - 2 * 10_000_000
+"""Creation of the process. A debugger shows no uptime of a process that is younger than a second
+(docs/format/engine.md#what-a-target-must-have)."""
 
 SYSTEM_ROOT = r"C:\Windows"
 SYSTEM_DIRECTORY = r"C:\Windows\System32"

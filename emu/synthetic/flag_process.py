@@ -271,8 +271,12 @@ def _process_blocks(places: Places, threads: Sequence[Thread]) -> bytes:
             ((0x04, 0x08), thread.stack_base), ((0x08, 0x10), thread.stack_limit), ((0x18, 0x30), thread.teb),
             ((0x20, 0x40), 0x1234), ((0x24, 0x48), thread.thread_id), ((0x2C, 0x58), vector),
             ((0x30, 0x60), places.peb), ((0xF94, 0x1780), 0 if index else places.slots), ((0xFB4, 0x17C8), fls),
+            # ExceptionList: another value than "none" makes the thread a WOW64 one (docs/format/engine.md).
+            ((0x00, 0x00), 0 if wide else 0xFFFF_FFFF),
         ):  # fmt: skip
             _put(teb, offsets[wide], value, places)
+        if wide:
+            _put(teb, 0x1788, 0, places)  # ChpeV2CpuAreaInfo: no ARM64EC process
         data += bytes(teb)
     return data
 

@@ -57,7 +57,10 @@ AMD64 = Form(
     first_image=0x7FF6_0000_0000,
     first_dll=0x7FFB_0000_0000,
     extra=0x300_0000_0000,
-    teb_fields={"StackBase": 0x08, "StackLimit": 0x10, "Self": 0x30, "ClientId": 0x40, "ProcessEnvironmentBlock": 0x60},
+    teb_fields={
+        "ExceptionList": 0x00, "StackBase": 0x08, "StackLimit": 0x10, "Self": 0x30,
+        "ClientId": 0x40, "ProcessEnvironmentBlock": 0x60,
+    },
     peb_fields={"ImageBaseAddress": 0x10, "ProcessParameters": 0x20, "ProcessHeap": 0x30},
     parameter_fields={
         "CurrentDirectory": 0x38, "ImagePathName": 0x60, "CommandLine": 0x70, "Environment": 0x80,
@@ -76,7 +79,10 @@ X86 = Form(
     first_image=0x0040_0000,
     first_dll=0x6000_0000,  # room for 256 DLLs
     extra=0x7100_0000,
-    teb_fields={"StackBase": 0x04, "StackLimit": 0x08, "Self": 0x18, "ClientId": 0x20, "ProcessEnvironmentBlock": 0x30},
+    teb_fields={
+        "ExceptionList": 0x00, "StackBase": 0x04, "StackLimit": 0x08, "Self": 0x18,
+        "ClientId": 0x20, "ProcessEnvironmentBlock": 0x30,
+    },
     peb_fields={"ImageBaseAddress": 0x08, "ProcessParameters": 0x10, "ProcessHeap": 0x18},
     parameter_fields={
         "CurrentDirectory": 0x24, "ImagePathName": 0x38, "CommandLine": 0x40, "Environment": 0x48,

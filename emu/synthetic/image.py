@@ -18,6 +18,7 @@ from ..constants import (
     PAGE_READONLY,
     PAGE_READWRITE,
 )
+from ..snapshot.kernel import Driver
 from ..snapshot.process import PAGE_SIZE, CodeView, Module, Section
 from .forms import AMD64, Form
 from .pages import Pages, pattern
@@ -84,6 +85,17 @@ def _debug_directory(module: Module, size: int) -> bytes:
 def _headers(module: Module, form: Form) -> bytes:
     directories = {IMAGE_DIRECTORY_ENTRY_DEBUG: (_RDATA, 28)} if module.code_view else {}
     return image_headers(module, form, directories, dll=module.base != form.first_image)
+
+
+def driver_headers(driver: Driver) -> bytes:
+    """Return the first page of a loaded driver: headers with its size, stamp and checksum, and one section."""
+    text = Section(".text", TEXT, PAGE_SIZE, IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_READ)
+    module = Module(
+        base=driver.base, size=driver.size, checksum=driver.checksum, time_date_stamp=driver.time_date_stamp,
+        name=driver.base_name, version_info=None, code_view=None, dll_characteristics=0x4160, sections=(text,),
+        size_of_headers=0x400,
+    )  # fmt: skip
+    return image_headers(module, AMD64, {}, dll=False)
 
 
 def image_headers(module: Module, form: Form, directories: Mapping[int, tuple[int, int]], *, dll: bool) -> bytes:

@@ -24,6 +24,7 @@ from ..snapshot.kernel import (
     UnloadedDriver,
 )
 from ..snapshot.process import PAGE_SIZE, Context
+from .image import driver_headers
 from .kernel_memory import MachineMemory, frame_runs, touched_runs
 from .kernel_structures import (
     BUILDS,
@@ -33,6 +34,7 @@ from .kernel_structures import (
     KernelBuild,
     KernelHeap,
     debugger_data,
+    descriptor_table,
     special_registers,
     write_drivers,
     write_processes,
@@ -58,6 +60,8 @@ USER_BASE = 0x7FF6_0000_0000
 POOL_POINTER = POOL + 0x40
 BUG_CHECK = BugCheck(0xD1, (0x10, 2, 0, KERNEL_BASE + 0x1234))
 _BOOT_ID = 7
+_TEB = 0x800
+"""Offset of a user thread's TEB in the first page of its process, which begins with the PEB."""
 _UP_TIME = 36_000_000_000  # an hour
 _NAMES = {9600: "9600.17415.amd64fre.winblue_r4.141028-1500", 19041: "19041.1.amd64fre.vb_release.191206-1406",
           26100: "26100.1.amd64fre.ge_release.240331-1435"}  # fmt: skip
@@ -66,7 +70,7 @@ _VARIABLES = (  # variables of the kernel image: name and bytes
     ("MmPfnDatabase", 8), ("KiBugCheckData", 0x28), ("MmUnloadedDrivers", 8), ("MmPhysicalMemoryBlock", 8),
     ("KdVersionBlock", 0x28), ("KdDebuggerDataBlock", 0x400), ("KiProcessorBlock", 0x200), ("NtBuildLab", 0x100),
     ("MmVerifierData", 0xA0), ("MmBadPagesDetected", 8), ("MmZeroedPageSingleBitErrorsDetected", 8),
-    ("IopNumTriageDumpDataBlocks", 8), ("IopTriageDumpDataBlocks", 0x100),
+    ("IopNumTriageDumpDataBlocks", 8), ("IopTriageDumpDataBlocks", 0x100), ("MmLastUnloadedDriver", 8),
 )  # fmt: skip
 
 
@@ -111,7 +115,7 @@ def synthetic_machine(
     memory.map(root, KERNEL_BASE, image, large=True)
     heap = KernelHeap(memory, root)
     symbols = _symbols()
-    heap.write(KERNEL_BASE, b"MZ" + bytes(62) + b"kernel code" * 30)
+    heap.write(KERNEL_BASE + 0x1000, b"kernel code" * 30)
 
     shared = memory.allocate()
     memory.map(root, KUSER_KERNEL, shared)
@@ -124,9 +128,10 @@ def synthetic_machine(
         heap.place(struct.pack("<Q", index) * (PAGE_SIZE // 8))
 
     driver_list = _drivers(heap, drivers, driver_names)
-    for driver in driver_list[1:]:
-        memory.map_new(root, driver.base, driver.size)
-        heap.write(driver.base, b"MZ" + driver.base_name.encode("ascii", "replace"))
+    for driver in driver_list:
+        if driver is not driver_list[0]:
+            memory.map_new(root, driver.base, driver.size)
+        heap.write(driver.base, driver_headers(driver))
     unloaded_list = tuple(
         UnloadedDriver(name, DRIVER_BASE - (index + 2) * 0x2000, DRIVER_BASE - (index + 1) * 0x2000)
         for index, name in enumerate(unloaded)
@@ -144,7 +149,7 @@ def synthetic_machine(
     )  # fmt: skip
 
     write_drivers(heap, symbols.ps_loaded_module_list, driver_list)
-    write_unloaded(heap, symbols.mm_unloaded_drivers, unloaded_list)
+    write_unloaded(heap, symbols.mm_unloaded_drivers, _address("MmLastUnloadedDriver"), unloaded_list)
     write_processes(heap, layout, symbols.ps_active_process_head, process_list)
     for processor in processor_list:
         write_processor(heap, layout, processor, symbols.kd_version_block)
@@ -274,13 +279,25 @@ def _processes(
             frame = memory.allocate()
             memory.map(root, USER_BASE + page * PAGE_SIZE, frame, user=True)
             memory.page(frame)[:] = f"user page {page:5} of {index:5} ".encode().ljust(32) * (PAGE_SIZE // 32)
+        if user_pages:
+            memory.write(root, USER_BASE, bytes(0x40))  # PEB: no image, no loader data
+            memory.write_pointer(root, USER_BASE + _TEB, *_teb(0x100 + 4 * index, 0x200 + 4 * index))
         found.append(
             KernelProcess(
                 heap.allocate(layout.size_eprocess), 0x100 + 4 * index, f"program{index}.exe", root, USER_BASE,
-                (thread(0x200 + 4 * index, USER_BASE + 0x800, heap.allocate(0x1000)),),
+                (thread(0x200 + 4 * index, USER_BASE + _TEB, heap.allocate(0x1000)),),
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _teb(process_id: int, thread_id: int) -> tuple[int, ...]:
+    """Return the start of a TEB (docs/format/minidump-process-data.md#offsets-in-teb-and-peb).
+
+    A debugger takes a TEB whose ExceptionList is not 0 for that of a WOW64 thread.
+    """
+    top = USER_BASE + PAGE_SIZE  # the thread's stack is the rest of the page
+    return (0, top, USER_BASE + _TEB, 0, 0, 0, USER_BASE + _TEB, 0, process_id, thread_id, 0, 0, USER_BASE)
 
 
 def _processors(
@@ -311,7 +328,8 @@ def _processors(
             Processor(
                 number=index, kpcr=kpcr, kprcb=kpcr + PCR_TO_PRCB,
                 current_thread=processes[0].threads[index].thread, context=context,
-                special_registers=special_registers(root, 0x10), stack_limit=stack, stack_base=top,
+                special_registers=special_registers(root, 0x10, descriptor_table(heap)),
+                stack_limit=stack, stack_base=top,
             )
         )  # fmt: skip
     return tuple(found)
@@ -349,7 +367,8 @@ def _write_variables(
         layout, Flink=head, Blink=head, KernBase=KERNEL_BASE, PsLoadedModuleList=_address("PsLoadedModuleList"),
         PsActiveProcessHead=_address("PsActiveProcessHead"), KiBugcheckData=_address("KiBugCheckData"),
         MmPfnDatabase=_address("MmPfnDatabase"), KiProcessorBlock=_address("KiProcessorBlock"),
-        MmUnloadedDrivers=_address("MmUnloadedDrivers"), MmPhysicalMemoryBlock=_address("MmPhysicalMemoryBlock"),
+        MmUnloadedDrivers=_address("MmUnloadedDrivers"),
+        MmLastUnloadedDriver=_address("MmLastUnloadedDriver"), MmPhysicalMemoryBlock=_address("MmPhysicalMemoryBlock"),
         NtBuildLab=_address("NtBuildLab"), MmVerifierData=_address("MmVerifierData"),
         IopNumTriageDumpDataBlocks=_address("IopNumTriageDumpDataBlocks"),
         IopTriageDumpDataBlocks=_address("IopTriageDumpDataBlocks"), **(old if build == 9600 else {}),

@@ -59,6 +59,11 @@ _SPECIAL = {  # KSPECIAL_REGISTERS: offset and format (docs/format/kernel-struct
     "KernelDr7": (0x48, "<Q"), "Gdtr.Limit": (0x56, "<H"), "Gdtr.Base": (0x58, "<Q"), "Idtr.Limit": (0x66, "<H"),
     "Idtr.Base": (0x68, "<Q"), "Tr": (0x70, "<H"), "MxCsr": (0x74, "<I"), "Cr8": (0xA0, "<Q"),
 }  # fmt: skip
+_TSS_SIZE = 0x68
+_DESCRIPTORS = {  # selector: descriptor (kernel and user code and data, 32-bit user code, 32-bit user TEB)
+    0x10: 0x0020_9B00_0000_0000, 0x18: 0x00CF_9300_0000_FFFF, 0x20: 0x00CF_FB00_0000_FFFF, 0x28: 0x00CF_F300_0000_FFFF,
+    0x30: 0x0020_FB00_0000_0000, 0x50: 0x0040_F300_0000_FFFF,
+}  # fmt: skip
 _CONTEXT_U16 = ("SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs")
 _CONTEXT_U64 = (
     "Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7", "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9",
@@ -137,10 +142,11 @@ def write_drivers(heap: KernelHeap, head: int, drivers: tuple[Driver, ...]) -> N
         heap.write(driver.entry + 0x9C, struct.pack("<I", driver.time_date_stamp))
 
 
-def write_unloaded(heap: KernelHeap, variable: int, drivers: tuple[UnloadedDriver, ...]) -> None:
-    """Write MmUnloadedDrivers, a pointer to 50 UNLOADED_DRIVERS."""
+def write_unloaded(heap: KernelHeap, variable: int, count: int, drivers: tuple[UnloadedDriver, ...]) -> None:
+    """Write MmUnloadedDrivers, a pointer to 50 UNLOADED_DRIVERS, and MmLastUnloadedDriver at ``count``."""
     array = heap.allocate(50 * 0x28)
     heap.pointers(variable, array)
+    heap.write(count, struct.pack("<I", len(drivers[-50:])))
     for index, driver in enumerate(drivers[-50:]):
         heap.write(array + index * 0x28, heap.unicode_string(driver.name))
         heap.pointers(array + index * 0x28 + 0x10, driver.start, driver.end)
@@ -173,9 +179,23 @@ def _write_thread(heap: KernelHeap, build: KernelBuild, process: KernelProcess, 
     heap.pointers(at + build.ethread_cid, process.process_id, thread.thread_id)
 
 
+def descriptor_table(heap: KernelHeap) -> int:
+    """Write a GDT with the seven descriptors of 64-bit Windows, and a TSS. Returns its address.
+
+    Without them a debugger sees no 64-bit code (docs/format/engine.md#what-a-target-must-have). AMD64 Architecture
+    Programmer's Manual vol. 2, 4.8.
+    """
+    task = heap.allocate(_TSS_SIZE)
+    table = dict(_DESCRIPTORS)
+    low = (_TSS_SIZE - 1) | (task & 0xFF_FFFF) << 16 | 0x8B << 40 | (task >> 24 & 0xFF) << 56
+    table |= {0x40: low, 0x48: task >> 32}
+    return heap.place(struct.pack("<11Q", *(table.get(8 * index, 0) for index in range(11))))
+
+
 def write_processor(heap: KernelHeap, build: KernelBuild, processor: Processor, kd_version_block: int) -> None:
     """Write KPCR and KPRCB with ProcessorState, and the CONTEXT for KPRCB.Context."""
     kpcr, kprcb = processor.kpcr, processor.kprcb
+    heap.pointers(kpcr, dict(processor.special_registers)["Gdtr.Base"])
     heap.pointers(kpcr + 0x18, kpcr, kprcb)
     heap.pointers(kpcr + 0x108, kd_version_block)
     heap.pointers(kprcb + _CURRENT_THREAD, processor.current_thread, 0, processor.current_thread)
@@ -186,10 +206,13 @@ def write_processor(heap: KernelHeap, build: KernelBuild, processor: Processor, 
     heap.pointers(kprcb + build.prcb_context, heap.place(context_bytes(processor.context)))
 
 
-def special_registers(root: int, fault_address: int) -> tuple[tuple[str, int], ...]:
-    """Return KPRCB.ProcessorState.SpecialRegisters of a synthetic processor, by field name."""
+def special_registers(root: int, fault_address: int, descriptors: int) -> tuple[tuple[str, int], ...]:
+    """Return KPRCB.ProcessorState.SpecialRegisters of a synthetic processor, by field name.
+
+    ``descriptors`` is the address of its GDT.
+    """
     values = {"Cr0": _INITIAL_KCR0, "Cr2": fault_address, "Cr3": root, "Cr4": 0x6F8, "KernelDr7": 0x400,
-              "Gdtr.Limit": 0x57, "Gdtr.Base": POOL, "Idtr.Limit": 0xFFF, "Idtr.Base": POOL, "Tr": 0x40,
+              "Gdtr.Limit": 0x57, "Gdtr.Base": descriptors, "Idtr.Limit": 0xFFF, "Idtr.Base": POOL, "Tr": 0x40,
               "MxCsr": 0x1F80, "Cr8": 2}  # fmt: skip
     return tuple(values.items())
 

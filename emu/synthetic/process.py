@@ -275,6 +275,7 @@ def _process_blocks(form: Form, threads: Sequence[Thread], modules: Sequence[Mod
     fields = form.teb_fields
     for thread in threads:
         teb = bytearray(form.teb_size)
+        _put(form, teb, fields["ExceptionList"], 0xFFFF_FFFF if form.architecture == "x86" else 0)  # no handler
         _put(form, teb, fields["StackBase"], thread.stack_base)
         _put(form, teb, fields["StackLimit"], thread.stack_limit)
         _put(form, teb, fields["Self"], thread.teb)

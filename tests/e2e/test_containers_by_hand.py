@@ -28,7 +28,9 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     ]
     Path("held").mkdir()
     Path("held/truth.json").write_text(json.dumps(document), encoding="utf-8")
-    Path("held/memory.bin").write_bytes(b"".join(memory(start, start + size) for start, size in RUNS))
+    Path("held/memory.bin").write_bytes(
+        b"".join(memory(start, start + size, str(request.param)) for start, size in RUNS)
+    )
     return str(request.param)
 
 

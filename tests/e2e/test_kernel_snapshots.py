@@ -156,7 +156,9 @@ def test_the_loaded_and_unloaded_driver_lists_agree_with_the_snapshot(name: str)
 def test_processes_have_roots_threads_and_stacks_of_their_own(name: str) -> None:
     snapshot = snapshot_of(name)
     names = [p.image_file_name for p in snapshot.processes]
-    assert names == ["System", "csrss.exe", "explorer.exe", *(["app.exe"] if name != "user-crash" else [])]
+    session = ["System", "smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe",
+               *["svchost.exe"] * 3, "explorer.exe"]  # fmt: skip
+    assert names == [*session, *(["app.exe"] if name != "user-crash" else [])]
     assert snapshot.processes[0].process_id == 4
     assert snapshot.processes[0].directory_table_base == snapshot.system_directory_table_base
     assert len({p.directory_table_base for p in snapshot.processes}) == len(names)

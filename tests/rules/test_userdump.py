@@ -10,7 +10,7 @@ from struct import pack, pack_into
 import pytest
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
-from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, RUNS, memory, truth_document
+from dumptruth.fixtures.mutants.userdump_assembled import RUNS, memory, stored_memory, truth_document
 from dumptruth.oracle import ByteSource, Outcome, Verdict, check, read_userdump
 from dumptruth.oracle.rules.userdump.truth import ansi
 from dumptruth.oracle.truth.load import parse_truth
@@ -172,7 +172,7 @@ def test_names_are_in_code_page_1252_with_question_marks(name: str, accepted: tu
 
 def test_a_target_without_exception_has_a_dump_without_event() -> None:
     made = pristine(BaseDump.USERDUMP)
-    truth = parse_truth({**truth_document("amd64"), "exception": None}, MEMORY)
+    truth = parse_truth({**truth_document("amd64"), "exception": None}, stored_memory("amd64"))
     at = made.at["event"]
     data = bytearray(made.data[:at] + made.data[at + 176 :])
     pack_into("<Q", data, 0x40, 0)

@@ -62,6 +62,19 @@ def test_sections_are_mapped_at_their_addresses_with_zeros_behind_their_data(cra
         assert not any(crash.preferred[address + used : (address + size + 0xFFF) & ~0xFFF])
 
 
+def test_an_image_of_a_kernel_machine_keeps_what_the_file_has_behind_a_section() -> None:
+    """The loader of Windows maps whole pages of the file; a user process of ours has zeros there."""
+    data = bytearray(CRASH.read_bytes())
+    table = header(data) + 24 + struct.unpack_from("<H", data, header(data) + 20)[0]
+    size, address, raw_size, raw = struct.unpack_from("<4I", data, table + 8)
+    assert raw_size > size
+    data[raw + size : raw + raw_size] = b"\xa5" * (raw_size - size)
+    kept, cut = (load_image(bytes(data), whole_sections=whole).preferred for whole in (True, False))
+    assert kept[address + size : address + raw_size] == b"\xa5" * (raw_size - size)
+    assert cut[address + size : address + raw_size] == bytes(raw_size - size)
+    assert kept[: address + size] == cut[: address + size]
+
+
 def test_imports_name_their_dll_and_their_slot(crash: Image) -> None:
     labels = {slot.label: slot for slot in crash.imports}
     slot = labels["kernel32.dll!CreateThread"]

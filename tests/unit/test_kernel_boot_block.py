@@ -47,7 +47,7 @@ def structures() -> dict[str, list[tuple[str, int, int]]]:
 
 def test_the_header_has_the_structures_that_the_loader_fills_and_the_capture_reads() -> None:
     assert set(structures()) == {
-        "BOOT_MEMORY_RUN", "BOOT_PAGES", "BOOT_IMAGE", "BOOT_PROCESSOR", "BOOT_THREAD", "BOOT_PROCESS",
+        "BOOT_MEMORY_RUN", "BOOT_PAGES", "BOOT_IMAGE", "BOOT_PROCESSOR", "BOOT_THREAD", "BOOT_REGION", "BOOT_PROCESS",
         "BOOT_PARAMETERS", "BUGCHECK_BLOB", "BUGCHECK_BLOBS", "BUGCHECK_RANGE", "BUGCHECK_RANGES",
     }  # fmt: skip
 
@@ -62,7 +62,8 @@ def test_every_field_is_where_the_header_has_it(name: str) -> None:
 def test_constants_have_the_values_of_the_header() -> None:
     both = {name: value for name, value in constants().items() if hasattr(boot_block, name)}
     needed = {"BOOT_VERSION", "SELF_MAP_INDEX", "KUSER_KERNEL", "KUSER_USER", "KERNEL_STACK_SIZE", "IST_STACK_SIZE",
-              "KPROCESSOR_PAGES", "MMPFN_SIZE", "NMI_VECTOR", "CLOCK_VECTOR", "BOOT_IMAGE_UNLOAD"}  # fmt: skip
+              "KPROCESSOR_PAGES", "MMPFN_SIZE", "NMI_VECTOR", "CLOCK_VECTOR", "BOOT_IMAGE_UNLOAD",
+              "BOOT_REGION_IMAGE"}  # fmt: skip
     assert needed <= both.keys()
     assert {name: getattr(boot_block, name) for name in both} == both
 

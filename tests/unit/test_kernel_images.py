@@ -116,7 +116,7 @@ def test_the_debugger_data_block_is_plain_of_size_380_and_its_addresses_lie_in_t
 
 
 def test_functions_with_frames_can_be_unwound() -> None:
-    """Every function entry of .pdata lies in .text, in order, without overlap."""
+    """Every function entry of .pdata lies in code, in order, without overlap."""
     assert all(function_entries(FOLDER / name) for name in NAMES)
 
 

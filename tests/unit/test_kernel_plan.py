@@ -233,7 +233,8 @@ def test_comments_are_ansi_and_fit_the_header(machine: KernelSnapshot) -> None:
 def test_virtual_memory_reads_small_and_large_pages_across_borders(machine: KernelSnapshot) -> None:
     memory = VirtualMemory(PhysicalMemory(machine), machine.system_directory_table_base)
     assert memory.read(KERNEL_BASE, 2) == b"MZ"
-    assert memory.read(DRIVER_BASE, 9) == b"MZhal.dll"
+    assert memory.read(DRIVER_BASE, 2) == b"MZ"
+    assert memory.read(DRIVER_BASE + 0x80, 4) == b"PE\0\0"
     assert memory.read(DRIVER_BASE + 0xFFE, 4) == bytes(4)
     assert memory.read(DRIVER_BASE + 0x3FFE, 4) is None
     assert memory.readable(DRIVER_BASE + 0x3800, 0x1000) == [(DRIVER_BASE + 0x3800, DRIVER_BASE + 0x4000)]

@@ -29,6 +29,7 @@ from dumptruth.emu.kernel.user_space import (
 )
 from dumptruth.emu.machine.paging import PageTables
 from dumptruth.emu.process.library import SYSTEM_IMAGES, load_file
+from dumptruth.emu.process.system import BOOT_TIME
 
 GIB = 1 << 30
 PROGRAM_IMAGE = 0x140000000
@@ -47,8 +48,8 @@ PLAN = ProcessPlan("app.exe", 0x9D8, 4, (Program.CALL_DRIVER, Program.IDLE), pri
 
 def two_processes(space: SystemSpace) -> tuple[PageTables, PageTables]:
     program = ProgramImage(space, image("crash.exe", PROGRAM_IMAGE))
-    first = create_process(space, PLAN, program)
-    second = create_process(space, replace(PLAN, process_id=0x9DC), program)
+    first = create_process(space, PLAN, program, BOOT_TIME)
+    second = create_process(space, replace(PLAN, process_id=0x9DC), program, BOOT_TIME)
     space.close()
     for process in (first, second):
         space.share_with(process.root)
@@ -140,7 +141,7 @@ def test_processes_share_what_of_a_program_is_read_only_and_nothing_else() -> No
 def test_a_trimmed_page_is_in_transition_with_its_frame_and_contents() -> None:
     space = new_space()
     program = ProgramImage(space, image("crash.exe", PROGRAM_IMAGE))
-    process = create_process(space, PLAN, program)
+    process = create_process(space, PLAN, program, BOOT_TIME)
     (part,) = process.transition
     assert (part.count, part.state) == (2, PageState.STANDBY)
     tables = PageTables(space.memory, process.root)

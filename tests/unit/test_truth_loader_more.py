@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.mutants.userdump_assembled import MEMORY, truth_document
+from dumptruth.fixtures.mutants.userdump_assembled import stored_memory, truth_document
 from dumptruth.oracle.truth.context import CONTEXT_REGISTERS
 from dumptruth.oracle.truth.load import TruthError, parse_request, parse_truth
 
@@ -138,10 +138,10 @@ def test_absent_and_null_members_mean_unknown() -> None:
 def test_image_files_are_those_of_modules(bases: list[Any], line: str) -> None:
     document = truth_document("amd64")
     with pytest.raises(TruthError) as caught:
-        parse_truth(document | {"image_files": bases}, MEMORY)
+        parse_truth(document | {"image_files": bases}, stored_memory("amd64"))
     assert line in str(caught.value)
-    assert parse_truth(document | {"image_files": ["0x400000"]}, MEMORY).image_files == (0x400000,)
-    assert parse_truth(document | {"image_files": []}, MEMORY).image_files == ()
+    assert parse_truth(document | {"image_files": ["0x400000"]}, stored_memory("amd64")).image_files == (0x400000,)
+    assert parse_truth(document | {"image_files": []}, stored_memory("amd64")).image_files == ()
 
 
 def test_optional_members_are_read_member_for_member() -> None:

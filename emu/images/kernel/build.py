@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..toolchain import ImageBuildError, Toolchain
+from ..version_resource import VFT_APP, VFT_DLL, VFT_DRV, version_resource
 from .codeview import drop_unnamed_nested_types
 
 __all__ = ["FOLDER", "KERNEL_IMAGES", "KernelImage", "build_kernel", "compile_driver"]
@@ -27,15 +28,21 @@ _SUPPORT = (FOLDER.parent / "chkstk.s", FOLDER / "relocated.s")  # linked into a
 
 @dataclass(frozen=True)
 class KernelImage:
-    """One committed image: sources, imports, entry point ("" for none), preferred base, preprocessor definitions."""
+    """One committed image.
+
+    Sources, imports, entry point ("" for none), preferred base, description and kind (VFT_*) of its version resource,
+    preprocessor definitions.
+    """
 
     name: str
     sources: tuple[str, ...]
     imports: tuple[str, ...]
     entry: str
     base: int
+    description: str
     definitions: tuple[str, ...] = ()
     pdb: str = ""
+    kind: int = VFT_DRV
 
     @property
     def files(self) -> tuple[str, str]:
@@ -48,25 +55,52 @@ KERNEL_IMAGES = (
         "ntoskrnl.exe",
         (
             *("ke_init.c", "ke_thread.c", "ke_dispatch.c", "ke_bugcheck.c", "ke_trap.s", "ke_context.s"),
-            *("kd_data.c", "kd_types.c", "rtl.c", "mm_init.c", "mm_pool.c", "ps_process.c", "ps_load.c", "io_device.c"),
+            *("kd_data.c", "kd_types.c", "rtl.c", "mm_init.c", "mm_pool.c", "mm_vad.c"),
+            *("ps_process.c", "ps_load.c", "io_device.c"),
         ),
         ("hal.dll",),
         "KiSystemStartup",
         0xFFFFF801_40000000,
+        "NT kernel of dumptruth",
         ("-D_NTOSKRNL_", "-D_NTSYSTEM_"),
         "ntkrnlmp.pdb",  # the name by which tools know the kernel
     ),
-    KernelImage("hal.dll", ("hal.c", "hal.s", "relocated.s"), ("ntoskrnl.exe",), "", 0xFFFFF801_41000000),
+    KernelImage(
+        "hal.dll",
+        ("hal.c", "hal.s", "relocated.s"),
+        ("ntoskrnl.exe",),
+        "",
+        0xFFFFF801_41000000,
+        "Hardware abstraction layer of dumptruth",
+        kind=VFT_DLL,
+    ),
     KernelImage(
         "crashdrv.sys",
         ("crashdrv.c", "crashdrv_sites.s", "relocated.s"),
         ("ntoskrnl.exe",),
         "DriverEntry",
         0xFFFFF801_42000000,
+        "Driver that crashes",
     ),
-    KernelImage("gone.sys", ("gone.c", "relocated.s"), ("ntoskrnl.exe",), "DriverEntry", 0xFFFFF801_43000000),
-    KernelImage("app.exe", ("app.c", "app_calls.s", "relocated.s"), (), "AppMain", 0x1_40000000),
+    KernelImage(
+        "gone.sys",
+        ("gone.c", "relocated.s"),
+        ("ntoskrnl.exe",),
+        "DriverEntry",
+        0xFFFFF801_43000000,
+        "Driver that is unloaded",
+    ),
+    KernelImage(
+        "app.exe",
+        ("app.c", "app_calls.s", "relocated.s"),
+        (),
+        "AppMain",
+        0x1_40000000,
+        "Program of the user processes",
+        kind=VFT_APP,
+    ),
 )
+_VERSION = (10, 0, 26100, 1)
 
 
 def build_kernel(out_dir: Path, images: Sequence[KernelImage] = KERNEL_IMAGES) -> list[Path]:
@@ -124,7 +158,9 @@ def _link(tools: Toolchain, work: Path, image: KernelImage) -> None:
     stem = Path(image.name).stem
     if (FOLDER / f"{stem}.def").exists():
         options.append(f"/def:{stem}.def")
-    inputs = [f"{source}.obj" for source in image.sources]
+    resource = version_resource(image.name, image.description, _VERSION, kind=image.kind)
+    (work / f"{stem}.res").write_bytes(resource)
+    inputs = [*(f"{source}.obj" for source in image.sources), f"{stem}.res"]
     tools.link(image.name, [*inputs, *(f"import_{Path(dll).stem}.lib" for dll in image.imports)], work, options)
 
 

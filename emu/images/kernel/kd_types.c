@@ -58,18 +58,6 @@ typedef struct _HMAP_ENTRY {
     ULONG MemAlloc;
 } HMAP_ENTRY;
 
-typedef struct _MMVAD_SHORT {
-    RTL_BALANCED_NODE VadNode;
-    ULONG StartingVpn;
-    ULONG EndingVpn;
-    UCHAR StartingVpnHigh;
-    UCHAR EndingVpnHigh;
-} MMVAD_SHORT;
-
-typedef struct _MMVAD {
-    MMVAD_SHORT Core;
-} MMVAD;
-
 typedef struct _OBJECT_SYMBOLIC_LINK {
     LARGE_INTEGER CreationTime;
     UNICODE_STRING LinkTarget;
@@ -92,6 +80,7 @@ typedef struct _VACB {
     SHARED_CACHE_MAP *SharedCacheMap;
 } VACB;
 
+/* User structures: debuggers read the modules of a process through them, with nt's symbols. */
 typedef struct _LDR_DATA_TABLE_ENTRY {
     LIST_ENTRY InLoadOrderLinks;
     LIST_ENTRY InMemoryOrderLinks;
@@ -102,7 +91,65 @@ typedef struct _LDR_DATA_TABLE_ENTRY {
     UNICODE_STRING FullDllName;
     UNICODE_STRING BaseDllName;
     ULONG Flags;
+    USHORT ObsoleteLoadCount;
+    USHORT TlsIndex;
+    LIST_ENTRY HashLinks;
+    ULONG TimeDateStamp;
 } LDR_DATA_TABLE_ENTRY;
+
+typedef struct _PEB_LDR_DATA {
+    ULONG Length;
+    UCHAR Initialized;
+    PVOID SsHandle;
+    LIST_ENTRY InLoadOrderModuleList;
+    LIST_ENTRY InMemoryOrderModuleList;
+    LIST_ENTRY InInitializationOrderModuleList;
+} PEB_LDR_DATA;
+
+typedef struct _RTL_USER_PROCESS_PARAMETERS {
+    ULONG MaximumLength;
+    ULONG Length;
+    ULONG Flags;
+    ULONG DebugFlags;
+    UCHAR Padding0[0x50];
+    UNICODE_STRING ImagePathName;
+    UNICODE_STRING CommandLine;
+    PVOID Environment;
+} RTL_USER_PROCESS_PARAMETERS;
+
+typedef struct _PEB {
+    UCHAR InheritedAddressSpace;
+    UCHAR ReadImageFileExecOptions;
+    UCHAR BeingDebugged;
+    UCHAR BitField;
+    PVOID Mutant;
+    PVOID ImageBaseAddress;
+    PEB_LDR_DATA *Ldr;
+    RTL_USER_PROCESS_PARAMETERS *ProcessParameters;
+    PVOID SubSystemData;
+    PVOID ProcessHeap;
+    UCHAR Padding0[0x288];
+    ULONG SessionId;
+} PEB;
+
+typedef struct _TEB {
+    NT_TIB NtTib;
+    PVOID EnvironmentPointer;
+    CLIENT_ID ClientId;
+    PVOID ActiveRpcHandle;
+    PVOID ThreadLocalStoragePointer;
+    PEB *ProcessEnvironmentBlock;
+    ULONG LastErrorValue;
+    UCHAR Padding0[0x140C];
+    PVOID DeallocationStack;
+    PVOID TlsSlots[64];
+} TEB;
+
+_Static_assert(__builtin_offsetof(LDR_DATA_TABLE_ENTRY, TimeDateStamp) == 0x80, "as in emu/process/layouts.py");
+_Static_assert(__builtin_offsetof(PEB_LDR_DATA, InLoadOrderModuleList) == 0x10, "as in emu/process/layouts.py");
+_Static_assert(__builtin_offsetof(RTL_USER_PROCESS_PARAMETERS, CommandLine) == 0x70, "as in emu/process/layouts.py");
+_Static_assert(__builtin_offsetof(PEB, SessionId) == 0x2C0, "as in emu/process/layouts.py");
+_Static_assert(__builtin_offsetof(TEB, DeallocationStack) == 0x1478, "as in emu/process/layouts.py");
 
 /* What makes the compiler describe them. */
 struct _KD_TYPES {
@@ -118,6 +165,10 @@ struct _KD_TYPES {
     CONTROL_AREA *ControlArea;
     VACB *Vacb;
     LDR_DATA_TABLE_ENTRY *UserModule;
+    PEB *Peb;
+    TEB *Teb;
+    KSWITCH_FRAME *SwitchFrame;
+    MMPFN *Pfn;
     KMUTANT *Mutant;
     KTIMER *Timer;
     KUSER_SHARED_DATA *UserShared;

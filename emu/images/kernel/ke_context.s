@@ -27,13 +27,15 @@ FUNCTION KiSwapContext
     .seh_pushreg %r14
     pushq   %r15
     .seh_pushreg %r15
+    subq    $0x28, %rsp
+    .seh_stackalloc 0x28
     .seh_endprologue
     movq    0x60(%rcx), %rax            # KTHREAD.StateSaveArea
     fxsave64 (%rax)
-    movq    %rsp, 0x58(%rcx)            # KTHREAD.KernelStack
-    movq    0x58(%rdx), %rsp
+    callq   KiSwapStacks
     movq    0x60(%rdx), %rax
     fxrstor64 (%rax)
+    addq    $0x28, %rsp
     popq    %r15
     popq    %r14
     popq    %r13
@@ -45,14 +47,33 @@ FUNCTION KiSwapContext
     ret
     .seh_endproc
 
-# Where KiSwapContext returns to in a new thread: RBX = routine, RSI = its argument. Unwinding ends here.
+# Leaves the stack of the thread RCX for that of the thread RDX. What it leaves is a KSWITCH_FRAME (ntos_ke.h), from
+# which debuggers unwind a waiting thread (docs/format/engine.md#what-stacks-need).
+FUNCTION KiSwapStacks
+.seh_proc KiSwapStacks
+    pushq   %rbp
+    .seh_pushreg %rbp
+    subq    $0x30, %rsp
+    .seh_stackalloc 0x30
+    .seh_endprologue
+    movq    %rsp, 0x58(%rcx)            # KTHREAD.KernelStack
+    movq    0x58(%rdx), %rsp
+    addq    $0x30, %rsp
+    popq    %rbp
+    ret
+    .seh_endproc
+
+# Where KiSwapStacks returns to in a new thread: KiThreadEntry(Routine, Context), its arguments in their home slots.
+# RDX = the thread. Unwinding ends here: the return address is 0.
 FUNCTION KiThreadEntry
 .seh_proc KiThreadEntry
     subq    $0x28, %rsp
     .seh_stackalloc 0x28
     .seh_endprologue
-    movq    %rbx, %rcx
-    movq    %rsi, %rdx
+    movq    0x60(%rdx), %rax            # KTHREAD.StateSaveArea
+    fxrstor64 (%rax)
+    movq    0x30(%rsp), %rcx
+    movq    0x38(%rsp), %rdx
     callq   KiThreadStart
     int3
     .seh_endproc

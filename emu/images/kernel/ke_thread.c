@@ -79,7 +79,7 @@ VOID KiInitializeThread(
     KiListInsertTail(&Process->ThreadListHead, &Thread->ThreadListEntry);
 }
 
-/* What KiSwapContext finds on the stack of a thread that has not run. An idle thread has run: its processor began on
+/* What KiSwapStacks finds on the stack of a thread that has not run. An idle thread has run: its processor began on
    it. */
 VOID KiInitializeStack(KTHREAD *Thread)
 {
@@ -91,13 +91,14 @@ VOID KiInitializeStack(KTHREAD *Thread)
     *(USHORT *)top = INITIAL_FPCW;
     *(ULONG *)(top + 24) = 0x1F80;
 
-    /* Below room for the trap frame of ring 3, what KiSwapContext pops: R15 R14 R13 R12 RSI RDI RBP RBX, and its return
-       address. */
-    PVOID *frame = (PVOID *)(top - sizeof(KTRAP_FRAME) - 0x50);
-    RtlZeroMemory(frame, 0x50);
-    frame[4] = Thread->StartContext;
-    frame[7] = Thread->StartRoutine;
-    frame[8] = (PVOID)KiThreadEntry;
+    /* Below room for the trap frame of ring 3: what KiThreadEntry finds (no return address, its two arguments), and
+       below that what KiSwapStacks leaves. */
+    PVOID *call = (PVOID *)(top - sizeof(KTRAP_FRAME) - 0x28);
+    KSWITCH_FRAME *frame = (KSWITCH_FRAME *)call - 1;
+    RtlZeroMemory(frame, sizeof *frame + 0x28);
+    call[1] = Thread->StartRoutine;
+    call[2] = Thread->StartContext;
+    frame->Return = (ULONG64)KiThreadEntry;
     Thread->KernelStack = frame;
 }
 

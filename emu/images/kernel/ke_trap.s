@@ -52,6 +52,7 @@ FUNCTION \name
     movq    $0, F_GSSWAP(%rbp)
     movl    $\vector, %eax
     callq   KiTrap
+    nop                                 # an unwinder takes a jump at the return address for an epilogue
     jmp     KiTrapExit
     .seh_endproc
 .endm
@@ -105,13 +106,13 @@ FUNCTION KiSystemCall64
     movq    $1, F_GSSWAP(%rbp)
     movl    $0x100, %eax
     callq   KiTrap
+    nop
     jmp     KiTrapExit
     .seh_endproc
 
 # Saves the rest of the trap frame and the exception frame, and asks KiDispatchTrap(ExceptionFrame, TrapFrame, Vector).
 # EAX = vector; all other registers but RAX, RBP and RSP are those of the interrupted code.
-    .p2align 4
-KiTrap:
+FUNCTION KiTrap
 .seh_proc KiTrap
     subq    $0x138, %rsp
     .seh_stackalloc 0x138
@@ -176,8 +177,7 @@ KiTrap:
     .seh_endproc
 
 # Leaves through the trap frame at RBP - 0x80, whose every register counts. Interrupts are off.
-    .p2align 4
-KiTrapExit:
+FUNCTION KiTrapExit
     .irp    n, 0,1,2,3,4,5
     movaps  F_XMM0 + 0x10 * \n(%rbp), %xmm\n
     .endr

@@ -2,6 +2,9 @@
    */
 #include "ntos.h"
 
+/* A section of its own, as Windows' kernel has it: MemProcFS knows a kernel by its name. */
+#pragma clang attribute push(__attribute__((section("POOLCODE"))), apply_to = function)
+
 POOL_DESCRIPTOR NonPagedPoolDescriptor, PagedPoolDescriptor;
 POOL_TRACKER_BIG_PAGES PoolBigPageTable[MAXIMUM_BIG_PAGES];
 ULONG64 MmAllocatedNonPagedPool;
@@ -214,3 +217,5 @@ PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
 }
 
 VOID ExFreePool(PVOID Memory) { ExFreePoolWithTag(Memory, 0); }
+
+#pragma clang attribute pop

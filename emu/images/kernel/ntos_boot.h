@@ -19,10 +19,11 @@
      - the idle and IST stacks, the KernelStacks array, both pools, the PFN database (below), this block and its
        arrays. All data pages are no-execute.
 
-   PFN database. One MMPFN (MMPFN_SIZE bytes) a page frame at PfnDatabase + MMPFN_SIZE * PFN. An entry of zeros is a
-   page on the zeroed list (PageLocation 0), so only those pages of the array need to be mapped that hold an entry of
-   some BOOT_PAGES descriptor; the kernel writes no other entry. The kernel keeps it true afterwards: at capture, the
-   state of every page of a descriptor is its entry's.
+   PFN database. One MMPFN (MMPFN_SIZE bytes) a page frame at PfnDatabase + MMPFN_SIZE * PFN, readable for every frame of
+   RAM. An entry of zeros is a page on the zeroed list (PageLocation 0). So those pages of the array that hold an entry
+   of some BOOT_PAGES descriptor are writable pages of its own; all others are one zero page, read-only, and the kernel
+   writes no entry there. The kernel keeps it true afterwards: at capture, the state of every page of a descriptor is
+   its entry's.
 
    Interrupts. The loader delivers through the IDT (emu.machine.traps): faults as they come; a fault that cannot be
    delivered (no stack) becomes DOUBLE_FAULT with error code 0; CLOCK_VECTOR when every processor has yielded, or when
@@ -31,7 +32,7 @@
    the IRQL. */
 #pragma once
 
-#define BOOT_VERSION 1
+#define BOOT_VERSION 2
 
 #define SELF_MAP_INDEX 0x1ED
 #define KUSER_KERNEL 0xFFFFF78000000000ull
@@ -127,6 +128,16 @@ typedef struct _BOOT_THREAD {
     unsigned long long Argument;         /* app.exe: PROGRAM_* */
 } BOOT_THREAD;
 
+/* A part of a process's user half, for its VAD tree. */
+typedef struct _BOOT_REGION {
+    unsigned long long Start;
+    unsigned long long End;              /* the address behind the last byte; both are page-aligned */
+    unsigned int Type;                   /* BOOT_REGION_* */
+    unsigned int Protection;             /* MM_* */
+} BOOT_REGION;
+#define BOOT_REGION_PRIVATE 0
+#define BOOT_REGION_IMAGE 1
+
 /* The process ends the system when it ends (bug check 0xEF). */
 #define BOOT_PROCESS_CRITICAL 1
 
@@ -137,10 +148,15 @@ typedef struct _BOOT_PROCESS {
     unsigned long long DirectoryTableBase;
     unsigned long long Peb;              /* user address; 0: none */
     unsigned long long SectionBaseAddress; /* of its program */
+    unsigned long long CreateTime;       /* FILETIME, of its threads too */
     BOOT_THREAD *Threads;
+    BOOT_REGION *Regions;                /* ascending, disjoint */
     unsigned int ThreadCount;
+    unsigned int RegionCount;
     unsigned int Flags;                  /* BOOT_PROCESS_* */
+    unsigned int Reserved;
     char ImageFileName[16];              /* at most 14 characters and a NUL */
+    unsigned short ImagePath[64];        /* UTF-16, NUL terminated: \Device\HarddiskVolume3\...\app.exe; empty: none */
 } BOOT_PROCESS;
 
 /* --- what the run is about -----------------------------------------------------------------------------------------*/

@@ -116,6 +116,15 @@ typedef struct _KEXCEPTION_FRAME {
     ULONG64 Return;
 } KEXCEPTION_FRAME;
 
+/* Where KTHREAD.KernelStack points while a thread does not run; built by ke_context.s. */
+typedef struct _KSWITCH_FRAME {
+    ULONG64 P1Home, P2Home, P3Home, P4Home, P5Home;
+    KIRQL ApcBypass;
+    UCHAR Fill1[7];
+    ULONG64 Rbp;
+    ULONG64 Return;
+} KSWITCH_FRAME;
+
 /* --- threads and processes -----------------------------------------------------------------------------------------*/
 
 typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting } KTHREAD_STATE;
@@ -134,7 +143,7 @@ typedef struct _KTHREAD {
     ULONG64 CycleTime;
     ULONG CurrentRunTime;
     ULONG ExpectedRunTime;
-    PVOID KernelStack; /* RSP while it does not run */
+    PVOID KernelStack; /* RSP while it does not run: a KSWITCH_FRAME */
     PVOID StateSaveArea; /* FXSAVE image while it does not run */
     UCHAR Padding0[0x10];
     ULONG ThreadFlags;
@@ -270,6 +279,9 @@ AT(KTRAP_FRAME, TrapFrame, 0x138);
 AT(KTRAP_FRAME, Rip, 0x168);
 SIZE(KEXCEPTION_FRAME, 0x140);
 AT(KEXCEPTION_FRAME, Rbp, 0xF8);
+AT(KSWITCH_FRAME, Rbp, 0x30);
+AT(KSWITCH_FRAME, Return, 0x38);
+SIZE(KSWITCH_FRAME, 0x40);
 AT(KTHREAD, KernelStack, 0x58);
 AT(KTHREAD, StateSaveArea, 0x60);
 AT(KTHREAD, TrapFrame, 0x90);

@@ -22,11 +22,30 @@ typedef struct _MMPTE_HARDWARE {
     ULONG64 NoExecute : 1;
 } MMPTE_HARDWARE;
 
+/* An entry that is not valid, or an MMPFN's OriginalPte. */
+typedef struct _MMPTE_SOFTWARE {
+    ULONG64 Valid : 1;
+    ULONG64 PageFileReserved : 1;
+    ULONG64 PageFileAllocated : 1;
+    ULONG64 ColdPage : 1;
+    ULONG64 SwizzleBit : 1;
+    ULONG64 Protection : 5;
+    ULONG64 Prototype : 1;
+    ULONG64 Transition : 1;
+    ULONG64 PageFileLow : 4;
+    ULONG64 UsedPageTableEntries : 10;
+    ULONG64 ShadowStack : 1;
+    ULONG64 OnStandbyLookaside : 1;
+    ULONG64 Unused : 4;
+    ULONG64 PageFileHigh : 32;
+} MMPTE_SOFTWARE;
+
 typedef struct _MMPTE {
     union {
         ULONG64 Long;
         volatile ULONG64 VolatileLong;
         MMPTE_HARDWARE Hard;
+        MMPTE_SOFTWARE Soft;
     } u;
 } MMPTE;
 
@@ -65,7 +84,21 @@ typedef struct _MMPFN {
         ULONG UsedPageTableEntries;
     } u3;
     MMPTE OriginalPte;
-    ULONG64 u4;
+    union {
+        ULONG64 EntireField;
+        struct {
+            ULONG64 PteFrame : 40;
+            ULONG64 ResidentPage : 1;
+            ULONG64 Unused1 : 1;
+            ULONG64 Unused2 : 1;
+            ULONG64 Partition : 10;
+            ULONG64 FileOnly : 1;
+            ULONG64 PfnExists : 1;
+            ULONG64 Spare : 5;
+            ULONG64 PageIdentity : 3;
+            ULONG64 PrototypePte : 1;
+        };
+    } u4;
 } MMPFN;
 
 #define MM_EMPTY_LIST (~0ull)
@@ -139,6 +172,7 @@ extern PHYSICAL_MEMORY_DESCRIPTOR *MmPhysicalMemoryBlock;
 extern POOL_DESCRIPTOR NonPagedPoolDescriptor, PagedPoolDescriptor;
 
 VOID MmInitSystem(const BOOT_PARAMETERS *Boot);
+VOID MmInitializeVads(EPROCESS *Process, const BOOT_REGION *Regions, ULONG Count); /* mm_vad.c */
 MMPTE *MiGetPteAddress(PVOID Address);  /* of the last level of the self map, mapped or not */
 MMPTE *MiFindLeafPte(PVOID Address);    /* the entry that maps Address, of a large page too; NULL: none */
 BOOLEAN MiTablesPresent(PVOID Address); /* whether the last-level table exists */

@@ -24,6 +24,65 @@ typedef struct _EX_FAST_REF {
     };
 } EX_FAST_REF;
 
+typedef struct _SE_AUDIT_PROCESS_CREATION_INFO {
+    OBJECT_NAME_INFORMATION *ImageFileName; /* \Device\... */
+} SE_AUDIT_PROCESS_CREATION_INFO;
+
+/* A range of a process's user half. A private one ends here (pool tag VadS), that of an image is an MMVAD (Vad). */
+typedef struct _MMVAD_FLAGS {
+    ULONG Lock : 1;
+    ULONG LockContended : 1;
+    ULONG DeleteInProgress : 1;
+    ULONG NoChange : 1;
+    ULONG VadType : 3; /* 0: none of those, 2: VadImageMap */
+    ULONG Protection : 5;
+    ULONG PreferredNode : 6;
+    ULONG PageSize : 2;
+    ULONG PrivateMemory : 1;
+} MMVAD_FLAGS;
+
+typedef struct _MMVAD_FLAGS1 {
+    ULONG CommitCharge : 31;
+    ULONG MemCommit : 1;
+} MMVAD_FLAGS1;
+
+typedef struct _MMVAD_SHORT {
+    RTL_BALANCED_NODE VadNode;
+    ULONG StartingVpn;
+    ULONG EndingVpn;
+    UCHAR StartingVpnHigh;
+    UCHAR EndingVpnHigh;
+    UCHAR CommitChargeHigh;
+    UCHAR SpareNT64VadUChar;
+    LONG ReferenceCount;
+    ULONG64 PushLock;
+    union {
+        ULONG LongFlags;
+        MMVAD_FLAGS VadFlags;
+    } u;
+    union {
+        ULONG LongFlags1;
+        MMVAD_FLAGS1 VadFlags1;
+    } u1;
+    PVOID EventList;
+} MMVAD_SHORT;
+
+typedef struct _MMVAD {
+    MMVAD_SHORT Core;
+    ULONG64 u2;
+    PVOID Subsection;
+    PVOID FirstPrototypePte;
+    PVOID LastContiguousPte;
+    LIST_ENTRY ViewLinks;
+    struct _EPROCESS *VadsProcess;
+    ULONG64 u4;
+    PVOID FileObject;
+} MMVAD;
+
+typedef struct _RTL_AVL_TREE {
+    RTL_BALANCED_NODE *Root;
+} RTL_AVL_TREE;
+
 typedef struct _EPROCESS {
     KPROCESS Pcb;
     ULONG64 ProcessLock;
@@ -64,12 +123,16 @@ typedef struct _EPROCESS {
     UCHAR ImageFileName[15];
     UCHAR PriorityClass;
     PVOID SecurityPort;
-    UCHAR Padding4[0x20];
+    SE_AUDIT_PROCESS_CREATION_INFO SeAuditProcessCreationInfo;
+    UCHAR Padding4[0x18];
     LIST_ENTRY ThreadListHead;
     volatile ULONG ActiveThreads;
     UCHAR Padding5[0x1E0];
     LONG ExitStatus;
-    UCHAR Padding6[0x68];
+    RTL_AVL_TREE VadRoot;
+    PVOID VadHint;
+    ULONG64 VadCount;
+    UCHAR Padding6[0x50];
     LARGE_INTEGER ExitTime;
     UCHAR Padding7[0x1F8];
 } EPROCESS;
@@ -148,9 +211,11 @@ AT(EPROCESS, InheritedFromUniqueProcessId, 0x540);
 AT(EPROCESS, Peb, 0x550);
 AT(EPROCESS, ObjectTable, 0x570);
 AT(EPROCESS, ImageFileName, 0x5A8);
+AT(EPROCESS, SeAuditProcessCreationInfo, 0x5C0);
 AT(EPROCESS, ThreadListHead, 0x5E0);
 AT(EPROCESS, ActiveThreads, 0x5F0);
 AT(EPROCESS, ExitStatus, 0x7D4);
+AT(EPROCESS, VadRoot, 0x7D8);
 AT(EPROCESS, ExitTime, 0x840);
 SIZE(EPROCESS, 0xA40);
 AT(ETHREAD, Cid, 0x478);
@@ -163,3 +228,5 @@ AT(KLDR_DATA_TABLE_ENTRY, CheckSum, 0x78);
 AT(KLDR_DATA_TABLE_ENTRY, TimeDateStamp, 0x9C);
 SIZE(KLDR_DATA_TABLE_ENTRY, 0xA0);
 SIZE(UNLOADED_DRIVERS, 0x28);
+SIZE(MMVAD_SHORT, 0x40);
+SIZE(MMVAD, 0x88);

@@ -8,6 +8,7 @@ HANDLE_TABLE *PspCidTable;
 static ULONG64 PspNextThreadId = 8;
 
 #define PRIORITY_CLASS_NORMAL 2
+#define MAXIMUM_IMAGE_PATH (sizeof((BOOT_PROCESS *)0)->ImagePath / sizeof(USHORT))
 #define SYSTEM_THREAD_HANDLE 0xFFFFFFFF80000000ull /* | thread id: what PsCreateSystemThread returns */
 
 static PVOID PspAllocate(SIZE_T Size, ULONG Tag)
@@ -18,7 +19,7 @@ static PVOID PspAllocate(SIZE_T Size, ULONG Tag)
     return memory;
 }
 
-static EPROCESS *PspAllocateProcess(ULONG64 Id, ULONG64 Parent, ULONG64 Root, PCSTR Name)
+static EPROCESS *PspAllocateProcess(ULONG64 Id, ULONG64 Parent, ULONG64 Root, PCSTR Name, ULONG64 CreateTime)
 {
     EPROCESS *process = PspAllocate(sizeof *process, 'corP');
     process->Pcb.Header.Type = ProcessObject;
@@ -32,7 +33,7 @@ static EPROCESS *PspAllocateProcess(ULONG64 Id, ULONG64 Parent, ULONG64 Root, PC
     process->InheritedFromUniqueProcessId = (HANDLE)Parent;
     process->ExitStatus = STATUS_PENDING;
     process->PriorityClass = PRIORITY_CLASS_NORMAL;
-    KeQuerySystemTimePrecise(&process->CreateTime);
+    process->CreateTime.QuadPart = (LONGLONG)CreateTime;
     process->ObjectTable = PspAllocate(sizeof(HANDLE_TABLE), 'btbO');
     process->ObjectTable->QuotaProcess = process;
     for (ULONG i = 0; i < sizeof process->ImageFileName - 1 && Name[i]; i++)
@@ -40,10 +41,29 @@ static EPROCESS *PspAllocateProcess(ULONG64 Id, ULONG64 Parent, ULONG64 Root, PC
     return process;
 }
 
+/* What the audit log would name: the path of the program. An empty one is none, as that of System is. */
+static VOID PspSetImagePath(EPROCESS *Process, const USHORT *Path)
+{
+    OBJECT_NAME_INFORMATION *information = PspAllocate(sizeof *information + MAXIMUM_IMAGE_PATH * sizeof *Path, 'aPeS');
+    UNICODE_STRING *name = &information->Name;
+    name->Buffer = (PWSTR)(information + 1);
+    while (Path && name->Length / sizeof *Path < MAXIMUM_IMAGE_PATH - 1 && Path[name->Length / sizeof *Path]) {
+        name->Buffer[name->Length / sizeof *Path] = Path[name->Length / sizeof *Path];
+        name->Length += sizeof *Path;
+    }
+    name->MaximumLength = name->Length ? (USHORT)(name->Length + sizeof *Path) : 0;
+    if (!name->Length)
+        name->Buffer = NULL;
+    Process->SeAuditProcessCreationInfo.ImageFileName = information;
+}
+
 EPROCESS *PspCreateProcess(const BOOT_PROCESS *Process)
 {
     EPROCESS *process = PspAllocateProcess(
-        Process->ProcessId, Process->ParentProcessId, Process->DirectoryTableBase, Process->ImageFileName);
+        Process->ProcessId, Process->ParentProcessId, Process->DirectoryTableBase, Process->ImageFileName,
+        Process->CreateTime);
+    PspSetImagePath(process, Process->ImagePath);
+    MmInitializeVads(process, Process->Regions, Process->RegionCount);
     process->Peb = (PVOID)Process->Peb;
     process->SectionBaseAddress = (PVOID)Process->SectionBaseAddress;
     process->BreakOnTermination = (Process->Flags & BOOT_PROCESS_CRITICAL) != 0;
@@ -100,8 +120,13 @@ VOID PsInitializeIdleThread(ULONG Number, const BOOT_PROCESSOR *Processor)
 
 VOID PsInitSystem(const BOOT_PARAMETERS *Boot)
 {
-    PsIdleProcess = PspAllocateProcess(0, 0, Boot->SystemDirectoryTableBase, "Idle");
-    PsInitialSystemProcess = PspAllocateProcess(4, 0, Boot->SystemDirectoryTableBase, "System");
+    ULONG64 root = Boot->SystemDirectoryTableBase;
+    PsIdleProcess = PspAllocateProcess(0, 0, root, "Idle", Boot->BootTime);
+    PsInitialSystemProcess = PspAllocateProcess(4, 0, root, "System", Boot->BootTime);
+    PspSetImagePath(PsInitialSystemProcess, NULL);
+    /* Nothing of its user half is mapped, but KUSER_SHARED_DATA is reserved in it as in every process. */
+    static const BOOT_REGION shared = { KUSER_USER, KUSER_USER + PAGE_SIZE, BOOT_REGION_PRIVATE, 1 /* MM_READONLY */ };
+    MmInitializeVads(PsInitialSystemProcess, &shared, 1);
     KiListInsertTail(&PsActiveProcessHead, &PsInitialSystemProcess->ActiveProcessLinks);
     PspCidTable = PspAllocate(sizeof *PspCidTable, 'btbO');
     for (ULONG i = 0; i < Boot->ProcessCount; i++) {
@@ -148,6 +173,7 @@ VOID PspStartUserThreads(const BOOT_PARAMETERS *Boot)
             if (!thread)
                 KiFatal("fewer kernel stacks than threads");
             thread->Tcb.Teb = (PVOID)boot->Teb;
+            thread->CreateTime = process->CreateTime;
             thread->Win32StartAddress = (PVOID)boot->Rip;
             thread->UserStack = (PVOID)boot->Rsp;
             thread->StartContext = (PVOID)boot->Argument;
