@@ -25,6 +25,9 @@ _BELOW_STACK_POINTER = {"x86": 4}
 
 docs/format/minidump-captured-memory.md#stack-of-a-thread
 """
+_TEB_NEEDED = {"x86": 0x34, "amd64": 0x2000, "arm64": 0x2000}
+"""Bytes of a TEB without which the engine has no TEB at all. On x86 a TEB of 0x800 bytes was enough; 0x34 is where its
+PEB pointer ends (inferred)."""
 SHARED_USER_DATA = 0x7FFE0000
 """docs/format/minidump-captured-memory.md#shared-user-data-page"""
 _UNWIND_HEADER = 4
@@ -72,12 +75,7 @@ def teb_captured(reading: Reading, thread: Thread, architecture: str) -> bool:
 
     docs/format/minidump-memory-ranges.md#dump-targets-stacks
     """
-    return bool(thread.teb) and reading.covers(thread.teb, thread.teb + TEB_NEEDED[architecture])
-
-
-TEB_NEEDED = {"x86": 0x34, "amd64": 0x2000, "arm64": 0x2000}
-"""Bytes of a TEB without which the engine has no TEB at all. On x86 a TEB of 0x800 bytes was enough; 0x34 is where its
-PEB pointer ends (inferred)."""
+    return bool(thread.teb) and reading.covers(thread.teb, thread.teb + _TEB_NEEDED[architecture])
 
 
 def stacks(target: ProcessView) -> Iterator[WantedRange]:

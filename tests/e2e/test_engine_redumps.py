@@ -254,6 +254,32 @@ def test_sizes_of_the_dumps_of_a_target_with_memory_for_every_flag(architecture:
     assert size + DIFFERENCES.get((architecture, flags), 0) == row["size"]
 
 
+def test_the_window_of_the_exception_is_around_its_address() -> None:
+    recorded = [row for row in rows("e29507-machines") if row["table"] == "exceptions"]
+    assert len(recorded) == 9
+    target = run("null-read")
+    assert isinstance(target, ProcessSnapshot)
+    assert target.exception is not None
+    for row in recorded:
+        changed = tuple(
+            (name, row["ip"] if name == "Rip" else value) for name, value in target.exception.context.registers
+        )
+        context = replace(target.exception.context, registers=changed)
+        event = replace(target.exception, address=row["address"], context=context)
+        data = dump(replace(target, exception=event), row["format_flags"])
+        stacks = [entry[1:3] for entry in facts(data)["threads"]]
+        assert [item for item in ranges_of(data) if item not in stacks] == sorted(row["ranges"]), row["label"]
+
+
+@pytest.mark.parametrize("flags", [0, FULL_MEMORY])
+def test_a_dump_target_without_shared_user_data_has_none_or_an_entry_of_size_0(flags: int) -> None:
+    """The engine's answer for a target with a MemoryInfoList; docs/format/minidump-memory-ranges.md has both."""
+    target = process("amd64")
+    page = next(run_ for run_ in target.memory if run_.start == 0x7FFE0000)
+    data = dump(replace(target, memory=tuple(run_ for run_ in target.memory if run_ is not page)), flags)
+    assert [item for item in ranges_of(data) if item[0] == page.start] == ([[page.start, 0]] if flags else [])
+
+
 def test_a_dump_target_without_the_peb_fails_the_request() -> None:
     target = process("amd64")
     gone = replace(target, process=replace(target.process, peb=0x10000))
