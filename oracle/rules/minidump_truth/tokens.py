@@ -1,7 +1,8 @@
 """Judges the access tokens of stream 19 against truth, to the last byte.
 
-The layout after the documented header is that of the one real sample. The meaning of its fourth and seventh pair is
-unknown, so a writer leaves them empty (docs/format/minidump-handles.md#token-contents).
+The layout after the documented header is that of the one real sample and of engine 15063. A truth does not hold the
+fourth pair, and the meaning of the seventh is unknown: a writer may leave them empty
+(docs/format/minidump-handles.md#token-contents).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from ..asserts import by_field, same, same_keys, stream_span
 _ALIGNMENT = 8
 """Bytes: every part begins at a multiple of this."""
 _ELEMENT = structure("TOKEN_INFO_ELEMENT").size
+_SHORT_REFERENCE = 8
+"""What the engine stores in front of the SID of the fourth pair, which stands at 4."""
 _SID = 8
 """Bytes of a SID in front of its sub-authorities (winnt.h SID)."""
 
@@ -121,11 +124,9 @@ def _sids(blob: _Blob, at: int, expected: tuple[SidTruth, ...], pointer: int) ->
 def _part_faults(case: Case, element: Record, token: TokenTruth, name: str) -> list[tuple[str, Span]]:
     """What is wrong with one part of a token, and where.
 
-    No sample of a 32-bit target is known: the structures may be those of the target or of a 64-bit debugger.
+    The engine stores references of 4 bytes also for a 64-bit target. A dump of a dump keeps the form of its source.
     """
-    assert case.truth is not None
-    pointers = (4, 8) if case.truth.system.pointer_size == 4 else (8,)
-    return min((list(_faults_with(pointer, case, element, token, name)) for pointer in pointers), key=len)
+    return min((list(_faults_with(pointer, case, element, token, name)) for pointer in (4, 8)), key=len)
 
 
 def _faults_with(pointer: int, case: Case, element: Record, token: TokenTruth, name: str) -> Iterator[tuple[str, Span]]:
@@ -192,15 +193,15 @@ def _owner(case: Case, element: Record, subject: str) -> Check:
         revision, count = blob.number(pointer, 1), blob.number(pointer + 1, 1)
         end = pointer + _SID + 4 * count
         fits = end <= len(blob.data) < end + _ALIGNMENT and not any(blob.data[end:])
-        if fits and revision == 1 and blob.number(0, pointer) in (pointer, blob.offset + pointer):
-            case.dump.dont_care(blob.span, "the owner of a token: the truth does not hold it")
+        if fits and revision == 1 and blob.number(0, pointer) in (pointer, _SHORT_REFERENCE, blob.offset + pointer):
+            case.dump.dont_care(blob.span, "the primary group of a token: the truth does not hold it")
             return ok(what)
     return bad(what, "empty, or a reference to a SID that follows it", blob.data[:16].hex(), blob.span)
 
 
 @rule(
     "TRUE-TOKEN-003",
-    "The other parts of a token are an owner and zeros",
+    "The other parts of a token are a primary group and zeros",
     Level.MUST,
     Source("docs/format/minidump-handles.md#token-contents", Grade.OBSERVED),
     Source("docs/format/minidump-open-points.md#stream-layouts", Grade.INFERRED),
@@ -208,8 +209,9 @@ def _owner(case: Case, element: Record, subject: str) -> Check:
     applies=_has_tokens,
 )
 def token_leftovers(case: Case) -> Checks:
-    """The fourth pair of the real file looks like TOKEN_OWNER or TOKEN_PRIMARY_GROUP: a reference and a SID, which a
-    truth does not hold. Its seventh pair is 8 zeros. A writer may leave both empty. Only zeros align the parts.
+    """The fourth pair is TOKEN_PRIMARY_GROUP, a reference and a SID, which a truth does not hold. The engine's
+    reference is 8 though the SID stands at 4. The seventh pair of the real file is 8 zeros. A writer may leave both
+    empty. Only zeros align the parts.
     """
     for element, _, subject in _known(case):
         yield _owner(case, element, subject)
