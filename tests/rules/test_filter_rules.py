@@ -14,16 +14,18 @@ from .hand_minidump import HandMade, More, dump, request
 from .hand_target import MEMORY, TRUTH
 
 STACK, END = 0x13F00, 0x14000
-CODE, FRAME, HEAP, NUMBER, LEADING = 0x401010, 0x13F80, 0x20010, 0x1234567890, 0x20100
-"""An address of an image, of a captured stack, of other memory, no address, and that of a word that is ``CODE``."""
-WORDS = (CODE, FRAME, HEAP, NUMBER, LEADING)
+CODE, FRAME, HEAP, NUMBER, LEADING, HELD = 0x401010, 0x13F80, 0x20010, 0x1234567890, 0x20100, 0x20104
+"""An address of an image, of a captured stack, of other memory, no address, that of a word that is ``CODE``, and
+another address of memory that is in the dump.
+"""
+WORDS = (CODE, FRAME, HEAP, NUMBER, LEADING, HELD)
 MEMORY_FILTER, TRIAGE = 0x20, 0x10000
 HEADER = {MEMORY_FILTER: 0x8, TRIAGE: 0x100080, MEMORY_FILTER | TRIAGE: 0x100088}
 GONE = 0xAAAAAAAAAAAAAAAA
 KEPT = {
-    MEMORY_FILTER: (CODE, FRAME, 0, 0, 0),
-    TRIAGE: (CODE, FRAME, GONE, GONE, LEADING),
-    MEMORY_FILTER | TRIAGE: (CODE, FRAME, GONE, GONE, LEADING),
+    MEMORY_FILTER: (CODE, FRAME, 0, 0, 0, 0),
+    TRIAGE: (CODE, FRAME, GONE, GONE, LEADING, HELD),
+    MEMORY_FILTER | TRIAGE: (CODE, FRAME, GONE, GONE, LEADING, HELD),
 }
 """What dbghelp 6.12 leaves of ``WORDS`` for FILTER_MEMORY, and the engines for FILTER_TRIAGE."""
 
@@ -86,6 +88,7 @@ def test_a_filtered_dump_made_by_hand_breaks_no_rule_of_memory(flags: int) -> No
         (TRIAGE, 1, GONE, {"PAGE-FILTER-002"}),
         (TRIAGE, 4, GONE, {"PAGE-FILTER-002"}),
         (TRIAGE, 9, GONE, {"PAGE-FILTER-002"}),  # 0 survives, too
+        (TRIAGE, 5, GONE, set()),  # only engine 15063 is known to keep it
         (TRIAGE, 2, HEAP, {"PAGE-FILTER-003"}),
         (TRIAGE, 3, NUMBER, {"PAGE-FILTER-003"}),
         (TRIAGE, 3, 0, {"PAGE-FILTER-001", "PAGE-FILTER-003"}),
@@ -117,6 +120,8 @@ def test_the_word_that_keeps_a_stack_word_is_demanded() -> None:
     for address, size in ((STACK, END - STACK), (0x21E00, 0x200)):
         here, there = less.at[f"memory {address:#x}"], case.at[f"memory {address:#x}"]
         lacking[here : here + size] = data[there : there + size]
+    held = less.at[f"memory {STACK:#x}"] + 8 * WORDS.index(HELD)
+    lacking[held : held + 8] = GONE.to_bytes(8, "little")
     assert failing(judge(case, bytes(lacking))) == {"PAGE-REQUIRED-005"}
 
 

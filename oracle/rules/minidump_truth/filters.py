@@ -52,6 +52,8 @@ class _Filter:
         self.stacks = union(stack for stack in stacks if not triage or not stack[0] % self.size)
         """Memory in which a filter may have replaced words."""
         self.kept: Survivors | RangeSet = survivors_of(truth) if triage else _pointers(truth)
+        self.captured = RangeSet(case.dump.captured())
+        """Engine 15063 keeps the addresses of all that it captures."""
 
 
 def _pointers(truth: ProcessTruth) -> RangeSet:
@@ -160,12 +162,12 @@ def kept_words(case: Case) -> Checks:
     applies=_triaged,
 )
 def removed_words(case: Case) -> Checks:
-    """FILTER_TRIAGE removes the words of a stack that do not lead to an image or a captured stack: counters,
+    """FILTER_TRIAGE removes the words of a stack that do not lead to an image or to memory in the dump: counters,
     characters, keys. Users request a filter because they send the dump to others.
     """
 
     def wrong(view: _Filter, word: int, actual: int) -> str | None:
-        kept = actual != view.fill and word not in view.kept
+        kept = actual != view.fill and word not in view.kept and word not in view.captured
         return f"{view.fill:#x}: the filter removes {word:#x}" if kept else None
 
     yield from _judged(case, wrong)
