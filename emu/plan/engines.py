@@ -53,8 +53,6 @@ class Engine:
     """Bytes of KUSER_SHARED_DATA in every minidump."""
     private: frozenset[int]
     """Protections of PRIVATE_READ_WRITE_MEMORY, without modifiers such as PAGE_NOCACHE."""
-    debug_data: bool
-    """Whether MODULE_HEADERS takes the data of debug entries."""
     sizes: Mapping[int, BlockSizes]
     """By pointer size."""
     keeps_unreadable_stacks: bool
@@ -97,7 +95,6 @@ _E15063 = Engine(
     no_optional_clears=_NO_OPTIONAL_CLEARS,
     shared_data=0,
     private=_PRIVATE | {PAGE_EXECUTE_WRITECOPY},
-    debug_data=False,
     sizes={4: BlockSizes(0x468, 0x2A4, 0x208), 8: BlockSizes(0x7A0, 0x400, 0x410)},
     keeps_unreadable_stacks=False,
     thread_names=False,
@@ -114,7 +111,6 @@ _E29507 = Engine(
     no_optional_clears=_NO_OPTIONAL_CLEARS | _T.MiniDumpWithFullAuxiliaryState,
     shared_data=0xAA0,
     private=_PRIVATE | {PAGE_WRITECOPY},
-    debug_data=True,
     sizes={4: BlockSizes(0x480, 0x2C0, 0x3FC8), 8: BlockSizes(0x7D0, 0x448, 0x7F90)},
     keeps_unreadable_stacks=True,
     thread_names=True,

@@ -29,8 +29,9 @@ _THREADS_WITH_A_SEAM = 3
 def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
     """Yield PEB, TEBs and TLS vectors, and of a live target process parameters, strings, environment, slots, FLS data.
 
-    NO_OPTIONAL_DATA leaves the first three (docs/format/minidump-filters.md#no-optional-data). Raises DumpRefused when
-    a dump target lacks the PEB.
+    NO_OPTIONAL_DATA leaves the first three (docs/format/minidump-filters.md#no-optional-data), FILTER_TRIAGE the first
+    two (docs/format/minidump-filters.md#filter-triage-other-effects). Raises DumpRefused when a dump target lacks the
+    PEB.
     """
     layout = LAYOUTS[target.pointer_size]
     if target.of_a_dump:
@@ -42,6 +43,8 @@ def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
     for thread in target.snapshot.threads:
         reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
         yield from target.readable(thread.teb, thread.teb + layout.teb_size if thread.teb else 0, reason)
+    if target.flags & MinidumpType.MiniDumpFilterTriage:
+        return
     blocks = [_tls_vector(target, layout)]
     if not target.flags & MinidumpType.MiniDumpWithoutOptionalData:
         yield from _parameters(target, layout)

@@ -66,6 +66,5 @@ def module_headers(target: ProcessView) -> Iterator[WantedRange]:
         yield from target.readable(module.base, headers.address + module.size_of_headers, reason)
         for start, end in directories(target.reading, module, headers):
             yield from target.readable(start, end, f"MODULE_HEADERS: directory of the image at {module.base:#x}")
-        if target.engine.debug_data:
-            for start, end in debug_data(target.reading, module, headers):
-                yield from target.readable(start, end, f"MODULE_HEADERS: debug data of the image at {module.base:#x}")
+        for start, end in debug_data(target.reading, module, headers):
+            yield from target.readable(start, end, f"MODULE_HEADERS: debug data of the image at {module.base:#x}")

@@ -81,6 +81,8 @@ _ENVIRONMENT_CAPTURED = 0x2000
 # WOW64: slot 1 of TlsSlots in the 64-bit TEB points 4 bytes before the 32-bit CONTEXT of 716 bytes
 # (docs/format/minidump-process-data.md#offsets-in-teb-and-peb).
 _WOW64_SLOT, _WOW64_CONTEXT = 0x1488, 4 + 716
+_LESS = Format.NO_OPTIONAL_DATA | Format.FILTER_TRIAGE
+"""Flags that leave PEB and TEBs, and NO_OPTIONAL_DATA the TLS vectors."""
 _CHPE_V2_CPU_AREA = 0x1788
 """TEB.ChpeV2CpuAreaInfo."""
 
@@ -158,7 +160,7 @@ def parameters(writing: Writing) -> Iterator[Piece]:
 
 def _parameters_at(writing: Writing) -> int:
     """The address of the process parameters; 0 if the writer does not take them."""
-    if writing.of_dump or writing.flags & Format.NO_OPTIONAL_DATA:
+    if writing.of_dump or writing.flags & _LESS:
         return 0
     truth = writing.truth
     return _pointer(truth, truth.process.peb + _layout(truth).process_parameters)
@@ -170,12 +172,13 @@ def allowed(writing: Writing) -> Iterator[Piece]:
         yield from _tls_vectors(writing.truth)
         return
     truth, layout = writing.truth, _layout(writing.truth)
-    in_full = not writing.flags & Format.NO_OPTIONAL_DATA
+    in_full = not writing.flags & _LESS
     yield Piece(truth.process.peb, truth.process.peb + PAGE_SIZE, "page of the PEB")
     for thread in truth.threads:
         teb, whose = thread.teb, f"of thread {thread.thread_id:#x}"
         yield Piece(teb, teb + _TEB_AT_MOST, f"pages of the TEB {whose}")
-        pointed = [(layout.tls_pointer, layout.tls_vector, "TLS vector")]
+        triage = bool(writing.flags & Format.FILTER_TRIAGE)
+        pointed = [] if triage else [(layout.tls_pointer, layout.tls_vector, "TLS vector")]
         if in_full:
             pointed.append((layout.expansion_slots, layout.expansion_size, "TLS expansion slots"))
             pointed.append((layout.fls_data, layout.fls_size or writing.writer.fls, "FLS data"))

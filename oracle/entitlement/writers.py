@@ -63,7 +63,7 @@ E15063 = Writer(
     shared_user_data=0,
     private=frozenset({_READWRITE, _EXECUTE, _EXECUTE_READ, _EXECUTE_READWRITE, _EXECUTE_WRITECOPY}),
     peb=0x7A0, parameters=0x400, fls=0x410,
-    guarded_private=True, address_only=False, of_dump_measured=False,
+    guarded_private=True, debug_data=True, address_only=False, of_dump_measured=False,
 )  # fmt: skip
 E29507 = Writer(
     "E29507", OF_29507, Format(0),

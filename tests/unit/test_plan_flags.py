@@ -30,6 +30,7 @@ MODULE_HEADERS = FormatFlag.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS
 PROCESS_THREAD_DATA = FormatFlag.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA
 PRIVATE_READ_WRITE = FormatFlag.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY
 NO_OPTIONAL_DATA = FormatFlag.DEBUG_FORMAT_USER_SMALL_NO_OPTIONAL_DATA
+FILTER_TRIAGE = FormatFlag.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE
 IGNORE = FormatFlag.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM
 NO_IGNORE = FormatFlag.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM
 SCAN = FormatFlag.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
@@ -172,16 +173,14 @@ def test_code_segments_are_the_sections_with_code(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("contract", ["e15063", "e29507"])
-def test_module_headers_are_headers_directories_and_by_the_newer_engine_debug_data(
-    architecture: str, contract: str
-) -> None:
+def test_module_headers_are_headers_directories_and_debug_data(architecture: str, contract: str) -> None:
     wide = architecture != "x86"
     target = TARGETS[architecture]
     plain, made = ranges(plan(target, 0, contract)), ranges(plan(target, MODULE_HEADERS, contract))
     expected = []
     for module in target.modules:
         assert module.code_view is not None
-        debug = 28 + (len(module.code_view.record) if contract == "e29507" else 0)
+        debug = 28 + len(module.code_view.record)
         expected += of(module.base, (0, 0x80 + 0x400), (RDATA, debug), (RDATA + 0x400, 0x28 if wide else 0x18))
     assert subtract(made, plain) == subtract(expected, plain)
 
@@ -379,6 +378,12 @@ def test_no_optional_data_leaves_peb_tebs_and_tls_vectors_of_process_thread_data
         [*of(at.peb, (0, 0x7D0), (0x1000, 0x8000)), *of(at.tls_vector, (0, 8), (0x40, 8), (0x80, 8))]
     )
     assert made.flags == 0x40500
+
+
+def test_filter_triage_leaves_peb_and_tebs_of_process_thread_data() -> None:
+    at, target = PLACES[8], TARGETS["amd64"]
+    made = plan(target, PROCESS_THREAD_DATA | FILTER_TRIAGE)
+    assert subtract(ranges(made), ranges(plan(target, FILTER_TRIAGE))) == of(at.peb, (0, 0x7D0), (0x1000, 0x8000))
 
 
 def test_no_optional_data_leaves_segments_headers_and_streams() -> None:

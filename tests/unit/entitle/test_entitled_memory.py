@@ -235,8 +235,8 @@ def test_module_headers_are_headers_and_directories_of_live_images() -> None:
         granted = spans(with_headers(), by(contract, Format.MODULE_HEADERS, session), "module headers")
         return [(start - CODE, end - CODE) for start, end in granted]
 
-    assert found(OLD) == found("documented") == [headers, export, debug]
-    assert found(NEW) == [headers, export, debug, record]
+    assert found("documented") == [headers, export, debug]
+    assert found(OLD) == found(NEW) == [headers, export, debug, record]
     assert found(NEW, "dump") == found(OLD, "dump") == []
     assert duties(with_headers(), by("documented", Format.MODULE_HEADERS), CODE + 0x2500, CODE + 0x2300) == [
         "may",
@@ -397,6 +397,14 @@ def test_without_optional_data_only_peb_tebs_and_tls_vectors_stay() -> None:
     assert duties(truth, by(NEW, flags), *places) == ["must", "must", "may", *left]
     assert duties(truth, by(OLD, flags), *places) == ["must", "must", "may", *left]
     assert duties(truth, request(SMALL, flags), *places) == ["may", "may", "may", *left]
+
+
+def test_under_filter_triage_only_peb_and_tebs_stay() -> None:
+    truth, flags = with_process_data(), Format.PROCESS_THREAD_DATA | Format.FILTER_TRIAGE
+    places = [HEAP + at for at in (0, 0x2000, 0x20000, 0x8000, 0x9000, 0xC000, 0x22000)]
+    left = ["never"] * 5
+    for contract in (OLD, NEW):
+        assert duties(truth, by(contract, flags), *places) == ["must", "must", *left]
 
 
 def test_process_and_thread_data_of_a_dump_are_whole_pages_of_peb_and_tebs() -> None:
