@@ -86,3 +86,19 @@ def test_names_of_objects_and_exit_statuses_are_lost_of_a_dump_target_and_of_no_
 def test_the_type_of_a_handle_is_not_lost() -> None:
     data = Surgery(base(BaseDump.DEFAULT)).put("HandleData.Descriptors[1]", "TypeNameRva", 0).data
     assert "TRUE-HANDLE-003" in failing(data, BaseDump.DEFAULT, contract="e29507", session="dump")
+
+
+def test_an_exit_status_of_a_dump_target_that_nobody_set_is_a_known_error_of_15063() -> None:
+    def known(field: str, contract: str, session: str = "dump") -> set[str]:
+        made = base(BaseDump.DEFAULT)
+        data = Surgery(made).put("ThreadInfoList.Entries[0]", field, 0x1C000).data
+        asked = replace(made.asked, contract=contract, session=session)
+        report = check(ByteSource(data), made.truth, asked, select=["TRUE-THREADINFO-002"])
+        findings = [item for result in report.results for item in result.findings if field in item.subject]
+        assert findings
+        return {item.known.id for item in findings if item.known is not None}
+
+    assert known("ExitStatus", "e15063") == {"ENGINE-EXIT-STATUS"}
+    assert known("ExitStatus", "e29507") == set()
+    assert known("ExitStatus", "e15063", "live") == set()
+    assert known("KernelTime", "e15063") == set()

@@ -13,6 +13,7 @@ from ...model import Fault
 from ...readers.kernel_dump import ACTIVE, COMPLETE, KERNEL, TRIAGE
 from ...rule import Check
 from .asserts import truth_of
+from .writer import by_the_engine
 
 _DEAD_FEED: Final = bytes.fromhex("edfeadde")
 _XSAVE, _MISPLACED, _XSAVE_SIZE = 0x100, 0x200, 0x200
@@ -102,3 +103,38 @@ def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
     if case.truth is not None:
         return moved == truth_of(case).crashed.context.fxsave
     return int.from_bytes(moved[_MXCSR : _MXCSR + 4], "little") == dump.context["MxCsr"]
+
+
+@known_error(
+    "ENGINE-STALE-BYTES",
+    "unused bytes of a small dump are left over from the debugger's memory",
+    versions=("15063",),
+    source="docs/format/kernel-small-layouts.md#stale-bytes-of-the-engine",
+    rules=("KTRI-DATA-004", "KTRI-DRIVERS-005", "KTRI-POOL-003", "KTRI-ROOM-001"),
+)
+def stale_bytes(case: KernelCase, check: Check) -> bool:
+    """Only bytes that the engine does not fill: of driver entries, behind names, before the end marker, and of pages of
+    a stack that are not mapped.
+    """
+    if not by_the_engine(case) or not check.spans:
+        return False
+    if not check.subject.startswith("data block"):
+        return check.subject != "end marker"
+    return case.truth is not None and _mapped_part_is_right(case, check)
+
+
+def _mapped_part_is_right(case: KernelCase, check: Check) -> bool:
+    """Whether a data block holds the target's bytes wherever the target has memory."""
+    triage, truth = case.dump.triage, truth_of(case)
+    assert triage is not None
+    block = next((each for each in triage.data_blocks if check.subject.startswith(f"{each.record.path},")), None)
+    if block is None:
+        return False
+    at = block.start
+    while at < block.end:
+        size = min(PAGE_SIZE - at % PAGE_SIZE, block.end - at)
+        held = truth.read(at, size)
+        if held is not None and bytes(held) != case.dump.source.read(block.offset + at - block.start, size):
+            return False
+        at += size
+    return True

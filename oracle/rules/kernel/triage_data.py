@@ -28,8 +28,8 @@ _MAX_CODE: Final = 0x1000
     applies=own_small,
 )
 def data_bytes(case: KernelCase) -> Checks:
-    """Structural rules cannot find a changed byte in a block; this rule can. Engine 15063 stores zeros for the pages of
-    a stack that are not mapped.
+    """Structural rules cannot find a changed byte in a block; this rule can. Pages of a stack that are not mapped must
+    be zeros; engine 15063 does not clear them.
     """
     truth = truth_of(case)
     for block in triage_of(case).data_blocks:

@@ -9,11 +9,22 @@ from ...readers.kernel_dump import BITMAPS, PAGED, TRIAGE, TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
 from .asserts import header_of
 
+_OPTIONS_OF_THE_ENGINE = 0xFFFFFFFF
+
 
 def triage_of(case: KernelCase) -> TriageFacts:
     """The parts of a small dump."""
     assert case.dump.triage is not None
     return case.dump.triage
+
+
+def by_the_engine(case: KernelCase) -> bool:
+    """Whether the file is a small dump of layout A as the vendor's engine writes it: it leaves TriageOptions as fill.
+
+    docs/format/kernel-small-layouts.md#stale-bytes-of-the-engine
+    """
+    triage = case.dump.triage
+    return triage is not None and triage.layout == "A" and triage.header["TriageOptions"] == _OPTIONS_OF_THE_ENGINE
 
 
 @kernel_rule(

@@ -343,3 +343,18 @@ def test_a_misplaced_fltsave_is_a_known_error(counted: Made) -> None:
 def test_an_engines_errors_do_not_explain_the_dumps_of_another(richer: Maker) -> None:
     made = _dump(richer, {*richer.kernel_pfns(), TRANSITION}, "e29507")
     assert known(judged(by(made, "e15063"))) == set()
+
+
+def test_stale_bytes_of_a_small_dump_are_a_known_error_of_15063(counted: Made) -> None:
+    sound = small(counted, E15063)
+    assert failing(judged(sound)) == set()
+    driver = int.from_bytes(sound.data[0x2030:0x2034], "little")  # DriverListOffset
+    dirty = put(sound.data, driver + 0x30, b"\x28")
+    report = judged(by(sound, "e15063", data=dirty))
+    assert failing(report) == {"KTRI-DRIVERS-005"}
+    assert report.only_known_errors
+    assert known(report) == {"ENGINE-STALE-BYTES"}
+    named = put(dirty, 0x2044, bytes(4))  # TriageOptions of another writer
+    assert known(judged(by(sound, "e15063", data=named))) == set()
+    newer = small(counted, E29507)
+    assert known(judged(by(newer, "e29507", data=put(newer.data, driver + 0x30, b"\x28")))) == set()
