@@ -113,18 +113,18 @@ def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
     rules=("KTRI-DATA-004", "KTRI-DRIVERS-005", "KTRI-POOL-003", "KTRI-ROOM-001"),
 )
 def stale_bytes(case: KernelCase, check: Check) -> bool:
-    """Only bytes that the engine does not fill: of driver entries, behind names, before the end marker, and of pages of
-    a stack that are not mapped.
+    """Only bytes that the engine does not fill: of driver entries, behind names, before the end marker, and of a stack
+    from the first page on that is not mapped.
     """
     if not by_the_engine(case) or not check.spans:
         return False
     if not check.subject.startswith("data block"):
         return check.subject != "end marker"
-    return case.truth is not None and _mapped_part_is_right(case, check)
+    return case.truth is not None and _right_up_to_a_hole(case, check)
 
 
-def _mapped_part_is_right(case: KernelCase, check: Check) -> bool:
-    """Whether a data block holds the target's bytes wherever the target has memory."""
+def _right_up_to_a_hole(case: KernelCase, check: Check) -> bool:
+    """Whether a data block holds the target's bytes up to a page that is not mapped."""
     triage, truth = case.dump.triage, truth_of(case)
     assert triage is not None
     block = next((each for each in triage.data_blocks if check.subject.startswith(f"{each.record.path},")), None)
@@ -134,7 +134,9 @@ def _mapped_part_is_right(case: KernelCase, check: Check) -> bool:
     while at < block.end:
         size = min(PAGE_SIZE - at % PAGE_SIZE, block.end - at)
         held = truth.read(at, size)
-        if held is not None and bytes(held) != case.dump.source.read(block.offset + at - block.start, size):
+        if held is None:
+            return True
+        if bytes(held) != case.dump.source.read(block.offset + at - block.start, size):
             return False
         at += size
-    return True
+    return False

@@ -29,7 +29,7 @@ _MAX_CODE: Final = 0x1000
 )
 def data_bytes(case: KernelCase) -> Checks:
     """Structural rules cannot find a changed byte in a block; this rule can. Pages of a stack that are not mapped must
-    be zeros; engine 15063 does not clear them.
+    be zeros; engine 15063 leaves stale bytes from the first of them on.
     """
     truth = truth_of(case)
     for block in triage_of(case).data_blocks:

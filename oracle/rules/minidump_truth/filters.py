@@ -51,6 +51,9 @@ class _Filter:
         # FILTER_TRIAGE leaves a stack alone that does not begin at a word.
         self.stacks = union(stack for stack in stacks if not triage or not stack[0] % self.size)
         """Memory in which a filter may have replaced words."""
+        ranges = {(found.start, found.end) for found in case.dump.memory}
+        self.alone = union(stack for stack in stacks if stack in ranges and not stack[0] % self.size)
+        """The stacks that are ranges of their own. Engine 15063 filters no other."""
         self.kept: Survivors | RangeSet = survivors_of(truth) if triage else _pointers(truth)
         self.captured = RangeSet(case.dump.captured())
         """Engine 15063 keeps the addresses of all that it captures."""
@@ -73,10 +76,10 @@ class _Words:
     found: memoryview
 
 
-def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
+def _words_of(case: Case, view: _Filter, stacks: list[tuple[int, int]]) -> Iterator[_Words]:
     assert case.truth is not None
     for start, end, offset in case.dump.pieces():
-        for low, high in inside(view.stacks, start, end):
+        for low, high in inside(stacks, start, end):
             first, last = low + -low % view.size, high - high % view.size
             for address, size, there in case.truth.readable_runs(first, last):
                 for at in range(0, size, _CHUNK):
@@ -86,11 +89,13 @@ def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
                     yield _Words(address + at, place, held, words(case.dump.source.read(place, length), view.size))
 
 
-def _judged(case: Case, wrong: Callable[[_Filter, int, int], str | None]) -> Iterator[Check]:
-    """One check for each word of the captured stacks. ``wrong`` says what is expected in place of a wrong word."""
+def _judged(case: Case, wrong: Callable[[_Filter, int, int], str | None], *, alone: bool = False) -> Iterator[Check]:
+    """One check for each word of the captured stacks. ``wrong`` says what is expected in place of a wrong word.
+    ``alone``: only of stacks that are ranges of their own.
+    """
     view = _Filter(case)
     right = 0
-    for run in _words_of(case, view):
+    for run in _words_of(case, view, view.alone if alone else view.stacks):
         for (word, actual), count in Counter(zip(run.held, run.found, strict=True)).items():
             expected = wrong(view, word, actual)
             if expected is None:
@@ -163,11 +168,12 @@ def kept_words(case: Case) -> Checks:
 )
 def removed_words(case: Case) -> Checks:
     """FILTER_TRIAGE removes the words of a stack that do not lead to an image or to memory in the dump: counters,
-    characters, keys. Users request a filter because they send the dump to others.
+    characters, keys. Users request a filter because they send the dump to others. A stack that is merged with another
+    range, such as a window of INDIRECT_MEMORY, is not filtered.
     """
 
     def wrong(view: _Filter, word: int, actual: int) -> str | None:
         kept = actual != view.fill and word not in view.kept and word not in view.captured
         return f"{view.fill:#x}: the filter removes {word:#x}" if kept else None
 
-    yield from _judged(case, wrong)
+    yield from _judged(case, wrong, alone=True)

@@ -153,8 +153,10 @@ def _faults_with(pointer: int, case: Case, element: Record, token: TokenTruth, n
     elif blob.take(0, len(token.statistics)) != token.statistics:
         faults.append(blob.data.hex())
     if not faults:
-        # SIDs have any length, so parts that hold them may end in padding. The other parts have fixed sizes.
-        wrong = blob.size_fault(_ALIGNMENT - 1 if name in ("User", "Groups") else 0)
+        # SIDs have any length, so parts that hold them may end in padding. The engine's size of groups is that of
+        # entries with references of 8 bytes. The other parts have fixed sizes.
+        padding = _ALIGNMENT - 1 if name in ("User", "Groups") else 0
+        wrong = blob.size_fault(padding + (8 - pointer) * 2 * len(token.groups) if name == "Groups" else padding)
         faults += [] if wrong is None else [wrong]
     for fault in faults:
         yield fault, blob.span
