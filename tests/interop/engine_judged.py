@@ -47,7 +47,7 @@ ARTEFACTS: Final = (
         "PAGE-FORBIDDEN-002",
         r"memory .*",
         "NOACCESS, GUARD, reserved and free pages can be read",
-        r"no bytes: state 0x10000, protect 0x1|no bytes: state 0x2000, .*|no bytes: state 0x1000, protect 0x1([0-9a-f]{2})?",
+        r"no bytes: state (0x10000, protect 0x1|0x2000, .*|0x1000, protect 0x1([0-9a-f]{2})?)",
     ),
     Artefact("XCUT-MEMORYINFO-001", r"memory .*", "NOACCESS, GUARD, reserved and free pages can be read"),
 )
