@@ -96,6 +96,7 @@ def told(harness: Harness, row: Answer, place: Path) -> list[str]:
     existing = place / "exists.dmp"
     if not row.absent:
         existing.write_bytes(OLD)
+    (place / "ro.dmp").write_bytes(OLD)
     harness.must("folder", path=harness.path(place))
     if row.method == "dot":
         hresult = harness.ask("execute", command=row.line)["hr"] & 0xFFFF_FFFF
