@@ -144,6 +144,20 @@ def test_a_stack_whose_pointer_is_not_aligned_is_not_filtered_by_triage() -> Non
     assert not failing(judge(case, bytes(data))) & {"PAGE-FILTER-001", "PAGE-FILTER-002", "PAGE-FILTER-003"}
 
 
+def test_a_stack_that_is_merged_with_another_range_may_stay_as_it_is() -> None:
+    case, data = made(TRIAGE)
+    at = case.at["memory 0x13f00"]
+    data[at : at + END - STACK] = filled(WORDS)
+    assert failing(judge(case, bytes(data))) == {"PAGE-FILTER-003"}
+    merged = dump(TRUTH, HEADER[TRIAGE], None, More(below=8, ranges=((LEADING, LEADING + 8),)))
+    wider = bytearray(merged.data)
+    for start, end in ((STACK, END), (0x21E00, 0x22000), (LEADING, LEADING + 8)):
+        name = f"memory {start:#x}"
+        here = merged.at[name] if name in merged.at else merged.at[f"memory {start - 8:#x}"] + 8
+        wider[here : here + end - start] = data[case.at[name] : case.at[name] + end - start]
+    assert not failing(judge(case, bytes(wider))) & {"PAGE-FILTER-001", "PAGE-FILTER-002", "PAGE-FILTER-003"}
+
+
 def test_a_dump_without_filter_flags_is_compared_byte_by_byte() -> None:
     case, data = made(MEMORY_FILTER)
     unasked = HandMade(case.data, case.at, case.truth, request(1024, 0, None))
