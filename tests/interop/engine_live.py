@@ -76,7 +76,7 @@ class Stop:
         with read(path) as contents:
             assert isinstance(contents.facts, Dump)
             snapshot = self._at(contents.facts)
-        return parse_truth(truth_document(snapshot, path.name), b"".join(run.data for run in snapshot.memory))
+        return parse_truth(truth_document(snapshot, path.name), b"".join(bytes_of(run) for run in snapshot.memory))
 
     def _at(self, dump: Dump) -> ProcessSnapshot:
         """The state of the program when ``dump`` was written: what may have moved is taken from it, and goes on."""
@@ -126,13 +126,19 @@ class Stop:
             if not moved:
                 yield run
                 continue
-            data = bytearray(run.data)
+            data = bytearray(bytes_of(run))
             for page in moved:
                 for start, end, offset in dump.pieces():
                     low, high = max(start, page), min(end, page + _PAGE)
                     if low < high:
                         data[low - run.start : high - run.start] = dump.source.read(offset + low - start, high - low)
             yield MemoryRun(run.start, bytes(data))
+
+
+def bytes_of(run: MemoryRun) -> bytes:
+    """The bytes of a run. A truth from a dump has no sparse ones."""
+    assert isinstance(run.data, bytes)
+    return run.data
 
 
 def _later(before: int, after: int) -> int:
