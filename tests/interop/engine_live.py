@@ -29,6 +29,8 @@ HAS_COMPILER: Final = importlib.util.find_spec("ziglang") is not None
 SMALL: Final = 1024
 FULL: Final = 0x08000C07
 """Format flags: all memory, handles, unloaded modules, memory info, thread info; unreadable memory is left out."""
+EXTENDED: Final = 0x20000
+"""Format flag: the extended state of the processor."""
 _WITHOUT_LIBRARY: Final = ("-nostdlib", "-Wl,-e,start")
 _PAGE: Final = 0x1000
 _SHARED_USER_DATA: Final = 0x7FFE0000
@@ -65,7 +67,7 @@ class Stop:
 
     @staticmethod
     def _full(harness: Harness, path: Path) -> ProcessSnapshot:
-        written = write(harness, path, SMALL, FULL)
+        written = write(harness, path, SMALL, FULL | EXTENDED)
         assert written.succeeded, written.said
         snapshot = snapshot_of(path)
         path.unlink()

@@ -49,3 +49,13 @@ def test_a_dump_that_lacks_what_a_truth_needs_is_refused(tmp_path: Path, flags: 
     DebugClient(run_scenario("null-read")).write(tmp_path / "part.dmp", "small", flags)
     with pytest.raises(NotAFullDumpError):
         snapshot_of(tmp_path / "part.dmp")
+
+
+def test_a_full_dump_with_extended_state_retells_it(tmp_path: Path) -> None:
+    target = run_scenario("every-stream")
+    DebugClient(target).write(tmp_path / "full.dmp", "small", [*FLAGS, "add-avx-xstate-context"])
+    told = snapshot_of(tmp_path / "full.dmp")
+    assert told.system.xstate == target.system.xstate is not None
+    assert [thread.context for thread in told.threads] == [
+        replace(thread.context, xstate=thread.context.xstate or ()) for thread in target.threads
+    ]

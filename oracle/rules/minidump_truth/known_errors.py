@@ -30,7 +30,7 @@ def exit_status(case: Case, check: Check) -> bool:
     "the exception's context has the length of an extended one, but bytes of other memory behind the record",
     versions=("15063",),
     source="docs/format/minidump-contexts.md#extended-state-of-the-exception",
-    rules=("MDMP-XSTATE-001",),
+    rules=("MDMP-XSTATE-001", "TRUE-XSTATE-001", "TRUE-XSTATE-002", "TRUE-XSTATE-004"),
 )
 def exception_xstate(case: Case, check: Check) -> bool:
     """No field of the exception's CONTEXT_EX is right; that of a thread's context of the same length is."""
