@@ -59,11 +59,10 @@ class Stop:
         first, self.snapshot = (self._full(harness, program.with_suffix(f".{number}.dmp")) for number in (1, 2))
         different = set(_different(first, self.snapshot))
         assert len(different) <= _MOST_DIFFERENT
-        self.moving = {_SHARED_USER_DATA, *different}
-        """The addresses of pages that change while the program stands still."""
-        if sys.platform != "win32":  # docs/format/engine.md#artefacts-of-wine
-            for thread in self.snapshot.threads:
-                self.moving.update(range(thread.teb + _TEB, thread.teb + _ALLOCATION, _PAGE))
+        self.moving = [(page, page + _PAGE) for page in sorted({_SHARED_USER_DATA, *different})]
+        """Ranges of memory that change while the program stands still."""
+        if sys.platform != "win32":
+            self.moving += _of_wine(self.snapshot)
 
     @staticmethod
     def _full(harness: Harness, path: Path) -> ProcessSnapshot:
@@ -123,18 +122,32 @@ class Stop:
 
     def _memory(self, dump: Dump) -> Iterator[MemoryRun]:
         """The memory of the snapshot, with the dump's bytes in the pages that move."""
+        pieces = dump.pieces()
         for run in self.snapshot.memory:
-            moved = [page for page in self.moving if run.start <= page < run.end]
-            if not moved:
-                yield run
-                continue
-            data = bytearray(bytes_of(run))
-            for page in moved:
-                for start, end, offset in dump.pieces():
-                    low, high = max(start, page), min(end, page + _PAGE)
-                    if low < high:
+            moved = [(max(start, run.start), min(end, run.end)) for start, end in self.moving]
+            data = bytearray(bytes_of(run)) if any(low < high for low, high in moved) else None
+            for first, last in moved:
+                for start, end, offset in pieces:
+                    low, high = max(start, first), min(end, last)
+                    if data is not None and low < high:
                         data[low - run.start : high - run.start] = dump.source.read(offset + low - start, high - low)
-            yield MemoryRun(run.start, bytes(data))
+            yield run if data is None else MemoryRun(run.start, bytes(data))
+
+
+def _of_wine(snapshot: ProcessSnapshot) -> Iterator[tuple[int, int]]:
+    """Memory of Wine itself: the rest of a TEB's 64 KiB, and what follows a stack in its allocation.
+
+    docs/format/engine.md#artefacts-of-wine
+    """
+    for thread in snapshot.threads:
+        yield thread.teb + _TEB, thread.teb + _ALLOCATION
+        stack = next(region for region in snapshot.regions if region.base < thread.stack_base <= region.end)
+        behind = [
+            region
+            for region in snapshot.regions
+            if region.allocation_base == stack.allocation_base and region.base >= thread.stack_base
+        ]
+        yield from ((region.base, region.end) for region in behind)
 
 
 def bytes_of(run: MemoryRun) -> bytes:
