@@ -135,19 +135,15 @@ class Stop:
 
 
 def _of_wine(snapshot: ProcessSnapshot) -> Iterator[tuple[int, int]]:
-    """Memory of Wine itself: the rest of a TEB's 64 KiB, and what follows a stack in its allocation.
+    """Memory of Wine itself: the rest of a TEB's 64 KiB, and the allocation that begins where a stack ends.
 
     docs/format/engine.md#artefacts-of-wine
     """
     for thread in snapshot.threads:
         yield thread.teb + _TEB, thread.teb + _ALLOCATION
-        stack = next(region for region in snapshot.regions if region.base < thread.stack_base <= region.end)
-        behind = [
-            region
-            for region in snapshot.regions
-            if region.allocation_base == stack.allocation_base and region.base >= thread.stack_base
-        ]
-        yield from ((region.base, region.end) for region in behind)
+        yield from (
+            (region.base, region.end) for region in snapshot.regions if region.allocation_base == thread.stack_base
+        )
 
 
 def bytes_of(run: MemoryRun) -> bytes:

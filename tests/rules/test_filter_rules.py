@@ -156,6 +156,9 @@ def test_a_stack_that_is_merged_with_another_range_may_stay_as_it_is() -> None:
         here = merged.at[name] if name in merged.at else merged.at[f"memory {start - 8:#x}"] + 8
         wider[here : here + end - start] = data[case.at[name] : case.at[name] + end - start]
     assert not failing(judge(case, bytes(wider))) & {"PAGE-FILTER-001", "PAGE-FILTER-002", "PAGE-FILTER-003"}
+    at = merged.at["memory 0x13ef8"] + 8 + 8 * WORDS.index(HEAP)
+    wider[at : at + 8] = GONE.to_bytes(8, "little")
+    assert "PAGE-FILTER-003" in failing(judge(case, bytes(wider)))
 
 
 def test_a_dump_without_filter_flags_is_compared_byte_by_byte() -> None:

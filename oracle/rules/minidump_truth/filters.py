@@ -52,8 +52,8 @@ class _Filter:
         self.stacks = union(stack for stack in stacks if not triage or not stack[0] % self.size)
         """Memory in which a filter may have replaced words."""
         ranges = {(found.start, found.end) for found in case.dump.memory}
-        self.alone = union(stack for stack in stacks if stack in ranges and not stack[0] % self.size)
-        """The stacks that are ranges of their own. Engine 15063 filters no other."""
+        self.merged = [stack for stack in self.stacks if stack not in ranges]
+        """The stacks that are no ranges of their own. Engine 15063 does not filter them."""
         self.kept: Survivors | RangeSet = survivors_of(truth) if triage else _pointers(truth)
         self.captured = RangeSet(case.dump.captured())
         """Engine 15063 keeps the addresses of all that it captures."""
@@ -89,13 +89,22 @@ def _words_of(case: Case, view: _Filter, stacks: list[tuple[int, int]]) -> Itera
                     yield _Words(address + at, place, held, words(case.dump.source.read(place, length), view.size))
 
 
-def _judged(case: Case, wrong: Callable[[_Filter, int, int], str | None], *, alone: bool = False) -> Iterator[Check]:
-    """One check for each word of the captured stacks. ``wrong`` says what is expected in place of a wrong word.
-    ``alone``: only of stacks that are ranges of their own.
+def _untouched(case: Case, view: _Filter, stack: tuple[int, int]) -> bool:
+    """Whether no word of a stack was filtered."""
+    pairs = (pair for run in _words_of(case, view, [stack]) for pair in zip(run.held, run.found, strict=True))
+    return not any(actual == view.fill != word for word, actual in pairs)
+
+
+def _judged(
+    case: Case, wrong: Callable[[_Filter, int, int], str | None], *, merged_too: bool = True
+) -> Iterator[Check]:
+    """One check for each word of the captured stacks. ``wrong`` says what is expected in place of a wrong word. Without
+    ``merged_too`` a stack that is merged with another range and not filtered is left out.
     """
     view = _Filter(case)
+    left_out = [] if merged_too else [stack for stack in view.merged if _untouched(case, view, stack)]
     right = 0
-    for run in _words_of(case, view, view.alone if alone else view.stacks):
+    for run in _words_of(case, view, [stack for stack in view.stacks if stack not in left_out]):
         for (word, actual), count in Counter(zip(run.held, run.found, strict=True)).items():
             expected = wrong(view, word, actual)
             if expected is None:
@@ -169,11 +178,11 @@ def kept_words(case: Case) -> Checks:
 def removed_words(case: Case) -> Checks:
     """FILTER_TRIAGE removes the words of a stack that do not lead to an image or to memory in the dump: counters,
     characters, keys. Users request a filter because they send the dump to others. A stack that is merged with another
-    range, such as a window of INDIRECT_MEMORY, is not filtered.
+    range, such as a window of INDIRECT_MEMORY, may stay as it is, but then as a whole.
     """
 
     def wrong(view: _Filter, word: int, actual: int) -> str | None:
         kept = actual != view.fill and word not in view.kept and word not in view.captured
         return f"{view.fill:#x}: the filter removes {word:#x}" if kept else None
 
-    yield from _judged(case, wrong, alone=True)
+    yield from _judged(case, wrong, merged_too=False)
