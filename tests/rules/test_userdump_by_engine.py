@@ -1,4 +1,4 @@
-"""Full user dumps as engine 15063 writes them, and the contracts under which one may exist (docs/format/user-dump.md)."""
+"""Full user dumps as engine 15063 writes them, and the contracts under which one may exist."""
 
 from __future__ import annotations
 
