@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,8 @@ from ..rule import Check, bad
 
 _REACH: Final = 0x10000
 """Bytes. The farthest shift that is looked for."""
+_CANDIDATES: Final = 16
+"""Shifts that are tried, the shortest first."""
 _SAMPLE: Final = 64
 """Bytes that are looked for."""
 _DISTINCT: Final = 6
@@ -38,12 +40,20 @@ def shift_of(source: ByteSource, contents: ByteSource, runs: Sequence[Placed]) -
             sample = bytes(contents.read(run.there + at, _SAMPLE))
             if len(set(sample)) < _DISTINCT:
                 continue
-            low = max(run.place + at - _REACH, 0)
-            high = min(run.place + at + _REACH + _SAMPLE, source.size)
-            found = bytes(source.read(low, high - low)).find(sample)
-            shift = low + found - run.place - at
-            return shift if found >= 0 and shift and _all_shifted(source, contents, runs, shift) else 0
+            shifts = sorted(_shifts(source, run.place + at, sample), key=abs)[:_CANDIDATES]
+            return next((shift for shift in shifts if _all_shifted(source, contents, runs, shift)), 0)
     return 0
+
+
+def _shifts(source: ByteSource, place: int, sample: bytes) -> Iterator[int]:
+    """How far from ``place`` the sample stands, for each place near it but this one."""
+    low = max(place - _REACH, 0)
+    near = bytes(source.read(low, min(place + _REACH + _SAMPLE, source.size) - low))
+    found = near.find(sample)
+    while found >= 0:
+        if low + found != place:
+            yield low + found - place
+        found = near.find(sample, found + 1)
 
 
 def _all_shifted(source: ByteSource, contents: ByteSource, runs: Sequence[Placed], shift: int) -> bool:
