@@ -124,7 +124,7 @@ def test_several_targets_take_a_and_get_names_of_their_own(dot_dump: Any, proces
     assert len(set(names)) == 3
     assert names[0] == "d_0000_2024-01-17_21-20-00-000_1234.cab"
     assert files() == sorted(names)
-    assert [document["cabinet"] for document in done.json()] == [[name[:-4] + ".dmp"] for name in names]
+    assert [document["cabinet"] for document in done.json()] == [[f"{name}.dmp"] for name in names]
 
 
 @pytest.mark.parametrize(
