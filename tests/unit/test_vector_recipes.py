@@ -69,7 +69,7 @@ def test_a_pattern_makes_a_vector_for_each_mutant_and_commits_one_of_each_rule(t
         (HEAD + SMALL + 'kind = "invalid"', "kind invalid: expected bug, rule; found none"),
         (HEAD + SMALL + 'rule = "X"', "kind valid: expected none of rule, bug, reason, hresult; found rule"),
         (HEAD + SMALL + 'flags = ["Unheard"]', "flag 'Unheard': expected one of flags.toml"),
-        (HEAD + SMALL + "cut = 4", "expected base together with one of edits, remove, cut, append"),
+        (HEAD + SMALL + "cut = 4", "expected base together with one of edits, insert, cut, append"),
         (HEAD + 'base = "a/c"\ncut = 4', "base 'a/c': expected a vector that is made from a target"),
         (HEAD + 'target = { synthetic = "process" }', "request: expected with every target but a pristine one"),
         (HEAD + 'target = { program = "x" }', "target: expected scenario, pristine, synthetic"),
