@@ -10,7 +10,7 @@ from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.userdump import with_texts
 from dumptruth.oracle import ByteSource, Verdict, check, read_userdump
 
-TEXTS = ("CRASH: OS SP", "Service Pack 1", "CRASH: Hotfixes", "none")
+TEXTS = ("CRASH: OS SP", "none", "CRASH: Hotfixes", "none")
 
 
 def made() -> HandPristine:
