@@ -40,6 +40,8 @@ class Check:
     count: int = 1
     memory: tuple[Span, ...] = ()
     """As in ``Finding``."""
+    address: int | None = None
+    """The virtual address that led to ``memory``, if page tables did."""
 
 
 def ok(subject: str, count: int = 1) -> Check:
@@ -54,10 +56,11 @@ def bad(
     *spans: Span,
     fault: Fault = Fault.WRONG,
     memory: tuple[Span, ...] = (),
+    address: int | None = None,
 ) -> Check:
     """A check that failed. ``expected`` are the acceptable values; ``spans`` are bytes of the file."""
     acceptable = (expected,) if isinstance(expected, str) else expected
-    return Check(subject, False, fault, acceptable, actual, spans, memory=memory)
+    return Check(subject, False, fault, acceptable, actual, spans, memory=memory, address=address)
 
 
 Checks = Iterator[Check]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..constants import FormatFlag, Hresult, MinidumpType, Qualifier
-from ..plan.flags import FLAG_ROWS
+from ..plan.flags import FLAG_ROWS, TOP_BITS
 from ..request import DumpRefused, Request, Session, format_flag_names
-from .contract import TOP_BITS, EngineContract, Output, Refusal
+from .contract import EngineContract, Output, Refusal
 
 
 class EngineRefused(DumpRefused):

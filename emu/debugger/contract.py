@@ -20,8 +20,6 @@ from ..request import Contract, KernelProfile, Profile
 
 _F, _Q, _H = FormatFlag, Qualifier, Hresult
 
-TOP_BITS = 0xF0000000
-"""The flags of every dump (docs/format/write-dump-file.md#format-flags-of-every-dump)."""
 ERROR_IN_LINE = 0x80040205
 """What Execute returns for a wrong command line (docs/format/dot-dump.md#parsing-of-the-line)."""
 

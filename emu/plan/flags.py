@@ -64,6 +64,8 @@ _EXCLUSIVE = (
     _F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE | _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT,
 )
 """Flags that the engine refuses together (docs/format/format-flags.md#combinations-that-are-refused)."""
+TOP_BITS = 0xF0000000
+"""The flags of every dump (docs/format/write-dump-file.md#format-flags-of-every-dump)."""
 _CAB_FLAGS = _F.DEBUG_FORMAT_WRITE_CAB | _F.DEBUG_FORMAT_CAB_SECONDARY_FILES | _F.DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES
 
 
@@ -96,7 +98,10 @@ def checked_flags(request: Request) -> tuple[int, list[str]]:
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
         if request.profile == Profile.REFUSE:
             raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT: profile refuse writes no user dump for it")
-        if flags and not request.has(_F.DEBUG_FORMAT_WRITE_CAB):  # documented for DEBUG_DUMP_SMALL only
+        if flags & ~TOP_BITS:  # docs/format/format-flags.md#accepted-format-flags
+            names = ", ".join(format_flag_names(flags & ~TOP_BITS))
+            raise DumpRefused(Hresult.E_INVALIDARG, f"FormatFlags {flags:#x}: DEBUG_DUMP_DEFAULT does not take {names}")
+        if flags and not request.has(_F.DEBUG_FORMAT_WRITE_CAB):
             warnings.append(f"no effect with DEBUG_DUMP_DEFAULT: {', '.join(format_flag_names(flags))}")
         flags = 0
     return flags, warnings

@@ -182,7 +182,7 @@ def _event_of(snapshot: ProcessSnapshot) -> ExceptionEvent:
 def _version_information(snapshot: ProcessSnapshot) -> Section:
     """Return the strings at the end, by name and value (docs/format/user-dump.md#version-information)."""
     section = Section("VersionInfo")
-    strings = ("CRASH: OS SP", snapshot.system.csd_version, "CRASH: Hotfixes", "none", "")
+    strings = ("CRASH: OS SP", snapshot.system.csd_version or "none", "CRASH: Hotfixes", "none", "")
     for index, text in enumerate(strings):
         section.add(f"VersionInfo[{index}]", "UTF-16", utf16(text + "\0"))
     return section

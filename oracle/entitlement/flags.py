@@ -71,9 +71,6 @@ MINIDUMP_TYPE = {
 TOKEN_INFORMATION = 0x40000
 """MiniDumpWithTokenInformation. The engine adds it without a format flag (docs/format/format-flags.md#token-bit)."""
 
-# DbgEng.h DEBUG_FORMAT_WRITE_CAB. With it, 0x10000000 means CAB_SECONDARY_ALL_IMAGES:
-# docs/format/format-flags.md#bit-0x10000000-has-two-names
-_WRITE_CAB = 0x20000000
 # Profile ``modern`` writes for DEFAULT what ``.dump /ma`` writes: docs/format/dot-dump.md#letters-of-a-user-minidump.
 _MODERN_DEFAULT = (
     Format.FULL_MEMORY | Format.HANDLE_DATA | Format.UNLOADED_MODULES | Format.FULL_MEMORY_INFO | Format.THREAD_INFO
@@ -81,11 +78,14 @@ _MODERN_DEFAULT = (
 
 
 def asked(request: RequestTruth) -> Format:
-    """The flags of the request; for DEFAULT, the flags of profile ``modern``."""
+    """The flags of the request; for DEFAULT, the flags of profile ``modern``.
+
+    0x10000000 counts with DEBUG_FORMAT_WRITE_CAB, too, where it also means CAB_SECONDARY_ALL_IMAGES: engine 29507 does
+    both (docs/format/format-flags.md#bit-0x10000000-has-two-names).
+    """
     if request.qualifier_value == Qualifier.DEFAULT:
         return _MODERN_DEFAULT
-    flags = Format(request.format_flags_value & sum(Format))
-    return flags & ~Format.SCAN_PARTIAL_PAGES if request.format_flags_value & _WRITE_CAB else flags
+    return Format(request.format_flags_value & sum(Format))
 
 
 _NOTHING = Format(0)

@@ -12,6 +12,8 @@ _EXCLUDE_EACH_OTHER = (
     Format.FILTER_TRIAGE | Format.ADD_AVX_XSTATE_CONTEXT,
 )
 """Pairs of flags that the engines refuse together."""
+_WITH_DEFAULT = 0xF0000000
+"""What DEFAULT takes: bits of every kind of dump (docs/format/format-flags.md#accepted-format-flags)."""
 _E15063_ACCEPTS = 0xF803FFFF
 """docs/format/format-flags.md#accepted-format-flags."""
 
@@ -38,6 +40,8 @@ def _of_request(request: RequestTruth) -> str | None:
         return "profile legacy writes DEFAULT as a USERDUMP file"
     if request.qualifier_value == Qualifier.DEFAULT and request.profile == "refuse":
         return "profile refuse writes no DEFAULT dump in user mode"
+    if request.qualifier_value == Qualifier.DEFAULT and request.format_flags_value & ~_WITH_DEFAULT:
+        return f"DEFAULT takes no flag of {request.format_flags_value & ~_WITH_DEFAULT:#x}"
     numbers = [stream.type for stream in request.user_streams]
     for number in numbers:
         if number <= _LAST_RESERVED:

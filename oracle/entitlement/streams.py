@@ -45,7 +45,8 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
             return Duty.NEVER, "the session has no exception"
         case 10 | 11:
             # A writer chooses one of the two. TRUE-COMMENT-001 judges the text.
-            return (Duty.MAY, "a comment was given") if request.comment else (Duty.NEVER, "no comment was given")
+            given = request.comment is not None
+            return (Duty.MAY, "a comment was given") if given else (Duty.NEVER, "no comment was given")
         case 12:
             return if_any(Format.HANDLE_DATA, truth.handles, "handles")
         case 13:

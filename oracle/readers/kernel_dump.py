@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
-from ..memory.page_set import PageSet
 from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from ..model import Span
@@ -182,8 +181,6 @@ class KernelDump(Reading):
     """File offset after the pages, or after the triage part: secondary data begins here."""
     tail: Span | None = None
     """The bytes after everything that was read."""
-    skipped: PageSet | None = None
-    """The pages that a known error of the engine loses, once they were computed."""
 
     @property
     def header_size(self) -> int:

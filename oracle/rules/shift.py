@@ -17,6 +17,8 @@ _CANDIDATES: Final = 16
 """Shifts that are tried, the shortest first."""
 _SAMPLE: Final = 64
 """Bytes that are looked for."""
+_SEARCHED: Final = 0x10000
+"""Bytes. How much of the memory is searched for a sample."""
 _DISTINCT: Final = 6
 """Different values that a sample needs. Zeros are found anywhere."""
 
@@ -35,14 +37,24 @@ class Placed:
 
 def shift_of(source: ByteSource, contents: ByteSource, runs: Sequence[Placed]) -> int:
     """The number of bytes by which all of ``runs`` stand too late in the file; negative if too early, 0 if neither."""
+    place, sample = next(_samples(contents, runs), (0, b""))
+    if not sample:
+        return 0
+    shifts = sorted(_shifts(source, place, sample), key=abs)[:_CANDIDATES]
+    return next((shift for shift in shifts if _all_shifted(source, contents, runs, shift)), 0)
+
+
+def _samples(contents: ByteSource, runs: Sequence[Placed]) -> Iterator[tuple[int, bytes]]:
+    """Memory with enough different bytes that it is found in one place: where the dump places it, and its bytes."""
+    left = _SEARCHED
     for run in runs:
-        for at in range(0, run.size - _SAMPLE + 1, _SAMPLE):
-            sample = bytes(contents.read(run.there + at, _SAMPLE))
-            if len(set(sample)) < _DISTINCT:
-                continue
-            shifts = sorted(_shifts(source, run.place + at, sample), key=abs)[:_CANDIDATES]
-            return next((shift for shift in shifts if _all_shifted(source, contents, runs, shift)), 0)
-    return 0
+        found = bytes(contents.read(run.there, min(run.size, left)))
+        for at in range(0, len(found) - _SAMPLE + 1, _SAMPLE):
+            if len(set(found[at : at + _SAMPLE])) >= _DISTINCT:
+                yield run.place + at, found[at : at + _SAMPLE]
+        left -= len(found)
+        if not left:
+            return
 
 
 def _shifts(source: ByteSource, place: int, sample: bytes) -> Iterator[int]:

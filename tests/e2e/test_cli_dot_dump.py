@@ -122,9 +122,9 @@ def test_several_targets_take_a_and_get_names_of_their_own(dot_dump: Any, proces
     assert done.status == 0
     names = [document["file"] for document in done.json()]
     assert len(set(names)) == 3
-    assert names[0] == "d_2024-01-17_21-20-00-000_1234.cab"
+    assert names[0] == "d_0000_2024-01-17_21-20-00-000_1234.cab"
     assert files() == sorted(names)
-    assert [document["cabinet"] for document in done.json()] == [[name[:-4] + ".dmp"] for name in names]
+    assert [document["cabinet"] for document in done.json()] == [[f"{name}.dmp"] for name in names]
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,28 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
     assert files() == []
 
 
-def test_the_writer_refuses_a_name_without_extension(dot_dump: Any, process: Path) -> None:
-    done = dot_dump("/ma nameless", process, "--json")
-    assert (done.status, done.json()["hresult_name"]) == (1, "E_INVALIDARG")
+def test_the_writer_refuses_a_name_of_a_folder(dot_dump: Any, process: Path) -> None:
+    done = dot_dump("/ma /o .", process, "--json")
+    assert (done.status, done.json()["hresult_name"]) == (1, "ERROR_ACCESS_DENIED")
+
+
+def test_under_an_engines_contract_the_command_is_parsed_and_answered_as_by_the_engine(
+    dot_dump: Any, process: Path
+) -> None:
+    done = dot_dump("/mz x.dmp", process, "--contract", "e29507")
+    assert (done.status, done.out) == (0, "Creating z x.dmp - mini user dump\nDump successfully written\n")
+    assert files() == ["z x.dmp"]
+    done = dot_dump("/k x.dmp", process, "--contract", "e15063")
+    assert done.status == 1
+    assert done.out.startswith("Unknown option 'k'\nUsage: .dump")
+    assert files() == ["z x.dmp"]
 
 
 @pytest.mark.parametrize(
     ("scenario", "expected"),
     [
-        ("null-read", {"crash.dmp", "crash.exe", "crash.pdb"}),
-        ("bugcheck-d1", {"crash.dmp", "ntoskrnl.exe", "ntkrnlmp.pdb"}),
+        ("null-read", {"crash.cab.dmp", "crash.exe", "crash.pdb"}),
+        ("bugcheck-d1", {"crash.cab.dmp", "ntoskrnl.exe", "ntkrnlmp.pdb"}),
     ],
 )
 def test_ba_packs_images_and_symbols_of_a_scenario(dot_dump: Any, scenario: str, expected: set[str]) -> None:
@@ -181,7 +193,7 @@ def test_warnings_go_to_standard_error(dot_dump: Any, process: Path) -> None:
     assert done.status == 0
     assert "warning: files left out of the cabinet, of another build: crash.exe, crash.pdb" in done.err
     assert done.out.startswith("x.cab: ")
-    assert "a cabinet with x.dmp" in done.out
+    assert "a cabinet with x.cab.dmp" in done.out
 
 
 def test_dump_has_the_flags_of_a_cabinet_and_the_legacy_format(process: Path, tmp_path: Path, capsys: Any) -> None:
@@ -189,11 +201,11 @@ def test_dump_has_the_flags_of_a_cabinet_and_the_legacy_format(process: Path, tm
     arguments = ["dump", str(process), "-q", "default", "--profile", "legacy", *flags, "-o", str(tmp_path / "x.cab")]
     assert run_command([*arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["cabinet"] == ["x.dmp"]
+    assert document["cabinet"] == ["x.cab.dmp"]
     assert document["dump_size"] > document["size"] == (tmp_path / "x.cab").stat().st_size
     assert document["regions"][0] == {"base": "0x7ffe0000", "size": "0x1000"}
     assert "another build: crash.exe" in document["warnings"][0] + document["warnings"][1]
     assert run_command(arguments) == 0
     printed = capsys.readouterr().out
-    assert "a cabinet with x.dmp\nx.dmp: " in printed
+    assert "a cabinet with x.cab.dmp\nx.cab.dmp: " in printed
     assert "legacy full user dump" in printed

@@ -18,6 +18,7 @@ from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.facts import Facts, ReaderFailedError
 from dumptruth.fixtures.adapters.known import FAULTS, VERSIONS
 from dumptruth.fixtures.app.cli import run_command
+from dumptruth.fixtures.documents import findings
 from dumptruth.fixtures.documents.readers import DOCUMENT, HEADERS_ALONE, KNOWN_FAILURES, document, known_failures
 from dumptruth.fixtures.vectors.conform import CaseFolder
 from dumptruth.oracle.conform import Verdict
@@ -37,7 +38,7 @@ ACCEPTS, DIES, MISREADS, REFUSES = Verdict.ACCEPTS, Verdict.DIES, Verdict.MISREA
 LISTED: tuple[tuple[str, str, str, Verdict, str], ...] = (
     # reader, its fault as docs/readers.md words it, the case that shows it, the verdict, and a part of the details
     ("udmp-parser", "reads header Flags 4 bytes too far", "user/odd/later-flag", REFUSES, "rejected a sound dump"),
-    ("udmp-parser", "ignores MemoryList", "user/small/synthetic", MISREADS, "memory: 0x500 bytes in 4 ranges"),
+    ("udmp-parser", "ignores MemoryList", "user/small/synthetic", MISREADS, "memory: 0xfa0 bytes in 5 ranges"),
     ("minidump", "ignores Version", "user/hostile/no-version", ACCEPTS, "MDMP-HEADER-002"),
     ("minidump", "truncated file: MemoryError", "user/hostile/truncated-in-the-directory", DIES, ""),
     ("minidump", "lenient on ranges", "user/hostile/range-outside", ACCEPTS, "MDMP-MEMORY-002"),
@@ -177,6 +178,20 @@ def test_every_entry_has_a_verdict_a_reason_and_a_case_that_it_is_the_first_for(
 
 def test_the_table_of_readers_is_the_generated_one() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document(), "run: python -m dumptruth.fixtures.documents --write"
+
+
+def test_the_findings_are_the_generated_ones_and_describe_no_fault_that_a_reader_dies_of() -> None:
+    text = findings.DOCUMENT.read_text(encoding="utf-8")
+    assert text == findings.document(), "run: python -m dumptruth.fixtures.documents --write"
+    shown = {what for _, _, what, _ in findings.rows()}
+    deadly = {
+        FAULTS[entry.reason].what
+        for reader in MODES
+        for entry in known_failures(reader).entries
+        if entry.verdict is DIES and entry.reason in FAULTS
+    }
+    assert len(shown) > 20
+    assert not deadly & shown
 
 
 def test_every_reader_has_one_list_of_known_failures() -> None:

@@ -31,6 +31,7 @@ DUMPS: dict[str, dict[str, Any]] = {
 
 REFUSED = {
     ("udmp-parser", "breakpad-macos-x64-padded-lists.dmp"): "Parse returned False",  # lists with 4 bytes of padding
+    ("engine", "breakpad-macos-x64-padded-lists.dmp"): "0x8000ffff",  # it drops a padded list of threads
     ("minidump", "crashpad-macos-x64.dmp"): "list index out of range",  # SystemInfo of macOS
 }
 """Real dumps that a reader does not open, and its message. These are limits of the readers, not faults of the dumps."""

@@ -38,6 +38,9 @@ IGNORE = F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM
 NO_IGNORE = F.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM
 SCAN = F.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
 PRIVATE = F.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY
+TRIAGE, AVX = F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE, F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT
+EXCLUSIVE = {(TRIAGE, AVX), (NO_IGNORE, IGNORE)}
+"""docs/format/format-flags.md#combinations-that-are-refused"""
 PREFIX = "DEBUG_FORMAT_USER_SMALL_"
 
 
@@ -80,15 +83,15 @@ def written(name: str, flags: int) -> Agreed:
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_writer_and_judge_agree_on_each_flag_alone(name: str) -> None:
+    """No flag alone refuses a hole: FULL_MEMORY adds IGNORE (docs/format/format-flags.md#order-of-cancelling)."""
     refused = {flag for flag in FLAGS if isinstance(agree(target(name), Request(SMALL, flag)), BothRefuse)}
-    assert refused == ({FULL} if "torn" in name else set())
+    assert refused == set()
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_writer_and_judge_agree_without_flags_and_on_the_default_dump(name: str) -> None:
     assert isinstance(agree(target(name), Request(SMALL)), Agreed)
-    default = agree(target(name), Request(Qualifier.DEBUG_DUMP_DEFAULT))
-    assert isinstance(default, BothRefuse if "torn" in name else Agreed)
+    assert isinstance(agree(target(name), Request(Qualifier.DEBUG_DUMP_DEFAULT)), Agreed)
 
 
 def test_writer_and_judge_agree_on_every_pair_of_flags() -> None:
@@ -96,7 +99,8 @@ def test_writer_and_judge_agree_on_every_pair_of_flags() -> None:
     others = [name for name in SNAPSHOTS if name not in ("amd64", "every-stream")]
     assert len(PAIRS) == 231
     for index, pair in enumerate(PAIRS):
-        assert isinstance(agree(target("amd64"), Request(SMALL, bits(pair))), Agreed), named(pair)
+        found = agree(target("amd64"), Request(SMALL, bits(pair)))
+        assert isinstance(found, BothRefuse if pair in EXCLUSIVE else Agreed), named(pair)
         if index % 9 == 0:
             agree(target(others[index // 9 % len(others)]), Request(SMALL, bits(pair)))
 
@@ -105,9 +109,8 @@ def test_writer_and_judge_agree_on_every_pair_of_flags() -> None:
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_writer_and_judge_agree_on_every_pair_of_flags_and_every_target(name: str) -> None:
     refused = {pair for pair in PAIRS if isinstance(agree(target(name), Request(SMALL, bits(pair))), BothRefuse)}
-    # The holes refuse full memory, except with IGNORE or with NO_OPTIONAL_DATA, which cancels full memory.
-    fatal = {pair for pair in PAIRS if FULL in pair and not {IGNORE, NO_OPTIONAL} & set(pair)} | {(PRIVATE, NO_IGNORE)}
-    assert refused == (fatal if "torn" in name else set())
+    # A hole refuses full memory only with NO_IGNORE.
+    assert refused == (EXCLUSIVE | {(FULL, NO_IGNORE)} if "torn" in name else EXCLUSIVE)
 
 
 COMBINATIONS = st.tuples(
@@ -142,7 +145,7 @@ def test_writer_and_judge_agree_on_two_thousand_random_combinations(drawn: tuple
 
 
 @pytest.mark.parametrize("flag", [FULL, F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY], ids=named)
-def test_a_full_dump_replays_with_and_without_zeroed_stacks(flag: FormatFlag) -> None:
+def test_a_full_dump_replays_also_if_a_filter_is_asked(flag: FormatFlag) -> None:
     for name in ("amd64", "streams"):
         assert isinstance(agree(target(name), Request(SMALL, FULL | flag), replay=replay_dump), Agreed)
 
@@ -158,7 +161,7 @@ CHANGES: dict[FormatFlag, tuple[str, int, str]] = {
     F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES: ("amd64", 0, _STREAMS),
     F.DEBUG_FORMAT_USER_SMALL_INDIRECT_MEMORY: ("amd64", 0, _MEMORY),
     F.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS: ("amd64", 0, _MEMORY),
-    F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY: ("amd64", 0, _BYTES),
+    F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY: ("amd64", 0, _HEADER),
     F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS: ("amd64", 0, _BYTES),
     F.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA: ("amd64", 0, _MEMORY),
     PRIVATE: ("amd64", 0, _MEMORY),
@@ -173,12 +176,15 @@ CHANGES: dict[FormatFlag, tuple[str, int, str]] = {
     ),  # about memory of auxiliary providers, and there are none
     F.DEBUG_FORMAT_USER_SMALL_FULL_AUXILIARY_STATE: ("amd64", 0, _HEADER),
     F.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS: ("amd64", 0, _MEMORY),
-    F.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE: ("amd64", 0, _BYTES),
-    F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT: ("streams", 0, _BYTES),
+    TRIAGE: ("amd64", 0, _STREAMS),  # no tokens
+    AVX: ("streams", 0, _BYTES),
     F.DEBUG_FORMAT_USER_SMALL_IPT_TRACE: ("amd64", 0, _HEADER),  # nothing is traced
-    IGNORE: ("amd64-torn", PRIVATE, _MEMORY),  # the read block of an unreadable page is lost
-    SCAN: ("amd64-torn", PRIVATE | IGNORE, _MEMORY),
+    IGNORE: ("amd64-torn", PRIVATE, _HEADER),  # FULL_MEMORY alone asks about holes, and adds the flag itself
+    NO_IGNORE: ("amd64-torn", PRIVATE, _HEADER),
+    SCAN: ("amd64-torn", FULL, _MEMORY),  # the readable head of a region with a hole
 }
+ALSO_IN_THE_HEADER = {FULL: 0x20000, NO_OPTIONAL: 0x200, TRIAGE: 0x40080}
+"""Bits that change beside the flag's own (docs/format/format-flags.md#order-of-cancelling)."""
 
 
 def streams(data: bytes) -> list[int]:
@@ -196,8 +202,8 @@ def test_each_flag_changes_the_file(flag: FormatFlag) -> None:
     before, after = written(name, beside), written(name, beside | flag)
     header = [int.from_bytes(dump.data[0x18:0x20], "little") for dump in (before, after)]
     row = next(row for row in FLAG_ROWS if row.flag == flag)
-    assert header[1] == header[0] | row.minidump_type
-    assert header[1] != header[0]
+    assert header[1] ^ header[0] == row.minidump_type | ALSO_IN_THE_HEADER.get(flag, 0)
+    assert header[1] & row.minidump_type
     ranges = [[(item.start, item.end) for item in dump.result.plan.ranges] for dump in (before, after)]
     same = {
         _STREAMS: streams(before.data) == streams(after.data),
@@ -214,22 +220,23 @@ def test_each_flag_changes_the_file(flag: FormatFlag) -> None:
     assert same == expected[what]
 
 
-def test_no_ignore_turns_a_hole_into_a_refusal() -> None:
-    """The only flag that changes no file: it can only refuse one."""
-    assert set(CHANGES) | {NO_IGNORE} == set(FLAGS)
-    for beside in (0, IGNORE, IGNORE | SCAN):
-        assert isinstance(agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside)), Agreed)
-        found = agree(target("amd64-torn"), Request(SMALL, PRIVATE | beside | NO_IGNORE))
+def test_no_ignore_turns_a_hole_in_full_memory_into_a_refusal() -> None:
+    """docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory"""
+    assert set(CHANGES) == set(FLAGS)
+    for beside in (0, SCAN):
+        assert isinstance(agree(target("amd64-torn"), Request(SMALL, FULL | beside)), Agreed)
+        found = agree(target("amd64-torn"), Request(SMALL, FULL | beside | NO_IGNORE))
         assert isinstance(found, BothRefuse)
-        assert found.writer.hresult == Hresult.ERROR_PARTIAL_COPY
+        assert found.writer.hresult == Hresult.ERROR_READ_FAULT
 
 
 def test_a_writer_that_skips_a_hole_despite_no_ignore_is_caught() -> None:
     torn = target("amd64-torn")
-    dump = bytearray(written("amd64-torn", PRIVATE).data)
-    bit = next(row.minidump_type for row in FLAG_ROWS if row.flag == NO_IGNORE)
-    dump[0x18:0x20] = (int.from_bytes(dump[0x18:0x20], "little") | bit).to_bytes(8, "little")
-    report = check(ByteSource(bytes(dump)), torn.truth, requested(SMALL, PRIVATE | NO_IGNORE))
+    dump = bytearray(written("amd64-torn", FULL).data)
+    bit = {row.flag: row.minidump_type for row in FLAG_ROWS}
+    flags = int.from_bytes(dump[0x18:0x20], "little")
+    dump[0x18:0x20] = (flags & ~bit[IGNORE] | bit[NO_IGNORE]).to_bytes(8, "little")
+    report = check(ByteSource(bytes(dump)), torn.truth, requested(SMALL, FULL | NO_IGNORE))
     assert [item.rule for item in report.failing()] == ["TRUE-REQUEST-001"]
 
 

@@ -124,7 +124,8 @@ def test_the_extended_features_of_x86_count_on_processors_of_amd_only(vendor: st
     at = case.at["stream 7"]
     data[at + 0x20 : at + 0x2C] = vendor.encode("ascii")
     data[at + 0x34] ^= 1
-    assert failing(judge(replace(case, truth=replace(case.truth, system=system)), bytes(data))) == rules
+    found = failing(judge(replace(case, truth=replace(case.truth, system=system)), bytes(data)))
+    assert found & {"TRUE-SYSTEM-001"} == rules
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,13 @@ def test_the_flag_table_is_the_one_of_the_specification() -> None:
     assert {int(row.flag): int(row.minidump_type) for row in FLAG_ROWS} == expected
 
 
-def test_default_ignores_small_flags_and_warns() -> None:
-    plan = plan_user(CRASHED, Request(DEFAULT, FormatFlag.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS))
+def test_default_takes_no_small_flag_but_the_top_bit_that_has_two_names() -> None:
+    """docs/format/format-flags.md#accepted-format-flags"""
+    with pytest.raises(DumpRefused, match="DATA_SEGMENTS"):
+        plan_user(CRASHED, Request(DEFAULT, FormatFlag.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS))
+    plan = plan_user(CRASHED, Request(DEFAULT, FormatFlag.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES))
     assert plan.flags == 0x61826
-    assert plan.warnings == ("no effect with DEBUG_DUMP_DEFAULT: DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS",)
+    assert [warning.partition(":")[0] for warning in plan.warnings] == ["no effect with DEBUG_DUMP_DEFAULT"]
 
 
 def test_secondary_files_without_a_cab_are_ignored_with_a_warning() -> None:

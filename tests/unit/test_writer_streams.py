@@ -272,9 +272,19 @@ def test_a_comment_in_bytes_is_stream_10_and_text_is_stream_11() -> None:
     assert S.CommentStreamA not in directory(wide)
 
 
-@pytest.mark.parametrize("comment", ["", b"", None])
-def test_an_empty_comment_has_no_stream(comment: str | bytes | None) -> None:
-    assert {S.CommentStreamA, S.CommentStreamW}.isdisjoint(directory(write(TARGET, comment=comment)))
+def test_without_a_comment_there_is_no_stream() -> None:
+    assert {S.CommentStreamA, S.CommentStreamW}.isdisjoint(directory(write(TARGET, comment=None)))
+
+
+@pytest.mark.parametrize(
+    ("comment", "present", "absent", "content"),
+    [("", S.CommentStreamW, S.CommentStreamA, b"\0\0"), (b"", S.CommentStreamA, S.CommentStreamW, b"\0")],
+)
+def test_an_empty_comment_is_a_stream_of_one_nul(comment: str | bytes, present: S, absent: S, content: bytes) -> None:
+    """docs/format/minidump-user-streams.md: both engines write it."""
+    data = write(TARGET, comment=comment)
+    assert stream(data, present) == content
+    assert absent not in directory(data)
 
 
 @pytest.mark.parametrize("comment", ["a\0b", b"a\0"])

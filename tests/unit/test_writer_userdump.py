@@ -12,7 +12,7 @@ import pytest
 from dumptruth.emu.constants import (
     DEBUG_DUMP_DEFAULT,
     DEBUG_DUMP_SMALL,
-    DEBUG_FORMAT_USER_SMALL_HANDLE_DATA,
+    DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES,
     MEM_COMMIT,
     PAGE_GUARD,
     PAGE_READWRITE,
@@ -71,7 +71,7 @@ def test_sections_follow_each_other_without_a_gap() -> None:
     assert header["DataOffset"] == header["ModuleOffset"] + names
     memory = sum(region.size for region in SNAPSHOT.regions if SNAPSHOT.read(region.base, 1) is not None)
     assert header["VersionInfoOffset"] == header["DataOffset"] + memory
-    assert len(data) == header["VersionInfoOffset"] + 2 * len("CRASH: OS SP\0\0CRASH: Hotfixes\0none\0\0")
+    assert len(data) == header["VersionInfoOffset"] + 2 * len("CRASH: OS SP\0none\0CRASH: Hotfixes\0none\0\0")
 
 
 def test_threads_and_contexts_are_in_one_order() -> None:
@@ -155,11 +155,11 @@ def test_every_byte_is_on_the_map_and_the_same_snapshot_gives_the_same_bytes() -
 
 def test_comment_and_flags_are_left_out_with_a_warning() -> None:
     plain, _ = user_dump_bytes(SNAPSHOT, request())
-    asked = request(comment="why", format_flags=int(DEBUG_FORMAT_USER_SMALL_HANDLE_DATA))
+    asked = request(comment="why", format_flags=int(DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES))
     data, result = user_dump_bytes(SNAPSHOT, asked)
     assert data == plain
     assert result.warnings == (
-        "no effect with DEBUG_DUMP_DEFAULT: DEBUG_FORMAT_USER_SMALL_HANDLE_DATA",
+        "no effect with DEBUG_DUMP_DEFAULT: DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES",
         "the comment is left out: the USERDUMP format cannot store one",
     )
 

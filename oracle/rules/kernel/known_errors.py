@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...case import KernelCase
+from ...entitlement.cache import computed_once
 from ...entitlement.kernel import skipped_by_the_engine
 from ...known_errors import known_error
 from ...memory.page import PAGE_SIZE
@@ -12,9 +13,13 @@ from ...memory.page_set import PageSet
 from ...model import Fault
 from ...readers.kernel_dump import ACTIVE, COMPLETE, KERNEL, TRIAGE
 from ...rule import Check
+from ...truth.kernel import KernelTruth
 from .asserts import truth_of
 from .writer import by_the_engine
 
+_SHIFTS: Final = (30, 21)
+"""Lowest bits of an address that index a page-directory-pointer table and a page directory."""
+_LAST: Final = 511
 _DEAD_FEED: Final = bytes.fromhex("edfeadde")
 _XSAVE, _MISPLACED, _XSAVE_SIZE = 0x100, 0x200, 0x200
 """Offsets of FltSave in CONTEXT, and where the engine puts it; its size in bytes."""
@@ -34,25 +39,19 @@ def _pages(check: Check) -> PageSet:
     rules=("KPAG-KERNEL-001", "KPAG-SHARED-001", "KXCT-MODULES-002", "KXCT-READ-001"),
 )
 def entry_511(case: KernelCase, check: Check) -> bool:
-    """All missing pages are mapped through such an entry, and through no other."""
+    """All missing pages are mapped through such an entry, and through no other. If an address led to the page, its
+    bits tell.
+    """
     if case.dump.type not in (KERNEL, ACTIVE) or check.fault is not Fault.MISSING or not check.memory:
         return False
-    return not (_pages(check) - _skipped(case)).runs
+    if check.address is not None:
+        return any(check.address >> shift & _LAST == _LAST for shift in _SHIFTS)
+    return case.truth is not None and not (_pages(check) - _skipped(case.truth)).runs
 
 
-def _skipped(case: KernelCase) -> PageSet:
-    dump = case.dump
-    if dump.skipped is None:
-        if case.truth is not None:
-            truth = case.truth
-            roots = tuple({truth.system_directory_table_base, truth.directory_table_base})
-            found = skipped_by_the_engine(truth, roots)
-        else:
-            found = (
-                PageSet() if dump.header is None else skipped_by_the_engine(dump, (dump.header["DirectoryTableBase"],))
-            )
-        dump.skipped = found
-    return dump.skipped
+def _skipped(truth: KernelTruth) -> PageSet:
+    roots = tuple(dict.fromkeys((truth.system_directory_table_base, truth.directory_table_base)))
+    return computed_once(truth, "skipped by the engine", lambda: skipped_by_the_engine(truth, roots))
 
 
 @known_error(

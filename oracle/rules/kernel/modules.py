@@ -82,9 +82,15 @@ def module_ring(case: KernelCase) -> Checks:
     span = header.span_of("PsLoadedModuleList")
     entries = dump.modules
     if not entries:
-        page = _page_of(dump, dump.pointer_at(head))
+        first = dump.pointer_at(head)
         yield bad(
-            "PsLoadedModuleList", "a list of modules", "no entry can be read", span, fault=Fault.MISSING, memory=page
+            "PsLoadedModuleList",
+            "a list of modules",
+            "no entry can be read",
+            span,
+            fault=Fault.MISSING,
+            memory=_page_of(dump, first),
+            address=first,
         )
         return
     yield from _ring(entries, [head, *(entry.address or 0 for entry in entries)])

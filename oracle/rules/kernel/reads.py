@@ -149,7 +149,15 @@ def readable(case: KernelCase) -> Checks:
             elif address >> 63 or case.dump.bits == 32:
                 expected = f"page {physical // PAGE_SIZE:#x}, which {address:#x} translates to"
                 page = Span(physical & -PAGE_SIZE, (physical & -PAGE_SIZE) + PAGE_SIZE)
-                yield bad(need.subject, expected, "not in the dump", _root(case), fault=Fault.MISSING, memory=(page,))
+                yield bad(
+                    need.subject,
+                    expected,
+                    "not in the dump",
+                    _root(case),
+                    fault=Fault.MISSING,
+                    memory=(page,),
+                    address=address,
+                )
 
 
 def _root(case: KernelCase) -> Span:

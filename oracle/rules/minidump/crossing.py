@@ -6,7 +6,7 @@ from typing import Final
 
 from ...case import Case
 from ...decode import enumeration
-from ...memory.intervals import inside
+from ...memory.intervals import inside, outside
 from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
@@ -135,21 +135,37 @@ def _in_memory(case: Case, thread: ThreadFact) -> bool:
     "With full memory the dump holds every stack, and its RVA is 0",
     Level.MUST,
     Source("docs/format/minidump-threads.md#stack-with-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
+    Source(
+        "docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory", Grade.WITNESSED, versions=("29507",)
+    ),
     needs=("threads", "memory.9"),
     applies=lambda case: 5 not in case.dump.streams,
 )
 def stack_by_address(case: Case) -> Checks:
-    """The bytes may lie beyond the reach of an RVA. So Rva is 0, and the Memory64List holds the stack's range."""
+    """The bytes may lie beyond the reach of an RVA. So Rva is 0, and the Memory64List holds the stack's range. A region
+    with a page that cannot be read is lost, and a stack in it too: a range of size 0 stands in its place.
+    """
     for thread in case.dump.threads:
         subject = f"stack of thread {thread.id:#x}"
         if thread.stack_rva:
             yield bad(subject, "Rva 0", f"{thread.stack_rva:#x}", thread.record.span_of("Stack.Memory.Rva"))
-        elif not case.dump.covered(thread.stack_start, thread.stack_end):
+        elif not case.dump.covered(thread.stack_start, thread.stack_end) and not _given_up(case, thread):
             actual = f"{thread.stack_start:#x} to {thread.stack_end:#x}"
             span = thread.record.span_of("Stack.StartOfMemoryRange")
             yield bad(subject, "a captured range", actual, span)
         else:
             yield ok(subject)
+
+
+def _given_up(case: Case, thread: ThreadFact) -> bool:
+    """Whether every gap of the stack has a range of size 0, between the captured memory below it and the gap's end."""
+    captured = case.dump.captured()
+    empty = [item.start for item in case.dump.memory if item.size == 0]
+    for low, high in outside(captured, thread.stack_start, thread.stack_end):
+        below = max((end for _, end in captured if end <= low), default=0)
+        if not any(below <= start < high for start in empty):
+            return False
+    return True
 
 
 def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:

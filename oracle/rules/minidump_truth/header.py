@@ -65,8 +65,12 @@ def header_flags(case: Case) -> Checks:
     """
     assert case.request is not None
     assert case.dump.header is not None
-    token = TOKEN_INFORMATION if 19 in case.dump.streams else 0
-    accepted = tuple(flags | token for flags in acceptable_header_flags(case.request))
+    flags = acceptable_header_flags(case.request)
+    if "directory" in case.dump.facts:
+        token = TOKEN_INFORMATION if 19 in case.dump.streams else 0
+        accepted = tuple(value | token for value in flags)
+    else:
+        accepted = (*flags, *(value | TOKEN_INFORMATION for value in flags))
     actual = case.dump.header["Flags"]
     if actual in accepted:
         yield ok("header, Flags")
@@ -114,7 +118,7 @@ def required_streams(case: Case) -> Checks:
     """
     yield from _presence(case, Duty.MUST)
     assert case.request is not None
-    if case.request.comment:
+    if case.request.comment is not None:
         present = _COMMENTS & case.dump.streams.keys()
         if present:
             yield ok("comment stream")

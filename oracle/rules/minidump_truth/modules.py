@@ -95,8 +95,8 @@ def module_fields(case: Case) -> Checks:
     applies=own,
 )
 def module_names(case: Case) -> Checks:
-    """The name is the full path. With FILTER_PATHS or FILTER_TRIAGE it is the base name: directories reveal who the user
-    is.
+    """The name is the full path. With FILTER_PATHS or FILTER_TRIAGE it is the base name: directories reveal who the
+    user is.
     """
     for fact, module, subject in _known(case):
         name = base_name(module.name) if _filtered(case) else module.name

@@ -289,9 +289,11 @@ def captured_bytes(case: Case) -> Checks:
         for item in sorted(case.dump.memory, key=lambda item: item.offset)
         for address, size, there in truth.readable_runs(item.start, item.end)
     ]
+    differed = False
     for index, run in enumerate(placed):
         checks = list(compared(case.dump.source, run.place, truth.contents, (run.address, run.size, run.there)))
-        if any(not check.passed for check in checks):
+        if not differed and any(not check.passed for check in checks):
+            differed = True
             shift = shift_of(case.dump.source, truth.contents, placed[index:])
             if shift:
                 yield shifted(run, shift)

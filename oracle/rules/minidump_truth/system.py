@@ -302,7 +302,7 @@ def vm_counters(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-user-streams.md#comment-by-method", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("comment",),
-    applies=lambda case: case.truth is not None and case.request is not None and bool(case.request.comment),
+    applies=lambda case: case.truth is not None and case.request is not None and case.request.comment is not None,
 )
 def comment(case: Case) -> Checks:
     """Debuggers print the comment when they open the dump. The stream may be ANSI or UTF-16; only the text counts."""

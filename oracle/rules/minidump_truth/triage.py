@@ -9,7 +9,7 @@ from typing import Final
 
 from ...case import Case
 from ...entitlement.flags import Format, effective
-from ...entitlement.indirect import Survivors, survivors_of
+from ...entitlement.indirect import survivors_of
 from ...readers.facts import ContextFact
 
 FILL: Final = 0xAA
@@ -26,9 +26,6 @@ class Triage:
         wanted = bool(flags & Format.FILTER_TRIAGE) and not flags & Format.FULL_MEMORY
         self.active = truth is not None and wanted and case.dump.architecture in _CONTEXTS
         self._case = case
-        self._survivors: Survivors | None = None
-        if self.active and truth is not None:
-            self._survivors = survivors_of(truth)
 
     def in_exception(self, context: ContextFact) -> bool:
         """Whether ``context`` is that of the exception, whose integer registers stay on amd64."""
@@ -36,5 +33,6 @@ class Triage:
         return exception is not None and exception.context is context
 
     def keeps(self, value: int) -> bool:
-        """Whether a word survives as it does on a stack."""
-        return self._survivors is not None and value in self._survivors
+        """Whether a register survives, as a word of a stack does."""
+        assert self._case.truth is not None
+        return value in survivors_of(self._case.truth)

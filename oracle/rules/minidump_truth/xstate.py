@@ -126,9 +126,9 @@ def components(case: Case) -> Checks:
     applies=_applies,
 )
 def xstate_data(case: Case) -> Checks:
-    """SizeOfInfo is 528, or all is zero if the engine's target is a dump. EnabledFeatures names the components. Each has
-    its size and its offset in an area of standard format. EnabledFeatures may have bit 63, for compacted contexts; the header of a chunk tells whether it is
-    compacted. Components that are not enabled have neither offset nor size.
+    """SizeOfInfo is 528, or all is zero if the engine's target is a dump. EnabledFeatures names the components. Each
+    has its size and its offset in an area of standard format. EnabledFeatures may have bit 63, for compacted contexts;
+    the header of a chunk tells whether it is compacted. Components that are not enabled have neither offset nor size.
     """
     configuration, record = _configuration(case), case.dump.misc_info
     assert configuration is not None

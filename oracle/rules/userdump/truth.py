@@ -109,17 +109,17 @@ def machine(case: UserdumpCase) -> Checks:
     applies=own,
 )
 def version_information(case: UserdumpCase) -> Checks:
-    """Engine 15063 writes texts, the service pack among them. The published record says that the regions leave out
-    pages with PAGE_GUARD: a guard page cannot be read without raising its exception. A dump under the contract of the
-    engine has the texts.
+    """Engine 15063 writes texts, the service pack or ``none`` among them. The published record says that the regions
+    leave out pages with PAGE_GUARD: a guard page cannot be read without raising its exception. A dump under the
+    contract of the engine has the texts.
     """
     assert case.dump.header is not None
     record, texts = case.dump.version_info, case.dump.version_texts
     subject, span = "version information", case.dump.header.span_of("VersionInfoOffset")
     if texts is not None:
         named = dict(zip(texts[::2], texts[1::2], strict=False))
-        pack = truth_of(case).system.csd_version
-        if named.get(_SERVICE_PACK, "") == pack or not pack:
+        pack = truth_of(case).system.csd_version or "none"
+        if named.get(_SERVICE_PACK) == pack:
             yield ok(subject)
         else:
             yield bad(f"{subject}, {_SERVICE_PACK}", repr(pack), repr(named.get(_SERVICE_PACK)), span)

@@ -138,9 +138,11 @@ def captured_bytes(case: UserdumpCase) -> Checks:
         for region in case.dump.memory
         for address, size, there in truth.readable_runs(region.start, region.end)
     ]
+    differed = False
     for index, run in enumerate(placed):
         checks = list(_compare(case.dump.source, run, truth.contents))
-        if any(not check.passed for check in checks):
+        if not differed and any(not check.passed for check in checks):
+            differed = True
             shift = shift_of(case.dump.source, truth.contents, placed[index:])
             if shift:
                 yield shifted(run, shift)

@@ -61,9 +61,12 @@ def test_each_format_flag_has_one_minidump_type_bit_of_its_own() -> None:
     assert 0x1826 in acceptable_header_flags(request(DEFAULT))
 
 
-def test_the_scan_bit_means_something_else_beside_write_cab() -> None:
-    assert effective(request(SMALL, 0x10000000)) is Format.SCAN_PARTIAL_PAGES
-    assert effective(request(SMALL, 0x30000000)) == Format(0)
+def test_the_scan_bit_stays_beside_write_cab() -> None:
+    """Engine 29507 scans and stores all images; 15063 has no header bit for either meaning."""
+    for flags in (0x10000000, 0x30000000, 0x70000000):
+        assert effective(request(SMALL, flags)) is Format.SCAN_PARTIAL_PAGES
+        assert acceptable_header_flags(request(SMALL, flags, contract="e29507")) == (0x800000,)
+        assert acceptable_header_flags(request(SMALL, flags, contract="e15063")) == (0,)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""``check`` takes a contract and a session, and they decide what is demanded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dumptruth.oracle import ByteSource, InputError, Verdict, check
+
+
+def failing(small: Any, **asked: Any) -> set[str]:
+    report = check(ByteSource(small.data), small.truth, small.request, select=("PAGE-*", "TRUE-STREAM-*"), **asked)
+    return {result.rule for result in report.results if result.verdict is Verdict.FAIL}
+
+
+def test_the_contract_decides_what_is_demanded(small: Any) -> None:
+    """The hand-made dump has no token stream, and no named thread is lost."""
+    assert failing(small) == set()
+    assert failing(small, contract="documented", session="live") == set()
+    assert failing(small, contract="e29507") == {"TRUE-STREAM-001"}
+    # Engine 15063 writes no thread names.
+    assert failing(small, contract="e15063") == {"TRUE-STREAM-001", "TRUE-STREAM-002"}
+
+
+def test_the_session_decides_what_is_demanded(small: Any) -> None:
+    """The TEBs are not captured, so engine 29507 loses the stacks of such a dump."""
+    assert "PAGE-FORBIDDEN-001" in failing(small, contract="e29507", session="dump")
+    assert "PAGE-FORBIDDEN-001" not in failing(small, contract="e15063", session="dump")
+
+
+@pytest.mark.parametrize("asked", [{"contract": "e1"}, {"session": "kernel"}, {"contract": ""}])
+def test_an_unknown_contract_or_session_is_refused(small: Any, asked: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="expected one of"):
+        check(ByteSource(small.data), small.truth, small.request, **asked)
