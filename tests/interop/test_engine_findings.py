@@ -23,7 +23,7 @@ def engine() -> Iterator[Harness]:
     try:
         harness = Harness()
     except ReaderMissingError as missing:
-        pytest.skip(str(missing))
+        pytest.skip(f"the debugger engine cannot run: {missing}")
     with harness:
         yield harness
 
