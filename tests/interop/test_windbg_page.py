@@ -81,7 +81,10 @@ def _transcripts(folder: Path) -> list[list[tuple[Asked, str]]]:
         patch.chdir(folder)
         for arguments in _commands():
             assert run_command(arguments) == 0, arguments
-        return [list(zip(asked, _said(harness, folder, *names, asked), strict=True)) for *names, asked in _sessions()]
+        return [
+            list(zip(asked, _said(harness, folder, dump, symbols, asked), strict=True))
+            for dump, symbols, asked in _sessions()
+        ]
 
 
 def test_the_transcripts_are_what_the_engine_prints(tmp_path: Path) -> None:

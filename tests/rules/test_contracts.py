@@ -29,6 +29,6 @@ def test_the_session_decides_what_is_demanded(small: Any) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"contract": "e1"}, {"session": "kernel"}, {"contract": ""}])
-def test_an_unknown_contract_or_session_is_refused(small: Any, asked: dict[str, str]) -> None:
+def test_an_unknown_contract_or_session_is_refused(small: Any, asked: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="expected one of"):
         check(ByteSource(small.data), small.truth, small.request, **asked)

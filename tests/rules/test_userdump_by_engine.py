@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from dumptruth.fixtures.mutants.hand_pristine import HandPristine, pristine
@@ -17,7 +18,7 @@ def made() -> HandPristine:
     return pristine(BaseDump.USERDUMP)
 
 
-def failing(data: bytes, **request: object) -> set[str]:
+def failing(data: bytes, **request: Any) -> set[str]:
     """The failing rules of a target without unreadable pages, which make the engine refuse."""
     asked = replace(made().asked, **request)
     truth = replace(made().truth, unreadable=())

@@ -46,6 +46,12 @@ FILLED = {
 FILL = b"PAGE" * 0x800
 
 
+def by_hand(name: str, **options: Any) -> KernelSnapshot:
+    made = BUILDERS[name](**options)
+    assert made.mode == "kernel"
+    return made
+
+
 @cache
 def machine(scenario: str = "bugcheck-d1", build: int = 26100, processors: int | None = None) -> KernelSnapshot:
     return run_kernel_scenario(scenario, "4M", build, processors, 0)
@@ -106,9 +112,9 @@ def test_full_is_type_10_with_the_runs_that_the_engine_wrote(fact: dict[str, Any
     if "scenario" in target:
         made = machine(target["scenario"])
     elif "many-runs" in target:
-        made = BUILDERS["many-runs"](count=target["many-runs"])
+        made = by_hand("many-runs", count=target["many-runs"])
     else:
-        made = BUILDERS["machine"](build=19041, **target)
+        made = by_hand("machine", build=19041, **target)
     made = replace(made, blobs=(DataBlob(bytes(range(16)), b"x" * 20),))
     data = written(made, FULL)
     assert runs(data) == fact["runs"]
@@ -285,7 +291,7 @@ def test_engine_15063_writes_no_kernel_and_no_active_dump_and_at_most_42_runs() 
             planned(synthetic_machine(), qualifier, Contract.E15063)
         assert refused.value.hresult == Hresult.E_INVALIDARG
     with pytest.raises(DumpRefused, match="43 runs") as refused:
-        planned(BUILDERS["many-runs"](count=43), FULL, Contract.E15063)
+        planned(by_hand("many-runs", count=43), FULL, Contract.E15063)
     assert refused.value.hresult == Hresult.E_INVALIDARG
 
 

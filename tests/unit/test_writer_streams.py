@@ -44,7 +44,7 @@ def directory(data: bytes) -> dict[int, tuple[int, int]]:
 
 
 def unused_entries(data: bytes) -> int:
-    return struct.unpack_from("<I", data, 8)[0] - len(directory(data))
+    return int(struct.unpack_from("<I", data, 8)[0]) - len(directory(data))
 
 
 def stream(data: bytes, kind: int) -> bytes:

@@ -15,8 +15,8 @@ from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check
 from dumptruth.oracle.report.as_json import as_object
 from dumptruth.oracle.report.text import render
 
-from .conftest import KERNEL, Made, Maker
-from .hand_machine import CRASH, MEMORY_BLOCK, POOL, RSP, RUNS, Memory, P, context_record
+from .conftest import Made, Maker
+from .hand_machine import CRASH, KERNEL, MEMORY_BLOCK, POOL, RSP, RUNS, Memory, P, context_record
 
 COUNTERS = KERNEL + 0x2100
 RAISED = POOL + 0x7000
