@@ -221,7 +221,8 @@ def test_every_stream_has_its_exact_size_and_the_flags_agree(snapshot: ProcessSn
     sizes: dict[int, int] = {
         3: 4 + 48 * len(snapshot.threads), 4: 4 + 108 * len(snapshot.modules), 6: 168, 7: 56,
         12: 16 + 40 * len(snapshot.handles), 14: 12 + 24 * len(snapshot.unloaded_modules), 15: 1364,
-        16: 16 + 48 * len(snapshot.regions), 17: 12 + 64 * len(snapshot.threads), 19: 16, 21: 524, 22: 152, 24: 4 + 12 * named,
+        16: 16 + 48 * len(snapshot.regions), 17: 12 + 64 * len(snapshot.threads), 19: 16, 21: 524, 22: 152,
+        24: 4 + 12 * named,
         5: 4 + 16 * len(result.plan.ranges), 9: 16 + 16 * len(result.plan.ranges),
         11: len((request_.comment_text or "").encode("utf-16-le", "surrogatepass")) + 2,
     }  # fmt: skip
