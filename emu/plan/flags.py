@@ -117,9 +117,7 @@ def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
         if request.contract == Contract.E29507:  # docs/format/write-dump-file.md#default-in-a-user-session
             raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT: engine 29507 writes no user dump for it")
         if request.profile == Profile.LEGACY or request.contract == Contract.E15063:
-            raise DumpRefused(
-                Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT: a USERDUMP file is due, the request writes no minidump"
-            )
+            raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT writes no minidump here, but a USERDUMP file")
         flags = int(MODERN_DEFAULT)
     for pair in _EXCLUSIVE:
         if flags & pair == pair:
