@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..constants import FormatFlag, Hresult, MinidumpType, Qualifier
-from ..request import DumpRefused, Profile, Request, format_flag_names
+from ..request import Contract, DumpRefused, Profile, Request, format_flag_names
 from .engines import ENGINES, Engine
 
 MODERN_DEFAULT = (
@@ -114,8 +114,10 @@ def minidump_type(request: Request) -> tuple[MinidumpType, list[str]]:
     """
     flags, warnings = checked_flags(request)
     if request.qualifier == Qualifier.DEBUG_DUMP_DEFAULT:
-        if request.profile == Profile.LEGACY:
-            raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT: profile legacy writes no minidump for it")
+        if request.contract == Contract.E29507:  # docs/format/write-dump-file.md#default-in-a-user-session
+            raise DumpRefused(Hresult.E_NOTIMPL, "DEBUG_DUMP_DEFAULT: engine 29507 writes no user dump for it")
+        if request.profile == Profile.LEGACY or request.contract == Contract.E15063:
+            raise DumpRefused(Hresult.E_INVALIDARG, "DEBUG_DUMP_DEFAULT writes no minidump here, but a USERDUMP file")
         flags = int(MODERN_DEFAULT)
     for pair in _EXCLUSIVE:
         if flags & pair == pair:

@@ -85,7 +85,7 @@ def stacks(target: ProcessView) -> Iterator[WantedRange]:
 
 
 def instruction_windows(target: ProcessView) -> Iterator[WantedRange]:
-    """Yield the window around each instruction pointer, and around ExceptionAddress if it is not 0.
+    """Yield the window around each instruction pointer, and around ExceptionAddress if it is readable and not 0.
 
     docs/format/minidump-captured-memory.md#instruction-window-of-a-thread,
     docs/format/minidump-captured-memory.md#window-of-the-exception
@@ -96,7 +96,7 @@ def instruction_windows(target: ProcessView) -> Iterator[WantedRange]:
         for thread in target.snapshot.threads
     ]
     event = target.snapshot.exception
-    if event and event.address:
+    if event and event.address and target.reading.covers(event.address, event.address + 1):
         centres.append((event.address, "window of the exception"))
     for centre, reason in centres:
         yield from target.window(centre - size, centre + size, reason)

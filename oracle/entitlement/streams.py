@@ -40,6 +40,8 @@ def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tupl
         case 6:
             if truth.exception is not None:
                 return Duty.MUST, "the session's last event is an exception"
+            if request.session == "dump" and not truth.threads:
+                return Duty.MAY, "nobody measured a dump without event and threads"
             if request.session == "dump":
                 return Duty.MUST, "the engines store an exception of a dump that has none"
             return Duty.NEVER, "the session has no exception"

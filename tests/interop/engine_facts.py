@@ -16,6 +16,8 @@ from dumptruth.fixtures.adapters.engine.reader import debugger_data, physical_me
 from dumptruth.oracle import KernelTruth, ProcessTruth, RequestTruth
 from dumptruth.oracle.truth.process import UnloadedModuleTruth
 
+from .triaged_context import triaged
+
 SECOND = 10_000_000
 UNIX_EPOCH = 11_644_473_600
 """Seconds from 1601 to 1970."""
@@ -23,8 +25,8 @@ MACHINES = {"amd64": 0x8664, "x86": 0x14C, "arm64": 0xAA64}
 DEFAULT = USERDUMP = 1025
 """A qualifier of requests, and that of a session with a USERDUMP file."""
 # docs/format/format-flags.md: bits of a small user dump
-HANDLES, UNLOADED, FILTER_MEMORY, FILTER_PATHS = 0x2, 0x4, 0x20, 0x40
-FULL_MEMORY_INFO, FILTER_TRIAGE = 0x400, 0x10000
+FULL_MEMORY, HANDLES, UNLOADED, FILTER_PATHS = 0x1, 0x2, 0x4, 0x40
+NO_OPTIONAL_DATA, FULL_MEMORY_INFO, FILTER_TRIAGE = 0x200, 0x400, 0x10000
 # dbgeng.h DEBUG_TBINFO: which members of the basic information the engine knows
 TB_EXIT_STATUS, TB_PRIORITY_CLASS, TB_PRIORITY, TB_TIMES, TB_START, TB_AFFINITY = 1, 2, 4, 8, 0x10, 0x20
 FXSAVE = {"amd64": (0x100, 512), "x86": (0xCC, 512)}
@@ -69,12 +71,15 @@ def process_facts(
         yield Fact("thread.teb", said.get("teb"), thread.teb)
         yield Fact("thread.instruction", said["instruction"] & mask, thread.context.ip)
         yield Fact("thread.stack", said["stack"] & mask, thread.context.sp)
-        yield from _context("thread.context", architecture, said.get("context", ""), thread.context)
+        due_context = thread.context
+        if _triage(flags):
+            due_context = triaged(truth, due_context, registers(architecture, bytes.fromhex(said.get("context", ""))))
+        yield from _context("thread.context", architecture, said.get("context", ""), due_context)
         if not old and thread.name is not None:
             yield Fact("thread.name", said.get("name"), thread.name)
         yield from _basic(said.get("basic", {"valid": 0}), thread, mask)
     yield from _modules(harness, truth, None if old else request, mask)
-    yield from _exception(system, opened["event"], truth, mask)
+    yield from _exception(system, opened["event"], truth, mask, filtered=_triage(flags))
     if request is not None and (full or flags & FULL_MEMORY_INFO):
         regions = harness.ask("regions")["regions"]
         due = [
@@ -85,12 +90,17 @@ def process_facts(
             yield Fact("region", said_region, due_region)
     if request is not None and not old and (full or flags & HANDLES):
         yield from _handles(harness, truth)
-    if not flags & (FILTER_MEMORY | FILTER_TRIAGE):  # the filters change words
+    if not _triage(flags):  # it changes words of stacks; FILTER_MEMORY changes none
         for start, data in virtual_memory(harness):
             held = truth.read(start, len(data))
             yield Fact(
                 "memory", f"{start:#x}", f"{start:#x}" if held is not None and bytes(held) == data else "other bytes"
             )
+
+
+def _triage(flags: int) -> bool:
+    """Whether FILTER_TRIAGE has an effect: docs/format/format-flags.md."""
+    return bool(flags & FILTER_TRIAGE) and (not flags & FULL_MEMORY or bool(flags & NO_OPTIONAL_DATA))
 
 
 def _context(name: str, architecture: str, said: str, due: Any) -> Iterator[Fact]:
@@ -158,11 +168,13 @@ def _unloaded(module: UnloadedModuleTruth, flags: int) -> tuple[object, ...]:
 
 
 def _kept_name(name: str, flags: int) -> str:
-    """The name after FILTER_PATHS."""
-    return name.replace("/", "\\").rpartition("\\")[2] if flags & FILTER_PATHS else name
+    """The name after FILTER_PATHS, which FILTER_TRIAGE implies."""
+    return name.replace("/", "\\").rpartition("\\")[2] if flags & FILTER_PATHS or _triage(flags) else name
 
 
-def _exception(system: dict[str, Any], event: dict[str, Any], truth: ProcessTruth, mask: int) -> Iterator[Fact]:
+def _exception(
+    system: dict[str, Any], event: dict[str, Any], truth: ProcessTruth, mask: int, *, filtered: bool
+) -> Iterator[Fact]:
     due = truth.exception
     if due is None:
         yield Fact("exception.thread", system.get("exception_thread"), None)
@@ -176,7 +188,11 @@ def _exception(system: dict[str, Any], event: dict[str, Any], truth: ProcessTrut
     if system["qualifier"] == 1024:  # USERDUMP stores the event of the debugger, not an exception beside it
         yield Fact("exception.thread", system.get("exception_thread"), due.thread_id)
         context = system.get("exception_context", "")
-        yield from _context("exception.context", truth.system.architecture, context, due.context)
+        architecture, due_context = truth.system.architecture, due.context
+        if filtered:
+            kept = registers(architecture, bytes.fromhex(context))
+            due_context = triaged(truth, due_context, kept, exception=True)
+        yield from _context("exception.context", architecture, context, due_context)
 
 
 def _handles(harness: Harness, truth: ProcessTruth) -> Iterator[Fact]:

@@ -24,9 +24,11 @@ from dumptruth.fixtures.adapters.known import USER, Verdict
 SYNTHETIC = "synthetic"
 TARGETS = (SYNTHETIC, "null-read", "raised-exception", "secondary-thread", "dll-after-unload", "deadlock")
 KINDS = {"small": Qualifier.DEBUG_DUMP_SMALL, "default": Qualifier.DEBUG_DUMP_DEFAULT}
-# Full memory, handles, unloaded modules, memory info, thread info.
-# docs/format/format-flags.md#translation-to-header-flags
-FLAGS = {"small": 0, "default": 0x1826}
+# Full memory, handles, unloaded modules, memory info, thread info; full memory ignores unreadable memory. The engine
+# adds token data to each dump. docs/format/format-flags.md#translation-to-header-flags
+FLAGS = {"small": 0x40000, "default": 0x61826}
+USER_SHARED_DATA = (0x7FFE0000, 0x7FFE0AA0)
+"""docs/format/minidump-captured-memory.md#shared-user-data-page"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,18 +85,17 @@ def _entitled(snapshot: ProcessSnapshot, kind: str) -> list[tuple[int, int]]:
     """The ranges of a dump of this kind: docs/format/minidump-captured-memory.md#ranges-of-every-minidump."""
     if kind == "default":
         return [(run.start, run.end) for run in snapshot.memory]
-    contexts = [thread.context for thread in snapshot.threads]
+    code = [thread.context["Rip"] for thread in snapshot.threads]
     stacks = [(thread.context["Rsp"], thread.stack_base) for thread in snapshot.threads]
     stacks = [
         (sp if thread.stack_limit <= sp < thread.stack_base else thread.stack_limit, base)
         for thread, (sp, base) in zip(snapshot.threads, stacks, strict=True)
     ]
     if snapshot.exception is not None:
-        contexts.append(snapshot.exception.context)
-    windows = [
-        (max(context["Rip"] - 0x80, 0), context["Rip"] + 0x80) for context in contexts if context["Rip"] < 1 << 47
-    ]
-    return _merged(part for start, end in (*stacks, *windows) for part in snapshot.readable(start, end))
+        code.append(snapshot.exception.address)
+    windows = [(max(address - 0x80, 0), address + 0x80) for address in code if address < 1 << 47]
+    ranges = (*stacks, *windows, USER_SHARED_DATA)
+    return _merged(part for start, end in ranges for part in snapshot.readable(start, end))
 
 
 def _held(pages: Iterable[PageFact]) -> list[tuple[int, int]]:

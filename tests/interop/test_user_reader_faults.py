@@ -227,7 +227,7 @@ def test_minidump_lists_ranges_that_a_truncated_file_does_not_hold(ask: Ask, ful
 
 @pins("minidump-flags-misplaced")
 def test_minidump_reads_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump) -> None:
-    assert struct.unpack_from("<Q", full.data, 24)[0] == 0x1826  # Flags: 8 bytes at 24
+    assert struct.unpack_from("<Q", full.data, 24)[0] == 0x61826  # Flags: 8 bytes at 24
     assert _facts(ask("minidump", full.path)).flags == 0
     full.edit(28, struct.pack("<I", 2))
     assert _facts(ask("minidump", full.path)).flags == 2
@@ -236,9 +236,9 @@ def test_minidump_reads_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump
 @pins("udmp-flags-misplaced")
 def test_udmp_parser_checks_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump) -> None:
     before = _facts(ask("udmp-parser", full.path))
-    full.edit(24, struct.pack("<I", 0x8000_1826))  # bit 31 has no meaning, and udmp-parser's mask leaves it out
+    full.edit(24, struct.pack("<I", 0x8006_1826))  # bit 31 has no meaning, and udmp-parser's mask leaves it out
     assert ask("udmp-parser", full.path) == before
-    full.edit(24, struct.pack("<II", 0x1826, 0x8000_0000))
+    full.edit(24, struct.pack("<II", 0x61826, 0x8000_0000))
     assert isinstance(ask("udmp-parser", full.path), ReaderFailedError)
 
 

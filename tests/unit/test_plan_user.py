@@ -320,8 +320,8 @@ def test_an_unknown_architecture_is_refused_by_name() -> None:
         plan_user(other, Request(SMALL))
 
 
-@pytest.mark.parametrize(("comment", "there"), [(None, False), ("", False), ("x", True)])
-def test_an_empty_comment_has_no_stream(comment: str | None, there: bool) -> None:
+@pytest.mark.parametrize(("comment", "there"), [(None, False), ("", True), ("x", True)])
+def test_any_comment_has_a_stream_even_an_empty_one(comment: str | None, there: bool) -> None:
     plan = plan_user(CRASHED, Request(SMALL, 0, comment))
     assert (StreamType.CommentStreamW in streams(plan)) is there
     with pytest.raises(DumpRefused, match="NUL"):

@@ -76,7 +76,7 @@ class Memory:
         for base, size, offset in self.runs:
             if base <= start and end <= base + size:
                 return self.bytes[offset + start - base : offset + end - base]
-        raise RefusedError("0x8007012b", f"memory {start:#x}..{end:#x} cannot be read")
+        raise RefusedError("0x8007001e", f"memory {start:#x}..{end:#x} cannot be read")
 
 
 def context(truth: Json) -> bytes:
@@ -92,7 +92,7 @@ def context(truth: Json) -> bytes:
 def stack(thread: Json) -> Range:
     low, high = number(thread["stack_limit"]), number(thread["stack_base"])
     pointer = number(thread["context"]["registers"]["Rsp"])
-    return (pointer if low <= pointer <= high else low), high
+    return (pointer if low <= pointer < high else low), high
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
@@ -288,7 +288,7 @@ def answer(message: Json, fault: str) -> Json:
     if flags & ~sum(MINIDUMP_TYPE) or request.get("user_streams"):
         raise SkippedError("five flags alone")
     if flags & FULL_MEMORY and truth["unreadable"]:
-        raise RefusedError("0x8007012b", "a page cannot be read")
+        raise RefusedError("0x8007001e", "a page cannot be read")
     memory = Memory(folder, truth)
     Path(message["output"]).write_bytes(dump(truth, memory, request, flags, fault))
     return {"result": "written"}
