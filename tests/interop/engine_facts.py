@@ -22,6 +22,8 @@ SECOND = 10_000_000
 UNIX_EPOCH = 11_644_473_600
 """Seconds from 1601 to 1970."""
 MACHINES = {"amd64": 0x8664, "x86": 0x14C, "arm64": 0xAA64}
+COMMITTED, UNREADABLE = 0x1000, 0x101
+"""winnt.h MEM_COMMIT, and PAGE_NOACCESS or PAGE_GUARD."""
 DEFAULT = USERDUMP = 1025
 """A qualifier of requests, and that of a session with a USERDUMP file."""
 # docs/format/format-flags.md: bits of a small user dump
@@ -83,7 +85,9 @@ def process_facts(
     if request is not None and (full or flags & FULL_MEMORY_INFO):
         regions = harness.ask("regions")["regions"]
         due = [
-            [r.base, r.size, r.allocation_base, r.allocation_protect, r.state, r.protect, r.type] for r in truth.regions
+            [r.base, r.size, r.allocation_base, r.allocation_protect, r.state, r.protect, r.type]
+            for r in truth.regions
+            if not old or (r.state == COMMITTED and not r.protect & UNREADABLE)  # docs/format/user-dump.md
         ]
         yield Fact("regions.count", len(regions), len(due))
         for said_region, due_region in zip(regions, due, strict=False):
