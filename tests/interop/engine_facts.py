@@ -273,7 +273,8 @@ def _debugger_data(kernel: dict[str, Any], truth: KernelTruth) -> Iterator[Fact]
 
 def _drivers(harness: Harness, truth: KernelTruth, length: int | None) -> Iterator[Fact]:
     answer = harness.must("modules")
-    loaded = sorted(answer["modules"], key=lambda module: module["base"])
+    # the engine lists the modules of the current process, too
+    loaded = sorted((m for m in answer["modules"] if m["base"] >> 63), key=lambda module: module["base"])
     due = sorted(truth.drivers, key=lambda driver: driver.base)
     yield Fact("drivers.bases", [module["base"] for module in loaded], [driver.base for driver in due])
     for said, driver in zip(loaded, due, strict=False):
