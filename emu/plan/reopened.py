@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..request import Session
-from ..snapshot.process import ExceptionEvent, ProcessSnapshot
+from ..request import Contract, Session
+from ..snapshot.process import ExceptionEvent, ProcessSnapshot, SystemInformation
 
 _FILE = "File"
 _BREAKPOINT = 0x80000003  # ntstatus.h STATUS_BREAKPOINT
 
 
-def as_seen(snapshot: ProcessSnapshot, session: Session) -> ProcessSnapshot:
+_PROCESSOR_KEPT = {"amd64": (0xFFFF, 0x0F0F), "x86": (0xFFFF, 0xFF0F), "arm64": (0, 0)}
+"""The bits of the processor's level and revision that engine 15063 keeps
+(docs/format/minidump-system.md#processor-of-a-dump-target)."""
+
+
+def as_seen(snapshot: ProcessSnapshot, session: Session, contract: Contract) -> ProcessSnapshot:
     """Return the process as a debugger sees it: of a dump target without what a dump cannot tell.
 
     Lost are CodeView records, DllCharacteristics, names of files, exit status of threads and extended processor state
@@ -26,11 +31,21 @@ def as_seen(snapshot: ProcessSnapshot, session: Session) -> ProcessSnapshot:
         exception = ExceptionEvent(first.thread_id, _BREAKPOINT, 0, 0, 0, (), first.context, True)
     return replace(
         snapshot,
-        system=replace(snapshot.system, xstate=None),
+        system=_system(snapshot.system, contract),
         threads=tuple(replace(thread, exit_status=0) for thread in snapshot.threads),
         modules=tuple(replace(module, code_view=None, dll_characteristics=0) for module in snapshot.modules),
         handles=tuple(
             replace(handle, object_name=None) if handle.type_name == _FILE else handle for handle in snapshot.handles
         ),
         exception=exception,
+    )
+
+
+def _system(system: SystemInformation, contract: Contract) -> SystemInformation:
+    level, revision = _PROCESSOR_KEPT[system.architecture] if contract == Contract.E15063 else (0xFFFF, 0xFFFF)
+    return replace(
+        system,
+        xstate=None,
+        processor_level=system.processor_level & level,
+        processor_revision=system.processor_revision & revision,
     )

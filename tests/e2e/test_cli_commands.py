@@ -146,9 +146,7 @@ def test_a_request_file_goes_before_the_request_in_the_truth(dumptruth: Any) -> 
     assert dumptruth("check", "a.dmp", "--truth", "t", "--request", asked).status == 0
 
 
-@pytest.mark.parametrize(
-    ("every", "verdict"), [((), "NOT_APPLICABLE"), (("-f", "cab-secondary-all-images"), "PASS")]
-)
+@pytest.mark.parametrize(("every", "verdict"), [((), "NOT_APPLICABLE"), (("-f", "cab-secondary-all-images"), "PASS")])
 def test_the_cabinet_of_a_machine_holds_the_images_whose_files_exist(
     dumptruth: Any, every: tuple[str, ...], verdict: str
 ) -> None:

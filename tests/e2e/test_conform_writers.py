@@ -141,7 +141,7 @@ def test_a_correct_writer_passes_the_committed_vectors(writer: Callable[[str], l
     found = conform(writer("python"), "--vectors", str(golden), "--persistent")
     assert [result for result in found["results"] if not result["ok"]] == []
     assert found["status"] == 0
-    assert found["judged"] >= 12
+    assert found["judged"] >= 11
 
 
 @pytest.mark.slow

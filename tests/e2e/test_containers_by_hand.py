@@ -50,8 +50,9 @@ def write(name: str, *flags: str) -> None:
 
 
 def packed_as_by_the_engine(architecture: str) -> bytes:
-    """Return the hand-made dump with its parts in the engine's order, with the engine's version texts and ContextFlags, and
-    with a NUL behind each module name.
+    """Return the hand-made dump with its parts in the engine's order.
+
+    It has the engine's version texts and ContextFlags, and a NUL behind each module name.
     """
     made = dump(architecture, truth_document(architecture), READABLE)
     length_at = 8 if architecture == "x86" else 12

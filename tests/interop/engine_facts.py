@@ -22,6 +22,8 @@ SECOND = 10_000_000
 UNIX_EPOCH = 11_644_473_600
 """Seconds from 1601 to 1970."""
 MACHINES = {"amd64": 0x8664, "x86": 0x14C, "arm64": 0xAA64}
+COMMITTED, UNREADABLE = 0x1000, 0x101
+"""winnt.h MEM_COMMIT, and PAGE_NOACCESS or PAGE_GUARD."""
 DEFAULT = USERDUMP = 1025
 """A qualifier of requests, and that of a session with a USERDUMP file."""
 # docs/format/format-flags.md: bits of a small user dump
@@ -83,7 +85,9 @@ def process_facts(
     if request is not None and (full or flags & FULL_MEMORY_INFO):
         regions = harness.ask("regions")["regions"]
         due = [
-            [r.base, r.size, r.allocation_base, r.allocation_protect, r.state, r.protect, r.type] for r in truth.regions
+            [r.base, r.size, r.allocation_base, r.allocation_protect, r.state, r.protect, r.type]
+            for r in truth.regions
+            if not old or (r.state == COMMITTED and not r.protect & UNREADABLE)  # docs/format/user-dump.md
         ]
         yield Fact("regions.count", len(regions), len(due))
         for said_region, due_region in zip(regions, due, strict=False):
@@ -269,7 +273,8 @@ def _debugger_data(kernel: dict[str, Any], truth: KernelTruth) -> Iterator[Fact]
 
 def _drivers(harness: Harness, truth: KernelTruth, length: int | None) -> Iterator[Fact]:
     answer = harness.must("modules")
-    loaded = sorted(answer["modules"], key=lambda module: module["base"])
+    # the engine lists the modules of the current process, too
+    loaded = sorted((m for m in answer["modules"] if m["base"] >> 63), key=lambda module: module["base"])
     due = sorted(truth.drivers, key=lambda driver: driver.base)
     yield Fact("drivers.bases", [module["base"] for module in loaded], [driver.base for driver in due])
     for said, driver in zip(loaded, due, strict=False):

@@ -53,21 +53,20 @@ DIFFERENCES: Final = (
     ),
     Known("unloaded", ENGINE, "empty names get a name of its own", said=".*Unknown_Module_.*"),
     Known("modules.bases", OURS, "a USERDUMP's modules come from PEB.Ldr, which the process lacks", said=r"\[\]"),
-    Known("region*", OURS, "the table of a USERDUMP's ranges is not at a multiple of 16", dumps="*legacy*"),
     Known("region*", OURS, "the table of a USERDUMP's ranges is not at a multiple of 16", dumps="by-hand/*"),
-    Known("system.effective_machine", OURS, "the GDT is zero: it takes a processor for a 32-bit one", said="332"),
-    Known("processor.context.*", OURS, "the GDT is zero", beside="system.effective_machine"),
+    Known(
+        "thread.*",
+        OURS,
+        "MinorVersion is 2, which it takes for a build of NT 4, whose contexts have 0xCC bytes (inferred)",
+        dumps="by-hand/userdump-x86",
+    ),
     Known(
         "processor.context.fxsave",
         ENGINE,
         "KdSecondaryVersion 0 or fill: it takes the context for the form with the float area 0x100 further",
     ),
-    Known("unloaded_drivers", OURS, "KDBG.MmLastUnloadedDriver is 0", said=r"\[\]"),
-    Known("driver.time_date_stamp", OURS, "no PE image at DllBase", said="4294967294"),
-    Known("driver.checksum", OURS, "no PE image at DllBase", said="4294967295"),
     Known("kdbg.0x2f8", ENGINE, "it sets the privilege level 3 in the user selectors"),
     Known("kdbg.0x300", ENGINE, "it sets the privilege level 3 in the user selectors"),
-    Known("blobs", OURS, "RequiredDumpSpace of types 2, 5 and 6 ends before the secondary data", said=r"\[\]"),
     Known("blobs", ENGINE, "an all-zero tag ends the list of build 9600, and it lists it", said=r"\[\('0{32}', ''\)\]"),
 )
 
@@ -76,8 +75,6 @@ REFUSALS: Final = {
     "type-8": (E15063, "it is older than types 8 to 10"),
     "type-9": (E15063, "it is older than types 8 to 10"),
     "type-10": (E15063, "it is older than types 8 to 10"),
-    "cancelled": (OURS, "the header keeps MiniDumpWithFullMemory though NO_OPTIONAL_DATA cancels it"),
-    "userdump": (OURS, "no PE headers in the memory of an x86 process, or no event without an exception"),
 }
 """Kind of a dump that is refused -> whose fault it is, and why."""
 
@@ -95,11 +92,9 @@ COMPLAINTS: Final = (
     (HARNESS, r"^Arguments |Bugcheck (code|Analysis)|code c0000409", "the event itself"),
     (E15063, r"unknown stream type 0x18", "it does not know the stream ThreadNames"),
     (ENGINE, r"unknown stream type 0x[0-9a-fA-F]+", "a user stream"),
-    (OURS, r"context is partially valid|Frame IP not in any known module|x86 user-mode context", "the GDT is zero"),
     (ENGINE, r"Missing image name|Image path too long", "an empty or a very long name, as the vector wants"),
     (E15063, r"Invalid mini-dump Misellaneous information", "XSTATE features in MiscInfo; the cause is not known"),
     (OURS, r"Unable to get PEB pointer", "a process made by hand has no PEB in its memory"),
     (OURS, r"PEB loader data|UserMode Module List Address is NULL", "the process has no loader lists"),
-    (OURS, r"Cannot read PEB32 from WOW64 TEB32", "no ExceptionList at the start of a TEB: it looks like WOW64"),
 )
 """Lines that it prints of sound dumps: whose fault, a regular expression, and the reason."""

@@ -60,7 +60,6 @@ SAMPLE = (
     "demo/deadlock/DEBUG_DUMP_DEFAULT", "demo/bugcheck-d1/DEBUG_DUMP_FULL", "demo/bugcheck-d1/DEBUG_DUMP_SMALL",
 )  # fmt: skip
 """Every container, mode and architecture."""
-MINIDUMP_FULL_MEMORY, MEMORY_64_LIST = 0x2, 9
 
 
 @dataclass
@@ -153,20 +152,9 @@ def _dump_type(data: bytes) -> int:
     return int(struct.unpack_from("<I", data, 0xF98)[0]) if data[:8] == b"PAGEDU64" else 0
 
 
-def _streams(data: bytes) -> set[int]:
-    """The types of the streams of a minidump."""
-    count, directory = struct.unpack_from("<II", data, 8)
-    return {struct.unpack_from("<I", data, directory + 12 * index)[0] for index in range(count)}
-
-
 def _refused_as(data: bytes) -> str:
     """The kind of a dump that an engine refuses, as ``REFUSALS`` names it. Empty: it must open it."""
-    if data[:8] == b"PAGEDU64":
-        return f"type-{_dump_type(data)}"
-    if data[:6] == b"USERDU":
-        return "userdump"
-    flags = struct.unpack_from("<Q", data, 24)[0] if data[:4] == b"MDMP" else 0
-    return "cancelled" if flags & MINIDUMP_FULL_MEMORY and MEMORY_64_LIST not in _streams(data) else ""
+    return f"type-{_dump_type(data)}" if data[:8] == b"PAGEDU64" else ""
 
 
 def _note(tally: Tally, name: str, facts: list[Fact], version: str) -> None:

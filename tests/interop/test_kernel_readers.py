@@ -66,6 +66,8 @@ KINDS = {
     9: ("active",),
 }
 """DumpType -> the names that a reader may give the dump."""
+ENGINE_TYPES, FILL = (8, 9, 10), int.from_bytes(b"PAGE" * 2, "little")
+"""Types that only the engine writes. It stores no PhysicalMemoryBlock: docs/format/kernel-header.md."""
 NOT_A_FIELD = {"MemoryMap", "Recognised"}
 """Facts of adapters that are neither header fields nor registers."""
 
@@ -143,7 +145,9 @@ def _header(dumped: Dumped, dump_type: int) -> dict[str, int]:
     context = snapshot.processors[snapshot.crashing_processor].context
     registers = {name: value for name, value in context.as_mapping().items() if isinstance(value, int)}
     # docs/format/kernel-header.md#values-of-the-exception-record
-    code, flags, address = snapshot.exception or (0x80000003, 1, registers["Rip"])
+    by_engine = dump_type in ENGINE_TYPES
+    code, flags, address = snapshot.exception or (0x80000003, 0 if by_engine else 1, registers["Rip"])
+    pages = FILL if by_engine else sum(count for _, count in snapshot.physical_runs)
     return {
         "DumpType": dump_type,
         "MajorVersion": snapshot.system.major_version,
@@ -155,7 +159,7 @@ def _header(dumped: Dumped, dump_type: int) -> dict[str, int]:
         "KdDebuggerDataBlock": snapshot.symbols.kd_debugger_data_block,
         "MachineImageType": 0x8664,  # winnt.h IMAGE_FILE_MACHINE_AMD64
         "NumberProcessors": len(snapshot.processors),
-        "NumberOfPages": sum(count for _, count in snapshot.physical_runs),
+        "NumberOfPages": pages,
         "BugCheckCode": snapshot.bug_check.code,
         "ProductType": snapshot.system.product_type,
         "SuiteMask": snapshot.system.suite_mask,

@@ -36,10 +36,10 @@ def triaged(
             registers[name] = fill if said.get(name) == fill else value
         elif name in WORDS[architecture] and not exception and not _survives(truth, value, width):
             registers[name] = fill
-    filled = {
-        area: bytes([FILL]) * len(data) for area in ("fxsave", "float_save") if (data := getattr(context, area, None))
-    }
-    return dataclasses.replace(context, registers=registers, **filled)
+    fxsave, float_save = bytes([FILL]) * len(context.fxsave), context.float_save
+    if float_save is not None:
+        float_save = bytes([FILL]) * len(float_save)
+    return dataclasses.replace(context, registers=registers, fxsave=fxsave, float_save=float_save)
 
 
 def _survives(truth: ProcessTruth, value: int, width: int) -> bool:

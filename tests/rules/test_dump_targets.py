@@ -42,7 +42,7 @@ def redumped() -> Surgery:
 def model_cut() -> bytes:
     """The same with the model of the processor that engine 15063 stores."""
     edit = redumped()
-    return edit.put("SystemInfo", "ProcessorRevision", base().truth.system.processor_revision & 0xFFF).data
+    return edit.put("SystemInfo", "ProcessorRevision", base().truth.system.processor_revision & 0xF0F).data
 
 
 @pytest.mark.parametrize("contract", ["documented", "e29507"])

@@ -184,15 +184,14 @@ def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
 )
 def stack_pointer_inside(case: Case) -> Checks:
     """A debugger walks the stack from the stack pointer on. Memory that does not hold the pointer belongs to another
-    stack. The rule skips pointers that the truth has outside the stack's bounds. An empty stack of x86 has one word,
-    below the pointer.
+    stack. The rule skips pointers that the truth has outside the stack's bounds. The pointer of an empty stack is its
+    end.
     """
-    beyond = 1 if case.dump.architecture == "x86" else 0
     for thread in case.dump.threads:
         if thread.context is None or thread.stack_size == 0 or _off_stack(case, thread, thread.context.sp):
             continue
         sp = thread.context.sp
-        if thread.stack_start <= sp < thread.stack_end + beyond:
+        if thread.stack_start <= sp <= thread.stack_end:
             yield ok(f"thread {thread.id:#x}")
         else:
             expected = f"a stack pointer in {thread.stack_start:#x} to {thread.stack_end:#x}"

@@ -120,6 +120,8 @@ def handle_information(case: Case) -> Checks:
     """
     assert case.truth is not None
     for fact, handle, subject in _known(case):
+        if not fact.object_infos:
+            yield ok(f"object information of {subject}: none")
         for info in fact.object_infos:
             what, size = f"object information of {subject}", info["SizeOfInfo"]
             types = _INFORMATION.get(info["InfoType"])

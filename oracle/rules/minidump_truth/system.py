@@ -22,6 +22,7 @@ _OF_A_DUMP = "of a dump target only zeros"
     Level.MUST,
     Source("docs/format/minidump-system.md#system-info", Grade.DOCUMENTED),
     Source("docs/format/minidump-system.md#processor-features", Grade.DOCUMENTED),
+    Source("docs/format/minidump-system.md#processor-of-a-dump-target", Grade.WITNESSED, versions=("15063",)),
     needs=("system_info",),
     applies=own,
 )
@@ -41,10 +42,13 @@ def processors(case: Case) -> Checks:
         "SystemInfo",
         {
             "ProcessorArchitecture": _ARCHITECTURES[system.architecture],
-            "ProcessorLevel": system.processor_level,
         },
     )
-    yield from one_of(record, "SystemInfo", "ProcessorRevision", _revisions(case, system.processor_revision))
+    for name, value, kept in (
+        ("ProcessorLevel", system.processor_level, _LEVEL_KEPT),
+        ("ProcessorRevision", system.processor_revision, _REVISION_KEPT),
+    ):
+        yield from one_of(record, "SystemInfo", name, _processor(case, value, kept[system.architecture]))
     # The field has 8 bits. No document says what it holds for more than 255 processors.
     yield from one_of(
         record,
@@ -68,13 +72,18 @@ def _lost(case: Case, record: Record, subject: str) -> Checks:
         yield bad(subject, _OF_A_DUMP, f"{len(found) - found.count(0)} other bytes", record.span, fault=Fault.FORBIDDEN)
 
 
-def _revisions(case: Case, revision: int) -> set[int]:
-    """The values of ProcessorRevision: model << 8 and stepping."""
+_LEVEL_KEPT = {"amd64": 0xFFFF, "x86": 0xFFFF, "arm64": 0}
+_REVISION_KEPT = {"amd64": 0x0F0F, "x86": 0xFF0F, "arm64": 0}
+"""The bits that engine 15063 keeps of a dump target
+(docs/format/minidump-system.md#processor-of-a-dump-target)."""
+
+
+def _processor(case: Case, value: int, kept: int) -> set[int]:
+    """The values that a field about the processor may have."""
     contract = "documented" if case.request is None else case.request.contract
     if not of_a_dump(case) or contract == "e29507":
-        return {revision}
-    cut = revision & 0x0FFF
-    return {cut} if contract == "e15063" else {revision, cut}
+        return {value}
+    return {value & kept} if contract == "e15063" else {value, value & kept}
 
 
 def _cpu(system: SystemTruth) -> bytes:

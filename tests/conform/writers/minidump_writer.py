@@ -23,6 +23,7 @@ SMALL, DEFAULT = 1024, 1025
 # DEBUG_FORMAT_USER_SMALL_* (DbgEng.h) -> MINIDUMP_TYPE (minidumpapiset.h)
 FULL_MEMORY, HANDLE_DATA, UNLOADED, MEMORY_INFO, THREAD_INFO = 0x1, 0x2, 0x4, 0x400, 0x800
 MINIDUMP_TYPE = {FULL_MEMORY: 0x2, HANDLE_DATA: 0x4, UNLOADED: 0x20, MEMORY_INFO: 0x800, THREAD_INFO: 0x1000}
+IGNORE_INACCESSIBLE = 0x20000  # MINIDUMP_TYPE: some memory may be missing
 CAB = 0x70000000  # DEBUG_FORMAT_WRITE_CAB and the two flags for secondary files
 PAGE = 0x1000
 EPOCH = 116_444_736_000_000_000  # 1970 as FILETIME
@@ -73,6 +74,8 @@ class Memory:
                 yield max(start, base), min(end, base + size)
 
     def read(self, start: int, end: int) -> bytes:
+        if start == end:
+            return b""
         for base, size, offset in self.runs:
             if base <= start and end <= base + size:
                 return self.bytes[offset + start - base : offset + end - base]
@@ -105,9 +108,22 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
     return found
 
 
+def whole_regions(truth: Json, memory: Memory) -> list[Range]:
+    """All memory. Of a region with a page that cannot be read an entry of size 0 stays, as by engine 29507."""
+    holes = [(number(hole["start"]), number(hole["start"]) + number(hole["size"])) for hole in truth["unreadable"]]
+    found: list[Range] = []
+    for region in truth["regions"]:
+        start, end = number(region["base"]), number(region["base"]) + number(region["size"])
+        if any(start < high and low < end for low, high in holes):
+            found.append((start, start))
+        else:
+            found += memory.readable(start, end)
+    return found
+
+
 def wanted_memory(truth: Json, memory: Memory, flags: int, fault: str) -> list[Range]:
     if flags & FULL_MEMORY:
-        ranges = [(start, start + size) for start, size, _ in memory.runs]
+        ranges = whole_regions(truth, memory)
     else:
         parts = [stack(thread) for thread in truth["threads"]]
         contexts = [thread["context"] for thread in truth["threads"]]
@@ -250,6 +266,8 @@ def dump(truth: Json, memory: Memory, request: Json, flags: int, fault: str) -> 
     for start, end in ranges:
         file.put(memory.read(start, end))
     header_flags = sum(value for flag, value in MINIDUMP_TYPE.items() if flags & flag)
+    if flags & FULL_MEMORY and truth["unreadable"]:
+        header_flags |= IGNORE_INACCESSIBLE
     if fault == "flags-by-identity":
         header_flags = flags
     stamp = (number(truth["time"]) - EPOCH) // 10_000_000 & 0xFFFFFFFF
@@ -287,7 +305,7 @@ def answer(message: Json, fault: str) -> Json:
         raise RefusedError("0x80070057", "no such dump of a process")
     if flags & ~sum(MINIDUMP_TYPE) or request.get("user_streams"):
         raise SkippedError("five flags alone")
-    if flags & FULL_MEMORY and truth["unreadable"]:
+    if flags & FULL_MEMORY and truth["unreadable"] and request.get("contract") == "e15063":
         raise RefusedError("0x8007001e", "a page cannot be read")
     memory = Memory(folder, truth)
     Path(message["output"]).write_bytes(dump(truth, memory, request, flags, fault))
