@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ..constants import FormatFlag, Hresult, Qualifier
 from ..request import Contract, KernelProfile, Profile
+from .dot_dump import LETTERS
 
 _F, _Q, _H = FormatFlag, Qualifier, Hresult
 
@@ -161,20 +162,8 @@ def _ranges(text: str, **more: object) -> Output:
 
 # docs/format/dot-dump.md#letters-of-a-user-minidump and #letters-that-are-not-documented
 _LETTERS_15063 = {
-    "f": _F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY,
-    "F": _F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO,
-    "h": _F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA,
-    "u": _F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES,
-    "t": _F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO,
-    "i": _F.DEBUG_FORMAT_USER_SMALL_INDIRECT_MEMORY,
-    "p": _F.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA,
-    "w": _F.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY,
-    "d": _F.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS,
+    **LETTERS,
     "W": _F.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS,  # of the program only; no flag of the method says so
-    "c": _F.DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS,
-    "r": _F.DEBUG_FORMAT_USER_SMALL_FILTER_MEMORY,
-    "R": _F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS,
-    "y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT,
     "M": _F.DEBUG_FORMAT_USER_SMALL_NO_AUXILIARY_STATE,
 }
 _A_15063 = 0xC07

@@ -31,9 +31,7 @@ _ALL = (
     | _F.DEBUG_FORMAT_USER_SMALL_UNLOADED_MODULES
     | _F.DEBUG_FORMAT_USER_SMALL_THREAD_INFO
 )
-MINI_OPTIONS = {
-    "a": _ALL,
-    "A": _ALL | _F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM,
+LETTERS = {
     "f": _F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY,
     "F": _F.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO,
     "h": _F.DEBUG_FORMAT_USER_SMALL_HANDLE_DATA,
@@ -48,7 +46,9 @@ MINI_OPTIONS = {
     "R": _F.DEBUG_FORMAT_USER_SMALL_FILTER_PATHS,
     "y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT,
 }
-"""The letters after ``/m`` (docs/format/dot-dump.md#letters-of-a-user-minidump)."""
+"""The letters after ``/m`` that stand for one flag (docs/format/dot-dump.md#letters-of-a-user-minidump)."""
+MINI_OPTIONS = {"a": _ALL, "A": _ALL | _F.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM, **LETTERS}
+"""The letters after ``/m``."""
 FULL_OPTIONS = {"y": _F.DEBUG_FORMAT_USER_SMALL_ADD_AVX_XSTATE_CONTEXT}
 """The letters after ``/f``."""
 KINDS = ("m", "f", "k", "ka")

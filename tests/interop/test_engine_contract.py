@@ -10,7 +10,7 @@ import re
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,6 @@ from dumptruth.emu.scenarios.kernel import run_kernel_scenario
 from dumptruth.emu.scenarios.process import run_scenario
 from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.writer import Method, end_live, run_until_crash, write
-from dumptruth.fixtures.adapters.facts import ReaderMissingError
 from dumptruth.fixtures.contracts.answers import Answer, answers, faulty, needs_windows
 
 from .engine_judged import CONTRACTS
@@ -52,17 +51,11 @@ def left_out(row: Answer) -> str | None:
     return None
 
 
-@pytest.fixture(scope="module")
-def harness() -> Iterator[Harness]:
-    try:
-        harness = Harness()
-        version = harness.version
-    except ReaderMissingError as error:
-        pytest.skip(f"the debugger engine cannot run: {error}")
-    with harness:
-        if version.split(".")[2] not in CONTRACTS:
-            pytest.skip(f"no answers of version {version} are recorded")
-        yield harness
+@pytest.fixture(name="harness", scope="module")
+def engine_with_answers(engine: Harness) -> Harness:
+    if engine.version.split(".")[2] not in CONTRACTS:
+        pytest.skip(f"no answers of version {engine.version} are recorded")
+    return engine
 
 
 @pytest.fixture(name="place")

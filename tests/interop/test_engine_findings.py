@@ -5,7 +5,6 @@ A failure says that a version no longer has the error. Then the row in docs/find
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,6 @@ from dumptruth.emu.scenarios.kernel import run_kernel_scenario
 from dumptruth.emu.scenarios.process import run_scenario
 from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.writer import Method, write
-from dumptruth.fixtures.adapters.facts import ReaderMissingError
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Harness]:
-    try:
-        harness = Harness()
-    except ReaderMissingError as missing:
-        pytest.skip(f"the debugger engine cannot run: {missing}")
-    with harness:
-        yield harness
 
 
 def test_an_existing_file_is_deleted_when_the_dump_fails_after_opening(engine: Harness, tmp_path: Path) -> None:

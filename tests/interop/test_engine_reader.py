@@ -10,7 +10,6 @@ import json
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,7 +28,7 @@ from dumptruth.fixtures.adapters.conforming import answer
 from dumptruth.fixtures.adapters.engine import build
 from dumptruth.fixtures.adapters.engine.process import EngineRefusedError, Harness
 from dumptruth.fixtures.adapters.engine.reader import read, stacks
-from dumptruth.fixtures.adapters.facts import ReaderDiedError, ReaderMissingError
+from dumptruth.fixtures.adapters.facts import ReaderDiedError
 from dumptruth.fixtures.replay.judging import requested
 from dumptruth.fixtures.vectors.build import make
 from dumptruth.fixtures.vectors.recipe import Kind, load_recipes
@@ -91,15 +90,9 @@ class Tally:
         return "\n".join(lines)
 
 
-@pytest.fixture(scope="module")
-def harness() -> Iterator[Harness]:
-    try:
-        harness = Harness()
-        assert re.fullmatch(r"\d+(\.\d+){3}", harness.version)
-    except ReaderMissingError as error:
-        pytest.skip(f"the debugger engine cannot run: {error}")
-    with harness:
-        yield harness
+@pytest.fixture(name="harness", scope="module")
+def the_engine(engine: Harness) -> Harness:
+    return engine
 
 
 @pytest.fixture(scope="module")
