@@ -67,6 +67,15 @@ DIFFERENCES: Final = (
     ),
     Known("kdbg.0x2f8", ENGINE, "it sets the privilege level 3 in the user selectors"),
     Known("kdbg.0x300", ENGINE, "it sets the privilege level 3 in the user selectors"),
+    *(
+        Known(
+            f"thread.{name}",
+            ENGINE,
+            "FILTER_TRIAGE fills EFlags with 0xAA, whose VM bit makes it read the addresses of virtual-8086 mode",
+            dumps="user/flags/x86/*triage",
+        )
+        for name in ("instruction", "stack")
+    ),
     Known("blobs", ENGINE, "an all-zero tag ends the list of build 9600, and it lists it", said=r"\[\('0{32}', ''\)\]"),
 )
 

@@ -54,6 +54,7 @@ RAM = "4M"
 SAMPLE = (
     "user/small/null-read", "user/default/null-read", "user/small/synthetic/handle-data", "user/default/process-x86",
     "user/flags/x86/data-segments", "user/flags/arm64/data-segments", "user/flags/amd64/triage",
+    "user/flags/x86/filter-triage",
     "legacy/process-amd64", "cab/small", "kernel/classic/active", "kernel/page-0/type-1", "kernel/small/build-19041",
     "kernel/full-ranges/synthetic", "kernel/full-header/synthetic", "kernel/scenario/bugcheck-d1-full-build-9600",
     "demo/deadlock/DEBUG_DUMP_DEFAULT", "demo/bugcheck-d1/DEBUG_DUMP_FULL", "demo/bugcheck-d1/DEBUG_DUMP_SMALL",
