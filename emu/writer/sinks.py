@@ -155,8 +155,9 @@ class HandleSink:
     def write(self, data: Buffer) -> None:
         self._faults.reach(FaultPoint.WRITE)
         _write_all(self._file, data)
-        if not self._placed:
-            self._check_place(memoryview(data).nbytes)
+        size = memoryview(data).nbytes
+        if size and not self._placed:
+            self._check_place(size)
 
     def _check_place(self, size: int) -> None:
         """Refuse a file that appended the first ``size`` bytes of the dump: then its old contents are unchanged."""
