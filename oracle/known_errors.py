@@ -1,8 +1,8 @@
 """The registry of known errors of the vendor's engine.
 
 A dump with such an error fails its rule: the error is told, not excused. The finding then names the error, so that
-nobody looks for a fault in another place. An entry has an id, what the engine does, the versions that do it, its
-source, the rules that it breaks, and a function that recognises it in a failed check.
+nobody looks for a fault in another place. An entry says what the engine does, which versions do it, and which rules it
+breaks. It has an id, a source, and a function that recognises the error in a failed check.
 """
 
 from __future__ import annotations

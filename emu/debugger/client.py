@@ -286,12 +286,7 @@ class DebugClient:
             raised = _write_error(error, path)
             if raised is None:
                 raise
-            if isinstance(error, NotCreated):
-                self.output += f"Unable to create file '{shown}' - Win32 error 0n{raised.hresult & 0xFFFF}\n"
-            elif isinstance(error, EngineRefused):
-                self.output += error.printed
-            else:
-                self.output += failed.format(code=raised.hresult & 0xFFFF)
+            self.output += _printed(error, shown, failed, raised.hresult & 0xFFFF)
             raise raised from error
         self.output += "Dump successfully written\n"
         if cabinet is not None:
@@ -403,6 +398,13 @@ def _write_error(error: BaseException, path: Path | None) -> DumpWriteError | No
         where = path if path is not None else "the file handle"
         return DumpWriteError(hresult_of(error), f"{where}: {error.strerror or error}")
     return None
+
+
+def _printed(error: BaseException, shown: str, failed: str, code: int) -> str:
+    """Return what the engine prints for the error. ``failed``: the text of a write that fails."""
+    if isinstance(error, NotCreated):
+        return f"Unable to create file '{shown}' - Win32 error 0n{code}\n"
+    return error.printed if isinstance(error, EngineRefused) else failed.format(code=code)
 
 
 def _keeps(request: Request) -> bool:

@@ -20,8 +20,8 @@ BOOT_BLOCK = 0xFFFFF8017A000000
 NON_PAGED_POOL_SEAM = 0xFFFF9C0E40200000
 """Nonpaged pool has 4 KiB pages below this address and 2 MiB pages from here on.
 
-No region lies below entry 511 of a page directory or a directory-pointer table, which Windows' debugger engine skips
-when it writes a kernel dump (docs/format/engine.md#errors-of-the-engine).
+No region lies below entry 511 of a page directory or a directory-pointer table. Engine 29507 leaves such pages out of
+kernel dumps (docs/format/engine.md#errors-of-the-engine).
 """
 PAGED_POOL = 0xFFFFD38F20000000
 PFN_DATABASE = 0xFFFFFA8000000000

@@ -118,22 +118,14 @@ def plan_small(
     unloaded = snapshot.unloaded_drivers[-MAXIMUM_UNLOADED:]
     raw = (prcb, process, thread, stack, debugger_data)
     for block in raw:
-        if memory.read(block.address, block.size) is None:
-            raise DumpRefused(
-                Hresult.ERROR_PARTIAL_COPY,
-                f"{block.reason}: {block.address:#x}..{block.address + block.size:#x} cannot be read",
-            )
-    fixed = None
+        _check_readable(memory, block)
+    fixed = _FIXED_SIZE if engine is None and snapshot.system.build_number <= _LAST_BUILD_OF_FIXED_SIZE else None
     if engine is not None:
         blocks = engine_blocks(snapshot, memory, kdbg, stack, engine)
     else:
-        if snapshot.system.build_number <= _LAST_BUILD_OF_FIXED_SIZE:
-            fixed = _FIXED_SIZE
-        room = None
-        if fixed is not None:
-            used = _BEFORE_BLOCKS + sum(block.size for block in raw) + DRIVER_ENTRY_SIZE * len(names)
-            used += 8 + UNLOADED_ENTRY_SIZE * len(unloaded) + string_pool_size(names, layout)
-            room = _room(fixed, used)
+        used = _BEFORE_BLOCKS + sum(block.size for block in raw) + DRIVER_ENTRY_SIZE * len(names)
+        used += 8 + UNLOADED_ENTRY_SIZE * len(unloaded) + string_pool_size(names, layout)
+        room = None if fixed is None else _room(fixed, used)
         rich, layout_b = fixed is None, layout is SmallLayout.B
         blocks, dropped = data_blocks(snapshot, memory, kdbg, stack, rich=rich, layout_b=layout_b, room=room)
         if dropped:
@@ -159,6 +151,14 @@ def plan_small(
         memory_counts=() if engine is None else memory_counts(memory, kdbg),
         space=None if engine is None else engine.space(kdbg, len(snapshot.processors)),
     )
+
+
+def _check_readable(memory: VirtualMemory, block: BlockPlan) -> None:
+    if memory.read(block.address, block.size) is None:
+        raise DumpRefused(
+            Hresult.ERROR_PARTIAL_COPY,
+            f"{block.reason}: {block.address:#x}..{block.address + block.size:#x} cannot be read",
+        )
 
 
 def _room(fixed: int, used: int) -> int:

@@ -37,7 +37,6 @@ TEB: Layout = {
     "GuaranteedStackBytes": (0x1748, 4),
 }
 
-PEB_SIZE = 0x7C8
 PEB: Layout = {
     "BeingDebugged": (0x02, 1),
     "BitField": (0x03, 1),

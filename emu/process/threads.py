@@ -11,7 +11,6 @@ from .memory import GuestMemory
 from .objects import Stack
 from .winnt import MEM_DECOMMIT, MEM_RELEASE, PAGE_SIZE, StatusError
 
-DEFAULT_RESERVE = 0x100000  # "Thread Stack Size": 1 MiB unless the image says otherwise
 MINIMUM_COMMIT = 0x4000
 NORMAL_BASE_PRIORITY = 8  # NORMAL_PRIORITY_CLASS
 

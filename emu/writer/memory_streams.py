@@ -13,7 +13,7 @@ from ..plan.ranges import Range
 from ..plan.reading import Reading
 from ..plan.user import Plan
 from ..request import DumpRefused
-from ..snapshot.process import ProcessSnapshot
+from ..snapshot.process import ProcessSnapshot, Region
 from .encode import add_struct
 from .faults import FaultPoint, Faults
 from .layout import Label, Section
@@ -132,13 +132,19 @@ def add_memory_info_list(snapshot: ProcessSnapshot) -> Section:
         "NumberOfEntries": len(snapshot.regions),
     })  # fmt: skip
     for index, region in enumerate(snapshot.regions):
-        add_struct(section, f"MemoryInfoList.Entries[{index}]", MINIDUMP_MEMORY_INFO, {
-            "BaseAddress": region.base,
-            "AllocationBase": region.allocation_base,
-            "AllocationProtect": region.allocation_protect,
-            "RegionSize": region.size,
-            "State": region.state,
-            "Protect": region.protect,
-            "Type": region.type,
-        }, zero=["__alignment1", "__alignment2"])  # fmt: skip
+        path = f"MemoryInfoList.Entries[{index}]"
+        add_struct(section, path, MINIDUMP_MEMORY_INFO, region_fields(region), zero=["__alignment1", "__alignment2"])
     return section
+
+
+def region_fields(region: Region) -> dict[str, int]:
+    """Return the fields of MEMORY_BASIC_INFORMATION (winnt.h), which both kinds of user dumps store."""
+    return {
+        "BaseAddress": region.base,
+        "AllocationBase": region.allocation_base,
+        "AllocationProtect": region.allocation_protect,
+        "RegionSize": region.size,
+        "State": region.state,
+        "Protect": region.protect,
+        "Type": region.type,
+    }

@@ -20,6 +20,7 @@ from .layout import Buffer
 
 _FSCTL_SET_SPARSE = 0x900C4  # winioctl.h
 _ZEROS = 1 << 20
+_APPENDS = "is open for appending only"
 FileHandle = int | IO[bytes]
 """A HANDLE on Windows, a descriptor elsewhere; or an open binary file object."""
 
@@ -149,10 +150,23 @@ class HandleSink:
         except BaseException:
             self._close()
             raise
+        self._placed = self._start >= self._old_size
 
     def write(self, data: Buffer) -> None:
         self._faults.reach(FaultPoint.WRITE)
         _write_all(self._file, data)
+        size = memoryview(data).nbytes
+        if size and not self._placed:
+            self._check_place(size)
+
+    def _check_place(self, size: int) -> None:
+        """Refuse a file that appended the first ``size`` bytes of the dump: then its old contents are unchanged."""
+        self._placed = True
+        end = self._start + size
+        if self._file.seek(0, os.SEEK_END) > max(end, self._old_size):
+            self._start = self._old_size  # only the appended bytes are removed
+            raise PermissionError(errno.EACCES, _APPENDS)
+        self._file.seek(end)
 
     def write_zeros(self, size: int) -> None:
         """Write ``size`` zeros. Behind the end of the old file they are a hole: only the last byte is written."""
@@ -170,7 +184,7 @@ class HandleSink:
         self._file.seek(self._start + offset)
         self.write(data)
         if self._file.seek(0, os.SEEK_END) != end:  # the patch was appended
-            raise PermissionError(errno.EACCES, "is open for appending only")
+            raise PermissionError(errno.EACCES, _APPENDS)
 
     def commit(self) -> None:
         self._faults.reach(FaultPoint.FLUSH)

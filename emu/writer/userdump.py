@@ -20,7 +20,7 @@ from .dump import Dump, WriteResult
 from .encode import add_struct, utf16
 from .faults import Faults
 from .layout import Layout, LayoutError, Section
-from .memory_streams import add_range
+from .memory_streams import add_range, region_fields
 from .structs import Packed
 from .thread_streams import MAXIMUM_PARAMETERS
 
@@ -224,15 +224,8 @@ def _modules(snapshot: ProcessSnapshot, form: _Format) -> Section:
 def _regions(plan: LegacyPlan, form: _Format) -> Section:
     section = Section("MemoryRegions")
     for index, region in enumerate(plan.regions):
-        add_struct(section, f"MemoryRegions[{index}]", form.region, {
-            "BaseAddress": region.base,
-            "AllocationBase": region.allocation_base,
-            "AllocationProtect": region.allocation_protect,
-            "RegionSize": region.size,
-            "State": region.state,
-            "Protect": region.protect,
-            "Type": region.type,
-        }, zero=form.padding)  # fmt: skip
+        path = f"MemoryRegions[{index}]"
+        add_struct(section, path, form.region, region_fields(region), zero=form.padding)
     return section
 
 

@@ -14,8 +14,10 @@ from dumptruth.fixtures.campaign.mutations import Mutation, mutations, path_of
 from dumptruth.fixtures.campaign.subjects import Subject, golden_names, names, subject
 from dumptruth.oracle import Outcome
 
-MOST = 0.00181
+MOST_DONT_CARE = 0.0014
 """Share of don't-care bytes in all goldens. It may only fall."""
+MOST_EXCUSED = 0.00181
+"""Share of the bytes in all goldens whose change no rule reports, for a reason. It may only fall."""
 LIMIT = 0.005
 FLIPS, CUTS, MUTATIONS, HOSTILE = 3, 1, 6, 1
 """Number of mutations of each dump in every test run."""
@@ -39,7 +41,7 @@ def test_the_share_of_dont_care_bytes_is_small_and_only_falls() -> None:
         total += report.size
         print(f"{name}: {here} of {report.size} bytes ({here / report.size:.2%})")
     print(f"all: {free} of {total} bytes ({free / total:.3%})")
-    assert free / total <= MOST <= LIMIT
+    assert free / total <= MOST_DONT_CARE <= LIMIT
 
 
 def mutated(of: Subject, count: int) -> list[Mutation]:
@@ -128,7 +130,7 @@ def examined(of: list[str], what: Of, share: float = 1.0) -> Result:
 @pytest.mark.slow
 def test_every_byte_of_every_golden_is_examined() -> None:
     found = examined(list(golden_names()), Of.BYTES)
-    assert sum(found.excused.values()) <= MOST * found.total
+    assert sum(found.excused.values()) <= MOST_EXCUSED * found.total
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import pytest
 from dumptruth.emu.constants import FormatFlag, Hresult, Qualifier
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.plan.flags import FLAG_ROWS
-from dumptruth.emu.request import Request, UserStream
+from dumptruth.emu.request import Contract, Request, Session, UserStream
 from dumptruth.emu.scenarios.process import run_scenario
 from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.synthetic.flag_process import flag_target
@@ -123,8 +123,11 @@ COMBINATIONS = st.tuples(
         user_streams=st.dictionaries(st.integers(0x10000, 0xFFFFFFFF), st.binary(max_size=9), max_size=2).map(
             lambda found: tuple(UserStream(kind, data) for kind, data in found.items())
         ),
+        contract=st.sampled_from(Contract),
+        session=st.sampled_from(Session),
     ),
 )
+"""Of every contract, live and of a dump."""
 
 
 def agree_on(drawn: tuple[str, Request]) -> None:

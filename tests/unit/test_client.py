@@ -258,6 +258,19 @@ def test_a_file_that_only_appends_gets_no_dump_with_its_signature_at_the_end(
     assert (tmp_path / "a.bin").read_bytes() == b""
 
 
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_file_that_only_appends_keeps_what_it_held(client: DebugClient, tmp_path: Path, buffering: int) -> None:
+    path = tmp_path / "log.bin"
+    for held in (b"x", b"a log\n" * 5000):
+        path.write_bytes(held)
+        with path.open("ab", buffering=buffering) as file:
+            file.seek(0)
+            assert client.WriteDumpFileWide(None, file, DEBUG_DUMP_SMALL) == ACCESS_DENIED
+            assert client.last_error == "the file handle: is open for appending only"
+            assert client.WriteDumpFileWide(None, number(file), DEBUG_DUMP_SMALL) == ACCESS_DENIED
+        assert path.read_bytes() == held
+
+
 def test_memory_files_take_dumps_too(client: DebugClient) -> None:
     file = io.BytesIO(b"something")
     result = client.write(file, DEBUG_DUMP_SMALL)
