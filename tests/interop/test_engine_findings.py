@@ -1,7 +1,7 @@
 """Errors of Microsoft's debugger engine as a writer, shown by the engine itself (docs/findings.md).
 
-With `-n0 -s` each test prints what it saw. A failure says that a version which was measured behaves differently. Of another
-version a test only tells what it does, and is skipped.
+With `-n0 -s` each test prints what it saw. A failure says that a version which was measured behaves differently. Of
+another version a test only tells what it does, and is skipped.
 """
 
 from __future__ import annotations
