@@ -6,7 +6,6 @@ the engine itself, so that the table stays true. A sample always runs, every row
 
 from __future__ import annotations
 
-import re
 import struct
 import sys
 from collections import Counter
@@ -26,7 +25,6 @@ from .engine_judged import CONTRACTS
 from .engine_live import FULL, HAS_COMPILER, SMALL, compiled
 
 WINDOWS: Final = sys.platform == "win32"
-WRITE_CAB: Final = 0x20000000
 METHODS: Final = {"one": Method.WRITE_DUMP_FILE, "two": Method.WRITE_DUMP_FILE_2, "wide": Method.WRITE_DUMP_FILE_WIDE}
 OLD: Final = b"OLDCONTENT" * 5
 EVERY: Final = 12
@@ -44,8 +42,6 @@ def left_out(row: Answer) -> str | None:
         return "a state of the debugger or of a file that the harness does not make"
     if row.handle:
         return "a file handle"
-    if not WINDOWS and (row.f & WRITE_CAB or re.search(r"/b", row.line)):
-        return "the cabinet.dll of Wine has no LZX"
     if not WINDOWS and needs_windows(row):
         return "names that Wine and Windows take in another way"
     return None

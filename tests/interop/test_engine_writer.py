@@ -29,6 +29,7 @@ from .engine_live import FULL, PROGRAMS, SMALL, Stop, compiled
 RAM: Final = "4M"
 E_INVALIDARG: Final = 0x80070057
 SCAN_PARTIAL_PAGES: Final = 0x10000000
+CAB, CAB_SECONDARY_FILES = 0x20000000, 0x40000000
 FLAGS: Final = (
     0, *(1 << bit for bit in range(14) if bit not in (5, 13)), 0x8000, 0x10000, 0x8000000, SCAN_PARTIAL_PAGES,
     0xC07, 0x188, 0x280, 0x9098, 0x10008, 0x10080, 0x11018, 0x8000C07,
@@ -76,13 +77,14 @@ def redump(verdicts: Verdicts, harness: Harness, folder: Path, name: str, reques
     snapshot = run_scenario(name) if process else run_kernel_scenario(name, RAM)
     store.save(snapshot, folder / name, source=name)
     truth, contract = load_any_truth(folder / name), contract_of(harness)
-    source, made = folder / "source.dmp", folder / "made.dmp"
+    source = folder / "source.dmp"
     if isinstance(snapshot, ProcessSnapshot):
         DebugClient(snapshot, contract=contract).write(source, SMALL, FULL)
     else:
         DebugClient(snapshot).write(source, Qualifier.DEBUG_DUMP_FULL)
     harness.open(source)
     for qualifier, flags in requests:
+        made = folder / ("made.cab" if flags & CAB else "made.dmp")
         written = wrote(harness, made, qualifier, flags)
         if not written.succeeded:
             verdicts.refused[f"{Qualifier(qualifier).name}, {written.hresult:#x}"] += 1
@@ -109,6 +111,11 @@ def conclude(verdicts: Verdicts, at_least: int) -> None:
     print("", verdicts, *verdicts.failures[:200], sep="\n")
     assert verdicts.failures == []
     assert verdicts.dumps >= at_least
+
+
+def cabinets(qualifier: int, flags: int = 0) -> list[tuple[int, int]]:
+    """Requests for the dump in a cabinet, without and with the files beside it, of which these targets have none."""
+    return [(qualifier, flags | CAB), (qualifier, flags | CAB | CAB_SECONDARY_FILES)]
 
 
 def kernel_requests() -> list[tuple[int, int]]:
@@ -139,6 +146,23 @@ def test_dumps_of_dumps_of_every_machine_are_conformant(harness: Harness, folder
     for scenario in KERNEL_SCENARIOS:
         redump(verdicts, harness, folder, scenario.name, kernel_requests())
     conclude(verdicts, 3 * len(KERNEL_SCENARIOS))
+
+
+def test_a_sample_of_cabinets_is_conformant(harness: Harness, folder: Path) -> None:
+    verdicts = Verdicts()
+    redump(verdicts, harness, folder, "null-read", cabinets(SMALL))
+    redump(verdicts, harness, folder, "bugcheck-d1", cabinets(SMALL))
+    conclude(verdicts, 4)
+
+
+@pytest.mark.slow
+def test_cabinets_of_every_target_are_conformant(harness: Harness, folder: Path) -> None:
+    verdicts = Verdicts()
+    for process in SCENARIOS:
+        redump(verdicts, harness, folder, process.name, [*cabinets(SMALL), *cabinets(SMALL, 0xC07)])
+    for machine in KERNEL_SCENARIOS:
+        redump(verdicts, harness, folder, machine.name, [*cabinets(SMALL), *cabinets(Qualifier.DEBUG_DUMP_FULL)])
+    conclude(verdicts, 4 * (len(SCENARIOS) + len(KERNEL_SCENARIOS)))
 
 
 @needs_compiler

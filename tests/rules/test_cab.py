@@ -223,6 +223,18 @@ def test_a_minidump_inside_is_judged_by_the_rules_of_minidumps(small: Any, metho
     }
 
 
+@pytest.mark.parametrize(
+    ("contract", "rules"), [("documented", {"CAB-TIME-001"}), ("e15063", set()), ("e29507", set())]
+)
+def test_an_engine_stores_the_time_at_which_it_wrote(small: Any, contract: str, rules: set[str]) -> None:
+    made = cabinet([[File(b"a.cab.dmp", small.data)]])
+    date, clock = dos_time(small.truth.time)
+    pack_into("<HH", made.data, made.at["file 0"] + 10, date + 1, clock)
+    asked = replace(small.request, format_flags_value=WRITE_CAB, file="a.cab", contract=contract)
+    report = check(ByteSource(bytes(made.data), "a.cab"), small.truth, asked)
+    assert {result.rule for result in report.failing() if result.rule.startswith("CAB-")} == rules
+
+
 def test_a_kernel_dump_inside_is_judged_by_the_rules_of_kernel_dumps() -> None:
     machine = kernel_pristine.pristine(BaseDump.KERNEL_HEADER)
     made = cabinet([[File(b"MEMORY.DMP", machine.data)]])

@@ -55,7 +55,7 @@ SKIPPED = {
     "a second command": 7,
     "an expression with registers": 18,
     "only Windows": 80,
-    "the cabinet.dll of Wine has no LZX": 24,
+    "the cabinet.dll of Wine adds no file": 24,
     "the code for a long name is of Wine": 4,
     "the engine was killed after two minutes": 1,
     "the hand-made machine lacks what the engine reads": 64,

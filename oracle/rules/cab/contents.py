@@ -27,6 +27,11 @@ def _asked(case: CabinetCase) -> bool:
     return case.truth is not None and case.request is not None
 
 
+def _by_the_clock_of_the_target(case: CabinetCase) -> bool:
+    """An engine stores the time at which it wrote the file (W15063, W29507)."""
+    return _asked(case) and case.request is not None and case.request.contract == "documented"
+
+
 @file_rule(
     "CAB-REQUEST-001",
     "The file is a cabinet exactly if the request has WRITE_CAB",
@@ -131,7 +136,7 @@ def named_after_the_file(case: CabinetCase) -> Checks:
     Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members",),
-    applies=_asked,
+    applies=_by_the_clock_of_the_target,
 )
 def times(case: CabinetCase) -> Checks:
     """The date counts years from 1980, the time counts seconds by two. Both come from the target's clock, in UTC. With
