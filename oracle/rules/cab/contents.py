@@ -132,7 +132,7 @@ def named_after_the_file(case: CabinetCase) -> Checks:
 @cab_rule(
     "CAB-TIME-001",
     "Every member has the date and time of the dump",
-    Level.MUST,
+    Level.SHOULD,
     Source("docs/format/cabinet.md#members", Grade.DOCUMENTED),
     Source("docs/format/cabinet.md#dump-in-the-cabinet", Grade.INFERRED),
     needs=("members",),
@@ -140,7 +140,7 @@ def named_after_the_file(case: CabinetCase) -> Checks:
 )
 def times(case: CabinetCase) -> Checks:
     """The date counts years from 1980, the time counts seconds by two. Both come from the target's clock, in UTC. With
-    the writer's own clock, the same dump would give another cabinet each time.
+    the writer's own clock, the same dump would give another cabinet each time. The engine uses its own clock.
     """
     assert case.truth is not None
     wanted = dos_time(case.truth.time)
