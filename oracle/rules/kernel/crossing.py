@@ -25,6 +25,8 @@ _FILL: Final = int.from_bytes(FILL, "little")
 _FILLS: Final = (_FILL, _FILL << 32 | _FILL)
 """An address of 32 or 64 bits that was never stored."""
 _MAX_PROCESSORS: Final = 4096
+_SEVEN: Final = 7600
+"""The build of Windows 7."""
 
 KUSER_SHARED_DATA: Final = {"amd64": 0xFFFF_F780_0000_0000, "arm64": 0xFFFF_F780_0000_0000, "x86": 0xFFDF_0000}
 """Kernel address of the page (docs/format/kernel-structures.md#shared-user-data-page)."""
@@ -161,7 +163,7 @@ def processor_numbers(case: KernelCase) -> Checks:
             continue
         if not block and index and not own(case):
             continue
-        number = dump.integer(block + record["OffsetPrcbNumber"], 4) if block else None
+        number = dump.integer(block + record["OffsetPrcbNumber"], _number_size(dump)) if block else None
         if block and (number == index or (number is None and not dump.paged)):
             yield ok(f"KiProcessorBlock[{index}]")
         else:
@@ -182,7 +184,12 @@ def _at(dump: KernelDump, address: int) -> Span:
 
 def _saved_number(case: KernelCase) -> tuple[int, Span] | None:
     """KPRCB.Number of a small dump's saved KPRCB, with its place in the file."""
-    return saved_field(case, "prcb", debugger_data(case)["OffsetPrcbNumber"], 4)
+    return saved_field(case, "prcb", debugger_data(case)["OffsetPrcbNumber"], _number_size(case.dump))
+
+
+def _number_size(dump: KernelDump) -> int:
+    """Bytes of KPRCB.Number (docs/format/kernel-structures.md#number-of-a-kprcb)."""
+    return 1 if dump.build < _SEVEN else 4
 
 
 def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[int, Span] | None:
