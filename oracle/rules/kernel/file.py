@@ -121,7 +121,7 @@ def _is_preset(dump: KernelDump) -> bool:
 
     docs/format/kernel-secondary-data.md#what-stands-behind-a-dump
     """
-    pages = dump.paged and dump.type not in RANGES
+    pages = dump.paged and dump.type not in RANGES and dump.blob_header is not None
     return pages and dump.tail is not None and dump.tail.end == _space(dump)
 
 

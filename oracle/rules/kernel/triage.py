@@ -37,7 +37,7 @@ _BITS: Final = {
     "TRIAGE_DUMP_DEBUGGER_DATA": "DebuggerDataOffset",
     "TRIAGE_DUMP_DATA_BLOCKS": "DataBlocksOffset",
 }
-_BLOCK_SIZES: Final = (0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x380, 0x3A0, 0x3A8)
+_BLOCK_SIZES: Final = frozenset({0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x380, 0x3A0, 0x3A8})
 """Sizes of all versions of KDDEBUGGER_DATA64 (docs/format/kernel-debugger-data.md#size-of-the-block)."""
 _SMALL: Final = 2 << 20
 _FIXED_SIZE: Final = 0x40000
@@ -253,7 +253,7 @@ def block_sizes(case: KernelCase) -> Checks:
         for writer in writers_of(case.request)
         if triage.layout in writer.layouts
     }
-    if size in accepted or (not own(case) and triage.layout == "A" and size in _BLOCK_SIZES):
+    if size in accepted or (not own(case) and triage.layout == "A" and {size, held} <= _BLOCK_SIZES):
         yield ok("debugger data")
     else:
         where = triage.header.span_of("DebuggerDataSize")
