@@ -149,12 +149,13 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
 def processor_numbers(case: KernelCase) -> Checks:
     """Debuggers read the registers of processor n through KiProcessorBlock[n]. The rule checks as many entries as
     NumberProcessors. A small dump may lack the array. It is all zero if engine 15063 copied another small dump.
-    Without truth the rule skips debugger data that ends before OffsetPrcbNumber, as in Windows XP. It also allows null
-    entries after the first: a converter may count processors that Windows does not use, and the engine opens that.
+    Without truth the rule skips the array of a small dump, which such a copy fills with other values, too, and debugger
+    data that ends before OffsetPrcbNumber, as in Windows XP. It also allows null entries after the first: a converter
+    may count processors that Windows does not use, and the engine opens that.
     """
     dump, record = case.dump, debugger_data(case)
     blocks = processor_blocks(dump)
-    lost = not dump.paged and not any(block for _, block in blocks)
+    lost = not dump.paged and (not own(case) or not any(block for _, block in blocks))
     for index, block in () if lost else blocks:
         if block is None:
             if dump.paged:

@@ -13,7 +13,7 @@ from ...decode import Record
 from ...entitlement.kernel_writers import E15063, engine_of, writers_of
 from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Source, Span
-from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY
+from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY, fill
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same, same_bytes
 from .asserts import blank_area, blank_fields, header_of, truth_of
@@ -65,12 +65,13 @@ def no_43rd_run(case: KernelCase) -> Checks:
 )
 def exact_map(case: KernelCase) -> Checks:
     """The bytes are the rest of the 700 bytes of PhysicalMemoryBlock, and the padding of the descriptor. Engine 15063
-    copies 700 bytes from the target's MmPhysicalMemoryBlock, whatever follows the runs there.
+    copies 700 bytes from the target's MmPhysicalMemoryBlock, whatever follows the runs there. Bytes that are not mapped
+    keep the fill.
     """
     dump = case.dump
     assert dump.descriptor is not None
     block = header_of(dump).span_of("PhysicalMemoryBlock")
-    copied = _raw_memory_map(case, len(block))
+    copied = _raw_memory_map(case, block)
     if E15063 is engine_of(case.request) and copied is not None:
         yield from same_bytes("PhysicalMemoryBlock", copied, header_of(dump).raw("PhysicalMemoryBlock"), block)
         return
@@ -86,11 +87,22 @@ def exact_map(case: KernelCase) -> Checks:
     yield from blank_area(dump, "PhysicalMemoryBlock, after the runs", Span(min(end, block.end), block.end))
 
 
-def _raw_memory_map(case: KernelCase, size: int) -> bytes | None:
-    """The target's bytes from MmPhysicalMemoryBlock on; None unless they are mapped."""
+def _raw_memory_map(case: KernelCase, block: Span) -> bytes | None:
+    """The target's bytes from MmPhysicalMemoryBlock on, and fill from the first page on that is not mapped.
+
+    None if the first page is not mapped. Source: docs/format/kernel-pages.md#number-of-runs.
+    """
     truth = truth_of(case)
     pointer = truth.read(truth.symbols.mm_physical_memory_block, 8)
-    return None if pointer is None else truth.read(int.from_bytes(pointer, "little"), size)
+    if pointer is None:
+        return None
+    address = int.from_bytes(pointer, "little")
+    first = min(PAGE_SIZE - address % PAGE_SIZE, len(block))
+    for size in (len(block), first):
+        held = truth.read(address, size)
+        if held is not None:
+            return bytes(held) + fill(block.start + size, len(block) - size)
+    return None
 
 
 @kernel_rule(

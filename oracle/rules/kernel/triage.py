@@ -150,17 +150,16 @@ def fields_mask(case: KernelCase) -> Checks:
     "KTRI-PARTS-001",
     "Context, exception record, KPRCB and call stack are in the dump",
     Level.MUST,
-    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     needs=("triage",),
 )
 def parts(case: KernelCase) -> Checks:
-    """Without these parts there is nothing to debug. The engine opens a dump without a stack, so without truth the
-    stack may be missing.
+    """Without these parts there is nothing to debug: the engine refuses the file. The stack may be empty, but needs an
+    offset.
     """
     header = _header(case)
-    stack = ("CallStackOffset",) if own(case) else ()
-    for name in ("ContextOffset", "ExceptionOffset", "PrcbOffset", *stack):
+    for name in ("ContextOffset", "ExceptionOffset", "PrcbOffset", "CallStackOffset"):
         if header[name]:
             yield ok(f"triage header, {name}")
         else:

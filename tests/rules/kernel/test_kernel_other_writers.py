@@ -17,7 +17,7 @@ from .test_kernel_32bit import bitmap, full, triage
 CONTEXT, CONTEXT_FIELD = 0x348, 3000
 COMMENT, SPACE, RUNS = 0xFB0, 0xFA0, 0x88
 TRIAGE = 0x2000
-CALL_STACK, CALL_STACK_SIZE, DEBUGGER_SIZE, OPTIONS, DRIVERS, DRIVER_COUNT = 0x28, 0x2C, 0x74, 0x44, 0x30, 0x34
+CALL_STACK_SIZE, DEBUGGER_SIZE, OPTIONS, DRIVERS, DRIVER_COUNT = 0x2C, 0x74, 0x44, 0x30, 0x34
 FIELDS, WRITER_STATUS = 0x1038, 0x1048
 FILL = b"PAGE"
 STALE = bytes(range(1, 200))
@@ -213,8 +213,8 @@ def small_by_another_engine(maker: Maker) -> bytes:
 
 
 def small_without_a_stack(maker: Maker) -> bytes:
+    """The stack could not be read: its size is 0, and its offset is that of the next part."""
     made = maker.triage(19041)
-    fields = int.from_bytes(made.data[FIELDS : FIELDS + 4], "little") & ~0x20
     stack = made.at["stack"]
     parts = int.from_bytes(made.data[TRIAGE + CALL_STACK_SIZE : TRIAGE + CALL_STACK_SIZE + 4], "little")
     data = bytearray(made.data[:stack] + made.data[stack + parts :])
@@ -226,8 +226,7 @@ def small_without_a_stack(maker: Maker) -> bytes:
     count = int.from_bytes(data[TRIAGE + 0x7C : TRIAGE + 0x80], "little")
     for place in [drivers, drivers + 0x90, *(table + 16 * index + 8 for index in range(count))]:
         pack_into("<I", data, place, int.from_bytes(data[place : place + 4], "little") - parts)
-    pack_into("<II", data, TRIAGE + CALL_STACK, 0, 0)
-    pack_into("<I", data, FIELDS, fields)
+    pack_into("<I", data, TRIAGE + CALL_STACK_SIZE, 0)
     return bytes(data)
 
 
@@ -350,7 +349,12 @@ def _one_more_bit(maker: Maker) -> bytes:
     return put(made.data, (made.at["bitmap"], b"\x01"))
 
 
+def _no_stack_offset(maker: Maker) -> bytes:
+    return put(maker.triage(19041).data, (TRIAGE + 0x28, bytes(8)), (FIELDS, pack("<I", 0xCFF & ~0x20)))
+
+
 TEETH: dict[str, tuple[Callable[[Maker], bytes], str]] = {
+    "a small dump without a place of the stack": (_no_stack_offset, "KTRI-PARTS-001"),
     "runs that overlap": (_overlapping, "KPAG-RUNS-001"),
     "bytes behind the dump": (_junk, "KFIL-TAIL-001"),
     "debugger data that is encoded": (_encoded, "KXCT-KDBG-001"),
