@@ -90,7 +90,7 @@ def room_behind_bitmap(case: KernelCase) -> Checks:
 def tail(case: KernelCase) -> Checks:
     """The file ends with the pages or with the last blob. Windows extends small dumps of layout B to RequiredDumpSpace
     first. So zeros follow their last blob up to a multiple of 512, then old disk contents. With truth, only zeros may
-    follow. Without truth, the same is allowed of other types, and zeros up to a page.
+    follow. Without truth, the same is allowed of other types, and so are zeros up to a page.
     """
     dump = case.dump
     assert dump.tail is not None
@@ -126,10 +126,13 @@ def _is_preset(dump: KernelDump) -> bool:
 
 
 def _is_rounded(dump: KernelDump) -> bool:
-    """Whether the tail is zeros up to a page or less: the file was written in whole sectors."""
+    """Whether the tail is zeros: less than a page, because the file was written in whole sectors; in a small dump up to
+    RequiredDumpSpace.
+    """
     tail = dump.tail
     assert tail is not None
-    return dump.paged and len(tail) < PAGE_SIZE and blank(dump.source.view(tail.start, len(tail)), tail.start) == "zero"
+    likely = (dump.paged and len(tail) < PAGE_SIZE) or (dump.type == TRIAGE and tail.end == _space(dump))
+    return likely and blank(dump.source.view(tail.start, len(tail)), tail.start) == "zero"
 
 
 def _surplus(dump: KernelDump) -> Check:

@@ -264,9 +264,12 @@ def popcount(case: KernelCase) -> Checks:
     Source("docs/format/kernel-pages.md#summary-dump-header", Grade.IMPLEMENTED),
     needs=("bitmap",),
     applies=lambda case: case.dump.type == SUMMARY,
+    foreign_level=Level.SHOULD,
 )
 def summary_counts(case: KernelCase) -> Checks:
-    """The counts are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it."""
+    """The counts are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it. No real file confirms that they
+    agree.
+    """
     header = _page_header(case)
     yield from same(header, "bitmap header", {"Bitmap.SizeOfBitMap": header["BitmapSize"]})
 

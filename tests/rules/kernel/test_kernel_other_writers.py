@@ -173,6 +173,17 @@ def whole_sectors(maker: Maker) -> bytes:
     return data + bytes(-len(data) % 4096)
 
 
+def small_without_blobs(maker: Maker) -> bytes:
+    """A small dump of layout B that has no secondary data; the file keeps its preset length."""
+    made = maker.triage(26100)
+    return put(made.data[: made.at["blobs"]], (SPACE, pack("<Q", made.at["blobs"] + 0x600))) + bytes(0x600)
+
+
+def summary_with_another_count(maker: Maker) -> bytes:
+    made = maker.bitmap(2, "kernel", "classic")
+    return put(made.data, (made.at["sub"] + 0x18, pack("<I", 0x81)))
+
+
 def checked_build(maker: Maker) -> bytes:
     made = maker.full()
     return put(made.data, (8, pack("<I", 0xC)), (made.at["blobs"] + 12, pack("<I", 0xC0000000 + 19041)))
@@ -290,6 +301,8 @@ SOUND: dict[str, Callable[[Maker], bytes]] = {
     make.__name__: make
     for make in (
         elf2dmp, raw2dmp, on_arm, arm64_with_an_asid, without_debugger_data, other_process_head, surplus_processor,
+        small_without_blobs,
+        summary_with_another_count,
         unsorted_runs, preset_length, whole_sectors, checked_build, other_major_version, spare_bits,
         leaked_context_field, small_by_another_engine, small_without_a_stack, small_of_a_deep_exception,
         small_with_a_stale_cr3, small_without_modules, small_with_a_truncated_list,
