@@ -74,7 +74,7 @@ MODES: Final = {
     # From one public reader: docs/format/kernel-other-architectures.md#page-tables-of-arm64.
     "arm64": Paging(
         (Level(39, 9, False), Level(30, 9, True), Level(21, 9, True), Level(12, 9, True)),
-        8, 0x0003_FFFF_FFFF_F000, 0x0003_FFFF_FFFF_F000, 48,
+        8, 0x0003_FFFF_FFFF_F000, 0x0000_FFFF_FFFF_F000, 48,
     ),
 }  # fmt: skip
 

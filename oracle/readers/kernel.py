@@ -19,6 +19,8 @@ from .reading import Owner
 __all__ = ["KernelDump", "read_kernel"]
 
 _FILL: Final = int.from_bytes(FILL, "little")
+_RUN64: Final = 16
+"""Size of a run of a 64-bit descriptor (docs/format/kernel-pages.md#physical-memory-descriptor)."""
 _HEADER_RUNS: Final = {64: 42, 32: 86}
 """By width of the target: how many runs fit in the 700 bytes of PhysicalMemoryBlock
 (docs/format/kernel-pages.md#physical-memory-descriptor)."""
@@ -26,7 +28,8 @@ _HEADER_RUNS: Final = {64: 42, 32: 86}
 
 def read_kernel(source: ByteSource) -> KernelDump:
     """Read a kernel dump. Never raises on content."""
-    dump = KernelDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
+    bits = 32 if source.read(4, 4) == b"DUMP" else 64
+    dump = KernelDump(source, bits=bits, run_size=bits // 4)
     _read_header(dump)
     if dump.header is not None and "kind" in dump.facts:
         if dump.type == FULL:
@@ -110,9 +113,9 @@ def _read_runs(dump: KernelDump, at: int, count: int) -> None:
         for fact in ("runs", "pages"):
             dump.breaks(fact, dump.ceiling_topic)
         count = MAX_RUNS
-    size = 2 * dump.pointer
+    size = dump.run_size
     view = dump.source.view(at, count * size)
-    dump.runs = list(struct.iter_unpack("<QQ" if dump.bits == 64 else "<II", view[: len(view) // size * size]))
+    dump.runs = list(struct.iter_unpack("<QQ" if size == 16 else "<II", view[: len(view) // size * size]))
 
 
 def _read_full(dump: KernelDump) -> None:
@@ -226,12 +229,12 @@ def _read_ranges(dump: KernelDump) -> None:
         return
     dump.claim(head.span, "RDMP header")
     sound = size % 16 == 0 and first == head.span.end + size and first <= dump.source.size
-    if not sound or not count or table.size + 16 * count > size or dump.bits != 64:
+    if not sound or not count or table.size + 16 * count > size:
         dump.defect(
             "kernel.rdmp.size",
             "RDMP header",
-            "MetadataSize a multiple of 16 with room for the runs, FirstPageOffset = 0x2020 + MetadataSize, 64 bits",
-            f"MetadataSize {size:#x}, FirstPageOffset {first:#x}, NumberOfRuns {count}, {dump.bits} bits",
+            f"MetadataSize a multiple of 16 with room for the runs, FirstPageOffset {head.span.end:#x} + MetadataSize",
+            f"MetadataSize {size:#x}, FirstPageOffset {first:#x}, NumberOfRuns {count}",
             head.span_of("MetadataSize"),
             head.span_of("FirstPageOffset"),
             record.span_of("NumberOfRuns"),
@@ -240,5 +243,6 @@ def _read_ranges(dump: KernelDump) -> None:
         return
     dump.descriptor = record
     dump.claim(Span(record.span.start, first), "runs")
+    dump.run_size = _RUN64
     _read_runs(dump, record.span.end, count)
     _place(dump, PageRuns(dump.runs, first))

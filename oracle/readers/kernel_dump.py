@@ -44,10 +44,12 @@ class DataBlock:
     """A TRIAGE_DATA_BLOCK whose bytes lie in the file."""
 
     record: Record
+    bits: int = 64
+    """Width of the target's pointers. Addresses of a 32-bit target are sign-extended to 64 bits."""
 
     @property
     def start(self) -> int:
-        return self.record["Address"]
+        return self.record["Address"] & ((1 << self.bits) - 1)
 
     @property
     def end(self) -> int:
@@ -168,6 +170,8 @@ class KernelDump(Reading):
     """PHYSICAL_MEMORY_DESCRIPTOR, in the main header or after an RDMP header."""
     runs: list[tuple[int, int]] = field(default_factory=list)
     """(BasePage, PageCount) of that descriptor, in file order."""
+    run_size: int = 16
+    """Bytes of a run: two numbers as wide as the target's pointers; 64-bit numbers in range dumps."""
     runs_at: int = 0
     """File offset of the first run."""
     page_header: Record | None = None
@@ -218,8 +222,7 @@ class KernelDump(Reading):
 
     def run_span(self, index: int) -> Span:
         """The bytes of run ``index`` of the descriptor in the file."""
-        size = 2 * self.pointer
-        return Span(self.runs_at + index * size, self.runs_at + (index + 1) * size)
+        return Span(self.runs_at + index * self.run_size, self.runs_at + (index + 1) * self.run_size)
 
     def address(self, value: int) -> int:
         """An address from KDDEBUGGER_DATA64, which sign-extends the pointers of a 32-bit target to 64 bits."""

@@ -24,6 +24,8 @@ _BLOCKS = (
     ("block table", "DataBlocksOffset", "DataBlocksCount"),
     ("data page", "DataPageOffset", "DataPageSize"),
 )
+_XP = 2600
+"""The build of Windows XP."""
 _SAVED = {"prcb": "SizePrcb", "process": "SizeEProcess", "thread": "SizeEThread"}
 
 FACTS = ("triage.blocks", "triage.drivers", "triage.strings", "triage.unloaded", "triage.data")
@@ -33,7 +35,14 @@ UNLOADED_ROOM = 50
 
 
 def read_triage(dump: KernelDump) -> None:
-    """Fill ``dump.triage`` and find its facts. Without a sound TRIAGE_DUMP, all of them are broken."""
+    """Fill ``dump.triage`` and find its facts. Without a sound TRIAGE_DUMP, all of them are broken.
+
+    A small dump of Windows 2000 is not read: its TRIAGE_DUMP is shorter
+    (docs/format/kernel-small-layouts.md#older-and-32-bit-small-dumps).
+    """
+    if dump.bits == 32 and 0 < dump.build < _XP:
+        dump.claim(Span(dump.header_size, dump.source.size), "small dump of Windows 2000")
+        return
     header = decode(dump.source, dump.header_size, f"TRIAGE_DUMP{dump.bits}", "triage header")
     size, valid = header["SizeOfDump"], header["ValidOffset"]
     least = dump.header_size + header.structure.size + 4
@@ -173,7 +182,7 @@ def _read_data_blocks(dump: KernelDump, triage: TriageFacts, table: Span) -> Non
     triage.data_end = table.end
     for index in range(dump.grant(len(table) // size)):
         record = decode(dump.source, table.start + index * size, "TRIAGE_DATA_BLOCK", f"data block {index}")
-        block = DataBlock(record)
+        block = DataBlock(record, dump.bits)
         if block.offset < table.end or block.size == 0 or block.offset + block.size > valid:
             dump.defect(
                 "kernel.triage.data",

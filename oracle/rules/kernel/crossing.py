@@ -19,8 +19,14 @@ from .asserts import EXCEPTION_CONTEXT, header_of
 
 _LEAST, _MOST = 0x290, 0x800
 """Plausible sizes of KDDEBUGGER_DATA64 (docs/format/kernel-debugger-data.md#size-of-the-block)."""
+_LEAST_BEFORE_XP, _XP = 0x208, 2600
+"""Its size before Windows XP, and the build of XP."""
 _FILL: Final = int.from_bytes(FILL, "little")
+_FILLS: Final = (_FILL, _FILL << 32 | _FILL)
+"""An address of 32 or 64 bits that was never stored."""
 _MAX_PROCESSORS: Final = 4096
+_SEVEN: Final = 7600
+"""The build of Windows 7."""
 
 KUSER_SHARED_DATA: Final = {"amd64": 0xFFFF_F780_0000_0000, "arm64": 0xFFFF_F780_0000_0000, "x86": 0xFFDF_0000}
 """Kernel address of the page (docs/format/kernel-structures.md#shared-user-data-page)."""
@@ -51,14 +57,16 @@ def debugger_data(case: KernelCase) -> Record:
     ),
     Source("docs/format/kernel-debugger-data.md#header-of-the-block", Grade.DOCUMENTED),
     needs=("header", "memory"),
-    applies=holds_memory,
+    applies=lambda case: holds_memory(case) and (own(case) or with_debugger_data(case) or _must_be_there(case.dump)),
 )
 def debugger_block(case: KernelCase) -> Checks:
     """Readers find everything except pages and registers through KDDEBUGGER_DATA64. The running kernel keeps it
-    encoded. In a dump it is decoded, and its tag reads KDBG.
+    encoded. In a dump it is decoded, and its tag reads KDBG. Without truth a dump with pages may have no address of the
+    block. Page tables of arm64 are known from one reader only, so there its absence proves nothing.
     """
     dump = case.dump
     record = dump.debugger_data
+    least = _LEAST if own(case) or dump.build >= _XP else _LEAST_BEFORE_XP
     if record is None:
         span = header_of(dump).span_of("KdDebuggerDataBlock")
         address = f"{header_of(dump)['KdDebuggerDataBlock']:#x}"
@@ -67,10 +75,15 @@ def debugger_block(case: KernelCase) -> Checks:
     tag, size = record.raw("Header.OwnerTag"), record["Header.Size"]
     for name, passed, expected, actual in (
         ("Header.OwnerTag", tag == b"KDBG", "KDBG", repr(tag)[1:]),
-        ("Header.Size", _LEAST <= size <= _MOST, f"{_LEAST:#x} to {_MOST:#x}", f"{size:#x}"),
+        ("Header.Size", least <= size <= _MOST, f"{least:#x} to {_MOST:#x}", f"{size:#x}"),
     ):
         span = record.span_of(name)
         yield ok(f"debugger data, {name}") if passed else bad(f"debugger data, {name}", expected, actual, span)
+
+
+def _must_be_there(dump: KernelDump) -> bool:
+    address = header_of(dump)["KdDebuggerDataBlock"]
+    return not dump.paged or (address not in (0, *_FILLS) and dump.architecture != "arm64")
 
 
 @kernel_rule(
@@ -81,9 +94,12 @@ def debugger_block(case: KernelCase) -> Checks:
     Source("docs/format/kernel-structures.md#debugger-data-agrees-with-the-header", Grade.OBSERVED),
     needs=("header", "memory"),
     applies=with_debugger_data,
+    foreign_level=Level.SHOULD,
 )
 def list_heads(case: KernelCase) -> Checks:
-    """Some tools start from the debugger data, some from the header."""
+    """Some tools start from the debugger data, some from the header. One writer stores another PsActiveProcessHead in
+    the header, and the engine accepts 0 there.
+    """
     header, record = header_of(case.dump), debugger_data(case)
     for name in ("PsLoadedModuleList", "PsActiveProcessHead"):
         value = case.dump.address(record[name])
@@ -128,22 +144,27 @@ def processor_blocks(dump: KernelDump) -> list[tuple[int, int | None]]:
     Level.MUST,
     Source("docs/format/kernel-structures.md#processor-list", Grade.OBSERVED),
     needs=("header", "memory"),
-    applies=with_debugger_data,
+    applies=lambda case: with_debugger_data(case) and (own(case) or bool(debugger_data(case)["OffsetPrcbNumber"])),
 )
 def processor_numbers(case: KernelCase) -> Checks:
     """Debuggers read the registers of processor n through KiProcessorBlock[n]. The rule checks as many entries as
     NumberProcessors. A small dump may lack the array. It is all zero if engine 15063 copied another small dump.
+    Without truth the rule skips the array of a small dump, which such a copy fills with other values, too, and debugger
+    data that ends before OffsetPrcbNumber, as in Windows XP. It also allows null entries after the first: a converter
+    may count processors that Windows does not use, and the engine opens that.
     """
     dump, record = case.dump, debugger_data(case)
     blocks = processor_blocks(dump)
-    lost = not dump.paged and not any(block for _, block in blocks)
+    lost = not dump.paged and (not own(case) or not any(block for _, block in blocks))
     for index, block in () if lost else blocks:
         if block is None:
             if dump.paged:
                 subject = f"KiProcessorBlock[{index}]"
                 yield bad(subject, "an entry", "not in the dump", record.span_of("KiProcessorBlock"))
             continue
-        number = dump.integer(block + record["OffsetPrcbNumber"], 4) if block else None
+        if not block and index and not own(case):
+            continue
+        number = dump.integer(block + record["OffsetPrcbNumber"], _number_size(dump)) if block else None
         if block and (number == index or (number is None and not dump.paged)):
             yield ok(f"KiProcessorBlock[{index}]")
         else:
@@ -164,7 +185,12 @@ def _at(dump: KernelDump, address: int) -> Span:
 
 def _saved_number(case: KernelCase) -> tuple[int, Span] | None:
     """KPRCB.Number of a small dump's saved KPRCB, with its place in the file."""
-    return saved_field(case, "prcb", debugger_data(case)["OffsetPrcbNumber"], 4)
+    return saved_field(case, "prcb", debugger_data(case)["OffsetPrcbNumber"], _number_size(case.dump))
+
+
+def _number_size(dump: KernelDump) -> int:
+    """Bytes of KPRCB.Number (docs/format/kernel-structures.md#number-of-a-kprcb)."""
+    return 1 if dump.build < _SEVEN else 4
 
 
 def saved_field(case: KernelCase, block: str, offset: int, size: int) -> tuple[int, Span] | None:
@@ -268,7 +294,7 @@ def bug_check_data(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-other-architectures.md#paging-mode-of-x86", Grade.IMPLEMENTED),
     needs=("header", "memory"),
-    applies=lambda case: case.dump.bits == 32 and with_debugger_data(case),
+    applies=lambda case: case.dump.architecture == "x86" and with_debugger_data(case),
 )
 def pae(case: KernelCase) -> Checks:
     """With the wrong paging mode all translations of a 32-bit target go wrong. The debugger data was found through the
@@ -326,10 +352,12 @@ _PCIDS: Final = 0x1000
     Source("docs/format/kernel-header-fields.md#directorytablebase", Grade.OBSERVED),
     needs=("header", "triage.blocks"),
     applies=lambda case: case.dump.type == TRIAGE and with_debugger_data(case),
+    foreign_level=Level.SHOULD,
 )
 def saved_roots(case: KernelCase) -> Checks:
     """On amd64 DirectoryTableBase is also Cr3 of the saved KPRCB. Without truth the rule ignores the PCID in the low
-    bits, which a writer may keep or clear.
+    bits, which a writer may keep or clear. It skips a field whose offset the debugger data does not give. The engine
+    copies the KPRCB of a dump that another program made; its Cr3 can be of an earlier stop.
     """
     dump, header, record = case.dump, header_of(case.dump), debugger_data(case)
     root, span = header["DirectoryTableBase"], header.span_of("DirectoryTableBase")
@@ -337,7 +365,7 @@ def saved_roots(case: KernelCase) -> Checks:
     if dump.architecture == "amd64":
         places.append(("prcb", record["OffsetPrcbProcStateSpecialReg"] + 0x10, "Cr3 of the saved KPRCB"))
     for block, offset, name in places:
-        held = saved_field(case, block, offset, dump.pointer)
+        held = saved_field(case, block, offset, dump.pointer) if own(case) or offset not in (0, 0x10) else None
         if held is None:
             continue
         differing = held[0] ^ root

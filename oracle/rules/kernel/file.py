@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from ...case import KernelCase
 from ...entitlement.kernel_writers import engine_of
+from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source, Span
-from ...readers.kernel_dump import HEADER, TRIAGE, BlobFact, KernelDump
+from ...readers.kernel_dump import HEADER, RANGES, TRIAGE, BlobFact, KernelDump
 from ...rule import Check, Checks, bad, kernel_rule, ok, own
 from ..asserts import overlaps, same_bytes
 from .asserts import blank, blank_area, header_of, truth_of
-from .writer import engine_that_wrote
+from .writer import engine_that_wrote, is_measured
 
 _BLOB_BUILD = 0xF000_0000
+_BUILDS = (0xF, 0xC)
+"""Upper digit of BuildNumber of a free and of a checked build.
+
+docs/format/kernel-secondary-data.md#file-header-of-the-region
+"""
 
 
 @kernel_rule(
@@ -36,10 +42,12 @@ def no_overlap(case: KernelCase) -> Checks:
     Source("docs/format/kernel-pages.md#every-byte-of-the-file", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-small-layouts.md#bytes-accounted-for", Grade.WITNESSED, versions=("29507",)),
     needs=("accounting",),
-    applies=lambda case: case.dump.primary_end is not None,
+    applies=lambda case: case.dump.primary_end is not None and (case.dump.triage is None or is_measured(case)),
 )
 def no_hole(case: KernelCase) -> Checks:
-    """Bytes outside header, bitmap or runs, pages and blocks are lost or leaked data, or an offset is wrong."""
+    """Bytes outside header, bitmap or runs, pages and blocks are lost or leaked data, or an offset is wrong. Without
+    truth the rule skips small dumps of targets that were not measured: there parts may be aligned or have spare room.
+    """
     dump = case.dump
     assert dump.primary_end is not None
     holes = 0
@@ -82,7 +90,7 @@ def room_behind_bitmap(case: KernelCase) -> Checks:
 def tail(case: KernelCase) -> Checks:
     """The file ends with the pages or with the last blob. Windows extends small dumps of layout B to RequiredDumpSpace
     first. So zeros follow their last blob up to a multiple of 512, then old disk contents. With truth, only zeros may
-    follow.
+    follow. Without truth, the same is allowed of other types, and so are zeros up to a page.
     """
     dump = case.dump
     assert dump.tail is not None
@@ -96,14 +104,35 @@ def tail(case: KernelCase) -> Checks:
             yield from blank_area(dump, "after the last blob", dump.tail, only_zero=True)
         else:
             yield _surplus(dump)
-    elif extended:
+    elif extended or _is_preset(dump):
         zeros = Span(dump.tail.start, min(-(-dump.tail.start // 512) * 512, dump.tail.end))
         if blank(dump.source.view(zeros.start, len(zeros)), zeros.start) == "zero":
             yield ok("after the last blob")
         else:
             yield bad("after the last blob", "zeros up to a multiple of 512", "other bytes", zeros)
+    elif _is_rounded(dump):
+        yield ok("after the dump")
     else:
         yield _surplus(dump)
+
+
+def _is_preset(dump: KernelDump) -> bool:
+    """Whether the tail of a dump with pages reaches to RequiredDumpSpace, to which the file was extended first.
+
+    docs/format/kernel-secondary-data.md#what-stands-behind-a-dump
+    """
+    pages = dump.paged and dump.type not in RANGES and dump.blob_header is not None
+    return pages and dump.tail is not None and dump.tail.end == _space(dump)
+
+
+def _is_rounded(dump: KernelDump) -> bool:
+    """Whether the tail is zeros: less than a page, because the file was written in whole sectors; in a small dump up to
+    RequiredDumpSpace.
+    """
+    tail = dump.tail
+    assert tail is not None
+    likely = (dump.paged and len(tail) < PAGE_SIZE) or (dump.type == TRIAGE and tail.end == _space(dump))
+    return likely and blank(dump.source.view(tail.start, len(tail)), tail.start) == "zero"
 
 
 def _surplus(dump: KernelDump) -> Check:
@@ -145,12 +174,13 @@ def blob_chain(case: KernelCase) -> Checks:
     if head is None:
         return
     yield ok("secondary data", 1 + len(case.dump.blobs))
-    # BuildNumber is 0xF0000000 + build. Only writers of small dumps are known to agree on the build.
-    if head["BuildNumber"] >> 28 == 0xF:
+    # BuildNumber is NtBuildNumber. Only writers of small dumps are known to agree on the build.
+    if head["BuildNumber"] >> 28 in _BUILDS:
         yield ok("secondary data, BuildNumber")
     else:
         actual = f"{head['BuildNumber']:#x}"
-        yield bad("secondary data, BuildNumber", "0xf0000000 + build", actual, head.span_of("BuildNumber"))
+        expected = ("0xf0000000 + build", "0xc0000000 + build, of a checked build")
+        yield bad("secondary data, BuildNumber", expected, actual, head.span_of("BuildNumber"))
 
 
 @kernel_rule(

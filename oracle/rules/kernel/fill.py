@@ -6,7 +6,7 @@ from struct import pack
 from typing import Final
 
 from ...case import KernelCase
-from ...entitlement.kernel_writers import engine_of
+from ...entitlement.kernel_writers import E15063, engine_of
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import FULL, HEADER, TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok, own
@@ -43,6 +43,8 @@ def nothing_else(case: KernelCase) -> Checks:
 
 
 _LEFT: Final = ("VersionUser", "SecondaryDataState", "Unused1", "PagingLevels", "Unused", "Attributes", "_reserved0")
+_LIVE: Final = 0x10
+"""LiveDumpGeneratedDump (docs/format/kernel-header-fields.md#attributes)."""
 _PADDING: Final = ("_padding03C", "_padding344", "_paddingF9C")
 
 
@@ -56,10 +58,12 @@ _PADDING: Final = ("_padding03C", "_padding344", "_paddingF9C")
 )
 def left_as_fill(case: KernelCase) -> Checks:
     """The rule applies under the contract of an engine. Its header begins as fill; fields that it does not know stay
-    so. It stores 0 in WriterStatus, and zeros after the CONTEXT.
+    so. It stores 0 in WriterStatus, and zeros after the CONTEXT. In a small dump 15063 may store bit 4 of Attributes.
     """
     dump, header = case.dump, header_of(case.dump)
     names = [*_LEFT, *_PADDING]
+    if dump.type == TRIAGE and engine_of(case.request) is E15063 and header["Attributes"] == _LIVE:
+        names.remove("Attributes")
     if dump.type != TRIAGE:
         names.append("MiniDumpFields")
     if dump.type != FULL:

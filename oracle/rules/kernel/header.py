@@ -10,11 +10,11 @@ from ...decode import Record, decode, enumeration, structure
 from ...entitlement.kernel_writers import E15063, KernelWriter, engine_of
 from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
-from ...readers.kernel_dump import FILL, KernelDump
+from ...readers.kernel_dump import FILL, TRIAGE, KernelDump
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_fill, truth_of
+from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_blank, is_fill, truth_of
 
-_MACHINE_BITS: Final = {0x14C: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
+_MACHINE_BITS: Final = {0x14C: 32, 0x1C4: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
 _FILL: Final = int.from_bytes(FILL, "little")
 _ENCRYPTED: Final = 0x100
 """Bit 8 of Attributes: the pages are encrypted (docs/format/kernel-header-fields.md#attributes)."""
@@ -86,9 +86,12 @@ def known_type(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-header-fields.md#versions", Grade.DOCUMENTED),
     needs=("header",),
+    foreign_level=Level.SHOULD,
 )
 def major_version(case: KernelCase) -> Checks:
-    """MajorVersion is not the version of Windows. 0xF means a free build of the kernel, 0xC a checked one."""
+    """MajorVersion is not the version of Windows. 0xF means a free build of the kernel, 0xC a checked one. The engine
+    accepts other values.
+    """
     header = header_of(case.dump)
     if header["MajorVersion"] in (0xF, 0xC):
         yield ok("header, MajorVersion")
@@ -116,6 +119,11 @@ def processors(case: KernelCase) -> Checks:
         yield bad("header, NumberProcessors", "1 to 4096", f"{count}", header.span_of("NumberProcessors"))
 
 
+def _lacks_context(dump: KernelDump) -> bool:
+    """Whether the context record was never stored: all of it is zero or fill."""
+    return dump.context is not None and is_blank(dump, dump.context.span)
+
+
 def _context(case: KernelCase) -> Record:
     assert case.dump.context is not None
     return case.dump.context
@@ -126,11 +134,13 @@ def _context(case: KernelCase) -> Record:
     "ContextFlags have the machine's bit, CONTROL and INTEGER",
     Level.MUST,
     Source("docs/format/kernel-header.md#context-record", Grade.OBSERVED),
+    Source("docs/format/kernel-header.md#converters-without-a-context", Grade.IMPLEMENTED),
     needs=("context",),
+    applies=lambda case: own(case) or case.dump.type == TRIAGE or not _lacks_context(case.dump),
 )
 def context_flags(case: KernelCase) -> Checks:
     """A debugger shows only the parts that ContextFlags name. Without the machine's bit it treats the record as that of
-    another machine.
+    another machine. Converters of memory images store no record; in a dump with pages nobody misses it.
     """
     context = _context(case)
     assert case.dump.architecture is not None
@@ -149,10 +159,11 @@ def context_flags(case: KernelCase) -> Checks:
     Source("docs/format/kernel-header.md#context-record", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-structures.md#special-registers-behind-the-header-context", Grade.IMPLEMENTED),
     needs=("header", "context"),
+    foreign_level=Level.SHOULD,
 )
 def context_tail(case: KernelCase) -> Checks:
     """The field has 3000 bytes, or 1200 for a 32-bit target; the record has fewer. One writer stores KSPECIAL_REGISTERS
-    in the rest. Other bytes are leaked memory.
+    in the rest. Other bytes are leaked memory; no reader looks at them.
     """
     dump, context = case.dump, _context(case)
     field = header_of(dump).span_of("ContextRecord")

@@ -13,7 +13,7 @@ from ...decode import Record
 from ...entitlement.kernel_writers import E15063, engine_of, writers_of
 from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Source, Span
-from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY
+from ...readers.kernel_dump import BITMAPS, FULL, RANGES, SUMMARY, fill
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same, same_bytes
 from .asserts import blank_area, blank_fields, header_of, truth_of
@@ -65,12 +65,13 @@ def no_43rd_run(case: KernelCase) -> Checks:
 )
 def exact_map(case: KernelCase) -> Checks:
     """The bytes are the rest of the 700 bytes of PhysicalMemoryBlock, and the padding of the descriptor. Engine 15063
-    copies 700 bytes from the target's MmPhysicalMemoryBlock, whatever follows the runs there.
+    copies 700 bytes from the target's MmPhysicalMemoryBlock, whatever follows the runs there. Bytes that are not mapped
+    keep the fill.
     """
     dump = case.dump
     assert dump.descriptor is not None
     block = header_of(dump).span_of("PhysicalMemoryBlock")
-    copied = _raw_memory_map(case, len(block))
+    copied = _raw_memory_map(case, block)
     if E15063 is engine_of(case.request) and copied is not None:
         yield from same_bytes("PhysicalMemoryBlock", copied, header_of(dump).raw("PhysicalMemoryBlock"), block)
         return
@@ -86,11 +87,22 @@ def exact_map(case: KernelCase) -> Checks:
     yield from blank_area(dump, "PhysicalMemoryBlock, after the runs", Span(min(end, block.end), block.end))
 
 
-def _raw_memory_map(case: KernelCase, size: int) -> bytes | None:
-    """The target's bytes from MmPhysicalMemoryBlock on; None unless they are mapped."""
+def _raw_memory_map(case: KernelCase, block: Span) -> bytes | None:
+    """The target's bytes from MmPhysicalMemoryBlock on, and fill from the first page on that is not mapped.
+
+    None if the first page is not mapped. Source: docs/format/kernel-pages.md#number-of-runs.
+    """
     truth = truth_of(case)
     pointer = truth.read(truth.symbols.mm_physical_memory_block, 8)
-    return None if pointer is None else truth.read(int.from_bytes(pointer, "little"), size)
+    if pointer is None:
+        return None
+    address = int.from_bytes(pointer, "little")
+    first = min(PAGE_SIZE - address % PAGE_SIZE, len(block))
+    for size in (len(block), first):
+        held = truth.read(address, size)
+        if held is not None:
+            return bytes(held) + fill(block.start + size, len(block) - size)
+    return None
 
 
 @kernel_rule(
@@ -103,18 +115,22 @@ def _raw_memory_map(case: KernelCase, size: int) -> bytes | None:
 )
 def sound_runs(case: KernelCase) -> Checks:
     """Readers add up the counts to find a page, and some search by bisection. In an unsorted list they find the wrong
-    page without any error.
+    page without any error. Without truth, empty and unsorted runs are left to KPAG-RUNS-002: the engine reads them
+    right.
     """
     dump, limit = case.dump, _PFN_LIMIT[case.dump.bits]
     failures = 0
     before = (0, 0)
-    for index, (base, count) in enumerate(dump.runs):
+    runs = enumerate(dump.runs)
+    for index, (base, count) in runs if own(case) else sorted(runs, key=lambda item: item[1]):
         problem = None
+        if count == 0 and not own(case):
+            continue
         if count == 0:
             problem = "an empty run"
         elif base + count > limit:
             problem = f"an end at PFN {base + count:#x}"
-        elif index and base < before[0] + before[1]:
+        elif before[1] and base < before[0] + before[1]:
             problem = f"PFN {base:#x}, but the previous run ends at {before[0] + before[1]:#x}"
         before = (base, count)
         if problem:
@@ -127,14 +143,21 @@ def sound_runs(case: KernelCase) -> Checks:
 
 @kernel_rule(
     "KPAG-RUNS-002",
-    "Adjacent runs are merged",
+    "Adjacent runs are merged; the runs ascend, and none is empty",
     Level.SHOULD,
     Source("docs/format/kernel-pages.md#order-of-runs", Grade.INFERRED),
     needs=("runs",),
     applies=lambda case: bool(case.dump.runs) and case.dump.type not in BITMAPS,
 )
 def no_adjacent_runs(case: KernelCase) -> Checks:
-    """If a run begins where the previous one ends, one of them is off by one, or the split is needless."""
+    """If a run begins where the previous one ends, one of them is off by one, or the split is needless. Some readers
+    search by bisection, so they miss pages of an unsorted list. With truth KPAG-RUNS-001 judges that.
+    """
+    for index, (base, count) in () if own(case) else enumerate(case.dump.runs):
+        before = case.dump.runs[index - 1][0] if index else 0
+        if not count or base < before:
+            actual = "an empty run" if not count else f"PFN {base:#x}, after PFN {before:#x}"
+            yield bad(f"run {index}", "a page or more, after the previous run", actual, case.dump.run_span(index))
     for index, (first, second) in enumerate(pairwise(case.dump.runs)):
         if second[1] and first[0] + first[1] == second[0]:
             span = case.dump.run_span(index + 1)
@@ -151,11 +174,13 @@ def no_adjacent_runs(case: KernelCase) -> Checks:
     Source("docs/format/kernel-pages.md#sum-of-the-runs", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-pages.md#sum-of-the-runs", Grade.IMPLEMENTED),
     needs=("runs",),
-    applies=lambda case: case.dump.descriptor is not None and case.dump.type not in BITMAPS,
+    applies=lambda case: (
+        case.dump.descriptor is not None and case.dump.type not in BITMAPS and (own(case) or case.dump.paged)
+    ),
 )
 def page_sum(case: KernelCase) -> Checks:
     """Tools print NumberOfPages as the size of the machine. The engine looks for secondary data after that number of
-    pages.
+    pages. Without truth the rule skips types without pages: nobody reads their map.
     """
     assert case.dump.descriptor is not None
     total = sum(count for _, count in case.dump.runs)
@@ -239,9 +264,12 @@ def popcount(case: KernelCase) -> Checks:
     Source("docs/format/kernel-pages.md#summary-dump-header", Grade.IMPLEMENTED),
     needs=("bitmap",),
     applies=lambda case: case.dump.type == SUMMARY,
+    foreign_level=Level.SHOULD,
 )
 def summary_counts(case: KernelCase) -> Checks:
-    """The counts are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it."""
+    """The counts are BitmapSize, and SizeOfBitMap of the RTL_BITMAP that follows it. No real file confirms that they
+    agree.
+    """
     header = _page_header(case)
     yield from same(header, "bitmap header", {"Bitmap.SizeOfBitMap": header["BitmapSize"]})
 
@@ -252,6 +280,7 @@ def summary_counts(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-pages.md#set-bits", Grade.IMPLEMENTED),
     needs=("bitmap",),
+    foreign_level=Level.SHOULD,
 )
 def bits_beyond(case: KernelCase) -> Checks:
     """The last byte has spare bits if BitmapSize is no multiple of 8. Readers that round up would find pages that do

@@ -126,7 +126,8 @@ def only_ram(case: KernelCase) -> Checks:
 )
 def root_present(case: KernelCase) -> Checks:
     """Without the root page table no virtual address can be read."""
-    root = header_of(case.dump)["DirectoryTableBase"]
+    space = case.dump.space
+    root = header_of(case.dump)["DirectoryTableBase"] if space is None else space.root
     if case.dump.page(root // PAGE_SIZE) is not None:
         yield ok("root page table")
     else:

@@ -12,7 +12,7 @@ from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok, own
 from .asserts import EXCEPTION_CONTEXT, blank_area, header_of
-from .writer import by_the_engine, triage_of
+from .writer import by_the_engine, is_measured, triage_of
 
 _MARKER: Final = b"TRGD"
 _IN_HEADER: Final = {
@@ -37,6 +37,8 @@ _BITS: Final = {
     "TRIAGE_DUMP_DEBUGGER_DATA": "DebuggerDataOffset",
     "TRIAGE_DUMP_DATA_BLOCKS": "DataBlocksOffset",
 }
+_BLOCK_SIZES: Final = frozenset({0x290, 0x318, 0x328, 0x330, 0x340, 0x360, 0x368, 0x380, 0x3A0, 0x3A8})
+"""Sizes of all versions of KDDEBUGGER_DATA64 (docs/format/kernel-debugger-data.md#size-of-the-block)."""
 _SMALL: Final = 2 << 20
 _FIXED_SIZE: Final = 0x40000
 """docs/format/kernel-small-layouts.md#place-of-the-end-marker."""
@@ -109,6 +111,7 @@ def blocks_inside(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.WITNESSED, versions=("29507",)),
     Source("docs/format/kernel-small.md#offsets-of-the-parts", Grade.OBSERVED),
     needs=("triage",),
+    applies=is_measured,
 )
 def blocks_aligned(case: KernelCase) -> Checks:
     """The sizes of the blocks are multiples of 8. The bytes of data blocks are not aligned."""
@@ -126,6 +129,7 @@ def blocks_aligned(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#minidumpfields", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#minidumpfields", Grade.OBSERVED),
     needs=("header", "triage"),
+    applies=is_measured,
 )
 def fields_mask(case: KernelCase) -> Checks:
     """A part is in the dump if its offset is not 0. The bits for the broken driver and for memory information do not
@@ -146,12 +150,14 @@ def fields_mask(case: KernelCase) -> Checks:
     "KTRI-PARTS-001",
     "Context, exception record, KPRCB and call stack are in the dump",
     Level.MUST,
-    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.WITNESSED, versions=("29507",)),
+    Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     needs=("triage",),
 )
 def parts(case: KernelCase) -> Checks:
-    """Without these parts there is nothing to debug."""
+    """Without these parts there is nothing to debug: the engine refuses the file. The stack may be empty, but needs an
+    offset.
+    """
     header = _header(case)
     for name in ("ContextOffset", "ExceptionOffset", "PrcbOffset", "CallStackOffset"):
         if header[name]:
@@ -166,9 +172,13 @@ def parts(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#call-stack", Grade.OBSERVED),
     needs=("triage", "context"),
+    applies=lambda case: own(case) or (is_measured(case) and not _may_leave_the_stack(case)),
 )
 def stack_pointer(case: KernelCase) -> Checks:
-    """TopOfStack is the address of the first and lowest saved byte. Debuggers walk the stack from the stack pointer."""
+    """TopOfStack is the address of the first and lowest saved byte. Debuggers walk the stack from the stack pointer.
+    Without truth the rule skips a dump that saved no stack, and the context of an exception: its stack pointer is
+    higher than the saved stack may reach.
+    """
     header, context = _header(case), case.dump.context
     assert context is not None
     assert case.dump.architecture is not None
@@ -178,6 +188,12 @@ def stack_pointer(case: KernelCase) -> Checks:
         yield ok("stack pointer")
     else:
         yield bad("stack pointer", f"{top:#x} to {top + size:#x}", f"{sp:#x}", context.span_of(name))
+
+
+def _may_leave_the_stack(case: KernelCase) -> bool:
+    context, triage = case.dump.context, case.dump.triage
+    raised = context is not None and bool(context["ContextFlags"] & EXCEPTION_CONTEXT)
+    return raised or triage is None or "stack" not in triage.blocks
 
 
 @kernel_rule(
@@ -210,12 +226,12 @@ def stack_begins_at_pointer(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#debugger-data-part", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/kernel-small.md#debugger-data-part", Grade.OBSERVED),
     needs=("triage", "triage.blocks"),
-    applies=lambda case: case.dump.debugger_data is not None,
+    applies=lambda case: case.dump.debugger_data is not None and is_measured(case),
 )
 def block_sizes(case: KernelCase) -> Checks:
     """The sizes are SizePrcb, SizeEProcess and SizeEThread. For KPRCB, EPROCESS and ETHREAD the triage header stores
     only offsets, so the size is the distance to the next block. Windows saves Header.Size bytes of the debugger data;
-    each engine saves the size of its own structure.
+    each engine saves the size of its own structure. Without truth the size of any version of the structure is accepted.
     """
     triage, record = triage_of(case), case.dump.debugger_data
     assert record is not None
@@ -236,7 +252,7 @@ def block_sizes(case: KernelCase) -> Checks:
         for writer in writers_of(case.request)
         if triage.layout in writer.layouts
     }
-    if size in accepted:
+    if size in accepted or (not own(case) and triage.layout == "A" and {size, held} <= _BLOCK_SIZES):
         yield ok("debugger data")
     else:
         where = triage.header.span_of("DebuggerDataSize")
@@ -274,6 +290,7 @@ unknown (docs/format/kernel-small-real.md#unused-bytes-before-the-marker).
     Source("docs/format/kernel-small-layouts.md#place-of-the-end-marker", Grade.OBSERVED),
     needs=("triage", "triage.data"),
     applies=lambda case: case.dump.bits == 64 and (own(case) or case.dump.build >= _FIRST_MEASURED),
+    foreign_level=Level.SHOULD,
 )
 def room(case: KernelCase) -> Checks:
     """The first marker is where the data blocks would end if each were padded to 8. In layout B zeros follow up to a

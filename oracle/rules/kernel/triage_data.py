@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from struct import iter_unpack
 from typing import Final
 
 from ...case import KernelCase
 from ...decode import structure
-from ...entitlement.kernel_writers import E15063
+from ...entitlement.kernel_writers import E15063, engine_of
+from ...memory.intervals import RangeSet
 from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, kernel_rule, ok
@@ -17,6 +19,8 @@ from .triage_truth import own_small
 from .writer import copy_of_a_small_dump, engine_that_wrote, triage_of
 
 _MAX_CODE: Final = 0x1000
+_MAX_LISTED: Final = 0x1000
+"""How many ranges of IopTriageDumpDataBlocks are read."""
 
 
 @kernel_rule(
@@ -66,9 +70,12 @@ def _with_zeros(truth: KernelTruth, address: int, size: int) -> bytes | None:
 )
 def callback_data(case: KernelCase) -> Checks:
     """Every range that a driver added can be read at its address in the dump. An engine that copies a small dump does
-    not find them.
+    not find them. It finds the ranges of IopTriageDumpDataBlocks alone.
     """
+    listed = None if engine_of(case.request) is None else _listed(truth_of(case))
     for extent in () if copy_of_a_small_dump(case) else truth_of(case).triage_data:
+        if listed is not None and not listed.covers(extent.address, extent.address + extent.size):
+            continue
         subject = f"triage data {extent.address:#x}, {extent.size:#x} bytes"
         if not extent.size or case.dump.read(extent.address, extent.size) is not None:
             yield ok(subject)
@@ -76,6 +83,20 @@ def callback_data(case: KernelCase) -> Checks:
             yield bad(
                 subject, "in the dump", "missing in whole or in part", triage_of(case).header.span, fault=Fault.MISSING
             )
+
+
+def _listed(truth: KernelTruth) -> RangeSet:
+    """The ranges of the target's IopTriageDumpDataBlocks.
+
+    docs/format/kernel-small-real.md#kernel-variables-in-data-blocks
+    """
+    sizes = truth.debugger_data
+    number = None if sizes is None else truth.read(sizes["IopNumTriageDumpDataBlocks"], 4)
+    if sizes is None or number is None:
+        return RangeSet(())
+    count = min(int.from_bytes(number, "little"), _MAX_LISTED)
+    table = truth.read(sizes["IopTriageDumpDataBlocks"], 16 * count) if count else b""
+    return RangeSet(iter_unpack("<QQ", table or b""))
 
 
 @kernel_rule(

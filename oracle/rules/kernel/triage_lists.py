@@ -9,10 +9,14 @@ from ...decode import Record
 from ...model import Grade, Level, Source, Span
 from ...readers.kernel_dump import DataBlock, Extent
 from ...readers.kernel_triage import UNLOADED_ROOM
-from ...rule import Checks, bad, kernel_rule, ok
+from ...rule import Checks, bad, kernel_rule, ok, own
 from .asserts import blank_area, header_of
-from .writer import triage_of
+from .writer import is_measured, triage_of
 
+_NO_MODULE_LIST: Final = (1, 2)
+"""WriterStatus: no module list, a corrupt one (docs/format/kernel-header-fields.md#writerstatus)."""
+_OVERFLOWED: Final = 0x100
+"""Bit of TriageOptions: the list was truncated (docs/format/kernel-small.md#triageoptions)."""
 _MAX_NAME: Final = 24
 """Size of the name in bytes: WCHAR[12] (docs/format/kernel-small.md#unloaded-drivers)."""
 
@@ -25,6 +29,7 @@ _MAX_NAME: Final = 24
     Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     reports=("kernel.triage.pool",),
     needs=("triage",),
+    applies=is_measured,
 )
 def pool(case: KernelCase) -> Checks:
     """A record is the Length in UTF-16 units, the units, a NUL, and padding to 8. With a Length in bytes the next
@@ -41,6 +46,7 @@ def pool(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     needs=("triage", "triage.strings", "triage.drivers"),
+    applies=is_measured,
 )
 def pool_surplus(case: KernelCase) -> Checks:
     """Layout B reserves more than it needs; the zeros there read as empty records. A name without a driver means that a
@@ -67,13 +73,16 @@ def pool_surplus(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#string-pool", Grade.OBSERVED),
     Source("docs/format/kernel-small.md#driver-list", Grade.IMPLEMENTED),
     needs=("triage", "triage.drivers", "triage.strings"),
+    applies=is_measured,
 )
 def driver_names(case: KernelCase) -> Checks:
-    """DriverNameOffset is the file offset of the start of a record in the string pool."""
+    """DriverNameOffset is the file offset of the start of a record in the string pool. Without truth the name may be
+    empty: it lies in paged pool, which may be paged out.
+    """
     triage = triage_of(case)
     for driver in triage.drivers:
         string = triage.strings.get(driver["DriverNameOffset"])
-        if string is not None and string.length:
+        if string is not None and (string.length or not own(case)):
             yield ok(driver.path)
         else:
             actual = f"{driver['DriverNameOffset']:#x}"
@@ -87,10 +96,12 @@ def driver_names(case: KernelCase) -> Checks:
     Source("docs/format/kernel-small.md#what-a-small-dump-must-hold", Grade.DOCUMENTED),
     Source("docs/format/kernel-small.md#contents-of-driver-entries", Grade.OBSERVED),
     needs=("triage", "triage.drivers"),
-    applies=lambda case: case.dump.debugger_data is not None,
+    applies=lambda case: case.dump.debugger_data is not None and (own(case) or not has_no_module_list(case)),
 )
 def kernel_first(case: KernelCase) -> Checks:
-    """The list is not empty, and DllBase of its first entry is KernBase of the debugger data."""
+    """The list is not empty, and DllBase of its first entry is KernBase of the debugger data. Without truth the rule
+    skips a dump whose WriterStatus says that the target had no sound module list.
+    """
     drivers, record = triage_of(case).drivers, case.dump.debugger_data
     assert record is not None
     base = case.dump.address(record["KernBase"])
@@ -104,17 +115,27 @@ def kernel_first(case: KernelCase) -> Checks:
         yield bad("driver 0, DllBase", f"{base:#x}, KernBase", actual, drivers[0].span_of("DllBase"))
 
 
+def has_no_module_list(case: KernelCase) -> bool:
+    """Whether WriterStatus says that the module list was missing or corrupt."""
+    return header_of(case.dump)["WriterStatus"] in _NO_MODULE_LIST
+
+
+def _is_whole_list(case: KernelCase) -> bool:
+    return own(case) or not (triage_of(case).header["TriageOptions"] & _OVERFLOWED or has_no_module_list(case))
+
+
 @kernel_rule(
     "KTRI-DRIVERS-003",
     "In layout B the links of neighbouring driver entries agree",
     Level.MUST,
     Source("docs/format/kernel-small-layouts.md#driver-entries-by-layout", Grade.OBSERVED),
     needs=("header", "triage", "triage.drivers"),
-    applies=lambda case: case.dump.triage is not None and case.dump.triage.layout == "B",
+    applies=lambda case: case.dump.triage is not None and case.dump.triage.layout == "B" and _is_whole_list(case),
 )
 def driver_links(case: KernelCase) -> Checks:
     """The first Blink and the last Flink are PsLoadedModuleList. Flink of an entry equals Blink of the entry two places
-    later. BaseDllName has the length of the name in the pool.
+    later. BaseDllName has the length of the name in the pool. Without truth the rule skips a list that the writer
+    calls truncated or corrupt.
     """
     triage, header = triage_of(case), header_of(case.dump)
     drivers, head = triage.drivers, header["PsLoadedModuleList"]
@@ -142,7 +163,7 @@ def driver_links(case: KernelCase) -> Checks:
     Level.MUST,
     Source("docs/format/kernel-small.md#unloaded-drivers", Grade.OBSERVED),
     needs=("triage", "triage.unloaded"),
-    applies=lambda case: case.dump.triage is not None and "unloaded" in case.dump.triage.blocks,
+    applies=lambda case: case.dump.triage is not None and "unloaded" in case.dump.triage.blocks and is_measured(case),
 )
 def unloaded(case: KernelCase) -> Checks:
     """A count precedes the entries. Layout B has room for 50; unused entries are zero."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...case import KernelCase
 from ...decode import Record, structure
-from ...entitlement.kernel_writers import writers_of
+from ...entitlement.kernel_writers import E15063, writers_of
 from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import TriageFacts
@@ -18,6 +18,7 @@ from .asserts import blank_area, header_of, truth_of
 from .writer import copy_of_a_small_dump, triage_of
 
 _FIELDS: Final = {"A": 0xCFF, "B": 0xDFF}
+_USER_SELECTORS: Final = ("GdtR3Code", "GdtR3Data", "Gdt64R3CmCode", "Gdt64R3CmTeb")
 _OPTIONS: Final = {"A": 0xFFFF_FFFF, "B": 0x41}
 _UNUSED: Final = ("BStoreOffset", "SizeOfBStore", "LimitOfBStore", "DataPageAddress", "DataPageOffset", "DataPageSize")
 
@@ -93,7 +94,8 @@ def _saved(case: KernelCase) -> Iterator[tuple[str, int, int]]:
 )
 def saved_blocks(case: KernelCase) -> Checks:
     """The blocks belong to the processor that crashed, to its current thread, and to the process that the thread was
-    attached to. Zeros follow the target's debugger data, if the engine's structure is larger.
+    attached to. Zeros follow the target's debugger data, if the engine's structure is larger. Engine 15063 may change
+    four selectors in it.
     """
     truth, triage = truth_of(case), triage_of(case)
     for name, address, size in _saved(case):
@@ -106,9 +108,24 @@ def saved_blocks(case: KernelCase) -> Checks:
             where = triage.header.span_of("TopOfStack")
             yield bad(name, "an address that is mapped in the target", f"{address:#x}", where, span)
             continue
+        data = case.dump.source.read(span.start, len(span))
         if name == "debugger data":
             held = held.ljust(len(span), b"\0")
-        yield from same_bytes(name, held, case.dump.source.read(span.start, len(span)), span)
+            marked = _with_privilege(held)
+            if E15063 in writers_of(case.request) and data == marked:
+                held = marked
+        yield from same_bytes(name, held, data, span)
+
+
+def _with_privilege(debugger_data: bytes) -> bytes:
+    """The block as engine 15063 saves it: privilege level 3 is in the selectors of user code and data.
+
+    docs/format/kernel-debugger-data.md#segment-selectors
+    """
+    made = bytearray(debugger_data)
+    for name in _USER_SELECTORS:
+        made[structure("KDDEBUGGER_DATA64").fields[name].offset] |= 3
+    return bytes(made)
 
 
 @kernel_rule(

@@ -12,6 +12,18 @@ from .asserts import header_of
 _OPTIONS_OF_THE_ENGINE = 0xFFFFFFFF
 
 
+_FIRST_REAL = 9600
+"""The oldest build of which a real small dump was measured (docs/format/kernel-small-real.md#sizes-by-group)."""
+
+
+def is_measured(case: KernelCase) -> bool:
+    """Whether the exact layout of this small dump is known: with truth, or for 64-bit targets from build 9600 on.
+
+    docs/format/kernel-small-layouts.md#older-and-32-bit-small-dumps
+    """
+    return own(case) or (case.dump.bits == 64 and case.dump.build >= _FIRST_REAL)
+
+
 def triage_of(case: KernelCase) -> TriageFacts:
     """The parts of a small dump."""
     assert case.dump.triage is not None
