@@ -36,6 +36,11 @@ STREAM_FACTS: Final = {
 MAX_STREAMS: Final = 4096
 """How many directory entries are read. Breakpad reads 128 (docs/format/minidump-container.md#directory)."""
 
+_MAY_REPEAT: Final = (STREAM["ExceptionStream"], STREAM["CommentStreamA"], STREAM["CommentStreamW"])
+_LAST_RESERVED: Final = STREAM["LastReservedStream"]
+"""These types, and those of applications above, occur twice in sound dumps
+(docs/format/minidump-container.md#repeated-stream-types)."""
+
 MAX_STRING: Final = 0xFFFE
 """Bytes. UNICODE_STRING.Length (winternl.h) has 16 bits, so no name of Windows is longer."""
 
@@ -133,9 +138,8 @@ def _read_entry(dump: Dump, record: Record) -> None:
         return
     stream = Stream(number, name, record, Span(rva, rva + size))
     if number in dump.streams:
-        dump.defect(
-            "directory.duplicate", name, "one entry of this type", "two", record.span, fault=Fault.FORBIDDEN, loses=()
-        )
+        topic = "directory.repeat" if number in _MAY_REPEAT or number > _LAST_RESERVED else "directory.duplicate"
+        dump.defect(topic, name, "one entry of this type", "two", record.span, fault=Fault.FORBIDDEN, loses=())
         dump.duplicates.append(stream)
         dump.claim(stream.span, f"duplicate {name}")
         return

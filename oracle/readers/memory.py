@@ -20,9 +20,15 @@ def read_memory_list(dump: Dump) -> None:
     if stream is None:
         return
     records = read_counted(dump, stream, "MINIDUMP_MEMORY_LIST", "MINIDUMP_MEMORY_DESCRIPTOR", "memory range")
+    listed: set[tuple[int, int, int]] = set()
     for record in records:
         start, size, rva = record["StartOfMemoryRange"], record["Memory.DataSize"], record["Memory.Rva"]
-        if size == 0 or start + size > ADDRESS_SPACE or rva + size > dump.source.size:
+        if size == 0:
+            expected = "at least one byte"
+            dump.defect("memory.empty", f"memory range {start:#x}", expected, "0 bytes", record.span)
+            dump.dont_care(record.span_of("Memory.Rva"), "Rva: the range has no bytes")
+            continue
+        if start + size > ADDRESS_SPACE or rva + size > dump.source.size:
             dump.defect(
                 "memory.range",
                 f"memory range {start:#x}",
@@ -34,7 +40,9 @@ def read_memory_list(dump: Dump) -> None:
             continue
         item = MemoryRange(start, size, rva, stream.type, record)
         dump.memory.append(item)
-        dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+        if (start, size, rva) not in listed:  # the same descriptor again names the same bytes
+            dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+        listed.add((start, size, rva))
     settle(dump, stream.type)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
-from ..model import Span
+from ..model import Fault, Span
 from .container import STREAM, STREAM_FACTS, read_string, settle
 from .facts import CommentFact, Dump, Stream
 
@@ -17,8 +17,12 @@ def read_system_info(dump: Dump) -> None:
     dump.system_info = _whole(dump, stream, ("MINIDUMP_SYSTEM_INFO",), "system.size")
     if dump.system_info is None:
         return
-    subject = "CSDVersion"
-    dump.csd_version = read_string(dump, dump.system_info["CSDVersionRva"], "system.csd", ("system_info.csd",), subject)
+    rva, subject = dump.system_info["CSDVersionRva"], "CSDVersion"
+    if rva:
+        dump.csd_version = read_string(dump, rva, "system.csd", ("system_info.csd",), subject)
+    else:
+        span = dump.system_info.span_of("CSDVersionRva")
+        dump.defect("system.no-csd", subject, "the RVA of a string", "0", span, fault=Fault.MISSING)
     settle(dump, stream.type)
 
 

@@ -29,14 +29,16 @@ def read_threads(dump: Dump) -> None:
 
 
 def _check_ids(dump: Dump) -> None:
-    """Thread ids must be unique and not 0: four other streams refer to threads by id."""
+    """Thread ids should be unique and not 0: four other streams refer to threads by id."""
     seen: set[int] = set()
     for thread in dump.threads:
-        if thread.id == 0 or thread.id in seen:
-            actual = "0" if thread.id == 0 else f"{thread.id:#x} again"
-            expected = "an id that is not 0 and that no other thread has"
-            dump.defect("thread.id", thread.record.path, expected, actual, thread.record.span_of("ThreadId"))
+        span = thread.record.span_of("ThreadId")
+        if thread.id in seen:
+            expected = "an id that no other thread has"
+            dump.defect("thread.id", thread.record.path, expected, f"{thread.id:#x} again", span)
             dump.breaks("thread.ids", "thread.id")
+        elif thread.id == 0:
+            dump.defect("thread.id-0", thread.record.path, "an id that is not 0", "0", span)
         seen.add(thread.id)
 
 

@@ -140,6 +140,7 @@ def _in_memory(case: Case, thread: ThreadFact) -> bool:
     ),
     needs=("threads", "memory.9"),
     applies=lambda case: 5 not in case.dump.streams,
+    foreign_level=Level.SHOULD,
 )
 def stack_by_address(case: Case) -> Checks:
     """The bytes may lie beyond the reach of an RVA. So Rva is 0, and the Memory64List holds the stack's range. A region
@@ -295,10 +296,13 @@ def no_teb(case: Case) -> Checks:
 )
 def exception_thread(case: Case) -> Checks:
     """A debugger shows the exception on this thread. udmp-parser refuses a file that names another; the vendor's engine
-    opens it with errors and without modules.
+    opens it with errors and without modules. Without truth the rule skips thread 0 and an empty thread list: no thread
+    is meant.
     """
     assert case.dump.exception is not None
     record = case.dump.exception.record
+    if case.truth is None and not (record["ThreadId"] and case.dump.threads):
+        return
     if any(thread.id == record["ThreadId"] for thread in case.dump.threads):
         yield ok("exception")
     else:

@@ -49,6 +49,7 @@ def module_list_size(case: Case) -> Checks:
     Source("docs/format/minidump-modules.md#overlap-of-modules", Grade.IMPLEMENTED),
     needs=("modules",),
     applies=lambda case: case.truth is not None or _platform(case) != _ANDROID,
+    foreign_level=Level.SHOULD,
 )
 def modules_disjoint(case: Case) -> Checks:
     """An address belongs to at most one image. rust-minidump drops one of two overlapping modules, Breakpad truncates
@@ -71,6 +72,7 @@ def modules_disjoint(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-modules.md#base-and-size", Grade.IMPLEMENTED),
     needs=("modules",),
+    foreign_level=Level.SHOULD,
 )
 def module_sizes(case: Case) -> Checks:
     """An image that runs has at least one page. BaseOfImage + SizeOfImage does not wrap."""
@@ -153,6 +155,7 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
     Level.MUST,
     Source("docs/format/minidump-modules.md#codeview-record", Grade.IMPLEMENTED),
     needs=("module.records",),
+    foreign_level=Level.SHOULD,
 )
 def code_view(case: Case) -> Checks:
     """RSDS has 24 bytes, the PDB's path and a NUL. NB10 has 16 bytes, the path and a NUL. The record identifies the
