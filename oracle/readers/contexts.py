@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
 from ..model import Span
 from .architectures import ARCHITECTURES, Architecture, layout_of
 from .facts import ContextFact
 
-_LIFE: Final = ("SuspendCount", "PriorityClass", "Priority", "Teb", "Stack.StartOfMemoryRange", "Stack.Memory.DataSize")
-"""Fields of MINIDUMP_THREAD. A thread that still ran when the dump was written has a value in one of them."""
-
 
 def without_context(record: Record) -> bool:
-    """Whether a MINIDUMP_THREAD or MINIDUMP_EXCEPTION_STREAM has no context.
+    """Whether a MINIDUMP_THREAD or MINIDUMP_EXCEPTION_STREAM has no context: its RVA is 0.
 
-    Either size and RVA are 0. Or the thread ended while the list was written; dbghelp then stores its id, the size of a
-    context, and RVA 0 (minidumpapiset.h MINIDUMP_THREAD_INFO_ERROR_THREAD; seen in a real file).
+    dbghelp stores the size of a context even then (docs/format/minidump-threads.md#threads-without-a-context).
     """
-    if record["ThreadContext.Rva"]:
-        return False
-    ended = record.structure.name == "MINIDUMP_THREAD" and not any(record[name] for name in _LIFE)
-    return ended or record["ThreadContext.DataSize"] == 0
+    return record["ThreadContext.Rva"] == 0
 
 
 def _emulated(source: ByteSource, rva: int, size: int, path: str) -> tuple[Architecture, Record] | None:

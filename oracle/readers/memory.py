@@ -24,8 +24,7 @@ def read_memory_list(dump: Dump) -> None:
     for record in records:
         start, size, rva = record["StartOfMemoryRange"], record["Memory.DataSize"], record["Memory.Rva"]
         if size == 0:
-            expected = "at least one byte"
-            dump.defect("memory.empty", f"memory range {start:#x}", expected, "0 bytes", record.span)
+            dump.empty_ranges.append(record)
             dump.dont_care(record.span_of("Memory.Rva"), "Rva: the range has no bytes")
             continue
         if start + size > ADDRESS_SPACE or rva + size > dump.source.size:

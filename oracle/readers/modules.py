@@ -24,14 +24,14 @@ def read_modules(dump: Dump) -> None:
 def _located(dump: Dump, record: Record, member: str, label: str) -> Span | None:
     """Claim and return the bytes that a location descriptor of a module names; None if it names none."""
     size, rva = record[f"{member}.DataSize"], record[f"{member}.Rva"]
-    if size == 0:
+    if size == 0 or rva == 0:
         return None
     subject = f"{label} of {record.path}"
-    if rva == 0 or rva + size > dump.source.size:
+    if rva + size > dump.source.size:
         dump.defect(
             "module.record",
             subject,
-            f"DataSize 0 and Rva 0, or bytes inside the file of {dump.source.size} bytes",
+            f"bytes inside the file of {dump.source.size} bytes",
             f"DataSize {size}, Rva {rva:#x}",
             record.span_of(f"{member}.DataSize"),
             record.span_of(f"{member}.Rva"),

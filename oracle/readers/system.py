@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
-from ..model import Fault, Span
+from ..model import Span
 from .container import STREAM, STREAM_FACTS, read_string, settle
 from .facts import CommentFact, Dump, Stream
 
@@ -20,9 +20,6 @@ def read_system_info(dump: Dump) -> None:
     rva, subject = dump.system_info["CSDVersionRva"], "CSDVersion"
     if rva:
         dump.csd_version = read_string(dump, rva, "system.csd", ("system_info.csd",), subject)
-    else:
-        span = dump.system_info.span_of("CSDVersionRva")
-        dump.defect("system.no-csd", subject, "the RVA of a string", "0", span, fault=Fault.MISSING)
     settle(dump, stream.type)
 
 

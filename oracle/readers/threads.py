@@ -29,7 +29,7 @@ def read_threads(dump: Dump) -> None:
 
 
 def _check_ids(dump: Dump) -> None:
-    """Thread ids should be unique and not 0: four other streams refer to threads by id."""
+    """Thread ids must be unique: four other streams refer to threads by id."""
     seen: set[int] = set()
     for thread in dump.threads:
         span = thread.record.span_of("ThreadId")
@@ -37,8 +37,6 @@ def _check_ids(dump: Dump) -> None:
             expected = "an id that no other thread has"
             dump.defect("thread.id", thread.record.path, expected, f"{thread.id:#x} again", span)
             dump.breaks("thread.ids", "thread.id")
-        elif thread.id == 0:
-            dump.defect("thread.id-0", thread.record.path, "an id that is not 0", "0", span)
         seen.add(thread.id)
 
 
@@ -49,8 +47,8 @@ def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) ->
     architecture = dump.architecture
     if without_context(record):
         return None
-    if rva + size > dump.source.size or rva == 0:
-        expected = f"{size} bytes inside the file of {dump.source.size} bytes, not at 0"
+    if rva + size > dump.source.size:
+        expected = f"{size} bytes inside the file of {dump.source.size} bytes"
         dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *spans, loses=(fact,))
         return None
     if architecture is None:

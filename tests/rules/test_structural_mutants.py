@@ -56,7 +56,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "unused entry with bytes": ("small", (("directory", 12 * 7, u32(0)),), {"MDMP-DIR-002"}),
     "stream behind the end": ("small", (("directory", 12 * 7 + 8, FOUR),), {"MDMP-DIR-003"}),
     "type twice": ("small", (("directory", 12 * 7, u32(22)),), {"MDMP-DIR-004"}),
-    "exception twice": ("small", (("directory", 12 * 7, pack("<III", 6, 0, 32)),), {"MDMP-DIR-008"}),
+    "exception twice": ("small", (("directory", 12 * 7, pack("<III", 6, 0, 32)),), {"MDMP-DIR-008", "MDMP-LAYOUT-002"}),
     "reserved type": ("small", (("directory", 12 * 5, u32(1)),), {"MDMP-DIR-005"}),
     "no system info": ("small", (("directory", 0, u32(0x12345)),), {"MDMP-DIR-006", "MDMP-LAYOUT-002"}),
     "two ranges with the same bytes": (

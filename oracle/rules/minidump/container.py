@@ -8,6 +8,7 @@ from typing import Final
 from ...case import Case
 from ...decode import enumeration
 from ...model import Fault, Grade, Level, Source
+from ...readers.container import may_repeat
 from ...readers.contexts import without_context
 from ...readers.facts import StringFact
 from ...rule import Checks, bad, ok, rule
@@ -166,13 +167,16 @@ def unique_streams(case: Case) -> Checks:
     "No exception, comment or stream of an application occurs twice",
     Level.MUST,
     Source("docs/format/minidump-container.md#repeated-stream-types", Grade.IMPLEMENTED),
-    reports=("directory.repeat",),
+    needs=("directory",),
     foreign_level=Level.SHOULD,
 )
 def repeated_streams(case: Case) -> Checks:
     """LLDB writes an exception for each thread that has one. MiniDumpWriteDump stores the caller's streams as given,
     two of one type too. Most readers take the first.
     """
+    for stream in case.dump.duplicates:
+        if may_repeat(stream.type):
+            yield bad(stream.name, "one entry of this type", "two", stream.record.span, fault=Fault.FORBIDDEN)
     if case.dump.streams:
         yield ok("streams", len(case.dump.streams))
 

@@ -32,7 +32,7 @@ def _ranges(case: Case, stream: int) -> list[MemoryRange]:
 def memory_list_size(case: Case) -> Checks:
     """DataSize is 4 + 16 * NumberOfMemoryRanges. Readers drop a list of another size, and with it every stack."""
     if not case.dump.defects_of("list.size.5"):
-        count = len(_ranges(case, 5)) + case.dump.defects_of("memory.range") + case.dump.defects_of("memory.empty")
+        count = len(_ranges(case, 5)) + case.dump.defects_of("memory.range") + len(case.dump.empty_ranges)
         yield from unpadded(case, case.dump.streams[5], count, "MINIDUMP_MEMORY_DESCRIPTOR")
 
 
@@ -59,11 +59,12 @@ def memory_ranges(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-memory.md#bounds-of-a-memory-range", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.5",),
-    reports=("memory.empty",),
     foreign_level=Level.SHOULD,
 )
 def ranges_with_bytes(case: Case) -> Checks:
     """A range of size 0 describes no memory. The vendor's engine and LLDB skip it, Breakpad drops the whole list."""
+    for record in case.dump.empty_ranges:
+        yield bad(record.path, "at least one byte", "none", record.span_of("Memory.DataSize"))
     count = len(_ranges(case, 5))
     if count:
         yield ok("memory ranges", count)

@@ -68,15 +68,18 @@ def csd_version(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-system.md#service-pack-string", Grade.OBSERVED),
     needs=("system_info",),
-    reports=("system.no-csd",),
     foreign_level=Level.SHOULD,
 )
 def csd_version_present(case: Case) -> Checks:
     """Without a service pack the string is empty, and the RVA is not 0. Some writers of their own store 0. The vendor's
     engine opens such a file; a reader that takes 0 for a place reads the header as a string.
     """
-    if case.dump.csd_version is not None:
+    assert case.dump.system_info is not None
+    if case.dump.system_info["CSDVersionRva"]:
         yield ok("CSDVersion")
+    else:
+        span = case.dump.system_info.span_of("CSDVersionRva")
+        yield bad("CSDVersion", "the RVA of a string", "0", span, fault=Fault.MISSING)
 
 
 @rule(

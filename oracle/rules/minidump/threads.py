@@ -85,14 +85,15 @@ def thread_ids(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-threads.md#thread-ids", Grade.OBSERVED),
     needs=("threads",),
-    reports=("thread.id-0",),
     foreign_level=Level.SHOULD,
 )
 def thread_id_not_zero(case: Case) -> Checks:
     """0 is the id of the idle thread. Crashpad counts the threads from 0 if two ids have equal low halves."""
-    faults = case.dump.defects_of("thread.id-0")
-    if len(case.dump.threads) > faults:
-        yield ok("threads", len(case.dump.threads) - faults)
+    for thread in case.dump.threads:
+        if thread.id:
+            yield ok(thread.record.path)
+        else:
+            yield bad(thread.record.path, "an id that is not 0", "0", thread.record.span_of("ThreadId"))
 
 
 @rule(
