@@ -12,6 +12,9 @@ from .reading import Owner
 
 ADDRESS_SPACE = 1 << 64
 """Bytes. No range may end beyond."""
+_COMPRESSED = (STREAM["CompressedMemoryStream"], STREAM["CompressedMemoryStreamSQL"])
+"""With one of these the memory is not read, for its layout is unknown
+(docs/format/minidump-memory.md#compressed-memory)."""
 
 
 def read_memory_list(dump: Dump) -> None:
@@ -65,6 +68,8 @@ def read_memory64_list(dump: Dump) -> None:
         )
         count = min(count, max(0, stream.size - head.structure.size) // entry)
     dump.headers[stream.type] = head
+    if any(number in dump.streams for number in _COMPRESSED):
+        return
     dump.memory64_base = base
     offset = base
     for index in range(dump.grant(count)):

@@ -157,3 +157,14 @@ def test_an_old_user_dump_of_an_itanium_is_sound_and_its_contexts_are_not_read()
     assert report.outcome is Outcome.CONFORMANT
     other = check(ByteSource(made.patched(("header", 0x10, pack("<I", 0x14C)))))
     assert failed(other, counted=True) == {"UDMP-HEADER-002"}
+
+
+@pytest.mark.parametrize(("stream", "rules"), [(25, set()), (0x7000, set()), (0x10000, {"MDMP-MEMORY64-002"})])
+def test_full_memory_that_is_shorter_than_its_ranges_is_sound_only_if_it_is_compressed(
+    stream: int, rules: set[str]
+) -> None:
+    case = pristine(BaseDump.DEFAULT)
+    edit = Surgery(case)
+    edit.add_entry(stream)
+    report = check(ByteSource(edit.data[: -len(edit.data) // 4]))
+    assert failed(report, counted=True) == rules

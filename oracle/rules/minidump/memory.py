@@ -190,7 +190,8 @@ def memory64_list_size(case: Case) -> Checks:
 )
 def memory64_end(case: Case) -> Checks:
     """The bytes of a range start at BaseRva plus the sizes of all ranges before it. One wrong size moves all ranges
-    that follow. BaseRva plus all sizes is the size of the file. Foreign files may have more bytes at the end.
+    that follow. BaseRva plus all sizes is the size of the file. Foreign files may have more bytes at the end. The rule
+    skips compressed memory, whose layout is unknown.
     """
     if case.dump.defects_of("memory64.bounds") or case.dump.memory64_base is None:
         return
