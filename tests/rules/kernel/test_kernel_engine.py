@@ -316,16 +316,21 @@ def test_deadfeed_is_a_known_error_of_a_complete_dump() -> None:
     assert known(other) == set()
 
 
-def test_page_0_that_is_ram_belongs_to_a_complete_dump() -> None:
-    """The measured machines did not list page 0 in their memory map, so its loss was no error of the engine."""
-    made = ranges(Maker(), 10, "complete")
+def test_the_engine_takes_for_ram_what_the_targets_memory_map_lists() -> None:
+    """Page 0 is RAM, but the map does not list it: the engine leaves it out. Without a map all RAM is demanded."""
 
     def with_page_0(document: dict[str, Any]) -> None:
         document["physical_runs"][0] = {"base_page": "0x0", "page_count": "0x20"}
 
-    lost = judged(made.with_truth(with_page_0))
+    mapped = ranges(Maker(_memory_block), 10, "complete").with_truth(with_page_0)
+    assert failing(judged(mapped)) == set()
+    assert failing(judged(by(mapped, "documented"))) >= {"KPAG-COMPLETE-001"}
+    lost = judged(ranges(Maker(), 10, "complete").with_truth(with_page_0))
     assert failing(lost) == {"KPAG-COMPLETE-001"}
     assert known(lost) == set()
+    runs = [(0x0, 0x20), *RUNS[1:]]
+    more = ranges(Maker(_memory_block), 10, "complete", runs=runs).with_truth(with_page_0)
+    assert failing(judged(more)) == {"KPAG-RAM-001"}
 
 
 def test_a_misplaced_fltsave_is_a_known_error(counted: Made) -> None:
