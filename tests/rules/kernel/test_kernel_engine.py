@@ -10,12 +10,12 @@ from struct import pack, pack_into
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.mutants.engine_dumps import E15063, E29507, small_by, with_engine_header
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check
 from dumptruth.oracle.report.as_json import as_object
 from dumptruth.oracle.report.text import render
 
 from .conftest import Made, Maker
+from .engine_dumps import E15063, E29507, small_by, with_engine_header
 from .hand_machine import CRASH, KERNEL, MEMORY_BLOCK, POOL, RSP, RUNS, Memory, P, context_record
 
 COUNTERS = KERNEL + 0x2100
