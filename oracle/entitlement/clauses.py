@@ -53,7 +53,7 @@ def _witnessed(where: str, *versions: str) -> Source:
 
 _STACKS = _witnessed("minidump-captured-memory.md#stack-of-a-thread")
 _WINDOWS = _witnessed("minidump-captured-memory.md#instruction-window-of-a-thread")
-_EXCEPTION = _witnessed("minidump-captured-memory.md#window-of-the-exception", *_NEW)
+_EXCEPTION = _witnessed("minidump-captured-memory.md#window-of-the-exception")
 _SHARED = _witnessed("minidump-captured-memory.md#shared-user-data-page", *_NEW)
 _UNWIND = _witnessed("minidump-function-tables.md#unwind-data")
 _FULL = _witnessed("minidump-captured-memory.md#full-memory")
@@ -67,8 +67,7 @@ _PROCESS = _witnessed("minidump-process-data.md#process-and-thread-data")
 _STATIC_TLS = Source("docs/format/minidump-process-data.md#static-tls-blocks", Grade.OBSERVED)
 _TRIAGE = _witnessed("minidump-filters.md#filter-triage-stack-words")
 _GAPS = _witnessed("minidump-memory-ranges.md#bridged-gaps", *_NEW)
-_STACKS_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-stacks", *_NEW)
-_WINDOWS_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-windows", *_NEW)
+_STACKS_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-stacks")
 _SHARED_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-shared-user-data", *_NEW)
 _EMULATED = _witnessed("minidump-memory-ranges.md#teb-outside-its-flags", *_NEW)
 _ALWAYS = Format(0)
@@ -78,9 +77,8 @@ _THREADS = Format.PROCESS_THREAD_DATA
 
 CLAUSES: tuple[Clause, ...] = (
     Clause("stacks", _MUST, _ALWAYS, stacks.stacks, _STACKS),
-    Clause("stacks without a TEB", _MAY, _ALWAYS, stacks.stacks_without_teb, _STACKS_OF_DUMPS),
+    Clause("stacks with a part of the TEB", _MAY, _ALWAYS, stacks.stacks_in_doubt, _STACKS_OF_DUMPS),
     Clause("instruction windows", _MUST, _ALWAYS, stacks.thread_windows, _WINDOWS),
-    Clause("cut instruction windows", _MAY, _ALWAYS, stacks.cut_windows, _WINDOWS_OF_DUMPS),
     Clause("exception window", _MUST, _ALWAYS, stacks.exception_window, _EXCEPTION),
     Clause("exception window elsewhere", _MAY, _ALWAYS, stacks.windows_of_either, _EXCEPTION),
     Clause("shared user data", _MUST, _ALWAYS, stacks.shared_user_data, _SHARED),

@@ -72,9 +72,9 @@ class Survivors:
         return not word or word in self._kept or self.leads(word)
 
     def leads(self, word: int) -> bool:
-        """Whether the word points at readable memory whose first 8 bytes are such an address."""
-        held = None if word in self._kept else self._truth.read(word, 8)
-        return held is not None and int.from_bytes(held[: self._size], "little") in self._kept
+        """Whether the word points at a readable word that is such an address."""
+        held = None if word in self._kept else self._truth.read(word, self._size)
+        return held is not None and int.from_bytes(held, "little") in self._kept
 
 
 def survivors_of(truth: ProcessTruth) -> Survivors:
@@ -83,8 +83,8 @@ def survivors_of(truth: ProcessTruth) -> Survivors:
 
 
 def leading_words(writing: Writing) -> Iterator[Piece]:
-    """The 8 bytes that keep a stack word, because they point into an image or a captured stack."""
-    survivors = survivors_of(writing.truth)
+    """The words that keep a stack word, because they point into an image or a captured stack."""
+    survivors, size = survivors_of(writing.truth), writing.truth.system.pointer_size
     for word in sorted(set().union(*stack_words(writing.truth).values())):
         if survivors.leads(word):
-            yield Piece(word, word + 8, f"the word at {word:#x}, to which a stack word points")
+            yield Piece(word, word + size, f"the word at {word:#x}, to which a stack word points")

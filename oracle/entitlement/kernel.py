@@ -82,6 +82,12 @@ class KernelEntitlement:
         self._engine = contract == E29507.name
 
     @cached_property
+    def ram(self) -> PageSet:
+        """RAM. Engine 29507 knows what the target's memory map lists (#ram-map-of-the-engine of the same page)."""
+        listed = self._truth.listed if self._engine else None
+        return self._truth.ram if listed is None else self._truth.ram & listed
+
+    @cached_property
     def _kernel_half(self) -> Mapped:
         truth = self._truth
         return mapped(truth, _walked(truth), kernel=True)
@@ -108,38 +114,38 @@ class KernelEntitlement:
     def kernel_tables(self) -> PageSet:
         """KT: the page tables of the kernel half, and their roots."""
         tables = PageSet((pfn, pfn + 1) for pfn in self._kernel_half.tables)
-        return (tables | self.roots) & self._truth.ram
+        return (tables | self.roots) & self.ram
 
     @cached_property
     def kernel_pages(self) -> PageSet:
         """KL: the pages of RAM that the kernel half maps by pages of 4 KiB and 2 MiB."""
-        return PageSet(self._kernel_half.leaves) & self._truth.ram
+        return PageSet(self._kernel_half.leaves) & self.ram
 
     @cached_property
     def gigantic(self) -> PageSet:
         """Pages of RAM that the kernel half maps by pages of 1 GiB."""
-        return PageSet(self._kernel_half.gigantic) & self._truth.ram
+        return PageSet(self._kernel_half.gigantic) & self.ram
 
     @cached_property
     def transition(self) -> PageSet:
         """Pages of RAM to which entries in transition of the kernel half lead."""
-        return PageSet(self._kernel_half.transition) & self._truth.ram
+        return PageSet(self._kernel_half.transition) & self.ram
 
     @cached_property
     def user_pages(self) -> PageSet:
         """UL: the pages of RAM that the user half of any process maps."""
-        return PageSet((*self._user_half.leaves, *self._user_half.gigantic)) & self._truth.ram
+        return PageSet((*self._user_half.leaves, *self._user_half.gigantic)) & self.ram
 
     @cached_property
     def user_tables(self) -> PageSet:
         """UT: the page tables of user halves, and the roots of all processes."""
         roots = PageSet((root // PAGE_SIZE, root // PAGE_SIZE + 1) for root in self.process_roots)
-        return (PageSet((pfn, pfn + 1) for pfn in self._user_half.tables) | roots) & self._truth.ram
+        return (PageSet((pfn, pfn + 1) for pfn in self._user_half.tables) | roots) & self.ram
 
     def tables_of(self, root: int) -> PageSet:
         """The page tables of the user half below ``root``, without the root itself."""
         found = mapped(self._truth, (root,), kernel=False).tables
-        return PageSet((pfn, pfn + 1) for pfn in found) & self._truth.ram
+        return PageSet((pfn, pfn + 1) for pfn in found) & self.ram
 
     @cached_property
     def shared(self) -> PageSet:
@@ -158,8 +164,9 @@ class KernelEntitlement:
         promised = (Clause("added by a bug-check callback", Duty.MUST, truth.added),)
         ignored = (Clause("added by a bug-check callback", Duty.MAY, truth.added),)
         first, last = ((), ignored) if self._engine else (promised, ())
+        unlisted = (Clause("memory that the memory map does not list", Duty.NEVER, truth.ram),)
         if self.kind is Kind.COMPLETE:
-            return (*first, Clause("memory of the machine", Duty.MUST, truth.ram), *last)
+            return (*first, Clause("memory of the machine", Duty.MUST, self.ram), *last, *unlisted)
         kernel = (
             *first,
             Clause("page table of the kernel", Duty.MUST, self.kernel_tables),
@@ -183,7 +190,8 @@ class KernelEntitlement:
             Clause("free or zeroed page", Duty.NEVER, truth.free),
             Clause("mapped by a user half", Duty.MUST, self.user_pages),
             *standby,
-            Clause(rest, Duty.MUST if self._engine else Duty.MAY, truth.ram),
+            Clause(rest, Duty.MUST if self._engine else Duty.MAY, self.ram),
+            *unlisted,
         )
 
     def _tables_of_user_halves(self) -> tuple[Clause, ...]:

@@ -118,7 +118,7 @@ def emulated(writing: Writing) -> Iterator[Piece]:
     (docs/format/minidump-memory-ranges.md#teb-outside-its-flags).
     """
     truth = writing.truth
-    if not writing.of_dump or not writing.writer.of_dump_measured or truth.system.pointer_size == 4:
+    if not writing.of_dump or not writing.writer.emulated or truth.system.pointer_size == 4:
         return
     if any(_pointer(truth, thread.teb + _CHPE_V2_CPU_AREA) for thread in truth.threads):
         yield from _of_dump(truth)

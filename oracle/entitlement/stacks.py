@@ -19,30 +19,33 @@ _CHAINED = 4
 """winnt.h UNW_FLAG_CHAININFO."""
 
 
+def keeps_stack(writing: Writing, thread: ThreadTruth) -> bool | None:
+    """Whether the writer gets the thread's stack; None if no measurement tells.
+
+    Of a dump it finds the stack through the TEB, and needs enough of it
+    (docs/format/minidump-memory-ranges.md#dump-targets-stacks).
+    """
+    truth, teb = writing.truth, writing.writer.teb
+    size = truth.system.pointer_size
+    if not writing.of_dump or truth.read(thread.teb, teb.kept[size]) is not None:
+        return True
+    return None if truth.read(thread.teb, teb.lost[size] + 1) is not None else False
+
+
 def stacks(writing: Writing) -> Iterator[Piece]:
-    """Each thread's stack, from its stack pointer to StackBase. From a dump it can be read only if the TEB can."""
+    """Each thread's stack, from its stack pointer to StackBase."""
+    yield from _stacks(writing, True)
+
+
+def stacks_in_doubt(writing: Writing) -> Iterator[Piece]:
+    """The stacks of threads with a part of their TEB that no measurement covers."""
+    yield from _stacks(writing, None)
+
+
+def _stacks(writing: Writing, kept: bool | None) -> Iterator[Piece]:
     for thread in writing.truth.threads:
-        if not writing.of_dump or _has_teb(writing.truth, thread):
-            yield _stack(writing.truth, thread)
-
-
-def stacks_without_teb(writing: Writing) -> Iterator[Piece]:
-    """The stacks that engine 29507 loses. No measurement says whether the older engine does."""
-    if writing.of_dump and not writing.writer.of_dump_measured:
-        for thread in writing.truth.threads:
-            if not _has_teb(writing.truth, thread):
-                yield _stack(writing.truth, thread)
-
-
-def _stack(truth: ProcessTruth, thread: ThreadTruth) -> Piece:
-    return Piece(*stack_of(truth, thread), f"stack of thread {thread.thread_id:#x}")
-
-
-def _has_teb(truth: ProcessTruth, thread: ThreadTruth) -> bool:
-    """Whether a dump as target holds enough of the TEB (docs/format/minidump-memory-ranges.md#dump-targets-stacks)."""
-    # On x86 NT_TIB is enough; elsewhere a TEB that is captured in part counts as none. Its structure has 0x1838 bytes.
-    size = 0x1C if truth.system.architecture == "x86" else 0x1838
-    return truth.read(thread.teb, size) is not None
+        if keeps_stack(writing, thread) is kept:
+            yield Piece(*stack_of(writing.truth, thread), f"stack of thread {thread.thread_id:#x}")
 
 
 def readable_window(writing: Writing, window: Piece) -> Iterator[Piece]:
@@ -79,14 +82,11 @@ def thread_windows(writing: Writing) -> Iterator[Piece]:
 def exception_window(writing: Writing) -> Iterator[Piece]:
     """The window around ExceptionAddress, where the writer is known to take it.
 
-    There is none around an address that cannot be read. If the address differs from the instruction pointer of the
-    exception's context, some writers were not measured.
+    If the address differs from the instruction pointer of the exception's context, some writers were not measured.
     """
-    truth, exception = writing.truth, writing.truth.exception
-    if exception is None or truth.read(exception.address, 1) is None:
-        return
-    if exception.address == exception.context.ip or writing.writer.address_only:
-        yield from readable_window(writing, _window(truth, exception.address, "the exception"))
+    exception = writing.truth.exception
+    if exception is not None and (exception.address == exception.context.ip or writing.writer.address_only):
+        yield from readable_window(writing, _window(writing.truth, exception.address, "the exception"))
 
 
 def windows_of_either(writing: Writing) -> Iterator[Piece]:
@@ -95,12 +95,6 @@ def windows_of_either(writing: Writing) -> Iterator[Piece]:
     if exception is not None and not writing.writer.address_only:
         for address in {exception.address, exception.context.ip}:
             yield _window(writing.truth, address, "the exception")
-
-
-def cut_windows(writing: Writing) -> Iterator[Piece]:
-    """Instruction windows of a dump as target that can be read in part only, by a writer that was not measured."""
-    if writing.of_dump and not writing.writer.of_dump_measured:
-        yield from _of_threads(writing.truth)
 
 
 def shared_user_data(writing: Writing) -> Iterator[Piece]:

@@ -6,6 +6,7 @@ allowed. So a difference between two versions is a row of data here, and no case
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..truth.process import ProcessTruth, RequestTruth
@@ -14,6 +15,22 @@ from .flags import OF_15063, OF_29507, OF_THE_PAGE, Cancelling, Format, asked
 # winnt.h PAGE_READWRITE, PAGE_WRITECOPY, PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE,
 # PAGE_EXECUTE_WRITECOPY
 _READWRITE, _WRITECOPY, _EXECUTE, _EXECUTE_READ, _EXECUTE_READWRITE, _EXECUTE_WRITECOPY = 4, 8, 0x10, 0x20, 0x40, 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class TebOfDump:
+    """How much of its TEB a thread's stack needs, if the target is a dump. Sizes by the bytes of a pointer.
+
+    Between the two no measurement tells (docs/format/minidump-memory-ranges.md#dump-targets-stacks).
+    """
+
+    kept: Mapping[int, int]
+    """With these bytes the stack is kept."""
+    lost: Mapping[int, int]
+    """With these bytes alone the stack is lost."""
+
+
+_WHOLE = TebOfDump({4: 0x1000, 8: 0x2000}, {4: 0, 8: 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +63,10 @@ class Writer:
     unaligned_sp: bool = True
     """Whether INDIRECT_MEMORY adds windows if SP is no multiple of a word
     (docs/format/minidump-captured-memory.md#indirect-memory-words)."""
-    of_dump_measured: bool = True
-    """Whether its choice of stacks and windows was measured for dumps as targets."""
+    teb: TebOfDump = _WHOLE
+    emulated: bool = False
+    """Whether a process that runs amd64 code on arm64 brings PEB and TEBs
+    (docs/format/minidump-memory-ranges.md#teb-outside-its-flags)."""
     drops_torn_regions: bool = False
     """Whether an ignored unreadable page takes its whole region with it
     (docs/format/minidump-captured-memory.md#unreadable-pages-in-full-memory)."""
@@ -63,7 +82,7 @@ E15063 = Writer(
     shared_user_data=0,
     private=frozenset({_READWRITE, _EXECUTE, _EXECUTE_READ, _EXECUTE_READWRITE, _EXECUTE_WRITECOPY}),
     peb=0x7A0, parameters=0x400, fls=0x410,
-    guarded_private=True, debug_data=True, address_only=False, of_dump_measured=False,
+    guarded_private=True, debug_data=True, teb=TebOfDump({4: 0x30, 8: 0x60}, {4: 0x2F, 8: 0x5F}),
 )  # fmt: skip
 E29507 = Writer(
     "E29507", OF_29507, Format(0),
@@ -71,6 +90,7 @@ E29507 = Writer(
     private=frozenset({_READWRITE, _WRITECOPY, _EXECUTE, _EXECUTE_READ, _EXECUTE_READWRITE}),
     peb=0x7D0, parameters=0x448, fls=0x7F90,
     guarded_private=True, debug_data=True, unaligned_sp=False, drops_torn_regions=True,
+    teb=TebOfDump({4: 0x800, 8: 0x2000}, {4: 0, 8: 0x800}), emulated=True,
 )  # fmt: skip
 H612 = Writer(
     "dbghelp 6.12", OF_15063, _NEWER,

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from struct import iter_unpack
 from typing import Annotated, Any, ClassVar, Literal
 
 from ..decode import Record, structure
@@ -22,6 +23,8 @@ from .members import U16, U32, Bytes, Wide, array, byte_string, choice, mapping,
 from .process import REGISTERS
 
 ZERO_PAGE = bytes(PAGE_SIZE)
+_MOST_RUNS = 0x1000
+"""Of a memory map. A greater count is no memory map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,19 @@ class KernelTruth:
     def ram(self) -> PageSet:
         """All pages of physical memory."""
         return pages_of(self.physical_runs)
+
+    @cached_property
+    def listed(self) -> PageSet | None:
+        """The pages of the target's own memory map, MmPhysicalMemoryBlock; None if it cannot be read.
+
+        _PHYSICAL_MEMORY_DESCRIPTOR64: NumberOfRuns u32, NumberOfPages u64, then base and count of each run.
+        """
+        pointer = self.read(self.symbols.mm_physical_memory_block, 8)
+        block = 0 if pointer is None else int.from_bytes(pointer, "little")
+        head = self.read(block, 4)
+        count = 0 if head is None else int.from_bytes(head, "little")
+        runs = self.read(block + 0x10, 16 * count) if head is not None and count <= _MOST_RUNS else None
+        return None if runs is None else PageSet((base, base + pages) for base, pages in iter_unpack("<QQ", runs))
 
     @cached_property
     def added(self) -> PageSet:

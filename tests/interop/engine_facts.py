@@ -14,7 +14,8 @@ from dumptruth.fixtures.adapters.engine.contexts import registers
 from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.reader import debugger_data, physical_memory, virtual_memory
 from dumptruth.oracle import KernelTruth, ProcessTruth, RequestTruth
-from dumptruth.oracle.truth.process import UnloadedModuleTruth
+from dumptruth.oracle.memory.intervals import Range, union
+from dumptruth.oracle.truth.process import RegionTruth, UnloadedModuleTruth
 
 from .triaged_context import triaged
 
@@ -85,9 +86,9 @@ def process_facts(
     if request is not None and (full or flags & FULL_MEMORY_INFO):
         regions = harness.ask("regions")["regions"]
         due = [
-            [r.base, r.size, r.allocation_base, r.allocation_protect, r.state, r.protect, r.type]
+            [start, end - start, r.allocation_base, r.allocation_protect, r.state, r.protect, r.type]
             for r in truth.regions
-            if not old or (r.state == COMMITTED and not r.protect & UNREADABLE)  # docs/format/user-dump.md
+            for start, end in (_readable_parts(truth, r) if old else [(r.base, r.end)])
         ]
         yield Fact("regions.count", len(regions), len(due))
         for said_region, due_region in zip(regions, due, strict=False):
@@ -117,6 +118,13 @@ def _context(name: str, architecture: str, said: str, due: Any) -> Iterator[Fact
         yield Fact(f"{name}.float_save", data[0x1C:0x8C].hex(), due.float_save.hex())
     if architecture == "arm64" and due.v:
         yield Fact(f"{name}.v", data[0x110:0x310].hex(), due.v.hex())
+
+
+def _readable_parts(truth: ProcessTruth, region: RegionTruth) -> list[Range]:
+    """What a dump in the old format lists of a region (docs/format/user-dump.md#memory-regions)."""
+    if region.state != COMMITTED or region.protect & UNREADABLE:
+        return []
+    return union((start, start + size) for start, size, _ in truth.readable_runs(region.base, region.end))
 
 
 def _basic(said: dict[str, int], thread: Any, mask: int) -> Iterator[Fact]:

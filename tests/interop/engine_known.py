@@ -1,7 +1,7 @@
 """Where the engine and the truth differ, and why: the disagreements and complaints that a run may have.
 
 The first row that matches counts. A row of the engine names the version that has the fault; another version must not
-have it. Rows of ``OURS`` are faults of this project, measured by the engine; whoever mends one removes its row.
+have it. No row is a fault of this project.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import Final
 
 from .engine_facts import Fact
 
-OURS: Final = "ours"
 E15063: Final = "15063"
 ENGINE: Final = "engine"
 """Every version."""
 HARNESS: Final = "harness"
 """The test gives the engine no symbols, images or extensions."""
+BARE: Final = "bare"
+"""A process that is made by hand has no loader lists. The engine looks for the modules of a USERDUMP there, and not in
+the module list of the file."""
+BARE_DUMPS: Final = ("by-hand/*", "legacy/*", "user/default-legacy/synthetic")
+"""The USERDUMP files of such processes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Known:
             fnmatchcase(fact.name, self.fact)
             and fnmatchcase(dump, self.dumps)
             and (not self.beside or self.beside in wrong)
-            and (self.whose in (OURS, ENGINE, HARNESS) or f".{self.whose}." in version)
+            and (self.whose in (ENGINE, HARNESS, BARE) or f".{self.whose}." in version)
             and re.fullmatch(self.said, str(fact.said), re.DOTALL) is not None
         )
 
@@ -52,14 +56,7 @@ DIFFERENCES: Final = (
         "module.name", ENGINE, "empty, over-long or undecodable names get a name of its own", said="Unknown_Module_.*"
     ),
     Known("unloaded", ENGINE, "empty names get a name of its own", said=".*Unknown_Module_.*"),
-    Known("modules.bases", OURS, "a USERDUMP's modules come from PEB.Ldr, which the process lacks", said=r"\[\]"),
-    Known("region*", OURS, "the table of a USERDUMP's ranges is not at a multiple of 16", dumps="by-hand/*"),
-    Known(
-        "thread.*",
-        OURS,
-        "MinorVersion is 2, which it takes for a build of NT 4, whose contexts have 0xCC bytes (inferred)",
-        dumps="by-hand/userdump-x86",
-    ),
+    *(Known("modules.bases", BARE, "no loader lists", dumps=dumps, said=r"\[\]") for dumps in BARE_DUMPS),
     Known(
         "processor.context.fxsave",
         ENGINE,
@@ -103,7 +100,8 @@ COMPLAINTS: Final = (
     (ENGINE, r"unknown stream type 0x[0-9a-fA-F]+", "a user stream"),
     (ENGINE, r"Missing image name|Image path too long", "an empty or a very long name, as the vector wants"),
     (E15063, r"Invalid mini-dump Misellaneous information", "XSTATE features in MiscInfo; the cause is not known"),
-    (OURS, r"Unable to get PEB pointer", "a process made by hand has no PEB in its memory"),
-    (OURS, r"PEB loader data|UserMode Module List Address is NULL", "the process has no loader lists"),
+    (BARE, r"Unable to get PEB pointer", "no PEB in the process's memory"),
+    (BARE, r"PEB loader data|UserMode Module List Address is NULL", "no loader lists"),
 )
-"""Lines that it prints of sound dumps: whose fault, a regular expression, and the reason."""
+"""Lines that it prints of sound dumps: whose fault, a regular expression, and the reason. Those of ``BARE`` are allowed
+of ``BARE_DUMPS`` alone."""

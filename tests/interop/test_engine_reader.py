@@ -11,6 +11,7 @@ import re
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from dumptruth.oracle.truth.load import parse_request
 
 from ..marks import needs_compiler
 from .engine_facts import Fact, machine_facts, process_facts
-from .engine_known import COMPLAINT, COMPLAINTS, DIFFERENCES, REFUSALS
+from .engine_known import BARE, BARE_DUMPS, COMPLAINT, COMPLAINTS, DIFFERENCES, REFUSALS
 
 RECIPES = load_recipes()
 VECTORS = [name for name, recipe in RECIPES.items() if recipe.kind is Kind.VALID]
@@ -169,7 +170,8 @@ def _listen(tally: Tally, name: str, said: str, version: str) -> None:
     """Counts the lines that may be complaints."""
     for line in filter(COMPLAINT.search, said.splitlines()):
         row = next((row for row in COMPLAINTS if re.search(row[1], line)), None)
-        if row is None or (row[0].isdigit() and f".{row[0]}." not in version):
+        elsewhere = row is not None and row[0] == BARE and not any(fnmatchcase(name, dumps) for dumps in BARE_DUMPS)
+        if row is None or elsewhere or (row[0].isdigit() and f".{row[0]}." not in version):
             tally.complaints.append(f"{name}: {line.strip()}")
         else:
             tally.listed[f"{row[0]}: line: {row[2]}"] += 1

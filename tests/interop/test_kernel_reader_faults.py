@@ -317,10 +317,11 @@ def test_leechcore_demands_an_aligned_first_page_within_16_mib(
 
 
 @pins("file-filler-page-count")
-def test_file_prints_the_page_count_from_filler(ask: Ask, tmp_path: Path) -> None:
-    """Builds before 26100 write small dumps without a memory map in the header."""
-    path = tmp_path / "small.dmp"
-    _write(path, 4, synthetic_machine(build=19041))
+@pytest.mark.parametrize("dump_type", [4, 8, 9, 10])
+def test_file_prints_the_page_count_from_filler(ask: Ask, tmp_path: Path, dump_type: int) -> None:
+    """Builds before 26100 write small dumps without a memory map in the header, engine 29507 range dumps."""
+    path = tmp_path / "filled.dmp"
+    _write(path, dump_type, synthetic_machine(build=19041))
     answer = ask("file", path)
     assert isinstance(answer, Facts), answer
     assert answer.extra["NumberOfPages"] == hex(int.from_bytes(b"PAGEPAGE", "little"))

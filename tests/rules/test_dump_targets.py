@@ -102,3 +102,35 @@ def test_an_exit_status_of_a_dump_target_that_nobody_set_is_a_known_error_of_150
     assert known("ExitStatus", "e29507") == set()
     assert known("ExitStatus", "e15063", "live") == set()
     assert known("KernelTime", "e15063") == set()
+
+
+@pytest.mark.parametrize(
+    ("held", "contract", "kept", "lost"),
+    [
+        (0x2000, "e15063", True, False),
+        (0x2000, "e29507", True, False),
+        (0x1000, "e15063", True, False),
+        (0x1000, "e29507", True, True),
+        (0x1000, "documented", True, True),
+        (0x800, "e15063", True, False),
+        (0x800, "e29507", False, True),
+        (0x800, "documented", True, True),
+        (0, "e15063", False, True),
+        (0, "documented", False, True),
+    ],
+)
+def test_a_thread_of_a_dump_has_a_stack_if_the_source_holds_enough_of_its_teb(
+    held: int, contract: str, kept: bool, lost: bool
+) -> None:
+    """Whether the dump may have the stack, and whether address and size may be 0, with so many bytes of the TEB."""
+    made, path = base(), "ThreadList.Threads[0]"
+    gone = Surgery(made).put(path, "Stack.StartOfMemoryRange", 0).put(path, "Stack.Memory.DataSize", 0).data
+    (first, *others) = made.truth.threads
+    region = made.truth.region_at(first.teb)
+    assert region is not None
+    truth = replace(made.truth, threads=(replace(first, teb=region.end - held), *others))
+    object.__setattr__(truth, "contents", made.truth.contents)
+    asked = replace(made.asked, contract=contract, session="dump")
+    for data, sound in ((made.data, kept), (gone, lost)):
+        report = check(ByteSource(data), truth, asked, select=["TRUE-THREAD-003"])
+        assert (report.results[0].verdict is Verdict.PASS) == sound

@@ -79,6 +79,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "stack elsewhere": ("small", (("stream 3", 4 + 0x24, FOUR),), {"XCUT-STACK-001"}),
     "stack of full memory with an RVA": ("full", (("stream 3", 4 + 0x24, FOUR),), {"XCUT-STACK-002"}),
     "stack pointer outside": ("small", (("context 0", 0x98, u64(0x14008)),), {"XCUT-STACK-003"}),
+    "stack that ends at its pointer": ("small", (("context 0", 0x98, u64(0x14000)),), {"XCUT-STACK-003"}),
     "stack cut": (
         "small",
         (("stream 3", 4 + 0x20, u32(0xF8)), ("stream 5", 4 + 8, u32(0xF8))),

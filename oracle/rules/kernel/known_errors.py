@@ -55,18 +55,6 @@ def _skipped(truth: KernelTruth) -> PageSet:
 
 
 @known_error(
-    "ENGINE-PAGE-0",
-    "a complete dump lacks physical page 0",
-    versions=("29507",),
-    source="docs/format/kernel-pages.md#run-at-pfn-0",
-    rules=("KPAG-COMPLETE-001",),
-)
-def page_0(case: KernelCase, check: Check) -> bool:
-    """Page 0 alone is missing."""
-    return case.dump.type == COMPLETE and _pages(check).runs == [(0, 1)]
-
-
-@known_error(
     "ENGINE-DEADFEED",
     "a complete dump of an active dump fills the pages that the source lacks with ED FE AD DE",
     versions=("29507",),

@@ -103,9 +103,11 @@ def _name(start: int, end: int) -> str:
     applies=_paged,
 )
 def only_ram(case: KernelCase) -> Checks:
-    """A PFN outside RAM is a device, firmware, or a hole between merged runs. Its bytes are not memory."""
-    dump, truth = case.dump, truth_of(case)
-    allowed = truth.ram | truth.added
+    """A PFN outside RAM is a device, firmware, or a hole between merged runs. Its bytes are not memory. Engine 29507
+    takes for RAM what MmPhysicalMemoryBlock lists.
+    """
+    dump = case.dump
+    allowed = entitlement(case).ram | truth_of(case).added
     outside = PageSet([(0, 1 << 64)]) - allowed
     inside = _present(dump, allowed)
     if inside:

@@ -181,19 +181,24 @@ def _off_stack(case: Case, thread: ThreadFact, sp: int) -> bool:
     "Every thread's stack pointer lies in its captured stack",
     Level.MUST,
     Source("docs/format/minidump-memory-ranges.md#stack-pointer-and-start-of-the-stack", Grade.OBSERVED),
+    Source(
+        "docs/format/minidump-memory-ranges.md#stack-pointer-at-the-end", Grade.WITNESSED, versions=("15063", "29507")
+    ),
     needs=("threads", "contexts"),
     foreign_level=Level.SHOULD,
 )
 def stack_pointer_inside(case: Case) -> Checks:
     """A debugger walks the stack from the stack pointer on. Memory that does not hold the pointer belongs to another
-    stack. The rule skips pointers that the truth has outside the stack's bounds. The pointer of an empty stack is its
-    end.
+    stack. The rule skips pointers that the truth has outside the stack's bounds. The pointer may be the end of a stack
+    that holds nothing: then the whole stack is captured, on x86 also its last word alone.
     """
     for thread in case.dump.threads:
         if thread.context is None or thread.stack_size == 0 or _off_stack(case, thread, thread.context.sp):
             continue
-        sp = thread.context.sp
-        if thread.stack_start <= sp <= thread.stack_end:
+        sp, start = thread.context.sp, thread.stack_start
+        last_word = case.dump.architecture == "x86" and start == sp - 4
+        empty = sp == thread.stack_end and (start % PAGE_SIZE == 0 or last_word)
+        if start <= sp < thread.stack_end or empty:
             yield ok(f"thread {thread.id:#x}")
         else:
             expected = f"a stack pointer in {thread.stack_start:#x} to {thread.stack_end:#x}"

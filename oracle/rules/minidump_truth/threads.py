@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from ...case import Case
 from ...entitlement.flags import stack_of
+from ...entitlement.stacks import keeps_stack
+from ...entitlement.writers import writings
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
 from ...rule import Checks, bad, ok, own, rule
@@ -66,22 +68,33 @@ def thread_fields(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-threads.md#start-of-the-stack", Grade.WITNESSED, versions=("15063", "29507")),
     Source("docs/format/minidump-threads.md#end-of-the-stack", Grade.WITNESSED, versions=("15063", "29507")),
+    Source("docs/format/minidump-memory-ranges.md#dump-targets-stacks", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("threads",),
     applies=own,
 )
 def thread_stacks(case: Case) -> Checks:
     """The stack is ``[SP, StackBase)``, on x86 from one word below SP. It is ``[StackLimit, StackBase)`` if SP lies
     outside the stack. A stack that ends early loses the outermost callers; one that starts early shows dead frames.
+    In the dump of a dump, address and size are 0 if the source lacks the thread's TEB.
     """
     assert case.truth is not None
+    assert case.request is not None
+    answers = writings(case.truth, case.request)
     for fact, thread in known_threads(case):
         start, end = stack_of(case.truth, thread)
+        kept = {keeps_stack(answer, thread) for answer in answers}
+        found, wanted = (fact.stack_start, fact.stack_end), []
+        if kept != {False}:
+            wanted.append(f"{start:#x}..{end:#x}")
+        if kept != {True}:
+            wanted.append("no stack: the source lacks its TEB, or a part of it")
+        held = found == (start, end) or (start == end and fact.stack_size == 0)
         spans = (fact.record.span_of("Stack.StartOfMemoryRange"), fact.record.span_of("Stack.Memory.DataSize"))
         subject = f"stack of thread {fact.id:#x}"
-        if (fact.stack_start, fact.stack_end) == (start, end) or (start == end and fact.stack_size == 0):
+        if (held and kept != {False}) or (found == (0, 0) and kept != {True}):
             yield ok(subject)
         else:
-            yield bad(subject, f"{start:#x}..{end:#x}", f"{fact.stack_start:#x}..{fact.stack_end:#x}", *spans)
+            yield bad(subject, " or ".join(wanted), f"{fact.stack_start:#x}..{fact.stack_end:#x}", *spans)
 
 
 @rule(

@@ -10,12 +10,12 @@ from struct import pack, pack_into
 from typing import Any
 
 import pytest
-from dumptruth.fixtures.mutants.engine_dumps import E15063, E29507, small_by, with_engine_header
 from dumptruth.oracle import ByteSource, Outcome, Report, Verdict, check
 from dumptruth.oracle.report.as_json import as_object
 from dumptruth.oracle.report.text import render
 
 from .conftest import Made, Maker
+from .engine_dumps import E15063, E29507, small_by, with_engine_header
 from .hand_machine import CRASH, KERNEL, MEMORY_BLOCK, POOL, RSP, RUNS, Memory, P, context_record
 
 COUNTERS = KERNEL + 0x2100
@@ -310,7 +310,7 @@ def test_pages_in_use_belong_to_an_active_dump_of_the_engine(maker: Maker) -> No
     assert found == {"few": {"KPAG-ACTIVE-001"}, "whole": set()}
 
 
-def test_page_0_and_deadfeed_are_known_errors_of_a_complete_dump() -> None:
+def test_deadfeed_is_a_known_error_of_a_complete_dump() -> None:
     maker = Maker()
     made = ranges(maker, 10, "complete")
     at = int.from_bytes(made.data[0x2018:0x2020], "little")
@@ -321,13 +321,22 @@ def test_page_0_and_deadfeed_are_known_errors_of_a_complete_dump() -> None:
     assert failing(other) == {"KPAG-BYTES-001"}
     assert known(other) == set()
 
+
+def test_the_engine_takes_for_ram_what_the_targets_memory_map_lists() -> None:
+    """Page 0 is RAM, but the map does not list it: the engine leaves it out. Without a map all RAM is demanded."""
+
     def with_page_0(document: dict[str, Any]) -> None:
         document["physical_runs"][0] = {"base_page": "0x0", "page_count": "0x20"}
 
-    lost = judged(made.with_truth(with_page_0))
+    mapped = ranges(Maker(_memory_block), 10, "complete").with_truth(with_page_0)
+    assert failing(judged(mapped)) == set()
+    assert failing(judged(by(mapped, "documented"))) >= {"KPAG-COMPLETE-001"}
+    lost = judged(ranges(Maker(), 10, "complete").with_truth(with_page_0))
     assert failing(lost) == {"KPAG-COMPLETE-001"}
-    assert lost.only_known_errors
-    assert known(lost) == {"ENGINE-PAGE-0"}
+    assert known(lost) == set()
+    runs = [(0x0, 0x20), *RUNS[1:]]
+    more = ranges(Maker(_memory_block), 10, "complete", runs=runs).with_truth(with_page_0)
+    assert failing(judged(more)) == {"KPAG-RAM-001"}
 
 
 def test_a_misplaced_fltsave_is_a_known_error(counted: Made) -> None:

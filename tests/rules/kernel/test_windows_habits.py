@@ -19,6 +19,12 @@ def test_a_habit_of_windows_fails_no_small_dump(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HABITS)
+def test_a_habit_is_reported_by_its_rules_alone(name: str) -> None:
+    report = check(ByteSource(HABITS[name].data()))
+    assert {it.rule for it in report.results if it.verdict is Verdict.FAIL} == set(HABITS[name].warns)
+
+
+@pytest.mark.parametrize("name", HABITS)
 def test_every_habit_is_another_file_and_says_what_windows_does(name: str) -> None:
     assert HABITS[name].data() != pristine(HABITS[name].base).data
     assert HABITS[name].reason

@@ -76,6 +76,10 @@ def test_a_window_is_clipped_to_what_can_be_read_even_if_its_middle_cannot() -> 
     cut = target(threads=(thread(8, CODE - 0x10, 0),), exception=CODE + 0x2FF0)
     assert spans(cut, request(), "instruction windows") == [(CODE, CODE + 0x70)]
     assert spans(cut, request(), "exception window") == [(CODE + 0x2F70, CODE + 0x3000)]
+    behind = target(exception=CODE + 0x3040)
+    for contract in (NEW, OLD, "documented"):
+        assert spans(behind, by(contract), "exception window") == [(CODE + 0x2FC0, CODE + 0x3000)]
+    assert spans(target(exception=0), by(NEW), "exception window") == []
     assert spans(target(threads=(thread(8, 0x10, 0),)), request(), "instruction windows") == []
     assert spans(target(threads=(thread(8, (1 << 64) - 1, 0),)), request(), "instruction windows") == []
 
@@ -85,9 +89,8 @@ def test_a_window_of_a_dump_lies_in_one_captured_range_or_is_dropped() -> None:
     truth = target(threads=(thread(8, CODE + 0x1040, 0), thread(9, CODE + 0x1200, 0)))
     tebs = having(truth, threads=tuple(replace(each, teb=HEAP) for each in truth.threads))
     assert spans(tebs, by(NEW, session="dump"), "instruction windows") == [(CODE + 0x1180, CODE + 0x1280)]
-    assert duties(tebs, by(NEW, session="dump"), CODE + 0x1040) == ["never"]
-    assert duties(tebs, by(OLD, session="dump"), CODE + 0x1040) == ["may"]
-    assert duties(tebs, by("documented", session="dump"), CODE + 0x1040, CODE + 0x1200) == ["may", "must"]
+    for contract in (NEW, OLD, "documented"):
+        assert duties(tebs, by(contract, session="dump"), CODE + 0x1040, CODE + 0x1200) == ["never", "must"]
     word = having(target(words={STACK + 0x3F00: HEAP + 0x2FF00}), threads=tebs.threads[:1])
     word = having(word, threads=(replace(thread(8, CODE, STACK + 0x3F00), teb=HEAP),))
     for contract in (NEW, OLD):
@@ -97,16 +100,29 @@ def test_a_window_of_a_dump_lies_in_one_captured_range_or_is_dropped() -> None:
         ]
 
 
-def test_engine_29507_loses_the_stack_of_a_dump_without_the_teb() -> None:
-    """The TEB at 0x50000 is not captured in whole: the heap ends at 0x60000, and the other one's page is missing."""
-    truth = target(threads=(replace(thread(8, CODE + 0x40, STACK + 0x3F00), teb=0x70000),))
-    assert duties(truth, by(NEW), STACK + 0x3F00) == ["must"]
-    assert duties(truth, by(NEW, session="dump"), STACK + 0x3F00) == ["never"]
-    assert duties(truth, by(OLD, session="dump"), STACK + 0x3F00) == ["may"]
-    partly = having(truth, threads=(replace(truth.threads[0], teb=HEAP + 0x30000 - 0x1000),))
-    assert duties(partly, by(NEW, session="dump"), STACK + 0x3F00) == ["never"]
-    x86 = having(partly, system=replace(truth.system, architecture="x86"))
-    assert duties(x86, by(NEW, session="dump"), STACK + 0x3FFF) == ["must"]
+@pytest.mark.parametrize(
+    ("architecture", "held", "new", "old"),
+    [
+        ("amd64", 0, "never", "never"),
+        ("amd64", 0x5F, "never", "never"),
+        ("amd64", 0x60, "never", "must"),
+        ("amd64", 0x800, "never", "must"),
+        ("amd64", 0x801, "may", "must"),
+        ("amd64", 0x2000, "must", "must"),
+        ("arm64", 0x800, "never", "must"),
+        ("x86", 0, "never", "never"),
+        ("x86", 0x2F, "may", "never"),
+        ("x86", 0x30, "may", "must"),
+        ("x86", 0x800, "must", "must"),
+    ],
+)
+def test_the_stack_of_a_dump_needs_a_part_of_the_teb(architecture: str, held: int, new: str, old: str) -> None:
+    """The heap ends behind ``held`` bytes of the TEB."""
+    truth = target(threads=(replace(thread(8, CODE + 0x40, STACK + 0x3F00), teb=HEAP + 0x30000 - held),))
+    truth = having(truth, system=replace(truth.system, architecture=architecture))
+    assert duties(truth, by(NEW), STACK + 0x3FFF) == ["must"]
+    assert duties(truth, by(NEW, session="dump"), STACK + 0x3FFF) == [new]
+    assert duties(truth, by(OLD, session="dump"), STACK + 0x3FFF) == [old]
 
 
 def test_where_address_and_pointer_of_an_exception_differ_an_engine_takes_the_address() -> None:
@@ -115,7 +131,7 @@ def test_where_address_and_pointer_of_an_exception_differ_an_engine_takes_the_ad
     assert truth.exception is not None
     truth = having(truth, exception=replace(truth.exception, address=at))
     assert duties(truth, by(NEW), at, pointer) == ["must", "never"]
-    assert duties(truth, by(OLD), at, pointer) == ["may", "may"]
+    assert duties(truth, by(OLD), at, pointer) == ["must", "never"]
     assert duties(truth, request(), at, pointer) == ["may", "may"]
     assert truth.exception is not None
     nowhere = having(truth, exception=replace(truth.exception, address=0))
