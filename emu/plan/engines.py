@@ -65,6 +65,10 @@ class Engine:
     """Revision of SystemMemoryInfo."""
     plain_exception_context: bool
     """Whether the exception's context has no extended state, although the threads' contexts have."""
+    indirect_stacks_of_a_dump: int | None
+    """The number of threads whose stacks INDIRECT_MEMORY reads in a dump target; None: all."""
+    triage_fills_flags: bool
+    """Whether FILTER_TRIAGE fills EFlags in a context of x86."""
 
 
 _FULL_CLEARS = (
@@ -101,6 +105,8 @@ _E15063 = Engine(
     function_table_size=112,
     memory_info_revision=1,
     plain_exception_context=False,
+    indirect_stacks_of_a_dump=1,
+    triage_fills_flags=False,
 )
 _E29507 = Engine(
     version=(10, 0, 29507, 1001),
@@ -117,6 +123,8 @@ _E29507 = Engine(
     function_table_size=136,
     memory_info_revision=2,
     plain_exception_context=True,
+    indirect_stacks_of_a_dump=None,
+    triage_fills_flags=True,
 )
 
 ENGINES: Mapping[Contract, Engine] = {

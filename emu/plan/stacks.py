@@ -20,7 +20,7 @@ _WINDOWS = {"x86": 0x80, "amd64": 0x80, "arm64": 0x200}
 
 docs/format/minidump-captured-memory.md#instruction-window-of-a-thread
 """
-_BELOW_STACK_POINTER = {"x86": 4}
+BELOW_STACK_POINTER = {"x86": 4}
 """Captured bytes below the stack pointer, by architecture.
 
 docs/format/minidump-captured-memory.md#stack-of-a-thread
@@ -43,7 +43,7 @@ def stack_range(thread: Thread, architecture: str) -> Range:
 
     docs/format/minidump-captured-memory.md#stack-pointer-outside-the-stack
     """
-    low = thread.context.stack_pointer - _BELOW_STACK_POINTER.get(architecture, 0)
+    low = thread.context.stack_pointer - BELOW_STACK_POINTER.get(architecture, 0)
     if not thread.stack_limit <= low < thread.stack_base:
         low = min(thread.stack_limit, thread.stack_base)
     return low, thread.stack_base
