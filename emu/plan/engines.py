@@ -55,6 +55,8 @@ class Engine:
     """Protections of PRIVATE_READ_WRITE_MEMORY, without modifiers such as PAGE_NOCACHE."""
     sizes: Mapping[int, BlockSizes]
     """By pointer size."""
+    teb_needed: Mapping[int, int]
+    """By pointer size: bytes of a TEB without which it has no TEB of a dump target."""
     keeps_unreadable_stacks: bool
     """Whether a stack that cannot be read is kept in part. Else it fails the dump."""
     thread_names: bool
@@ -100,6 +102,7 @@ _E15063 = Engine(
     shared_data=0,
     private=_PRIVATE | {PAGE_EXECUTE_WRITECOPY},
     sizes={4: BlockSizes(0x468, 0x2A4, 0x208), 8: BlockSizes(0x7A0, 0x400, 0x410)},
+    teb_needed={4: 0x30, 8: 0x60},
     keeps_unreadable_stacks=False,
     thread_names=False,
     function_table_size=112,
@@ -118,6 +121,7 @@ _E29507 = Engine(
     shared_data=0xAA0,
     private=_PRIVATE | {PAGE_WRITECOPY},
     sizes={4: BlockSizes(0x480, 0x2C0, 0x3FC8), 8: BlockSizes(0x7D0, 0x448, 0x7F90)},
+    teb_needed={4: 0x30, 8: 0x1838},
     keeps_unreadable_stacks=True,
     thread_names=True,
     function_table_size=136,

@@ -89,7 +89,7 @@ def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[Wa
         raise DumpRefused(Hresult.ERROR_READ_FAULT, f"{_FLAG}: the dump that is the target lacks the PEB at {peb:#x}")
     yield from target.head(peb, peb + PEB_OF_A_DUMP, f"{_FLAG}: PEB")
     for thread in target.snapshot.threads:
-        if teb_captured(target.reading, thread, target.snapshot.system.architecture):
+        if teb_captured(target.reading, thread, target.engine.teb_needed[target.pointer_size]):
             reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
             yield from target.head(thread.teb, thread.teb + layout.teb_size, reason)
     if not target.flags & MinidumpType.MiniDumpFilterTriage:

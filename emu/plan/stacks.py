@@ -25,9 +25,6 @@ BELOW_STACK_POINTER = {"x86": 4}
 
 docs/format/minidump-captured-memory.md#stack-of-a-thread
 """
-_TEB_NEEDED = {"x86": 0x34, "amd64": 0x2000, "arm64": 0x2000}
-"""Bytes of a TEB without which the engine has no TEB at all. On x86 a TEB of 0x800 bytes was enough; 0x34 is where its
-PEB pointer ends (inferred)."""
 SHARED_USER_DATA = 0x7FFE0000
 """docs/format/minidump-captured-memory.md#shared-user-data-page"""
 _UNWIND_HEADER = 4
@@ -59,7 +56,9 @@ def stack_ranges(snapshot: ProcessSnapshot, reading: Reading, engine: Engine, se
     found = []
     for thread in snapshot.threads:
         start, end = stack_range(thread, architecture)
-        if session == Session.DUMP and not teb_captured(reading, thread, architecture):
+        if session == Session.DUMP and not teb_captured(
+            reading, thread, engine.teb_needed[snapshot.system.pointer_size]
+        ):
             start = end = 0
         if not engine.keeps_unreadable_stacks and not reading.covers(start, end):
             raise DumpRefused(
@@ -70,12 +69,12 @@ def stack_ranges(snapshot: ProcessSnapshot, reading: Reading, engine: Engine, se
     return tuple(found)
 
 
-def teb_captured(reading: Reading, thread: Thread, architecture: str) -> bool:
-    """Whether a dump target holds the TEB: its first bytes on x86, else all of it.
+def teb_captured(reading: Reading, thread: Thread, needed: int) -> bool:
+    """Whether a dump target holds the ``needed`` first bytes of a TEB, without which the engine has no TEB at all.
 
     docs/format/minidump-memory-ranges.md#dump-targets-stacks
     """
-    return bool(thread.teb) and reading.covers(thread.teb, thread.teb + _TEB_NEEDED[architecture])
+    return bool(thread.teb) and reading.covers(thread.teb, thread.teb + needed)
 
 
 def stacks(target: ProcessView) -> Iterator[WantedRange]:
