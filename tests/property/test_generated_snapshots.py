@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from dumptruth.emu.constants import PAGE_READONLY, PAGE_READWRITE
 from dumptruth.emu.process.tokens import token_of
-from dumptruth.emu.request import Request
+from dumptruth.emu.request import Contract, Request, Session
 from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.synthetic.forms import AMD64
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
@@ -33,6 +33,21 @@ def agree_twice(target: StoppedProcess, request: Request) -> None:
     found = agree(target, request)
     if isinstance(found, Agreed):
         assert dump_bytes(target.snapshot, request)[0] == found.data
+
+
+@settings(max_examples=60, derandomize=True, database=None)
+@given(
+    processes().map(StoppedProcess.of),
+    st.builds(
+        lambda asked, contract, session: replace(asked, contract=contract, session=session),
+        requests(),
+        st.sampled_from((Contract.E15063, Contract.E29507)),
+        st.sampled_from(tuple(Session)),
+    ),
+)
+def test_writer_and_judge_agree_on_what_each_engine_does(target: StoppedProcess, asked: Request) -> None:
+    """Also of targets that are dumps."""
+    agree_twice(target, asked)
 
 
 @settings(max_examples=60, derandomize=True, database=None)
