@@ -55,12 +55,6 @@ DIFFERENCES: Final = (
     Known("modules.bases", OURS, "a USERDUMP's modules come from PEB.Ldr, which the process lacks", said=r"\[\]"),
     Known("region*", OURS, "the table of a USERDUMP's ranges is not at a multiple of 16", dumps="by-hand/*"),
     Known(
-        "thread.*",
-        OURS,
-        "MinorVersion is 2, which it takes for a build of NT 4, whose contexts have 0xCC bytes (inferred)",
-        dumps="by-hand/userdump-x86",
-    ),
-    Known(
         "processor.context.fxsave",
         ENGINE,
         "KdSecondaryVersion 0 or fill: it takes the context for the form with the float area 0x100 further",
