@@ -245,7 +245,7 @@ def _stack(places: Places, index: int, threads: Sequence[Thread]) -> list[Pages]
         if at < base:
             data[at - limit : at - limit + size] = word.to_bytes(size, "little")
             at += 2 * size
-    if index == 0:  # a number above every window of INDIRECT_MEMORY
+    if index == 2:  # the thread with an empty stack: no window of INDIRECT_MEMORY holds the number
         data[-4 * size : -3 * size] = _DEEP_COUNTER.to_bytes(size, "little")
     allocation = base - _STACK_RESERVE
     return [
