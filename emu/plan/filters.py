@@ -87,12 +87,12 @@ def triage_additions(target: ProcessView) -> list[WantedRange]:
 
     docs/format/minidump-filters.md#filter-triage-stack-words
     """
-    code, size = _code(target), target.pointer_size
+    code, useful, size = _code(target), _Useful(target), target.pointer_size
+    stacks = RangeSet.of(target.stacks)
     added = []
     for index, thread in enumerate(target.snapshot.threads):
-        useful = _useful(target, index)
         for word in stack_words(target, [target.stacks[index]]) | _registers(target, thread):
-            if word not in code and not _on_a_stack(target, word) and target.reading.number(word, size) in useful:
+            if word not in code and word not in stacks and useful(target.reading.number(word, size), index):
                 added.append(WantedRange(word, word + size, "FILTER_TRIAGE: a kept word points here"))
     return added
 
@@ -111,14 +111,13 @@ def triage_filter(
     held = found_in_list([(plan.start, plan.end) for plan in ranges], target.flags)
     raw = found_in_list(merge((item.start, item.end) for item in others), target.flags)
     stacks = [stack for stack in target.stacks if stack[0] % size == 0]
-    registers = set[int]()
-    for index, thread in enumerate(target.snapshot.threads):
-        useful = _useful(target, index)
-        registers |= {
-            value
-            for value in _registers(target, thread)
-            if not value or value in useful or target.reading.number(value, size) in useful
-        }
+    useful = _Useful(target)
+    registers = {
+        value
+        for index, thread in enumerate(target.snapshot.threads)
+        for value in _registers(target, thread)
+        if not value or useful(value, index) or useful(target.reading.number(value, size), index)
+    }
     return TriageFilter(
         RangeSet.of(subtract(stacks, raw.ranges)),
         frozenset(word for word in stack_words(target, stacks) if not word or word in code or word in held),
@@ -134,22 +133,27 @@ def _code(target: ProcessView) -> RangeSet:
     return RangeSet.of([*target.images.ranges, *tables])
 
 
-def _useful(target: ProcessView, current: int) -> RangeSet:
-    """Return code and used stacks, as the engine knows them when it looks at the thread with index ``current``.
+class _Useful:
+    """Code and used stacks, as the engine knows them when it looks at a thread.
 
     A stack goes up to its base, which counts as a part of it. On x86 the bytes below ESP belong to the stacks of this
     thread and those before it (docs/format/minidump-filters.md#filter-triage-stack-words).
     """
-    below = BELOW_STACK_POINTER.get(target.snapshot.system.architecture, 0)
-    stacks = (
-        (thread.context.stack_pointer - (below if index <= current else 0), thread.stack_base + 1)
-        for index, thread in enumerate(target.snapshot.threads)
-    )
-    return RangeSet.of([*_code(target).ranges, *stacks])
 
+    def __init__(self, target: ProcessView) -> None:
+        below = BELOW_STACK_POINTER.get(target.snapshot.system.architecture, 0)
+        stacks = []
+        self._below: dict[int, int] = {}
+        for index, thread in enumerate(target.snapshot.threads):
+            low = thread.context.stack_pointer
+            stacks.append((low, thread.stack_base + 1))
+            for address in range(low - below, low):
+                self._below.setdefault(address, index)
+        self._ranges = RangeSet.of([*_code(target).ranges, *stacks])
 
-def _on_a_stack(target: ProcessView, address: int) -> bool:
-    return any(start <= address < end for start, end in target.stacks)
+    def __call__(self, address: int | None, current: int) -> bool:
+        """Whether the address is useful when the engine looks at the thread with index ``current``."""
+        return address is not None and (address in self._ranges or self._below.get(address, current + 1) <= current)
 
 
 def _registers(target: ProcessView, thread: Thread) -> set[int]:

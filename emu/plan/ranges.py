@@ -25,9 +25,7 @@ class RangeSet:
         """Return the union of the ranges."""
         return cls(tuple(merge(ranges)))
 
-    def __contains__(self, address: int | None) -> bool:
-        if address is None:
-            return False
+    def __contains__(self, address: int) -> bool:
         index = bisect_right(self._starts, address) - 1
         return index >= 0 and address < self.ranges[index][1]
 
