@@ -55,6 +55,8 @@ class Engine:
     """Protections of PRIVATE_READ_WRITE_MEMORY, without modifiers such as PAGE_NOCACHE."""
     sizes: Mapping[int, BlockSizes]
     """By pointer size."""
+    teb_needed: Mapping[int, int]
+    """By pointer size: bytes of a TEB without which it has no TEB of a dump target."""
     keeps_unreadable_stacks: bool
     """Whether a stack that cannot be read is kept in part. Else it fails the dump."""
     thread_names: bool
@@ -65,6 +67,10 @@ class Engine:
     """Revision of SystemMemoryInfo."""
     plain_exception_context: bool
     """Whether the exception's context has no extended state, although the threads' contexts have."""
+    indirect_stacks_of_a_dump: int | None
+    """The number of threads whose stacks INDIRECT_MEMORY reads in a dump target; None: all."""
+    triage_fills_flags: bool
+    """Whether FILTER_TRIAGE fills EFlags in a context of x86."""
 
 
 _FULL_CLEARS = (
@@ -96,11 +102,14 @@ _E15063 = Engine(
     shared_data=0,
     private=_PRIVATE | {PAGE_EXECUTE_WRITECOPY},
     sizes={4: BlockSizes(0x468, 0x2A4, 0x208), 8: BlockSizes(0x7A0, 0x400, 0x410)},
+    teb_needed={4: 0x30, 8: 0x60},
     keeps_unreadable_stacks=False,
     thread_names=False,
     function_table_size=112,
     memory_info_revision=1,
     plain_exception_context=False,
+    indirect_stacks_of_a_dump=1,
+    triage_fills_flags=False,
 )
 _E29507 = Engine(
     version=(10, 0, 29507, 1001),
@@ -112,11 +121,14 @@ _E29507 = Engine(
     shared_data=0xAA0,
     private=_PRIVATE | {PAGE_WRITECOPY},
     sizes={4: BlockSizes(0x480, 0x2C0, 0x3FC8), 8: BlockSizes(0x7D0, 0x448, 0x7F90)},
+    teb_needed={4: 0x30, 8: 0x1838},
     keeps_unreadable_stacks=True,
     thread_names=True,
     function_table_size=136,
     memory_info_revision=2,
     plain_exception_context=True,
+    indirect_stacks_of_a_dump=None,
+    triage_fills_flags=True,
 )
 
 ENGINES: Mapping[Contract, Engine] = {

@@ -5,10 +5,10 @@ docs/format/minidump-captured-memory.md#indirect-memory-window
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .process_view import ProcessView, WantedRange
-from .ranges import merge
+from .ranges import Range, merge
 from .reading import words
 
 WINDOW_BEFORE = 256
@@ -23,7 +23,8 @@ def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
     Pointers in windows and registers are not followed
     (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
-    pointers = (word for word in stack_words(target) if word not in target.images)
+    stacks = target.stacks[: target.engine.indirect_stacks_of_a_dump] if target.of_a_dump else target.stacks
+    pointers = (word for word in stack_words(target, stacks) if word not in target.images)
     windows = ((max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers)
     if target.of_a_dump:
         windows = (window for window in windows if target.reading.in_one_range(*window))
@@ -31,11 +32,11 @@ def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
         yield from target.readable(start, end, _REASON)
 
 
-def stack_words(target: ProcessView) -> set[int]:
-    """Return the distinct words of the captured stacks. A stack that starts between two words has none."""
+def stack_words(target: ProcessView, stacks: Iterable[Range]) -> set[int]:
+    """Return the distinct words of captured stacks. A stack that starts between two words has none."""
     size = target.pointer_size
     found: set[int] = set()
-    for start, end in set(target.stacks):
+    for start, end in set(stacks):
         if start % size:
             continue
         for low, high in target.reading.parts(start, end):

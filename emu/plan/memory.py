@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..constants import MinidumpType
 from .process_view import ProcessView, WantedRange
-from .ranges import Range, merge, split
+from .ranges import Range, RangeSet, merge, split
 
 _BRIDGED = 16
 """The longest gap between two ranges that is captured with them.
@@ -48,26 +48,38 @@ class StackPlan:
         return self.end - self.start
 
 
-def memory_list(target: ProcessView, wanted: Sequence[WantedRange], seam: int | None = None) -> tuple[RangePlan, ...]:
+def memory_list(target: ProcessView, wanted: Sequence[WantedRange], seams: Sequence[int] = ()) -> tuple[RangePlan, ...]:
     """Return the ranges of a MemoryList in the engine's order. No two overlap; small gaps are bridged.
 
-    FILTER_TRIAGE bridges no gap, since the bytes in it are in no range that was asked for. Ranges that touch at
-    ``seam`` stay apart.
+    FILTER_TRIAGE bridges no gap, since the bytes in it are in no range that was asked for. Ranges that touch at one of
+    ``seams`` stay apart.
     """
     gap = 0 if target.flags & MinidumpType.MiniDumpFilterTriage else _BRIDGED
-    if seam is None or any(item.start < seam < item.end for item in wanted):
-        seam = -1
+    cuts = sorted(seam for seam in seams if not any(item.start < seam < item.end for item in wanted))
     ranges: list[Range] = []
-    for start, end in split(merge((item.start, item.end) for item in wanted), [seam]):
-        near = ranges and start != seam and start <= ranges[-1][1] + gap
+    for start, end in split(merge((item.start, item.end) for item in wanted), cuts):
+        near = ranges and start not in cuts and start <= ranges[-1][1] + gap
         if near and target.reading.covers(ranges[-1][1], start):
             ranges[-1] = (ranges[-1][0], end)
         else:
             ranges.append((start, end))
-    private = target.flags & MinidumpType.MiniDumpWithPrivateReadWriteMemory
-    shift = _BUCKET_SHIFT_PRIVATE if private else _BUCKET_SHIFT
+    shift = _bucket_shift(target.flags)
     plans = range_plans(ranges, wanted)
     return tuple(sorted(plans, key=lambda plan: (_bucket(plan, shift), plan.start)))
+
+
+def found_in_list(ranges: Sequence[Range], flags: MinidumpType) -> RangeSet:
+    """Return the addresses for which the engine finds a range of its list: those in a range, and most ends.
+
+    It looks in the bucket of the address, and takes the end of a range for a part of it. The end is not found if it is
+    the first address of the next bucket (docs/format/minidump-filters.md#filter-triage-captured-memory).
+    """
+    bucket = 1 << _bucket_shift(flags)
+    return RangeSet.of((start, end + (end % bucket != 0)) for start, end in ranges)
+
+
+def _bucket_shift(flags: MinidumpType) -> int:
+    return _BUCKET_SHIFT_PRIVATE if flags & MinidumpType.MiniDumpWithPrivateReadWriteMemory else _BUCKET_SHIFT
 
 
 def _bucket(plan: RangePlan, shift: int) -> int:

@@ -23,7 +23,6 @@ from .ranges import Range
 from .stacks import teb_captured
 
 _FLAG = "PROCESS_THREAD_DATA"
-_THREADS_WITH_A_SEAM = 3
 
 
 def process_thread_data(target: ProcessView) -> Iterator[WantedRange]:
@@ -68,18 +67,20 @@ def hybrid_blocks(target: ProcessView) -> Iterator[WantedRange]:
         yield from _blocks_of_a_dump(target, layout)
 
 
-def seam_of_a_dump(target: ProcessView) -> int | None:
-    """Return the address of the TEB that stays a range of its own though it touches the TEB before it; None: no TEB.
+def seams_of_a_dump(target: ProcessView) -> list[int]:
+    """Return the addresses of the TEBs that stay ranges of their own though they touch the TEB before them.
 
-    It is the last of three or more threads, in a dump of a dump target
+    In a dump of a dump target it is the last of several, with FILTER_TRIAGE all but the first
     (docs/format/minidump-memory-ranges.md#adjacent-ranges).
     """
-    threads = target.snapshot.threads
-    return threads[-1].teb if target.of_a_dump and len(threads) >= _THREADS_WITH_A_SEAM else None
+    if not target.of_a_dump:
+        return []
+    tebs = [thread.teb for thread in target.snapshot.threads][1:]
+    return tebs if target.flags & MinidumpType.MiniDumpFilterTriage else tebs[-1:]
 
 
 def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:
-    """Yield PEB and TEBs, clipped at the end of their regions, and TLS vectors.
+    """Yield PEB and TEBs, clipped at the end of their regions, and TLS vectors unless FILTER_TRIAGE drops them.
 
     docs/format/minidump-memory-ranges.md#dump-targets-process-data
     """
@@ -88,10 +89,11 @@ def _blocks_of_a_dump(target: ProcessView, layout: ProcessLayout) -> Iterator[Wa
         raise DumpRefused(Hresult.ERROR_READ_FAULT, f"{_FLAG}: the dump that is the target lacks the PEB at {peb:#x}")
     yield from target.head(peb, peb + PEB_OF_A_DUMP, f"{_FLAG}: PEB")
     for thread in target.snapshot.threads:
-        if teb_captured(target.reading, thread, target.snapshot.system.architecture):
+        if teb_captured(target.reading, thread, target.engine.teb_needed[target.pointer_size]):
             reason = f"{_FLAG}: TEB of thread {thread.thread_id:#x}"
             yield from target.head(thread.teb, thread.teb + layout.teb_size, reason)
-    yield from _thread_data(target, [_tls_vector(target, layout)])
+    if not target.flags & MinidumpType.MiniDumpFilterTriage:
+        yield from _thread_data(target, [_tls_vector(target, layout)])
 
 
 def _parameters(target: ProcessView, layout: ProcessLayout) -> Iterator[WantedRange]:

@@ -20,14 +20,11 @@ _WINDOWS = {"x86": 0x80, "amd64": 0x80, "arm64": 0x200}
 
 docs/format/minidump-captured-memory.md#instruction-window-of-a-thread
 """
-_BELOW_STACK_POINTER = {"x86": 4}
+BELOW_STACK_POINTER = {"x86": 4}
 """Captured bytes below the stack pointer, by architecture.
 
 docs/format/minidump-captured-memory.md#stack-of-a-thread
 """
-_TEB_NEEDED = {"x86": 0x34, "amd64": 0x2000, "arm64": 0x2000}
-"""Bytes of a TEB without which the engine has no TEB at all. On x86 a TEB of 0x800 bytes was enough; 0x34 is where its
-PEB pointer ends (inferred)."""
 SHARED_USER_DATA = 0x7FFE0000
 """docs/format/minidump-captured-memory.md#shared-user-data-page"""
 _UNWIND_HEADER = 4
@@ -43,7 +40,7 @@ def stack_range(thread: Thread, architecture: str) -> Range:
 
     docs/format/minidump-captured-memory.md#stack-pointer-outside-the-stack
     """
-    low = thread.context.stack_pointer - _BELOW_STACK_POINTER.get(architecture, 0)
+    low = thread.context.stack_pointer - BELOW_STACK_POINTER.get(architecture, 0)
     if not thread.stack_limit <= low < thread.stack_base:
         low = min(thread.stack_limit, thread.stack_base)
     return low, thread.stack_base
@@ -59,7 +56,9 @@ def stack_ranges(snapshot: ProcessSnapshot, reading: Reading, engine: Engine, se
     found = []
     for thread in snapshot.threads:
         start, end = stack_range(thread, architecture)
-        if session == Session.DUMP and not teb_captured(reading, thread, architecture):
+        if session == Session.DUMP and not teb_captured(
+            reading, thread, engine.teb_needed[snapshot.system.pointer_size]
+        ):
             start = end = 0
         if not engine.keeps_unreadable_stacks and not reading.covers(start, end):
             raise DumpRefused(
@@ -70,12 +69,12 @@ def stack_ranges(snapshot: ProcessSnapshot, reading: Reading, engine: Engine, se
     return tuple(found)
 
 
-def teb_captured(reading: Reading, thread: Thread, architecture: str) -> bool:
-    """Whether a dump target holds the TEB: its first bytes on x86, else all of it.
+def teb_captured(reading: Reading, thread: Thread, needed: int) -> bool:
+    """Whether a dump target holds the ``needed`` first bytes of a TEB, without which the engine has no TEB at all.
 
     docs/format/minidump-memory-ranges.md#dump-targets-stacks
     """
-    return bool(thread.teb) and reading.covers(thread.teb, thread.teb + _TEB_NEEDED[architecture])
+    return bool(thread.teb) and reading.covers(thread.teb, thread.teb + needed)
 
 
 def stacks(target: ProcessView) -> Iterator[WantedRange]:

@@ -14,11 +14,11 @@ from ..snapshot.process import POINTER_SIZE, ProcessSnapshot, XstateConfiguratio
 from .caller_streams import comment_of, user_streams_of
 from .engines import ENGINES, Engine
 from .extended_state import extended_state
-from .filters import TriageFilter, triage_filter
+from .filters import TriageFilter, triage_additions, triage_filter
 from .flags import minidump_type
 from .indirect import indirect_memory
 from .memory import RangePlan, StackPlan, memory_list
-from .process_data import hybrid_blocks, process_thread_data, seam_of_a_dump
+from .process_data import hybrid_blocks, process_thread_data, seams_of_a_dump
 from .process_view import ProcessView, WantedRange
 from .ranges import RangeSet
 from .reading import Reading
@@ -160,8 +160,7 @@ STREAM_ROWS = (  # in directory order: docs/format/minidump-contents.md#director
 
 
 MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRange]]], ...] = (
-    # (flag, 0: always; selected memory of a MemoryList)
-    (_T.MiniDumpNormal, stacks),
+    # (flag, 0: always; selected memory of a MemoryList besides the stacks)
     (_T.MiniDumpNormal, instruction_windows),
     (_T.MiniDumpNormal, shared_user_data),
     (_T.MiniDumpNormal, hybrid_blocks),
@@ -171,6 +170,7 @@ MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRa
     (_T.MiniDumpWithPrivateReadWriteMemory, private_read_write_memory),
     (_T.MiniDumpWithCodeSegs, code_segments),
     (_T.MiniDumpWithModuleHeaders, module_headers),
+    (_T.MiniDumpFilterTriage, triage_additions),
 )
 _UNUSED = 4
 """Unused directory entries behind those of every stream that the flags ask for.
@@ -205,9 +205,13 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     images = RangeSet.of((module.base, module.base + module.size) for module in snapshot.modules)
     wanted_stacks = stack_ranges(snapshot, reading, engine, request.session)
     target = ProcessView(snapshot, reading, flags, engine, request.session, wanted_stacks, images)
-    triage, added = triage_filter(target)
-    ranges = _memory(target, added, unwound=StreamType.FunctionTableStream in written)
-    listed = {(planned.start, planned.end) for planned in ranges if not flags & _T.MiniDumpWithFullMemory}
+    full = flags & _T.MiniDumpWithFullMemory
+    others = [] if full else _captured(target, unwound=StreamType.FunctionTableStream in written)
+    if full:
+        ranges = tuple(all_memory(target))
+    else:
+        ranges = memory_list(target, [*stacks(target), *others], seams_of_a_dump(target))
+    listed = {(planned.start, planned.end) for planned in ranges if not full}
     xstate = extended_state(snapshot, flags, warnings)
     if flags & _T.MiniDumpWithIptTrace:
         warnings.append("IPT_TRACE has no effect: the target has no processor trace")
@@ -220,7 +224,7 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
         tuple(warnings),
         user_streams,
         xstate,
-        triage=triage,
+        triage=triage_filter(target, others, ranges),
         base_names=bool(flags & _T.MiniDumpFilterModulePaths),
         contract=request.contract,
         session=request.session,
@@ -228,14 +232,12 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     )
 
 
-def _memory(target: ProcessView, added: Iterable[WantedRange], *, unwound: bool) -> tuple[RangePlan, ...]:
-    """Return the ranges of the file. ``added``: memory that a filter adds. ``unwound``: there is a FunctionTable."""
-    if target.flags & _T.MiniDumpWithFullMemory:
-        return tuple(all_memory(target))
-    wanted = list(added)
+def _captured(target: ProcessView, *, unwound: bool) -> list[WantedRange]:
+    """Return what a MemoryList holds besides the stacks. ``unwound``: there is a FunctionTable."""
+    wanted: list[WantedRange] = []
     for flag, memory_of in MEMORY_ROWS:
         if target.flags & flag == flag:
             wanted += memory_of(target)
     if unwound:
         wanted += unwind_data(target)
-    return memory_list(target, wanted, seam_of_a_dump(target))
+    return wanted

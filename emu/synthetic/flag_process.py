@@ -43,6 +43,7 @@ from .pages import MAXIMUM_USER_ADDRESS, Pages, address_space, pattern
 from .process import KUSER_SHARED_DATA, SECOND, TIME, synthetic_process, synthetic_system
 
 _STACK_RESERVE = 0x1_0000
+_DEEP_COUNTER = 0x2A
 _STACK_COMMITTED = 0x2000
 _X86_END = 0x7FFF_0000
 _FUNCTION_TABLE_SIZE = 136
@@ -244,6 +245,8 @@ def _stack(places: Places, index: int, threads: Sequence[Thread]) -> list[Pages]
         if at < base:
             data[at - limit : at - limit + size] = word.to_bytes(size, "little")
             at += 2 * size
+    if index == 2:  # the thread with an empty stack: no window of INDIRECT_MEMORY holds the number
+        data[-4 * size : -3 * size] = _DEEP_COUNTER.to_bytes(size, "little")
     allocation = base - _STACK_RESERVE
     return [
         Pages(allocation, limit - PAGE_SIZE - allocation, MEM_RESERVE, PAGE_READWRITE),

@@ -74,7 +74,7 @@ def add_context(
     if triage is not None:
         values = _without_floats(values, architecture)
         values |= {name: triage.register(values[name]) for name in INTEGER_REGISTERS[architecture]}
-        if architecture == "x86":
+        if architecture == "x86" and triage.fills_flags:
             values["EFlags"] = triage.fill
     start = _add_values(section, path, values, architecture)
     if xstate is not None:

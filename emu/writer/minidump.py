@@ -17,7 +17,7 @@ from .handle_streams import add_handle_data, add_handle_operations
 from .layout import Layout, LayoutMap, LayoutOverflow, Section
 from .memory_streams import add_memory, add_memory64_list, add_memory_info_list, add_memory_list
 from .module_streams import add_module_list, add_unloaded_module_list
-from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER, MINIDUMP_THREAD_INFO_LIST
+from .structs import MINIDUMP_DIRECTORY, MINIDUMP_HEADER, MINIDUMP_MEMORY64_LIST, MINIDUMP_THREAD_INFO_LIST
 from .system_streams import (
     add_misc_info,
     add_process_vm_counters,
@@ -116,7 +116,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
         behind.append(streams[_S.MemoryInfoListStream])
     if plan.full_memory:
         streams[_S.Memory64ListStream] = add_memory64_list(plan, memory)
-        body = [*in_front, *behind, streams[_S.Memory64ListStream], memory]
+        body = [*in_front, _memory64_reserved(), *behind, streams[_S.Memory64ListStream], memory]
     else:
         streams[_S.MemoryListStream] = add_memory_list(plan, places)
         body = [*in_front, streams[_S.MemoryListStream], memory, *behind]
@@ -146,6 +146,16 @@ def _thread_info_reserved(plan: Plan) -> Section:
     section = Section("ThreadInfoReserved")
     if not plan.has(_S.ThreadInfoListStream):
         section.add(section.path, "padding", bytes(ctypes.sizeof(MINIDUMP_THREAD_INFO_LIST)))
+    return section
+
+
+def _memory64_reserved() -> Section:
+    """Return the zeros in front of the handle data with Memory64List: the size of its header. No stream holds them.
+
+    docs/format/minidump-container.md#order-in-the-file
+    """
+    section = Section("Memory64Reserved")
+    section.add(section.path, "padding", bytes(ctypes.sizeof(MINIDUMP_MEMORY64_LIST)))
     return section
 
 

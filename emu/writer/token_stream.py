@@ -1,4 +1,4 @@
-"""Writes TokenStream: the documented headers, and contents as in the one real file.
+"""Writes TokenStream: the documented headers, and contents as the engine writes them.
 
 Format: docs/format/minidump-handles.md#token-list, docs/format/minidump-handles.md#token-contents.
 """
@@ -16,6 +16,12 @@ from .structs import MINIDUMP_TOKEN_INFO_LIST, TOKEN_ELEMENT_HEADER
 
 _ALIGNMENT = 8
 _STATISTICS_SIZE = 56  # winnt.h TOKEN_STATISTICS
+_ENTRY = 8
+"""Bytes of SID_AND_ATTRIBUTES: a reference of 4 bytes, for a 64-bit target too, and 4 bytes of attributes.
+
+The reference is the offset of the SID from the start of the part
+(docs/format/minidump-handles.md#token-contents).
+"""
 
 
 def add_tokens(snapshot: ProcessSnapshot) -> Section:
@@ -46,15 +52,15 @@ def add_tokens(snapshot: ProcessSnapshot) -> Section:
 def _element(path: str, token: Token) -> tuple[list[tuple[int, int]], int, tuple[bytes, ...]]:
     """Return offset and size of each part, the size of the element, and the parts. Parts start at multiples of 8.
 
-    The meaning of the parts is inferred from one file. Part 3 (primary group or owner) and part 6 (zeros in that file)
-    are not known well enough. They are left out and have offset and size 0.
+    Part 3, TOKEN_PRIMARY_GROUP, is left out: the snapshot does not hold the primary group. Engine 15063 leaves out
+    part 6. A part that is left out has offset and size 0.
     """
     if len(token.statistics) != _STATISTICS_SIZE:
         raise LayoutError(f"{path}: TOKEN_STATISTICS of {len(token.statistics)} bytes, expected {_STATISTICS_SIZE}")
     parts = (
         struct.pack("<I", token.token_type),
-        _sids(b"", [token.user]),
-        _sids(struct.pack("<I4x", len(token.groups)), token.groups),
+        _user(token.user),
+        _groups(token.groups),
         b"",
         _privileges(token.privileges),
         token.statistics,
@@ -68,17 +74,19 @@ def _element(path: str, token: Token) -> tuple[list[tuple[int, int]], int, tuple
     return places, end, parts
 
 
-def _sids(head: bytes, sids: Sequence[SidAndAttributes]) -> bytes:
-    """Return TOKEN_USER or TOKEN_GROUPS of a 64-bit system (winnt.h), with the SIDs after the array.
+def _user(user: SidAndAttributes) -> bytes:
+    """Return TOKEN_USER: a reference, the attributes, and the SID."""
+    return struct.pack("<II", _ENTRY, user.attributes) + user.sid
 
-    The field Sid holds the offset of the SID from the start of the part, not a pointer, as in the real file.
-    """
-    array, data = head, b""
-    first = len(head) + 16 * len(sids)
-    for item in sids:
-        array += struct.pack("<QI4x", first + len(data), item.attributes)
-        data += item.sid
-    return array + data
+
+def _groups(groups: Sequence[SidAndAttributes]) -> bytes:
+    """Return TOKEN_GROUPS: the count, the entries, the SIDs at a multiple of 8, and 8 zeros for each entry."""
+    first = _ALIGNMENT + _ENTRY * len(groups)
+    array, sids = struct.pack("<I", len(groups)), b""
+    for group in groups:
+        array += struct.pack("<II", first + len(sids), group.attributes)
+        sids += group.sid
+    return array.ljust(first, b"\0") + sids + bytes(_ENTRY * len(groups))
 
 
 def _privileges(privileges: Sequence[LuidAndAttributes]) -> bytes:

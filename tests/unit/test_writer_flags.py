@@ -108,11 +108,10 @@ def test_full_memory_is_not_filtered(flag: int) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("more", [0, MORE_MEMORY])
-def test_filter_triage_keeps_stack_words_that_lead_into_images_or_stacks(architecture: str, more: int) -> None:
+def test_filter_triage_keeps_stack_words_that_lead_into_images_or_stacks(architecture: str) -> None:
     target = TARGETS[architecture]
     size = target.system.pointer_size
-    data = dump(target, more | FILTER_TRIAGE)
+    data = dump(target, FILTER_TRIAGE)
     captured = Captured(data)
     kept = filled = 0
     descriptors = stacks(data)
@@ -201,14 +200,14 @@ def test_a_filter_decides_word_by_word_at_their_own_alignment(pointer_size: int,
         for at in range(-start % pointer_size, length - pointer_size + 1, pointer_size)
     ]
     for kept in (found, [], found[::2]):
-        made = TriageFilter(RangeSet(((0, 1 << 64),)), frozenset(kept), pointer_size)
+        made = TriageFilter(RangeSet(((0, 1 << 64),)), frozenset(kept), frozenset(), pointer_size)
         expected = bytearray(data)
         for index, word in enumerate(found):
             at = -start % pointer_size + index * pointer_size
             if word not in kept:
                 expected[at : at + pointer_size] = b"\xaa" * pointer_size
         assert bytes(made.apply(start, memoryview(data))) == expected
-    nowhere = TriageFilter(RangeSet(()), frozenset(), pointer_size)
+    nowhere = TriageFilter(RangeSet(()), frozenset(), frozenset(), pointer_size)
     assert bytes(nowhere.apply(start, memoryview(data))) == data
 
 

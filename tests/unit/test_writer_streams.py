@@ -177,13 +177,17 @@ def test_tokens_bring_their_flag_and_elements_with_references_inside_them() -> N
         )
         assert all(offset % 8 == 0 and offset + count <= length for offset, count in parts)
         assert struct.unpack("<I", kind) == (token.token_type,)
-        assert struct.unpack_from("<QI", user) == (16, 0)
-        assert user[16:] == token.user.sid
+        assert struct.unpack_from("<II", user) == (8, 0)
+        assert user[8:] == token.user.sid
         assert struct.unpack_from("<I", groups)[0] == len(token.groups)
+        end = 8 + 8 * len(token.groups)
+        assert not any(groups[end - 4 : end])
         for index, group in enumerate(token.groups):
-            where, attributes = struct.unpack_from("<QI", groups, 8 + 16 * index)
-            assert groups[where : where + len(group.sid)] == group.sid
-            assert attributes == group.attributes
+            where, attributes = struct.unpack_from("<II", groups, 4 + 8 * index)
+            assert (where, attributes) == (end, group.attributes)
+            end = where + len(group.sid)
+            assert groups[where:end] == group.sid
+        assert groups[end:] == bytes(8 * len(token.groups))
         assert privileges == struct.pack("<I", 5) + b"".join(
             struct.pack("<QI", item.luid, item.attributes) for item in token.privileges
         )

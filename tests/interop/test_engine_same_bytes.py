@@ -1,0 +1,167 @@
+"""Engine 15063 and our writer make the same ranges, filtered words and contexts of one dump target.
+
+It needs the engine's DLLs, and Wine outside Windows (docs/witness.md). The targets are made up: random words on stacks
+and in registers that point at, before and behind everything that a minidump can hold.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dumptruth.emu.constants import PAGE_EXECUTE_READ
+from dumptruth.emu.debugger.client import DebugClient
+from dumptruth.emu.request import Contract, Request, Session
+from dumptruth.emu.snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot, Thread
+from dumptruth.emu.synthetic.flag_process import flag_target
+from dumptruth.emu.synthetic.forms import FORMS
+from dumptruth.emu.synthetic.process import Pages, synthetic_process
+from dumptruth.emu.writer.minidump import dump_bytes
+from dumptruth.emu.writer.userdump import user_dump_bytes
+from dumptruth.fixtures.adapters.engine.contexts import registers
+from dumptruth.fixtures.adapters.engine.process import Harness
+from dumptruth.fixtures.adapters.engine.writer import write
+
+SMALL, DEFAULT = 1024, 1025
+FULL = 0x08000C07
+FLAGS = (0x1, 0x8, 0x80, 0x407, 0x10000, 0x10008, 0x10010, 0x10080, 0x10100, 0x10200)
+ARCHITECTURES = ("amd64", "x86", "arm64")
+CODE = 0x8000
+"""Offset of executable pages behind a form's free address; the second thread runs there."""
+
+
+@pytest.fixture(name="harness", scope="module")
+def engine_15063(engine: Harness) -> Harness:
+    if engine.version.split(".")[2] != "15063":
+        pytest.skip(f"the writer's contract e15063 is not that of version {engine.version}")
+    return engine
+
+
+def with_bytes(target: ProcessSnapshot, address: int, data: bytes) -> ProcessSnapshot:
+    memory = []
+    for run in target.memory:
+        contents = bytearray(bytes(run.data))
+        if run.start <= address < run.end:
+            contents[address - run.start : address - run.start + len(data)] = data
+        memory.append(MemoryRun(run.start, bytes(contents)))
+    return replace(target, memory=tuple(memory))
+
+
+def random_process(architecture: str, seed: int) -> ProcessSnapshot:
+    form, dice = FORMS[architecture], random.Random(seed)
+    free, size = form.extra, form.pointer_size
+    target = synthetic_process(
+        architecture, extra=[Pages(free, 0x4000), Pages(free + CODE, PAGE_SIZE, protect=PAGE_EXECUTE_READ)]
+    )
+
+    def pointer() -> int:
+        thread, module = dice.choice(target.threads), dice.choice(target.modules)
+        stack = thread.context.stack_pointer
+        starts = (
+            0, module.base, module.base + module.size, stack, stack - size, thread.stack_base, thread.stack_limit,
+            free + size * dice.randrange(0x4000 // size), free + CODE + 0x280, free + CODE + 0x300, free + CODE + 0x380,
+            form.peb, thread.teb, thread.teb + form.teb_size, form.heap + dice.randrange(0x3000), 0x7FFE0000,
+            dice.getrandbits(32),
+        )  # fmt: skip
+        return max(dice.choice(starts) + dice.choice((0, 0, 0, 1, -1, 0x40)), 0)
+
+    def words(count: int) -> bytes:
+        return b"".join(pointer().to_bytes(size, "little") for _ in range(count))
+
+    def changed(index: int, thread: Thread) -> Thread:
+        instruction = {"amd64": "Rip", "x86": "Eip", "arm64": "Pc"}[architecture]
+        values = {instruction: free + CODE + 0x300} if index else {}
+        filtered = ("Rax", "Rbx", "R9", "R12", "Eax", "Ebx", "Esi", "X3")
+        pairs = tuple(
+            (name, values.get(name, pointer() if name in filtered else value))
+            for name, value in thread.context.registers
+        )
+        return replace(thread, context=replace(thread.context, registers=pairs))
+
+    target = replace(target, threads=tuple(changed(index, thread) for index, thread in enumerate(target.threads)))
+    target = with_bytes(target, free, words(0x4000 // size))
+    for thread in target.threads:
+        target = with_bytes(
+            target, thread.context.stack_pointer, words((thread.stack_base - thread.context.stack_pointer) // size)
+        )
+    assert target.exception is not None
+    return replace(target, exception=replace(target.exception, context=target.threads[0].context))
+
+
+def facts(data: bytes) -> dict[str, object]:
+    """The size, the ranges with their bytes, and each thread's stack and context, read without the code under test."""
+    count, at = struct.unpack_from("<II", data, 8)
+    streams = {kind: at for kind, _, at in struct.iter_unpack("<III", data[at : at + 12 * count])}
+    entries = list(threads(data, streams[3]))
+    size, context = struct.unpack_from("<II", data, streams[6] + 160)
+    return {
+        "size": len(data),
+        "ranges": list(ranges(data, streams)),
+        "threads": entries,
+        "exception": data[context : context + size],
+    }
+
+
+def ranges(data: bytes, streams: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    if 5 in streams:
+        for index in range(*struct.unpack_from("<I", data, streams[5])):
+            start, size, rva = struct.unpack_from("<QII", data, streams[5] + 4 + 16 * index)
+            yield start, data[rva : rva + size]
+        return
+    count, rva = struct.unpack_from("<QQ", data, streams[9])
+    for index in range(count):
+        start, size = struct.unpack_from("<QQ", data, streams[9] + 16 + 16 * index)
+        yield start, data[rva : rva + size]
+        rva += size
+
+
+def threads(data: bytes, at: int) -> Iterator[tuple[int, int, int, bool, bytes]]:
+    for index in range(*struct.unpack_from("<I", data, at)):
+        entry = struct.unpack_from("<4IQQ4I", data, at + 4 + 48 * index)
+        start, size, rva, context_size, context = entry[5:]
+        yield entry[0], start, size, bool(rva), data[context : context + context_size]
+
+
+def compare(harness: Harness, folder: Path, target: ProcessSnapshot) -> None:
+    source, made = folder / "source.dmp", folder / "made.dmp"
+    DebugClient(target, contract=Contract.E15063).write(source, SMALL, FULL)
+    harness.open(source)
+    for flags in FLAGS:
+        made.unlink(missing_ok=True)
+        assert write(harness, made, SMALL, flags).succeeded
+        ours, _ = dump_bytes(target, Request(SMALL, flags, contract=Contract.E15063, session=Session.DUMP))
+        assert facts(ours) == facts(made.read_bytes()), f"flags {flags:#x}"
+    harness.ask("end")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_process_with_memory_for_every_flag(harness: Harness, tmp_path: Path, architecture: str) -> None:
+    compare(harness, tmp_path, flag_target(architecture, unreadable=False))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_pointers(harness: Harness, tmp_path: Path, architecture: str, seed: int) -> None:
+    compare(harness, tmp_path, random_process(architecture, seed))
+
+
+@pytest.mark.parametrize(("build", "right"), [(None, True), (1381, False), (1382, True)])
+def test_contexts_of_an_x86_user_dump_are_read_in_full_by_its_build(
+    harness: Harness, tmp_path: Path, build: int | None, right: bool
+) -> None:
+    """docs/format/user-dump.md: MinorVersion names the build. NT 4 had shorter contexts."""
+    target = synthetic_process("x86", threads=2)
+    data = bytearray(user_dump_bytes(target, Request(DEFAULT))[0])
+    if build is not None:
+        struct.pack_into("<I", data, 0x0C, build << 16)
+    dump = tmp_path / "user.dmp"
+    dump.write_bytes(data)
+    harness.open(dump)
+    read = [registers("x86", bytes.fromhex(each["context"])) for each in harness.ask("threads", frames=1)["threads"]]
+    harness.ask("end")
+    wanted = [dict(thread.context.registers) for thread in target.threads]
+    assert (read == [{name: values[name] for name in read[0]} for values in wanted]) is right
