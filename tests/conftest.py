@@ -67,7 +67,7 @@ def pytest_collection_finish() -> None:
 os.environ.pop("COLUMNS", None)
 
 # No deadline: machines that share their cores run some examples slowly.
-settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("local", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 # CI tries the same examples on every run, so that only a change can make a build fail.
 settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
