@@ -162,7 +162,8 @@ class Action:
         return self._here(environment)
 
     def _here(self, environment: dict[str, str]) -> Done:
-        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+        printed = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(stream, encoding="ascii") for stream in printed)
         with self.monkeypatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             patch.chdir(self.workspace)
             for name, value in environment.items():
@@ -173,8 +174,7 @@ class Action:
             status = script.main()
         for stream in (out, err):
             stream.flush()
-        printed = [stream.buffer.getvalue() for stream in (out, err)]
-        return Done(status, *printed, self.workspace, self.runner)
+        return Done(status, printed[0].getvalue(), printed[1].getvalue(), self.workspace, self.runner)
 
 
 @pytest.fixture
