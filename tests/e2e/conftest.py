@@ -1,12 +1,27 @@
-"""Runs the command in this process, each test in its own folder."""
+"""Runs the command in this process, each test in its own folder. A worker runs each scenario once for all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from dumptruth.fixtures.app import targets
 
+from ..precompiled import precompiled_headers
 from .command_line import CommandLine
+
+__all__ = ["dumptruth", "precompiled_headers"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _scenarios_run_once() -> Iterator[None]:
+    """A snapshot is frozen, and the same in every run (test_determinism.py)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("run_scenario", "run_kernel_scenario"):
+            patch.setattr(targets, name, lru_cache(maxsize=16)(getattr(targets, name)))
+        yield
 
 
 @pytest.fixture

@@ -371,20 +371,24 @@ def demonstrated(dumptruth: Any, *, programs: int, machines: int) -> None:
 
 
 def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_path: Path) -> None:
-    """Starts a real process. Output in a Windows code page holds only characters of that page."""
+    """Starts one real process. Output in a Windows code page holds only characters of that page."""
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR")}
-    for arguments in (["run", str(held)], ["scenarios"], ["rules"]):
-        code = "from dumptruth.fixtures.app.cli import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            check=True,
-            env={**environment, "PYTHONIOENCODING": "cp1252"},
-        )
-        assert b"\x1b" not in done.stdout
-        assert done.stdout.decode("cp1252").isascii()
-        assert done.stderr == b""
+    commands = [["run", str(held)], ["scenarios"], ["rules"]]
+    code = (
+        "import sys\nfrom dumptruth.fixtures.app.cli import main, run_command\n"
+        f"for command in {commands[:-1]!r}:\n    assert run_command(command) == 0\n"
+        f"sys.argv[1:] = {commands[-1]!r}\nmain()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        env={**environment, "PYTHONIOENCODING": "cp1252"},
+    )
+    assert b"\x1b" not in done.stdout
+    assert done.stdout.decode("cp1252").isascii()
+    assert done.stderr == b""
 
 
 class CompilerError(DumptruthError):

@@ -1,8 +1,13 @@
-"""The GitHub Action: its script as a process on real dumps, and its inputs against `action.yml`."""
+"""The GitHub Action: its script on real dumps, and its inputs against `action.yml`.
+
+The script and the command that it starts run in this process, but for two tests that start the real processes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -17,6 +22,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from dumptruth.fixtures.app.cli import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / ".github" / "action" / "judge.py"
@@ -39,10 +45,10 @@ def action() -> dict[str, Any]:
 class Done:
     """Exit status, output and files of the script."""
 
-    def __init__(self, done: subprocess.CompletedProcess[bytes], workspace: Path, runner: Path) -> None:
-        self.status = done.returncode
-        self.out = done.stdout.decode("utf-8").replace("\r\n", "\n")
-        self.err = done.stderr.decode("utf-8", "backslashreplace")
+    def __init__(self, status: int, out: bytes, err: bytes, workspace: Path, runner: Path) -> None:
+        self.status = status
+        self.out = out.decode("utf-8").replace("\r\n", "\n")
+        self.err = err.decode("utf-8", "backslashreplace")
         self.workspace = workspace
         self.summary = (runner / "summary").read_text(encoding="utf-8")
         text = (runner / "output").read_text(encoding="utf-8")
@@ -90,10 +96,38 @@ def checked_run(log: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-class Action:
-    """Runs the script as the composite action does, in a workspace of the test."""
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
 
-    def __init__(self, tmp_path: Path) -> None:
+
+class Here:
+    """Stands for the module ``subprocess`` in the script: runs ``dumptruth`` in this process."""
+
+    CalledProcessError = subprocess.CalledProcessError
+
+    @staticmethod
+    def run(arguments: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run_command(arguments[arguments.index("check") :])
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+class Action:
+    """Runs the script as the composite action does, in a workspace of the test.
+
+    ``processes``: whether the script and the command are processes of their own.
+    """
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.processes = False
         self.workspace = tmp_path / "workspace"
         self.runner = tmp_path / "runner"
         for folder in (self.workspace, self.runner):
@@ -119,34 +153,46 @@ class Action:
         }
         for name in ("output", "summary"):
             (self.runner / name).write_text("", encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), "judge"],
-            cwd=self.workspace, env=environment, capture_output=True, check=False,
-        )  # fmt: skip
-        return Done(done, self.workspace, self.runner)
+        if self.processes:
+            done = subprocess.run(
+                [sys.executable, str(SCRIPT), "judge"],
+                cwd=self.workspace, env=environment, capture_output=True, check=False,
+            )  # fmt: skip
+            return Done(done.returncode, done.stdout, done.stderr, self.workspace, self.runner)
+        return self._here(environment)
+
+    def _here(self, environment: dict[str, str]) -> Done:
+        printed = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(stream, encoding="ascii") for stream in printed)
+        with self.monkeypatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.chdir(self.workspace)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", [str(SCRIPT), "judge"])
+            script = load("dumptruth_action_here", patch)
+            patch.setattr(script, "subprocess", Here)
+            status = script.main()
+        for stream in (out, err):
+            stream.flush()
+        return Done(status, printed[0].getvalue(), printed[1].getvalue(), self.workspace, self.runner)
 
 
 @pytest.fixture
-def act(tmp_path: Path) -> Action:
-    return Action(tmp_path)
+def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
+    return Action(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, for cases that no real dump causes."""
-    spec = importlib.util.spec_from_file_location("dumptruth_action_judge", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
+    return load("dumptruth_action_judge", monkeypatch)
 
 
 # -- verdicts ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_conformant_dump_passes(act: Action) -> None:
+    act.processes = True
     act.add(SOUND, "dumps/sound.dmp")
     done = act("dumps/*.dmp")
     assert (done.status, done.err) == (0, "")
@@ -309,6 +355,7 @@ if sys.platform != "win32":
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_of_a_file_becomes_a_command_or_markup(act: Action, name: str) -> None:
+    act.processes = name == NAMES[-1]
     act.add(BROKEN, f"d/{name}")
     done = act("d/*")
     assert done.status == 1

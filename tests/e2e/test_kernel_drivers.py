@@ -12,6 +12,8 @@ pytest.importorskip("ziglang", reason="the extra `images` is not installed")
 
 from dumptruth.emu.images.kernel.build import compile_driver
 
+pytestmark = pytest.mark.usefixtures("precompiled_headers")
+
 DRIVER = """
 #include <ntddk.h>
 %s

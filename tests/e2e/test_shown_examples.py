@@ -1,12 +1,14 @@
 """The examples in README.md and docs/api.md are run, and their outputs are compared.
 
 In a shown output a line ``...`` stands for any lines, and durations are not compared. The Python blocks of a document
-run in one process, so a later block may use the names of an earlier one. ``python tests/e2e/test_shown_examples.py``
-writes the new outputs into the documents, except outputs with a line ``...``.
+run in a process of their own, so a later block may use the names of an earlier one; the commands run in this process.
+``python tests/e2e/test_shown_examples.py`` writes the new outputs into the documents, except those with a line ``...``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -15,8 +17,10 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from dumptruth.fixtures.app.cli import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "docs/api.md")
@@ -66,24 +70,40 @@ def _matches(expected: list[str], actual: list[str]) -> bool:
     return bool(actual) and expected[0] == actual[0] and _matches(expected[1:], actual[1:])
 
 
-def _run(source: list[str], folder: Path) -> str:
+PLAIN = {"COLUMNS": "110", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+def _python(source: str, folder: Path) -> str:
     """Standard output and standard error of ``python -c``, in that order."""
     done = subprocess.run(
-        [sys.executable, "-c", *source],
+        [sys.executable, "-c", source],
         cwd=folder,
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
-        env={**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, **PLAIN},
     )
     return done.stdout + done.stderr
+
+
+def _command(arguments: list[str], folder: Path) -> str:
+    """Standard output and standard error of ``dumptruth``, in that order."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with (
+        contextlib.chdir(folder), mock.patch.dict(os.environ, PLAIN),
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+    ):  # fmt: skip
+        run_command(arguments)
+    for stream in (out, err):
+        stream.seek(0)
+    return out.read() + err.read()
 
 
 def _printed(shown: list[Shown], folder: Path) -> list[str]:
     """What each example prints, run in ``folder`` in the order of the document."""
     blocks = [item.run for item in shown if item.python]
-    session = iter(_run([f"\nprint({MARK!r})\n".join(blocks)], folder).split(f"{MARK}\n") if blocks else ())
+    session = iter(_python(f"\nprint({MARK!r})\n".join(blocks), folder).split(f"{MARK}\n") if blocks else ())
     printed = []
     for item in shown:
         if item.python:
@@ -91,8 +111,7 @@ def _printed(shown: list[Shown], folder: Path) -> list[str]:
         else:
             program, _, arguments = item.run.partition(" ")
             assert program == "dumptruth", item.run
-            start = "from dumptruth.fixtures.app.cli import main; main()"
-            printed.append(_run([start, *shlex.split(arguments)], folder))
+            printed.append(_command(shlex.split(arguments), folder))
     return printed
 
 

@@ -96,15 +96,15 @@ def test_every_fault_that_is_listed_is_shown_by_a_test_here() -> None:
 @pytest.mark.parametrize("last", [1, 7, 8])
 @pins("kdmp-bitmap-rounded-down")
 def test_kdmp_parser_rounds_the_bitmap_down_to_whole_bytes_and_loses_the_last_pages(
-    ask: Ask, tmp_path: Path, last: int
+    ask_one: Ask, tmp_path: Path, last: int
 ) -> None:
     """The writer's bit counts are multiples of 64. The edit lowers the count to the last page."""
     path, end = tmp_path / "bits.dmp", 64 + last
     data = _write(path, 5, bare_machine([(1, end - 1)]))
-    assert set(_pages(ask("kdmp-parser", path))) == set(range(1, end))
+    assert set(_pages(ask_one("kdmp-parser", path))) == set(range(1, end))
     struct.pack_into("<Q", data, BITMAP_BITS, end)
     path.write_bytes(data)
-    assert set(_pages(ask("kdmp-parser", path))) == set(range(1, end // 8 * 8))
+    assert set(_pages(ask_one("kdmp-parser", path))) == set(range(1, end // 8 * 8))
 
 
 @pytest.mark.parametrize("dump_type", [1, 5, 6])
@@ -117,7 +117,7 @@ def test_kdmp_parser_dies_of_a_file_that_lost_its_last_pages(ask: Ask, tmp_path:
 
 
 @pins("kdmp-short-page-invented")
-def test_kdmp_parser_makes_up_the_rest_of_a_page_that_the_file_does_not_hold(ask: Ask, tmp_path: Path) -> None:
+def test_kdmp_parser_makes_up_the_rest_of_a_page_that_the_file_does_not_hold(ask_one: Ask, tmp_path: Path) -> None:
     """The file ends 16 bytes into a page of ones. A mapped page has zeros past the end of the file."""
     path = tmp_path / "short.dmp"
     snapshot = bare_machine([(1, 8)], {8: b"\1" * PAGE_SIZE})
@@ -125,7 +125,7 @@ def test_kdmp_parser_makes_up_the_rest_of_a_page_that_the_file_does_not_hold(ask
     end = len(data) - PAGE_SIZE + 16
     assert data[end:].strip(b"\1") == b""
     path.write_bytes(data[:end])
-    assert _pages(ask("kdmp-parser", path))[8] == digest(b"\1" * 16 + bytes(PAGE_SIZE - 16))
+    assert _pages(ask_one("kdmp-parser", path))[8] == digest(b"\1" * 16 + bytes(PAGE_SIZE - 16))
 
 
 @limited
@@ -152,7 +152,7 @@ def test_kdmp_parser_takes_all_memory_for_runs_beyond_the_descriptor(ask: Ask, t
 
 @pytest.mark.parametrize("dump_type", [8, 9])
 @pins("kdmp-one-run-too-many")
-def test_kdmp_parser_takes_page_data_for_a_run_more(ask: Ask, tmp_path: Path, dump_type: int) -> None:
+def test_kdmp_parser_takes_page_data_for_a_run_more(ask_one: Ask, tmp_path: Path, dump_type: int) -> None:
     """No run of zeros ends these lists. If the first page starts with zeros, the reader reads the file correctly. If it
     starts with bytes that could be a run, here page 0x900 alone, the reader refuses it.
     """
@@ -164,51 +164,51 @@ def test_kdmp_parser_takes_page_data_for_a_run_more(ask: Ask, tmp_path: Path, du
     first = RANGES + 16 * count
     data[first : first + 16] = bytes(16)
     path.write_bytes(data)
-    assert set(_pages(ask("kdmp-parser", path))) == pages
+    assert set(_pages(ask_one("kdmp-parser", path))) == pages
     struct.pack_into("<QQ", data, first, 0x900, 1)
     path.write_bytes(data)
-    assert isinstance(ask("kdmp-parser", path), ReaderFailedError)
+    assert isinstance(ask_one("kdmp-parser", path), ReaderFailedError)
 
 
 @pins("kdmp-page-0-ends-runs")
-def test_kdmp_parser_ends_a_range_list_at_page_0(ask: Ask, tmp_path: Path) -> None:
+def test_kdmp_parser_ends_a_range_list_at_page_0(ask_one: Ask, tmp_path: Path) -> None:
     path = tmp_path / "page-0.dmp"
     _write(path, 10, bare_machine([(0, 8), (16, 8)], root=1))
-    assert _pages(ask("kdmp-parser", path)) == {}
+    assert _pages(ask_one("kdmp-parser", path)) == {}
 
 
-def test_kdmp_parser_demands_that_the_two_mxcsr_of_the_context_are_the_same(ask: Ask, tmp_path: Path) -> None:
+def test_kdmp_parser_demands_that_the_two_mxcsr_of_the_context_are_the_same(ask_one: Ask, tmp_path: Path) -> None:
     path = tmp_path / "mxcsr.dmp"
     data = _write(path, 1)
-    assert isinstance(ask("kdmp-parser", path), Facts)
+    assert isinstance(ask_one("kdmp-parser", path), Facts)
     data[MXCSR] ^= 1
     path.write_bytes(data)
-    assert "Invalid kernel dump file" in str(ask("kdmp-parser", path))
+    assert "Invalid kernel dump file" in str(ask_one("kdmp-parser", path))
 
 
 # --- volatility3 ------------------------------------------------------------------------------------------------------
 
 
 @pins("volatility3-accepts-truncated")
-def test_volatility3_opens_a_file_that_lost_its_last_pages(ask: Ask, tmp_path: Path) -> None:
+def test_volatility3_opens_a_file_that_lost_its_last_pages(ask_one: Ask, tmp_path: Path) -> None:
     path = tmp_path / "short.dmp"
     data = _write(path, 1)
-    whole = _pages(ask("volatility3", path))
+    whole = _pages(ask_one("volatility3", path))
     path.write_bytes(data[: -0x100 * PAGE_SIZE])
-    short = ask("volatility3", path)
+    short = ask_one("volatility3", path)
     assert _promised(short) == len(whole)
     assert len(_pages(short)) == len(whole) - 0x100
 
 
 @pins("volatility3-bitmap-words")
-def test_volatility3_takes_bits_past_the_end_of_the_bitmap_for_pages(ask: Ask, tmp_path: Path) -> None:
+def test_volatility3_takes_bits_past_the_end_of_the_bitmap_for_pages(ask_one: Ask, tmp_path: Path) -> None:
     """The bitmap has 65 bits, 64 of them pages. The edit sets the other bits of the last 32-bit word."""
     path = tmp_path / "words.dmp"
     data = _write(path, 5, bare_machine([(1, 64)]))
     struct.pack_into("<Q", data, BITMAP_BITS, 65)
     struct.pack_into("<I", data, BITMAP + 8, 0xFFFFFFFF)
     path.write_bytes(data)
-    answer = ask("volatility3", path)
+    answer = ask_one("volatility3", path)
     assert _promised(answer) == 64 + 31
     assert set(_pages(answer)) == set(range(1, 65))  # the file has no bytes for the other pages
 
@@ -223,12 +223,12 @@ def test_volatility3_does_not_come_back_from_a_bitmap_of_2_to_the_40_bits(ask: A
 
 
 @pins("volatility3-page-count-misplaced")
-def test_volatility3_reads_the_number_of_pages_from_padding(ask: Ask, tmp_path: Path) -> None:
+def test_volatility3_reads_the_number_of_pages_from_padding(ask_one: Ask, tmp_path: Path) -> None:
     path = tmp_path / "pages.dmp"
     data = _write(path, 1)
     struct.pack_into("<I", data, RUN_COUNT + 4, 0x1234)
     path.write_bytes(data)
-    answer = ask("volatility3", path)
+    answer = ask_one("volatility3", path)
     assert isinstance(answer, Facts), answer
     assert answer.extra["NumberOfPages"] == "0x1234"
 
@@ -241,17 +241,17 @@ def test_volatility3_reads_the_number_of_pages_from_padding(ask: Ask, tmp_path: 
 )
 @pins("leechcore-unknown-type-raw")
 def test_leechcore_takes_a_dump_of_a_type_it_does_not_know_for_raw_memory(
-    ask: Ask, tmp_path: Path, dump_type: int
+    ask_one: Ask, tmp_path: Path, dump_type: int
 ) -> None:
     """A complete dump with another type in its header. The reader shows the header as page 0, and page 1 as page 2."""
     path = tmp_path / "type.dmp"
     data = _write(path, 1, _large_machine())
-    recognised = ask("LeechCore", path)
+    recognised = ask_one("LeechCore", path)
     assert isinstance(recognised, Facts), recognised
     assert recognised.extra["Recognised"] == "0x1"
     struct.pack_into("<I", data, DUMP_TYPE, dump_type)
     path.write_bytes(data)
-    raw = ask("LeechCore", path)
+    raw = ask_one("LeechCore", path)
     assert isinstance(raw, Facts), raw
     assert raw.extra["Recognised"] == "0x0"
     assert _pages(raw)[0] == digest(bytes(data[:PAGE_SIZE]))
@@ -259,34 +259,34 @@ def test_leechcore_takes_a_dump_of_a_type_it_does_not_know_for_raw_memory(
 
 
 @pins("leechcore-raw-4-gib")
-def test_leechcore_gives_raw_memory_4_gib_when_the_file_is_no_multiple_of_a_page(ask: Ask, tmp_path: Path) -> None:
+def test_leechcore_gives_raw_memory_4_gib_when_the_file_is_no_multiple_of_a_page(ask_one: Ask, tmp_path: Path) -> None:
     path = tmp_path / "raw.dmp"
     data = _write(path, 10, _large_machine())
     assert len(data) % PAGE_SIZE
-    raw = ask("LeechCore", path)
+    raw = ask_one("LeechCore", path)
     assert _promised(raw) == (4 << 30) // PAGE_SIZE
     assert len(_pages(raw)) == len(data) // PAGE_SIZE
 
 
 @pins("leechcore-bitmap-quads")
-def test_leechcore_loses_the_pages_after_the_last_64_bits(ask: Ask, tmp_path: Path) -> None:
+def test_leechcore_loses_the_pages_after_the_last_64_bits(ask_one: Ask, tmp_path: Path) -> None:
     """The writer's bit counts are multiples of 64. The edit lowers the count to the last page."""
     path, snapshot = tmp_path / "bits.dmp", _large_machine()
     data = _write(path, 5, snapshot)
     ((first, count),) = snapshot.physical_runs
-    assert set(_pages(ask("LeechCore", path))) == set(range(first, first + count))
+    assert set(_pages(ask_one("LeechCore", path))) == set(range(first, first + count))
     struct.pack_into("<Q", data, BITMAP_BITS, first + count)
     assert (first + count) % 64
     path.write_bytes(data)
-    assert set(_pages(ask("LeechCore", path))) == set(range(first, (first + count) // 64 * 64))
+    assert set(_pages(ask_one("LeechCore", path))) == set(range(first, (first + count) // 64 * 64))
 
 
 @pins("leechcore-accepts-truncated")
-def test_leechcore_opens_a_file_that_lost_its_last_pages(ask: Ask, tmp_path: Path) -> None:
+def test_leechcore_opens_a_file_that_lost_its_last_pages(ask_one: Ask, tmp_path: Path) -> None:
     path = tmp_path / "short.dmp"
     data = _write(path, 1, _large_machine())
     path.write_bytes(data[:-PAGE_SIZE])
-    short = ask("LeechCore", path)
+    short = ask_one("LeechCore", path)
     last = max(_large_machine().physical_runs[-1])
     assert _promised(short) == last
     assert _pages(short).get(last) in (None, digest(bytes(PAGE_SIZE)))
@@ -294,7 +294,7 @@ def test_leechcore_opens_a_file_that_lost_its_last_pages(ask: Ask, tmp_path: Pat
 
 @pytest.mark.parametrize(("first_page", "opens"), [(0x3038, False), ((16 << 20) + PAGE_SIZE, False), (16 << 20, True)])
 def test_leechcore_demands_an_aligned_first_page_within_16_mib(
-    ask: Ask, tmp_path: Path, first_page: int, opens: bool
+    ask_one: Ask, tmp_path: Path, first_page: int, opens: bool
 ) -> None:
     """The edit moves the page data. No structure owns the bytes between the bitmap and the first page."""
     path, snapshot = tmp_path / "first.dmp", _large_machine()
@@ -304,7 +304,7 @@ def test_leechcore_demands_an_aligned_first_page_within_16_mib(
     data[before:before] = bytes(first_page - before)
     struct.pack_into("<Q", data, FIRST_PAGE, first_page)
     path.write_bytes(data)
-    answer = ask("LeechCore", path)
+    answer = ask_one("LeechCore", path)
     if opens:
         ((first, count),) = snapshot.physical_runs
         assert set(_pages(answer)) == set(range(first, first + count))
@@ -318,22 +318,22 @@ def test_leechcore_demands_an_aligned_first_page_within_16_mib(
 
 @pins("file-filler-page-count")
 @pytest.mark.parametrize("dump_type", [4, 8, 9, 10])
-def test_file_prints_the_page_count_from_filler(ask: Ask, tmp_path: Path, dump_type: int) -> None:
+def test_file_prints_the_page_count_from_filler(ask_one: Ask, tmp_path: Path, dump_type: int) -> None:
     """Builds before 26100 write small dumps without a memory map in the header, engine 29507 range dumps."""
     path = tmp_path / "filled.dmp"
     _write(path, dump_type, synthetic_machine(build=19041))
-    answer = ask("file", path)
+    answer = ask_one("file", path)
     assert isinstance(answer, Facts), answer
     assert answer.extra["NumberOfPages"] == hex(int.from_bytes(b"PAGEPAGE", "little"))
 
 
 @pins("file-header-dump-small")
-def test_file_calls_a_header_a_small_dump(ask: Ask, tmp_path: Path) -> None:
+def test_file_calls_a_header_a_small_dump(ask_one: Ask, tmp_path: Path) -> None:
     said = []
     for dump_type in (3, 4):
         path = tmp_path / f"{dump_type}.dmp"
         _write(path, dump_type)
-        answer = ask("file", path)
+        answer = ask_one("file", path)
         assert isinstance(answer, Facts), answer
         if answer.reader not in ("file 5.44", "file 5.45"):
             pytest.skip(f"pinned for file 5.44 and 5.45; this is {answer.reader}")

@@ -165,39 +165,39 @@ def test_each_reader_refuses_the_dumps_that_break_its_requirements(
     assert not isinstance(answer, ReaderLimitError)
 
 
-def test_obj2yaml_refuses_a_range_of_a_memory_list_outside_the_file(ask: Ask, small: Dump) -> None:
+def test_obj2yaml_refuses_a_range_of_a_memory_list_outside_the_file(ask_one: Ask, small: Dump) -> None:
     small.edit(small.stream(MEMORY) + 4 + 12, struct.pack("<I", OUTSIDE))
-    assert "Unexpected EOF" in str(ask("obj2yaml", small.path))
+    assert "Unexpected EOF" in str(ask_one("obj2yaml", small.path))
 
 
-def test_minidump_does_not_compare_ranges_with_regions(ask: Ask, full: Dump) -> None:
-    before = _facts(ask("minidump", full.path))
+def test_minidump_does_not_compare_ranges_with_regions(ask_one: Ask, full: Dump) -> None:
+    before = _facts(ask_one("minidump", full.path))
     _memory_info_base(full)
-    assert ask("minidump", full.path) == before
+    assert ask_one("minidump", full.path) == before
 
 
 # --- known faults -----------------------------------------------------------------------------------------------------
 
 
 @pins("udmp-memory-list-ignored")
-def test_udmp_parser_ignores_the_memory_list(ask: Ask, small: Dump) -> None:
+def test_udmp_parser_ignores_the_memory_list(ask_one: Ask, small: Dump) -> None:
     assert small.number(small.stream(MEMORY)) > 0
-    assert _facts(ask("udmp-parser", small.path)).memory == ()
+    assert _facts(ask_one("udmp-parser", small.path)).memory == ()
 
 
 @pins("udmp-names-cut")
-def test_udmp_parser_takes_the_low_byte_of_every_character(ask: Ask, full: Dump) -> None:
+def test_udmp_parser_takes_the_low_byte_of_every_character(ask_one: Ask, full: Dump) -> None:
     name = full.number(full.stream(MODULES) + MODULE_NAME)
     full.edit(name + 4, "ф".encode("utf-16-le"))  # U+0444; its low byte is a D
     for reader, first in (("minidump", "ф"), ("udmp-parser", "D")):
-        modules = _facts(ask(reader, full.path)).modules
+        modules = _facts(ask_one(reader, full.path)).modules
         assert modules
         assert modules[0].name[0] == first
 
 
 @pytest.mark.parametrize("reader", ["udmp-parser", "minidump"])
-def test_a_whole_file_has_no_missing_page(ask: Ask, full: Dump, reader: str) -> None:
-    assert _missing(_facts(ask(reader, full.path)), full.snapshot) == set()
+def test_a_whole_file_has_no_missing_page(ask_one: Ask, full: Dump, reader: str) -> None:
+    assert _missing(_facts(ask_one(reader, full.path)), full.snapshot) == set()
 
 
 def _missing(said: Facts, snapshot: ProcessSnapshot) -> set[int]:
@@ -214,56 +214,56 @@ def _cut(dump: Dump) -> int:
 
 
 @pins("udmp-accepts-truncated")
-def test_udmp_parser_lists_ranges_that_a_truncated_file_does_not_hold(ask: Ask, full: Dump) -> None:
+def test_udmp_parser_lists_ranges_that_a_truncated_file_does_not_hold(ask_one: Ask, full: Dump) -> None:
     gone = _cut(full)
-    assert len(_missing(_facts(ask("udmp-parser", full.path)), full.snapshot)) == gone
+    assert len(_missing(_facts(ask_one("udmp-parser", full.path)), full.snapshot)) == gone
 
 
 @pins("minidump-accepts-truncated")
-def test_minidump_lists_ranges_that_a_truncated_file_does_not_hold(ask: Ask, full: Dump) -> None:
+def test_minidump_lists_ranges_that_a_truncated_file_does_not_hold(ask_one: Ask, full: Dump) -> None:
     gone = _cut(full)
-    assert len(_missing(_facts(ask("minidump", full.path)), full.snapshot)) == gone
+    assert len(_missing(_facts(ask_one("minidump", full.path)), full.snapshot)) == gone
 
 
 @pins("minidump-flags-misplaced")
-def test_minidump_reads_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump) -> None:
+def test_minidump_reads_the_header_flags_four_bytes_too_far(ask_one: Ask, full: Dump) -> None:
     assert struct.unpack_from("<Q", full.data, 24)[0] == 0x61826  # Flags: 8 bytes at 24
-    assert _facts(ask("minidump", full.path)).flags == 0
+    assert _facts(ask_one("minidump", full.path)).flags == 0
     full.edit(28, struct.pack("<I", 2))
-    assert _facts(ask("minidump", full.path)).flags == 2
+    assert _facts(ask_one("minidump", full.path)).flags == 2
 
 
 @pins("udmp-flags-misplaced")
-def test_udmp_parser_checks_the_header_flags_four_bytes_too_far(ask: Ask, full: Dump) -> None:
-    before = _facts(ask("udmp-parser", full.path))
+def test_udmp_parser_checks_the_header_flags_four_bytes_too_far(ask_one: Ask, full: Dump) -> None:
+    before = _facts(ask_one("udmp-parser", full.path))
     full.edit(24, struct.pack("<I", 0x8006_1826))  # bit 31 has no meaning, and udmp-parser's mask leaves it out
-    assert ask("udmp-parser", full.path) == before
+    assert ask_one("udmp-parser", full.path) == before
     full.edit(24, struct.pack("<II", 0x61826, 0x8000_0000))
-    assert isinstance(ask("udmp-parser", full.path), ReaderFailedError)
+    assert isinstance(ask_one("udmp-parser", full.path), ReaderFailedError)
 
 
 @pins("udmp-version-ignored")
-def test_udmp_parser_ignores_the_version_that_others_refuse(ask: Ask, full: Dump) -> None:
-    before = _facts(ask("udmp-parser", full.path))
+def test_udmp_parser_ignores_the_version_that_others_refuse(ask_one: Ask, full: Dump) -> None:
+    before = _facts(ask_one("udmp-parser", full.path))
     _no_version(full)
-    assert ask("udmp-parser", full.path) == before
+    assert ask_one("udmp-parser", full.path) == before
 
 
 @pins("minidump-version-ignored")
-def test_minidump_ignores_the_version_that_others_refuse(ask: Ask, small: Dump) -> None:
-    before = _facts(ask("minidump", small.path))
+def test_minidump_ignores_the_version_that_others_refuse(ask_one: Ask, small: Dump) -> None:
+    before = _facts(ask_one("minidump", small.path))
     _no_version(small)
-    assert ask("minidump", small.path) == before
+    assert ask_one("minidump", small.path) == before
 
 
 @pins("minidump-undocumented-stream")
-def test_minidump_is_ended_by_a_stream_type_that_it_does_not_know(ask: Ask, full: Dump) -> None:
+def test_minidump_is_ended_by_a_stream_type_that_it_does_not_know(ask_one: Ask, full: Dump) -> None:
     entry = full.entry(MISC_INFO)
     full.edit(entry, struct.pack("<I", 0x1_0000))  # a user stream
-    assert isinstance(ask("minidump", full.path), Facts)
+    assert isinstance(ask_one("minidump", full.path), Facts)
     full.edit(entry, struct.pack("<I", 0x1234))
-    assert "4660 is not a valid" in str(ask("minidump", full.path))
-    assert isinstance(ask("udmp-parser", full.path), Facts)
+    assert "4660 is not a valid" in str(ask_one("minidump", full.path))
+    assert isinstance(ask_one("udmp-parser", full.path), Facts)
 
 
 @pins("minidump-thread-count-believed")
@@ -286,21 +286,21 @@ def _exception_thread(answer: Answer) -> int:
 
 
 @pins("minidump-stray-exception-thread")
-def test_minidump_does_not_look_for_the_thread_of_the_exception(ask: Ask, full: Dump) -> None:
+def test_minidump_does_not_look_for_the_thread_of_the_exception(ask_one: Ask, full: Dump) -> None:
     _stray_thread(full)
-    assert _exception_thread(ask("minidump", full.path)) == STRAY_THREAD
+    assert _exception_thread(ask_one("minidump", full.path)) == STRAY_THREAD
 
 
 @pins("obj2yaml-stray-exception-thread")
-def test_obj2yaml_does_not_look_for_the_thread_of_the_exception(ask: Ask, full: Dump) -> None:
+def test_obj2yaml_does_not_look_for_the_thread_of_the_exception(ask_one: Ask, full: Dump) -> None:
     _stray_thread(full)
-    assert _exception_thread(ask("obj2yaml", full.path)) == STRAY_THREAD
+    assert _exception_thread(ask_one("obj2yaml", full.path)) == STRAY_THREAD
 
 
 @pins("obj2yaml-memory64-unchecked")
-def test_obj2yaml_does_not_check_the_ranges_of_a_memory64_list(ask: Ask, full: Dump) -> None:
-    before = _facts(ask("obj2yaml", full.path))
+def test_obj2yaml_does_not_check_the_ranges_of_a_memory64_list(ask_one: Ask, full: Dump) -> None:
+    before = _facts(ask_one("obj2yaml", full.path))
     if before.memory is not None:
         pytest.skip(f"pinned for obj2yaml before version 20; this is {before.reader}")
     full.edit(full.stream(MEMORY64) + 8, struct.pack("<Q", 1 << 40))
-    assert ask("obj2yaml", full.path) == before
+    assert ask_one("obj2yaml", full.path) == before

@@ -37,8 +37,18 @@ MEMORY = 3 << 30
 
 PDB = "ntkrnlmp.pdb"
 CONVERTER = ("-m", "volatility3.framework.symbols.windows.pdbconv")
-VOL = ("-c", "import sys; sys.argv[0] = 'vol'; from volatility3.cli import main; main()")
-"""The command `vol` of this Python."""
+PLUGINS = ("pslist.PsList", "modules.Modules", "unloadedmodules.UnloadedModules", "crashinfo.Crashinfo", "info.Info")
+MARK = "-- plugin --"
+VOL = f"""
+import sys
+from volatility3.cli import main
+*options, plugins = sys.argv[1:]
+for plugin in plugins.split():
+    print("{MARK}", flush=True)
+    sys.argv = ["vol", *options, f"windows.{{plugin}}"]
+    main()
+"""
+"""The command `vol` of this Python, once for each plugin."""
 
 TARGETS = (("bugcheck-d1", KernelProfile.PORTABLE), ("second-processor", KernelProfile.BITMAP))
 """The types that it opens, 1 and 5 (docs/format/kernel-readers.md#matrix)."""
@@ -94,28 +104,22 @@ def _dumped(folder: Path, scenario: str, profile: KernelProfile) -> Dumped:
     return Dumped(snapshot, folder / f"{scenario}.dmp")
 
 
-def _targets(*always: int) -> pytest.MarkDecorator:
-    """The targets as dumps. Targets at other indexes than the given ones have the mark ``slow``."""
-    return pytest.mark.parametrize(
-        "dumped",
-        [
-            pytest.param(target, id="-".join(target), marks=() if index in always else pytest.mark.slow)
-            for index, target in enumerate(TARGETS)
-        ],
-        indirect=True,
-    )
-
-
-@pytest.fixture
+@pytest.fixture(params=TARGETS, ids="-".join)
 def dumped(folder: Path, request: pytest.FixtureRequest) -> Dumped:
     return _dumped(folder, *request.param)
 
 
-def _rows(folder: Path, dumped: Dumped, plugin: str) -> list[dict[str, Any]]:
+@cache
+def _answers(folder: Path, path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each plugin."""
     options = ["-q", "--offline", "-r", "json", "-s", str(folder / "symbols"), "--cache-path", str(folder / "cache")]
-    output = _run(folder, *VOL, *options, "-f", str(dumped.path), f"windows.{plugin}")
-    rows: list[dict[str, Any]] = json.loads(output[output.index("[") :])
-    return rows
+    output = _run(folder, "-c", VOL, *options, "-f", str(path), " ".join(PLUGINS))
+    parts = output.split(MARK)[1:]
+    return {plugin: json.loads(part[part.index("[") :]) for plugin, part in zip(PLUGINS, parts, strict=True)}
+
+
+def _rows(folder: Path, dumped: Dumped, plugin: str) -> list[dict[str, Any]]:
+    return _answers(folder, dumped.path)[plugin]
 
 
 def _shown(address: int) -> int:
@@ -128,7 +132,6 @@ def _second(time: int) -> str:
     return (EPOCH + timedelta(seconds=time // 10_000_000)).isoformat()
 
 
-@_targets(0, 1)
 def test_pslist_lists_the_processes_in_order_with_their_threads_counted(folder: Path, dumped: Dumped) -> None:
     found = [
         (row["Offset(V)"], row["PID"], row["ImageFileName"], row["Threads"])
@@ -140,7 +143,6 @@ def test_pslist_lists_the_processes_in_order_with_their_threads_counted(folder: 
     ]
 
 
-@_targets(1)
 def test_modules_lists_the_kernel_hal_and_drivers_in_load_order(folder: Path, dumped: Dumped) -> None:
     found = [
         (row["Offset"], row["Base"], row["Size"], row["Name"], row["Path"])
@@ -152,7 +154,6 @@ def test_modules_lists_the_kernel_hal_and_drivers_in_load_order(folder: Path, du
     ]
 
 
-@_targets(0)
 def test_unloadedmodules_lists_the_drivers_that_are_gone(folder: Path, dumped: Dumped) -> None:
     found = [
         (row["Name"], row["StartAddress"], row["EndAddress"])
@@ -164,7 +165,6 @@ def test_unloadedmodules_lists_the_drivers_that_are_gone(folder: Path, dumped: D
     assert found
 
 
-@_targets(0, 1)
 def test_crashinfo_shows_the_header_as_the_target_was(folder: Path, dumped: Dumped) -> None:
     (row,) = _rows(folder, dumped, "crashinfo.Crashinfo")
     truth = dumped.snapshot
@@ -192,7 +192,6 @@ def test_crashinfo_shows_the_header_as_the_target_was(folder: Path, dumped: Dump
         assert row["BitmapPages"] == pages
 
 
-@_targets(1)
 def test_info_reads_kernel_base_root_and_version_from_memory(folder: Path, dumped: Dumped) -> None:
     said = {row["Variable"]: row["Value"] for row in _rows(folder, dumped, "info.Info")}
     truth = dumped.snapshot

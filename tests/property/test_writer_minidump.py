@@ -260,7 +260,7 @@ def test_every_name_is_found_where_it_is_cited(snapshot: ProcessSnapshot) -> Non
         assert [text(rva) for rva in rvas(24, "<4xQ", head=4, count=len(named))] == named
 
 
-@pytest.mark.parametrize("qualifier", [1024, 1025])
+@pytest.mark.parametrize("qualifier", [1024, pytest.param(1025, marks=pytest.mark.slow)])
 def test_a_dump_of_two_thousand_threads_and_two_hundred_modules_is_sound(qualifier: int) -> None:
     snapshot = synthetic_process(threads=2000, modules=200, stack_committed=0x1000)
     dump, result = dump_bytes(snapshot, Request(qualifier))

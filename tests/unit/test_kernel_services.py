@@ -19,7 +19,7 @@ MIB = 1 << 20
 PAGE_LOCATION = 0x1A  # MMPFN.u3.e1, its low three bits
 FREE, ACTIVE = 1, 6  # MMLISTS
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("precompiled_headers")]
 
 DRIVER = """
 #include <ntddk.h>

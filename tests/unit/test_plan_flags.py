@@ -8,64 +8,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.emu.constants import FormatFlag, MinidumpType, StreamType
-from dumptruth.emu.plan.ranges import Range, intersect, merge, subtract
-from dumptruth.emu.plan.user import Plan, plan_user
-from dumptruth.emu.request import Contract, DumpRefused, Request, Session
-from dumptruth.emu.snapshot.process import FunctionEntry, FunctionTable, MemoryRun, ProcessSnapshot
+from dumptruth.emu.constants import MinidumpType, StreamType
+from dumptruth.emu.plan.ranges import intersect, merge, subtract
+from dumptruth.emu.snapshot.process import FunctionEntry, FunctionTable, MemoryRun
 from dumptruth.emu.synthetic.contexts import synthetic_context
-from dumptruth.emu.synthetic.flag_process import PLACES, flag_target
+from dumptruth.emu.synthetic.flag_process import PLACES
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
 
-SMALL = 1024
-ARCHITECTURES = ("amd64", "x86", "arm64")
-TARGETS = {architecture: flag_target(architecture) for architecture in ARCHITECTURES}
-READABLE = {architecture: flag_target(architecture, unreadable=False) for architecture in ARCHITECTURES}
-
-FULL_MEMORY = FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY
-INDIRECT_MEMORY = FormatFlag.DEBUG_FORMAT_USER_SMALL_INDIRECT_MEMORY
-DATA_SEGMENTS = FormatFlag.DEBUG_FORMAT_USER_SMALL_DATA_SEGMENTS
-CODE_SEGMENTS = FormatFlag.DEBUG_FORMAT_USER_SMALL_CODE_SEGMENTS
-MODULE_HEADERS = FormatFlag.DEBUG_FORMAT_USER_SMALL_MODULE_HEADERS
-PROCESS_THREAD_DATA = FormatFlag.DEBUG_FORMAT_USER_SMALL_PROCESS_THREAD_DATA
-PRIVATE_READ_WRITE = FormatFlag.DEBUG_FORMAT_USER_SMALL_PRIVATE_READ_WRITE_MEMORY
-NO_OPTIONAL_DATA = FormatFlag.DEBUG_FORMAT_USER_SMALL_NO_OPTIONAL_DATA
-FILTER_TRIAGE = FormatFlag.DEBUG_FORMAT_USER_SMALL_FILTER_TRIAGE
-IGNORE = FormatFlag.DEBUG_FORMAT_USER_SMALL_IGNORE_INACCESSIBLE_MEM
-NO_IGNORE = FormatFlag.DEBUG_FORMAT_USER_SMALL_NO_IGNORE_INACCESSIBLE_MEM
-SCAN = FormatFlag.DEBUG_FORMAT_USER_SMALL_SCAN_PARTIAL_PAGES
-
-TEXT, RDATA, DATA, SHARED = 0x1000, 0x3000, 0x4000, 0x8000  # RVAs of the images' sections
-SHARED_USER_DATA = (0x7FFE0000, 0x7FFE0AA0)
-
-
-def plan(target: ProcessSnapshot, flags: int = 0, contract: str = "documented", session: str = "live") -> Plan:
-    request = Request(SMALL, flags, contract=Contract(contract), session=Session(session))
-    return plan_user(target, request)
-
-
-def ranges(made: Plan) -> list[Range]:
-    """The ranges by address."""
-    return sorted((planned.start, planned.end) for planned in made.ranges)
-
-
-def added(target: ProcessSnapshot, flags: int) -> list[Range]:
-    """The ranges that the flags add to a dump without flags."""
-    return subtract(ranges(plan(target, flags)), ranges(plan(target)))
-
-
-def beside(target: ProcessSnapshot, wanted: list[Range]) -> list[Range]:
-    """The part of ``wanted`` that a dump without flags does not hold."""
-    return subtract(wanted, ranges(plan(target)))
-
-
-def readable(target: ProcessSnapshot) -> list[Range]:
-    return [(run.start, run.end) for run in target.memory]
-
-
-def of(start: int, *sizes: tuple[int, int]) -> list[Range]:
-    """Ranges from offsets to ``start`` and sizes."""
-    return [(start + offset, start + offset + size) for offset, size in sizes]
+from .flag_ranges import (
+    ARCHITECTURES,
+    CODE_SEGMENTS,
+    DATA,
+    DATA_SEGMENTS,
+    INDIRECT_MEMORY,
+    MODULE_HEADERS,
+    PRIVATE_READ_WRITE,
+    PROCESS_THREAD_DATA,
+    RDATA,
+    SHARED,
+    SHARED_USER_DATA,
+    TARGETS,
+    TEXT,
+    added,
+    beside,
+    of,
+    plan,
+    ranges,
+)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -287,111 +256,6 @@ def test_a_stack_in_private_memory_is_part_of_its_region() -> None:
     made = plan(TARGETS["amd64"], PRIVATE_READ_WRITE)
     assert (at.stack_limit(0), at.stack_base(0)) in ranges(made)
     assert [stack.listed for stack in made.stacks] == [False, False, True, False]  # the third is the whole region
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_full_memory_is_all_that_can_be_read_one_range_a_region(architecture: str) -> None:
-    target = READABLE[architecture]
-    made = plan(target, FULL_MEMORY)
-    assert merge(ranges(made)) == readable(target)
-    regions = {region.base: region.end for region in target.regions}
-    assert all(regions[start] == end for start, end in ranges(made))
-    assert made.full_memory
-    everything = plan(target, FULL_MEMORY | 0x1 | 0x8 | 0x10 | 0x80 | 0x100 | 0x1000 | 0x8000)
-    assert ranges(everything) == ranges(made), "nothing is left to add"
-
-
-@pytest.mark.parametrize(
-    ("flags", "contract"),
-    [(FULL_MEMORY | NO_IGNORE, "e29507"), (FULL_MEMORY | NO_IGNORE | SCAN, "documented"), (FULL_MEMORY, "e15063")],
-)
-def test_full_memory_fails_when_a_page_cannot_be_read_and_that_is_not_ignored(flags: int, contract: str) -> None:
-    with pytest.raises(DumpRefused, match=r"memory 0x700002000000\.\.0x700002014000 cannot be read") as caught:
-        plan(TARGETS["amd64"], flags, contract)
-    assert caught.value.hresult == 0x8007001E
-
-
-@pytest.mark.parametrize("flags", [FULL_MEMORY, FULL_MEMORY | IGNORE])
-def test_a_region_with_a_bad_page_is_dropped_whole_and_a_range_of_size_0_stays(flags: int) -> None:
-    at, target = PLACES[8], TARGETS["amd64"]
-    made = plan(target, flags)
-    assert subtract(readable(target), ranges(made)) == [
-        *of(at.torn, (0, 0x5000), (0x6000, 0xE000)),
-        *of(at.mapped, (0, 0x1000), (0x2000, 0x3000)),
-    ]
-    assert [planned.start for planned in made.ranges if not planned.size] == [at.torn, at.mapped]
-
-
-def test_scanning_keeps_the_head_of_a_region_and_the_range_of_size_0_follows() -> None:
-    at, target = PLACES[8], TARGETS["amd64"]
-    made = plan(target, FULL_MEMORY | SCAN)
-    assert subtract(readable(target), ranges(made)) == [
-        *of(at.torn, (0x6000, 0xE000)),
-        *of(at.mapped, (0x2000, 0x3000)),
-    ]
-    assert [planned.start for planned in made.ranges if not planned.size] == [at.torn + 0x5000, at.mapped + 0x1000]
-    assert [planned.start for planned in made.ranges] == sorted(planned.start for planned in made.ranges)
-
-
-@pytest.mark.parametrize(
-    "flags", [0, DATA_SEGMENTS, CODE_SEGMENTS, MODULE_HEADERS, PROCESS_THREAD_DATA, INDIRECT_MEMORY, PRIVATE_READ_WRITE]
-)
-@pytest.mark.parametrize("more", [NO_IGNORE, IGNORE, SCAN])
-def test_without_full_memory_flags_about_unreadable_memory_change_no_range(flags: int, more: int) -> None:
-    target = TARGETS["amd64"]
-    assert ranges(plan(target, flags | more)) == ranges(plan(target, flags))
-
-
-@pytest.mark.parametrize(("flag", "rva"), [(DATA_SEGMENTS, DATA), (CODE_SEGMENTS, TEXT)])
-def test_a_page_that_cannot_be_read_ends_its_section(flag: int, rva: int) -> None:
-    target = TARGETS["amd64"]
-    page = target.modules[1].base + rva + 0x1000
-    torn = replace(target, memory=_punched(target, page), unreadable=((page, 0x1000),))
-    around = [(page - 0x1000, page + 0x1000)]
-    assert intersect(ranges(plan(torn, flag)), around) == [(page - 0x1000, page)]
-
-
-def _punched(target: ProcessSnapshot, page: int) -> tuple[MemoryRun, ...]:
-    """The memory with one page missing."""
-    left = []
-    for run in target.memory:
-        for start, end in subtract([(run.start, run.end)], [(page, page + 0x1000)]):
-            left.append(MemoryRun(start, bytes(run.data)[start - run.start : end - run.start]))
-    return tuple(left)
-
-
-@pytest.mark.parametrize("flag", [FULL_MEMORY, INDIRECT_MEMORY, PRIVATE_READ_WRITE])
-def test_no_optional_data_cancels_memory_and_the_bits_in_the_header(flag: int) -> None:
-    target = TARGETS["amd64"]
-    made = plan(target, flag | NO_OPTIONAL_DATA)
-    assert ranges(made) == ranges(plan(target))
-    ignored = MinidumpType.MiniDumpIgnoreInaccessibleMemory if flag == FULL_MEMORY else 0
-    assert made.flags == plan(target).flags | MinidumpType.MiniDumpWithoutOptionalData | ignored
-    assert made.has(StreamType.MemoryListStream)
-    assert not made.full_memory
-
-
-def test_no_optional_data_leaves_peb_tebs_and_tls_vectors_of_process_thread_data() -> None:
-    at, target = PLACES[8], TARGETS["amd64"]
-    made = plan(target, PROCESS_THREAD_DATA | NO_OPTIONAL_DATA)
-    assert subtract(ranges(made), ranges(plan(target))) == merge(
-        [*of(at.peb, (0, 0x7D0), (0x1000, 0x8000)), *of(at.tls_vector, (0, 8), (0x40, 8), (0x80, 8))]
-    )
-    assert made.flags == 0x40500
-
-
-def test_filter_triage_leaves_peb_and_tebs_of_process_thread_data() -> None:
-    at, target = PLACES[8], TARGETS["amd64"]
-    made = plan(target, PROCESS_THREAD_DATA | FILTER_TRIAGE)
-    assert subtract(ranges(made), ranges(plan(target, FILTER_TRIAGE))) == of(at.peb, (0, 0x7D0), (0x1000, 0x8000))
-
-
-def test_no_optional_data_leaves_segments_headers_and_streams() -> None:
-    target = TARGETS["amd64"]
-    flags = DATA_SEGMENTS | CODE_SEGMENTS | MODULE_HEADERS | 0x2 | 0x4 | 0x400 | 0x800
-    made, plain = plan(target, flags | NO_OPTIONAL_DATA), plan(target, flags)
-    assert ranges(made) == ranges(plain)
-    assert made.streams == plain.streams
 
 
 @pytest.mark.parametrize("flag", [0x2000, 0x4000, 0x40000, 0x4000000, 0x8000000, 0x10000000, 0x20000])

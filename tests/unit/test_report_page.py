@@ -131,7 +131,7 @@ def _page_about(text: str) -> str:
     return html_report(replace(_with(report, _finding(text, Span(0, 4))), file=text, reason=text), source)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.text(st.characters(), max_size=30) | st.just(HOSTILE))
 def test_untrusted_text_is_never_markup(text: str) -> None:
     page = Page(_page_about(text))

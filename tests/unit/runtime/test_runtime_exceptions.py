@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from dumptruth.emu.process.outcome import Crashed
 
 from ...marks import needs_compiler
 from .guest_programs import passes, run
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("precompiled_headers")]
 
 
 def test_a_raised_exception_carries_the_registers_of_its_caller(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from dumptruth.emu.images.build import compile_dll
 
 from ...marks import needs_compiler
 from .guest_programs import passes
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("precompiled_headers")]
 
 
 def test_files_keep_written_data_and_failures_to_open_have_their_error(tmp_path: Path) -> None:

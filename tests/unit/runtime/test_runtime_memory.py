@@ -10,7 +10,7 @@ from dumptruth.emu.process.outcome import Crashed
 from ...marks import needs_compiler
 from .guest_programs import passes, run
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("precompiled_headers")]
 
 
 def test_the_heap_keeps_contents_sizes_and_alignment_through_random_work(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ...marks import needs_compiler
 from .guest_programs import passes
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("precompiled_headers")]
 
 
 def test_text_time_environment_and_errors_follow_their_documents(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ...marks import needs_compiler
 from .guest_programs import passes
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("precompiled_headers")]
 
 
 def test_threads_share_locks_events_semaphores_and_thread_local_storage(tmp_path: Path) -> None:
