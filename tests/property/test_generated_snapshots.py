@@ -35,21 +35,6 @@ def agree_twice(target: StoppedProcess, request: Request) -> None:
         assert dump_bytes(target.snapshot, request)[0] == found.data
 
 
-@settings(max_examples=30, derandomize=True, database=None)
-@given(
-    processes().map(StoppedProcess.of),
-    st.builds(
-        lambda asked, contract, session: replace(asked, contract=contract, session=session),
-        requests(),
-        st.sampled_from((Contract.E15063, Contract.E29507)),
-        st.sampled_from(tuple(Session)),
-    ),
-)
-def test_writer_and_judge_agree_on_what_each_engine_does(target: StoppedProcess, asked: Request) -> None:
-    """Also of targets that are dumps."""
-    agree_twice(target, asked)
-
-
 @settings(max_examples=60, derandomize=True, database=None)
 @given(
     processes().map(StoppedProcess.of),
