@@ -6,13 +6,13 @@ ones. The caller supplies the cases.
 
 from .cases import Kind, ReaderCase, WriterCase
 from .expectations import ExpectationsError, KnownFailures, load_known_failures
-from .facts import FactsError
 from .limits import Limits
 from .process import Command
 from .protocol import PROTOCOL, VERSION, ProtocolError
 from .reader import UnsoundCaseError
 from .results import CaseResult, Summary, Verdict, as_object
 from .run import Options, run_reader, run_writer
+from .values import FactsError
 from .vectors import VectorsError, load_reader_cases, load_writer_cases
 
 __all__ = [

@@ -1,22 +1,19 @@
-"""Writes the requests of the conformance protocol 1.1 and parses its answers (docs/conform-protocol.md)."""
+"""Writes the requests of the conformance protocol 1.2 and parses its answers (docs/conform-protocol.md)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+from .catalog import catalog
 
 PROTOCOL: Final = "dumptruth-conform"
 VERSION: Final = 1
 
 WRITTEN, REFUSED, READ, REJECTED, SKIPPED = "written", "refused", "read", "rejected", "skipped"
-FACTS: Final = (
-    *("architecture", "threads", "modules", "exception", "memory", "stream_count", "flags", "extra"),
-    "dump_kind",  # since 1.1
-)
-"""The facts that a reader is asked for."""
 DUMP_KINDS: Final = ("minidump", "userdump", "complete", "kernel", "active", "small", "header", "raw")
 """Values of the fact ``dump_kind``."""
 _WRITER_RESULTS: Final = (WRITTEN, REFUSED, SKIPPED)
@@ -40,8 +37,8 @@ def writer_request(case: str, truth: Path, request: dict[str, Any], output: Path
     return _line("writer", case, truth=str(truth), request=request, output=str(output))
 
 
-def reader_request(case: str, file: Path, facts: Sequence[str] = FACTS) -> bytes:
-    return _line("reader", case, file=str(file), facts=list(facts))
+def reader_request(case: str, file: Path) -> bytes:
+    return _line("reader", case, file=str(file), facts=list(catalog()))
 
 
 def _line(role: str, case: str, **members: object) -> bytes:

@@ -6,7 +6,7 @@ from ..checking import check
 from ..memory.source import ByteSource
 from ..model import Outcome
 from .cases import Dumped, Kind, ReaderCase
-from .expected import expected_facts
+from .expecting import expected_facts
 from .facts import compare
 from .protocol import REJECTED, SKIPPED, Answer
 from .results import CaseResult, Verdict
@@ -28,9 +28,11 @@ def judge_facts(case: ReaderCase, dumped: Dumped, answer: Answer, *, strict: boo
         _assure(case, dumped, source)
         expected = expected_facts(source, None if dumped.target is None else dumped.target.truth)
         found = compare(expected, answer.facts or {})
-    if found.differences:
-        return CaseResult(case.name, Verdict.MISREADS, False, found.differences, case.kind, compared=found.compared)
-    return CaseResult(case.name, Verdict.AGREES, True, (), case.kind, compared=found.compared)
+    verdict = Verdict.MISREADS if found.differences else Verdict.AGREES
+    return CaseResult(
+        case.name, verdict, not found.differences, found.differences, case.kind,
+        compared=found.compared, facts=found.known,
+    )  # fmt: skip
 
 
 def rejected(case: ReaderCase, reason: str) -> CaseResult:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from ..model import Finding
 from .cases import Kind
+from .catalog import catalog
 from .protocol import PROTOCOL, VERSION
 
 FORMAT: Final = f"{PROTOCOL}-report"
@@ -50,7 +51,9 @@ class CaseResult:
     checks: int = 0
     """Number of checks of the writer's dump."""
     compared: tuple[str, ...] = ()
-    """Facts of the reader that were compared."""
+    """Facts of the reader that were compared: ``threads.teb``."""
+    facts: tuple[str, ...] = ()
+    """Facts that the reader's dump has."""
     known: str | None = None
     """The reason in the list of known failures; a known failure does not fail the run."""
     mended: bool = False
@@ -87,6 +90,16 @@ class Summary:
         return sum(result.checks + len(result.compared) for result in self.results)
 
     @property
+    def compared(self) -> tuple[str, ...]:
+        """Every fact that was compared in a case, in the order of the protocol."""
+        return _ordered({name for result in self.results for name in result.compared})
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Every fact that a dump of the cases has, in the order of the protocol."""
+        return _ordered({name for result in self.results for name in result.facts})
+
+    @property
     def exit_status(self) -> int:
         """0: no case fails. 1: a case fails. 2: no case was judged."""
         return 2 if not self.judged else 1 if self.failing else 0
@@ -95,6 +108,10 @@ class Summary:
         """The number of cases for each verdict that occurs."""
         counted = Counter(result.verdict for result in self.results)
         return {verdict: counted[verdict] for verdict in Verdict if counted[verdict]}
+
+
+def _ordered(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(path for fact in catalog().values() for path in fact.paths if path in names)
 
 
 def as_object(summary: Summary, command: Sequence[str]) -> dict[str, Any]:
@@ -109,6 +126,8 @@ def as_object(summary: Summary, command: Sequence[str]) -> dict[str, Any]:
         "failing": len(summary.failing),
         "known": len(summary.known),
         "checks": summary.checks,
+        "compared": list(summary.compared),
+        "not_compared": [name for name in summary.facts if name not in summary.compared],
         "verdicts": {str(verdict): count for verdict, count in summary.verdicts().items()},
         "results": [_result(result) for result in summary.results],
     }

@@ -34,7 +34,7 @@ from dumptruth.fixtures.replay.judging import requested
 from dumptruth.fixtures.vectors.build import make
 from dumptruth.fixtures.vectors.recipe import Kind, load_recipes
 from dumptruth.oracle import ByteSource, RequestTruth, Truth, load_any_truth
-from dumptruth.oracle.conform.expected import expected_facts
+from dumptruth.oracle.conform.expecting import expected_facts
 from dumptruth.oracle.conform.facts import compare
 from dumptruth.oracle.readers.cab import read_cabinet
 from dumptruth.oracle.truth.load import parse_request

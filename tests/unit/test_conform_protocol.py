@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle.conform import ProtocolError
+from dumptruth.oracle.conform.catalog import Fact, catalog
 from dumptruth.oracle.conform.expected import Expected, Memory
 from dumptruth.oracle.conform.facts import compare
 from dumptruth.oracle.conform.protocol import (
-    FACTS,
     only_line,
     reader_answer,
     reader_request,
@@ -139,18 +139,23 @@ def test_arbitrary_json_raises_only_the_protocol_error(message: dict[str, Any]) 
 
 
 DATA = bytes(range(256)) * 32
-DUMP = Expected(
-    architecture="amd64",
-    threads=[(1, 0x1000, 0x2000, 0x3000), (2, 0x1004, 0x2004, 0x4000)],
-    modules=[(0x10000, 0x1000, "a.exe")],
-    exception=(1, 0xC0000005, 0x1000),
-    has_exception=True,
-    memory=Memory([(0x1000, 0x3000)], lambda start, size: DATA[start - 0x1000 : start - 0x1000 + size]),
-    stream_count=9,
-    flags=2,
-    extra={"command_line": "a.exe -x", "Rip": 0x1000},
-)
-FACT = st.fixed_dictionaries({}, optional=dict.fromkeys(FACTS, JSON))
+MEMORY = Memory([(0x1000, 0x3000)], lambda start, size: DATA[start - 0x1000 : start - 0x1000 + size])
+VALUES = {
+    "number": 1, "signed": -1, "text": "a", "guid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "digest": "0" * 8,
+    "numbers": (1, 2), "registers": {"rax": 1}, "object": {"command_line": "a.exe -x", "Rip": 0x1000},
+}  # fmt: skip
+
+
+def _due(fact: Fact) -> Any:
+    """A value of every member of a fact."""
+    if fact.name == "memory":
+        return MEMORY
+    item = {member.name: VALUES[member.kind] for member in fact.members}
+    return {"value": item.get(""), "record": item, "list": [item]}[fact.shape]
+
+
+DUMP = Expected({name: _due(fact) for name, fact in catalog().items()})
+FACT = st.fixed_dictionaries({}, optional=dict.fromkeys(catalog(), JSON))
 
 
 @given(FACT | st.dictionaries(st.text(max_size=5), JSON, max_size=2))
@@ -158,16 +163,15 @@ def test_arbitrary_facts_raise_only_the_protocol_error(facts: dict[str, Any]) ->
     assert "\n" not in _said(partial(compare, DUMP, facts))
 
 
-ITEM = st.fixed_dictionaries(
-    {},
-    optional={
-        name: st.integers(-1, 1 << 65) | st.sampled_from(["0x10", "12", "x", "0x", "-1", "1_0"]) | JSON
-        for name in ("thread_id", "teb", "base", "size", "name", "start", "digest", "code")
-    },
-)
+ODD = st.integers(-1, 1 << 513) | st.sampled_from(["0x10", "12", "x", "0x", "-1", "1_0"]) | JSON
 
 
-@given(st.fixed_dictionaries({name: st.lists(ITEM, max_size=3) for name in ("threads", "modules", "memory")}))
-def test_arbitrary_items_raise_only_the_protocol_error(facts: dict[str, Any]) -> None:
-    for name, value in facts.items():
-        assert "\n" not in _said(partial(compare, DUMP, {name: value}))
+def _items(fact: Fact) -> st.SearchStrategy[Any]:
+    item = st.fixed_dictionaries({}, optional={member.name: ODD for member in fact.members})
+    return st.lists(item, max_size=3) if fact.shape == "list" else item | st.none()
+
+
+@given(st.data())
+def test_arbitrary_items_raise_only_the_protocol_error(data: st.DataObject) -> None:
+    fact = data.draw(st.sampled_from([fact for fact in catalog().values() if fact.shape != "value"]))
+    assert "\n" not in _said(partial(compare, DUMP, {fact.name: data.draw(_items(fact))}))
