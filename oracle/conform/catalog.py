@@ -1,4 +1,4 @@
-"""The facts that a reader may report, as facts.toml lists them (docs/conform-protocol.md#facts)."""
+"""The facts that a reader may report, as facts.toml lists them (docs/conform-facts.md)."""
 
 from __future__ import annotations
 

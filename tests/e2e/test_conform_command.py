@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,31 @@ def test_known_failures_must_still_fail(conform: Conform, tmp_path: Path) -> Non
     status, out, _ = conform(ACCEPTS, *options)
     assert status == 1
     assert f"FAIL {SMALL}: agrees: mended: remove '{SMALL}' from the known failures" in out.splitlines()
+
+
+THREAD_IDS = """
+import json, struct
+asked = json.loads(input())
+data = open(asked["file"], "rb").read()
+count, at = struct.unpack_from("<II", data, 8)
+(rva,) = [rva for kind, _, rva in struct.iter_unpack("<III", data[at : at + 12 * count]) if kind == 3]
+(threads,) = struct.unpack_from("<I", data, rva)
+ids = [{"thread_id": struct.unpack_from("<I", data, rva + 4 + 48 * index)[0]} for index in range(threads)]
+print(json.dumps({"case": asked["case"], "result": "read", "facts": {"threads": ids}}))
+"""
+
+
+def test_a_reader_that_knows_only_thread_ids_is_told_so(conform: Conform) -> None:
+    status, out, _ = conform(THREAD_IDS, "--case", SMALL)
+    assert status == 0
+    (told,) = [line for line in out.splitlines() if line.startswith("compares ")]
+    assert re.match(r"compares 1 of \d\d facts; not reported: architecture, dump_kind, memory.start, ", told)
+    _, out, _ = conform(THREAD_IDS, "--case", SMALL, "--json", "-")
+    document: dict[str, Any] = json.loads(out)
+    assert document["compared"] == ["threads.thread_id"]
+    assert {"threads.teb", "registers.vector", "modules.pdb_guid", "exception.parameters"} <= {
+        *document["not_compared"]
+    }
 
 
 def test_the_results_are_written_as_json_to_standard_output(conform: Conform) -> None:
