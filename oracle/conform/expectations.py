@@ -34,12 +34,14 @@ class KnownFailure:
 class KnownFailures:
     entries: tuple[KnownFailure, ...] = ()
 
-    def settle(self, result: CaseResult) -> CaseResult:
-        """``result`` with its ``known``, ``mended`` and ``details`` set by the first entry that matches the case.
+    def of(self, case: str) -> list[KnownFailure]:
+        """The entries that count for a case: the first that matches. If that names facts, all that name facts."""
+        entries = [entry for entry in self.entries if fnmatchcase(case, entry.case)]
+        return [entry for entry in entries if entry.facts] if entries and entries[0].facts else entries[:1]
 
-        If that entry names facts, all entries of the case that name facts count, each for its own.
-        """
-        entries = [entry for entry in self.entries if fnmatchcase(result.case, entry.case)]
+    def settle(self, result: CaseResult) -> CaseResult:
+        """``result`` with its ``known``, ``mended`` and ``details`` set by the entries that count for its case."""
+        entries = self.of(result.case)
         if not entries or result.verdict is Verdict.SKIPPED:
             return result
         entry = entries[0]
@@ -50,9 +52,7 @@ class KnownFailures:
             return result.but(
                 details=(f"expected the known verdict {entry.verdict}, found {result.verdict}", *result.details)
             )
-        if entry.facts:
-            return _settled_by_facts(result, [entry for entry in entries if entry.facts])
-        return result.but(known=entry.reason)
+        return _settled_by_facts(result, entries) if entry.facts else result.but(known=entry.reason)
 
     def unmatched(self, cases: list[str]) -> list[str]:
         """The patterns that match none of ``cases``."""
