@@ -183,7 +183,7 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
     " oracle.truth",
     "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
-    "oracle.conform": "oracle.case oracle.checking oracle.entitlement oracle.memory oracle.model oracle.readers"
+    "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model oracle.readers"
     " oracle.truth",
     "oracle.vectors": "oracle.truth",
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.truth",
