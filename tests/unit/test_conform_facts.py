@@ -13,6 +13,8 @@ from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.request import KernelProfile, Profile
 from dumptruth.emu.synthetic.kernel import RUNS, synthetic_machine
 from dumptruth.emu.synthetic.process import synthetic_process
+from dumptruth.fixtures.vectors.build import make
+from dumptruth.fixtures.vectors.recipe import load_recipes
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.conform import FactsError
 from dumptruth.oracle.conform.catalog import catalog
@@ -160,6 +162,19 @@ def test_a_wrong_fact_is_named_with_its_place_and_both_values(fact: str, value: 
     assert {path.partition(".")[0] for path in found.wrong} == {fact}
     assert set(found.wrong) <= set(found.compared)
     assert any(told in line for line in found.differences), found.differences
+
+
+def test_the_registers_of_arm_are_those_of_its_context() -> None:
+    recipes = load_recipes()
+    made = make(recipes["user/odd/arm"], recipes)
+    assert made.data is not None
+    facts = expected_facts(ByteSource(made.data)).facts
+    first = facts["registers"][0]
+    assert facts["architecture"] == "arm"
+    assert set(first["general"]) == {*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr"}
+    assert (first["general"]["r12"], first["general"]["pc"]) == (0x100C, facts["threads"][0]["instruction_pointer"])
+    assert first["vector"]["d1"] == 0x3FF0_0000_0000_1000
+    assert "debug" not in first  # ContextFlags 0x200007 has no debug registers
 
 
 def test_the_bits_of_a_signed_number_may_be_reported_without_sign() -> None:
