@@ -38,28 +38,35 @@ def _stack_words(truth: ProcessTruth) -> Iterator[frozenset[int]]:
 def windows(writing: Writing) -> Iterator[Piece]:
     """The windows of the stack words that point anywhere but into a listed image.
 
-    The word itself may point at memory that cannot be read: the readable part of its window is taken all the same.
-    Of a dump only the first thread is known to have windows.
+    The word itself may point at memory that cannot be read: the readable part of its window is taken all the same. Of a
+    dump such a window is dropped, and the threads behind the first with a dropped window are not known to have any
+    (docs/format/minidump-memory-ranges.md#dump-targets-windows).
     """
-    yield from _windows(writing, slice(1) if writing.of_dump else slice(None))
+    for found, dropped in _windows(writing):
+        yield from found
+        if dropped:
+            return
 
 
 def windows_in_doubt(writing: Writing) -> Iterator[Piece]:
-    """The windows of the other threads of a dump, by a writer that was not measured
-    (docs/format/minidump-memory-ranges.md#dump-targets-windows).
-    """
-    if writing.of_dump and not writing.writer.first_thread_only:
-        yield from _windows(writing, slice(1, None))
+    """The windows of those other threads, by a writer that was not measured."""
+    if writing.of_dump and not writing.writer.stops_at_dropped_window:
+        for found, _ in _windows(writing):
+            yield from found
 
 
-def _windows(writing: Writing, which: slice) -> Iterator[Piece]:
+def _windows(writing: Writing) -> Iterator[tuple[list[Piece], bool]]:
+    """For each thread the windows that no earlier thread has, and whether a window was dropped."""
     truth, size = writing.truth, writing.truth.system.pointer_size
     listed = RangeSet((module.base, module.base + module.size) for module in truth.modules)
-    found: set[int] = set()
-    for thread, pointing in zip(truth.threads[which], stack_words(truth)[which], strict=True):
+    seen: set[int] = set()
+    for thread, pointing in zip(truth.threads, stack_words(truth), strict=True):
+        found, dropped = [], False
         if writing.writer.unaligned_sp or stack_of(truth, thread)[0] % size == 0:
-            found |= pointing
-    for word in sorted(found):
-        if word not in listed:
-            window = Piece(max(word - _BEFORE, 0), word + _BEHIND, f"window of the stack word {word:#x}")
-            yield from readable_window(writing, window)
+            for word in sorted(word for word in pointing - seen if word not in listed):
+                window = Piece(max(word - _BEFORE, 0), word + _BEHIND, f"window of the stack word {word:#x}")
+                taken = list(readable_window(writing, window))
+                found += taken
+                dropped = dropped or not taken
+            seen |= pointing
+        yield found, dropped

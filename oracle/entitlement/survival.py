@@ -23,50 +23,65 @@ FILTERED: Final = {
 }
 """The registers that FILTER_TRIAGE fills, unless they survive. Those of other architectures stay
 (docs/format/minidump-filters.md#filter-triage-contexts)."""
-_BELOW: Final = 4
-"""Bytes below ESP that a captured stack of x86 begins with."""
 
 
 class _Pointers:
     """The addresses that lead to code or to a stack, by one reading of what a stack is.
 
-    ``raw``: a stack goes from SP to StackBase, which is a part of it, wherever SP is. So engine 15063. On x86 it begins
-    at ESP - 4, but not while the filter looks at an earlier thread. Otherwise it is the captured stack.
+    ``raw``: the reading of engine 15063. StackBase is a part of a stack. While the filter looks at a thread, the stacks
+    of this and the earlier threads begin as they are captured, and those of later threads at SP, wherever that is.
+    Otherwise a stack is what is captured of it.
     """
 
     def __init__(self, truth: ProcessTruth, raw: bool) -> None:
         self._truth = truth
         self._size = truth.system.pointer_size
-        self._since: dict[int, int] = {}
-        """Addresses below ESP, and the index of the first thread from which on they count."""
         stacks = [stack_of(truth, thread) for thread in truth.threads]
+        self._changing: list[tuple[int, int, int, bool]] = []
+        """``(start, end, thread, since)``: ranges that count from this thread on (``since``), or only before it."""
         if raw:
-            stacks = [(thread.context.sp, thread.stack_base + 1) for thread in truth.threads]
-        if raw and truth.system.architecture == "x86":
-            for index, (start, end) in enumerate(stacks):
-                for address in range(start - _BELOW, min(start, end)):
-                    self._since.setdefault(address, index)
+            captured, stacks = stacks, []
+            for index, ((start, base), thread) in enumerate(zip(captured, truth.threads, strict=True)):
+                sp, end = thread.context.sp, base + 1
+                stacks.append((max(start, sp), end))
+                if start != sp:
+                    self._changing.append((min(start, sp), min(max(start, sp), end), index, start < sp))
         modules = ((module.base, module.base + module.size) for module in truth.modules)
         tables = ((table.minimum_address, table.maximum_address) for table in truth.function_tables or ())
         self._code = RangeSet([*modules, *tables])
         self._stacks = RangeSet(stacks)
+        self._sometimes = RangeSet((start, end) for start, end, _, _ in self._changing)
 
     def points(self, word: int, thread: int) -> bool:
         """Whether the word points into an image, a function table or a stack. ``thread`` is the index of its owner."""
-        return word in self._code or word in self._stacks or self._since.get(word, thread + 1) <= thread
+        if word in self._code or word in self._stacks:
+            return True
+        return word in self._sometimes and any(
+            start <= word < end and (index <= thread) is since for start, end, index, since in self._changing
+        )
 
-    def leads(self, word: int, thread: int) -> bool:
-        """Whether it points elsewhere, at a readable word that points there."""
-        held = None if self.points(word, thread) else self._truth.read(word, self._size)
-        return held is not None and self.points(int.from_bytes(held, "little"), thread)
+    def adds(self, word: int, thread: int) -> bool:
+        """Whether the word points elsewhere, at a readable word that points there. That word is added."""
+        held = None if self.points(word, thread) else self._held(word)
+        return held is not None and self.points(held, thread)
 
     def keeps(self, value: int, thread: int) -> bool:
         """Whether a register survives."""
-        return not value or self.points(value, thread) or self.leads(value, thread)
+        return not value or self.points(value, thread) or self.adds(value, thread)
 
     def keeps_word(self, word: int, thread: int) -> bool:
-        """Whether a stack word survives, even if it points at no captured memory."""
-        return not word or word in self._code or self.leads(word, thread)
+        """Whether a stack word survives, even if it points at no captured memory. Only then StackBase needs to hold an
+        address of code.
+        """
+        return not word or word in self._code or self._at_code(word) or self.adds(word, thread)
+
+    def _at_code(self, word: int) -> bool:
+        held = self._held(word)
+        return held is not None and held in self._code
+
+    def _held(self, address: int) -> int | None:
+        held = self._truth.read(address, self._size)
+        return None if held is None else int.from_bytes(held, "little")
 
 
 class Survival:
@@ -85,9 +100,9 @@ class Survival:
         """Whether a word of its stack survives, even if it points at no captured memory."""
         return _agreed(reading.keeps_word(word, thread) for reading in self._readings)
 
-    def leads(self, word: int, thread: int) -> bool | None:
-        """Whether it survives for the word to which it points, which is then added."""
-        return _agreed(reading.leads(word, thread) for reading in self._readings)
+    def adds(self, word: int, thread: int) -> bool | None:
+        """Whether the word to which it points is added, because that leads to code or a stack."""
+        return _agreed(reading.adds(word, thread) for reading in self._readings)
 
 
 def _agreed(answers: Iterable[bool]) -> bool | None:
@@ -127,8 +142,8 @@ def _leading_words(writing: Writing, due: bool | None) -> Iterator[Piece]:
                 pointing[word] = name
                 in_doubt |= set() if writing.writer.raw_stacks else {word}
         for word, what in pointing.items():
-            leads = survival.leads(word, index)
-            if (None if leads and word in in_doubt else leads) is due:
+            adds = survival.adds(word, index)
+            if (None if adds and word in in_doubt else adds) is due:
                 yield Piece(
                     word, word + size, f"the word at {word:#x}, to which {what} of {thread.thread_id:#x} points"
                 )

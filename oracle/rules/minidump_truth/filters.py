@@ -33,6 +33,8 @@ _BUCKET, _WIDE_BUCKET = 0x800, 0x1_0000
 (docs/format/minidump-memory-ranges.md#order-of-memory-ranges)."""
 _STACKS = ("stacks", "stacks with a part of the TEB", "bridged gaps")
 """The clauses whose memory a filter changes, or may."""
+_FOLLOWING_WORDS = Format.INDIRECT_MEMORY | Format.FILTER_TRIAGE
+"""Flags that add memory to which words of stacks point."""
 _CHUNK = 1 << 16
 _FILL = 0xAA
 """The byte that FILTER_TRIAGE writes. FILTER_MEMORY writes zeros."""
@@ -74,7 +76,7 @@ class _Filter:
         """Other memory that the dump may hold. FILTER_TRIAGE of engine 15063 leaves the stack words in it alone."""
         self._exact = triage and request.contract == "e15063" and request.session == "dump"
         """Whether it was measured what becomes of words in other memory, and of words that point at it."""
-        due = [grant for grant in others if grant.duty is Duty.MUST and not grant.clause.flags & Format.FILTER_TRIAGE]
+        due = [grant for grant in others if grant.duty is Duty.MUST and not grant.clause.flags & _FOLLOWING_WORDS]
         self.untouched = RangeSet(span for grant in due for span in grant.union) if self._exact else None
         """Memory whose words no filter replaces, though they lie in stacks. None if that was not measured."""
 
@@ -86,9 +88,10 @@ class _Filter:
         """Whether the word survives in the stack of that thread for what it points at; None if nothing tells."""
         if isinstance(self._survival, RangeSet):
             return word in self._survival
-        if word in self._captured:
+        kept = self._survival.keeps_word(word, thread)
+        if kept is not True and word in self._captured:
             return True if self._exact or word in self._stacks else None
-        return self._survival.keeps_word(word, thread)
+        return kept
 
 
 class _Captured:
