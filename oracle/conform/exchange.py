@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -92,9 +91,10 @@ def _fill(staging: Path, place: Path, exchange: Exchange, result: CaseResult) ->
         if "truth" in message:
             message["truth"] = str(place / "truth")
     if file is not None:
+        name = f"dump{file.suffix}"
         if file.is_file():
-            _copied(file, staging / file.name)
-        message |= {name: str(place / file.name) for name in ("file", "output") if name in message}
+            _copied(file, staging / name)
+        message |= {member: str(place / name) for member in ("file", "output") if member in message}
     if message:
         _written(staging / "message.json", request_line(message).decode("ascii") + "\n")
     if exchange.answer:
@@ -105,10 +105,8 @@ def _fill(staging: Path, place: Path, exchange: Exchange, result: CaseResult) ->
 
 
 def _copied(source: Path, to: Path) -> None:
-    """Copy a file. A writer may leave anything at its output, so only a file's contents are taken."""
     to.parent.mkdir(exist_ok=True)
-    with suppress(FileNotFoundError):
-        shutil.copyfile(source, to)
+    shutil.copyfile(source, to)
 
 
 def _written(path: Path, text: str) -> None:
