@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from .checking import check
 from .memory.source import ByteSource
-from .model import Finding, Outcome, Report, Verdict
+from .model import Finding, Outcome, Report
+from .report.numbers import numbers
 from .truth.load import RequestTruth, Truth
 
 SHOWN: Final = 3
@@ -24,7 +25,7 @@ class Tally:
     dumps: int = 0
     failed: int = 0
     rules: int = 0
-    """Rules that ran, summed over all dumps."""
+    """Rules that checked something, summed over all dumps."""
     checks: int = 0
     by_rule: Counter[str] = field(default_factory=Counter)
     """Rule -> number of dumps that broke it."""
@@ -32,8 +33,9 @@ class Tally:
     def add(self, report: Report) -> None:
         self.dumps += 1
         self.failed += report.outcome is not Outcome.CONFORMANT
-        self.rules += sum(result.verdict in (Verdict.PASS, Verdict.FAIL) for result in report.results)
-        self.checks += report.checks
+        count = numbers(report)
+        self.rules += count.run
+        self.checks += count.checks
         self.by_rule.update(result.rule for result in report.failing())
 
     def merge(self, counts: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
 from .known_errors import recognised
+from .memory.intervals import union
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
 from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Verdict
@@ -185,13 +186,15 @@ def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], d
 
 
 def _pages(case: AnyCase) -> int:
-    """How many of the target's pages the file holds bytes of."""
+    """How many of the target's pages the file holds bytes of. Each page counts once."""
     if isinstance(case, CabinetCase | FileCase):
         return 0
     dump = case.dump
     if isinstance(dump, KernelDump) and dump.paged:
-        return min(dump.pages.total, max(dump.source.size - dump.pages.first, 0) // PAGE_SIZE)
-    return sum(-(-end // PAGE_SIZE) - start // PAGE_SIZE for start, end in dump.captured())
+        return dump.pages.held(dump.source.size)
+    # Two ranges may share a page.
+    pages = union((start // PAGE_SIZE, -(-end // PAGE_SIZE)) for start, end in dump.captured())
+    return sum(end - start for start, end in pages)
 
 
 def _selected(select: Collection[str], skip: Collection[str]) -> list[Rule]:

@@ -13,11 +13,23 @@ from .catalog import LIST, RECORD, Fact, catalog
 from .expected import Bytes, Expected, Memory
 from .values import FactsError, bad, shown
 
-_SHOWN: Final = 3
-"""Differences that are reported of one fact."""
+_KEPT: Final = 100
+"""Differences of one fact that are kept; the others are counted."""
 _MEMORY: Final = ("memory", "virtual_memory")
 
 Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WrongFact:
+    """A fact that the reader misreads."""
+
+    name: str
+    """``threads.teb``."""
+    lines: tuple[str, ...]
+    """One line for each difference: fact, expected, reported. At most the first 100."""
+    total: int
+    """How many differences there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +38,18 @@ class Comparison:
     """Facts that the reader reported and that were compared: ``threads.teb``."""
     known: tuple[str, ...]
     """Facts that the dump has."""
-    differences: tuple[str, ...]
-    """One line each: fact, expected, reported."""
-    wrong: tuple[str, ...]
-    """Facts that differ: ``threads.teb``."""
+    misread: tuple[WrongFact, ...]
+    """Facts that differ."""
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The names of the facts that differ."""
+        return tuple(fact.name for fact in self.misread)
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """One line each: fact, expected, reported."""
+        return tuple(line for fact in self.misread for line in fact.lines)
 
 
 @dataclass(slots=True)
@@ -37,12 +57,10 @@ class _Found:
     """What the comparison of one fact found."""
 
     compared: set[str] = field(default_factory=set)
-    wrong: set[str] = field(default_factory=set)
-    lines: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
 
     def differ(self, path: str, line: str) -> None:
-        self.wrong.add(path)
-        self.lines.append(line)
+        self.wrong.setdefault(path, []).append(line)
 
     def note(self, path: str, due: object, said: object, where: str = "") -> None:
         """Compare one member; ``due`` None: it is unknown. A difference becomes a line that starts with ``where``."""
@@ -59,8 +77,7 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
     if unknown := sorted(set(reported) - set(facts)):
         raise FactsError(f"answered fact {unknown[0][:40]!r}: expected {', '.join(facts)}")
     compared: list[str] = []
-    differences: list[str] = []
-    wrong: list[str] = []
+    misread: list[WrongFact] = []
     for fact in facts.values():
         if fact.name not in reported or (reported[fact.name] is None and fact.shape != RECORD):
             continue
@@ -70,11 +87,12 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
         found = _Found()
         _compare(fact, expected.facts[fact.name], said, found)
         compared += [path for path in fact.paths if path in found.compared]
-        wrong += [path for path in fact.paths if path in found.wrong]
-        differences += found.lines[:_SHOWN]
-        if len(found.lines) > _SHOWN:
-            differences.append(f"{fact.name}: {len(found.lines) - _SHOWN} more differences")
-    return Comparison(tuple(compared), expected.paths, tuple(differences), tuple(wrong))
+        misread += [
+            WrongFact(path, tuple(lines[:_KEPT]), len(lines))
+            for path in fact.paths
+            if (lines := found.wrong.get(path)) is not None
+        ]
+    return Comparison(tuple(compared), expected.paths, tuple(misread))
 
 
 # What a reader reports
@@ -188,7 +206,7 @@ def _agree(fact: Fact, due: Item, said: Item) -> bool:
     """Whether no member differs."""
     found = _Found()
     _members(fact, due, said, found, "")
-    return not found.lines
+    return not found.wrong
 
 
 def _same(due: object, said: object) -> bool:

@@ -75,6 +75,10 @@ class PageRuns:
     def count(self, start: int, end: int) -> int:
         return max(self._below(end) - self._below(start), 0)
 
+    def held(self, size: int) -> int:
+        """How many different pages a file of ``size`` bytes holds, the last one perhaps in part."""
+        return sum(_inside(size, at, pages) for _, pages, at in self.runs())
+
     def _below(self, pfn: int) -> int:
         index = bisect_right(self._starts, pfn) - 1
         if index < 0:
@@ -132,6 +136,10 @@ class PageBitmap:
     def count(self, start: int, end: int) -> int:
         return max(self._below(end) - self._below(start), 0)
 
+    def held(self, size: int) -> int:
+        """How many different pages a file of ``size`` bytes holds, the last one perhaps in part."""
+        return _inside(size, self.first, self.total)
+
     def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:
         offset = self.first + self._below(start) * PAGE_SIZE
         run = None
@@ -181,5 +189,14 @@ class NoPages:
     def count(self, start: int, end: int) -> int:  # noqa: ARG002
         return 0
 
+    def held(self, size: int) -> int:  # noqa: ARG002
+        """No page."""
+        return 0
+
     def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:  # noqa: ARG002
         return iter(())
+
+
+def _inside(size: int, offset: int, pages: int) -> int:
+    """How many of ``pages`` pages at file offset ``offset`` begin before ``size``."""
+    return min(max(-(-(size - offset) // PAGE_SIZE), 0), pages)

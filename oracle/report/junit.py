@@ -14,13 +14,18 @@ and pytest: ``testsuites``, ``testsuite``, ``properties``, ``testcase``, ``failu
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from ..model import Report, RuleResult, Verdict
+from .numbers import numbers
 from .text import finding_text
 
+CLOSING: Final = "</testsuites>\n"
+_COUNTED: Final = {"tests": "testcase", "failures": ".//failure", "errors": ".//error", "skipped": ".//skipped"}
 _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML 1.0 document may hold, escaped or not: the complement of Char (W3C, XML 1.0, section 2.2)."""
 _NOT_JUDGED: Final = {
@@ -30,9 +35,30 @@ _NOT_JUDGED: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The element ``testsuite`` of one file, as text."""
+
+    text: str
+    totals: dict[str, int]
+    """The numbers of test cases, failures, errors and skipped test cases."""
+
+
 def to_junit(report: Report) -> str:
     """The whole document with its declaration. All characters are ASCII, so the text is valid in any code page."""
-    suite = Element("testsuite", {"name": legal(report.file)})
+    suite = as_suite(report, report.file)
+    return "".join((opening(suite.totals), suite.text, CLOSING))
+
+
+def opening(totals: Mapping[str, int]) -> str:
+    """The start of the document. The suites follow, then ``CLOSING``."""
+    attributes = "".join(f' {name}="{number}"' for name, number in totals.items())
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="dumptruth"{attributes}>\n'
+
+
+def as_suite(report: Report, name: str) -> Suite:
+    """The suite of one file, which is called ``name``."""
+    suite = Element("testsuite", {"name": legal(name)})
     properties = SubElement(suite, "properties")
     for name, value in _properties(report).items():
         SubElement(properties, "property", {"name": name, "value": legal(value)})
@@ -41,15 +67,8 @@ def to_junit(report: Report) -> str:
             _case(suite, report, result)
     else:
         case = SubElement(suite, "testcase", {"classname": "dumptruth", "name": "the file can be judged"})
-        _outcome(case, "error", report.outcome, report.reason or "")
-    counts = {"tests": "testcase", "failures": ".//failure", "errors": ".//error", "skipped": ".//skipped"}
-    totals = {name: str(len(suite.findall(path))) for name, path in counts.items()}
-    suite.attrib.update(totals)
-    root = Element("testsuites", {"name": "dumptruth", **totals})
-    root.append(suite)
-    ElementTree.indent(root)
-    body: bytes = ElementTree.tostring(root, encoding="us-ascii", xml_declaration=False)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{body.decode()}\n'
+        outcome(case, "error", report.outcome, report.reason or "")
+    return finished(suite)
 
 
 def legal(text: str) -> str:
@@ -57,8 +76,18 @@ def legal(text: str) -> str:
     return _ILLEGAL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
+def finished(suite: Element) -> Suite:
+    """The suite with its totals, as text."""
+    totals = {what: len(suite.findall(path)) for what, path in _COUNTED.items()}
+    suite.attrib.update({what: str(number) for what, number in totals.items()})
+    ElementTree.indent(suite, level=1)
+    body: bytes = ElementTree.tostring(suite, encoding="us-ascii", xml_declaration=False)
+    return Suite(f"  {body.decode()}\n", totals)
+
+
 def _properties(report: Report) -> dict[str, str]:
     judged = "truth and request" if report.own else "structure alone"
+    count = numbers(report)
     found = {
         "outcome": report.outcome.value,
         "kind": report.kind,
@@ -69,7 +98,11 @@ def _properties(report: Report) -> dict[str, str]:
         "size": hex(report.size),
         "claimed": hex(report.claimed),
         "unclaimed": hex(report.unclaimed),
-        "checks": str(report.checks),
+        "pages": hex(report.pages),
+        "rules run": str(count.run),
+        "rules noted": str(count.noted),
+        "checks": str(count.checks),
+        "failed checks": str(count.failed_checks),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -83,18 +116,19 @@ def _case(suite: Element, report: Report, result: RuleResult) -> None:
         note = f": {result.note}" if result.note else ""
         SubElement(case, "skipped", {"message": legal(f"{_NOT_JUDGED[result.verdict]}{because}{note}")})
     elif result.verdict is Verdict.ERROR:
-        _outcome(case, "error", "ERROR", result.note or "")
+        outcome(case, "error", "ERROR", result.note or "")
     elif result.verdict is Verdict.FAIL:
         lines = [finding_text(finding, result.inside) for finding in result.findings]
         if result.failures > len(lines):
             lines.append(f"... {result.failures} failures of {result.checks} checks")
         if result.counts:
-            _outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))
+            outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))
         else:
             noted = f"fails, but does not fail the file ({result.level}, {result.grade})"
             SubElement(case, "system-out").text = legal("\n".join([noted, *lines]))
 
 
-def _outcome(case: Element, tag: str, kind: str, text: str) -> None:
+def outcome(case: Element, tag: str, kind: str, text: str) -> None:
+    """Add a failure or an error, whose message is the first line of ``text``."""
     message = legal(text.partition("\n")[0])
     SubElement(case, tag, {"type": kind, "message": message}).text = legal(text)

@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -45,38 +46,101 @@ def to_sarif(report: Report, uri: str | None = None) -> str:
 
 
 def as_log(report: Report, uri: str | None = None) -> dict[str, Any]:
+    """The log as an object."""
+    one = part(report, uri)
+    return log([one], one.properties, f"dumptruth/{one.artifacts[0]['location']['uri']}/")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one file adds to a run. Indices of artifacts begin at 0."""
+
+    artifacts: list[dict[str, Any]]
+    results: list[dict[str, Any]]
+    invocation: dict[str, Any] | None
+    rules: tuple[str, ...]
+    properties: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Descriptors of results that are of no rule of the oracle, by their id."""
+
+
+def part(report: Report, uri: str | None = None) -> Part:
+    """The part of one file. ``uri`` is as for ``to_sarif``."""
     known = all_rules()
-    rules = [known[result.rule] for result in report.results if result.rule in known]
-    index = {rule.id: at for at, rule in enumerate(rules)}
     members = list(dict.fromkeys(result.inside for result in report.results if result.inside is not None))
     artifacts = _artifacts(report, uri or report.file, members)
     places = {None: 0} | {name: at + 1 for at, name in enumerate(members)}
     results = [
-        _result(result, finding, index[result.rule], artifacts[places[result.inside]], places[result.inside])
+        finding_result(result, finding, artifacts[places[result.inside]], places[result.inside])
         for result in report.results
         for finding in result.findings
     ]
+    properties = {
+        "outcome": report.outcome.value,
+        "kind": report.kind,
+        "profile": report.profile,
+        "strict": report.strict,
+        "own": report.own,
+        "qualifier": report.qualifier,
+    }
+    rules = tuple(result.rule for result in report.results if result.rule in known)
+    return Part(artifacts, results, _invocation(report), rules, properties)
+
+
+def log(parts: Iterable[Part], properties: dict[str, Any], identity: str) -> dict[str, Any]:
+    """One log with one run: code-scanning pages take one run of each tool. ``properties`` are those of the run."""
+    artifacts: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    invocations: list[dict[str, Any]] = []
+    used: dict[str, None] = {}
+    others: dict[str, dict[str, Any]] = {}
+    for one in parts:
+        first = len(artifacts)
+        artifacts += [_moved_artifact(artifact, first) for artifact in one.artifacts]
+        results += [_moved_result(result, first) for result in one.results]
+        if one.invocation is not None:
+            invocations.append(one.invocation)
+        used |= dict.fromkeys(one.rules)
+        others |= one.others
+    known = all_rules()
+    rules = [_descriptor(known[rule]) for rule in sorted(used)] + [others[name] for name in sorted(others)]
+    index = {rule["id"]: at for at, rule in enumerate(rules)}
+    for result in results:
+        result["ruleIndex"] = index[result["ruleId"]]
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {**_driver(), "rules": [_descriptor(rule) for rule in rules]}},
-                "automationDetails": {"id": f"dumptruth/{artifacts[0]['location']['uri']}/"},
-                "invocations": [_invocation(report)],
+                "tool": {"driver": {**_driver(), "rules": rules}},
+                "automationDetails": {"id": identity},
+                "invocations": invocations,
                 "artifacts": artifacts,
                 "results": results,
-                "properties": {
-                    "outcome": report.outcome.value,
-                    "kind": report.kind,
-                    "profile": report.profile,
-                    "strict": report.strict,
-                    "own": report.own,
-                    "qualifier": report.qualifier,
-                },
+                "properties": properties,
             }
         ],
     }
+
+
+def _moved_artifact(artifact: dict[str, Any], by: int) -> dict[str, Any]:
+    location = artifact["location"] | {"index": artifact["location"]["index"] + by}
+    parent = {"parentIndex": artifact["parentIndex"] + by} if "parentIndex" in artifact else {}
+    return artifact | {"location": location} | parent
+
+
+def _moved_result(result: dict[str, Any], by: int) -> dict[str, Any]:
+    moved = dict(result)
+    for name in ("locations", "relatedLocations"):
+        if name in result:
+            moved[name] = [_moved_location(location, by) for location in result[name]]
+    return moved
+
+
+def _moved_location(location: dict[str, Any], by: int) -> dict[str, Any]:
+    physical = location["physicalLocation"]
+    artifact = physical["artifactLocation"] | {"index": physical["artifactLocation"]["index"] + by}
+    return location | {"physicalLocation": physical | {"artifactLocation": artifact}}
 
 
 def _driver() -> dict[str, Any]:
@@ -152,7 +216,8 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
 
 
-def _result(result: RuleResult, finding: Finding, index: int, artifact: dict[str, Any], place: int) -> dict[str, Any]:
+def finding_result(result: RuleResult, finding: Finding, artifact: dict[str, Any], place: int) -> dict[str, Any]:
+    """A finding as a result at ``artifact``, whose index is ``place``."""
     identity = "\0".join((result.rule, finding.subject, finding.fault, result.inside or ""))
     location: dict[str, Any] = {
         "physicalLocation": {"artifactLocation": {"uri": artifact["location"]["uri"], "index": place}},
@@ -162,13 +227,13 @@ def _result(result: RuleResult, finding: Finding, index: int, artifact: dict[str
     locations = [_located(location, span.start, len(span)) for span in spans[:1]] or [location]
     found: dict[str, Any] = {
         "ruleId": result.rule,
-        "ruleIndex": index,
+        "ruleIndex": -1,  # the log sets it
         # SARIF 3.27.9: a result has a level only when its kind is "fail".
         "kind": "fail" if result.counts else "review",
         "level": _LEVELS[result.level] if result.counts else "none",
         "message": {"text": f"{result.title}. {finding_text(finding, result.inside)}"},
         "locations": locations,
-        "partialFingerprints": {FINGERPRINT: sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()},
+        "partialFingerprints": {FINGERPRINT: fingerprint(identity)},
         "properties": {"fault": finding.fault.value, "grade": result.grade.value},
     }
     if len(spans) > 1:
@@ -176,6 +241,11 @@ def _result(result: RuleResult, finding: Finding, index: int, artifact: dict[str
             _located(location, span.start, len(span)) | {"id": at} for at, span in enumerate(spans[1:], 1)
         ]
     return found
+
+
+def fingerprint(identity: str) -> str:
+    """The hash of what makes a result the same in two runs."""
+    return sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _located(location: dict[str, Any], start: int, length: int) -> dict[str, Any]:

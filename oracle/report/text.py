@@ -12,12 +12,12 @@ and as ``note RULE  title [level, grade]`` when its failure does not fail the du
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
 from ..judge import all_rules
 from ..model import Finding, Report, RuleResult, Verdict
+from .numbers import numbers
 
 MAX_SHOWN = 5
 """Findings printed for one rule."""
@@ -35,14 +35,17 @@ def _lines(report: Report) -> Iterator[str]:
     for result in report.results:
         yield from _result_lines(result)
     yield from _blocked_lines(report.results)
-    verdicts = Counter(result.verdict for result in report.results)
-    ran = sum(verdicts[verdict] for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.VACUOUS))
-    others = ", ".join(
-        f"{verdicts[verdict]} {verdict.lower().replace('_', ' ')}"
-        for verdict in (Verdict.FAIL, Verdict.VACUOUS, Verdict.NOT_APPLICABLE, Verdict.BLOCKED, Verdict.ERROR)
-        if verdicts[verdict]
-    )
-    yield f"{ran} rules run, {report.checks} checks" + (f" ({others})" if others else "")
+    count = numbers(report)
+    named = {
+        "fail": count.failed,
+        "noted": count.noted,
+        "vacuous": count.vacuous,
+        "not applicable": count.not_applicable,
+        "blocked": count.blocked,
+        "error": count.errors,
+    }
+    others = ", ".join(f"{number} {name}" for name, number in named.items() if number)
+    yield f"{count.run} rules run, {count.checks} checks" + (f" ({others})" if others else "")
     yield (
         f"{report.size} bytes: {report.claimed} claimed, {report.unclaimed} unclaimed, "
         f"{report.dont_care} don't care; {report.pages} pages captured"

@@ -184,7 +184,7 @@ MAY_IMPORT: dict[str, str] = {
     " oracle.truth",
     "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
-    " oracle.readers oracle.truth",
+    " oracle.readers oracle.report oracle.truth",
     "oracle.vectors": "oracle.truth",
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.truth",
     "oracle.pytest_plugin": "oracle.assertion oracle.vectors",

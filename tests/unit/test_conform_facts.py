@@ -251,10 +251,14 @@ def test_a_fact_outside_the_protocol_is_named(facts: dict[str, Any]) -> None:
         compare(EXPECTED, facts)
 
 
-def test_many_differences_are_counted_not_listed() -> None:
-    found = compare(EXPECTED, {"threads": [{"thread_id": index} for index in range(10, 60)]})
-    assert len(found.differences) == 4
-    assert found.differences[-1] == "threads: 50 more differences"
+def test_differences_are_listed_by_fact_and_counted_beyond_a_limit() -> None:
+    many = [{"thread_id": index} for index in range(10, 210)]
+    found = compare(EXPECTED, {"flags": 1, "threads": many})
+    assert found.wrong == ("threads.thread_id", "flags")
+    threads, flags = found.misread
+    assert (len(threads.lines), threads.total) == (100, 203)  # the count, 2 threads that lack, 200 that are not there
+    assert threads.lines[0] == "threads: expected 2, read 200"
+    assert (len(flags.lines), flags.total) == (1, 1)
 
 
 def test_the_facts_of_a_minidump_are_those_of_the_process(tmp_path: Path) -> None:

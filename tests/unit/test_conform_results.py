@@ -15,7 +15,10 @@ from dumptruth.oracle.conform import (
     as_object,
     load_known_failures,
 )
-from dumptruth.oracle.model import Fault, Finding, Span
+from dumptruth.oracle.conform.facts import WrongFact
+from dumptruth.oracle.conform.text import render
+from dumptruth.oracle.model import Fault, Finding, Grade, Level, RuleResult, Span
+from dumptruth.oracle.model import Verdict as Judged
 from jsonschema import Draft202012Validator
 
 SCHEMA = Path(__file__).resolve().parents[2] / "oracle" / "schemas" / "conform-1.json"
@@ -69,12 +72,39 @@ def test_each_wrong_fact_needs_an_entry(tmp_path: Path) -> None:
     path = tmp_path / "known.toml"
     path.write_text(BY_FACT, encoding="utf-8")
     known = load_known_failures(path)
-    misread = CaseResult("user/b", Verdict.MISREADS, False, ("a line",))
-    assert known.settle(misread.but(wrong=("flags",))).known == "flags"
-    assert known.settle(misread.but(wrong=("modules.name", "modules.size", "flags"))).known == "modules; flags"
-    new = known.settle(misread.but(wrong=("flags", "threads.teb")))
+    assert known.settle(_misread("flags")).known == "flags"
+    assert known.settle(_misread("modules.name", "modules.size", "flags")).known == "modules; flags"
+    new = known.settle(_misread("flags", "threads.teb"))
     assert new.fails
-    assert new.details == ("facts that no known failure names: threads.teb", "a line")
+    assert list(new.lines()) == [
+        "facts that no known failure names: threads.teb", "flags: a (2 more)", "threads.teb: a (2 more)"
+    ]  # fmt: skip
+
+
+def _misread(*facts: str) -> CaseResult:
+    wrong = tuple(WrongFact(name, (f"{name}: a", f"{name}: b"), 3) for name in facts)
+    return CaseResult("user/b", Verdict.MISREADS, False, misread=wrong)
+
+
+def test_the_first_line_of_each_fact_is_shown_and_all_lines_on_request() -> None:
+    result = _misread("flags", "threads.teb")
+    assert list(result.lines()) == ["flags: a (2 more)", "threads.teb: a (2 more)"]
+    assert list(result.lines(everything=True)) == [
+        "flags: a", "flags: b", "flags: 1 more", "threads.teb: a", "threads.teb: b", "threads.teb: 1 more"
+    ]  # fmt: skip
+
+
+def test_problems_and_reasons_are_grouped_the_most_common_first() -> None:
+    summary = Summary("reader", (_misread("flags"), _misread("flags", "threads.teb"), SKIPPED, SKIPPED.but(case="d")))
+    assert summary.problems() == {"flags": ("user/b", "user/b"), "threads.teb": ("user/b",)}
+    assert summary.skipped() == {"not mine": ("user/c", "d")}
+    lines = list(render(summary))
+    assert lines[0] == "FAIL user/b: misreads: flags: a (2 more)"
+    assert "skipped 2 cases: not mine (user/c, ...)" in lines
+    assert "6 more findings of the same rules or facts: --all-findings" in lines
+    assert "misread: flags (in 2 cases), threads.teb (in 1 case)" in lines
+    assert lines[-1] == "NOT CONFORMANT: 2 failing"
+    assert not any("--all-findings" in line for line in render(summary, everything=True))
 
 
 def test_a_known_failure_does_not_fail_the_run_and_a_fixed_one_does(tmp_path: Path) -> None:
@@ -129,8 +159,17 @@ def test_an_invalid_list_is_refused_in_one_line(tmp_path: Path, text: str, told:
 
 def test_the_json_results_match_their_schema() -> None:
     finding = Finding("MDMP-DIR-001", "directory", Fault.WRONG, ("1",), "2", (Span(0, 4),))
-    fails = CaseResult("user/d", Verdict.FAILS, False, ("x",), rules=("MDMP-DIR-001",), findings=(finding,), checks=9)
-    document = as_object(Summary("writer", (AGREES, DIES.but(known="issue 12"), SKIPPED, fails)), ["a", "b"])
+    rule = RuleResult(
+        "MDMP-DIR-001", "t", Level.MUST, Grade.WITNESSED, Judged.FAIL, checks=9, failures=1, findings=(finding,)
+    )
+    fails = CaseResult("user/d", Verdict.FAILS, False, broken=(rule,), checks=9)
+    results = (AGREES, DIES.but(known="issue 12"), SKIPPED, fails)
+    document = as_object(Summary("writer", results), ["a", "b"])
+    assert document["results"][3]["rules"] == ["MDMP-DIR-001"]
+    assert document["results"][3]["details"] == ["MDMP-DIR-001 directory: wrong: expected 1; actual 2 at 0x0..0x4"]
+    wrong = as_object(Summary("reader", (_misread("flags"),)), ["a"])
+    assert wrong["results"][0]["differences"] == [{"fact": "flags", "total": 3, "lines": ["flags: a", "flags: b"]}]
+    Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8"))).validate(wrong)
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(json.loads(json.dumps(document)))
