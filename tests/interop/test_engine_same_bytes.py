@@ -1,4 +1,4 @@
-"""Engine 15063 and our writer make the same ranges, filtered words and contexts of one dump target.
+"""Engine 15063 and our writer make the same ranges, filtered words and contexts of one dump target. The oracle agrees.
 
 It needs the engine's DLLs, and Wine outside Windows (docs/witness.md). The targets are made up: random words on stacks
 and in registers that point at, before and behind everything that a minidump can hold.
@@ -20,11 +20,15 @@ from dumptruth.emu.snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
 from dumptruth.emu.synthetic.flag_process import flag_target
 from dumptruth.emu.synthetic.forms import FORMS
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
+from dumptruth.emu.truth import store
 from dumptruth.emu.writer.minidump import dump_bytes
 from dumptruth.emu.writer.userdump import user_dump_bytes
 from dumptruth.fixtures.adapters.engine.contexts import registers
 from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.writer import write
+from dumptruth.oracle import load_any_truth
+
+from .engine_judged import Verdicts, asked
 
 SMALL, DEFAULT = 1024, 1025
 FULL = 0x08000C07
@@ -127,7 +131,10 @@ def threads(data: bytes, at: int) -> Iterator[tuple[int, int, int, bool, bytes]]
 
 
 def compare(harness: Harness, folder: Path, target: ProcessSnapshot) -> None:
+    """The writer makes the engine's dump of ``target``, and the oracle accepts the engine's file."""
     source, made = folder / "source.dmp", folder / "made.dmp"
+    store.save(target, folder / "truth", source="synthetic")
+    truth, verdicts = load_any_truth(folder / "truth"), Verdicts()
     DebugClient(target, contract=Contract.E15063).write(source, SMALL, FULL)
     harness.open(source)
     for flags in FLAGS:
@@ -135,7 +142,10 @@ def compare(harness: Harness, folder: Path, target: ProcessSnapshot) -> None:
         assert write(harness, made, SMALL, flags).succeeded
         ours, _ = dump_bytes(target, Request(SMALL, flags, contract=Contract.E15063, session=Session.DUMP))
         assert facts(ours) == facts(made.read_bytes()), f"flags {flags:#x}"
+        for contract in ("e15063", "documented"):
+            verdicts.judge(f"{contract}, flags {flags:#x}", made, truth, asked(SMALL, flags, contract, "dump"))
     harness.ask("end")
+    assert verdicts.failures == []
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -15,10 +15,11 @@ from zlib import crc32
 import pytest
 from dumptruth.oracle.entitlement.clauses import Duty
 from dumptruth.oracle.entitlement.flags import TOKEN_INFORMATION, acceptable_header_flags, stack_of
-from dumptruth.oracle.entitlement.indirect import Survivors
 from dumptruth.oracle.entitlement.refusal import refusal
+from dumptruth.oracle.entitlement.survival import Survival
 from dumptruth.oracle.entitlement.user import Entitlement
-from dumptruth.oracle.memory.intervals import outside, union
+from dumptruth.oracle.entitlement.writers import E29507
+from dumptruth.oracle.memory.intervals import RangeSet, outside, union
 from dumptruth.oracle.truth.load import parse_truth
 from dumptruth.oracle.truth.process import ProcessTruth, RequestTruth
 
@@ -101,12 +102,14 @@ def test_the_recorded_bytes_are_those_of_the_truth(target: str) -> None:
 
 def triaged(truth: ProcessTruth, start: int, data: bytearray) -> bytearray:
     """Memory from ``start`` on as FILTER_TRIAGE leaves it. All recorded stacks begin at a word."""
-    survivors = Survivors(truth)
-    for thread in truth.threads:
+    survival = Survival(truth, [E29507])
+    stacks = RangeSet(stack_of(truth, thread) for thread in truth.threads)
+    for index, thread in enumerate(truth.threads):
         low, high = stack_of(truth, thread)
         for address in range(max(low, start), min(high, start + len(data)), 8):
             place = slice(address - start, address - start + 8)
-            if int.from_bytes(data[place], "little") not in survivors:
+            word = int.from_bytes(data[place], "little")
+            if word not in stacks and survival.keeps_word(word, index) is False:
                 data[place] = b"\xaa" * 8
     return data
 

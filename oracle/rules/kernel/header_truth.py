@@ -148,8 +148,8 @@ def pfn_database(case: KernelCase) -> Checks:
 )
 def bug_check(case: KernelCase) -> Checks:
     """Every tool prints code and parameters first, and crash databases group crashes by them. A small dump may have bit
-    0x10000000 in the code. The engines set it for 0x7E, with the context of the exception, and for no other code. Whether
-    they set it where that context cannot be read was not measured.
+    0x10000000 in the code. The engines set it for 0x7E, with the context of the exception, and for no other code.
+    Whether they set it where that context cannot be read was not measured.
     """
     header, check = header_of(case.dump), truth_of(case).bug_check
     accepted: tuple[int, ...] = (check.code,)

@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 from dumptruth.oracle.entitlement.clauses import Duty
 from dumptruth.oracle.entitlement.flags import Format, stack, stack_of
+from dumptruth.oracle.entitlement.indirect import windows, windows_in_doubt
+from dumptruth.oracle.entitlement.survival import survival_of
 from dumptruth.oracle.entitlement.user import Entitlement
+from dumptruth.oracle.entitlement.writers import writings
 from dumptruth.oracle.truth.objects import FunctionEntryTruth, FunctionTableTruth
 from dumptruth.oracle.truth.process import ProcessTruth, RunTruth, UnreadableTruth
 
@@ -355,3 +358,27 @@ def test_filter_triage_adds_the_words_that_keep_stack_words() -> None:
     for contract in (OLD, NEW, "documented"):
         asked = by(contract, Format.FILTER_TRIAGE)
         assert spans(target(words=words), asked, "words that keep stack words") == [(HEAP + 0x100, HEAP + 0x108)]
+
+
+@pytest.mark.parametrize(("word", "followed"), [(HEAP + 0x400, True), (CODE + 8, True), (0, False), (HEAP + 8, False)])
+def test_indirect_memory_of_a_dump_stops_behind_a_thread_with_a_dropped_window(word: int, followed: bool) -> None:
+    """Engine 15063. The first thread has only ``word``; the second thread's word has a whole window."""
+    top = STACK + 0x4000
+    threads = (thread(8, CODE + 0x1040, top - 8), replace(thread(12, CODE + 0x1040, top - 16), stack_base=top - 8))
+    truth = target(threads=threads, words={top - 8: word, top - 16: HEAP + 0x1800})
+    window = HEAP + 0x1800
+    for contract, allowed in ((OLD, False), (NEW, True)):
+        (writing,) = writings(truth, by(contract, Format.INDIRECT_MEMORY, "dump"))
+        assert any(piece.start <= window < piece.end for piece in windows(writing)) is followed
+        assert any(piece.start <= window < piece.end for piece in windows_in_doubt(writing)) is allowed
+
+
+def test_a_stack_of_a_filter_begins_at_sp_until_the_filter_reaches_its_thread() -> None:
+    """Engine 15063, SP below the stack's limit. StackBase counts. What 29507 does was not measured."""
+    first, limit = thread(8, CODE + 0x1040, STACK + 0x3F00), STACK + 0x1000
+    other = replace(thread(12, CODE + 0x1040, STACK + 0x800), stack_limit=limit, stack_base=STACK + 0x2000)
+    truth = target(threads=(first, other))
+    old, new = survival_of(truth, by(OLD)), survival_of(truth, by(NEW))
+    assert [old.keeps(STACK + 0x800, index) for index in (0, 1)] == [True, False]
+    assert [old.keeps(limit, index) for index in (0, 1)] == [True, True]
+    assert [old.keeps(STACK + 0x4000, 0), new.keeps(STACK + 0x4000, 0)] == [True, None]
