@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .model import Crash, Description, DumpDescription, Lists, MemoryHeld, Parameter, Process, System, Writer
+from ..readers.identify import KERNEL_DUMP
+from .model import Description, DumpDescription, Lists, MemoryHeld, Parameter, Process, System, Writer
 
 _COMMENT_SHOWN: Final = 400
 """Characters of a comment."""
 _MEMBERS_SHOWN: Final = 20
+_CRASH_PARTS: Final = frozenset({"header", "directory", "exception", "debug_event"})
+"""What a dump must have for its exception to be read, as ``damaged`` names it."""
 
 Row = tuple[str, tuple[str, ...]]
 
@@ -32,7 +35,7 @@ def rows(description: Description) -> list[Row]:
 
 
 def _rows(dump: DumpDescription) -> Iterator[tuple[str, list[str]]]:
-    yield "crash", list(_crash(dump.crash))
+    yield "crash", list(_crash(dump))
     if dump.crash is not None and dump.crash.thread is not None:
         thread = dump.crash.thread
         yield "thread", [f"{thread.id:#x}" + (f' "{thread.name}"' if thread.name else "")]
@@ -66,9 +69,11 @@ def counts(lists: Lists) -> dict[str, int]:
     return {name: len(items) for name, items in found.items() if items is not None}
 
 
-def _crash(crash: Crash | None) -> Iterator[str]:
+def _crash(dump: DumpDescription) -> Iterator[str]:
+    crash = dump.crash
     if crash is None:
-        yield "none: the dump records no exception"
+        lost = dump.kind == KERNEL_DUMP or not _CRASH_PARTS.isdisjoint(dump.damaged)
+        yield "unknown: it cannot be read" if lost else "none: the dump records no exception"
         return
     at = ""
     if crash.location is not None:

@@ -121,6 +121,11 @@ def test_the_extent_of_the_memory_is_told(base: BaseDump, extent: str) -> None:
     assert told(base).memory.extent == extent
 
 
+@pytest.mark.parametrize("base", [BaseDump.SMALL, BaseDump.KERNEL_FULL, BaseDump.USERDUMP])
+def test_a_dump_that_is_cut_in_its_header_does_not_claim_to_have_no_crash(base: BaseDump) -> None:
+    assert dict(rows(describe(data_of(base)[:40])))["crash"] == ("unknown: it cannot be read",)
+
+
 def test_a_file_that_is_no_dump_has_no_description() -> None:
     described = describe(b"MZ" + bytes(100))
     assert (described.kind, described.dump, rows(described)) == ("mz", None, [])
