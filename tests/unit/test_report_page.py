@@ -57,6 +57,20 @@ def made(base: BaseDump) -> tuple[Report, str]:
     return report, html_report(report, source, *judged)
 
 
+@pytest.mark.parametrize(
+    ("base", "shown"),
+    [
+        (BaseDump.SMALL, "STATUS_ACCESS_VIOLATION (0xc0000005) at "),
+        (BaseDump.KERNEL_SMALL_B, "DRIVER_IRQL_NOT_LESS_OR_EQUAL (0xd1) at "),
+        (BaseDump.CAB_IMAGES, "crash.dmp, a legacy full user-mode dump, 64-bit"),
+    ],
+)
+def test_a_page_opens_with_what_the_dump_is(base: BaseDump, shown: str) -> None:
+    text = Page(made(base)[1]).text
+    assert shown in text
+    assert text.index(shown) < text.index("Findings", text.index("judged"))
+
+
 @pytest.mark.parametrize("base", BaseDump)
 def test_a_page_of_every_kind_of_dump_is_one_balanced_file(base: BaseDump) -> None:
     report, text = made(base)
