@@ -4,7 +4,7 @@
 ones. The caller supplies the cases.
 """
 
-from .cases import Kind, ReaderCase, WriterCase
+from .cases import Duty, Kind, ReaderCase, WriterCase
 from .expectations import ExpectationsError, KnownFailures, load_known_failures
 from .limits import Limits
 from .process import Command
@@ -20,6 +20,7 @@ __all__ = [
     "VERSION",
     "CaseResult",
     "Command",
+    "Duty",
     "ExpectationsError",
     "FactsError",
     "Kind",
