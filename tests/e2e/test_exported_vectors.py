@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dumptruth.fixtures.app.cli import run_command
+from dumptruth.fixtures.vectors import export
 
 READER = Path(__file__).parent / "exported_vectors_reader.py"
 PERFECT = Path(__file__).parent / "exported_facts_reader.py"
@@ -27,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_holds_exactly_the_files_of_the_manifest(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    named = {"manifest.json", "README.md", "LICENSE"}
+    named = {"manifest.json", "README.md", "FACTS.md", "LICENSE"}
     for vector in manifest["vectors"]:
         if vector["file"] is not None:
             named.add(vector["file"])
@@ -87,6 +88,16 @@ def test_patterns_choose_the_vectors_and_size_and_licence_are_told_first(
     assert (there / "cab" / "small.facts.json").is_file()
     assert not (there / "hostile" / "user" / "streams-0.facts.json").exists()
     assert (there / "LICENSE").read_bytes() == LICENCE.read_bytes()
+
+
+def test_an_installation_finds_the_licence_in_its_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "__file__", str(tmp_path / "fixtures" / "vectors" / "export.py"))
+    name, path = export.licence()
+    assert name == "Apache License, Version 2.0, January 2004"
+    assert path.read_bytes() == LICENCE.read_bytes()
+    monkeypatch.setattr(export, "files", lambda _package: None)
+    with pytest.raises(export.LicenceError, match="the licence of the vectors is missing"):
+        export.licence()
 
 
 def test_a_chosen_vector_is_built_with_its_facts_and_truth(tmp_path: Path) -> None:
