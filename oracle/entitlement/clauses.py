@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..model import Grade, Source
-from . import bulk, images, indirect, process_data, stacks
+from . import bulk, images, indirect, process_data, stacks, survival
 from .flags import Format
 from .pieces import Piece
 from .writers import Writing
@@ -68,6 +68,7 @@ _STATIC_TLS = Source("docs/format/minidump-process-data.md#static-tls-blocks", G
 _TRIAGE = _witnessed("minidump-filters.md#filter-triage-stack-words")
 _GAPS = _witnessed("minidump-memory-ranges.md#bridged-gaps", *_NEW)
 _STACKS_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-stacks")
+_WINDOWS_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-windows")
 _SHARED_OF_DUMPS = _witnessed("minidump-memory-ranges.md#dump-targets-shared-user-data", *_NEW)
 _EMULATED = _witnessed("minidump-memory-ranges.md#teb-outside-its-flags", *_NEW)
 _ALWAYS = Format(0)
@@ -89,6 +90,9 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("full memory", _MUST, Format.FULL_MEMORY, bulk.full_memory, _FULL, with_full_memory=True),
     Clause("torn regions", _MAY, Format.FULL_MEMORY, bulk.torn_regions, _TORN, with_full_memory=True),
     Clause("indirect memory", _MUST, Format.INDIRECT_MEMORY, indirect.windows, _INDIRECT_WINDOWS),
+    Clause(
+        "indirect memory of other threads", _MAY, Format.INDIRECT_MEMORY, indirect.windows_in_doubt, _WINDOWS_OF_DUMPS
+    ),
     Clause("data segments", _MUST, Format.DATA_SEGMENTS, images.data_segments, _DATA),
     Clause("code segments", _MUST, Format.CODE_SEGMENTS, images.code_segments, _CODE),
     Clause("module headers", _MUST, Format.MODULE_HEADERS, images.image_headers, _HEADERS),
@@ -98,7 +102,8 @@ CLAUSES: tuple[Clause, ...] = (
     Clause("process parameters", _MUST, _THREADS, process_data.parameters, _PROCESS, customary=True),
     Clause("what process and thread data point to", _MAY, _THREADS, process_data.allowed, _PROCESS),
     Clause("static TLS blocks", _MAY, Format.DATA_SEGMENTS, process_data.static_tls, _STATIC_TLS),
-    Clause("words that keep stack words", _MUST, Format.FILTER_TRIAGE, indirect.leading_words, _TRIAGE),
+    Clause("words that keep stack words", _MUST, Format.FILTER_TRIAGE, survival.leading_words, _TRIAGE),
+    Clause("words that may keep them", _MAY, Format.FILTER_TRIAGE, survival.leading_words_in_doubt, _TRIAGE),
 )
 BRIDGED_GAPS = Clause("bridged gaps", _MAY, _ALWAYS, lambda _writing: iter(()), _GAPS)
 """Gaps between ranges that a writer may capture. ``user.Entitlement`` computes them."""

@@ -63,6 +63,12 @@ class Writer:
     unaligned_sp: bool = True
     """Whether INDIRECT_MEMORY adds windows if SP is no multiple of a word
     (docs/format/minidump-captured-memory.md#indirect-memory-words)."""
+    stops_at_dropped_window: bool = False
+    """Whether INDIRECT_MEMORY of a dump is known to follow no thread behind the first with a dropped window
+    (docs/format/minidump-memory-ranges.md#dump-targets-windows)."""
+    raw_stacks: bool = False
+    """Whether FILTER_TRIAGE is known to take all from SP to StackBase, included, for the stack of a pointer
+    (docs/format/minidump-filters.md#filter-triage-stack-words)."""
     teb: TebOfDump = _WHOLE
     emulated: bool = False
     """Whether a process that runs amd64 code on arm64 brings PEB and TEBs
@@ -83,6 +89,7 @@ E15063 = Writer(
     private=frozenset({_READWRITE, _EXECUTE, _EXECUTE_READ, _EXECUTE_READWRITE, _EXECUTE_WRITECOPY}),
     peb=0x7A0, parameters=0x400, fls=0x410,
     guarded_private=True, debug_data=True, teb=TebOfDump({4: 0x30, 8: 0x60}, {4: 0x2F, 8: 0x5F}),
+    stops_at_dropped_window=True, raw_stacks=True,
 )  # fmt: skip
 E29507 = Writer(
     "E29507", OF_29507, Format(0),

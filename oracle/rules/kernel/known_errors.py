@@ -11,7 +11,7 @@ from ...known_errors import known_error
 from ...memory.page import PAGE_SIZE
 from ...memory.page_set import PageSet
 from ...model import Fault
-from ...readers.kernel_dump import ACTIVE, COMPLETE, KERNEL, TRIAGE
+from ...readers.kernel_dump import ACTIVE, COMPLETE, FULL, KERNEL, TRIAGE
 from ...rule import Check
 from ...truth.kernel import KernelTruth
 from .asserts import truth_of
@@ -56,14 +56,14 @@ def _skipped(truth: KernelTruth) -> PageSet:
 
 @known_error(
     "ENGINE-DEADFEED",
-    "a complete dump of an active dump fills the pages that the source lacks with ED FE AD DE",
-    versions=("29507",),
+    "a complete dump of a dump fills the pages that the source lacks with ED FE AD DE",
+    versions=("15063", "29507"),
     source="docs/format/kernel-pages.md#bytes-of-a-page",
     rules=("KPAG-BYTES-001",),
 )
 def dead_feed(case: KernelCase, check: Check) -> bool:
     """The whole page is that pattern."""
-    if case.dump.type != COMPLETE or len(check.spans) != 1:
+    if case.dump.type not in (FULL, COMPLETE) or len(check.spans) != 1:
         return False
     end = check.spans[0].end
     return case.dump.source.read(end - PAGE_SIZE, PAGE_SIZE) == _DEAD_FEED * (PAGE_SIZE // 4)
@@ -77,15 +77,22 @@ def dead_feed(case: KernelCase, check: Check) -> bool:
     rules=("KHDR-CONTEXT-003", "KHDR-CONTEXT-004"),
 )
 def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
-    """A small dump has the target's FltSave 0x100 too high, or zeros for it."""
+    """A small dump has the target's FltSave 0x100 too high, or zeros for it. A complete dump of a dump has zeros."""
     dump = case.dump
-    if dump.type != TRIAGE or dump.header is None or dump.context is None or dump.header["KdSecondaryVersion"]:
+    if dump.header is None or dump.context is None:
+        return False
+    if dump.type in (FULL, COMPLETE):
+        if case.request is None or case.request.session != "dump":
+            return False
+    elif dump.type != TRIAGE or dump.header["KdSecondaryVersion"]:
         return False
     if not any(f", {name}" in check.subject for name in ("FltSave", "MxCsr", "VectorRegister")):
         return False
     raw = dump.source.read(dump.context.span.start, len(dump.context.span))
     if not any(raw[_XSAVE : _XSAVE + _XSAVE_SIZE]):
         return True
+    if dump.type != TRIAGE:
+        return False
     moved = raw[_MISPLACED : _MISPLACED + _XSAVE_SIZE]
     if case.truth is not None:
         return moved == truth_of(case).crashed.context.fxsave

@@ -37,7 +37,6 @@ _SEGMENTS = {"SegDs", "SegEs", "SegFs", "SegGs"}
 _FLOATING = {"MxCsr", "Fpcr", "Fpsr"}
 _FLOATING_BIT = {"amd64": 0x8, "x86": 0x8, "arm64": 0x4}
 _DEBUG_BIT = {"amd64": 0x10, "x86": 0x10, "arm64": 0x8}
-_INTEGER = 0x2
 _VECTORS = "VectorRegister"
 _EXTENDED_REGISTERS = 0x20
 """winnt.h CONTEXT_EXTENDED_REGISTERS, x86 only."""
@@ -138,33 +137,30 @@ def context_flags(case: Case) -> Checks:
 def registers(case: Case) -> Checks:
     """The rule compares the integer, control, segment and debug registers. A wrong frame pointer ends the stack trace,
     a wrong instruction pointer shows the wrong function. Registers of a part that ContextFlags does not name may be 0.
-    FILTER_TRIAGE fills integer registers that are no pointers.
+    FILTER_TRIAGE fills integer registers that do not lead to an image or a stack. Where a stack begins and ends for
+    that, and whether EFlags of x86 stays, depends on the engine.
     """
     architecture, triage = case.dump.architecture or "", Triage(case)
     for subject, fact, truth in known_contexts(case):
-        for name, value in truth.registers.items():
+        for name in truth.registers:
             actual, span = _register(fact.record, name)
-            expected = _triaged(case, triage, fact, name, value)
+            expected = _triaged(case, triage, fact, name, truth)
             if actual in expected or (actual == 0 and not truth.context_flags & _bit(architecture, name)):
                 yield ok(f"{subject}, {name}")
             else:
                 yield bad(f"{subject}, {name}", tuple(f"{item:#x}" for item in expected), f"{actual:#x}", span)
 
 
-def _triaged(case: Case, triage: Triage, fact: ContextFact, name: str, value: int) -> tuple[int, ...]:
+def _triaged(case: Case, triage: Triage, fact: ContextFact, name: str, truth: ThreadContextTruth) -> tuple[int, ...]:
     """The values that a register may have after FILTER_TRIAGE."""
+    value = truth.registers[name]
     if not triage.active:
         return (value,)
-    architecture, filled = (
-        case.dump.architecture or "",
-        int.from_bytes(bytes([FILL]) * len(_span(fact, name)), "little"),
-    )
-    x86 = architecture == "x86"
-    if x86 and (name == "EFlags" or triage.in_exception(fact)):  # which of the two was not measured
-        return (value, filled)
-    if _bit(architecture, name) != _INTEGER or triage.in_exception(fact) or triage.keeps(value):
-        return (value,)
-    return (filled,)
+    filled = int.from_bytes(bytes([FILL]) * len(_span(fact, name)), "little")
+    if triage.in_exception(fact):
+        return (value, filled) if case.dump.architecture == "x86" else (value,)  # x86 was not measured
+    kept = triage.keeps(name, value, truth)
+    return (value, filled) if kept is None else (value if kept else filled,)
 
 
 def _span(fact: ContextFact, name: str) -> Span:

@@ -9,12 +9,11 @@ from typing import Final
 
 from ...case import Case
 from ...entitlement.flags import Format, effective
-from ...entitlement.indirect import survivors_of
+from ...entitlement.survival import FILTERED, survival_of
 from ...readers.facts import ContextFact
+from ...truth.context import ThreadContextTruth
 
 FILL: Final = 0xAA
-_CONTEXTS: Final = frozenset({"amd64", "x86"})
-"""The architectures whose contexts are filtered."""
 
 
 class Triage:
@@ -24,15 +23,24 @@ class Triage:
         truth, request = case.truth, case.request
         flags = Format(0) if request is None else effective(request)
         wanted = bool(flags & Format.FILTER_TRIAGE) and not flags & Format.FULL_MEMORY
-        self.active = truth is not None and wanted and case.dump.architecture in _CONTEXTS
+        self.active = truth is not None and wanted and case.dump.architecture in FILTERED
         self._case = case
+        threads = () if truth is None else truth.threads
+        self._threads = {id(thread.context): index for index, thread in enumerate(threads)}
+        """Index of the thread of each context."""
 
     def in_exception(self, context: ContextFact) -> bool:
         """Whether ``context`` is that of the exception, whose integer registers stay on amd64."""
         exception = self._case.dump.exception
         return exception is not None and exception.context is context
 
-    def keeps(self, value: int) -> bool:
-        """Whether a register survives, as a word of a stack does."""
-        assert self._case.truth is not None
-        return value in survivors_of(self._case.truth)
+    def keeps(self, name: str, value: int, context: ThreadContextTruth) -> bool | None:
+        """Whether a register of a thread's ``context`` survives; None if no measurement tells."""
+        truth, request = self._case.truth, self._case.request
+        assert truth is not None
+        assert request is not None
+        if name in FILTERED[truth.system.architecture]:
+            return survival_of(truth, request).keeps(value, self._threads[id(context)])
+        if truth.system.architecture == "x86" and name == "EFlags":
+            return {"e15063": True, "e29507": False}.get(request.contract)
+        return True
