@@ -9,10 +9,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from .conform.document import facts_document
+from .memory.source import ByteSource
 from .truth.load import RequestTruth, Truth, load_any_truth, parse_request
 
 MANIFEST: Final = "manifest.json"
-MEMBERS: Final = ("name", "kind", "mode", "container", "architecture", "qualifier", "profile", "rule", "flags")
+MEMBERS: Final = (
+    "name",
+    "kind",
+    "mode",
+    "container",
+    "architecture",
+    "qualifier",
+    "profile",
+    "rule",
+    "reader",
+    "flags",
+)
 """The members by which ``choose`` selects."""
 
 
@@ -34,6 +47,23 @@ class Vector:
     facts: dict[str, Any] | None = field(repr=False)
     """Threads, modules, and exception or bug check of the target. None if the target is unknown."""
     entry: dict[str, Any] = field(repr=False)
+    comparable: bool = field(repr=False)
+    """Whether ``expected`` knows the facts that a reader should report."""
+
+    @property
+    def reader(self) -> str | None:
+        """What a reader must do: ``must-read``, ``may-reject`` or ``must-reject``. None for a refused request."""
+        return self.entry.get("reader")
+
+    def expected(self) -> dict[str, Any]:
+        """The facts that a reader should report (schemas/facts-1.json), read from the dump and the truth.
+
+        Raises ValueError if they are unknown or the folder lacks the file; TruthError; OSError.
+        """
+        if not self.comparable:
+            raise ValueError(f"{self.name}: the dump is broken or missing, so the right facts are unknown")
+        beside = self.truth() if self.entry["judged"]["truth"] and self.kind != "invalid" else None
+        return facts_document(ByteSource(self.read(), self.name), self.name, beside)
 
     def read(self) -> bytes:
         """The bytes of the dump. Raises ValueError if the vector has no file, and OSError."""
@@ -66,7 +96,7 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if (document["format"], document["version"]) != ("dumptruth-vectors", 1):
             raise VectorsError(f"{path}: expected format dumptruth-vectors, version 1")
-        targets = document["targets"]
+        targets, readers = document["targets"], document.get("readers", {})
         return tuple(
             Vector(
                 entry["name"],
@@ -75,6 +105,7 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
                 _there(folder, entry["truth"]),
                 None if entry["target"] is None else targets[entry["target"]]["facts"],
                 entry,
+                bool(readers[entry["why"]]["facts"]) if "why" in entry else entry["kind"] in ("valid", "acceptable"),
             )
             for entry in document["vectors"]
         )
@@ -105,7 +136,7 @@ def choose(vectors: Iterable[Vector], **wanted: str | Collection[str]) -> tuple[
             elif member == "flags":
                 if not set(values) <= set(vector.entry["flags"]):
                     return False
-            elif vector.entry[member] not in values:
+            elif vector.entry.get(member) not in values:
                 return False
         return True
 

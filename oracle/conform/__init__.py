@@ -4,7 +4,7 @@
 ones. The caller supplies the cases.
 """
 
-from .cases import Kind, ReaderCase, WriterCase
+from .cases import Duty, Kind, ReaderCase, WriterCase
 from .exchange import Exchange, keeper
 from .expectations import ExpectationsError, KnownFailures, load_known_failures
 from .limits import Limits
@@ -22,6 +22,7 @@ __all__ = [
     "CannotStartError",
     "CaseResult",
     "Command",
+    "Duty",
     "Exchange",
     "ExpectationsError",
     "FactsError",

@@ -12,14 +12,30 @@ from ..truth.load import RequestTruth, Truth
 
 
 class Kind(StrEnum):
-    """The expected treatment of a dump by a reader; the words are those of Wycheproof."""
+    """The kind of a reader's dump; the words are those of Wycheproof."""
 
     VALID = "valid"
-    """A reader must read it, and report right facts."""
+    """It conforms."""
     ACCEPTABLE = "acceptable"
-    """Odd but legal. A reader may reject it; if it reads the dump, its facts must be right."""
+    """Odd but legal."""
     INVALID = "invalid"
-    """Broken. A reader must reject it, or read it without a crash."""
+    """Broken."""
+
+    @property
+    def duty(self) -> Duty:
+        """What a reader must do with a dump of this kind, if the case does not say."""
+        return {Kind.VALID: Duty.MUST_READ, Kind.ACCEPTABLE: Duty.MAY_REJECT, Kind.INVALID: Duty.MUST_REJECT}[self]
+
+
+class Duty(StrEnum):
+    """What a reader must do with a dump. It must never crash or hang."""
+
+    MUST_READ = "must-read"
+    """Read it and report right facts."""
+    MAY_REJECT = "may-reject"
+    """Reject it, or read it and report right facts, if they are known."""
+    MUST_REJECT = "must-reject"
+    """Reject it. Only a strict run demands it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +77,10 @@ class ReaderCase:
     """The rule that an invalid dump breaks."""
     note: str = ""
     """Why the dump is odd or broken."""
-    visible: bool = True
-    """Whether a broken dump can be recognised without the truth."""
+    duty: Duty | None = None
+    """What a reader must do with it; None: what the kind says."""
+
+    @property
+    def must(self) -> Duty:
+        """What a reader must do with it."""
+        return self.duty or self.kind.duty

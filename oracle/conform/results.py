@@ -28,7 +28,7 @@ class Verdict(StrEnum):
     MISREADS = "misreads"
     """A fact of the reader is wrong."""
     ACCEPTS = "accepts"
-    """The reader read a broken dump without a crash."""
+    """The reader read a broken dump without a crash. A failure if it must reject the dump and the run is strict."""
     DIES = "dies"
     """The command crashed or exceeded a limit of time, memory or output. This is never a refusal."""
     BREAKS = "breaks"

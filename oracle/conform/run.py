@@ -43,7 +43,7 @@ _REJECTED: Final = 1
 @dataclass(frozen=True, slots=True)
 class Options:
     strict: bool = False
-    """SHOULD rules fail a writer's dump, and a reader must reject broken dumps."""
+    """SHOULD rules fail a writer's dump, and a reader must reject every ``must-reject`` dump."""
     persistent: bool = False
     """Each job starts one process for all of its cases; the process answers one line for each."""
     plain: bool = False

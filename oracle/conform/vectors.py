@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..truth.load import TruthError, load_any_truth, parse_request
-from .cases import Dumped, Kind, LoadedTruth, ReaderCase, WriterCase
+from .cases import Dumped, Duty, Kind, LoadedTruth, ReaderCase, WriterCase
 
 MANIFEST = "manifest.json"
 _REFUSED = "refused"
@@ -26,7 +26,6 @@ def load_reader_cases(folder: Path) -> list[ReaderCase]:
         if vector["file"] is None or not _path(folder, vector["file"]).is_file():
             continue
         kind = Kind(vector["kind"])
-        beside_truth = vector["judged"]["truth"] or vector["judged"]["replay"]
         cases.append(
             ReaderCase(
                 vector["name"],
@@ -34,7 +33,7 @@ def load_reader_cases(folder: Path) -> list[ReaderCase]:
                 partial(_dumped, folder, vector),
                 rule=vector["rule"],
                 note=vector["note"] or vector["reason"] or "",
-                visible=kind is not Kind.INVALID or not beside_truth,
+                duty=_duty(vector, kind),
             )
         )
     return cases
@@ -75,11 +74,21 @@ def _vectors(folder: Path) -> list[dict[str, Any]]:
         for name in ("name", "kind", "file", "truth", "rule", "note", "reason", "hresult"):
             if not isinstance(vector.get(name), str | None) or name not in vector:
                 _fail(path, f"{where}.{name}", "text or null")
+        if vector.get("reader") not in (None, *Duty):
+            _fail(path, f"{where}.reader", f"{', '.join(Duty)} or null")
         if vector["kind"] not in (*Kind, _REFUSED) or not vector["name"]:
             _fail(path, where, f"a name, and a kind of {', '.join((*Kind, _REFUSED))}")
         if not all(isinstance(vector["judged"].get(name), bool) for name in ("truth", "replay")):
             _fail(path, f"{where}.judged", "the booleans truth and replay")
     return vectors
+
+
+def _duty(vector: dict[str, Any], kind: Kind) -> Duty | None:
+    """What a reader must do. Manifests before 1.2 do not say it: a reader may overlook what only the truth shows."""
+    if vector.get("reader") is not None:
+        return Duty(vector["reader"])
+    beside_truth = vector["judged"]["truth"] or vector["judged"]["replay"]
+    return Duty.MAY_REJECT if kind is Kind.INVALID and beside_truth else None
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -14,6 +14,7 @@ from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.truth import store
 from dumptruth.oracle.conform import (
     Command,
+    Duty,
     Kind,
     Limits,
     Options,
@@ -24,6 +25,9 @@ from dumptruth.oracle.conform import (
     run_reader,
     run_writer,
 )
+from dumptruth.oracle.conform.protocol import Answer
+from dumptruth.oracle.conform.reader import judge_facts
+from dumptruth.oracle.vectors import packaged
 
 NONE = {"file": None, "truth": None, "rule": None, "note": "", "reason": None, "hresult": None}
 
@@ -60,9 +64,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_vector_whose_file_exists_becomes_a_case(folder: Path) -> None:
     read = load_reader_cases(folder)
-    assert [(case.name, case.kind, case.rule, case.visible) for case in read] == [
-        ("broken", Kind.INVALID, "MDMP-HEADER-001", True),
-        ("beside-truth", Kind.INVALID, "TRUE-FLAGS-001", False),
+    assert [(case.name, case.kind, case.rule, case.must) for case in read] == [
+        ("broken", Kind.INVALID, "MDMP-HEADER-001", Duty.MUST_REJECT),
+        ("beside-truth", Kind.INVALID, "TRUE-FLAGS-001", Duty.MAY_REJECT),
     ]
     written = load_writer_cases(folder)
     assert [(case.name, case.hresult) for case in written] == [("large", None), ("refused", 0x80070057)]
@@ -78,6 +82,52 @@ def test_a_fault_that_only_the_truth_shows_need_not_be_rejected_even_when_strict
         (Verdict.ACCEPTS, False),
         (Verdict.ACCEPTS, True),
     ]
+
+
+@pytest.mark.parametrize("kind", [Kind.VALID, Kind.ACCEPTABLE, Kind.INVALID])
+@pytest.mark.parametrize("reader", [*Duty, None])
+def test_the_manifest_says_what_a_reader_must_do(tmp_path: Path, kind: Kind, reader: Duty | None) -> None:
+    (tmp_path / "a.dmp").write_bytes(b"no dump")
+    _manifest(tmp_path, [_vector("a", kind, file="a.dmp", reader=reader)])
+    (case,) = load_reader_cases(tmp_path)
+    assert case.must is (reader or kind.duty)
+
+
+CASES = {case.name: case for case in load_reader_cases(packaged())}
+SOUND, ODD = "user/flags/amd64/all-lists", "user/acceptable/checksum"
+HIDDEN, PART = "invalid/mdmp-layout-002/hole-between-two-streams", "hostile/user/handles-2-32"
+BROKEN = "hostile/user/cut-in-a-stream"
+RIGHT = {"architecture": "amd64"}
+WRONG = {"architecture": "x86"}
+
+
+@pytest.mark.parametrize(
+    ("name", "duty", "facts", "strict", "verdict", "ok"),
+    [
+        (SOUND, Duty.MUST_READ, RIGHT, True, Verdict.AGREES, True),
+        (SOUND, Duty.MUST_READ, WRONG, False, Verdict.MISREADS, False),
+        (SOUND, Duty.MUST_READ, None, False, Verdict.REFUSES, False),
+        (ODD, Duty.MAY_REJECT, RIGHT, True, Verdict.AGREES, True),
+        (ODD, Duty.MAY_REJECT, WRONG, False, Verdict.MISREADS, False),
+        (ODD, Duty.MAY_REJECT, None, True, Verdict.REFUSES, True),
+        (HIDDEN, Duty.MAY_REJECT, RIGHT, True, Verdict.AGREES, True),
+        (HIDDEN, Duty.MAY_REJECT, WRONG, False, Verdict.MISREADS, False),
+        (HIDDEN, Duty.MAY_REJECT, None, True, Verdict.REFUSES, True),
+        (PART, Duty.MAY_REJECT, RIGHT, True, Verdict.ACCEPTS, True),
+        (PART, Duty.MAY_REJECT, WRONG, True, Verdict.ACCEPTS, True),
+        (BROKEN, Duty.MUST_REJECT, RIGHT, False, Verdict.ACCEPTS, True),
+        (BROKEN, Duty.MUST_REJECT, RIGHT, True, Verdict.ACCEPTS, False),
+        (BROKEN, Duty.MUST_REJECT, None, True, Verdict.REFUSES, True),
+    ],
+)  # fmt: skip
+def test_the_verdict_follows_what_a_reader_must_do(
+    name: str, duty: Duty, facts: dict[str, str] | None, *, strict: bool, verdict: Verdict, ok: bool
+) -> None:
+    case = CASES[name]
+    assert case.must is duty
+    answer = Answer("rejected") if facts is None else Answer("read", facts=facts)
+    result = judge_facts(case, case.make(), answer, strict=strict)
+    assert (result.verdict, result.ok) == (verdict, ok)
 
 
 @pytest.mark.parametrize(("hresult", "verdict"), [("0x80070057", Verdict.AGREES), ("0x80004001", Verdict.FAILS)])
@@ -100,6 +150,10 @@ def test_a_refusal_must_have_the_expected_hresult(folder: Path, hresult: str, ve
         ([_vector("", "valid")], "vectors[0]: expected a name"),
         ([_vector("a", "valid", file=1)], "vectors[0].file: expected text or null"),
         ([_vector("a", "valid", file="../../x.dmp")], "expected a path inside the folder"),
+        (
+            [_vector("a", "valid", reader="may")],
+            "vectors[0].reader: expected must-read, may-reject, must-reject or null",
+        ),
         ([{**_vector("a", "valid"), "judged": {}}], "vectors[0].judged: expected the booleans truth and replay"),
     ],
 )

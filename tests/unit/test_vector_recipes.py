@@ -42,7 +42,7 @@ def test_the_hash_is_that_of_the_recipe_alone(tmp_path: Path) -> None:
     turned = "\n".join(reversed((HEAD + SMALL).splitlines()[1:]))
     again = recipes(tmp_path, "[[vector]]\n" + turned + "\n")["a/b"]
     other = recipes(tmp_path, HEAD + SMALL.replace("small", "default"))["a/b"]
-    assert first.sha256 == again.sha256 != other.sha256
+    assert first.digest == again.digest != other.digest
 
 
 def test_a_pattern_makes_a_vector_for_each_mutant_and_commits_one_of_each_rule(tmp_path: Path) -> None:
