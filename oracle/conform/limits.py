@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,8 +21,13 @@ _LAUNCH: Final = (
     "size = size if hard == resource.RLIM_INFINITY else min(size, hard)\n"
     "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
     "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-    "os.execvp(sys.argv[2], sys.argv[2:])\n"
+    "try: os.execvp(sys.argv[2], sys.argv[2:])\n"
+    "except OSError as error:\n"
+    "    sys.stderr.write(f'dumptruth: not started: {error.errno}\\n')\n"
+    "    sys.exit(126)\n"
 )
+_NOT_STARTED: Final = re.compile(rb"dumptruth: not started: (\d+)\n")
+"""What the launcher says, with status 126, of a command that the system cannot start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,12 @@ def bounded(command: list[str], limits: Limits) -> list[str]:
     if sys.platform.startswith("linux") and limits.memory:
         return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(limits.memory), *command]
     return command
+
+
+def start_error(status: int | None, errors: bytes) -> OSError | None:
+    """Why ``bounded`` could not start the command, from its exit status and standard error; None if it did."""
+    said = _NOT_STARTED.fullmatch(errors) if status == 126 else None  # 126: sh(1), found but cannot be executed
+    return None if said is None else OSError(int(said[1]), os.strerror(int(said[1])))
 
 
 def resident(pid: int) -> int | None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Final
 
-from .limits import Job, Limits, bounded, resident
+from .limits import Job, Limits, bounded, resident, start_error
 
 _TICK: Final = 0.05
 """Seconds between two checks of the watchdog."""
@@ -27,6 +27,10 @@ class CommandDiedError(Exception):
     """The command crashed or was killed. The text is one line that says how."""
 
 
+class CannotStartError(Exception):
+    """The system cannot start the command. The text is one line: the program, why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program and its first arguments. No shell runs it."""
@@ -35,14 +39,18 @@ class Command:
     limits: Limits = field(default_factory=Limits)
 
     def started(self, *more: str, spoken_to: bool = True) -> Running:
-        """Start the command with ``more`` arguments. Raises OSError if the program does not exist."""
-        return Running([*self.arguments, *more], self.limits, spoken_to=spoken_to)
+        """Start the command with ``more`` arguments. Raises CannotStartError."""
+        try:
+            return Running([*self.arguments, *more], self.limits, spoken_to=spoken_to)
+        except OSError as error:
+            raise cannot_start(self.arguments[0], error) from error
 
 
 class Running:
     """A started command. ``close`` kills it and its processes."""
 
     def __init__(self, command: list[str], limits: Limits, *, spoken_to: bool) -> None:
+        self._program = command[0]
         self._limits = limits
         self._process = subprocess.Popen(
             bounded(command, limits),
@@ -117,10 +125,24 @@ class Running:
             return bytes(self._output), status
 
     @property
+    def errors(self) -> bytes:
+        """The end of its standard error."""
+        if self.status is not None:
+            self._error_listener.join(_TICK)
+        return bytes(self._errors)
+
+    def died(self) -> CommandDiedError:
+        """The error for a command that has ended. Raises CannotStartError if it was never started."""
+        status = self.status or 0
+        if (error := start_error(status, self.errors)) is not None:
+            raise cannot_start(self._program, error)
+        words = self.last_words
+        return CommandDiedError(f"{death(status)}: {words}" if words else death(status))
+
+    @property
     def last_words(self) -> str:
         """The last line on standard error, with unprintable characters replaced; empty if there is none."""
-        self._error_listener.join(_TICK)
-        lines = bytes(self._errors).decode("utf-8", "replace").split("\n")
+        lines = self.errors.decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return "".join(c if c.isprintable() else "?" for c in last)[:200]
 
@@ -185,6 +207,10 @@ class Running:
 
 def _mib(size: int) -> str:
     return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size} bytes"
+
+
+def cannot_start(program: str, error: OSError) -> CannotStartError:
+    return CannotStartError(f"{program}: cannot be started: {error.strerror or error}")
 
 
 def death(status: int) -> str:

@@ -33,16 +33,20 @@ class Answer:
     facts: dict[str, Any] | None = None
 
 
-def writer_request(case: str, truth: Path, request: dict[str, Any], output: Path) -> bytes:
-    return _line("writer", case, truth=str(truth), request=request, output=str(output))
+def writer_request(case: str, truth: Path, request: dict[str, Any], output: Path) -> dict[str, Any]:
+    return _message("writer", case, truth=str(truth), request=request, output=str(output))
 
 
-def reader_request(case: str, file: Path) -> bytes:
-    return _line("reader", case, file=str(file), facts=list(catalog()))
+def reader_request(case: str, file: Path) -> dict[str, Any]:
+    return _message("reader", case, file=str(file), facts=list(catalog()))
 
 
-def _line(role: str, case: str, **members: object) -> bytes:
-    message = {"protocol": PROTOCOL, "version": VERSION, "role": role, "case": case, **members}
+def _message(role: str, case: str, **members: object) -> dict[str, Any]:
+    return {"protocol": PROTOCOL, "version": VERSION, "role": role, "case": case, **members}
+
+
+def request_line(message: dict[str, Any]) -> bytes:
+    """A request as the command gets it, without the line feed."""
     return json.dumps(message, ensure_ascii=True).encode("ascii")
 
 

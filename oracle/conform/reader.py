@@ -28,10 +28,10 @@ def judge_facts(case: ReaderCase, dumped: Dumped, answer: Answer, *, strict: boo
         _assure(case, dumped, source)
         expected = expected_facts(source, None if dumped.target is None else dumped.target.truth)
         found = compare(expected, answer.facts or {})
-    verdict = Verdict.MISREADS if found.differences else Verdict.AGREES
+    verdict = Verdict.MISREADS if found.misread else Verdict.AGREES
     return CaseResult(
-        case.name, verdict, not found.differences, found.differences, case.kind,
-        compared=found.compared, facts=found.known,
+        case.name, verdict, not found.misread, (), case.kind,
+        compared=found.compared, facts=found.known, misread=found.misread,
     )  # fmt: skip
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from ..model import Finding
+from ..model import Finding, RuleResult
+from ..report.text import finding_text
 from .cases import Kind
 from .catalog import catalog
+from .facts import WrongFact
 from .protocol import PROTOCOL, VERSION
 
 FORMAT: Final = f"{PROTOCOL}-report"
@@ -35,6 +37,26 @@ class Verdict(StrEnum):
     """The command or the user skipped the case."""
 
 
+DEATHS: Final = (Verdict.DIES, Verdict.BREAKS)
+"""Verdicts on the command itself, and not on what it wrote or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A rule that the writer's dump breaks, or a fact that the reader misreads, in one case."""
+
+    name: str
+    """``MDMP-THREAD-001`` or ``threads.teb``."""
+    lines: tuple[str, ...]
+    """One line for each failed check or difference, the first ones only."""
+    total: int
+
+    @property
+    def first(self) -> str:
+        """The first line, and how many there are beside it."""
+        return f"{self.lines[0]} ({self.total - 1} more)" if self.total > 1 else self.lines[0]
+
+
 @dataclass(frozen=True, slots=True)
 class CaseResult:
     case: str
@@ -42,18 +64,19 @@ class CaseResult:
     ok: bool
     """Whether the verdict is acceptable for the case."""
     details: tuple[str, ...] = ()
-    """One line each; the first gives the reason of the verdict."""
+    """The reason of the verdict, one line each. Empty if ``problems`` say it."""
     kind: Kind | None = None
     """The kind of the reader's case; None for a writer."""
-    rules: tuple[str, ...] = ()
+    broken: tuple[RuleResult, ...] = ()
     """Rules that the writer's dump breaks."""
-    findings: tuple[Finding, ...] = ()
     checks: int = 0
     """Number of checks of the writer's dump."""
     compared: tuple[str, ...] = ()
     """Facts of the reader that were compared: ``threads.teb``."""
     facts: tuple[str, ...] = ()
     """Facts that the reader's dump has."""
+    misread: tuple[WrongFact, ...] = ()
+    """Facts that the reader misreads."""
     known: str | None = None
     """The reason in the list of known failures; a known failure does not fail the run."""
     mended: bool = False
@@ -65,6 +88,42 @@ class CaseResult:
     @property
     def fails(self) -> bool:
         return not self.ok and self.known is None
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The names of the facts that the reader misreads."""
+        return tuple(fact.name for fact in self.misread)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings of the writer's dump."""
+        return tuple(finding for rule in self.broken for finding in rule.findings)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong, by rule or by fact."""
+        rules = (
+            Problem(
+                rule.rule,
+                tuple(f"{rule.rule} {finding_text(one, rule.inside)}" for one in rule.findings),
+                rule.failures,
+            )
+            for rule in self.broken
+            if rule.findings
+        )
+        facts = (Problem(fact.name, fact.lines, fact.total) for fact in self.misread)
+        return (*rules, *facts)
+
+    def lines(self, *, everything: bool = False) -> Iterator[str]:
+        """The reason of the verdict, then the first finding of each rule or fact, or ``everything`` that is kept."""
+        yield from self.details
+        for problem in self.problems:
+            if not everything:
+                yield problem.first
+                continue
+            yield from problem.lines
+            if problem.total > len(problem.lines):
+                yield f"{problem.name}: {problem.total - len(problem.lines)} more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +163,27 @@ class Summary:
         """0: no case fails. 1: a case fails. 2: no case was judged."""
         return 2 if not self.judged else 1 if self.failing else 0
 
+    @property
+    def outcome(self) -> str:
+        """``conformant``, ``not conformant`` or ``nothing judged``."""
+        return ("conformant", "not conformant", "nothing judged")[self.exit_status]
+
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """The failing cases of each broken rule or misread fact, the most common first."""
+        found: dict[str, list[str]] = {}
+        for result in self.failing:
+            for problem in result.problems:
+                found.setdefault(problem.name, []).append(result.case)
+        return {name: tuple(cases) for name, cases in sorted(found.items(), key=lambda item: -len(item[1]))}
+
+    def skipped(self) -> dict[str, tuple[str, ...]]:
+        """The skipped cases of each reason, the most common first."""
+        found: dict[str, list[str]] = {}
+        for result in self.results:
+            if result.verdict is Verdict.SKIPPED:
+                found.setdefault(result.details[0], []).append(result.case)
+        return {reason: tuple(cases) for reason, cases in sorted(found.items(), key=lambda item: -len(item[1]))}
+
     def verdicts(self) -> dict[Verdict, int]:
         """The number of cases for each verdict that occurs."""
         counted = Counter(result.verdict for result in self.results)
@@ -129,11 +209,12 @@ def as_object(summary: Summary, command: Sequence[str]) -> dict[str, Any]:
         "compared": list(summary.compared),
         "not_compared": [name for name in summary.facts if name not in summary.compared],
         "verdicts": {str(verdict): count for verdict, count in summary.verdicts().items()},
-        "results": [_result(result) for result in summary.results],
+        "results": [result_object(result) for result in summary.results],
     }
 
 
-def _result(result: CaseResult) -> dict[str, Any]:
+def result_object(result: CaseResult) -> dict[str, Any]:
+    """The result of one case as a JSON value."""
     return {
         "case": result.case,
         "kind": None if result.kind is None else str(result.kind),
@@ -141,10 +222,12 @@ def _result(result: CaseResult) -> dict[str, Any]:
         "ok": result.ok,
         "known": result.known,
         "mended": result.mended,
-        "details": list(result.details),
-        "rules": list(result.rules),
+        "details": list(result.lines()),
+        "rules": [rule.rule for rule in result.broken],
         "checks": result.checks,
         "compared": list(result.compared),
+        "wrong": list(result.wrong),
+        "differences": [{"fact": fact.name, "total": fact.total, "lines": list(fact.lines)} for fact in result.misread],
         "findings": [
             {
                 "rule": finding.rule,

@@ -11,15 +11,13 @@ from ..checking import check
 from ..entitlement.kernel import refusal as refusal_of_machine
 from ..entitlement.refusal import refusal as refusal_of_process
 from ..memory.source import ByteSource
-from ..model import Finding, Outcome, Report
+from ..model import Outcome, Report
 from ..truth.load import RequestTruth, Truth
 from .cases import LoadedTruth, WriterCase
 from .protocol import REFUSED, SKIPPED, Answer
 from .results import CaseResult, Verdict
 
 ReplayerOf = Callable[[Truth], Replayer | KernelReplayer | None]
-_SHOWN: Final = 5
-"""Findings that are reported of a case."""
 _DEFAULT: Final = 1025  # DbgEng.h DEBUG_DUMP_DEFAULT
 
 
@@ -79,21 +77,5 @@ def _judged(case: WriterCase, report: Report) -> CaseResult:
         return CaseResult(case.name, Verdict.AGREES, True, checks=report.checks)
     if report.outcome is Outcome.NOT_A_DUMP:
         return _fails(case, f"the file is not a dump that can be judged: {report.reason}")
-    failing = tuple(report.failing())
-    findings = tuple(finding for result in failing for finding in result.findings)
-    details = [_line(finding) for finding in findings[:_SHOWN]]
-    total = sum(result.failures for result in failing)
-    if total > len(details):
-        details.append(f"{total - len(details)} more findings")
-    if report.outcome is Outcome.INTERNAL_ERROR:
-        details.insert(0, f"the judge failed: {report.reason}")
-    rules = tuple(result.rule for result in failing)
-    return CaseResult(
-        case.name, Verdict.FAILS, False, tuple(details), rules=rules, findings=findings, checks=report.checks
-    )
-
-
-def _line(finding: Finding) -> str:
-    at = f" at {finding.spans[0].start:#x}" if finding.spans else ""
-    expected = " or ".join(finding.expected)
-    return f"{finding.rule} {finding.subject}{at}: {finding.fault}: expected {expected}, found {finding.actual}"
+    details = (f"the judge failed: {report.reason}",) if report.outcome is Outcome.INTERNAL_ERROR else ()
+    return CaseResult(case.name, Verdict.FAILS, False, details, broken=tuple(report.failing()), checks=report.checks)

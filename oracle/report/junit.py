@@ -67,17 +67,22 @@ def as_suite(report: Report, name: str) -> Suite:
             _case(suite, report, result)
     else:
         case = SubElement(suite, "testcase", {"classname": "dumptruth", "name": "the file can be judged"})
-        _outcome(case, "error", report.outcome, report.reason or "")
-    totals = {what: len(suite.findall(path)) for what, path in _COUNTED.items()}
-    suite.attrib.update({what: str(number) for what, number in totals.items()})
-    ElementTree.indent(suite, level=1)
-    body: bytes = ElementTree.tostring(suite, encoding="us-ascii", xml_declaration=False)
-    return Suite(f"  {body.decode()}\n", totals)
+        outcome(case, "error", report.outcome, report.reason or "")
+    return finished(suite)
 
 
 def legal(text: str) -> str:
     """``text`` with each character that XML forbids as a Python escape: ``\\x00``, ``\\ud800``."""
     return _ILLEGAL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def finished(suite: Element) -> Suite:
+    """The suite with its totals, as text."""
+    totals = {what: len(suite.findall(path)) for what, path in _COUNTED.items()}
+    suite.attrib.update({what: str(number) for what, number in totals.items()})
+    ElementTree.indent(suite, level=1)
+    body: bytes = ElementTree.tostring(suite, encoding="us-ascii", xml_declaration=False)
+    return Suite(f"  {body.decode()}\n", totals)
 
 
 def _properties(report: Report) -> dict[str, str]:
@@ -111,18 +116,19 @@ def _case(suite: Element, report: Report, result: RuleResult) -> None:
         note = f": {result.note}" if result.note else ""
         SubElement(case, "skipped", {"message": legal(f"{_NOT_JUDGED[result.verdict]}{because}{note}")})
     elif result.verdict is Verdict.ERROR:
-        _outcome(case, "error", "ERROR", result.note or "")
+        outcome(case, "error", "ERROR", result.note or "")
     elif result.verdict is Verdict.FAIL:
         lines = [finding_text(finding, result.inside) for finding in result.findings]
         if result.failures > len(lines):
             lines.append(f"... {result.failures} failures of {result.checks} checks")
         if result.counts:
-            _outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))
+            outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))
         else:
             noted = f"fails, but does not fail the file ({result.level}, {result.grade})"
             SubElement(case, "system-out").text = legal("\n".join([noted, *lines]))
 
 
-def _outcome(case: Element, tag: str, kind: str, text: str) -> None:
+def outcome(case: Element, tag: str, kind: str, text: str) -> None:
+    """Add a failure or an error, whose message is the first line of ``text``."""
     message = legal(text.partition("\n")[0])
     SubElement(case, tag, {"type": kind, "message": message}).text = legal(text)

@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -57,9 +57,11 @@ class Part:
 
     artifacts: list[dict[str, Any]]
     results: list[dict[str, Any]]
-    invocation: dict[str, Any]
+    invocation: dict[str, Any] | None
     rules: tuple[str, ...]
-    properties: dict[str, Any]
+    properties: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Descriptors of results that are of no rule of the oracle, by their id."""
 
 
 def part(report: Report, uri: str | None = None) -> Part:
@@ -69,7 +71,7 @@ def part(report: Report, uri: str | None = None) -> Part:
     artifacts = _artifacts(report, uri or report.file, members)
     places = {None: 0} | {name: at + 1 for at, name in enumerate(members)}
     results = [
-        _result(result, finding, artifacts[places[result.inside]], places[result.inside])
+        finding_result(result, finding, artifacts[places[result.inside]], places[result.inside])
         for result in report.results
         for finding in result.findings
     ]
@@ -91,15 +93,18 @@ def log(parts: Iterable[Part], properties: dict[str, Any], identity: str) -> dic
     results: list[dict[str, Any]] = []
     invocations: list[dict[str, Any]] = []
     used: dict[str, None] = {}
+    others: dict[str, dict[str, Any]] = {}
     for one in parts:
         first = len(artifacts)
         artifacts += [_moved_artifact(artifact, first) for artifact in one.artifacts]
         results += [_moved_result(result, first) for result in one.results]
-        invocations.append(one.invocation)
+        if one.invocation is not None:
+            invocations.append(one.invocation)
         used |= dict.fromkeys(one.rules)
+        others |= one.others
     known = all_rules()
-    rules = [known[rule] for rule in sorted(used)]
-    index = {rule.id: at for at, rule in enumerate(rules)}
+    rules = [_descriptor(known[rule]) for rule in sorted(used)] + [others[name] for name in sorted(others)]
+    index = {rule["id"]: at for at, rule in enumerate(rules)}
     for result in results:
         result["ruleIndex"] = index[result["ruleId"]]
     return {
@@ -107,7 +112,7 @@ def log(parts: Iterable[Part], properties: dict[str, Any], identity: str) -> dic
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {**_driver(), "rules": [_descriptor(rule) for rule in rules]}},
+                "tool": {"driver": {**_driver(), "rules": rules}},
                 "automationDetails": {"id": identity},
                 "invocations": invocations,
                 "artifacts": artifacts,
@@ -211,7 +216,8 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text)
 
 
-def _result(result: RuleResult, finding: Finding, artifact: dict[str, Any], place: int) -> dict[str, Any]:
+def finding_result(result: RuleResult, finding: Finding, artifact: dict[str, Any], place: int) -> dict[str, Any]:
+    """A finding as a result at ``artifact``, whose index is ``place``."""
     identity = "\0".join((result.rule, finding.subject, finding.fault, result.inside or ""))
     location: dict[str, Any] = {
         "physicalLocation": {"artifactLocation": {"uri": artifact["location"]["uri"], "index": place}},
@@ -227,7 +233,7 @@ def _result(result: RuleResult, finding: Finding, artifact: dict[str, Any], plac
         "level": _LEVELS[result.level] if result.counts else "none",
         "message": {"text": f"{result.title}. {finding_text(finding, result.inside)}"},
         "locations": locations,
-        "partialFingerprints": {FINGERPRINT: sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()},
+        "partialFingerprints": {FINGERPRINT: fingerprint(identity)},
         "properties": {"fault": finding.fault.value, "grade": result.grade.value},
     }
     if len(spans) > 1:
@@ -235,6 +241,11 @@ def _result(result: RuleResult, finding: Finding, artifact: dict[str, Any], plac
             _located(location, span.start, len(span)) | {"id": at} for at, span in enumerate(spans[1:], 1)
         ]
     return found
+
+
+def fingerprint(identity: str) -> str:
+    """The hash of what makes a result the same in two runs."""
+    return sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _located(location: dict[str, Any], start: int, length: int) -> dict[str, Any]:

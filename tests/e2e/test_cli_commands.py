@@ -330,6 +330,41 @@ def test_a_c_file_runs_prints_its_output_and_its_dumps_conform(dumptruth: Any) -
     assert sorted(path.name for path in Path().iterdir()) == ["own.c", "own.dmp", "t"]
 
 
+ENDS = "#include <windows.h>\nint mainCRTStartup(void) { return 0; }\n"
+
+
+def test_the_compiled_program_and_its_pdb_are_handed_over(dumptruth: Any) -> None:
+    pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
+    Path("own.c").write_text(CRASHING, encoding="utf-8")
+    done = dumptruth("dump", "own.c", "-o", "own.dmp", "--truth", "held", "--keep-program", "new/built")
+    assert done.status == 0
+    assert "program kept in" in done.out
+    program, symbols = (Path("new/built", name).read_bytes() for name in ("own.exe", "own.pdb"))
+    assert (program[:2], symbols[:24]) == (b"MZ", b"Microsoft C/C++ MSF 7.00")
+    again = dumptruth("dump", "new/built/own.exe", "-o", "again.dmp", "--truth", "again")
+    assert (again.status, Path("again.dmp").stat().st_size) == (0, Path("own.dmp").stat().st_size)
+    Path("ends.c").write_text(ENDS, encoding="utf-8")
+    done = dumptruth("dump", "ends.c", "-o", "ends.dmp", "--keep-program", "new/built")
+    assert (done.status, Path("ends.dmp").exists(), Path("new/built/ends.exe").exists()) == (1, False, True)
+
+
+def test_only_a_c_file_has_a_program_to_hand_over(dumptruth: Any) -> None:
+    done = dumptruth("dump", "null-read", "-o", "a.dmp", "--keep-program", "built")
+    assert (done.status, done.err) == (2, "dumptruth: --keep-program: only a C file is compiled, found null-read\n")
+    assert not Path("built").exists()
+
+
+def test_a_truth_that_is_overwritten_is_told(dumptruth: Any) -> None:
+    assert dumptruth("run", "null-read", "--truth", "held").err == ""
+    assert dumptruth("dump", "held", "-o", "a.dmp", "--truth", "held").err == ""  # it only adds the request
+    assert dumptruth("dump", "held", "-o", "a.dmp", "--truth", "held").err == ""
+    done = dumptruth("dump", "held", "-q", "default", "-o", "a.dmp", "--truth", "held")
+    assert done.err == "dumptruth: warning: held: the request of another dump was replaced\n"
+    for command in (["dump", "divide-by-zero", "-o", "a.dmp"], ["run", "null-read"]):
+        done = dumptruth(*command, "--truth", "held")
+        assert done.err == "dumptruth: warning: held: the truth of another target was replaced\n"
+
+
 def test_a_program_gets_its_arguments_and_the_dlls_beside_it(dumptruth: Any) -> None:
     folder = Path("programs")
     folder.mkdir()

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.app.reporting.conform_page import html_page
 from dumptruth.fixtures.app.reporting.page import html_report
 from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.oracle import ByteSource, check
 
+from ..conform_summaries import SUMMARIES
 from ..samples import with_the_rest_slow
 
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="driving a browser needs the extra 'browser'")
@@ -76,6 +78,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     triage = kernel_pristine.pristine(BaseDump.KERNEL_SMALL_B)
     page("kernel-small", triage.data, triage.truth, triage.asked)
     page("text", b"no dump\n")
+    for name, summary in SUMMARIES.items():
+        found[f"conform, {name}"] = folder / f"conform-{name}.html"
+        text = html_page(summary(), ["python", "my reader.py"])
+        found[f"conform, {name}"].write_text(text, encoding="ascii", newline="\n")
     return found
 
 
@@ -104,7 +110,8 @@ def press(browser: Any, *keys: str) -> Any:
 
 TAB, ENTER, SPACE, RIGHT, DOWN, HOME = "\ue004", "\ue007", " ", "\ue014", "\ue015", "\ue011"
 
-PAGES = ("sound", "wrong", "missing", "forbidden", "foreign", "kernel", "kernel-wrong", "kernel-small", "text")
+PAGES = ("sound", "wrong", "missing", "forbidden", "foreign", "kernel", "kernel-wrong", "kernel-small", "text",
+         *(f"conform, {name}" for name in SUMMARIES))  # fmt: skip
 
 
 LOOKS = list(product(SCHEMES, WIDTHS))
@@ -338,3 +345,20 @@ def test_the_pages_of_mutants_show_each_fault_in_its_colour(browser: Any, tmp_pa
         with opened(browser, page):
             assert browser.find_elements("css selector", "#cells .c.wrong"), mutant.id
             assert browser.find_elements("css selector", f"#findings a[href='#rule-{MUTANT}']")
+
+
+def test_the_cases_of_a_conformance_run_are_filtered_and_a_link_opens_its_case(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["conform, reader"]):
+        shown = "return [...document.querySelectorAll('#rule-list > li:not([hidden]) code')].map(c => c.textContent)"
+        assert len(browser.execute_script(shown)) == 13
+        browser.find_element("css selector", "#search").send_keys("sigsegv")
+        assert browser.execute_script(shown) == ["user/c"]
+        assert browser.find_element("css selector", "#count").text == "1 of 13 cases"
+        browser.execute_script("document.querySelector('#findings a').click()")
+        browser.execute_script("return new Promise(done => setTimeout(done))")
+        assert browser.execute_script("return document.querySelector('#rule-list details[open] code').textContent") == (
+            "user/b0"
+        )
+        assert len(browser.execute_script(shown)) == 13  # the link reset the filter that hid its case

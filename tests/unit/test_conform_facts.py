@@ -157,7 +157,29 @@ def test_a_dump_that_has_no_such_fact_is_not_compared_by_it() -> None:
 def test_a_wrong_fact_is_named_with_its_place_and_both_values(fact: str, value: object, told: str) -> None:
     found = compare(EXPECTED, {fact: value})
     assert {path.partition(".")[0] for path in found.compared} == {fact}
+    assert {path.partition(".")[0] for path in found.wrong} == {fact}
+    assert set(found.wrong) <= set(found.compared)
     assert any(told in line for line in found.differences), found.differences
+
+
+def test_the_bits_of_a_signed_number_may_be_reported_without_sign() -> None:
+    threads = [{"thread_id": 1, "priority": "0xfffffffe"}, {"thread_id": 2}]
+    assert compare(EXPECTED, {"threads": threads}).differences == ()
+
+
+def test_memory_that_the_dump_has_without_an_address_may_be_reported_but_with_the_right_bytes() -> None:
+    expected = Expected({"virtual_memory": Memory([(0x1000, 0x2000)], _in_the_dump, _held)})
+    inside, beyond = _page(0x1000, 0x1000), _page(0x2800, 0x800)
+    assert compare(expected, {"virtual_memory": [inside]}).differences == ()
+    assert compare(expected, {"virtual_memory": [inside, beyond]}).differences == ()
+    wrong = compare(expected, {"virtual_memory": [inside, beyond | {"digest": "0" * 8}]})
+    assert wrong.differences == ("virtual_memory 0x2800: the digest of 0x800 bytes is not that of the dump",)
+    nowhere = compare(expected, {"virtual_memory": [inside, {"start": 0x5000, "size": 16}]})
+    assert nowhere.differences == ("virtual_memory: 0x10 bytes in 1 ranges read, not in the dump, the first at 0x5000",)
+
+
+def _in_the_dump(start: int, size: int) -> bytes | None:
+    return _held(start, size) if start + size <= 0x2000 else None
 
 
 @pytest.mark.parametrize("name", [chr(0xD800) + ".exe", chr(0xFFFD) + ".exe"])
@@ -214,10 +236,14 @@ def test_a_fact_outside_the_protocol_is_named(facts: dict[str, Any]) -> None:
         compare(EXPECTED, facts)
 
 
-def test_many_differences_are_counted_not_listed() -> None:
-    found = compare(EXPECTED, {"threads": [{"thread_id": index} for index in range(10, 60)]})
-    assert len(found.differences) == 4
-    assert found.differences[-1] == "threads: 50 more differences"
+def test_differences_are_listed_by_fact_and_counted_beyond_a_limit() -> None:
+    many = [{"thread_id": index} for index in range(10, 210)]
+    found = compare(EXPECTED, {"flags": 1, "threads": many})
+    assert found.wrong == ("threads.thread_id", "flags")
+    threads, flags = found.misread
+    assert (len(threads.lines), threads.total) == (100, 203)  # the count, 2 threads that lack, 200 that are not there
+    assert threads.lines[0] == "threads: expected 2, read 200"
+    assert (len(flags.lines), flags.total) == (1, 1)
 
 
 def test_the_facts_of_a_minidump_are_those_of_the_process(tmp_path: Path) -> None:

@@ -12,7 +12,19 @@ import time
 from pathlib import Path
 
 import pytest
-from dumptruth.oracle.conform import CaseResult, Command, Kind, KnownFailures, Limits, Options, ReaderCase, Verdict
+from dumptruth.oracle.conform import (
+    CannotStartError,
+    CaseResult,
+    Command,
+    HopelessError,
+    Kind,
+    KnownFailures,
+    Limits,
+    Options,
+    ReaderCase,
+    Summary,
+    Verdict,
+)
 from dumptruth.oracle.conform import run_reader as run_over
 from dumptruth.oracle.conform.cases import Dumped
 from dumptruth.oracle.conform.expectations import KnownFailure
@@ -148,8 +160,63 @@ def test_the_limits_of_a_job_have_the_size_that_windows_gives_them() -> None:
 
 
 def test_a_missing_program_cannot_be_run(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="no-such-program"):
+    with pytest.raises(CannotStartError, match="no-such-program: cannot be started: "):
         Command((str(tmp_path / "no-such-program"),), Limits(memory=0)).started()
+
+
+@posix
+@pytest.mark.parametrize("options", [Options(), Options(persistent=True), Options(plain=True)])
+@pytest.mark.parametrize("memory", [0, 1 << 30])
+@pytest.mark.parametrize("content", [b"#!/no/such/interpreter\n", b"\x7fELF, but no program"])
+def test_a_file_that_is_no_program_cannot_be_started(
+    tmp_path: Path, options: Options, memory: int, content: bytes
+) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(content)
+    program.chmod(0o755)
+    with pytest.raises(CannotStartError, match="program: cannot be started: "):
+        run_over(Command((str(program),), Limits(memory=memory)), _cases(tmp_path), options)
+
+
+def test_a_command_that_says_so_itself_was_started(tmp_path: Path) -> None:
+    code = "import sys; sys.stderr.write('dumptruth: not started: 2\\n!\\n'); sys.exit(126)"
+    assert _judged(tmp_path, code).details == ("ended with status 126: !",)
+
+
+NAMES = tuple("abcdefgh")
+DEAD = "the command dies at each of 5 cases with the same words: ended with status 1: NameError: name 'x' is not"
+
+
+def _run(
+    folder: Path, code: str, kind: Kind, options: Options | None = None, names: tuple[str, ...] = NAMES
+) -> Summary:
+    return run_over(Command((sys.executable, "-I", "-S", "-c", code), LIMITS), _cases(folder, names, kind), options)
+
+
+def test_a_command_that_dies_at_all_of_the_first_cases_is_stopped(tmp_path: Path) -> None:
+    asked: list[str] = []
+    with pytest.raises(HopelessError) as raised:
+        run_over(
+            Command((sys.executable, "-I", "-S", "-c", "x"), LIMITS),
+            _cases(tmp_path, NAMES, Kind.VALID),
+            on_result=lambda result: asked.append(result.case),
+        )
+    assert str(raised.value).startswith(DEAD)
+    assert sorted(asked) == ["a", "b", "d", "f", "h"]  # from all parts of the list
+
+
+def test_a_reader_may_die_at_each_broken_dump_and_a_known_death_stops_nothing(tmp_path: Path) -> None:
+    assert len(_run(tmp_path, "x", Kind.INVALID).results) == 8
+    known = Options(known=KnownFailures((KnownFailure("*", "issue 12"),)))
+    assert len(_run(tmp_path, "x", Kind.VALID, known).results) == 8
+    assert len(_run(tmp_path, "x", Kind.VALID, names=("a", "b")).results) == 2
+
+
+def test_deaths_in_different_words_stop_nothing(tmp_path: Path) -> None:
+    code = "import json; raise SystemExit(json.loads(input())['case'])"
+    assert [result.details for result in _run(tmp_path, code, Kind.VALID).results] == [
+        (f"ended with status 1: {name}",) for name in NAMES
+    ]
 
 
 @pytest.mark.parametrize(

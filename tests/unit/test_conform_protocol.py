@@ -17,6 +17,7 @@ from dumptruth.oracle.conform.protocol import (
     only_line,
     reader_answer,
     reader_request,
+    request_line,
     writer_answer,
     writer_request,
 )
@@ -46,8 +47,8 @@ def _line(**members: Any) -> bytes:
 
 def test_requests_are_one_line_of_ascii_that_says_protocol_version_role_and_case() -> None:
     for line, role in (
-        (writer_request(CASE, Path("truth"), {"comment": "\u00e9\n"}, Path("out.dmp")), "writer"),
-        (reader_request(CASE, Path("x.dmp")), "reader"),
+        (request_line(writer_request(CASE, Path("truth"), {"comment": "\u00e9\n"}, Path("out.dmp"))), "writer"),
+        (request_line(reader_request(CASE, Path("x.dmp"))), "reader"),
     ):
         assert line.isascii()
         assert b"\n" not in line

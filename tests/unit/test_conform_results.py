@@ -15,7 +15,10 @@ from dumptruth.oracle.conform import (
     as_object,
     load_known_failures,
 )
-from dumptruth.oracle.model import Fault, Finding, Span
+from dumptruth.oracle.conform.facts import WrongFact
+from dumptruth.oracle.conform.text import render
+from dumptruth.oracle.model import Fault, Finding, Grade, Level, RuleResult, Span
+from dumptruth.oracle.model import Verdict as Judged
 from jsonschema import Draft202012Validator
 
 SCHEMA = Path(__file__).resolve().parents[2] / "oracle" / "schemas" / "conform-1.json"
@@ -43,6 +46,65 @@ def test_totals_include_the_cases_that_were_not_judged() -> None:
     summary = Summary("reader", (AGREES, DIES, SKIPPED))
     assert (len(summary.results), summary.judged, summary.failing, summary.checks) == (3, 2, (DIES,), 1)
     assert summary.verdicts() == {Verdict.AGREES: 1, Verdict.DIES: 1, Verdict.SKIPPED: 1}
+
+
+BY_FACT = """
+[[known]]
+case = "*"
+verdict = "misreads"
+facts = ["flags"]
+reason = "flags"
+
+[[known]]
+case = "user/*"
+verdict = "misreads"
+facts = ["modules"]
+reason = "modules"
+
+[[known]]
+case = "user/*"
+verdict = "misreads"
+reason = "any other fact is not excused, since the first entry names facts"
+"""
+
+
+def test_each_wrong_fact_needs_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    path.write_text(BY_FACT, encoding="utf-8")
+    known = load_known_failures(path)
+    assert known.settle(_misread("flags")).known == "flags"
+    assert known.settle(_misread("modules.name", "modules.size", "flags")).known == "modules; flags"
+    new = known.settle(_misread("flags", "threads.teb"))
+    assert new.fails
+    assert list(new.lines()) == [
+        "facts that no known failure names: threads.teb", "flags: a (2 more)", "threads.teb: a (2 more)"
+    ]  # fmt: skip
+
+
+def _misread(*facts: str) -> CaseResult:
+    wrong = tuple(WrongFact(name, (f"{name}: a", f"{name}: b"), 3) for name in facts)
+    return CaseResult("user/b", Verdict.MISREADS, False, misread=wrong)
+
+
+def test_the_first_line_of_each_fact_is_shown_and_all_lines_on_request() -> None:
+    result = _misread("flags", "threads.teb")
+    assert list(result.lines()) == ["flags: a (2 more)", "threads.teb: a (2 more)"]
+    assert list(result.lines(everything=True)) == [
+        "flags: a", "flags: b", "flags: 1 more", "threads.teb: a", "threads.teb: b", "threads.teb: 1 more"
+    ]  # fmt: skip
+
+
+def test_problems_and_reasons_are_grouped_the_most_common_first() -> None:
+    summary = Summary("reader", (_misread("flags"), _misread("flags", "threads.teb"), SKIPPED, SKIPPED.but(case="d")))
+    assert summary.problems() == {"flags": ("user/b", "user/b"), "threads.teb": ("user/b",)}
+    assert summary.skipped() == {"not mine": ("user/c", "d")}
+    lines = list(render(summary))
+    assert lines[0] == "FAIL user/b: misreads: flags: a (2 more)"
+    assert "skipped 2 cases: not mine (user/c, ...)" in lines
+    assert "6 more findings of the same rules or facts: --all-findings" in lines
+    assert "misread: flags (in 2 cases), threads.teb (in 1 case)" in lines
+    assert lines[-1] == "NOT CONFORMANT: 2 failing"
+    assert not any("--all-findings" in line for line in render(summary, everything=True))
 
 
 def test_a_known_failure_does_not_fail_the_run_and_a_fixed_one_does(tmp_path: Path) -> None:
@@ -76,7 +138,12 @@ def test_a_pattern_that_matches_no_case_is_reported(tmp_path: Path) -> None:
         ("[[known]]\ncase = 'a'", "known[0].reason: expected text"),
         ("[[known]]\ncase = ''\nreason = 'x'", "known[0].case: expected text"),
         ("[[known]]\ncase = 'a'\nreason = 'x'\nverdict = 'agrees'", "known[0].verdict: expected fails or"),
-        ("[[known]]\ncase = 'a'\nreason = 'x'\nwhen = 1", "known[0]: expected the members case, reason and verdict"),
+        ("[[known]]\ncase = 'a'\nreason = 'x'\nwhen = 1", "known[0]: expected the members case, reason, verdict and"),
+        ("[[known]]\ncase = 'a'\nreason = 'x'\nfacts = ['flags']", "known[0].verdict: expected misreads"),
+        (
+            "[[known]]\ncase = 'a'\nreason = 'x'\nverdict = 'misreads'\nfacts = ['flag']",
+            "known[0].facts: expected names of facts",
+        ),
         ("not toml", "not TOML"),
     ],
 )
@@ -92,8 +159,17 @@ def test_an_invalid_list_is_refused_in_one_line(tmp_path: Path, text: str, told:
 
 def test_the_json_results_match_their_schema() -> None:
     finding = Finding("MDMP-DIR-001", "directory", Fault.WRONG, ("1",), "2", (Span(0, 4),))
-    fails = CaseResult("user/d", Verdict.FAILS, False, ("x",), rules=("MDMP-DIR-001",), findings=(finding,), checks=9)
-    document = as_object(Summary("writer", (AGREES, DIES.but(known="issue 12"), SKIPPED, fails)), ["a", "b"])
+    rule = RuleResult(
+        "MDMP-DIR-001", "t", Level.MUST, Grade.WITNESSED, Judged.FAIL, checks=9, failures=1, findings=(finding,)
+    )
+    fails = CaseResult("user/d", Verdict.FAILS, False, broken=(rule,), checks=9)
+    results = (AGREES, DIES.but(known="issue 12"), SKIPPED, fails)
+    document = as_object(Summary("writer", results), ["a", "b"])
+    assert document["results"][3]["rules"] == ["MDMP-DIR-001"]
+    assert document["results"][3]["details"] == ["MDMP-DIR-001 directory: wrong: expected 1; actual 2 at 0x0..0x4"]
+    wrong = as_object(Summary("reader", (_misread("flags"),)), ["a"])
+    assert wrong["results"][0]["differences"] == [{"fact": "flags", "total": 3, "lines": ["flags: a", "flags: b"]}]
+    Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8"))).validate(wrong)
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(json.loads(json.dumps(document)))
