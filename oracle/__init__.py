@@ -1,7 +1,8 @@
 """The oracle: parses a Windows crash dump, and says what is missing, forbidden or wrong in it.
 
-``check`` judges a dump. ``read`` gives its threads, modules and memory. ``identify`` names what a file is. The page
-docs/api.md says which names are stable. Imports nothing of ``dumptruth.emu`` and no third-party package.
+``check`` judges a dump. ``read`` gives its threads, modules and memory. ``identify`` names what a file is, ``describe``
+what the dump in it tells. The page docs/api.md says which names are stable. Imports nothing of ``dumptruth.emu`` and no
+third-party package.
 """
 
 from .case import CabinetCase, Case, KernelCase, KernelReplayer, Replayed, Replayer, UserdumpCase
@@ -18,6 +19,8 @@ from .contents import (
     Stream,
     Thread,
 )
+from .identity.describe import describe
+from .identity.model import Description
 from .inputs import InputError, identify
 from .judge import SelectionError, all_rules
 from .memory.source import ByteSource
@@ -27,7 +30,6 @@ from .readers.facts import Dump
 from .readers.identify import Identity
 from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
-from .readers.summary import summary
 from .readers.userdump import UserDump, read_userdump
 from .truth.load import (
     KernelTruth,
@@ -48,6 +50,7 @@ __all__ = [
     "CabinetCase",
     "Case",
     "Contents",
+    "Description",
     "Dump",
     "ExceptionRecord",
     "Fault",
@@ -84,6 +87,7 @@ __all__ = [
     "Verdict",
     "all_rules",
     "check",
+    "describe",
     "identify",
     "load_any_truth",
     "load_request",
@@ -94,5 +98,4 @@ __all__ = [
     "read_kernel",
     "read_minidump",
     "read_userdump",
-    "summary",
 ]

@@ -67,12 +67,19 @@ def _contents(source: ByteSource) -> Contents:
         if member is not None and member.source is not None:
             inner = member.source
     if kind == MINIDUMP:
-        return _minidump(read_minidump(inner))
+        return contents_of(read_minidump(inner))
     if kind == USERDUMP:
-        return _userdump(read_userdump(inner))
+        return contents_of(read_userdump(inner))
     if kind == KERNEL_DUMP:
-        return _kernel(read_kernel(inner))
+        return contents_of(read_kernel(inner))
     raise NotADumpError(f"{source.name or 'the bytes'}: expected a crash dump, found {found}")
+
+
+def contents_of(dump: Dump | UserDump | KernelDump) -> Contents:
+    """The contents of a dump that a reader has read. They do not own the file."""
+    if isinstance(dump, Dump):
+        return _minidump(dump)
+    return _userdump(dump) if isinstance(dump, UserDump) else _kernel(dump)
 
 
 def _minidump(dump: Dump) -> Contents:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -158,8 +157,8 @@ def test_the_cabinet_of_a_machine_holds_the_images_whose_files_exist(
     done = dumptruth("check", "a.cab", "--truth", "t", "--json", "-")
     rules = {item["rule"]: item["verdict"] for item in json.loads(done.out)["rules"]}
     assert (done.status, rules["CAB-SECONDARY-005"]) == (0, verdict), rules
-    members = dumptruth("identify", "a.cab", "--json").json()["facts"]["members"]
-    assert re.fullmatch(r"a\.cab\.dmp .*, ntoskrnl\.exe .*, ntkrnlmp\.pdb .*", members)
+    members = dumptruth("identify", "a.cab", "--json").json()["members"]
+    assert [item["name"] for item in members] == ["a.cab.dmp", "ntoskrnl.exe", "ntkrnlmp.pdb"]
 
 
 def test_a_cabinet_must_hold_the_images_whose_files_are_listed_in_the_truth(dumptruth: Any) -> None:
@@ -248,8 +247,13 @@ def test_identify_names_dumps_and_rejects_other_files(dumptruth: Any, held: Path
     done = dumptruth("identify", "a.dmp")
     assert done.status == 0
     assert "minidump" in done.out
+    assert "STATUS_ACCESS_VIOLATION (0xc0000005) at crash.exe+0x" in done.out
+    assert "\nmodules\n" not in done.out
+    listed = dumptruth("identify", "a.dmp", "-v")
+    assert "\nmodules\n" in listed.out
+    assert "C:\\Windows\\System32\\ntdll.dll" in listed.out
     document = dumptruth("identify", "a.dmp", "--json").json()
-    assert (document["file"], document["kind"]) == ("a.dmp", "minidump")
+    assert (document["schema"], document["file"], document["kind"]) == ("dumptruth-identity", "a.dmp", "minidump")
     for file, kind in ((held / "truth.json", "text"), (IMAGES / "crash.exe", "pe")):
         assert dumptruth("identify", file).status == 3
         assert dumptruth("identify", file, "--json").json()["kind"] == kind

@@ -51,7 +51,7 @@ def test_every_kind_is_written_named_and_judged(dumptruth: Any, held: Path, prof
     identity = dumptruth("identify", "a.dmp", "--json")
     assert identity.status == 0
     assert identity.json()["kind"] == "kernel-dump"
-    assert identity.json()["facts"]["DumpType"] == str(TYPES[profile][qualifier])
+    assert identity.json()["dump"]["form"].startswith(f"type {TYPES[profile][qualifier]}, ")
     checked = dumptruth("check", "a.dmp", "--truth", "t")
     assert checked.status == 0, checked.out
     assert f"profile {profile}" in checked.out

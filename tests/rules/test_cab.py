@@ -19,7 +19,7 @@ from dumptruth.fixtures.mutants import kernel_pristine
 from dumptruth.fixtures.mutants.cab_assembled import BLOCK, MSZIP, STORED, File, Shape, cabinet, checksum
 from dumptruth.fixtures.mutants.hand_pristine import WRITE_CAB, HandPristine, crash, folders, pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
-from dumptruth.oracle import ByteSource, Outcome, Verdict, check, read_cabinet, summary
+from dumptruth.oracle import ByteSource, Outcome, Verdict, check, describe, read_cabinet
 from dumptruth.oracle.readers import cab as reader
 from dumptruth.oracle.readers.spool import Spool
 from dumptruth.oracle.report.as_json import as_object
@@ -306,14 +306,14 @@ def test_times_are_words_of_dos(filetime: int, words: tuple[int, int]) -> None:
     assert dos_time(filetime) == words
 
 
-def test_a_cabinet_is_summed_up_with_the_dump_inside() -> None:
-    told = summary(ByteSource(pristine(BaseDump.CAB_IMAGES).data), "cab")
+def test_a_cabinet_is_described_with_the_dump_inside() -> None:
+    told = describe(pristine(BaseDump.CAB_IMAGES).data)
     library = "\N{CYRILLIC CAPITAL LETTER ZHE}\N{GRINNING FACE}b.dll"
-    assert told["members"] == f"crash.dmp 35.2 KiB, a.exe 1.0 KiB, {library} 1.0 KiB, a.pdb 3.0 KiB"
-    assert told["dump"].startswith("crash.dmp, a legacy full user-mode dump, 64-bit")
-    assert (told["system"], told["threads"], told["exception"]) == (
-        "5.2, amd64", "2", "0xc0000005 at 0x401200 in thread 0x1238",
-    )  # fmt: skip
+    assert [item.name for item in told.members] == ["crash.dmp", "a.exe", library, "a.pdb"]
+    assert told.member == "crash.dmp"
+    assert told.dump is not None
+    assert told.dump.crash is not None
+    assert (told.dump.crash.address, len(told.dump.lists.threads or ())) == (0x401200, 2)
 
 
 @pytest.mark.skipif(shutil.which("cabextract") is None, reason="cabextract is not installed")
