@@ -165,15 +165,14 @@ def test_a_report_never_replaces_a_dump(dumptruth: CommandLine, folder: Path) ->
 def test_identify_lists_many_files(dumptruth: CommandLine, folder: Path) -> None:
     done = dumptruth("identify", folder)
     assert done.status == 0
-    assert [line.split()[0] for line in done.out.splitlines()[2:5]] == [
-        "d/kernel.dmp", "d/rich.dmp", "d/deep/broken.dmp"
-    ]  # fmt: skip
+    named = [line.split()[0] for line in done.out.splitlines() if line.startswith("d/")]
+    assert named == ["d/kernel.dmp", "d/rich.dmp", "d/deep/broken.dmp"]
     assert done.out.endswith("3 files: 3 dumps; 1 other files in the folders (--all lists them)\n")
     document = dumptruth("identify", folder, "--json").json()
     validator("identities-1.json").validate(document)
     assert document["exit_status"] == 0
     for entry in document["files"]:
-        assert dumptruth("identify", entry.pop("path"), "--json").json() == entry
+        assert dumptruth("identify", entry["path"], "--json").json() == entry["identity"]
     assert dumptruth("identify", folder / "rich.dmp", folder / "readme.txt").status == 3
 
 
@@ -181,7 +180,7 @@ def test_map_lists_many_files_as_json_and_draws_them_one_by_one(dumptruth: Comma
     document = dumptruth("map", folder, "--json").json()
     assert [entry["path"] for entry in document["files"]] == ["d/kernel.dmp", "d/rich.dmp", "d/deep/broken.dmp"]
     for entry in document["files"]:
-        assert dumptruth("map", entry.pop("path"), "--json").json() == entry
+        assert dumptruth("map", entry["path"], "--json").json() == entry["map"]
     drawn = dumptruth("map", folder / "rich.dmp", folder / "readme.txt")
     assert drawn.status == 3
     assert drawn.out.startswith(f"{(folder / 'rich.dmp').as_posix()}\n")
