@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.vectors.target import case_of
 from dumptruth.oracle import ByteSource, check
@@ -56,7 +58,7 @@ def of_a_reader() -> Summary:
     return Summary("reader", results)
 
 
-SUMMARIES = {
+SUMMARIES: dict[str, Callable[[], Summary]] = {
     "writer": of_a_writer,
     "reader": of_a_reader,
     "nothing judged": lambda: Summary("reader", of_a_reader().results[-2:]),

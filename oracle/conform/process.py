@@ -18,7 +18,7 @@ from .limits import Job, Limits, bounded, resident, start_error
 _TICK: Final = 0.05
 """Seconds between two checks of the watchdog."""
 _PATIENCE: Final = 1.0
-"""Seconds that a descendant may hold the output open after its parent has ended."""
+"""Seconds that a descendant may hold the output or standard error open after its parent has ended."""
 _TAIL: Final = 4096
 """Bytes of standard error that are kept."""
 
@@ -128,7 +128,7 @@ class Running:
     def errors(self) -> bytes:
         """The end of its standard error."""
         if self.status is not None:
-            self._error_listener.join(_TICK)
+            self._error_listener.join(_PATIENCE)
         return bytes(self._errors)
 
     def died(self) -> CommandDiedError:

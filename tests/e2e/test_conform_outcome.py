@@ -86,7 +86,7 @@ def test_reasons_of_skipped_cases_are_grouped(conform: Conform) -> None:
 
 
 def test_a_failing_case_of_a_reader_is_kept_and_can_be_asked_again(conform: Conform, tmp_path: Path) -> None:
-    lines = conform(READER, "--case", SMALL, "--case", COMMENT, "--case", HOSTILE, "--keep", "kept", "--persistent")
+    lines = conform(READER, "--case", SMALL, "--case", COMMENT, "--case", HOSTILE, "--keep", "kept")
     assert "kept in kept: 2 failing cases" in lines
     assert sorted(path.name for path in Path("kept").iterdir()) == [KEPT, f"{KEPT}.comment"]
     kept = tmp_path / "kept" / KEPT
