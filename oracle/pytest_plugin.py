@@ -2,7 +2,7 @@
 
     from dumptruth.oracle.assertion import assert_conformant
 
-    @pytest.mark.dumptruth(kind="valid", mode="user")
+    @pytest.mark.dumptruth(kind="valid", mode="user", reads="minidump")
     def test_my_reader(dumptruth_vector):
         expected = [thread["thread_id"] for thread in dumptruth_vector.facts["threads"]]
         assert my_reader(dumptruth_vector.path).thread_ids == expected
@@ -15,13 +15,15 @@ It needs neither Unicorn nor LIEF, and imports nothing of ``dumptruth.emu``.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .assertion import TALLY, assert_conformant
-from .vectors import MEMBERS, Vector, VectorsError, choose, load_vectors, packaged
+from .vectors import MEMBERS, Vector, VectorsError, choose, load_vectors, packaged, why_unread
 
 __all__ = ["assert_conformant"]
 
@@ -42,7 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "dumptruth(**members): selects the vectors of the fixture dumptruth_vector. Members are "
-        f"{', '.join(MEMBERS)}; each is one value or several: dumptruth(kind='valid', mode='user')",
+        f"{', '.join(MEMBERS)}; each is one value or several: dumptruth(kind='valid', mode='user'). "
+        "reads='minidump' skips what the reader does not read: containers, architectures. facts=True skips vectors "
+        "without facts. known={'user/odd/*': 'reason'} expects these to fail",
     )
 
 
@@ -70,13 +74,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if mark.args:
             raise pytest.UsageError(f"{metafunc.function.__name__}: dumptruth takes keywords only, e.g. kind='valid'")
         wanted = {**mark.kwargs, **wanted}  # the closest mark comes first and has precedence
+    reads, known, facts = wanted.pop("reads", ()), wanted.pop("known", {}), wanted.pop("facts", False)
     try:
         chosen = [vector for vector in choose(_vectors(metafunc.config), **wanted) if vector.path is not None]
+        marks = [_marks(vector, reads, known, facts) for vector in chosen]
     except VectorsError as error:
         raise pytest.UsageError(f"{metafunc.function.__name__}: {error}") from error
     if not chosen:
         raise pytest.UsageError(f"{metafunc.function.__name__}: no vector with a file matches dumptruth({wanted})")
-    metafunc.parametrize("dumptruth_vector", chosen, ids=[vector.name for vector in chosen])
+    unmatched = [pattern for pattern in known if not any(fnmatchcase(vector.name, pattern) for vector in chosen)]
+    if unmatched:
+        raise pytest.UsageError(f"{metafunc.function.__name__}: known {unmatched[0]!r} matches no vector of the test")
+    parameters = [pytest.param(vector, id=vector.name, marks=mark) for vector, mark in zip(chosen, marks, strict=True)]
+    metafunc.parametrize("dumptruth_vector", parameters)
+
+
+def _marks(
+    vector: Vector, reads: str | Collection[str], known: Mapping[str, str], facts: bool
+) -> list[pytest.MarkDecorator]:
+    """Skip what the reader does not read; a known failure must happen."""
+    unread = why_unread(vector, reads)
+    if unread is not None:
+        return [pytest.mark.skip(reason=unread)]
+    if facts and vector.facts is None:
+        return [pytest.mark.skip(reason="the target is unknown: there are no facts")]
+    return [
+        pytest.mark.xfail(reason=reason, strict=True)
+        for pattern, reason in known.items()
+        if fnmatchcase(vector.name, pattern)
+    ][:1]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

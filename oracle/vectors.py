@@ -27,6 +27,11 @@ MEMBERS: Final = (
     "flags",
 )
 """The members by which ``choose`` selects."""
+READS: Final = {
+    "container": ("minidump", "userdump", "kernel-dump", "cab"),
+    "architecture": ("x86", "amd64", "arm", "arm64"),
+}
+"""What a reader may be said to read, by the member of a vector that tells it."""
 
 
 class VectorsError(Exception):
@@ -115,6 +120,23 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
 
 def _there(folder: Path, name: str | None) -> Path | None:
     return None if name is None or not (folder / name).exists() else folder / name
+
+
+def why_unread(vector: Vector, reads: str | Collection[str]) -> str | None:
+    """Why a reader that reads only ``reads`` does not read ``vector``, in one line; None if it does.
+
+    ``reads`` are words of ``READS``: ``"minidump"``, ``("minidump", "amd64")``. Without a word for a member, the reader
+    reads every value of it. Raises VectorsError for an unknown word.
+    """
+    words = {reads} if isinstance(reads, str) else set(reads)
+    known = {word for values in READS.values() for word in values}
+    if words - known:
+        raise VectorsError(f"reads {', '.join(sorted(words - known))}: expected {', '.join(sorted(known))}")
+    for member, values in READS.items():
+        read = [value for value in values if value in words]
+        if read and vector.entry[member] not in read:
+            return f"{member} {vector.entry[member]}: the reader reads {', '.join(read)}"
+    return None
 
 
 def choose(vectors: Iterable[Vector], **wanted: str | Collection[str]) -> tuple[Vector, ...]:

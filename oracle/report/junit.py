@@ -60,8 +60,8 @@ def as_suite(report: Report, name: str) -> Suite:
     """The suite of one file, which is called ``name``."""
     suite = Element("testsuite", {"name": legal(name)})
     properties = SubElement(suite, "properties")
-    for name, value in _properties(report).items():
-        SubElement(properties, "property", {"name": name, "value": legal(value)})
+    for key, value in _properties(report).items():
+        SubElement(properties, "property", {"name": key, "value": legal(value)})
     if report.results:
         for result in report.results:
             _case(suite, report, result)

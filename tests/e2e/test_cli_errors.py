@@ -208,8 +208,7 @@ def test_an_invalid_request_file_is_named(refused: Any, made: Path, command: str
 def test_missing_files_are_named(refused: Any) -> None:
     assert refused(2, "check", "nothing.dmp").startswith("dumptruth: nothing.dmp: ")
     assert refused(2, "identify", "nothing.dmp").startswith("dumptruth: nothing.dmp: ")
-    Path("folder").mkdir()
-    assert refused(2, "check", "folder").startswith("dumptruth: folder: ")
+    assert refused(2, "check", "nothing*.dmp").startswith("dumptruth: nothing*.dmp: ")
 
 
 def test_an_unknown_rule_names_the_nearest(refused: Any) -> None:

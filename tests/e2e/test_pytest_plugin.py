@@ -143,3 +143,53 @@ def test_the_summary_counts_the_dumps_of_all_workers(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 dumps judged, 0 not conformant" in done.stdout
+
+
+READING = (
+    "def threads(path):\n"
+    "    data = path.read_bytes()\n"
+    "    if data[:4] != b'MDMP':\n"
+    "        raise ValueError('not a minidump')\n"
+    "    from dumptruth.oracle import read\n"
+    "    return [thread.id for thread in read(path).threads]\n"
+)
+"""A reader that knows only minidumps."""
+
+
+def test_what_a_reader_does_not_read_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        READING
+        + '@pytest.mark.dumptruth(kind=("valid", "acceptable"), mode="user", reads=("minidump", "amd64", "x86"), '
+        "facts=True)\n"
+        "def test_reader(dumptruth_vector):\n"
+        "    expected = [thread['thread_id'] for thread in dumptruth_vector.facts['threads']]\n"
+        "    assert threads(dumptruth_vector.path) == expected\n",
+    )
+    counts = outcomes(done)
+    assert done.returncode == 0, done.stdout
+    assert set(counts) == {"passed", "skipped"}
+    assert counts["passed"] > 50
+    for reason in ("container cab: the reader reads minidump", "container userdump: the reader reads minidump",
+                   "architecture arm64: the reader reads x86, amd64"):  # fmt: skip
+        assert reason in run(tmp_path, (tmp_path / "test_it.py").read_text("utf-8"), "-rs").stdout
+
+
+def test_a_known_failure_must_happen(tmp_path: Path) -> None:
+    text = (
+        '@pytest.mark.dumptruth(name="user/comment/*", known={"*/ansi": "bytes are read as UTF-8"})\n'
+        "def test_reader(dumptruth_vector):\n"
+        "    assert BROKEN not in dumptruth_vector.name\n"
+    )
+    done = run(tmp_path, "BROKEN = 'ansi'\n" + text, "-rx")
+    assert done.returncode == 0, done.stdout
+    assert "bytes are read as UTF-8" in done.stdout
+    assert "1 xfailed" in done.stdout
+    done = run(tmp_path, "BROKEN = 'nothing'\n" + text)
+    assert outcomes(done)["failed"] == 1, "a known failure that is gone is told"
+
+
+def test_a_wrong_word_in_the_mark_is_an_error(tmp_path: Path) -> None:
+    for mark, message in (('reads="pdf"', "reads pdf: expected amd64, arm"), ('known={"x/*": ""}', "'x/*' matches no")):
+        text = f"@pytest.mark.dumptruth({mark})\ndef test_wrong(dumptruth_vector):\n    pass\n"
+        assert message in run(tmp_path, text).stdout

@@ -8,14 +8,20 @@ from importlib.resources import files
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 
 @cache
 def validator(name: str) -> Draft202012Validator:
     """The validator of the schema with that file name."""
-    found = json.loads((files("dumptruth.oracle") / "schemas" / name).read_text(encoding="utf-8"))
+    found = _loaded(name)
     Draft202012Validator.check_schema(found)
-    return Draft202012Validator(found)
+    registry: Registry[Any] = Registry(retrieve=lambda other: Resource.from_contents(_loaded(other)))
+    return Draft202012Validator(found, registry=registry)
+
+
+def _loaded(name: str) -> Any:
+    return json.loads((files("dumptruth.oracle") / "schemas" / name).read_text(encoding="utf-8"))
 
 
 def schema(name: str) -> dict[str, Any]:
