@@ -33,7 +33,7 @@ _DEBUG_NAMES: Final = ("Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7")
 _DEBUG_ARRAYS: Final = ("Bcr", "Bvr", "Wcr", "Wvr")
 _VECTOR_NAMES: Final = ("Fpcr", "Fpsr", "Fpscr")
 _NO_REGISTERS: Final = frozenset(
-    {"ContextFlags", "MxCsr", "Padding", "VectorControl", "DebugControl"}
+    {"ContextFlags", "MxCsr", "Padding", "Padding2", "VectorControl", "DebugControl"}
     | {"LastBranchToRip", "LastBranchFromRip", "LastExceptionToRip", "LastExceptionFromRip"}
     | {f"P{number}Home" for number in range(1, 7)}
     | {*_DEBUG_NAMES, *_DEBUG_ARRAYS, *_VECTOR_NAMES, "D", "Extra"}

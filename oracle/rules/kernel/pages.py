@@ -5,6 +5,7 @@ Type 1 has runs in the header; other types have a bitmap or ranges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -103,26 +104,59 @@ def _raw_memory_map(case: KernelCase, size: int) -> bytes | None:
 )
 def sound_runs(case: KernelCase) -> Checks:
     """Readers add up the counts to find a page, and some search by bisection. In an unsorted list they find the wrong
-    page without any error.
+    page without any error. In a range dump without truth KPAG-RUNS-004 judges all but the address space.
     """
-    dump, limit = case.dump, _PFN_LIMIT[case.dump.bits]
+    limit = _PFN_LIMIT[case.dump.bits]
+    expected = f"at least one page, after the previous run and below PFN {limit:#x}"
+
+    def beyond(base: int, count: int) -> str | None:
+        return f"an end at PFN {base + count:#x}" if base + count > limit else None
+
+    if case.dump.type in RANGES and not own(case):
+        yield from _each_run(case, expected, lambda _, run: beyond(*run))
+    else:
+        yield from _each_run(case, expected, lambda before, run: beyond(*run) or _out_of_order(before, run))
+
+
+@kernel_rule(
+    "KPAG-RUNS-004",
+    "Runs of a range dump are not empty, ascend and do not overlap",
+    Level.SHOULD,
+    Source("docs/format/kernel-pages.md#order-of-runs", Grade.WITNESSED, versions=("29507",)),
+    needs=("runs",),
+    applies=lambda case: case.dump.type in RANGES and bool(case.dump.runs) and not own(case),
+)
+def ascending_ranges(case: KernelCase) -> Checks:
+    """The vendor's engine writes such runs, and reads others right if pages that occur twice are equal. Readers that
+    search by bisection find the wrong page. With truth KPAG-RUNS-001 demands the order.
+    """
+    yield from _each_run(case, "at least one page, after the previous run", _out_of_order)
+
+
+Run = tuple[int, int]
+"""First PFN, and number of pages."""
+
+
+def _out_of_order(before: Run | None, run: Run) -> str | None:
+    if run[1] == 0:
+        return "an empty run"
+    if before is not None and run[0] < sum(before):
+        return f"PFN {run[0]:#x}, but the previous run ends at {sum(before):#x}"
+    return None
+
+
+def _each_run(case: KernelCase, expected: str, problem: Callable[[Run | None, Run], str | None]) -> Checks:
+    """Check every run with the one before it; ``problem`` returns what is wrong, or None."""
     failures = 0
-    before = (0, 0)
-    for index, (base, count) in enumerate(dump.runs):
-        problem = None
-        if count == 0:
-            problem = "an empty run"
-        elif base + count > limit:
-            problem = f"an end at PFN {base + count:#x}"
-        elif index and base < before[0] + before[1]:
-            problem = f"PFN {base:#x}, but the previous run ends at {before[0] + before[1]:#x}"
-        before = (base, count)
-        if problem:
+    before: Run | None = None
+    for index, run in enumerate(case.dump.runs):
+        found = problem(before, run)
+        before = run
+        if found is not None:
             failures += 1
-            expected = f"at least one page, after the previous run and below PFN {limit:#x}"
-            yield bad(f"run {index}", expected, problem, dump.run_span(index))
-    if len(dump.runs) > failures:
-        yield ok("runs", len(dump.runs) - failures)
+            yield bad(f"run {index}", expected, found, case.dump.run_span(index))
+    if len(case.dump.runs) > failures:
+        yield ok("runs", len(case.dump.runs) - failures)
 
 
 @kernel_rule(
