@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .catalog import catalog
 from .results import CaseResult, Verdict
 
 
@@ -22,17 +23,28 @@ class KnownFailure:
     reason: str
     verdict: Verdict | None = None
     """The expected verdict; None: any failure."""
+    facts: tuple[str, ...] = ()
+    """The facts that a reader misreads: ``modules.name``, or all members of ``modules``. Empty: any fact."""
+
+    def excuses(self, wrong: str) -> bool:
+        return wrong in self.facts or wrong.partition(".")[0] in self.facts
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFailures:
     entries: tuple[KnownFailure, ...] = ()
 
+    def of(self, case: str) -> list[KnownFailure]:
+        """The entries that count for a case: the first that matches. If that names facts, all that name facts."""
+        entries = [entry for entry in self.entries if fnmatchcase(case, entry.case)]
+        return [entry for entry in entries if entry.facts] if entries and entries[0].facts else entries[:1]
+
     def settle(self, result: CaseResult) -> CaseResult:
-        """``result`` with its ``known``, ``mended`` and ``details`` set by the first entry that matches the case."""
-        entry = next((entry for entry in self.entries if fnmatchcase(result.case, entry.case)), None)
-        if entry is None or result.verdict is Verdict.SKIPPED:
+        """``result`` with its ``known``, ``mended`` and ``details`` set by the entries that count for its case."""
+        entries = self.of(result.case)
+        if not entries or result.verdict is Verdict.SKIPPED:
             return result
+        entry = entries[0]
         if result.ok:
             mended = f"mended: remove {entry.case!r} from the known failures"
             return result.but(ok=False, mended=True, details=(mended,))
@@ -40,15 +52,25 @@ class KnownFailures:
             return result.but(
                 details=(f"expected the known verdict {entry.verdict}, found {result.verdict}", *result.details)
             )
-        return result.but(known=entry.reason)
+        return _settled_by_facts(result, entries) if entry.facts else result.but(known=entry.reason)
 
     def unmatched(self, cases: list[str]) -> list[str]:
         """The patterns that match none of ``cases``."""
         return [entry.case for entry in self.entries if not any(fnmatchcase(case, entry.case) for case in cases)]
 
 
+def _settled_by_facts(result: CaseResult, entries: list[KnownFailure]) -> CaseResult:
+    """``result`` with ``known`` set to the reasons of its wrong facts, unless a fact has none."""
+    by_fact = {wrong: next((entry for entry in entries if entry.excuses(wrong)), None) for wrong in result.wrong}
+    new = [wrong for wrong, entry in by_fact.items() if entry is None]
+    if new or not by_fact:
+        said = f"facts that no known failure names: {', '.join(new) or 'none is wrong'}"
+        return result.but(details=(said, *result.details))
+    return result.but(known="; ".join(dict.fromkeys(entry.reason for entry in by_fact.values() if entry)))
+
+
 def load_known_failures(path: Path) -> KnownFailures:
-    """Read a TOML file of tables ``[[known]]`` with ``case``, ``reason`` and optionally ``verdict``.
+    """Read a TOML file of tables ``[[known]]`` with ``case``, ``reason`` and optionally ``verdict`` and ``facts``.
 
     Raises ExpectationsError for other contents and OSError if the file cannot be read.
     """
@@ -64,8 +86,8 @@ def load_known_failures(path: Path) -> KnownFailures:
 
 def _entry(path: Path, index: int, entry: Any) -> KnownFailure:
     where = f"known[{index}]"
-    if not isinstance(entry, dict) or set(entry) - {"case", "reason", "verdict"}:
-        _fail(path, where, "the members case, reason and verdict")
+    if not isinstance(entry, dict) or set(entry) - {"case", "reason", "verdict", "facts"}:
+        _fail(path, where, "the members case, reason, verdict and facts")
     for name in ("case", "reason"):
         if not isinstance(entry.get(name), str) or not entry[name].strip():
             _fail(path, f"{where}.{name}", "text")
@@ -73,7 +95,13 @@ def _entry(path: Path, index: int, entry: Any) -> KnownFailure:
     failing = [str(value) for value in Verdict if value not in (Verdict.AGREES, Verdict.SKIPPED)]
     if verdict is not None and verdict not in failing:
         _fail(path, f"{where}.verdict", " or ".join(failing))
-    return KnownFailure(entry["case"], entry["reason"], None if verdict is None else Verdict(verdict))
+    facts = entry.get("facts", [])
+    if facts and verdict != Verdict.MISREADS:
+        _fail(path, f"{where}.verdict", f"{Verdict.MISREADS}, as it names facts")
+    names = {name for fact in catalog().values() for name in (fact.name, *fact.paths)}
+    if not isinstance(facts, list) or not names.issuperset(map(str, facts)):
+        _fail(path, f"{where}.facts", "names of facts (docs/conform-facts.md)")
+    return KnownFailure(entry["case"], entry["reason"], None if verdict is None else Verdict(verdict), tuple(facts))
 
 
 def _fail(path: Path, where: str, expected: str) -> NoReturn:

@@ -20,6 +20,10 @@ class Memory:
     """Sorted ``[start, end)`` that neither overlap nor touch."""
     read: Callable[[int, int], bytes | None]
     """The target's bytes by address and size; None if the dump lacks any of them."""
+    beyond: Callable[[int, int], bytes | None] | None = None
+    """The target's bytes outside the ranges. A reader may report them, since the dump has them without an address:
+    an EPROCESS, for example.
+    """
 
 
 @dataclass(frozen=True, slots=True)

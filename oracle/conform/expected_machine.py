@@ -94,7 +94,8 @@ def machine_facts(dump: KernelDump, truth: Truth | None) -> Expected:
     ]
     facts |= _pages(dump) if dump.paged else {}
     if dump.triage is not None:
-        facts["virtual_memory"] = Memory(dump.captured(), dump.read)
+        target = truth if truth is not None and truth.mode == "kernel" else None
+        facts["virtual_memory"] = Memory(dump.captured(), dump.read, None if target is None else target.read)
         facts["unloaded_drivers"] = [_unloaded(entry) for entry in dump.triage.unloaded]
     if truth is not None and truth.mode == "kernel" and dump.paged:
         facts |= _from_truth(truth)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..memory.intervals import minus, union
+from ..memory.intervals import Range, minus, union
 from ..memory.page import PAGE_SIZE
 from . import values
 from .catalog import LIST, RECORD, Fact, catalog
@@ -28,6 +28,8 @@ class Comparison:
     """Facts that the dump has."""
     differences: tuple[str, ...]
     """One line each: fact, expected, reported."""
+    wrong: tuple[str, ...]
+    """Facts that differ: ``threads.teb``."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,12 @@ class _Found:
     """What the comparison of one fact found."""
 
     compared: set[str] = field(default_factory=set)
+    wrong: set[str] = field(default_factory=set)
     lines: list[str] = field(default_factory=list)
+
+    def differ(self, path: str, line: str) -> None:
+        self.wrong.add(path)
+        self.lines.append(line)
 
     def note(self, path: str, due: object, said: object, where: str = "") -> None:
         """Compare one member; ``due`` None: it is unknown. A difference becomes a line that starts with ``where``."""
@@ -43,7 +50,7 @@ class _Found:
             return
         self.compared.add(path)
         if not _same(due, said):
-            self.lines.append(f"{where or path}: expected {_expected(due)}, read {shown(said)}")
+            self.differ(path, f"{where or path}: expected {_expected(due)}, read {shown(said)}")
 
 
 def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
@@ -53,6 +60,7 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
         raise FactsError(f"answered fact {unknown[0][:40]!r}: expected {', '.join(facts)}")
     compared: list[str] = []
     differences: list[str] = []
+    wrong: list[str] = []
     for fact in facts.values():
         if fact.name not in reported or (reported[fact.name] is None and fact.shape != RECORD):
             continue
@@ -62,10 +70,11 @@ def compare(expected: Expected, reported: dict[str, Any]) -> Comparison:
         found = _Found()
         _compare(fact, expected.facts[fact.name], said, found)
         compared += [path for path in fact.paths if path in found.compared]
+        wrong += [path for path in fact.paths if path in found.wrong]
         differences += found.lines[:_SHOWN]
         if len(found.lines) > _SHOWN:
             differences.append(f"{fact.name}: {len(found.lines) - _SHOWN} more differences")
-    return Comparison(tuple(compared), expected.paths, tuple(differences))
+    return Comparison(tuple(compared), expected.paths, tuple(differences), tuple(wrong))
 
 
 # What a reader reports
@@ -120,7 +129,8 @@ def _record(fact: Fact, item: Item, where: str) -> Item:
 def _compare(fact: Fact, due: Any, said: Any, found: _Found) -> None:
     if isinstance(due, Memory):
         found.compared |= set(fact.paths)
-        found.lines += _memory_differences(fact.name, due, said)
+        for line in _memory_differences(fact.name, due, said):
+            found.differ(fact.paths[0], line)
     elif fact.name == "extra":
         _extra(due, said, found)
     elif fact.shape == LIST:
@@ -130,7 +140,7 @@ def _compare(fact: Fact, due: Any, said: Any, found: _Found) -> None:
             found.compared |= {fact.paths[0]}
             if due is not said:
                 held, read = ("none" if side is None else "one" for side in (due, said))
-                found.lines.append(f"{fact.name}: expected {held}, read {read}")
+                found.differ(fact.paths[0], f"{fact.name}: expected {held}, read {read}")
             return
         _members(fact, due, said, found, "")
     else:
@@ -153,9 +163,10 @@ def _members(fact: Fact, due: Item, said: Item, found: _Found, where: str) -> No
 def _list(fact: Fact, due: list[Item], said: list[Item], found: _Found) -> None:
     """Compare two lists whose items are identified by their key. Several items may have one key."""
     what = fact.name
-    found.compared.add(f"{what}.{fact.key}")
+    path = f"{what}.{fact.key}"
+    found.compared.add(path)
     if len(due) != len(said):
-        found.lines.append(f"{what}: expected {len(due)}, read {len(said)}")
+        found.differ(path, f"{what}: expected {len(due)}, read {len(said)}")
     left: dict[Any, list[Item]] = {}
     for item in said:
         left.setdefault(item[fact.key], []).append(item)
@@ -164,12 +175,13 @@ def _list(fact: Fact, due: list[Item], said: list[Item], found: _Found) -> None:
         same = left.get(key)
         where = f"{what} {shown(key)}"
         if not same:
-            found.lines.append(f"{where}: expected one, read none")
+            found.differ(path, f"{where}: expected one, read none")
             continue
         at = next((index for index, other in enumerate(same) if _agree(fact, item, other)), 0)
         _members(fact, item, same.pop(at), found, where)
     for key, items in left.items():
-        found.lines.extend(f"{what} {shown(key)}: expected none, read one" for _ in items)
+        for _ in items:
+            found.differ(path, f"{what} {shown(key)}: expected none, read one")
 
 
 def _agree(fact: Fact, due: Item, said: Item) -> bool:
@@ -202,19 +214,22 @@ def _extra(due: dict[str, int | str | None], said: Item, found: _Found) -> None:
         read = values.text(value, where) if isinstance(expected, str) else values.number(value, where)
         found.compared.add("extra")
         if expected != read:
-            found.lines.append(f"{name}: expected {shown(expected)}, read {shown(read)}")
+            found.differ("extra", f"{name}: expected {shown(expected)}, read {shown(read)}")
 
 
 def _memory_differences(name: str, due: Memory, said: list[Item]) -> Iterator[str]:
+    known: list[Range] = []
     for item in said:
         start, size = item["start"], item["size"]
         data = due.read(start, size) if size else None
+        if data is None and size and due.beyond is not None and (data := due.beyond(start, size)) is not None:
+            known.append((start, start + size))
         if data is not None and "digest" in item and not values.is_digest(item["digest"], data):
             yield f"{name} {start:#x}: the digest of {size:#x} bytes is not that of the dump"
     held = union((item["start"], item["start"] + item["size"]) for item in said if item["size"])
     for what, ranges in (
         ("expected, not read", list(minus(due.ranges, held))),
-        ("read, not in the dump", list(minus(held, due.ranges))),
+        ("read, not in the dump", list(minus(held, union([*due.ranges, *known])))),
     ):
         if ranges:
             total = sum(end - start for start, end in ranges)

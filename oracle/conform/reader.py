@@ -31,7 +31,7 @@ def judge_facts(case: ReaderCase, dumped: Dumped, answer: Answer, *, strict: boo
     verdict = Verdict.MISREADS if found.differences else Verdict.AGREES
     return CaseResult(
         case.name, verdict, not found.differences, found.differences, case.kind,
-        compared=found.compared, facts=found.known,
+        compared=found.compared, facts=found.known, wrong=found.wrong,
     )  # fmt: skip
 
 

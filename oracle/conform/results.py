@@ -54,6 +54,8 @@ class CaseResult:
     """Facts of the reader that were compared: ``threads.teb``."""
     facts: tuple[str, ...] = ()
     """Facts that the reader's dump has."""
+    wrong: tuple[str, ...] = ()
+    """Facts that the reader misreads: ``threads.teb``."""
     known: str | None = None
     """The reason in the list of known failures; a known failure does not fail the run."""
     mended: bool = False
@@ -145,6 +147,7 @@ def _result(result: CaseResult) -> dict[str, Any]:
         "rules": list(result.rules),
         "checks": result.checks,
         "compared": list(result.compared),
+        "wrong": list(result.wrong),
         "findings": [
             {
                 "rule": finding.rule,

@@ -33,11 +33,11 @@ def number(value: object, where: str) -> int:
 
 
 def signed(value: object, where: str) -> int:
-    """Like ``number``; it may be negative. Raises FactsError."""
+    """A field of 32 bits that is signed, or the same bits as a number without sign. Raises FactsError."""
     found = _integer(value)
     if found is None:
         raise bad(where, value, 'a number, or a string such as "-3"')
-    return found
+    return found - (1 << 32) if 1 << 31 <= found < 1 << 32 else found
 
 
 def _integer(value: object) -> int | None:

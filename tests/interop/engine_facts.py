@@ -10,9 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dumptruth.fixtures.adapters.engine.contexts import registers
+from dumptruth.fixtures.adapters.contexts import registers
+from dumptruth.fixtures.adapters.engine.asking import (
+    basics,
+    debugger_data,
+    physical_memory,
+    tagged,
+    version_words,
+    virtual_memory,
+)
 from dumptruth.fixtures.adapters.engine.process import Harness
-from dumptruth.fixtures.adapters.engine.reader import debugger_data, physical_memory, virtual_memory
 from dumptruth.oracle import KernelTruth, ProcessTruth, RequestTruth
 from dumptruth.oracle.truth.process import UnloadedModuleTruth
 
@@ -29,8 +36,6 @@ DEFAULT = USERDUMP = 1025
 # docs/format/format-flags.md: bits of a small user dump
 FULL_MEMORY, HANDLES, UNLOADED, FILTER_PATHS = 0x1, 0x2, 0x4, 0x40
 NO_OPTIONAL_DATA, FULL_MEMORY_INFO, FILTER_TRIAGE = 0x200, 0x400, 0x10000
-# dbgeng.h DEBUG_TBINFO: which members of the basic information the engine knows
-TB_EXIT_STATUS, TB_PRIORITY_CLASS, TB_PRIORITY, TB_TIMES, TB_START, TB_AFFINITY = 1, 2, 4, 8, 0x10, 0x20
 FXSAVE = {"amd64": (0x100, 512), "x86": (0xCC, 512)}
 """Offset and size in the CONTEXT."""
 
@@ -79,7 +84,7 @@ def process_facts(
         yield from _context("thread.context", architecture, said.get("context", ""), due_context)
         if not old and thread.name is not None:
             yield Fact("thread.name", said.get("name"), thread.name)
-        yield from _basic(said.get("basic", {"valid": 0}), thread, mask)
+        yield from _basic(said, thread, mask)
     yield from _modules(harness, truth, None if old else request, mask)
     yield from _exception(system, opened["event"], truth, mask, filtered=_triage(flags))
     if request is not None and (full or flags & FULL_MEMORY_INFO):
@@ -119,21 +124,11 @@ def _context(name: str, architecture: str, said: str, due: Any) -> Iterator[Fact
         yield Fact(f"{name}.v", data[0x110:0x310].hex(), due.v.hex())
 
 
-def _basic(said: dict[str, int], thread: Any, mask: int) -> Iterator[Fact]:
+def _basic(said: dict[str, Any], thread: Any, mask: int) -> Iterator[Fact]:
     """The members that the engine calls valid."""
-    if said["valid"] & TB_EXIT_STATUS:
-        yield Fact("thread.exit_status", said["exit_status"], thread.exit_status)
-    if said["valid"] & TB_PRIORITY_CLASS:
-        yield Fact("thread.priority_class", said["priority_class"], thread.priority_class)
-    if said["valid"] & TB_PRIORITY:
-        yield Fact("thread.priority", said["priority"], thread.priority & 0xFFFF_FFFF)
-    if said["valid"] & TB_TIMES:
-        for name in ("create_time", "exit_time", "kernel_time", "user_time"):
-            yield Fact(f"thread.{name}", said[name], getattr(thread, name))
-    if said["valid"] & TB_START:
-        yield Fact("thread.start_address", said["start_address"] & mask, thread.start_address)
-    if said["valid"] & TB_AFFINITY:
-        yield Fact("thread.affinity", said["affinity"], thread.affinity)
+    for name, value in basics(said, mask).items():
+        due = getattr(thread, name)
+        yield Fact(f"thread.{name}", value, due & 0xFFFF_FFFF if name == "priority" else due)
 
 
 def _modules(harness: Harness, truth: ProcessTruth, request: RequestTruth | None, mask: int) -> Iterator[Fact]:
@@ -147,9 +142,7 @@ def _modules(harness: Harness, truth: ProcessTruth, request: RequestTruth | None
         yield Fact("module.time_date_stamp", said["time_date_stamp"], module.time_date_stamp)
         yield Fact("module.checksum", said["checksum"], module.checksum)
         yield Fact("module.name", said["image"], _kept_name(module.name, flags))
-        version = bytes.fromhex(said.get("version", ""))[:52]
-        dwords = tuple(int.from_bytes(version[at : at + 4], "little") for at in range(0, len(version), 4))
-        yield Fact("module.version", dwords, module.version_info or ())
+        yield Fact("module.version", version_words(said), module.version_info or ())
         record = module.code_view or b""
         if record[:4] == b"RSDS":
             yield Fact("module.pdb_guid", said.get("pdb_guid"), record[4:20].hex())
@@ -239,10 +232,7 @@ def machine_facts(harness: Harness, truth: KernelTruth, dump_type: int, header: 
     for said, processor in zip(harness.must("threads")["threads"], processors, strict=False):
         yield from _context("processor.context", truth.system.architecture, said.get("context", ""), processor.context)
     yield from _drivers(harness, truth, 12 if small else None)  # docs/format/kernel-small.md: names of 12 units
-    blobs = harness.ask("tagged").get("tagged", ())
-    yield Fact(
-        "blobs", sorted((tag, data) for tag, data in blobs), sorted((b.tag.hex(), b.data.hex()) for b in truth.blobs)
-    )
+    yield Fact("blobs", sorted(tagged(harness)), sorted((b.tag.hex(), b.data.hex()) for b in truth.blobs))
     kept = bytearray(bytes.fromhex(harness.ask("header")["bytes"]))
     if ".15063." in harness.version:
         kept[0x1058:0x1060] = header[0x1058:0x1060]  # docs/format/engine.md#reading-of-the-kernel-header

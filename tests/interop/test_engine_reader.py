@@ -33,6 +33,7 @@ from dumptruth.fixtures.replay.judging import requested
 from dumptruth.fixtures.vectors.build import make
 from dumptruth.fixtures.vectors.recipe import Kind, load_recipes
 from dumptruth.oracle import ByteSource, RequestTruth, Truth, load_any_truth
+from dumptruth.oracle.conform.catalog import catalog, facts_of
 from dumptruth.oracle.conform.expecting import expected_facts
 from dumptruth.oracle.conform.facts import compare
 from dumptruth.oracle.readers.cab import read_cabinet
@@ -223,19 +224,20 @@ def test_the_engine_agrees_with_the_truth_of_every_valid_vector_and_demo_dump(ha
     _judge(tally)
 
 
-@pytest.mark.parametrize("name", ["user/small/null-read", "user/default/null-read", "demo/bugcheck-d1/DEBUG_DUMP_FULL"])
+@pytest.mark.parametrize("name", ["user/small/null-read", "user/default/null-read", "kernel/full/synthetic"])
 def test_the_facts_of_the_protocol_are_those_of_the_dump(harness: Harness, folder: Path, name: str) -> None:
     path = folder / "protocol.dmp"
     path.write_bytes(_dumped(folder, name).data)
     said = compare(expected_facts(ByteSource(path.read_bytes())), _protocol(path))
-    assert {"architecture", "memory", "dump_kind"} <= set(said.compared)
+    due = facts_of("process" if name.startswith("user/") else "machine")
+    assert {"architecture", "memory", "dump_kind", "exception"} <= {path.partition(".")[0] for path in said.compared}
+    assert {path.partition(".")[0] for path in said.compared} <= set(due)
     assert said.differences == ()
 
 
 def _protocol(path: Path) -> dict[str, object]:
     """The facts as ``conforming.answer`` would send them."""
-    facts = ["architecture", "threads", "modules", "exception", "memory", "dump_kind", "extra"]
-    reported = answer(read, {"case": "one", "file": str(path), "facts": facts})
+    reported = answer(read, {"case": "one", "file": str(path), "facts": list(catalog())})
     assert reported["result"] == "read", reported
     return dict(json.loads(json.dumps(reported["facts"])))
 

@@ -39,6 +39,9 @@ LEECHCORE_MINIMUM = 16 << 20
 """Bytes: LeechCore opens no smaller file (docs/format/kernel-readers.md#leechcore-and-memprocfs)."""
 MEMORY = 512 << 20
 """Bytes of address space for a reader that trusts a garbage count. A sound dump needs less."""
+KD_SECONDARY_VERSION = 0x104D
+"""Offset in the header (docs/format/kernel-header.md)."""
+ENGINES_KPRCB = 0xFFFF_F780_FFFF_0000
 
 # File offsets: DUMP_HEADER64 (docs/format/kernel-header.md#fields-of-the-64-bit-header) and the headers of bitmap and
 # run list (docs/format/kernel-pages.md#bitmap-dump-header, docs/format/kernel-pages.md#range-dump-header).
@@ -311,6 +314,34 @@ def test_leechcore_demands_an_aligned_first_page_within_16_mib(
         assert _pages(answer)[count] == digest(bytes(snapshot.page(count) or b""))
     else:
         assert isinstance(answer, ReaderFailedError)
+
+
+# --- engine -----------------------------------------------------------------------------------------------------------
+
+
+@pins("engine-float-area-misplaced")
+def test_the_engine_reads_the_float_area_by_kd_secondary_version(ask_one: Ask, tmp_path: Path) -> None:
+    """docs/format/kernel-structures.md: 0 makes it read FltSave 0x100 bytes too far, 2 does not."""
+    path = tmp_path / "small.dmp"
+    data = _write(path, 4)
+    words = []
+    for version in (0, 2):
+        data[KD_SECONDARY_VERSION] = version
+        path.write_bytes(data)
+        answer = ask_one("engine", path)
+        assert isinstance(answer, Facts), answer
+        words.append(answer.more["context"]["x87"]["ControlWord"])
+    assert words == [0, 0x27F]
+
+
+@pins("engine-kprcb-misplaced")
+def test_the_engine_gives_the_kprcb_of_a_small_dump_an_address_of_its_own(ask_one: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "small.dmp"
+    _write(path, 4)
+    answer = ask_one("engine", path)
+    assert isinstance(answer, Facts), answer
+    assert _machine().page(ENGINES_KPRCB >> 12) is None
+    assert ENGINES_KPRCB in {page["start"] for page in answer.more["virtual_memory"]}
 
 
 # --- file -------------------------------------------------------------------------------------------------------------

@@ -183,8 +183,8 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
     " oracle.truth",
     "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
-    "oracle.conform": "oracle.case oracle.checking oracle.entitlement oracle.memory oracle.model oracle.readers"
-    " oracle.truth",
+    "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
+    " oracle.readers oracle.truth",
     "oracle.vectors": "oracle.truth",
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.truth",
     "oracle.pytest_plugin": "oracle.assertion oracle.vectors",

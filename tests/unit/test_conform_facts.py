@@ -13,6 +13,8 @@ from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.request import KernelProfile, Profile
 from dumptruth.emu.synthetic.kernel import RUNS, synthetic_machine
 from dumptruth.emu.synthetic.process import synthetic_process
+from dumptruth.fixtures.vectors.build import make
+from dumptruth.fixtures.vectors.recipe import load_recipes
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.conform import FactsError
 from dumptruth.oracle.conform.catalog import catalog
@@ -157,7 +159,42 @@ def test_a_dump_that_has_no_such_fact_is_not_compared_by_it() -> None:
 def test_a_wrong_fact_is_named_with_its_place_and_both_values(fact: str, value: object, told: str) -> None:
     found = compare(EXPECTED, {fact: value})
     assert {path.partition(".")[0] for path in found.compared} == {fact}
+    assert {path.partition(".")[0] for path in found.wrong} == {fact}
+    assert set(found.wrong) <= set(found.compared)
     assert any(told in line for line in found.differences), found.differences
+
+
+def test_the_registers_of_arm_are_those_of_its_context() -> None:
+    recipes = load_recipes()
+    made = make(recipes["user/odd/arm"], recipes)
+    assert made.data is not None
+    facts = expected_facts(ByteSource(made.data)).facts
+    first = facts["registers"][0]
+    assert facts["architecture"] == "arm"
+    assert set(first["general"]) == {*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr"}
+    assert (first["general"]["r12"], first["general"]["pc"]) == (0x100C, facts["threads"][0]["instruction_pointer"])
+    assert first["vector"]["d1"] == 0x3FF0_0000_0000_1000
+    assert "debug" not in first  # ContextFlags 0x200007 has no debug registers
+
+
+def test_the_bits_of_a_signed_number_may_be_reported_without_sign() -> None:
+    threads = [{"thread_id": 1, "priority": "0xfffffffe"}, {"thread_id": 2}]
+    assert compare(EXPECTED, {"threads": threads}).differences == ()
+
+
+def test_memory_that_the_dump_has_without_an_address_may_be_reported_but_with_the_right_bytes() -> None:
+    expected = Expected({"virtual_memory": Memory([(0x1000, 0x2000)], _in_the_dump, _held)})
+    inside, beyond = _page(0x1000, 0x1000), _page(0x2800, 0x800)
+    assert compare(expected, {"virtual_memory": [inside]}).differences == ()
+    assert compare(expected, {"virtual_memory": [inside, beyond]}).differences == ()
+    wrong = compare(expected, {"virtual_memory": [inside, beyond | {"digest": "0" * 8}]})
+    assert wrong.differences == ("virtual_memory 0x2800: the digest of 0x800 bytes is not that of the dump",)
+    nowhere = compare(expected, {"virtual_memory": [inside, {"start": 0x5000, "size": 16}]})
+    assert nowhere.differences == ("virtual_memory: 0x10 bytes in 1 ranges read, not in the dump, the first at 0x5000",)
+
+
+def _in_the_dump(start: int, size: int) -> bytes | None:
+    return _held(start, size) if start + size <= 0x2000 else None
 
 
 @pytest.mark.parametrize("name", [chr(0xD800) + ".exe", chr(0xFFFD) + ".exe"])

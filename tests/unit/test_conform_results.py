@@ -45,6 +45,38 @@ def test_totals_include_the_cases_that_were_not_judged() -> None:
     assert summary.verdicts() == {Verdict.AGREES: 1, Verdict.DIES: 1, Verdict.SKIPPED: 1}
 
 
+BY_FACT = """
+[[known]]
+case = "*"
+verdict = "misreads"
+facts = ["flags"]
+reason = "flags"
+
+[[known]]
+case = "user/*"
+verdict = "misreads"
+facts = ["modules"]
+reason = "modules"
+
+[[known]]
+case = "user/*"
+verdict = "misreads"
+reason = "any other fact is not excused, since the first entry names facts"
+"""
+
+
+def test_each_wrong_fact_needs_an_entry(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    path.write_text(BY_FACT, encoding="utf-8")
+    known = load_known_failures(path)
+    misread = CaseResult("user/b", Verdict.MISREADS, False, ("a line",))
+    assert known.settle(misread.but(wrong=("flags",))).known == "flags"
+    assert known.settle(misread.but(wrong=("modules.name", "modules.size", "flags"))).known == "modules; flags"
+    new = known.settle(misread.but(wrong=("flags", "threads.teb")))
+    assert new.fails
+    assert new.details == ("facts that no known failure names: threads.teb", "a line")
+
+
 def test_a_known_failure_does_not_fail_the_run_and_a_fixed_one_does(tmp_path: Path) -> None:
     path = tmp_path / "known.toml"
     path.write_text(LIST, encoding="utf-8")
@@ -76,7 +108,12 @@ def test_a_pattern_that_matches_no_case_is_reported(tmp_path: Path) -> None:
         ("[[known]]\ncase = 'a'", "known[0].reason: expected text"),
         ("[[known]]\ncase = ''\nreason = 'x'", "known[0].case: expected text"),
         ("[[known]]\ncase = 'a'\nreason = 'x'\nverdict = 'agrees'", "known[0].verdict: expected fails or"),
-        ("[[known]]\ncase = 'a'\nreason = 'x'\nwhen = 1", "known[0]: expected the members case, reason and verdict"),
+        ("[[known]]\ncase = 'a'\nreason = 'x'\nwhen = 1", "known[0]: expected the members case, reason, verdict and"),
+        ("[[known]]\ncase = 'a'\nreason = 'x'\nfacts = ['flags']", "known[0].verdict: expected misreads"),
+        (
+            "[[known]]\ncase = 'a'\nreason = 'x'\nverdict = 'misreads'\nfacts = ['flag']",
+            "known[0].facts: expected names of facts",
+        ),
         ("not toml", "not TOML"),
     ],
 )
