@@ -16,8 +16,11 @@ from dumptruth.oracle import ByteSource, Outcome, check
 from dumptruth.oracle.conform import Kind, ReaderCase, WriterCase
 from dumptruth.oracle.conform.writer import due_refusal
 
-ALWAYS = ("user/*synthetic*", "user/odd/*", "user/hostile/*", "kernel/*/synthetic", "kernel/odd/*", "kernel/hostile/*")
-"""The cases that need no emulator run always; the others have the mark ``slow``."""
+ALWAYS = (
+    "user/*synthetic*", "user/odd/*", "user/hostile/*", "user/beyond/[!er]*", "kernel/*/synthetic", "kernel/odd/*",
+    "kernel/hostile/*", "kernel/beyond/*",
+)  # fmt: skip
+"""The cases that need no emulator and little memory run always; the others have the mark ``slow``."""
 
 
 @pytest.fixture(scope="module")
