@@ -42,6 +42,8 @@ class PhysicalMemory:
         self._ram_starts = [start for start, _ in self.ram]
         self._runs = snapshot.memory
         self._starts = [run.base_page for run in snapshot.memory]
+        self.levels = snapshot.paging_levels
+        """Levels of the page tables: 4, or 5 with LA57."""
 
     def is_ram(self, pfn: int) -> bool:
         """Whether the frame is RAM."""
@@ -101,7 +103,7 @@ class PageWalk:
         """Walk the entries ``[first, last)`` of the root table at physical address ``root``."""
         pfn = root >> PAGE_SHIFT
         self._tables.add(pfn)
-        self._walk(self._physical.table(pfn)[slice(*entries)], 4)
+        self._walk(self._physical.table(pfn)[slice(*entries)], self._physical.levels)
 
     def _walk(self, entries: Iterable[int], level: int) -> None:
         for entry in entries:
@@ -155,7 +157,7 @@ class VirtualMemory:
         """Return the physical address, and the shift of the level whose entry maps it or is not present."""
         table = self._root
         shift = PAGE_SHIFT
-        for level in (4, 3, 2, 1):
+        for level in range(self._physical.levels, 0, -1):
             shift = PAGE_SHIFT + 9 * (level - 1)
             entry = self._physical.entry(table + 8 * (address >> shift & 0x1FF))
             if not entry & _PRESENT:
@@ -174,7 +176,7 @@ class VirtualMemory:
         return None
 
     def _page(self, address: int) -> memoryview | None:
-        if address != _canonical(address):
+        if address != self._canonical(address):
             return None
         physical = self.translate(address)
         return None if physical is None else self._physical.page(physical >> PAGE_SHIFT)
@@ -205,13 +207,13 @@ class VirtualMemory:
             step = (at & -PAGE_SIZE) + PAGE_SIZE
             if self._page(at) is not None:
                 found.append((at, min(step, end)))
-            elif at == _canonical(at):  # skip all that the absent entry would map
+            elif at == self._canonical(at):  # skip all that the absent entry would map
                 physical, shift = self._lookup(at)
                 step = step if physical is not None else (at >> shift) + 1 << shift
             at = step
         return merge(found)
 
-
-def _canonical(address: int) -> int:
-    low = address & 0xFFFF_FFFF_FFFF
-    return low | 0xFFFF_0000_0000_0000 if low >> 47 else low
+    def _canonical(self, address: int) -> int:
+        width = PAGE_SHIFT + 9 * self._physical.levels
+        low = address & (1 << width) - 1
+        return low | (1 << 64) - (1 << width) if low >> width - 1 else low

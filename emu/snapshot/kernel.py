@@ -17,6 +17,9 @@ from typing import ClassVar, Literal
 
 from .process import PAGE_SIZE, Context
 
+CR4_LA57 = 1 << 12
+"""Five levels of page tables (AMD64 Architecture Programmer's Manual vol. 2, 5.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelSystem:
@@ -202,6 +205,15 @@ class KernelSnapshot:
     triage_data: tuple[tuple[int, int], ...]
     """(address, size) that KbCallbackTriageDumpData callbacks add to a small dump."""
     blobs: tuple[DataBlob, ...]
+
+    @property
+    def paging_levels(self) -> int:
+        """Levels of the page tables: 5 with bit 12 of CR4, else 4.
+
+        docs/format/kernel-header-fields.md#paging-levels
+        """
+        control = dict(self.processors[self.crashing_processor].special_registers)
+        return 5 if control.get("Cr4", 0) & CR4_LA57 else 4
 
     @cached_property
     def _starts(self) -> list[int]:

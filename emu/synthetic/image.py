@@ -32,11 +32,21 @@ _IMAGE_SIZE = 0x6000
 _STACK_RESERVE = 0x10_0000
 
 
-def synthetic_module(index: int, name: str, version_info: bool, code_view: bool, form: Form = AMD64) -> Module:
-    """Return the module with load index ``index``; 0 is the program."""
-    base = form.first_image if index == 0 else form.first_dll + (index - 1) * IMAGE_STRIDE
+def synthetic_module(
+    index: int,
+    name: str,
+    version_info: bool,
+    code_view: bool,
+    form: Form = AMD64,
+    *,
+    base: int | None = None,
+    pdb_name: str | None = None,
+) -> Module:
+    """Return the module with load index ``index``; 0 is the program. ``base`` and ``pdb_name`` replace the defaults."""
+    if base is None:
+        base = form.first_image if index == 0 else form.first_dll + (index - 1) * IMAGE_STRIDE
     stem = name.replace("/", "\\").rpartition("\\")[2].rpartition(".")[0]
-    pdb = f"{stem}.pdb".encode("utf-8", "surrogatepass")
+    pdb = (f"{stem}.pdb" if pdb_name is None else pdb_name).encode("utf-8", "surrogatepass")
     guid = struct.pack("<IHH8s", 0xD0570000 + index, 0x7274, 0x7475, b"synthtic")
     fixed = (0xFEEF04BD, 0x10000, 0x000A0000, 0x4A610000 + index, 0x000A0000, 0x4A610000, 0x3F, 0, 0x40004,
              1 if index == 0 else 2, 0, 0, 0)  # fmt: skip

@@ -96,6 +96,7 @@ def synthetic_machine(
     blobs: Sequence[DataBlob] = (),
     triage_data: Sequence[tuple[int, int]] = (),
     added_pages: Sequence[tuple[int, int]] = (),
+    levels: int = 4,
 ) -> KernelSnapshot:
     """Return a stopped machine.
 
@@ -104,12 +105,13 @@ def synthetic_machine(
     - ``standby``: number of unused frames on the standby list. ``stale``: number of free frames with old contents.
       Neither may be in a kernel dump.
     - ``registers``: changes to the context of the crashing processor.
+    - ``levels`` of page tables: 4, or 5 (LA57).
     - ``in_user_process``: the crash is in the address space of the first user process.
 
     Raises ValueError when the arguments contradict each other or RAM is too small.
     """
     layout = BUILDS[build]
-    memory = MachineMemory(runs)
+    memory = MachineMemory(runs, levels)
     image = memory.allocate_large()
     root = memory.new_root()
     memory.map(root, KERNEL_BASE, image, large=True)
@@ -153,7 +155,9 @@ def synthetic_machine(
     write_processes(heap, layout, symbols.ps_active_process_head, process_list)
     for processor in processor_list:
         write_processor(heap, layout, processor, symbols.kd_version_block)
-    _write_variables(heap, build, layout, runs=memory.runs, processors=processor_list, bug_check=bug_check)
+    _write_variables(
+        heap, build, layout, levels=levels, runs=memory.runs, processors=processor_list, bug_check=bug_check
+    )
     for process in process_list[1:]:
         memory.share_kernel_half(root, process.directory_table_base)
     if in_user_process:
@@ -328,7 +332,7 @@ def _processors(
             Processor(
                 number=index, kpcr=kpcr, kprcb=kpcr + PCR_TO_PRCB,
                 current_thread=processes[0].threads[index].thread, context=context,
-                special_registers=special_registers(root, 0x10, descriptor_table(heap)),
+                special_registers=special_registers(root, 0x10, descriptor_table(heap), memory.levels),
                 stack_limit=stack, stack_base=top,
             )
         )  # fmt: skip
@@ -346,6 +350,7 @@ def _write_variables(
     build: int,
     layout: KernelBuild,
     *,
+    levels: int,
     runs: Sequence[tuple[int, int]],
     processors: tuple[Processor, ...],
     bug_check: BugCheck,
@@ -364,7 +369,7 @@ def _write_variables(
     heap.pointers(head, block, block)
     old = {name: _address(name) for name in ("MmBadPagesDetected", "MmZeroedPageSingleBitErrorsDetected")}
     data = debugger_data(
-        layout, Flink=head, Blink=head, KernBase=KERNEL_BASE, PsLoadedModuleList=_address("PsLoadedModuleList"),
+        layout, levels, Flink=head, Blink=head, KernBase=KERNEL_BASE, PsLoadedModuleList=_address("PsLoadedModuleList"),
         PsActiveProcessHead=_address("PsActiveProcessHead"), KiBugcheckData=_address("KiBugCheckData"),
         MmPfnDatabase=_address("MmPfnDatabase"), KiProcessorBlock=_address("KiProcessorBlock"),
         MmUnloadedDrivers=_address("MmUnloadedDrivers"),

@@ -25,8 +25,10 @@ LARGE_PAGE = 512
 class MachineMemory:
     """Sparse physical memory with an allocator and page tables. Frames are allocated from the lowest up."""
 
-    def __init__(self, runs: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, runs: Sequence[tuple[int, int]], levels: int = 4) -> None:
+        """``levels`` of page tables: 4, or 5 with LA57."""
         self.runs = tuple(runs)
+        self.levels = levels
         self._pages: dict[int, bytearray] = {}
         self._taken: set[int] = set()
         self._free = self._frames()
@@ -88,7 +90,7 @@ class MachineMemory:
         """Map one readable and writable page of 4 KiB; with ``large``, of 2 MiB."""
         bits = _PRESENT_WRITABLE | (_USER if user else 0)
         table = root
-        for level in (4, 3, 2) if not large else (4, 3):
+        for level in range(self.levels, 2 if large else 1, -1):
             index = address >> 12 + 9 * (level - 1) & 0x1FF
             entry = self.entries(table)[index]
             if not entry & 1:
@@ -105,7 +107,7 @@ class MachineMemory:
 
     def _frame_of(self, root: int, address: int) -> int:
         table = root
-        for level in (4, 3, 2, 1):
+        for level in range(self.levels, 0, -1):
             entry = self.entries(table)[address >> 12 + 9 * (level - 1) & 0x1FF]
             if not entry & 1:
                 raise ValueError(f"{address:#x} is not mapped")

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from ..plan.kernel_debugger_data import KDBG_TAG, KDDEBUGGER_DATA64
-from ..snapshot.kernel import Driver, KernelProcess, KernelThread, Processor, UnloadedDriver
+from ..snapshot.kernel import CR4_LA57, Driver, KernelProcess, KernelThread, Processor, UnloadedDriver
 from ..snapshot.process import PAGE_SIZE, Context
 from .kernel_memory import SELF_MAP, MachineMemory
 
@@ -206,23 +206,24 @@ def write_processor(heap: KernelHeap, build: KernelBuild, processor: Processor, 
     heap.pointers(kprcb + build.prcb_context, heap.place(context_bytes(processor.context)))
 
 
-def special_registers(root: int, fault_address: int, descriptors: int) -> tuple[tuple[str, int], ...]:
+def special_registers(root: int, fault_address: int, descriptors: int, levels: int = 4) -> tuple[tuple[str, int], ...]:
     """Return KPRCB.ProcessorState.SpecialRegisters of a synthetic processor, by field name.
 
-    ``descriptors`` is the address of its GDT.
+    ``descriptors`` is the address of its GDT, ``levels`` the number of levels of its page tables.
     """
-    values = {"Cr0": _INITIAL_KCR0, "Cr2": fault_address, "Cr3": root, "Cr4": 0x6F8, "KernelDr7": 0x400,
+    values = {"Cr0": _INITIAL_KCR0, "Cr2": fault_address, "Cr3": root,
+              "Cr4": 0x6F8 | (CR4_LA57 if levels == 5 else 0), "KernelDr7": 0x400,
               "Gdtr.Limit": 0x57, "Gdtr.Base": descriptors, "Idtr.Limit": 0xFFF, "Idtr.Base": POOL, "Tr": 0x40,
               "MxCsr": 0x1F80, "Cr8": 2}  # fmt: skip
     return tuple(values.items())
 
 
-def debugger_data(build: KernelBuild, **addresses: int) -> bytes:
+def debugger_data(build: KernelBuild, levels: int = 4, **addresses: int) -> bytes:
     """Return KDDEBUGGER_DATA64 of the build, with ``addresses`` by field name.
 
     docs/format/kernel-debugger-data.md#header-of-the-block
     """
-    pte_base = 0xFFFF_0000_0000_0000 | SELF_MAP << 39
+    pte_base = 0xFFFF_0000_0000_0000 | SELF_MAP << 39 if levels == 4 else 0xFE00_0000_0000_0000 | SELF_MAP << 48
     block = KDDEBUGGER_DATA64(
         OwnerTag=KDBG_TAG, Size=build.debugger_data_size, PaeEnabled=1, MmPageSize=PAGE_SIZE,
         OffsetKThreadTeb=_TEB, OffsetKThreadKernelStack=_KERNEL_STACK, OffsetKThreadInitialStack=0x28,

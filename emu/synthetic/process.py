@@ -102,6 +102,9 @@ def synthetic_process(
     module_names: Sequence[str] = (),
     version_info: bool = True,
     code_view: bool = True,
+    pdb_name: str | None = None,
+    module_list: Sequence[Module] | None = None,
+    form: Form | None = None,
     unloaded: int = 1,
     unloaded_modules: Sequence[UnloadedModule] | None = None,
     handles: int = 3,
@@ -125,10 +128,12 @@ def synthetic_process(
 
     - ``architecture``: amd64, x86 or arm64. ``system``, if given, has the same. A 32-bit address space has room for
       1,024 threads and 256 modules.
-    - ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts. The lists ``unloaded_modules`` and
-      ``handle_list`` replace the last two.
+    - ``threads``, ``modules``, ``unloaded`` and ``handles`` are counts. The lists ``module_list``,
+      ``unloaded_modules`` and ``handle_list`` replace the last three.
+    - ``form``: other sizes and addresses than those of the architecture. In an amd64 process a module below 4 GiB is an
+      image of x86 (WOW64).
     - ``thread_names`` and ``module_names`` name the first threads and modules. Other threads have no name, other
-      modules a default name.
+      modules a default name. ``pdb_name``: the name in every CodeView record.
     - ``stack_committed`` bytes (whole pages) lie below each stack base, with a guard page under them. Each stack
       pointer is ``stack_used`` bytes below the base.
     - ``extra``: more pages at free addresses.
@@ -138,9 +143,13 @@ def synthetic_process(
     """
     if exception and not 0 <= exception_thread < threads:
         raise ValueError(f"exception_thread {exception_thread}: the process has {threads} threads")
-    form = FORMS[architecture]
+    form = form or FORMS[architecture]
     names = [module_names[i] if i < len(module_names) else _module_name(i) for i in range(modules)]
-    module_list = [synthetic_module(i, name, version_info, code_view, form) for i, name in enumerate(names)]
+    module_list = (
+        [synthetic_module(i, name, version_info, code_view, form, pdb_name=pdb_name) for i, name in enumerate(names)]
+        if module_list is None
+        else module_list
+    )
     thread_list = [
         _thread(form, i, thread_names[i] if i < len(thread_names) else None, module_list,
                 committed=stack_committed, used=stack_used)
@@ -152,7 +161,7 @@ def synthetic_process(
         Pages(form.heap, 0x3000, allocation_base=form.heap, data=_heap(form, module_list)),
         Pages(form.heap + 0x3000, 0xD000, MEM_RESERVE, PAGE_READWRITE, allocation_base=form.heap),
         *(item for thread in thread_list for item in _stack(form, thread, module_list)),
-        *(item for module in module_list for item in image_pages(module, form)),
+        *(item for module in module_list for item in image_pages(module, _image_form(form, module))),
         *extra,
     ]
     regions, memory, unreadable = address_space(pages, end=form.maximum_user_address + 1)
@@ -188,6 +197,11 @@ def synthetic_process(
         handle_operations=tuple(handle_operations),
         tokens=tuple(tokens),
     )
+
+
+def _image_form(form: Form, module: Module) -> Form:
+    """Return the form of an image: x86 below 4 GiB, else that of the process."""
+    return FORMS["x86"] if form.pointer_size == 8 and module.base < 1 << 32 else form
 
 
 def _process(form: Form, time: int) -> ProcessInformation:

@@ -32,7 +32,7 @@ _FIRST_BUILD_WITH_DIAGNOSTICS = 26100
 _DIAGNOSTICS_SIZE = 0x298  # build 26100 stores this value twice
 _LAST_LINE = b"Dump completed successfully."
 _PAGING_LEVELS = 4
-"""Levels of the page tables that the emulated machines have (docs/format/kernel-header-fields.md#paging-levels)."""
+"""The usual number of levels of page tables (docs/format/kernel-header-fields.md#paging-levels)."""
 _MXCSR_IN_FXSAVE = 24
 
 _TRIAGE_FIELDS = (  # layout A; layout B adds MMINFO (docs/format/kernel-small.md#minidumpfields)
@@ -81,6 +81,8 @@ def add_header(section: Section, snapshot: KernelSnapshot, plan: KernelPlan, req
         "SuiteMask": snapshot.system.suite_mask,
         **(_by_engine(plan) if plan.header.writer.is_engine else _by_layout(snapshot, plan)),
     }
+    if snapshot.paging_levels != _PAGING_LEVELS:  # every reader takes the fill for 4
+        values["PagingLevels"] = snapshot.paging_levels
     names = [name for name, *_ in DUMP_HEADER64._fields_]
     unset = dict.fromkeys(names, UNSET)
     add_struct(section, "Header", DUMP_HEADER64, {**unset, **values}, background=FILL)

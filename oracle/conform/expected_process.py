@@ -9,6 +9,7 @@ from uuid import UUID
 from ..decode import Record, enumeration
 from ..memory.source import ByteSource
 from ..model import Span
+from ..readers.architectures import ARCHITECTURES, Architecture
 from ..readers.facts import ContextFact, Dump, ModuleFact, StringFact
 from ..readers.identify import MINIDUMP, USERDUMP
 from ..readers.userdump_facts import UserDump
@@ -118,7 +119,9 @@ def minidump_facts(dump: Dump, truth: Truth | None) -> Expected:
         facts |= {"stream_count": dump.header["NumberOfStreams"], "time_stamp": dump.header["TimeDateStamp"]}
     if dump.exception is not None:
         record = dump.exception.record
-        facts["exception"] = {"thread_id": record["ThreadId"]} | _exception(record, "ExceptionRecord.")
+        facts["exception"] = {"thread_id": record["ThreadId"]} | _exception(
+            record, "ExceptionRecord.", ARCHITECTURES.get(dump.architecture or "")
+        )
         if dump.exception.context is not None:
             facts["exception_context"] = registers_of(dump.source, dump.exception.context, features)
     if dump.comment is not None and dump.comment.text is not None:
@@ -161,7 +164,9 @@ def userdump_facts(dump: UserDump) -> Expected:
         facts["architecture"] = dump.architecture
     event = dump.debug_event
     if event is not None and event["dwDebugEventCode"] == enumeration("DEBUG_EVENT_CODE")["EXCEPTION_DEBUG_EVENT"]:
-        facts["exception"] = {"thread_id": event["dwThreadId"]} | _exception(event, "u.Exception.ExceptionRecord.")
+        facts["exception"] = {"thread_id": event["dwThreadId"]} | _exception(
+            event, "u.Exception.ExceptionRecord.", ARCHITECTURES.get(dump.architecture or "")
+        )
     return Expected(facts)
 
 
@@ -187,11 +192,15 @@ def _pointers(context: ContextFact) -> Item:
     return {"instruction_pointer": context.ip, "stack_pointer": context.sp}
 
 
-def _exception(record: Record, prefix: str) -> Item:
+def _exception(record: Record, prefix: str, form: Architecture | None) -> Item:
+    """The exception record. dbghelp sign-extends the numbers of a 32-bit target: their low half is the value
+    (docs/format/minidump-exception.md#sign-extension).
+    """
     count = record[prefix + "NumberParameters"]
-    return {name: record[prefix + field] for name, field in _EXCEPTION.items()} | {
-        "next_record": record[prefix + "ExceptionRecord"],
-        "parameters": record.array(prefix + "ExceptionInformation")[:count],
+    mask = (1 << 8 * (8 if form is None else form.pointer_size)) - 1
+    return {name: record[prefix + field] & mask for name, field in _EXCEPTION.items()} | {
+        "next_record": record[prefix + "ExceptionRecord"] & mask,
+        "parameters": tuple(value & mask for value in record.array(prefix + "ExceptionInformation")[:count]),
     }
 
 

@@ -17,7 +17,7 @@ from struct import unpack
 
 from ..memory.page import PAGE_SIZE
 from ..memory.page_set import PageSet
-from ..memory.walk import MODES, PRESENT, SHARED_HALF, Mapped, PhysicalMemory, mapped
+from ..memory.walk import MODES, PRESENT, SHARED_HALF, Mapped, mapped
 from ..truth.kernel import KernelTruth
 from ..truth.process import RequestTruth
 from .cache import computed_once
@@ -90,11 +90,11 @@ class KernelEntitlement:
     @cached_property
     def _kernel_half(self) -> Mapped:
         truth = self._truth
-        return mapped(truth, _walked(truth), kernel=True)
+        return mapped(truth, _walked(truth), kernel=True, levels=truth.paging_levels)
 
     @cached_property
     def _user_half(self) -> Mapped:
-        return mapped(self._truth, tuple(self.process_roots), kernel=False)
+        return mapped(self._truth, tuple(self.process_roots), kernel=False, levels=self._truth.paging_levels)
 
     @property
     def process_roots(self) -> list[int]:
@@ -144,7 +144,7 @@ class KernelEntitlement:
 
     def tables_of(self, root: int) -> PageSet:
         """The page tables of the user half below ``root``, without the root itself."""
-        found = mapped(self._truth, (root,), kernel=False).tables
+        found = mapped(self._truth, (root,), kernel=False, levels=self._truth.paging_levels).tables
         return PageSet((pfn, pfn + 1) for pfn in found) & self.ram
 
     @cached_property
@@ -247,13 +247,15 @@ def _has_self_map(truth: KernelTruth, root: int) -> bool:
     return any(entry & PRESENT and entry & frame == root & frame for entry in entries[SHARED_HALF:])
 
 
-def skipped_by_the_engine(memory: PhysicalMemory, roots: tuple[int, ...]) -> PageSet:
+def skipped_by_the_engine(truth: KernelTruth, roots: tuple[int, ...]) -> PageSet:
     """The pages of the kernel half that 29507 leaves out of range dumps, although it takes pages of their sort.
 
     It skips entry 511 of page-directory-pointer tables and of page directories
     (docs/format/kernel-kinds.md#what-the-engine-takes-for-default).
     """
-    found, taken = mapped(memory, roots, kernel=True), mapped(memory, roots, kernel=True, last_entries=False)
+    levels = truth.paging_levels
+    found = mapped(truth, roots, kernel=True, levels=levels)
+    taken = mapped(truth, roots, kernel=True, levels=levels, last_entries=False)
     return _all_pages(found) - _all_pages(taken)
 
 

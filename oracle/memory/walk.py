@@ -159,12 +159,14 @@ class Mapped:
     """The same for pages in transition: not present, but still in their page frame."""
 
 
-def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, last_entries: bool = True) -> Mapped:
+def mapped(
+    memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, levels: int = 4, last_entries: bool = True
+) -> Mapped:
     """Everything that the kernel half, or the user half, of the amd64 tables below ``roots`` maps.
 
     ``roots`` are physical addresses. The self-map, a root entry that points at its own root, is skipped: it maps the
-    page tables, which ``tables`` lists. Each table is visited once per level, so cycles of tables end. Without
-    ``last_entries`` entry 511 of page-directory-pointer tables and page directories is skipped.
+    page tables, which ``tables`` lists. Each table is visited once per level, so cycles of tables end. ``levels`` is 4,
+    or 5 with LA57. Without ``last_entries`` entry 511 of page-directory-pointer tables and page directories is skipped.
     """
     half = range(SHARED_HALF, 512) if kernel else range(SHARED_HALF)
     tables: set[int] = set()
@@ -179,7 +181,7 @@ def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, last
         for index in half:
             entry = entries[index] if entries else 0
             if entry & PRESENT and entry & frame != root & frame:
-                stack.append(((entry & frame) // PAGE_SIZE, 1))
+                stack.append(((entry & frame) // PAGE_SIZE, 5 - levels))
     while stack:
         pfn, depth = stack.pop()
         if (pfn, depth) in seen:
@@ -188,6 +190,9 @@ def mapped(memory: PhysicalMemory, roots: tuple[int, ...], *, kernel: bool, last
         tables.add(pfn)
         entries = _table(memory, pfn)
         if entries is None:
+            continue
+        if depth == 0:  # with five levels: no entry maps a page
+            stack.extend(((entry & frame) // PAGE_SIZE, 1) for entry in entries if entry & PRESENT)
             continue
         if depth == 3:
             leaves.extend(_rows(entries, 1, frame))

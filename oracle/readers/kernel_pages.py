@@ -53,9 +53,13 @@ class PageRuns:
         self._pieces: list[tuple[int, int, int]] = []
         self._before: list[int] = []
         top = pages = 0
-        # Runs overlap only in broken files. The run that starts lower then owns the common pages.
+        self.repeated: list[tuple[int, int, int]] = []
+        """First PFN, PFN after the last, and file offset of pages that an earlier run holds, too."""
+        # The run that starts lower owns the pages that it has in common with others.
         for base, end, at in sorted(pieces):
             low = max(base, top)
+            if min(low, end) > base:
+                self.repeated.append((base, min(low, end), at))
             if end > low:
                 self._pieces.append((low, end, at + (low - base) * PAGE_SIZE))
                 self._before.append(pages)

@@ -25,6 +25,8 @@ from .process import REGISTERS
 ZERO_PAGE = bytes(PAGE_SIZE)
 _MOST_RUNS = 0x1000
 """Of a memory map. A greater count is no memory map."""
+_LA57 = 1 << 12
+"""The bit of CR4 for five levels of page tables (Intel SDM volume 3, 2.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,12 @@ class KernelTruth:
     @cached_property
     def space(self) -> AddressSpace:
         """The address space of the crashing processor."""
-        return AddressSpace(self, self.directory_table_base)
+        return AddressSpace(self, self.directory_table_base, "amd64-la57" if self.paging_levels == 5 else "amd64")
+
+    @property
+    def paging_levels(self) -> int:
+        """Levels of the page tables: 5 if Cr4 of the crashing processor has LA57, else 4."""
+        return 5 if self.crashed.special_registers.get("Cr4", 0) & _LA57 else 4
 
     @cached_property
     def _starts(self) -> list[int]:

@@ -16,8 +16,11 @@ from dumptruth.oracle import ByteSource, Outcome, check
 from dumptruth.oracle.conform import Kind, ReaderCase, WriterCase
 from dumptruth.oracle.conform.writer import due_refusal
 
-ALWAYS = ("user/*synthetic*", "user/odd/*", "user/hostile/*", "kernel/*/synthetic", "kernel/odd/*", "kernel/hostile/*")
-"""The cases that need no emulator run always; the others have the mark ``slow``."""
+ALWAYS = (
+    "user/*synthetic*", "user/odd/*", "user/hostile/*", "user/beyond/[!er]*", "kernel/*/synthetic", "kernel/odd/*",
+    "kernel/hostile/*", "kernel/beyond/*",
+)  # fmt: skip
+"""The cases that need no emulator and little memory run always; the others have the mark ``slow``."""
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +64,12 @@ def test_the_projects_own_writer_passes_every_case_of_writers(written: dict[str,
 def test_a_dump_for_readers_has_the_verdict_that_its_case_declares(read: dict[str, ReaderCase], name: str) -> None:
     case = read[name]
     dumped = case.make()
-    target = dumped.target
+    target, strict = dumped.target, bool(RECIPES[name]["strict"])
     with ByteSource.open(dumped.file) as source:
         if target is None:
-            report = check(source)
+            report = check(source, strict=strict)
         else:
-            report = check(source, target.truth, target.request, profile=target.request.profile)
+            report = check(source, target.truth, target.request, profile=target.request.profile, strict=strict)
     failing = [result.rule for result in report.failing()]
     if case.kind is Kind.INVALID:
         assert report.outcome is Outcome.NON_CONFORMANT

@@ -21,7 +21,6 @@ MUTANTS = all_mutants()
 
 DECORATIVE = {
     "PAGE-REQUIRED-001": "XCUT-STACK-001 and TRUE-THREAD-003 together imply it; it says so page by page",
-    "KPAG-ONCE-001": "KPAG-RUNS-001 implies it; it counts the pages that a reader may see in two versions",
     "CAB-FOLDER-001": "without folders there is no dump to judge: the outcome is that the file is none",
     "CAB-HEADER-001": "without a header there is no dump to judge: the outcome is that the file is none",
     "TRUE-UDMP-HEADER-001": "with another machine every CONTEXT has another length, which many rules find; it says why",

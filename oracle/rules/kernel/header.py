@@ -22,7 +22,6 @@ _RESERVED_ATTRIBUTES: Final = 0xFFFF_FC00
 _CONTROL_AND_INTEGER: Final = 0x3
 _LEAST_UNKNOWN: Final = 0x10
 """The engine takes PagingLevels from here on for 4 (docs/format/kernel-header-fields.md#paging-levels)."""
-_LA57: Final = 0x1000
 """Bit of Cr4: five paging levels (Intel SDM volume 3, 2.5)."""
 
 
@@ -334,7 +333,7 @@ def paging_levels(case: KernelCase) -> Checks:
         else:
             yield bad("header, PagingLevels", ("4", "5", "0", f"{_LEAST_UNKNOWN:#x} or more"), f"{actual}", span)
         return
-    levels = 5 if truth_of(case).crashed.special_registers.get("Cr4", 0) & _LA57 else 4
+    levels = truth_of(case).paging_levels
     accepted = (levels,) if levels == 5 else (levels, *nothing)
     if actual in accepted:
         yield ok("header, PagingLevels")

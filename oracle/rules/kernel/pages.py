@@ -5,6 +5,7 @@ Type 1 has runs in the header; other types have a bitmap or ranges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -115,30 +116,68 @@ def _raw_memory_map(case: KernelCase, block: Span) -> bytes | None:
 )
 def sound_runs(case: KernelCase) -> Checks:
     """Readers add up the counts to find a page, and some search by bisection. In an unsorted list they find the wrong
-    page without any error. Without truth, empty and unsorted runs are left to KPAG-RUNS-002: the engine reads them
-    right.
+    page without any error. Without truth, KPAG-RUNS-002 and KPAG-RUNS-004 judge the order and empty runs, since the
+    engine reads them right. An overlap gives one page two places; in a range dump KPAG-ONCE-001 compares both.
     """
-    dump, limit = case.dump, _PFN_LIMIT[case.dump.bits]
+    limit = _PFN_LIMIT[case.dump.bits]
+    expected = f"at least one page, after the previous run and below PFN {limit:#x}"
+    runs = list(enumerate(case.dump.runs))
+    if own(case):
+        ordered = True
+    else:
+        ordered = case.dump.type not in RANGES
+        runs = sorted(((index, run) for index, run in runs if run[1]), key=lambda item: item[1])
+
+    def problem(before: Run | None, run: Run) -> str | None:
+        if sum(run) > limit:
+            return f"an end at PFN {sum(run):#x}"
+        return _out_of_order(before, run) if ordered else None
+
+    yield from _each_run(case, runs, expected, problem)
+
+
+@kernel_rule(
+    "KPAG-RUNS-004",
+    "Runs of a range dump are not empty, ascend and do not overlap",
+    Level.SHOULD,
+    Source("docs/format/kernel-pages.md#order-of-runs", Grade.WITNESSED, versions=("29507",)),
+    needs=("runs",),
+    applies=lambda case: case.dump.type in RANGES and bool(case.dump.runs) and not own(case),
+)
+def ascending_ranges(case: KernelCase) -> Checks:
+    """The vendor's engine writes such runs, and reads others right if pages that occur twice are equal. Readers that
+    search by bisection find the wrong page. With truth KPAG-RUNS-001 demands the order.
+    """
+    runs = list(enumerate(case.dump.runs))
+    yield from _each_run(case, runs, "at least one page, after the previous run", _out_of_order)
+
+
+Run = tuple[int, int]
+"""First PFN, and number of pages."""
+
+
+def _out_of_order(before: Run | None, run: Run) -> str | None:
+    if run[1] == 0:
+        return "an empty run"
+    if before is not None and run[0] < sum(before):
+        return f"PFN {run[0]:#x}, but the previous run ends at {sum(before):#x}"
+    return None
+
+
+def _each_run(
+    case: KernelCase, runs: list[tuple[int, Run]], expected: str, problem: Callable[[Run | None, Run], str | None]
+) -> Checks:
+    """Check every run, with its index, beside the one before it; ``problem`` returns what is wrong, or None."""
     failures = 0
-    before = (0, 0)
-    runs = enumerate(dump.runs)
-    for index, (base, count) in runs if own(case) else sorted(runs, key=lambda item: item[1]):
-        problem = None
-        if count == 0 and not own(case):
-            continue
-        if count == 0:
-            problem = "an empty run"
-        elif base + count > limit:
-            problem = f"an end at PFN {base + count:#x}"
-        elif before[1] and base < before[0] + before[1]:
-            problem = f"PFN {base:#x}, but the previous run ends at {before[0] + before[1]:#x}"
-        before = (base, count)
-        if problem:
+    before: Run | None = None
+    for index, run in runs:
+        found = problem(before, run)
+        before = run
+        if found is not None:
             failures += 1
-            expected = f"at least one page, after the previous run and below PFN {limit:#x}"
-            yield bad(f"run {index}", expected, problem, dump.run_span(index))
-    if len(dump.runs) > failures:
-        yield ok("runs", len(dump.runs) - failures)
+            yield bad(f"run {index}", expected, found, case.dump.run_span(index))
+    if len(case.dump.runs) > failures:
+        yield ok("runs", len(case.dump.runs) - failures)
 
 
 @kernel_rule(
@@ -151,9 +190,10 @@ def sound_runs(case: KernelCase) -> Checks:
 )
 def no_adjacent_runs(case: KernelCase) -> Checks:
     """If a run begins where the previous one ends, one of them is off by one, or the split is needless. Some readers
-    search by bisection, so they miss pages of an unsorted list. With truth KPAG-RUNS-001 judges that.
+    search by bisection, so they miss pages of an unsorted list. With truth KPAG-RUNS-001 judges that, and in a range
+    dump KPAG-RUNS-004.
     """
-    for index, (base, count) in () if own(case) else enumerate(case.dump.runs):
+    for index, (base, count) in () if own(case) or case.dump.type in RANGES else enumerate(case.dump.runs):
         before = case.dump.runs[index - 1][0] if index else 0
         if not count or base < before:
             actual = "an empty run" if not count else f"PFN {base:#x}, after PFN {before:#x}"

@@ -280,11 +280,34 @@ def test_lists_of_runs_are_judged(maker: Any, name: str) -> None:
     assert failing(judge(made)) == rules
 
 
+# The runs of range dumps that are judged without truth, as the vendor's engine reads them; rules.
+FOREIGN_LISTS: dict[str, tuple[list[tuple[int, int]], set[str]]] = {
+    "in order": (RUNS, set()),
+    "unsorted": (RUNS[::-1], {"KPAG-RUNS-004"}),
+    "empty run": ([RUNS[0], (0x30, 0), RUNS[1]], {"KPAG-RUNS-004"}),
+    "equal pages twice": ([*RUNS, (0x50, 1)], {"KPAG-RUNS-004"}),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN_LISTS)
+def test_runs_of_range_dumps_need_no_order_without_truth(maker: Any, name: str) -> None:
+    runs, rules = FOREIGN_LISTS[name]
+    report = check(ByteSource(maker.ranges(10, "complete", runs=runs).data))
+    assert failing(report) & {"KPAG-RUNS-001", "KPAG-RUNS-004", "KPAG-ONCE-001"} == rules
+
+
+def test_pages_of_a_range_dump_that_occur_twice_must_be_equal(maker: Any) -> None:
+    data = bytearray(maker.ranges(10, "complete", runs=[*RUNS, (0x50, 1)]).data)
+    first = int.from_bytes(data[0x2018:0x2020], "little")
+    data[first + 0x1000 * sum(count for _, count in RUNS)] ^= 1
+    assert "KPAG-ONCE-001" in failing(check(ByteSource(bytes(data))))
+
+
 # Rules that no patch of these dumps fails. Each has a test below or in another file of this folder.
 APART = {
     "KHDR-SIZE-001", "KHDR-ALONE-001", "KFUL-COUNT-002", "KPAG-LENGTH-001", "KHDR-REQUEST-001", "KFIL-BLOB-002",
     "KTRI-DATA-006", "KTRI-SMALL-001", "KXCT-PAE-001", "KXCT-REPLAY-001", "KFIL-CEILING-001", "KFIL-LAYOUT-002",
-    "KHDR-FILL-002",
+    "KHDR-FILL-002", "KPAG-RUNS-004",
 }  # fmt: skip
 
 
@@ -298,6 +321,7 @@ def test_every_rule_has_a_mutant() -> None:
 
 def test_every_rule_makes_checks_on_a_conformant_dump(dumps: dict[str, Any]) -> None:
     made = {result.rule for dump in dumps.values() for result in judge(dump).results if result.checks}
+    made |= {result.rule for result in check(ByteSource(dumps["ranges complete"].data)).results if result.checks}
     # Rules about 32-bit targets, about replay, about bytes after the context, and about an engine's header: no dump in
     # this file has them.
     assert set(OURS) - made == {"KXCT-PAE-001", "KXCT-REPLAY-001", "KHDR-CONTEXT-006", "KHDR-FILL-002"}
