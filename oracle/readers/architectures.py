@@ -37,6 +37,14 @@ _BREAKPAD_ARM: Final = Architecture("arm", "CONTEXT_ARM_BREAKPAD", 0x4000_0000, 
 """The record that Breakpad, Crashpad and minidump-writer store for 32-bit ARM. Its size differs from that of Windows'
 CONTEXT (docs/format/minidump-contexts.md#records-of-other-writers)."""
 
+_OLD_ARM64: Final = Architecture("arm64", "CONTEXT_ARM64_BREAKPAD", 0x8000_0000, 8, "Pc", "Sp")
+"""Breakpad's older record for arm64, which LLDB stores (docs/format/minidump-contexts.md#records-of-other-writers)."""
+_OLD_ARM64_SIZES: Final = (796, 800)
+"""Breakpad packs the record, LLDB rounds its size up to 8 bytes."""
+
+BY_STRUCTURE: Final = {item.structure: item for item in (*ARCHITECTURES.values(), _BREAKPAD_ARM, _OLD_ARM64)}
+"""By the table of the CONTEXT."""
+
 _BY_NUMBER: Final = {
     "PROCESSOR_ARCHITECTURE_INTEL": "x86",
     "PROCESSOR_ARCHITECTURE_AMD64": "amd64",
@@ -54,4 +62,6 @@ def layout_of(architecture: str, size: int) -> Architecture:
     """The layout of a context of ``size`` bytes. ``architecture`` is a key of ``ARCHITECTURES``."""
     if architecture == "arm" and size == structure(_BREAKPAD_ARM.structure).size:
         return _BREAKPAD_ARM
+    if architecture == "arm64" and size in _OLD_ARM64_SIZES:
+        return _OLD_ARM64
     return ARCHITECTURES[architecture]

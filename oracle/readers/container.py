@@ -36,8 +36,17 @@ STREAM_FACTS: Final = {
 MAX_STREAMS: Final = 4096
 """How many directory entries are read. Breakpad reads 128 (docs/format/minidump-container.md#directory)."""
 
+_REPEATED: Final = (STREAM["ExceptionStream"], STREAM["CommentStreamA"], STREAM["CommentStreamW"])
+
 MAX_STRING: Final = 0xFFFE
 """Bytes. UNICODE_STRING.Length (winternl.h) has 16 bits, so no name of Windows is longer."""
+
+
+def may_repeat(number: int) -> bool:
+    """Whether a type occurs twice in sound dumps: exceptions, comments, and the types of applications
+    (docs/format/minidump-container.md#repeated-stream-types).
+    """
+    return number in _REPEATED or number > STREAM["LastReservedStream"]
 
 
 def stream_name(number: int) -> str:
@@ -133,9 +142,9 @@ def _read_entry(dump: Dump, record: Record) -> None:
         return
     stream = Stream(number, name, record, Span(rva, rva + size))
     if number in dump.streams:
-        dump.defect(
-            "directory.duplicate", name, "one entry of this type", "two", record.span, fault=Fault.FORBIDDEN, loses=()
-        )
+        if not may_repeat(number):
+            expected, topic = "one entry of this type", "directory.duplicate"
+            dump.defect(topic, name, expected, "two", record.span, fault=Fault.FORBIDDEN, loses=())
         dump.duplicates.append(stream)
         dump.claim(stream.span, f"duplicate {name}")
         return

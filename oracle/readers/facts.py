@@ -230,6 +230,8 @@ class Dump(Reading, CapturedMemory):
     unloaded_modules: list[UnloadedModuleFact] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
     """The ranges of streams 5 and 9 whose bytes lie in the file, in the order of their descriptors."""
+    empty_ranges: list[Record] = field(default_factory=list)
+    """The descriptors of size 0 in stream 5."""
     memory64_base: int | None = None
     """BaseRva of stream 9."""
     memory_infos: list[Record] = field(default_factory=list)

@@ -85,12 +85,13 @@ def read_tokens(dump: Dump) -> None:
         return
     head = decode(dump.source, stream.rva, "MINIDUMP_TOKEN_INFO_LIST", stream.name)
     element = head["ElementHeaderSize"]
-    if stream.size < 16 or head["TokenListSize"] != stream.size or head["ListHeaderSize"] != 16 or element < 16:
-        _bad_tokens(dump, stream, "TokenListSize = DataSize, ListHeaderSize 16, ElementHeaderSize 16 or more")
+    first = head["ListHeaderSize"]
+    if not 16 <= first <= stream.size == head["TokenListSize"] or element < 16:
+        _bad_tokens(dump, stream, "TokenListSize = DataSize, ListHeaderSize and ElementHeaderSize 16 or more")
         return
     dump.headers[stream.type] = head
-    at = head.span.end
-    fits = (stream.size - 16) // element
+    at = stream.rva + first
+    fits = (stream.size - first) // element
     for index in range(dump.grant(min(head["TokenListEntries"], fits + 1))):
         record = decode(dump.source, at, "MINIDUMP_TOKEN_INFO_HEADER", f"token {index}")
         if not record.complete or record["TokenSize"] < element or at + record["TokenSize"] > stream.span.end:

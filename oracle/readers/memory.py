@@ -12,6 +12,9 @@ from .reading import Owner
 
 ADDRESS_SPACE = 1 << 64
 """Bytes. No range may end beyond."""
+_COMPRESSED = (STREAM["CompressedMemoryStream"], STREAM["CompressedMemoryStreamSQL"])
+"""With one of these the memory is not read, for its layout is unknown
+(docs/format/minidump-memory.md#compressed-memory)."""
 
 
 def read_memory_list(dump: Dump) -> None:
@@ -20,9 +23,14 @@ def read_memory_list(dump: Dump) -> None:
     if stream is None:
         return
     records = read_counted(dump, stream, "MINIDUMP_MEMORY_LIST", "MINIDUMP_MEMORY_DESCRIPTOR", "memory range")
+    listed: set[tuple[int, int, int]] = set()
     for record in records:
         start, size, rva = record["StartOfMemoryRange"], record["Memory.DataSize"], record["Memory.Rva"]
-        if size == 0 or start + size > ADDRESS_SPACE or rva + size > dump.source.size:
+        if size == 0:
+            dump.empty_ranges.append(record)
+            dump.dont_care(record.span_of("Memory.Rva"), "Rva: the range has no bytes")
+            continue
+        if start + size > ADDRESS_SPACE or rva + size > dump.source.size:
             dump.defect(
                 "memory.range",
                 f"memory range {start:#x}",
@@ -34,7 +42,9 @@ def read_memory_list(dump: Dump) -> None:
             continue
         item = MemoryRange(start, size, rva, stream.type, record)
         dump.memory.append(item)
-        dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+        if (start, size, rva) not in listed:  # the same descriptor again names the same bytes
+            dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+        listed.add((start, size, rva))
     settle(dump, stream.type)
 
 
@@ -58,6 +68,8 @@ def read_memory64_list(dump: Dump) -> None:
         )
         count = min(count, max(0, stream.size - head.structure.size) // entry)
     dump.headers[stream.type] = head
+    if any(number in dump.streams for number in _COMPRESSED):
+        return
     dump.memory64_base = base
     offset = base
     for index in range(dump.grant(count)):

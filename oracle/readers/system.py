@@ -17,8 +17,9 @@ def read_system_info(dump: Dump) -> None:
     dump.system_info = _whole(dump, stream, ("MINIDUMP_SYSTEM_INFO",), "system.size")
     if dump.system_info is None:
         return
-    subject = "CSDVersion"
-    dump.csd_version = read_string(dump, dump.system_info["CSDVersionRva"], "system.csd", ("system_info.csd",), subject)
+    rva, subject = dump.system_info["CSDVersionRva"], "CSDVersion"
+    if rva:
+        dump.csd_version = read_string(dump, rva, "system.csd", ("system_info.csd",), subject)
     settle(dump, stream.type)
 
 

@@ -29,13 +29,13 @@ def read_threads(dump: Dump) -> None:
 
 
 def _check_ids(dump: Dump) -> None:
-    """Thread ids must be unique and not 0: four other streams refer to threads by id."""
+    """Thread ids must be unique: four other streams refer to threads by id."""
     seen: set[int] = set()
     for thread in dump.threads:
-        if thread.id == 0 or thread.id in seen:
-            actual = "0" if thread.id == 0 else f"{thread.id:#x} again"
-            expected = "an id that is not 0 and that no other thread has"
-            dump.defect("thread.id", thread.record.path, expected, actual, thread.record.span_of("ThreadId"))
+        span = thread.record.span_of("ThreadId")
+        if thread.id in seen:
+            expected = "an id that no other thread has"
+            dump.defect("thread.id", thread.record.path, expected, f"{thread.id:#x} again", span)
             dump.breaks("thread.ids", "thread.id")
         seen.add(thread.id)
 
@@ -47,8 +47,8 @@ def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) ->
     architecture = dump.architecture
     if without_context(record):
         return None
-    if rva + size > dump.source.size or rva == 0:
-        expected = f"{size} bytes inside the file of {dump.source.size} bytes, not at 0"
+    if rva + size > dump.source.size:
+        expected = f"{size} bytes inside the file of {dump.source.size} bytes"
         dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *spans, loses=(fact,))
         return None
     if architecture is None:

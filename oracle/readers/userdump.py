@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from ..decode import Record, decode, structure
+from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from ..model import Span
 from .accounting import account
 from .architectures import ARCHITECTURES
 from .contexts import read_context
 from .reading import Owner
-from .userdump_facts import CapturedRegion, CrashModule, UserDump
+from .userdump_facts import OLD_MACHINES, CapturedRegion, CrashModule, UserDump
 
 __all__ = ["UserDump", "read_userdump"]
 
@@ -26,6 +27,7 @@ def read_userdump(source: ByteSource) -> UserDump:
     """Read a legacy full user dump. Never raises on content. The time is linear in the size of the file."""
     dump = UserDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
     header = decode(source, 0, f"USERMODE_CRASHDUMP_HEADER{dump.bits}", "header")
+    dump.records_left = max(dump.records_left, source.size // PAGE_SIZE)  # each region has a page at least
     dump.claim(Span(0, min(header.structure.size, source.size)), "header")
     if header.complete:
         dump.header = header
@@ -38,6 +40,8 @@ def read_userdump(source: ByteSource) -> UserDump:
             read(dump, header)
         for fact in _FACTS:
             dump.found(fact)
+        if dump.architecture is None:
+            dump.facts.discard("contexts")
     else:
         expected, actual = f"{header.structure.size} bytes", f"{source.size} bytes"
         dump.defect("userdump.header", "header", expected, actual, Span(0, source.size), loses=("header", *_FACTS))
@@ -135,6 +139,8 @@ def _threads(dump: UserDump, header: Record) -> None:
 
 
 def _contexts(dump: UserDump, header: Record) -> None:
+    if (header["MachineImageType"], dump.bits) in OLD_MACHINES:
+        return
     if dump.architecture is None:
         machine = f"{header['MachineImageType']:#x}"
         expected = f"a {dump.bits}-bit machine: {'0x14c or 0x1c4' if dump.bits == 32 else '0x8664 or 0xaa64'}"

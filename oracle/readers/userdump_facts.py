@@ -13,6 +13,11 @@ from .recorded import CapturedMemory, RecordedModule
 
 MACHINES: Final = {(0x14C, 32): "x86", (0x8664, 64): "amd64", (0x1C4, 32): "arm", (0xAA64, 64): "arm64"}
 """winnt.h IMAGE_FILE_MACHINE_I386, _AMD64, _ARMNT, _ARM64 and the width of their pointers -> architecture."""
+OLD_MACHINES: Final = frozenset(
+    {(0x162, 32), (0x166, 32), (0x168, 32), (0x184, 32), (0x1F0, 32), (0x200, 64), (0x284, 64)}
+)
+"""winnt.h IMAGE_FILE_MACHINE_R3000, _R4000, _R10000, _ALPHA, _POWERPC, _IA64, _ALPHA64: old Windows ran on them. Their
+contexts are not read (docs/format/user-dump.md#header)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "unused entry with bytes": ("small", (("directory", 12 * 7, u32(0)),), {"MDMP-DIR-002"}),
     "stream behind the end": ("small", (("directory", 12 * 7 + 8, FOUR),), {"MDMP-DIR-003"}),
     "type twice": ("small", (("directory", 12 * 7, u32(22)),), {"MDMP-DIR-004"}),
+    "exception twice": ("small", (("directory", 12 * 7, pack("<III", 6, 0, 32)),), {"MDMP-DIR-008", "MDMP-LAYOUT-002"}),
     "reserved type": ("small", (("directory", 12 * 5, u32(1)),), {"MDMP-DIR-005"}),
     "no system info": ("small", (("directory", 0, u32(0x12345)),), {"MDMP-DIR-006", "MDMP-LAYOUT-002"}),
     "two ranges with the same bytes": (
@@ -66,7 +67,11 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "no NUL": ("small", (("csd", 12, b"x"),), {"MDMP-STRING-001", "MDMP-LAYOUT-002"}),
     "thread count": ("small", (("stream 3", 0, u32(3)),), {"MDMP-THREAD-001"}),
     "thread id twice": ("small", (("stream 3", 4 + 48, u32(0x1238)),), {"MDMP-THREAD-002"}),
-    "thread id 0": ("small", (("stream 3", 4, u32(0)),), {"MDMP-THREAD-002"}),
+    "thread id 0": (
+        "small",
+        (("stream 3", 4, u32(0)),),
+        {"MDMP-THREAD-007", "XCUT-EXCEPTION-001", "XCUT-THREADNAMES-001"},
+    ),
     "context behind the end": ("small", (("stream 3", 4 + 0x2C, FOUR),), {"MDMP-THREAD-003"}),
     "no context": ("small", (("stream 3", 4 + 0x28, u64(0)),), {"MDMP-THREAD-006", "MDMP-LAYOUT-002"}),
     "context too short": ("small", (("stream 3", 4 + 0x28, u32(716)),), {"MDMP-THREAD-004"}),
@@ -110,7 +115,11 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "unloaded count": ("full", (("stream 14", 8, u32(3)),), {"MDMP-UNLOADED-001"}),
     "unloaded name": ("full", (("stream 14", 12 + 0x14, FOUR),), {"MDMP-UNLOADED-002"}),
     "range count": ("small", (("stream 5", 0, u32(3)),), {"MDMP-MEMORY-001"}),
-    "range without bytes": ("small", (("stream 5", 4 + 8, u32(0)),), {"MDMP-MEMORY-002"}),
+    "range without bytes": (
+        "small",
+        (("stream 5", 4 + 8, u32(0)),),
+        {"MDMP-MEMORY-006", "MDMP-MEMORY-003", "XCUT-STACK-001"},
+    ),
     "range that wraps": ("small", (("stream 5", 4 + 16 * 3, u64((1 << 64) - 8)),), {"MDMP-MEMORY-002"}),
     "range behind the end": ("small", (("stream 5", 4 + 12, FOUR),), {"MDMP-MEMORY-002"}),
     "ranges with two values for an address": ("small", (("stream 5", 4 + 48, u64(0x400FD0)),), {"MDMP-MEMORY-004"}),
@@ -163,6 +172,7 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
     "handle twice": ("full", (("stream 12", 16, u64(8)),), {"MDMP-HANDLE-003"}),
     "object information behind the end": ("full", (("stream 12", 16 + 0x20, FOUR),), {"MDMP-HANDLE-004"}),
     "system info cut": ("small", (("directory", 4, u32(48)),), {"MDMP-SYSTEM-001"}),
+    "no service pack": ("small", (("stream 7", 0x18, u32(0)),), {"MDMP-SYSTEM-003", "MDMP-LAYOUT-002"}),
     "service pack behind the end": ("small", (("stream 7", 0x18, FOUR),), {"MDMP-SYSTEM-002"}),
     "misc info's own size": ("small", (("stream 15", 0, u32(1360)),), {"MDMP-MISC-001"}),
     "misc info of no version": (

@@ -181,6 +181,7 @@ def test_memory_gives_all_bytes_or_none(name: str, address: int, size: int) -> N
         (5, "CONTEXT_ARM", "pc"),
         (5, "CONTEXT_ARM_BREAKPAD", "pc"),
         (12, "CONTEXT_ARM64", "pc"),
+        (12, "CONTEXT_ARM64_BREAKPAD", "pc"),
     ],
 )
 def test_registers_are_integers_of_at_most_64_bits(machine: int, context: str, pointer: str) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from ...case import Case
 from ...decode import enumeration
 from ...model import Fault, Grade, Level, Source
+from ...readers.container import may_repeat
 from ...readers.contexts import without_context
 from ...readers.facts import StringFact
 from ...rule import Checks, bad, ok, rule
@@ -148,13 +149,34 @@ def streams_inside(case: Case) -> Checks:
 
 @rule(
     "MDMP-DIR-004",
-    "No stream type occurs twice",
+    "No stream that describes the target occurs twice",
     Level.MUST,
     Source("docs/format/minidump-container.md#repeated-stream-types", Grade.IMPLEMENTED),
     reports=("directory.duplicate",),
 )
 def unique_streams(case: Case) -> Checks:
-    """Readers differ on two streams of one type: some take the first, Breakpad and udmp-parser refuse the file."""
+    """Readers differ on two streams of one type: some take the first, Breakpad and udmp-parser refuse the file.
+    MDMP-DIR-008 judges exceptions, comments and streams of applications.
+    """
+    if case.dump.streams:
+        yield ok("streams", len(case.dump.streams))
+
+
+@rule(
+    "MDMP-DIR-008",
+    "No exception, comment or stream of an application occurs twice",
+    Level.MUST,
+    Source("docs/format/minidump-container.md#repeated-stream-types", Grade.IMPLEMENTED),
+    needs=("directory",),
+    foreign_level=Level.SHOULD,
+)
+def repeated_streams(case: Case) -> Checks:
+    """LLDB writes an exception for each thread that has one. MiniDumpWriteDump stores the caller's streams as given,
+    two of one type too. Most readers take the first.
+    """
+    for stream in case.dump.duplicates:
+        if may_repeat(stream.type):
+            yield bad(stream.name, "one entry of this type", "two", stream.record.span, fault=Fault.FORBIDDEN)
     if case.dump.streams:
         yield ok("streams", len(case.dump.streams))
 
@@ -166,6 +188,7 @@ def unique_streams(case: Case) -> Checks:
     Source("docs/format/minidump-container.md#reserved-and-windows-ce-streams", Grade.DOCUMENTED),
     Source("docs/format/minidump-contents.md#streams-that-must-be-absent", Grade.DOCUMENTED),
     needs=("directory",),
+    foreign_level=Level.SHOULD,
 )
 def reserved_streams(case: Case) -> Checks:
     """Types 1, 2 and 0xFFFF are reserved. Type 8 needs a backing store. Types 0x8000 to 0x800C belong to Windows CE

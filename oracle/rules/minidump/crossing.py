@@ -9,6 +9,7 @@ from ...decode import enumeration
 from ...memory.intervals import inside, outside
 from ...memory.page import PAGE_SIZE
 from ...model import Fault, Grade, Level, Source
+from ...readers.contexts import without_context
 from ...readers.facts import ThreadFact
 from ...rule import Checks, bad, ok, rule
 
@@ -140,6 +141,7 @@ def _in_memory(case: Case, thread: ThreadFact) -> bool:
     ),
     needs=("threads", "memory.9"),
     applies=lambda case: 5 not in case.dump.streams,
+    foreign_level=Level.SHOULD,
 )
 def stack_by_address(case: Case) -> Checks:
     """The bytes may lie beyond the reach of an RVA. So Rva is 0, and the Memory64List holds the stack's range. A region
@@ -295,10 +297,13 @@ def no_teb(case: Case) -> Checks:
 )
 def exception_thread(case: Case) -> Checks:
     """A debugger shows the exception on this thread. udmp-parser refuses a file that names another; the vendor's engine
-    opens it with errors and without modules.
+    opens it with errors and without modules. Without truth the rule skips thread 0, an empty thread list and an
+    exception without context: no listed thread is meant.
     """
     assert case.dump.exception is not None
     record = case.dump.exception.record
+    if case.truth is None and (not record["ThreadId"] or not case.dump.threads or without_context(record)):
+        return
     if any(thread.id == record["ThreadId"] for thread in case.dump.threads):
         yield ok("exception")
     else:

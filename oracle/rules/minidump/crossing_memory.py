@@ -37,6 +37,7 @@ def _readable(record: Record) -> bool:
     Level.MUST,
     Source("docs/format/minidump-memory.md#regions-of-captured-memory", Grade.OBSERVED),
     needs=("memory", "memory_info"),
+    foreign_level=Level.SHOULD,
 )
 def captured_is_committed(case: Case) -> Checks:
     """Free and reserved addresses have no bytes. If a dump holds some, its writer invented them."""

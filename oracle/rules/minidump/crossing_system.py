@@ -8,6 +8,7 @@ from ...case import Case
 from ...decode import structure
 from ...model import Grade, Level, Source
 from ...readers.architectures import ARCHITECTURES
+from ...readers.contexts import without_context
 from ...rule import Checks, bad, ok, rule
 from .system import is_blank
 
@@ -28,6 +29,7 @@ def _plain_size(case: Case) -> int:
     Source("docs/format/minidump-contexts.md#extended-state-of-the-exception", Grade.WITNESSED, versions=("29507",)),
     needs=("misc_info", "contexts"),
     applies=lambda case: case.dump.misc_info is not None and case.dump.misc_info["XStateData.SizeOfInfo"] != 0,
+    foreign_level=Level.SHOULD,
 )
 def xstate_size(case: Case) -> Checks:
     """With XStateData a debugger takes ContextSize for every context of a thread. Crashpad's authors found that another
@@ -37,7 +39,8 @@ def xstate_size(case: Case) -> Checks:
     assert misc is not None
     size = misc["XStateData.ContextSize"]
     plain = _plain_size(case)
-    contexts = [(f"context of thread {thread.id:#x}", thread.record) for thread in case.dump.threads]
+    threads = [thread for thread in case.dump.threads if not without_context(thread.record)]
+    contexts = [(f"context of thread {thread.id:#x}", thread.record) for thread in threads]
     if case.truth is not None and case.dump.exception is not None:  # Crashpad's may be longer than those of its threads
         contexts.append(("context of the exception", case.dump.exception.record))
     for subject, record in contexts:

@@ -72,7 +72,7 @@ def exception_context_machine(case: Case) -> Checks:
     """
     exception = case.dump.exception
     if exception is not None and exception.context is not None:
-        yield machine(case, exception.context, "context of the exception")
+        yield machine(exception.context, "context of the exception")
 
 
 @rule(

@@ -22,8 +22,8 @@ _PADDING_PER_TABLE: Final = 8
 )
 def function_tables(case: Case) -> Checks:
     """The header declares sizes 24 and 32. Each table has a descriptor, the system's own descriptor, the entries and
-    padding. At most 8 zero bytes per table follow the last table. A debugger needs the tables to walk a stack with
-    generated code.
+    padding. Only zeros follow the last table, and MDMP-FUNCTIONTABLE-003 counts them. A debugger needs the tables to
+    walk a stack with generated code.
     """
     if "function_tables" in case.dump.facts:
         yield ok("function tables", max(1, len(case.dump.function_tables)))

@@ -32,23 +32,39 @@ def _ranges(case: Case, stream: int) -> list[MemoryRange]:
 def memory_list_size(case: Case) -> Checks:
     """DataSize is 4 + 16 * NumberOfMemoryRanges. Readers drop a list of another size, and with it every stack."""
     if not case.dump.defects_of("list.size.5"):
-        count = len(_ranges(case, 5)) + case.dump.defects_of("memory.range")
+        count = len(_ranges(case, 5)) + case.dump.defects_of("memory.range") + len(case.dump.empty_ranges)
         yield from unpadded(case, case.dump.streams[5], count, "MINIDUMP_MEMORY_DESCRIPTOR")
 
 
 @rule(
     "MDMP-MEMORY-002",
-    "Every memory range has bytes and lies inside the file and the address space",
+    "Every memory range lies inside the file and the address space",
     Level.MUST,
     Source("docs/format/minidump-memory.md#bounds-of-a-memory-range", Grade.WITNESSED, versions=("29507",)),
     needs=("stream.5",),
     reports=("memory.range",),
 )
 def memory_ranges(case: Case) -> Checks:
-    """A range of size 0, one that wraps and one beyond the end of the file describe no memory of the target. The
-    vendor's engine refuses a dump with a range beyond the file. Breakpad drops the whole list for one range of size 0
-    or one that wraps.
+    """A range that wraps and one beyond the end of the file describe no memory of the target. The vendor's engine
+    refuses a dump with a range beyond the file. Breakpad drops the whole list for one range that wraps.
     """
+    count = len(_ranges(case, 5))
+    if count:
+        yield ok("memory ranges", count)
+
+
+@rule(
+    "MDMP-MEMORY-006",
+    "Every memory range has bytes",
+    Level.MUST,
+    Source("docs/format/minidump-memory.md#bounds-of-a-memory-range", Grade.WITNESSED, versions=("29507",)),
+    needs=("stream.5",),
+    foreign_level=Level.SHOULD,
+)
+def ranges_with_bytes(case: Case) -> Checks:
+    """A range of size 0 describes no memory. The vendor's engine and LLDB skip it, Breakpad drops the whole list."""
+    for record in case.dump.empty_ranges:
+        yield bad(record.path, "at least one byte", "none", record.span_of("Memory.DataSize"))
     count = len(_ranges(case, 5))
     if count:
         yield ok("memory ranges", count)
@@ -174,7 +190,8 @@ def memory64_list_size(case: Case) -> Checks:
 )
 def memory64_end(case: Case) -> Checks:
     """The bytes of a range start at BaseRva plus the sizes of all ranges before it. One wrong size moves all ranges
-    that follow. BaseRva plus all sizes is the size of the file. Foreign files may have more bytes at the end.
+    that follow. BaseRva plus all sizes is the size of the file. Foreign files may have more bytes at the end. The rule
+    skips compressed memory, whose layout is unknown.
     """
     if case.dump.defects_of("memory64.bounds") or case.dump.memory64_base is None:
         return
@@ -192,6 +209,7 @@ def memory64_end(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-memory.md#place-of-full-memory", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("memory.9", "accounting"),
+    foreign_level=Level.SHOULD,
 )
 def memory64_last(case: Case) -> Checks:
     """A reader can then map the small structures alone. 32-bit RVAs reach them, even if the memory has more than 4 GiB.

@@ -49,6 +49,7 @@ def module_list_size(case: Case) -> Checks:
     Source("docs/format/minidump-modules.md#overlap-of-modules", Grade.IMPLEMENTED),
     needs=("modules",),
     applies=lambda case: case.truth is not None or _platform(case) != _ANDROID,
+    foreign_level=Level.SHOULD,
 )
 def modules_disjoint(case: Case) -> Checks:
     """An address belongs to at most one image. rust-minidump drops one of two overlapping modules, Breakpad truncates
@@ -71,6 +72,7 @@ def modules_disjoint(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-modules.md#base-and-size", Grade.IMPLEMENTED),
     needs=("modules",),
+    foreign_level=Level.SHOULD,
 )
 def module_sizes(case: Case) -> Checks:
     """An image that runs has at least one page. BaseOfImage + SizeOfImage does not wrap."""
@@ -153,6 +155,7 @@ def _code_view_fault(data: bytes, size: int) -> tuple[str, str] | None:
     Level.MUST,
     Source("docs/format/minidump-modules.md#codeview-record", Grade.IMPLEMENTED),
     needs=("module.records",),
+    foreign_level=Level.SHOULD,
 )
 def code_view(case: Case) -> Checks:
     """RSDS has 24 bytes, the PDB's path and a NUL. NB10 has 16 bytes, the path and a NUL. The record identifies the
@@ -220,7 +223,7 @@ def modules_once(case: Case) -> Checks:
 
 @rule(
     "MDMP-MODULE-010",
-    "An absent CodeView or debug record has RVA 0",
+    "An absent CodeView or debug record has size 0 and RVA 0",
     Level.MUST,
     Source("docs/format/minidump-modules.md#place-of-a-debug-record", Grade.OBSERVED),
     needs=("modules",),
@@ -228,15 +231,18 @@ def modules_once(case: Case) -> Checks:
 )
 def absent_records(case: Case) -> Checks:
     """DataSize 0 goes with Rva 0. No reader uses the place of an empty record, and LLVM's yaml2obj gives every record
-    one.
+    one. A reader that takes Rva 0 for a place reads the header as a record.
     """
     for module in case.dump.modules:
         for member in ("CvRecord", "MiscRecord"):
-            subject, rva = f"{member} of {module.record.path}", module.record[f"{member}.Rva"]
-            if rva and not module.record[f"{member}.DataSize"]:
-                yield bad(subject, "Rva 0 with DataSize 0", f"{rva:#x}", module.record.span_of(f"{member}.Rva"))
-            else:
+            subject = f"{member} of {module.record.path}"
+            size, rva = (module.record[f"{member}.{name}"] for name in ("DataSize", "Rva"))
+            if bool(size) == bool(rva):
                 yield ok(subject)
+            else:
+                expected = "both of DataSize and Rva 0, or neither"
+                span = module.record.span_of(f"{member}.Rva")
+                yield bad(subject, expected, f"DataSize {size}, Rva {rva:#x}", span)
 
 
 @rule(

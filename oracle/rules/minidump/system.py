@@ -50,16 +50,36 @@ def system_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-SYSTEM-002",
-    "CSDVersionRva refers to a string",
+    "CSDVersionRva is 0 or refers to a string",
     Level.MUST,
     Source("docs/format/minidump-system.md#service-pack-string", Grade.DOCUMENTED),
     needs=("system_info",),
     reports=("system.csd",),
 )
 def csd_version(case: Case) -> Checks:
-    """The string is the service pack, or empty. The RVA is never 0 in real files."""
+    """The string is the service pack, or empty."""
     if case.dump.csd_version is not None:
         yield ok("CSDVersion")
+
+
+@rule(
+    "MDMP-SYSTEM-003",
+    "SystemInfo names a service pack",
+    Level.MUST,
+    Source("docs/format/minidump-system.md#service-pack-string", Grade.OBSERVED),
+    needs=("system_info",),
+    foreign_level=Level.SHOULD,
+)
+def csd_version_present(case: Case) -> Checks:
+    """Without a service pack the string is empty, and the RVA is not 0. Some writers of their own store 0. The vendor's
+    engine opens such a file; a reader that takes 0 for a place reads the header as a string.
+    """
+    assert case.dump.system_info is not None
+    if case.dump.system_info["CSDVersionRva"]:
+        yield ok("CSDVersion")
+    else:
+        span = case.dump.system_info.span_of("CSDVersionRva")
+        yield bad("CSDVersion", "the RVA of a string", "0", span, fault=Fault.MISSING)
 
 
 @rule(
@@ -222,6 +242,7 @@ def vm_counters_filled(case: Case) -> Checks:
     Level.MUST,
     Source("docs/format/minidump-user-streams.md#comment-streams", Grade.WITNESSED, versions=("15063", "29507")),
     needs=("comment",),
+    foreign_level=Level.SHOULD,
 )
 def comment_text(case: Case) -> Checks:
     """The stream is the text alone, without a length. A debugger prints it up to the NUL when it opens the dump."""

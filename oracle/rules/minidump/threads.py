@@ -8,7 +8,7 @@ from typing import Final
 from ...case import Case
 from ...decode import structure
 from ...model import Fault, Grade, Level, Source
-from ...readers.architectures import layout_of
+from ...readers.architectures import BY_STRUCTURE
 from ...readers.contexts import without_context
 from ...readers.facts import ContextFact, Stream
 from ...rule import Check, Checks, bad, ok, rule
@@ -31,9 +31,9 @@ def unpadded(case: Case, stream: Stream, entries: int, entry: str) -> Iterator[C
         yield ok(stream.name)
 
 
-def machine(case: Case, context: ContextFact, subject: str) -> Check:
-    """Check that ContextFlags has the machine bit of SystemInfo's architecture."""
-    architecture = layout_of(case.dump.architecture or "", len(context.span))
+def machine(context: ContextFact, subject: str) -> Check:
+    """Check that ContextFlags has the machine bit of the architecture that the context was read as."""
+    architecture = BY_STRUCTURE[context.record.structure.name]
     if context.flags & architecture.machine_bit:
         return ok(subject)
     expected = f"ContextFlags with bit {architecture.machine_bit:#x}, of {architecture.name}"
@@ -64,7 +64,7 @@ def thread_list_size(case: Case) -> Checks:
 
 @rule(
     "MDMP-THREAD-002",
-    "Thread ids are unique and not 0",
+    "Thread ids are unique",
     Level.MUST,
     Source("docs/format/minidump-threads.md#thread-ids", Grade.OBSERVED),
     needs=("threads",),
@@ -77,6 +77,23 @@ def thread_ids(case: Case) -> Checks:
     faults = case.dump.defects_of("thread.id")
     if len(case.dump.threads) > faults:
         yield ok("threads", len(case.dump.threads) - faults)
+
+
+@rule(
+    "MDMP-THREAD-007",
+    "No thread id is 0",
+    Level.MUST,
+    Source("docs/format/minidump-threads.md#thread-ids", Grade.OBSERVED),
+    needs=("threads",),
+    foreign_level=Level.SHOULD,
+)
+def thread_id_not_zero(case: Case) -> Checks:
+    """0 is the id of the idle thread. Crashpad counts the threads from 0 if two ids have equal low halves."""
+    for thread in case.dump.threads:
+        if thread.id:
+            yield ok(thread.record.path)
+        else:
+            yield bad(thread.record.path, "an id that is not 0", "0", thread.record.span_of("ThreadId"))
 
 
 @rule(
@@ -105,7 +122,8 @@ def context_inside(case: Case) -> Checks:
 )
 def context_size(case: Case) -> Checks:
     """CONTEXT has 716 bytes on x86, 1232 on amd64, 416 on arm and 912 on arm64. A longer record has an XSTATE
-    extension. Breakpad and related writers store arm contexts of 368 bytes in a layout of their own.
+    extension. Breakpad and related writers store arm contexts of 368 bytes in a layout of their own, LLDB arm64
+    contexts of 800.
     """
     count = sum(thread.context is not None for thread in case.dump.threads)
     if count:
@@ -125,7 +143,7 @@ def context_machine(case: Case) -> Checks:
     """
     for thread in case.dump.threads:
         if thread.context is not None and not _blank(case, thread.context):
-            yield machine(case, thread.context, f"context of thread {thread.id:#x}")
+            yield machine(thread.context, f"context of thread {thread.id:#x}")
 
 
 @rule(

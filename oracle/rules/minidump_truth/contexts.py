@@ -9,6 +9,7 @@ from ...case import Case
 from ...decode import Record
 from ...entitlement.flags import Format, effective
 from ...model import Fault, Grade, Level, Source, Span
+from ...readers.architectures import ARCHITECTURES
 from ...readers.facts import ContextFact
 from ...rule import Check, Checks, bad, ok, own, rule
 from ...truth.context import ThreadContextTruth
@@ -64,7 +65,19 @@ def _bit(architecture: str, register: str) -> int:
 
 
 def known_contexts(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth]]:
-    """Each context of the dump whose owner is in the truth: subject, context, truth."""
+    """Each context of the dump whose owner is in the truth: subject, context, truth. Without records of other layouts,
+    which TRUE-CONTEXT-001 reports.
+    """
+    return (item for item in _contexts(case) if item[1].record.structure.name == _plain(case))
+
+
+def _plain(case: Case) -> str | None:
+    """The structure of Windows' CONTEXT for the dump's architecture."""
+    layout = ARCHITECTURES.get(case.dump.architecture or "")
+    return None if layout is None else layout.structure
+
+
+def _contexts(case: Case) -> Iterator[tuple[str, ContextFact, ThreadContextTruth]]:
     assert case.truth is not None
     for fact, thread in known_threads(case):
         if fact.context is not None:
@@ -94,7 +107,10 @@ def context_flags(case: Case) -> Checks:
     """
     x86, triage = case.dump.architecture == "x86", Triage(case)
     avx = case.request is not None and bool(effective(case.request) & Format.ADD_AVX_XSTATE_CONTEXT)
-    for subject, fact, truth in known_contexts(case):
+    for subject, fact, truth in _contexts(case):
+        if fact.record.structure.name != _plain(case):
+            yield bad(subject, f"a {_plain(case)}", f"a {fact.record.structure.name}", fact.span)
+            continue
         expected = truth.context_flags & ~_STATUS
         accepted = {expected}
         if len(fact.extension):

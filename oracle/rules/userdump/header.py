@@ -84,6 +84,7 @@ def version_inside(case: UserdumpCase) -> Checks:
     Source("docs/format/user-dump.md#version-information", Grade.DOCUMENTED),
     needs=("version_info",),
     applies=lambda case: case.dump.version_info is not None,
+    foreign_level=Level.SHOULD,
 )
 def version_values(case: UserdumpCase) -> Checks:
     """PointerSize counts bits: 32 or 64. A reader that uses it would decode addresses with the wrong width."""

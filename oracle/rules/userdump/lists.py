@@ -267,6 +267,7 @@ def event_inside(case: UserdumpCase) -> Checks:
     Source("docs/format/user-dump.md#debug-event", Grade.DOCUMENTED),
     needs=("debug_event", "threads"),
     applies=lambda case: case.dump.debug_event is not None,
+    foreign_level=Level.SHOULD,
 )
 def event_kind(case: UserdumpCase) -> Checks:
     """Codes are 1 to 9. The event's thread still exists when the debugger is notified, even for the event of its exit.
