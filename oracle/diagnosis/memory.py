@@ -1,0 +1,154 @@
+"""Finds that captured memory stands at another file offset than the dump says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..case import Case, UserdumpCase
+from ..memory.page_compare import differing
+from ..memory.source import ByteSource
+from ..model import Shift, Span
+from ..readers.facts import MemoryRange
+from .proposal import REACH, Proposal, amount_text, field_edit, moved, without_overlap
+
+_CANDIDATES: Final = 16
+"""Shifts that are tried for a sample, the shortest first."""
+_SAMPLES: Final = 3
+"""Places whose bytes are looked for. The first may be lost."""
+_SAMPLE: Final = 64
+"""Bytes that are looked for."""
+_SEARCHED: Final = 0x10000
+"""Bytes. How much of the memory is searched for a sample."""
+_DISTINCT: Final = 6
+"""Different values that a sample needs. Zeros are found anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Memory of the target: where the dump places it, and where the truth has it."""
+
+    place: int
+    """File offset."""
+    there: int
+    """Offset in the truth's memory."""
+    size: int
+    address: int
+
+
+def shifted_memory(case: Case) -> Iterator[Proposal]:
+    """Memory of a minidump, from one range on."""
+    if case.truth is None:
+        return
+    ranges = sorted(case.dump.memory, key=lambda item: item.offset)
+    placed = [
+        Placed(item.offset + address - item.start, there, size, address)
+        for item in ranges
+        for address, size, there in case.truth.readable_runs(item.start, item.end)
+    ]
+    for run, amount in wrong_place(case.dump.source, case.truth.contents, placed):
+        pointers = without_overlap(
+            field_edit(span, value + amount) for span, value in _pointers(case, ranges, run.place)
+        )
+        proposal = _proposal(f"memory {run.address:#x} and all that follows in the file", run, amount)
+        yield Proposal(*proposal, pointers) if pointers else Proposal(*proposal, moved(run.place, amount))
+        if pointers:
+            yield Proposal(*proposal, moved(run.place, amount))
+
+
+def _pointers(case: Case, ranges: Sequence[MemoryRange], place: int) -> Iterator[tuple[Span, int]]:
+    """The fields that locate the memory at ``place`` and after it; none if no field locates it alone."""
+    if case.dump.memory64_base is not None:
+        if case.dump.memory64_base == place:
+            yield case.dump.headers[9].span_of("BaseRva"), place
+        return
+    for item in ranges:
+        if item.offset >= place:
+            yield item.record.span_of("Memory.Rva"), item.offset
+    for thread in case.dump.threads:
+        if thread.stack_rva >= place and thread.stack_size:
+            yield thread.record.span_of("Stack.Memory.Rva"), thread.stack_rva
+
+
+def shifted_userdump_memory(case: UserdumpCase) -> Iterator[Proposal]:
+    """Memory of a full user dump, from one region on."""
+    if case.truth is None:
+        return
+    placed = [
+        Placed(region.span(address, size).start, there, size, address)
+        for region in case.dump.memory
+        for address, size, there in case.truth.readable_runs(region.start, region.end)
+    ]
+    for run, amount in wrong_place(case.dump.source, case.truth.contents, placed):
+        subject = f"memory {run.address:#x} and all that follows in the file"
+        yield Proposal(*_proposal(subject, run, amount), moved(run.place, amount))
+
+
+def _proposal(subject: str, run: Placed, amount: int) -> tuple[str, str, str, Shift, tuple[Span, ...]]:
+    actual = (
+        f"the target's bytes, shifted by {amount_text(amount)}: they stand too {'late' if amount > 0 else 'early'},"
+        f" those of this address at {run.place + amount:#x}"
+    )
+    where = (Span(run.place, run.place + run.size),)
+    return subject, f"its bytes at {run.place:#x}", actual, Shift(amount), where
+
+
+def wrong_place(
+    source: ByteSource, contents: ByteSource, runs: Sequence[Placed], reach: int = REACH
+) -> Iterator[tuple[Placed, int]]:
+    """The first run whose bytes are wrong, and by how many bytes that run and all after it stand too late."""
+    index = next((at for at, run in enumerate(runs) if _differ(source, contents, run)), None)
+    if index is None:
+        return
+    later = runs[index:]
+    tried: set[int] = set()
+    for number, (place, sample) in enumerate(_samples(contents, later)):
+        for amount in sorted(_shifts(source, place, sample, reach), key=abs)[:_CANDIDATES]:
+            if amount not in tried and _all_shifted(source, contents, later, amount):
+                yield runs[index], amount
+            tried.add(amount)
+        if number + 1 == _SAMPLES:
+            return
+
+
+def _differ(source: ByteSource, contents: ByteSource, run: Placed) -> bool:
+    return any(differing(contents, run.there, source, run.place, run.size))
+
+
+def _samples(contents: ByteSource, runs: Sequence[Placed]) -> Iterator[tuple[int, bytes]]:
+    """Memory with enough different bytes that it is found in one place: where the dump places it, and its bytes."""
+    left = _SEARCHED
+    for run in runs:
+        found = bytes(contents.read(run.there, min(run.size, left)))
+        for at in range(0, len(found) - _SAMPLE + 1, _SAMPLE):
+            if len(set(found[at : at + _SAMPLE])) >= _DISTINCT:
+                yield run.place + at, found[at : at + _SAMPLE]
+        left -= len(found)
+        if not left:
+            return
+
+
+def _shifts(source: ByteSource, place: int, sample: bytes, reach: int) -> Iterator[int]:
+    """How far from ``place`` the sample stands, for each place near it but this one."""
+    low = max(place - reach, 0)
+    near = source.read(low, min(place + reach + _SAMPLE, source.size) - low)
+    found = near.find(sample)
+    while found >= 0:
+        if low + found != place:
+            yield low + found - place
+        found = near.find(sample, found + 1)
+
+
+def _all_shifted(source: ByteSource, contents: ByteSource, runs: Sequence[Placed], shift: int) -> bool:
+    """Whether every run stands there, as far as the file goes. What was lost at the start does not count."""
+    for number, run in enumerate(runs):
+        start = max(run.place + shift, 0)
+        skipped = start - run.place - shift
+        if not number and shift < 0:  # the bytes before the first run may have overwritten its start
+            skipped = max(skipped, min(-shift, run.size))
+            start = run.place + shift + skipped
+        size = min(run.size - skipped, source.size - start)
+        if size > 0 and any(differing(contents, run.there + skipped, source, start, size)):
+            return False
+    return True
