@@ -252,7 +252,9 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
             return result(Verdict.NOT_APPLICABLE)
         for fact in rule.needs:
             if fact in case.dump.broken:
-                return replace(result(Verdict.BLOCKED), **_blocked(case, fact))
+                topic = case.dump.broken[fact]
+                blocked = result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=_damage(case, fact))
+                return replace(blocked, fact=fact)
         missing = [fact for fact in rule.needs if fact not in case.dump.facts]
         if missing:
             return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
@@ -261,14 +263,13 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
         return result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
 
 
-def _blocked(case: AnyCase, fact: str) -> dict[str, str | None]:
-    """What blocks a rule that needs ``fact``: the rule that reports the damage, the fact, and the first finding."""
+def _damage(case: AnyCase, fact: str) -> str:
+    """The finding that broke ``fact``, in one line."""
     topic = case.dump.broken[fact]
-    note = f"{fact} is damaged"
     defect = next((defect for defect in case.dump.defects if defect.topic == topic), None)
-    if defect is not None:
-        note += f": {defect.subject}: {defect.actual}, expected {' or '.join(defect.expected)}"
-    return {"blocked_by": reporting_rule(topic), "fact": fact, "note": note}
+    if defect is None:
+        return f"{fact} is damaged"
+    return f"{fact} is damaged: {defect.subject}: {defect.actual}, expected {' or '.join(defect.expected)}"
 
 
 def reporting_rule(topic: str) -> str | None:

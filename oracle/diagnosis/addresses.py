@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..case import Case
-from ..decode import Record
+from ..decode import Record, enumeration
 from ..model import Shift, Span
 from ..readers.facts import Dump
 from ..truth.process import ProcessTruth
-from .proposal import Proposal, amount_text, field_edit, without_overlap
+from .proposal import Proposal, amount_text, field_edit, listed, without_overlap
 
 _SAMPLES: Final = 8
 """Captured ranges whose bytes are looked for in the target."""
@@ -20,6 +20,9 @@ _SAMPLE: Final = 48
 """Bytes that are looked for."""
 _DISTINCT: Final = 6
 """Different values that they need."""
+_RANGES: Final = 64
+"""Captured ranges that are compared with regions of the same size."""
+_IMAGE: Final = enumeration("MEM_TYPE")["MEM_IMAGE"]
 _WINDOW: Final = 1 << 24
 """Bytes of the target that are searched at once."""
 _PLACES: Final = 8
@@ -37,10 +40,8 @@ class _Kind:
 
 def shifted_addresses(case: Case) -> Iterator[Proposal]:
     """Kinds of addresses that are off: first all that share an amount, then each alone."""
-    if case.truth is None:
-        return
     found: dict[int, list[_Kind]] = defaultdict(list)
-    for kind in _kinds(case.dump, case.truth):
+    for kind in _alone(case.dump) if case.truth is None else _kinds(case.dump, case.truth):
         for amount in kind.amounts:
             found[amount].append(kind)
     for amount, kinds in sorted(found.items(), key=lambda item: (-len(item[1]), abs(item[0]))):
@@ -54,7 +55,7 @@ def _proposal(kinds: Sequence[_Kind], amount: int) -> Proposal:
     fields = [field for kind in kinds for field in kind.fields]
     span, value = fields[0]
     return Proposal(
-        f"the addresses of all {' and '.join(kind.label for kind in kinds)}",
+        f"the addresses of all {listed(kind.label for kind in kinds)}",
         f"{value - amount:#x} as the first of {len(fields)}",
         f"{value:#x}: all are {amount_text(amount)} ({abs(amount):#x}) too {'high' if amount > 0 else 'low'}",
         Shift(amount),
@@ -89,6 +90,26 @@ def _kinds(dump: Dump, truth: ProcessTruth) -> Iterator[_Kind]:
     yield _one("stacks", stacks, "Stack.StartOfMemoryRange", ends)
 
 
+def _alone(dump: Dump) -> Iterator[_Kind]:
+    """What the streams of a dump without truth say of the same places."""
+    images = {record["AllocationBase"] for record in dump.memory_infos if record["Type"] == _IMAGE}
+    yield _by_order("modules", [module.record for module in dump.modules], "BaseOfImage", images)
+    offsets = {item.offset: item.start for item in dump.memory}
+    found = {
+        offsets[thread.stack_rva] - thread.stack_start
+        for thread in dump.threads
+        if thread.stack_size and thread.stack_rva in offsets
+    }
+    if not found:
+        sizes: dict[int, list[int]] = defaultdict(list)
+        for record in dump.memory_infos:
+            sizes[record["RegionSize"]].append(record["BaseAddress"])
+        looked = [item for item in dump.memory if 0 < len(sizes[item.size]) <= _PLACES][:_RANGES]
+        votes = Counter(item.start - base for item in looked for base in sizes[item.size])
+        found = {amount for amount, count in votes.most_common(1) if 2 * count > len(looked)}
+    yield _one("captured memory", [item.record for item in dump.memory], "StartOfMemoryRange", found)
+
+
 def _fields(records: Iterable[Record], name: str) -> tuple[tuple[Span, int], ...]:
     return tuple((record.span_of(name), record[name]) for record in records)
 
@@ -115,7 +136,7 @@ def _memory(dump: Dump, truth: ProcessTruth) -> _Kind:
         if len(sample) < _SAMPLE or len(set(sample)) < _DISTINCT:
             continue
         samples += 1
-        if truth.read(item.start, len(sample)) == sample:
+        if bytes(truth.read(item.start, len(sample)) or b"") == sample:
             right += 1
         else:
             votes.update({item.start - address for address in _places(truth, sample)})

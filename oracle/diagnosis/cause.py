@@ -26,8 +26,9 @@ from .proposal import Proposal
 
 MAX_CAUSES = 4
 """Causes that are looked for in one dump, one after the other."""
-MAX_TRIALS = 8
-"""Proposals of one detector that are tried."""
+MAX_TRIALS = 32
+"""Proposals that are tried for one dump."""
+_OF_ONE_DETECTOR = 8
 
 Results = tuple[RuleResult, ...]
 Again = Callable[[ByteSource], "tuple[AnyCase, Results] | None"]
@@ -54,9 +55,9 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     follows: dict[str, str] = {}
     left: dict[str, int] = {}
     origins: list[EditedSource] = []
-    now = results
+    now, budget = results, [MAX_TRIALS]
     while len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now):
-        trial = _best(case, now, again)
+        trial = _best(case, now, again, budget)
         if trial is None:
             break
         after = {result.rule: result for result in trial.results}
@@ -72,12 +73,14 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     return tuple(sorted(_told(results, found, follows, left), key=lambda result: _place(result, list(found))))
 
 
-def _best(case: AnyCase, results: Results, again: Again) -> _Trial | None:
-    """The proposal that explains most failures."""
+def _best(case: AnyCase, results: Results, again: Again, budget: list[int]) -> _Trial | None:
+    """The proposal that explains most failures. The search ends when one explains nearly all."""
     before = {result.rule: result for result in results}
+    wrong = sum(result.verdict is Verdict.FAIL for result in results)
     best: _Trial | None = None
     for detector in _detectors(case):
-        for proposal in islice(detector, MAX_TRIALS):
+        for proposal in islice(detector, min(_OF_ONE_DETECTOR, budget[0])):
+            budget[0] -= 1
             source = EditedSource(case.dump.source, proposal.edits)
             judged = again(source)
             if judged is None:
@@ -85,7 +88,9 @@ def _best(case: AnyCase, results: Results, again: Again) -> _Trial | None:
             score = _score(before, judged[1])
             if score[0] > 0 and (best is None or score > best.score):
                 best = _Trial(proposal, source, judged[0], judged[1], score)
-        if best is not None and not _fails(best.results):
+                if not any(result.verdict is Verdict.FAIL for result in judged[1]):
+                    return best
+        if best is not None and 4 * sum(result.verdict is Verdict.FAIL for result in best.results) <= wrong:
             return best
     return best
 
@@ -99,18 +104,16 @@ def _detectors(case: AnyCase) -> Iterator[Iterator[Proposal]]:
         yield shifted_userdump_memory(case)
 
 
-def _fails(results: Results) -> bool:
-    return any(result.verdict is Verdict.FAIL for result in results)
-
-
 def _score(before: Mapping[str, RuleResult], results: Results) -> tuple[int, int]:
     """How many rules more are right than before, and how many failures less there are."""
     rules = failures = 0
     for after in results:
         was = before[after.rule]
         failures += was.failures - after.failures
-        if was.verdict is Verdict.FAIL and _explained(was, after):
-            rules += 2 if after.verdict in _PASSED else 1
+        if was.verdict is Verdict.FAIL and after.verdict in _PASSED:
+            rules += 2
+        elif was.verdict is Verdict.FAIL and after.verdict is Verdict.FAIL:
+            rules += _explained(was, after)
         elif after.verdict is Verdict.FAIL and was.verdict in _PASSED:
             rules -= 1
         elif after.verdict is Verdict.BLOCKED and was.verdict is not Verdict.BLOCKED:
@@ -126,7 +129,9 @@ def _explained(was: RuleResult, after: RuleResult | None) -> bool:
         return after.verdict is not Verdict.BLOCKED
     if was.verdict is not Verdict.FAIL:
         return False
-    return after.verdict in _PASSED or (after.verdict is Verdict.FAIL and 2 * after.failures <= was.failures)
+    return after.verdict in (*_PASSED, Verdict.NOT_APPLICABLE) or (
+        after.verdict is Verdict.FAIL and 2 * after.failures <= was.failures
+    )
 
 
 def _carrier(explained: list[RuleResult], found: Mapping[str, Finding]) -> str:

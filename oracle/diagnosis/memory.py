@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..case import Case, UserdumpCase
+from ..decode import Record, decode, structure
+from ..memory.edited import Edit
 from ..memory.page_compare import differing
 from ..memory.source import ByteSource
 from ..model import Shift, Span
-from ..readers.facts import MemoryRange
+from ..readers.facts import Dump, MemoryRange
 from .proposal import REACH, Proposal, amount_text, field_edit, moved, without_overlap
 
 _CANDIDATES: Final = 16
@@ -39,36 +41,83 @@ class Placed:
 
 def shifted_memory(case: Case) -> Iterator[Proposal]:
     """Memory of a minidump, from one range on."""
-    if case.truth is None:
-        return
     ranges = sorted(case.dump.memory, key=lambda item: item.offset)
+    if case.truth is None:
+        yield from _past_the_end(case.dump, ranges)
+        return
     placed = [
         Placed(item.offset + address - item.start, there, size, address)
         for item in ranges
         for address, size, there in case.truth.readable_runs(item.start, item.end)
     ]
     for run, amount in wrong_place(case.dump.source, case.truth.contents, placed):
-        pointers = without_overlap(
-            field_edit(span, value + amount) for span, value in _pointers(case, ranges, run.place)
-        )
-        proposal = _proposal(f"memory {run.address:#x} and all that follows in the file", run, amount)
-        yield Proposal(*proposal, pointers) if pointers else Proposal(*proposal, moved(run.place, amount))
+        pointers = tuple(_pointers(case.dump, ranges, run.place, amount))
+        subject, shift = f"memory {run.address:#x} and all that follows in the file", Shift(amount)
+        expected, actual, where = _told(run, amount)
         if pointers:
-            yield Proposal(*proposal, moved(run.place, amount))
+            yield Proposal(subject, expected, actual, shift, where, without_overlap(pointers))
+        yield Proposal(subject, expected, actual, shift, where, moved(run.place, amount))
 
 
-def _pointers(case: Case, ranges: Sequence[MemoryRange], place: int) -> Iterator[tuple[Span, int]]:
-    """The fields that locate the memory at ``place`` and after it; none if no field locates it alone."""
-    if case.dump.memory64_base is not None:
-        if case.dump.memory64_base == place:
-            yield case.dump.headers[9].span_of("BaseRva"), place
+def _past_the_end(dump: Dump, ranges: Sequence[MemoryRange]) -> Iterator[Proposal]:
+    """Memory of a dump without truth, if its last byte is not the last one of the file."""
+    number = 5 if dump.memory64_base is None else 9
+    if number not in dump.streams:
+        return
+    records = _descriptors(dump, number)
+    if dump.memory64_base is not None:
+        first, end = dump.memory64_base, dump.memory64_base + sum(record["DataSize"] for record in records)
+        span = dump.headers[9].span_of("BaseRva")
+        edits = [field_edit(span, first + dump.source.size - end)]
+    else:
+        held = [record for record in records if record["Memory.DataSize"]]
+        if not held:
+            return
+        first = min(record["Memory.Rva"] for record in held)
+        end = max(record["Memory.Rva"] + record["Memory.DataSize"] for record in held)
+        span = held[0].span_of("Memory.Rva")
+        amount = dump.source.size - end
+        edits = [field_edit(record.span_of("Memory.Rva"), record["Memory.Rva"] + amount) for record in held]
+        stacks = {thread.stack_rva for thread in dump.threads} & {record["Memory.Rva"] for record in held}
+        if stacks:
+            edits = list(_pointers(dump, ranges, first, amount)) + edits
+    amount = dump.source.size - end
+    if 0 < abs(amount) <= REACH:
+        yield Proposal(
+            "the memory of the dump",
+            f"it ends at {dump.source.size:#x}, as the file does",
+            f"it ends at {end:#x}: all of it stands {amount_text(amount)} too {'late' if amount > 0 else 'early'}",
+            Shift(amount),
+            (span,),
+            without_overlap(edits),
+        )
+
+
+def _descriptors(dump: Dump, number: int) -> list[Record]:
+    """The descriptors of a memory list, those of ranges outside the file included."""
+    header, entry = {
+        5: (4, structure("MINIDUMP_MEMORY_DESCRIPTOR")),
+        9: (16, structure("MINIDUMP_MEMORY_DESCRIPTOR64")),
+    }[number]
+    stream = dump.streams[number]
+    count = min(int.from_bytes(dump.source.read(stream.rva, 4), "little"), max(stream.size - header, 0) // entry.size)
+    start = stream.span.end - count * entry.size
+    return [decode(dump.source, start + index * entry.size, entry.name, "") for index in range(count)]
+
+
+def _pointers(dump: Dump, ranges: Sequence[MemoryRange], place: int, amount: int) -> Iterator[Edit]:
+    """Edits of the fields that locate the memory at ``place`` and after it; none if no field locates it alone."""
+    if dump.memory64_base is not None:
+        if dump.memory64_base == place:
+            yield field_edit(dump.headers[9].span_of("BaseRva"), place + amount)
         return
     for item in ranges:
         if item.offset >= place:
-            yield item.record.span_of("Memory.Rva"), item.offset
-    for thread in case.dump.threads:
-        if thread.stack_rva >= place and thread.stack_size:
-            yield thread.record.span_of("Stack.Memory.Rva"), thread.stack_rva
+            yield field_edit(item.record.span_of("Memory.Rva"), item.offset + amount)
+    agreeing = {(item.start, item.offset) for item in ranges}
+    for thread in dump.threads:
+        if thread.stack_rva >= place and thread.stack_size and (thread.stack_start, thread.stack_rva) in agreeing:
+            yield field_edit(thread.record.span_of("Stack.Memory.Rva"), thread.stack_rva + amount)
 
 
 def shifted_userdump_memory(case: UserdumpCase) -> Iterator[Proposal]:
@@ -82,16 +131,17 @@ def shifted_userdump_memory(case: UserdumpCase) -> Iterator[Proposal]:
     ]
     for run, amount in wrong_place(case.dump.source, case.truth.contents, placed):
         subject = f"memory {run.address:#x} and all that follows in the file"
-        yield Proposal(*_proposal(subject, run, amount), moved(run.place, amount))
+        expected, actual, where = _told(run, amount)
+        yield Proposal(subject, expected, actual, Shift(amount), where, moved(run.place, amount))
 
 
-def _proposal(subject: str, run: Placed, amount: int) -> tuple[str, str, str, Shift, tuple[Span, ...]]:
+def _told(run: Placed, amount: int) -> tuple[str, str, tuple[Span, ...]]:
+    """What was expected, what is there, and where."""
     actual = (
         f"the target's bytes, shifted by {amount_text(amount)}: they stand too {'late' if amount > 0 else 'early'},"
         f" those of this address at {run.place + amount:#x}"
     )
-    where = (Span(run.place, run.place + run.size),)
-    return subject, f"its bytes at {run.place:#x}", actual, Shift(amount), where
+    return f"its bytes at {run.place:#x}", actual, (Span(run.place, run.place + run.size),)
 
 
 def wrong_place(

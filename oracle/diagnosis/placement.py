@@ -73,22 +73,27 @@ def _streams_off(dump: Dump) -> Iterator[Proposal]:
             continue
         first = min(record["Location.Rva"] for record in off)
         everything = not right
-        which = "all streams of the file" if everything else f"stream {_name(off, first)} and all that follows"
+        which = "all streams of the file" if everything else f"{_name(off, first)} and all that follows in the file"
         span = next(record for record in off if record["Location.Rva"] == first).span_of("Location.Rva")
         said = (f"{_name(off, first)} at {first:#x}", f"it stands {_later(amount)}", Shift(amount), (span,))
         for at in _splits(dump, right, first):
             yield Proposal(which, *said, moved(at, amount))
         # Streams whose content tells no place are off if they lie behind the first one that is.
+        behind = 0 if everything else first
         listed = [
-            record for record in dump.directory if record in off or (record not in found and _behind(record, first))
+            item
+            for item in dump.directory
+            if item in off or (item not in found and item["Location.DataSize"] and item["Location.Rva"] >= behind)
         ]
-        edits = (field_edit(item.span_of("Location.Rva"), item["Location.Rva"] + amount) for item in listed)
-        label = "the RVAs of the directory" if everything else f"the RVAs of the directory from {first:#x} on"
-        yield Proposal(label if len(off) > 1 else f"the RVA of {_name(off, first)}", *said, without_overlap(edits))
-
-
-def _behind(record: Record, first: int) -> bool:
-    return record["Location.Rva"] >= first and record["Location.DataSize"] > 0
+        edits = without_overlap(
+            field_edit(item.span_of("Location.Rva"), item["Location.Rva"] + amount) for item in listed
+        )
+        whole = "the RVAs of the directory" if everything else f"the RVAs of the directory from {first:#x} on"
+        label = whole if len(off) > 1 else f"the RVA of {_name(off, first)}"
+        high = f"too {'low' if amount > 0 else 'high'} by {amount_text(amount)}"
+        yield Proposal(
+            label, f"{_name(off, first)} at {first + amount:#x}", f"{first:#x}: {high}", Shift(-amount), (span,), edits
+        )
 
 
 def _name(records: list[Record], rva: int) -> str:
@@ -165,7 +170,7 @@ def _is_directory(source: ByteSource, at: int, count: int) -> bool:
     data = source.read(at, size * count)
     if len(data) < size * count:
         return False
-    types = [number for number, _, _ in struct.iter_unpack("<III", data)]
-    named = sum(2 < number <= _LAST for number in types)
-    others = sum(number == 0 or number > _STREAM["LastReservedStream"] for number in types)
-    return named + others == count and 2 * named >= len(set(types) - {0}) > 0
+    types: list[int] = [number for number, _, _ in struct.iter_unpack("<III", data)]
+    named: int = sum(2 < number <= _LAST for number in types)
+    others: int = sum(number == 0 or number > _STREAM["LastReservedStream"] for number in types)
+    return named + others == count and named > 0 and 2 * named >= len(set(types) - {0})

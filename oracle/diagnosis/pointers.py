@@ -17,7 +17,7 @@ from ..memory.source import ByteSource
 from ..model import Shift, Span
 from ..readers.architectures import layout_of
 from ..readers.facts import Dump
-from .proposal import REACH, Proposal, amount_text, field_edit, without_overlap
+from .proposal import REACH, Proposal, amount_text, field_edit, listed, without_overlap
 
 _LOOKED_AT: Final = 16
 """Pointers of a kind that must agree on a distance."""
@@ -57,7 +57,7 @@ def _proposal(kinds: Sequence[_Kind], amount: int) -> Proposal:
     fields = [field for kind in kinds for field in kind.fields]
     span, value = fields[0]
     return Proposal(
-        f"the RVAs of all {' and '.join(kind.label for kind in kinds)}",
+        f"the RVAs of all {listed(kind.label for kind in kinds)}",
         f"{value + amount:#x} as the first of {len(fields)}",
         f"{value:#x}: all are {amount_text(amount)} too {'low' if amount > 0 else 'high'}",
         Shift(-amount),
@@ -80,11 +80,12 @@ def _kinds(dump: Dump) -> Iterator[_Kind]:
     ):
         yield _Kind(label, _pointers(records, name), _is_string, _LONGEST_NAME + 6)
     yield _Kind("CodeView records", _pointers(modules, "CvRecord.Rva"), _is_code_view, 4)
-    contexts = [thread.record for thread in dump.threads]
-    contexts += [] if dump.exception is None else [dump.exception.record]
-    if dump.architecture is not None and contexts:
-        layout = layout_of(dump.architecture, contexts[0]["ThreadContext.DataSize"])
-        yield _Kind("contexts", _pointers(contexts, "ThreadContext.Rva"), _context(layout.structure), 0x60)
+    exceptions = [] if dump.exception is None else [dump.exception.record]
+    threads = [thread.record for thread in dump.threads]
+    for label, records in (("contexts of threads", threads), ("contexts of exceptions", exceptions)):
+        if dump.architecture is not None and records:
+            layout = layout_of(dump.architecture, records[0]["ThreadContext.DataSize"])
+            yield _Kind(label, _pointers(records, "ThreadContext.Rva"), _context(layout.structure), 0x60)
 
 
 def _pointers(records: Sequence[Record], name: str) -> tuple[tuple[Span, int], ...]:
@@ -130,19 +131,18 @@ def _is_code_view(data: memoryview) -> bool:
 
 def _context(name: str) -> _Fits:
     """Whether a context begins here: the bits of the architecture, and flags that the headers define."""
-    at, marked, segments = {
-        "CONTEXT_AMD64": (0x30, 0x0010, 0x38),
-        "CONTEXT_X86": (0, 0x0001, None),
-        "CONTEXT_ARM64": (0, 0x0040, None),
-        "CONTEXT_ARM": (0, 0x0020, None),
-    }.get(name, (0, -1, None))
+    at, marked, small = {
+        # The high half of EFlags and of MxCsr is 0.
+        "CONTEXT_AMD64": (0x30, 0x0010, (0x36, 0x37, 0x46, 0x47)),
+        "CONTEXT_X86": (0, 0x0001, ()),
+        "CONTEXT_ARM64": (0, 0x0040, ()),
+        "CONTEXT_ARM": (0, 0x0020, ()),
+    }.get(name, (0, -1, ()))
 
     def fits(data: memoryview) -> bool:
-        if len(data) < 0x60 or data[at + 2] | data[at + 3] << 8 != marked or not data[at]:
+        if len(data) < 0x60 or data[at + 2] | data[at + 3] << 8 != marked or not data[at] or data[at + 1]:
             return False
-        if segments is None:
-            return data[at + 1] == 0
-        return data[at + 1] == 0 and data[0x45] == 0 and data[0x44] < 0x40
+        return not any(data[index] for index in small)
 
     return fits
 

@@ -52,3 +52,9 @@ def without_overlap(edits: Iterable[Edit]) -> tuple[Edit, ...]:
 def amount_text(amount: int, unit: str = "byte") -> str:
     """``8 bytes``, ``1 page``."""
     return f"{abs(amount)} {unit}{'' if abs(amount) == 1 else 's'}"
+
+
+def listed(labels: Iterable[str]) -> str:
+    """``modules, stacks and TEBs``."""
+    *first, last = labels
+    return f"{', '.join(first)} and {last}" if first else last

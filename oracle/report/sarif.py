@@ -171,6 +171,10 @@ def _result(result: RuleResult, finding: Finding, index: int, artifact: dict[str
         "partialFingerprints": {FINGERPRINT: sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()},
         "properties": {"fault": finding.fault.value, "grade": result.grade.value},
     }
+    if finding.shift is not None:
+        found["properties"]["shift"] = {"amount": hex(finding.shift.amount), "unit": finding.shift.unit}
+    if result.follows is not None:
+        found["properties"]["follows"] = result.follows
     if len(spans) > 1:
         found["relatedLocations"] = [
             _located(location, span.start, len(span)) | {"id": at} for at, span in enumerate(spans[1:], 1)
