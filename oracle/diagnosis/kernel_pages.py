@@ -31,7 +31,7 @@ def shifted_pages(case: KernelCase) -> Iterator[Proposal]:
         return
     dump, truth = case.dump, case.truth
     placed = [
-        Placed(offset + (pfn - base) * PAGE_SIZE, there, pages * PAGE_SIZE, pfn)
+        Placed(offset + (pfn - base) * PAGE_SIZE, there, pages * PAGE_SIZE, pfn * PAGE_SIZE)
         for low, high in ((truth.ram | truth.added) - truth.unreadable).runs
         for base, count, offset in dump.pages.runs(low, high)
         for pfn, pages, there in truth.pieces(base, count)
@@ -47,12 +47,12 @@ def _in_the_file(run: Placed, amount: int) -> Proposal:
     whole = amount % PAGE_SIZE == 0
     shown = amount_text(amount // PAGE_SIZE, "page") if whole else amount_text(amount)
     return Proposal(
-        f"page {run.address:#x} and all that follow in the file",
+        f"page {run.address // PAGE_SIZE:#x} and all that follow in the file",
         f"its bytes at {run.place:#x}",
         f"the machine's pages, shifted by {shown}: they stand too {'late' if amount > 0 else 'early'},"
-        f" this one at {run.place + amount:#x}",
+        f" the bytes expected here at {run.place + amount:#x}",
         Shift(amount // PAGE_SIZE, "page") if whole else Shift(amount),
-        (Span(run.place, run.place + PAGE_SIZE),),
+        (Span(run.place, run.place + min(run.size, PAGE_SIZE)),),
         moved(run.place, amount),
     )
 

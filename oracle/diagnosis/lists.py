@@ -32,8 +32,9 @@ def _unique(records: Sequence[Record], name: str) -> bool:
 
 
 def _inside(dump: Dump, records: Sequence[Record], size: str, rva: str) -> bool:
+    """Whether what the records locate lies in the file. The RVA is 0 for a stack that is in Memory64List."""
     end = dump.source.size
-    return all(record[rva] + record[size] <= end and bool(record[rva]) >= bool(record[size]) for record in records)
+    return all(record[rva] + record[size] <= end or not record[rva] for record in records)
 
 
 def _aligned(records: Sequence[Record], *names: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from ..case import Case, UserdumpCase
 from ..decode import Record, decode, structure
 from ..memory.edited import Edit
-from ..memory.page_compare import differing
+from ..memory.page_compare import differing, first_difference
 from ..memory.source import ByteSource
 from ..model import Shift, Span
 from ..readers.facts import Dump, MemoryRange
@@ -17,12 +17,10 @@ from .proposal import REACH, Proposal, amount_text, field_edit, moved, without_o
 
 _CANDIDATES: Final = 16
 """Shifts that are tried for a sample, the shortest first."""
-_SAMPLES: Final = 3
-"""Places whose bytes are looked for. The first may be lost."""
 _SAMPLE: Final = 64
 """Bytes that are looked for."""
-_SEARCHED: Final = 0x10000
-"""Bytes. How much of the memory is searched for a sample."""
+_SEARCHED: Final = 0x40000
+"""Bytes. How much of the memory is searched for samples. They are farther and farther apart: the first may be lost."""
 _DISTINCT: Final = 6
 """Different values that a sample needs. Zeros are found anywhere."""
 
@@ -147,23 +145,32 @@ def _told(run: Placed, amount: int) -> tuple[str, str, tuple[Span, ...]]:
 def wrong_place(
     source: ByteSource, contents: ByteSource, runs: Sequence[Placed], reach: int = REACH
 ) -> Iterator[tuple[Placed, int]]:
-    """The first run whose bytes are wrong, and by how many bytes that run and all after it stand too late."""
+    """Where the first wrong byte is, and by how many bytes the memory from there on stands too late."""
     index = next((at for at, run in enumerate(runs) if _differ(source, contents, run)), None)
     if index is None:
         return
-    later = runs[index:]
+    later = [_from_first_difference(source, contents, runs[index]), *runs[index + 1 :]]
     tried: set[int] = set()
-    for number, (place, sample) in enumerate(_samples(contents, later)):
+    after, gap = 0, _SAMPLE
+    for place, sample in _samples(contents, later):
+        if place < after:
+            continue
+        after, gap = place + gap, 8 * gap
         for amount in sorted(_shifts(source, place, sample, reach), key=abs)[:_CANDIDATES]:
             if amount not in tried and _all_shifted(source, contents, later, amount):
-                yield runs[index], amount
+                yield later[0], amount
             tried.add(amount)
-        if number + 1 == _SAMPLES:
-            return
 
 
 def _differ(source: ByteSource, contents: ByteSource, run: Placed) -> bool:
     return any(differing(contents, run.there, source, run.place, run.size))
+
+
+def _from_first_difference(source: ByteSource, contents: ByteSource, run: Placed) -> Placed:
+    """The part of a run from its first wrong byte on."""
+    low, high = next(iter(differing(contents, run.there, source, run.place, run.size)))
+    low += first_difference(contents.read(run.there + low, high - low), source.read(run.place + low, high - low))
+    return Placed(run.place + low, run.there + low, run.size - low, run.address + low)
 
 
 def _samples(contents: ByteSource, runs: Sequence[Placed]) -> Iterator[tuple[int, bytes]]:
@@ -192,12 +199,10 @@ def _shifts(source: ByteSource, place: int, sample: bytes, reach: int) -> Iterat
 
 def _all_shifted(source: ByteSource, contents: ByteSource, runs: Sequence[Placed], shift: int) -> bool:
     """Whether every run stands there, as far as the file goes. What was lost at the start does not count."""
-    for number, run in enumerate(runs):
-        start = max(run.place + shift, 0)
+    least = runs[0].place if shift < 0 else 0
+    for run in runs:
+        start = max(run.place + shift, least)
         skipped = start - run.place - shift
-        if not number and shift < 0:  # the bytes before the first run may have overwritten its start
-            skipped = max(skipped, min(-shift, run.size))
-            start = run.place + shift + skipped
         size = min(run.size - skipped, source.size - start)
         if size > 0 and any(differing(contents, run.there + skipped, source, start, size)):
             return False
