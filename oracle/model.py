@@ -225,6 +225,8 @@ class Report:
     """Whether the file was judged against a truth and a request. Otherwise only rules of the format ran."""
     qualifier: str | None
     results: tuple[RuleResult, ...]
+    """Rules that fail come first: a cause, then what follows from it; rules that block others; the other failures. The
+    rest is sorted by id."""
     claimed: int
     """Bytes of the file that a fact, a page or a declared padding owns."""
     unclaimed: int

@@ -50,7 +50,7 @@ class _Trial:
 
 
 def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
-    """``results`` with the causes that were found: causes first, what follows from each after it, then the others."""
+    """``results`` with the causes that were found, sorted by cause."""
     found: dict[str, Finding] = {}
     follows: dict[str, str] = {}
     left: dict[str, int] = {}
@@ -70,7 +70,9 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
                 left[result.rule] = after[result.rule].failures
         case, now = trial.case, trial.results
         origins.append(trial.source)
-    return tuple(sorted(_told(results, found, follows, left), key=lambda result: _place(result, list(found))))
+    causes, blockers = list(found), {result.blocked_by for result in results}
+    told = _told(results, found, follows, left)
+    return tuple(sorted(told, key=lambda result: _place(result, causes, blockers)))
 
 
 def _best(case: AnyCase, results: Results, again: Again, budget: list[int]) -> _Trial | None:
@@ -170,10 +172,14 @@ def _told(
         yield replace(result, findings=findings, note=note, follows=None if cause == result.rule else cause)
 
 
-def _place(result: RuleResult, causes: list[str]) -> tuple[int, int]:
-    """The place of a result in the report: each cause, what fails because of it, then all others."""
+def _place(result: RuleResult, causes: list[str], blockers: set[str | None]) -> tuple[int, int]:
+    """The place of a result in the report: each cause, what fails because of it; rules that block others; the others
+    that fail; the rest.
+    """
     if result.verdict is not Verdict.FAIL:
-        return len(causes), 0
+        return len(causes) + 2, 0
     if result.rule in causes:
         return causes.index(result.rule), 0
-    return (causes.index(result.follows), 1) if result.follows in causes else (len(causes), 0)
+    if result.follows in causes:
+        return causes.index(result.follows), 1
+    return len(causes) + (result.rule not in blockers), 0
