@@ -45,10 +45,11 @@ def shifted_addresses(case: Case) -> Iterator[Proposal]:
         for amount in kind.amounts:
             found[amount].append(kind)
     for amount, kinds in sorted(found.items(), key=lambda item: (-len(item[1]), abs(item[0]))):
-        yield _proposal(kinds, amount)
+        if sum(len(kind.fields) for kind in kinds) > 1:
+            yield _proposal(kinds, amount)
     for amount, kinds in found.items():
         if len(kinds) > 1:
-            yield from (_proposal([kind], amount) for kind in kinds)
+            yield from (_proposal([kind], amount) for kind in kinds if len(kind.fields) > 1)
 
 
 def _proposal(kinds: Sequence[_Kind], amount: int) -> Proposal:

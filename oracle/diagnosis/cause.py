@@ -116,8 +116,8 @@ def _score(before: Mapping[str, RuleResult], results: Results) -> tuple[int, int
             rules += 2
         elif was.verdict is Verdict.FAIL and after.verdict is Verdict.FAIL:
             rules += _explained(was, after)
-        elif after.verdict is Verdict.FAIL and was.verdict in _PASSED:
-            rules -= 1
+        elif after.verdict is Verdict.FAIL and was.verdict is not Verdict.FAIL:
+            rules -= 1  # also one that was blocked: what the edits uncover must be sound
         elif after.verdict is Verdict.BLOCKED and was.verdict is not Verdict.BLOCKED:
             rules -= 2
     return rules, failures

@@ -55,10 +55,11 @@ def shifted_memory(case: Case) -> Iterator[Proposal]:
         if pointers:
             yield Proposal(subject, expected, actual, shift, where, without_overlap(pointers))
         yield Proposal(subject, expected, actual, shift, where, moved(run.place, amount))
+    yield from _past_the_end(case.dump, ranges)
 
 
 def _past_the_end(dump: Dump, ranges: Sequence[MemoryRange]) -> Iterator[Proposal]:
-    """Memory of a dump without truth, if its last byte is not the last one of the file."""
+    """All memory of a dump, if its last byte is not the last one of the file. It needs no truth."""
     number = 5 if dump.memory64_base is None else 9
     if number not in dump.streams:
         return

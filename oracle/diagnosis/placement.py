@@ -26,6 +26,12 @@ _HEADED: Final = {12: ((16, 32), (16, 40)), 14: ((12, 24),), 16: ((16, 48),), 17
 """Type -> bytes of header and entry, as the list itself tells them."""
 _LAST: Final = 24
 """The highest type that a public header names."""
+_OWN: Final = _STREAM["LastReservedStream"]
+"""Applications number their own streams from here on."""
+_TELLING: Final = 8
+"""Bytes at the start of a stream that tell its place alone. A count of 4 bytes is found in many places."""
+_NEAR: Final = 4096
+"""Bytes. How far such a stream may be from its place; only together with all that follows."""
 _SPLITS: Final = 5
 """Places that are tried for the start of a shift."""
 _MAX_ENTRIES: Final = 512
@@ -69,7 +75,8 @@ def _streams_off(dump: Dump) -> Iterator[Proposal]:
     votes = Counter(delta for record in wrong for delta in found[record])
     for amount, _ in sorted(votes.items(), key=lambda item: (-item[1], abs(item[0])))[:2]:
         off = [record for record in wrong if amount in found[record]]
-        if len(off) < 2 and not (len(wrong) == 1 and len(found) > 1):
+        telling = len(off) > 1 or any(len(mark) >= _TELLING for mark in _marks(off[0]))
+        if not telling and abs(amount) > _NEAR:
             continue
         first = min(record["Location.Rva"] for record in off)
         everything = not right
@@ -78,6 +85,8 @@ def _streams_off(dump: Dump) -> Iterator[Proposal]:
         said = (f"{_name(off, first)} at {first:#x}", f"it stands {_later(amount)}", Shift(amount), (span,))
         for at in _splits(dump, right, first):
             yield Proposal(which, *said, moved(at, amount))
+        if not telling:
+            continue
         # Streams whose content tells no place are off if they lie behind the first one that is.
         behind = 0 if everything else first
         listed = [
@@ -165,12 +174,13 @@ def _directories(source: ByteSource, count: int) -> Iterator[int]:
 
 
 def _is_directory(source: ByteSource, at: int, count: int) -> bool:
-    """Whether ``count`` entries stand at ``at``: known types, most of them once, and not all are unused."""
+    """Whether ``count`` entries stand at ``at``: known types, and at least as many of the system's as of others."""
     size = structure("MINIDUMP_DIRECTORY").size
     data = source.read(at, size * count)
     if len(data) < size * count:
         return False
-    types: list[int] = [number for number, _, _ in struct.iter_unpack("<III", data)]
-    named: int = sum(2 < number <= _LAST for number in types)
-    others: int = sum(number == 0 or number > _STREAM["LastReservedStream"] for number in types)
-    return named + others == count and named > 0 and 2 * named >= len(set(types) - {0})
+    found: list[tuple[int, int, int]] = list(struct.iter_unpack("<III", data))
+    unused = sum(number == 0 for number, _, _ in found)
+    named = sum(2 < number <= _LAST for number, _, _ in found)
+    others = sum(number > _OWN and rva + length <= source.size + REACH for number, length, rva in found)
+    return named + unused + others == count and named > 0 and named >= others

@@ -80,7 +80,7 @@ def entries(data: bytes, number: int, first: int, size: int, field: int) -> list
 
 
 @SOME
-@given(USER, st.integers(1, 4096), st.booleans())
+@given(USER, st.integers(1, 4096) | st.integers(1, 16).map(lambda count: 12 * count), st.booleans())
 def test_bytes_after_the_header_shift_all_rvas(base: BaseDump, by: int, own: bool) -> None:
     case = pristine(base)
     report = judged(case, inserted(case, 32, by), own=own)
