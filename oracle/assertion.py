@@ -91,7 +91,8 @@ def _failure(report: Report) -> Iterator[str]:
         return
     yield f"{report.file} is not conformant: {len(failing)} of {len(report.results)} rules fail"
     for result in failing:
-        yield f"{result.rule} [{result.level}] {result.title}"
+        because = "" if result.follows is None else f" (follows from {result.follows})"
+        yield f"{result.rule} [{result.level}] {result.title}{because}"
         for finding in result.findings[:SHOWN]:
             yield from _finding(finding, result.inside)
         if result.failures > SHOWN:

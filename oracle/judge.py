@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
+from .diagnosis.cause import Results, with_causes
 from .known_errors import recognised
 from .memory.intervals import union
 from .memory.page import PAGE_SIZE
@@ -86,7 +87,22 @@ def judge(
     if case is None:
         return replace(report, reason=why)
     results = _results(rules, {identity.kind: case, _FILE: FileCase(case.dump, truth, request)}, strict)
-    return _concluded(report, case, results)
+    return _concluded(report, case, _diagnosed(case, results, rules, judged, strict))
+
+
+def _diagnosed(case: _DumpCase, results: Results, rules: list[Rule], judged: _Judged, strict: bool) -> Results:
+    """The results of a dump, sorted by cause. The trials run no dump: a replay takes long."""
+    without_replay = replace(judged, replay=None)
+
+    def again(source: ByteSource) -> tuple[AnyCase, Results] | None:
+        identity = identify(source)
+        edited, _ = without_replay.case(source, identity)
+        if edited is None or identity.kind != case.dump.kind:
+            return None
+        cases = {identity.kind: edited, _FILE: FileCase(edited.dump, judged.truth, judged.request)}
+        return edited, _results(rules, cases, strict)
+
+    return with_causes(case, results, again)
 
 
 def _default_profile(kind: str) -> str:
@@ -150,6 +166,11 @@ def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged
             sum(len(item.span) for item in case.dump.dont_cares),
         ))  # fmt: skip
     results = _results(rules, cases, report.strict, None if member is None else member.name)
+    if member is not None and case is not None:
+        inner = [rule for rule in rules if rule.kind == kind]
+        mine = tuple(result for result in results if result.inside == member.name)
+        others = tuple(result for result in results if result.inside != member.name)
+        results = others + _diagnosed(case, mine, inner, judged, report.strict)
     concluded = _concluded(report, cases[CABINET], results, case)
     if case is None and concluded.outcome is Outcome.CONFORMANT:
         return replace(concluded, outcome=Outcome.NOT_A_DUMP, reason=why)
@@ -235,13 +256,23 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
         for fact in rule.needs:
             if fact in case.dump.broken:
                 topic = case.dump.broken[fact]
-                return result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=f"{fact} is damaged")
+                blocked = result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=_damage(case, fact))
+                return replace(blocked, fact=fact)
         missing = [fact for fact in rule.needs if fact not in case.dump.facts]
         if missing:
             return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
         return _tally(rule, case, level, counts)
     except Exception as error:  # a bug in one rule must not hide what the others found
         return result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
+
+
+def _damage(case: AnyCase, fact: str) -> str:
+    """The finding that broke ``fact``, in one line."""
+    topic = case.dump.broken[fact]
+    defect = next((defect for defect in case.dump.defects if defect.topic == topic), None)
+    if defect is None:
+        return f"{fact} is damaged"
+    return f"{fact} is damaged: {defect.subject}: {defect.actual}, expected {' or '.join(defect.expected)}"
 
 
 def reporting_rule(topic: str) -> str | None:

@@ -133,6 +133,16 @@ class KnownError:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """The one amount by which many things are off."""
+
+    amount: int
+    """How much too high or too late; negative if too low or too early."""
+    unit: str = "byte"
+    """``byte``, ``page`` or ``entry``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One failed check."""
 
@@ -150,6 +160,9 @@ class Finding:
     addresses of other dumps."""
     known: KnownError | None = None
     """The engine's error that explains the failure. The check failed all the same."""
+    shift: Shift | None = None
+    """The amount that explains this and other failures: the finding is their cause. ``RuleResult.follows`` of the other
+    rules names this finding's rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +189,11 @@ class RuleResult:
     """The cabinet member that spans are offsets in; None if they are offsets in the file."""
     known: int = 0
     """How many of the failures are known errors of the vendor's engine."""
+    fact: str | None = None
+    """The fact that is damaged, if the verdict is BLOCKED."""
+    follows: str | None = None
+    """The rule whose first finding, with ``shift``, is the cause of these failures, or of the damage that blocks the
+    rule. Without that cause the rule passes; then ``findings`` holds the first failure alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +225,8 @@ class Report:
     """Whether the file was judged against a truth and a request. Otherwise only rules of the format ran."""
     qualifier: str | None
     results: tuple[RuleResult, ...]
+    """Rules that fail come first: a cause, then what follows from it; rules that block others; the other failures. The
+    rest is sorted by id."""
     claimed: int
     """Bytes of the file that a fact, a page or a declared padding owns."""
     unclaimed: int

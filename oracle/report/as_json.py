@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from ..model import Finding, KnownError, MemberReport, Report, RuleResult
+from ..model import Finding, KnownError, MemberReport, Report, RuleResult, Shift
 
 SCHEMA: Final = "dumptruth-report"
 VERSION: Final = 1
@@ -70,6 +70,8 @@ def _result(result: RuleResult) -> dict[str, Any]:
         "checks": result.checks,
         "failures": result.failures,
         "blocked_by": result.blocked_by,
+        "fact": result.fact,
+        "follows": result.follows,
         "note": result.note,
         "inside": result.inside,
         "findings": [_finding(finding) for finding in result.findings],
@@ -85,7 +87,12 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "spans": [{"start": hex(span.start), "end": hex(span.end)} for span in finding.spans],
         "memory": [{"start": hex(part.start), "end": hex(part.end)} for part in finding.memory],
         "known_error": None if finding.known is None else _known(finding.known),
+        "shift": None if finding.shift is None else _shift(finding.shift),
     }
+
+
+def _shift(shift: Shift) -> dict[str, Any]:
+    return {"amount": hex(shift.amount), "unit": shift.unit}
 
 
 def _known(error: KnownError) -> dict[str, Any]:

@@ -113,13 +113,15 @@ def _case(suite: Element, report: Report, result: RuleResult) -> None:
     case = SubElement(suite, "testcase", {"classname": f"dumptruth.{area}", "name": legal(name)})
     if result.verdict in _NOT_JUDGED:
         because = f" because of {result.blocked_by}" if result.blocked_by else ""
+        because += f", which follows from {result.follows}" if result.follows else ""
         note = f": {result.note}" if result.note else ""
         SubElement(case, "skipped", {"message": legal(f"{_NOT_JUDGED[result.verdict]}{because}{note}")})
     elif result.verdict is Verdict.ERROR:
         outcome(case, "error", "ERROR", result.note or "")
     elif result.verdict is Verdict.FAIL:
-        lines = [finding_text(finding, result.inside) for finding in result.findings]
-        if result.failures > len(lines):
+        lines = [] if result.follows is None else [f"follows from {result.follows}"]
+        lines += [finding_text(finding, result.inside) for finding in result.findings]
+        if result.failures > len(result.findings):
             lines.append(f"... {result.failures} failures of {result.checks} checks")
         if result.counts:
             outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))

@@ -236,6 +236,10 @@ def finding_result(result: RuleResult, finding: Finding, artifact: dict[str, Any
         "partialFingerprints": {FINGERPRINT: fingerprint(identity)},
         "properties": {"fault": finding.fault.value, "grade": result.grade.value},
     }
+    if finding.shift is not None:
+        found["properties"]["shift"] = {"amount": hex(finding.shift.amount), "unit": finding.shift.unit}
+    if result.follows is not None:
+        found["properties"]["follows"] = result.follows
     if len(spans) > 1:
         found["relatedLocations"] = [
             _located(location, span.start, len(span)) | {"id": at} for at, span in enumerate(spans[1:], 1)

@@ -7,7 +7,9 @@ A rule that fails is printed as
         known error of the engine VERSION: what it does [ID]
       see: the rule's first source
 
-and as ``note RULE  title [level, grade]`` when its failure does not fail the dump.
+and as ``note RULE  title [level, grade]`` when its failure does not fail the dump. A rule that fails because of another
+one's finding is printed after it, with ``follows from``. At the end come the rules that were not judged, and what
+blocked them.
 """
 
 from __future__ import annotations
@@ -74,26 +76,47 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
         return
     head = f"{result.rule}  {result.title}"
     yield f"FAIL {head}" if result.counts else f"note {head} [{result.level}, {result.grade}]"
-    for finding in result.findings[:MAX_SHOWN]:
+    shown = result.findings[:MAX_SHOWN]
+    if result.follows is not None:
+        yield f"  follows from {result.follows}: {_failures(result)}"
+        shown = shown[:1]
+    for finding in shown:
         yield f"  {_finding_line(finding, result.inside)}"
         if finding.known is not None:
             yield f"    {finding.known}"
-    if result.failures > MAX_SHOWN:
+    if result.follows is None and result.failures > MAX_SHOWN:
         yield f"  ... {result.failures} failures of {result.checks} checks"
+    if result.follows is not None:
+        return
     rule = all_rules().get(result.rule)
     if rule is not None:
         yield f"  see: {rule.sources[0].where}"
 
 
+def _failures(result: RuleResult) -> str:
+    """``3 failures``, and how many of them have another cause."""
+    counted = f"{result.failures} {'failure' if result.failures == 1 else 'failures'}"
+    return counted if result.note is None else f"{counted}; {result.note}"
+
+
 def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
-    """One line for each rule that blocked others. Otherwise one broken pointer would look like forty failures."""
-    blocked: dict[str | None, list[str]] = {}
+    """The rules that were not judged, by what blocked them: one broken pointer must not look like forty failures."""
+    blocked: dict[tuple[str, str | None], list[RuleResult]] = {}
     for result in results:
         if result.verdict is Verdict.BLOCKED:
-            blocked.setdefault(result.blocked_by, []).append(result.rule)
-    for by, rules in blocked.items():
-        line = f"not judged because of {by}: {', '.join(rules)}"
-        yield from wrap(line, 116, subsequent_indent="  ", break_on_hyphens=False)
+            blocked.setdefault((blocker(result), result.follows), []).append(result)
+    for (by, follows), rules in blocked.items():
+        cause = "" if follows is None else f", which follows from {follows}"
+        yield from wrap(f"not judged because of {by}{cause}:", 116, subsequent_indent="  ", break_on_hyphens=False)
+        listed = ", ".join(result.rule for result in rules)
+        yield from wrap(listed, 116, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def blocker(result: RuleResult) -> str:
+    """What blocks a rule: the rule that reports the damage, or else the fact, and the finding."""
+    damage = (result.note or "").removeprefix(f"{result.fact} is damaged").removeprefix(": ")
+    named = result.blocked_by or f"the fact {result.fact}"
+    return f"{named} ({damage})" if damage else named
 
 
 def _finding_line(finding: Finding, inside: str | None) -> str:

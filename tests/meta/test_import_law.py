@@ -173,8 +173,9 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.known_errors": "oracle.case oracle.model oracle.rule",
     "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.known_errors oracle.memory oracle.model"
     " oracle.readers oracle.rule oracle.truth",
-    "oracle.judge": "oracle.case oracle.known_errors oracle.memory oracle.model oracle.readers oracle.rule oracle.rules"
-    " oracle.truth",
+    "oracle.diagnosis": "oracle.case oracle.decode oracle.memory oracle.model oracle.readers oracle.truth",
+    "oracle.judge": "oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model oracle.readers"
+    " oracle.rule oracle.rules oracle.truth",
     "oracle.inputs": "oracle.entitlement oracle.memory oracle.readers oracle.truth",
     "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model",
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",

@@ -15,7 +15,6 @@ from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
 from ...truth.process import GUARD, PRIVATE, ProcessTruth, RegionTruth
 from ..asserts import asked
-from ..shift import Placed, shift_of, shifted
 
 _CHUNK = 1 << 20
 
@@ -279,26 +278,14 @@ def _unfiltered(case: Case) -> bool:
 )
 def captured_bytes(case: Case) -> Checks:
     """The rule compares every captured byte that the target could read. Bytes that come from another address look like
-    memory and mislead the reader. If all bytes from one range on are the target's at another file offset, the rule
-    says so once.
+    memory and mislead the reader.
     """
     truth = case.truth
     assert truth is not None
-    placed = [
-        Placed(item.offset + address - item.start, there, size, address)
-        for item in sorted(case.dump.memory, key=lambda item: item.offset)
-        for address, size, there in truth.readable_runs(item.start, item.end)
-    ]
-    differed = False
-    for index, run in enumerate(placed):
-        checks = list(compared(case.dump.source, run.place, truth.contents, (run.address, run.size, run.there)))
-        if not differed and any(not check.passed for check in checks):
-            differed = True
-            shift = shift_of(case.dump.source, truth.contents, placed[index:])
-            if shift:
-                yield shifted(run, shift)
-                return
-        yield from checks
+    for item in sorted(case.dump.memory, key=lambda item: item.offset):
+        for address, size, there in truth.readable_runs(item.start, item.end):
+            place = item.offset + address - item.start
+            yield from compared(case.dump.source, place, truth.contents, (address, size, there))
 
 
 def compared(source: ByteSource, place: int, contents: ByteSource, run: tuple[int, int, int]) -> Checks:

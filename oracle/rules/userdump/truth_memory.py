@@ -15,7 +15,6 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, own, userdump_rule
 from ...truth.process import ExceptionTruth, ProcessTruth, RegionTruth
 from ..asserts import same, same_bytes, zero
-from ..shift import Placed, shift_of, shifted
 from .truth import truth_of
 
 _EXCEPTION_DEBUG_EVENT: Final = 1
@@ -130,38 +129,28 @@ def region_fields(case: UserdumpCase) -> Checks:
 )
 def captured_bytes(case: UserdumpCase) -> Checks:
     """The rule compares every byte of every region. One wrong size shifts all bytes after it, which still look like
-    memory. Then the rule says so once.
+    memory.
     """
     truth = truth_of(case)
-    placed = [
-        Placed(region.span(address, size).start, there, size, address)
-        for region in case.dump.memory
-        for address, size, there in truth.readable_runs(region.start, region.end)
-    ]
-    differed = False
-    for index, run in enumerate(placed):
-        checks = list(_compare(case.dump.source, run, truth.contents))
-        if not differed and any(not check.passed for check in checks):
-            differed = True
-            shift = shift_of(case.dump.source, truth.contents, placed[index:])
-            if shift:
-                yield shifted(run, shift)
-                return
-        yield from checks
+    for region in case.dump.memory:
+        for address, size, there in truth.readable_runs(region.start, region.end):
+            yield from _compare(case.dump.source, region.span(address, size).start, truth, (address, size, there))
 
 
-def _compare(source: ByteSource, run: Placed, contents: ByteSource) -> Checks:
-    wrong = list(differing_pages(source, run.place, contents, run.there, run.size))
-    if _pages(run.address, run.address + run.size) > len(wrong):
-        yield ok(f"memory {run.address:#x}", count=_pages(run.address, run.address + run.size) - len(wrong))
+def _compare(source: ByteSource, place: int, truth: ProcessTruth, run: tuple[int, int, int]) -> Checks:
+    """Compare the bytes at file offset ``place`` with a run of the truth: address, size, offset in its memory."""
+    address, size, there = run
+    wrong = list(differing_pages(source, place, truth.contents, there, size))
+    if _pages(address, address + size) > len(wrong):
+        yield ok(f"memory {address:#x}", count=_pages(address, address + size) - len(wrong))
     for index in wrong:
         start = index * PAGE_SIZE
-        length = min(PAGE_SIZE, run.size - start)
+        length = min(PAGE_SIZE, size - start)
         yield from same_bytes(
-            f"memory, page {run.address + start:#x}",
-            contents.read(run.there + start, length),
-            source.read(run.place + start, length),
-            Span(run.place + start, run.place + start + length),
+            f"memory, page {address + start:#x}",
+            truth.contents.read(there + start, length),
+            source.read(place + start, length),
+            Span(place + start, place + start + length),
         )
 
 
