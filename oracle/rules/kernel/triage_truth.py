@@ -124,7 +124,9 @@ def _with_privilege(debugger_data: bytes) -> bytes:
     """
     made = bytearray(debugger_data)
     for name in _USER_SELECTORS:
-        made[structure("KDDEBUGGER_DATA64").fields[name].offset] |= 3
+        at = structure("KDDEBUGGER_DATA64").fields[name].offset
+        if at < len(made):  # older structures end before the selectors
+            made[at] |= 3
     return bytes(made)
 
 
