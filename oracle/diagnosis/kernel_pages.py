@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from ..case import KernelCase
@@ -21,6 +22,8 @@ _FARTHEST: Final = 4096
 """Pages. The farthest shift of page numbers that is looked for."""
 _SAMPLES: Final = 8
 """Pages that must agree on a shift of page numbers."""
+_LOOKED_AT: Final = 4096
+"""Pages among which such pages are looked for."""
 _DISTINCT: Final = 16
 """Different values that such a page needs."""
 
@@ -75,15 +78,15 @@ def _numbers(dump: KernelDump, truth: KernelTruth) -> Iterator[Proposal]:
 
 def _distinct_pages(dump: KernelDump) -> Iterator[tuple[int, bytes]]:
     """Some pages of the dump that are unlike others, with their numbers."""
+    numbers = (pfn for base, count, _ in dump.pages.runs() for pfn in range(base, base + min(count, 64)))
     found = 0
-    for base, count, _ in dump.pages.runs():
-        for pfn in range(base, base + min(count, 64)):
-            page = dump.page(pfn)
-            if page is not None and len(set(page)) >= _DISTINCT:
-                found += 1
-                yield pfn, bytes(page)
-            if found == _SAMPLES:
-                return
+    for pfn in islice(numbers, _LOOKED_AT):
+        page = dump.page(pfn)
+        if page is not None and len(set(page)) >= _DISTINCT:
+            found += 1
+            yield pfn, bytes(page)
+        if found == _SAMPLES:
+            return
 
 
 def _of_numbers(dump: KernelDump, shift: int, edits: tuple[Edit, ...]) -> Proposal:

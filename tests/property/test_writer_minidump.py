@@ -126,7 +126,8 @@ def memory_ranges(dump: bytes) -> list[tuple[int, int, int]]:
 def check_map(dump: bytes, result: WriteResult[Plan]) -> None:
     """Every byte lies in exactly one entry and one section; each field in its entry.
 
-    Nothing is padding but the place of the absent ThreadInfoList (docs/format/minidump-container.md#order-in-the-file).
+    Nothing is padding but the place of the absent ThreadInfoList (docs/format/minidump-container.md#order-in-the-file),
+    and 16 bytes of every dump with full memory.
     """
     for entries in (result.layout.entries, result.layout.sections):
         at = 0
@@ -137,7 +138,8 @@ def check_map(dump: bytes, result: WriteResult[Plan]) -> None:
     for entry in result.layout.entries:
         assert all(offset + size <= entry.size for offset, size in entry.fields.values()), entry.path
     padding = [(entry.path, entry.size) for entry in result.layout.matching("padding")]
-    assert padding == ([] if 17 in streams(dump) else [("ThreadInfoReserved", 12)])
+    behind = [("Memory64Reserved", 16)] if 9 in streams(dump) else []
+    assert padding == behind + ([] if 17 in streams(dump) else [("ThreadInfoReserved", 12)])
 
 
 def header_flags(dump: bytes) -> int:
