@@ -139,7 +139,7 @@ def check_map(dump: bytes, result: WriteResult[Plan]) -> None:
         assert all(offset + size <= entry.size for offset, size in entry.fields.values()), entry.path
     padding = [(entry.path, entry.size) for entry in result.layout.matching("padding")]
     behind = [("Memory64Reserved", 16)] if 9 in streams(dump) else []
-    assert padding == behind + ([] if 17 in streams(dump) else [("ThreadInfoReserved", 12)])
+    assert padding == ([] if 17 in streams(dump) else [("ThreadInfoReserved", 12)]) + behind
 
 
 def header_flags(dump: bytes) -> int:
