@@ -16,9 +16,8 @@ from ..snapshot.process import Thread
 from .indirect import stack_words
 from .memory import RangePlan, found_in_list
 from .process_view import ProcessView, WantedRange
-from .ranges import RangeSet, merge, subtract
+from .ranges import Range, RangeSet, merge, subtract
 from .reading import words
-from .stacks import BELOW_STACK_POINTER
 
 FILL = 0xAA
 """What FILTER_TRIAGE puts in place of a byte (docs/format/minidump-filters.md#filter-triage-stack-words)."""
@@ -87,12 +86,12 @@ def triage_additions(target: ProcessView) -> list[WantedRange]:
 
     docs/format/minidump-filters.md#filter-triage-stack-words
     """
-    code, useful, size = _code(target), _Useful(target), target.pointer_size
-    stacks = RangeSet.of(target.stacks)
+    known, size = _Known.of(target), target.pointer_size
     added = []
     for index, thread in enumerate(target.snapshot.threads):
+        useful = known.to(index)
         for word in stack_words(target, [target.stacks[index]]) | _registers(target, thread):
-            if word not in code and word not in stacks and useful(target.reading.number(word, size), index):
+            if word not in useful and target.reading.number(word, size) in useful:
                 added.append(WantedRange(word, word + size, "FILTER_TRIAGE: a kept word points here"))
     return added
 
@@ -107,53 +106,61 @@ def triage_filter(
     """
     if not target.flags & MinidumpType.MiniDumpFilterTriage:
         return None
-    size, code = target.pointer_size, _code(target)
+    size = target.pointer_size
     held = found_in_list([(plan.start, plan.end) for plan in ranges], target.flags)
     raw = found_in_list(merge((item.start, item.end) for item in others), target.flags)
     stacks = [stack for stack in target.stacks if stack[0] % size == 0]
-    useful = _Useful(target)
-    registers = {
-        value
-        for index, thread in enumerate(target.snapshot.threads)
-        for value in _registers(target, thread)
-        if not value or useful(value, index) or useful(target.reading.number(value, size), index)
+    known = _Known.of(target)
+    registers = set()
+    for index, thread in enumerate(target.snapshot.threads):
+        useful = known.to(index)
+        registers |= {
+            value
+            for value in _registers(target, thread)
+            if not value or value in useful or target.reading.number(value, size) in useful
+        }
+    kept = {
+        word
+        for word in stack_words(target, stacks)
+        if not word or word in known.code or word in held or target.reading.number(word, size) in known.code
     }
     return TriageFilter(
         RangeSet.of(subtract(stacks, raw.ranges)),
-        frozenset(word for word in stack_words(target, stacks) if not word or word in code or word in held),
+        frozenset(kept),
         frozenset(registers),
         size,
         target.engine.triage_fills_flags,
     )
 
 
-def _code(target: ProcessView) -> RangeSet:
-    """Return the images and the dynamic function tables."""
-    tables = ((table.minimum_address, table.maximum_address) for table in target.snapshot.function_tables)
-    return RangeSet.of([*target.images.ranges, *tables])
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Code and stacks, as the engine knows them.
 
-
-class _Useful:
-    """Code and used stacks, as the engine knows them when it looks at a thread.
-
-    A stack goes up to its base, which counts as a part of it. On x86 the bytes below ESP belong to the stacks of this
-    thread and those before it (docs/format/minidump-filters.md#filter-triage-stack-words).
+    A stack goes up to its base, which counts as a part of it (docs/format/minidump-filters.md#filter-triage-stack-words).
     """
 
-    def __init__(self, target: ProcessView) -> None:
-        below = BELOW_STACK_POINTER.get(target.snapshot.system.architecture, 0)
-        stacks = []
-        self._below: dict[int, int] = {}
-        for index, thread in enumerate(target.snapshot.threads):
-            low = thread.context.stack_pointer
-            stacks.append((low, thread.stack_base + 1))
-            for address in range(low - below, low):
-                self._below.setdefault(address, index)
-        self._ranges = RangeSet.of([*_code(target).ranges, *stacks])
+    code: RangeSet
+    """The images and the dynamic function tables."""
+    captured: tuple[Range, ...]
+    """The stacks as captured: those of the thread that is looked at and of the threads before it."""
+    later: tuple[Range, ...]
+    """The stacks from SP on, wherever it is: those of the threads behind it."""
 
-    def __call__(self, address: int | None, current: int) -> bool:
-        """Whether the address is useful when the engine looks at the thread with index ``current``."""
-        return address is not None and (address in self._ranges or self._below.get(address, current + 1) <= current)
+    @classmethod
+    def of(cls, target: ProcessView) -> _Known:
+        """Return what the engine knows of a process."""
+        threads = target.snapshot.threads
+        tables = ((table.minimum_address, table.maximum_address) for table in target.snapshot.function_tables)
+        return cls(
+            RangeSet.of([*target.images.ranges, *tables]),
+            tuple((start, end + 1) if end else (0, 0) for start, end in target.stacks),
+            tuple((thread.context.stack_pointer, thread.stack_base + 1) for thread in threads),
+        )
+
+    def to(self, index: int) -> RangeSet:
+        """Return code and stacks when the engine looks at the thread with that index."""
+        return RangeSet.of([*self.code.ranges, *self.captured[: index + 1], *self.later[index + 1 :]])
 
 
 def _registers(target: ProcessView, thread: Thread) -> set[int]:

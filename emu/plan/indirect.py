@@ -23,13 +23,25 @@ def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
     Pointers in windows and registers are not followed
     (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
-    stacks = target.stacks[: target.engine.indirect_stacks_of_a_dump] if target.of_a_dump else target.stacks
-    pointers = (word for word in stack_words(target, stacks) if word not in target.images)
-    windows = ((max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers)
-    if target.of_a_dump:
-        windows = (window for window in windows if target.reading.in_one_range(*window))
-    for start, end in merge(windows):
+    for start, end in merge(_windows(target)):
         yield from target.readable(start, end, _REASON)
+
+
+def _windows(target: ProcessView) -> Iterator[Range]:
+    """Yield the window of each word. Of a dump target those that are dropped are missing.
+
+    docs/format/minidump-memory-ranges.md#dump-targets-windows
+    """
+    for stack in target.stacks:
+        pointers = (word for word in stack_words(target, [stack]) if word not in target.images)
+        windows = [(max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers]
+        if not target.of_a_dump:
+            yield from windows
+            continue
+        kept = [window for window in windows if target.reading.in_one_range(*window)]
+        yield from kept
+        if target.engine.dropped_window_ends and len(kept) < len(windows):
+            return
 
 
 def stack_words(target: ProcessView, stacks: Iterable[Range]) -> set[int]:
