@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..constants import MinidumpType
 from ..snapshot.process import Thread
 from .indirect import stack_words
-from .memory import RangePlan, found_in_list
+from .memory import RangePlan, found_in_list, starts_bucket
 from .process_view import ProcessView, WantedRange
 from .ranges import Range, RangeSet, merge, subtract
 from .reading import words
@@ -32,6 +32,7 @@ INTEGER_REGISTERS = {
 
 docs/format/minidump-filters.md#filter-triage-contexts
 """
+ADDED_REASON = "FILTER_TRIAGE: a kept word points here"
 _CHUNK = 1 << 20
 """Bytes that are filtered in one step; a multiple of every pointer size."""
 _DRIVE = re.compile("[A-Za-z]:")
@@ -39,14 +40,15 @@ _DRIVE = re.compile("[A-Za-z]:")
 
 @dataclass(frozen=True, slots=True)
 class TriageFilter:
-    """Fills the words of the stacks ``where`` that are not in ``kept``, and registers that are not in ``registers``.
+    """Fills the words of the stacks ``where`` that are not in ``kept``, and registers.
 
-    Each stack in ``where`` starts at a word.
+    The ranges of ``where`` consist of whole words.
     """
 
     where: RangeSet
     kept: frozenset[int]
-    registers: frozenset[int]
+    registers: tuple[frozenset[int], ...]
+    """The registers that stay, by thread."""
     pointer_size: int
     fills_flags: bool = False
     """Whether it fills EFlags of x86."""
@@ -69,9 +71,9 @@ class TriageFilter:
                 self._filter_words(filtered[at : min(at + _CHUNK, last)])
         return filtered.toreadonly()
 
-    def register(self, value: int) -> int:
-        """Return the value that a thread's context holds for a register."""
-        return value if value in self.registers else self.fill
+    def register(self, thread: int, value: int) -> int:
+        """Return the value that the context of the thread with that index holds for a register."""
+        return value if value in self.registers[thread] else self.fill
 
     def _filter_words(self, data: memoryview) -> None:
         found = words(data, self.pointer_size)
@@ -92,8 +94,19 @@ def triage_additions(target: ProcessView) -> list[WantedRange]:
         useful = known.to(index)
         for word in stack_words(target, [target.stacks[index]]) | _registers(target, thread):
             if word not in useful and target.reading.number(word, size) in useful:
-                added.append(WantedRange(word, word + size, "FILTER_TRIAGE: a kept word points here"))
+                added.append(WantedRange(word, word + size, ADDED_REASON))
     return added
+
+
+def seams_of_additions(target: ProcessView, wanted: Iterable[WantedRange]) -> list[int]:
+    """Return where memory that FILTER_TRIAGE adds stays apart from what it touches: at the start of a bucket.
+
+    docs/format/minidump-memory-ranges.md#adjacent-ranges
+    """
+    if not target.of_a_dump:
+        return []
+    added = (item for item in wanted if item.reason == ADDED_REASON)
+    return [address for item in added for address in item[:2] if starts_bucket(address, target.flags)]
 
 
 def triage_filter(
@@ -108,26 +121,27 @@ def triage_filter(
         return None
     size = target.pointer_size
     held = found_in_list([(plan.start, plan.end) for plan in ranges], target.flags)
-    raw = found_in_list(merge((item.start, item.end) for item in others), target.flags)
+    raw = merge((item.start, item.end) for item in others if item.reason != ADDED_REASON)
     stacks = [stack for stack in target.stacks if stack[0] % size == 0]
     known = _Known.of(target)
-    registers = set()
+    registers = []
     for index, thread in enumerate(target.snapshot.threads):
         useful = known.to(index)
-        registers |= {
+        stay = (
             value
             for value in _registers(target, thread)
             if not value or value in useful or target.reading.number(value, size) in useful
-        }
+        )
+        registers.append(frozenset(stay))
     kept = {
         word
         for word in stack_words(target, stacks)
         if not word or word in known.code or word in held or target.reading.number(word, size) in known.code
     }
     return TriageFilter(
-        RangeSet.of(subtract(stacks, raw.ranges)),
+        RangeSet.of(subtract(stacks, _whole_words(found_in_list(raw, target.flags), size))),
         frozenset(kept),
-        frozenset(registers),
+        tuple(registers),
         size,
         target.engine.triage_fills_flags,
     )
@@ -161,6 +175,12 @@ class _Known:
     def to(self, index: int) -> RangeSet:
         """Return code and stacks when the engine looks at the thread with that index."""
         return RangeSet.of([*self.code.ranges, *self.captured[: index + 1], *self.later[index + 1 :]])
+
+
+def _whole_words(addresses: RangeSet, size: int) -> Iterator[Range]:
+    """Yield the words whose first byte is in ``addresses``."""
+    for start, end in addresses.ranges:
+        yield -(-start // size) * size, -(-end // size) * size
 
 
 def _registers(target: ProcessView, thread: Thread) -> set[int]:

@@ -6,6 +6,7 @@ docs/format/minidump-captured-memory.md#indirect-memory-window
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from .process_view import ProcessView, WantedRange
 from .ranges import Range, merge
@@ -14,7 +15,7 @@ from .reading import words
 WINDOW_BEFORE = 256
 WINDOW_AFTER = 768
 """Bytes of the window before the address, and from the address on."""
-_REASON = "INDIRECT_MEMORY: words on stacks point here"
+INDIRECT_REASON = "INDIRECT_MEMORY: words on stacks point here"
 
 
 def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
@@ -23,12 +24,12 @@ def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
     Pointers in windows and registers are not followed
     (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
-    for start, end in merge(_windows(target)):
-        yield from target.readable(start, end, _REASON)
+    for start, end in merge(chain.from_iterable(windows_by_thread(target))):
+        yield from target.readable(start, end, INDIRECT_REASON)
 
 
-def _windows(target: ProcessView) -> Iterator[Range]:
-    """Yield the window of each word. Of a dump target those that are dropped are missing.
+def windows_by_thread(target: ProcessView) -> Iterator[list[Range]]:
+    """Yield the windows of each thread that is followed. Of a dump target those that are dropped are missing.
 
     docs/format/minidump-memory-ranges.md#dump-targets-windows
     """
@@ -36,10 +37,10 @@ def _windows(target: ProcessView) -> Iterator[Range]:
         pointers = (word for word in stack_words(target, [stack]) if word not in target.images)
         windows = [(max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers]
         if not target.of_a_dump:
-            yield from windows
+            yield windows
             continue
         kept = [window for window in windows if target.reading.in_one_range(*window)]
-        yield from kept
+        yield kept
         if target.engine.dropped_window_ends and len(kept) < len(windows):
             return
 
