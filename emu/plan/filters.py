@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..constants import MinidumpType
@@ -83,8 +83,10 @@ class TriageFilter:
         data[:] = left.tobytes()
 
 
-def triage_additions(target: ProcessView) -> list[WantedRange]:
+def triage_additions(target: ProcessView, *, with_stacks: bool = False) -> list[WantedRange]:
     """Return the memory that FILTER_TRIAGE adds: where stack words and registers point, if a useful pointer is there.
+
+    It is in the order of the engine, which adds the stack of a thread behind all that the thread points at.
 
     docs/format/minidump-filters.md#filter-triage-stack-words
     """
@@ -92,21 +94,29 @@ def triage_additions(target: ProcessView) -> list[WantedRange]:
     added = []
     for index, thread in enumerate(target.snapshot.threads):
         useful = known.to(index)
-        for word in stack_words(target, [target.stacks[index]]) | _registers(target, thread):
+        for word in _registers(target, thread) | stack_words(target, [target.stacks[index]]):
             if word not in useful and target.reading.number(word, size) in useful:
                 added.append(WantedRange(word, word + size, ADDED_REASON))
+        if with_stacks:
+            added.append(WantedRange(*target.stacks[index], f"stack of thread {thread.thread_id:#x}"))
     return added
 
 
-def seams_of_additions(target: ProcessView, wanted: Iterable[WantedRange]) -> list[int]:
-    """Return where memory that FILTER_TRIAGE adds stays apart from what it touches: at the start of a bucket.
+def seams_of_additions(target: ProcessView) -> list[int]:
+    """Return where memory that FILTER_TRIAGE adds, and stacks, stay apart from what they touch.
 
-    docs/format/minidump-memory-ranges.md#adjacent-ranges
+    It is where a range starts at the start of a bucket, and the range before it was there first
+    (docs/format/minidump-memory-ranges.md#adjacent-ranges).
     """
-    if not target.of_a_dump:
+    if not target.of_a_dump or not target.flags & MinidumpType.MiniDumpFilterTriage:
         return []
-    added = (item for item in wanted if item.reason == ADDED_REASON)
-    return [address for item in added for address in item[:2] if starts_bucket(address, target.flags)]
+    ends, starts, seams = set[int](), set[int](), []
+    for start, end, _ in triage_additions(target, with_stacks=True):
+        if start in ends and start not in starts and starts_bucket(start, target.flags):
+            seams.append(start)
+        starts.add(start)
+        ends.add(end)
+    return seams
 
 
 def triage_filter(
@@ -183,10 +193,10 @@ def _whole_words(addresses: RangeSet, size: int) -> Iterator[Range]:
         yield -(-start // size) * size, -(-end // size) * size
 
 
-def _registers(target: ProcessView, thread: Thread) -> set[int]:
-    """Return the values of the registers of a thread that are filtered."""
+def _registers(target: ProcessView, thread: Thread) -> dict[int, None]:
+    """Return the distinct values of the registers of a thread that are filtered, in the order of the context."""
     names = INTEGER_REGISTERS[target.snapshot.system.architecture]
-    return {value for name, value in thread.context.registers if name in names}
+    return dict.fromkeys(value for name, value in thread.context.registers if name in names)
 
 
 def base_name(path: str) -> str:

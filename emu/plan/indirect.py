@@ -45,15 +45,15 @@ def windows_by_thread(target: ProcessView) -> Iterator[list[Range]]:
             return
 
 
-def stack_words(target: ProcessView, stacks: Iterable[Range]) -> set[int]:
-    """Return the distinct words of captured stacks. A stack that starts between two words has none."""
+def stack_words(target: ProcessView, stacks: Iterable[Range]) -> dict[int, None]:
+    """Return the distinct words of captured stacks, in order. A stack that starts between two words has none."""
     size = target.pointer_size
-    found: set[int] = set()
-    for start, end in set(stacks):
+    found: dict[int, None] = {}
+    for start, end in dict.fromkeys(stacks):
         if start % size:
             continue
         for low, high in target.reading.parts(start, end):
             data = target.reading.view(low, high // size * size)
             if data:
-                found.update(words(data, size))
+                found.update(dict.fromkeys(words(data, size)))
     return found

@@ -210,7 +210,7 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     if full:
         ranges = tuple(all_memory(target))
     else:
-        seams = [*seams_of_a_dump(target), *seams_of_additions(target, others)]
+        seams = [*seams_of_a_dump(target), *seams_of_additions(target)]
         ranges = memory_list(target, [*stacks(target), *others], seams)
     listed = {(planned.start, planned.end) for planned in ranges if not full}
     xstate = extended_state(snapshot, flags, warnings)
