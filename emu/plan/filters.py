@@ -8,31 +8,19 @@ from __future__ import annotations
 import re
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..constants import MinidumpType
-from ..snapshot.process import Thread
 from .indirect import stack_words
-from .memory import RangePlan, found_in_list, starts_bucket
+from .memory import RangePlan, found_in_list
 from .process_view import ProcessView, WantedRange
-from .ranges import Range, RangeSet, merge, subtract
+from .ranges import RangeSet
 from .reading import words
+from .triage_stacks import Known, filtered_parts, registers_of
 
 FILL = 0xAA
 """What FILTER_TRIAGE puts in place of a byte (docs/format/minidump-filters.md#filter-triage-stack-words)."""
-INTEGER_REGISTERS = {
-    "amd64": (
-        "Rax", "Rcx", "Rdx", "Rbx", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
-    ),
-    "x86": ("Edi", "Esi", "Ebx", "Edx", "Ecx", "Eax"),
-    "arm64": (),
-}  # fmt: skip
-"""Registers of a thread's context that the filter treats like stack words, by architecture.
-
-docs/format/minidump-filters.md#filter-triage-contexts
-"""
-ADDED_REASON = "FILTER_TRIAGE: a kept word points here"
 _CHUNK = 1 << 20
 """Bytes that are filtered in one step; a multiple of every pointer size."""
 _DRIVE = re.compile("[A-Za-z]:")
@@ -83,120 +71,40 @@ class TriageFilter:
         data[:] = left.tobytes()
 
 
-def triage_additions(target: ProcessView, *, with_stacks: bool = False) -> list[WantedRange]:
-    """Return the memory that FILTER_TRIAGE adds: where stack words and registers point, if a useful pointer is there.
-
-    It is in the order of the engine, which adds the stack of a thread behind all that the thread points at.
-
-    docs/format/minidump-filters.md#filter-triage-stack-words
-    """
-    known, size = _Known.of(target), target.pointer_size
-    added = []
-    for index, thread in enumerate(target.snapshot.threads):
-        useful = known.to(index)
-        for word in _registers(target, thread) | stack_words(target, [target.stacks[index]]):
-            if word not in useful and target.reading.number(word, size) in useful:
-                added.append(WantedRange(word, word + size, ADDED_REASON))
-        if with_stacks:
-            added.append(WantedRange(*target.stacks[index], f"stack of thread {thread.thread_id:#x}"))
-    return added
-
-
-def seams_of_additions(target: ProcessView) -> list[int]:
-    """Return where memory that FILTER_TRIAGE adds, and stacks, stay apart from what they touch.
-
-    It is where a range starts at the start of a bucket, and the range before it was there first
-    (docs/format/minidump-memory-ranges.md#adjacent-ranges).
-    """
-    if not target.of_a_dump or not target.flags & MinidumpType.MiniDumpFilterTriage:
-        return []
-    ends, starts, seams = set[int](), set[int](), []
-    for start, end, _ in triage_additions(target, with_stacks=True):
-        if start in ends and start not in starts and starts_bucket(start, target.flags):
-            seams.append(start)
-        starts.add(start)
-        ends.add(end)
-    return seams
-
-
 def triage_filter(
     target: ProcessView, others: Sequence[WantedRange], ranges: Sequence[RangePlan]
 ) -> TriageFilter | None:
     """Return the filter of FILTER_TRIAGE for a dump that holds ``ranges``; None without the flag.
 
-    ``others`` is the captured memory that is no stack. A stack is not filtered where it lies in it, and not at all if
-    it starts between two words (docs/format/minidump-filters.md#filter-triage-captured-memory).
+    ``others`` is the captured memory that is no stack.
     """
     if not target.flags & MinidumpType.MiniDumpFilterTriage:
         return None
     size = target.pointer_size
     held = found_in_list([(plan.start, plan.end) for plan in ranges], target.flags)
-    raw = merge((item.start, item.end) for item in others if item.reason != ADDED_REASON)
-    stacks = [stack for stack in target.stacks if stack[0] % size == 0]
-    known = _Known.of(target)
+    where = filtered_parts(target, others, ranges)
+    known = Known.of(target)
     registers = []
     for index, thread in enumerate(target.snapshot.threads):
         useful = known.to(index)
         stay = (
             value
-            for value in _registers(target, thread)
+            for value in registers_of(target, thread)
             if not value or value in useful or target.reading.number(value, size) in useful
         )
         registers.append(frozenset(stay))
     kept = {
         word
-        for word in stack_words(target, stacks)
+        for word in stack_words(target, where.ranges)
         if not word or word in known.code or word in held or target.reading.number(word, size) in known.code
     }
     return TriageFilter(
-        RangeSet.of(subtract(stacks, _whole_words(found_in_list(raw, target.flags), size))),
+        where,
         frozenset(kept),
         tuple(registers),
         size,
         target.engine.triage_fills_flags,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """Code and stacks, as the engine knows them.
-
-    A stack goes up to its base, which counts as a part of it (docs/format/minidump-filters.md#filter-triage-stack-words).
-    """
-
-    code: RangeSet
-    """The images and the dynamic function tables."""
-    captured: tuple[Range, ...]
-    """The stacks as captured: those of the thread that is looked at and of the threads before it."""
-    later: tuple[Range, ...]
-    """The stacks from SP on, wherever it is: those of the threads behind it."""
-
-    @classmethod
-    def of(cls, target: ProcessView) -> _Known:
-        """Return what the engine knows of a process."""
-        threads = target.snapshot.threads
-        tables = ((table.minimum_address, table.maximum_address) for table in target.snapshot.function_tables)
-        return cls(
-            RangeSet.of([*target.images.ranges, *tables]),
-            tuple((start, end + 1) if end else (0, 0) for start, end in target.stacks),
-            tuple((thread.context.stack_pointer, thread.stack_base + 1) for thread in threads),
-        )
-
-    def to(self, index: int) -> RangeSet:
-        """Return code and stacks when the engine looks at the thread with that index."""
-        return RangeSet.of([*self.code.ranges, *self.captured[: index + 1], *self.later[index + 1 :]])
-
-
-def _whole_words(addresses: RangeSet, size: int) -> Iterator[Range]:
-    """Yield the words whose first byte is in ``addresses``."""
-    for start, end in addresses.ranges:
-        yield -(-start // size) * size, -(-end // size) * size
-
-
-def _registers(target: ProcessView, thread: Thread) -> dict[int, None]:
-    """Return the distinct values of the registers of a thread that are filtered, in the order of the context."""
-    names = INTEGER_REGISTERS[target.snapshot.system.architecture]
-    return dict.fromkeys(value for name, value in thread.context.registers if name in names)
 
 
 def base_name(path: str) -> str:

@@ -14,7 +14,7 @@ from ..snapshot.process import POINTER_SIZE, ProcessSnapshot, XstateConfiguratio
 from .caller_streams import comment_of, user_streams_of
 from .engines import ENGINES, Engine
 from .extended_state import extended_state
-from .filters import TriageFilter, seams_of_additions, triage_additions, triage_filter
+from .filters import TriageFilter, triage_filter
 from .flags import minidump_type
 from .indirect import indirect_memory
 from .memory import RangePlan, StackPlan, memory_list
@@ -26,6 +26,7 @@ from .regions import all_memory, private_read_write_memory
 from .reopened import as_seen
 from .segments import code_segments, data_segments, module_headers
 from .stacks import instruction_windows, shared_user_data, stack_ranges, stacks, unwind_data
+from .triage_stacks import seams_of_additions, triage_additions
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import ctypes
 from collections.abc import Mapping
 from typing import Any
 
-from ..plan.filters import FILL, INTEGER_REGISTERS, TriageFilter
+from ..plan.filters import FILL, TriageFilter
+from ..plan.triage_stacks import INTEGER_REGISTERS
 from ..plan.user import Plan
 from ..snapshot.process import Context, XstateConfiguration
 from ..snapshot.processor_state import ARM64_REGISTERS
