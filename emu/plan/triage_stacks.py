@@ -5,8 +5,10 @@ docs/format/minidump-filters.md#filter-triage-stack-words
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..constants import MinidumpType
 from ..snapshot.process import Thread
@@ -60,40 +62,64 @@ class Known:
         return RangeSet.of([*self.code.ranges, *self.captured[: index + 1], *self.later[index + 1 :]])
 
 
-def triage_additions(target: ProcessView, *, with_stacks: bool = False) -> list[WantedRange]:
+def triage_additions(target: ProcessView) -> list[WantedRange]:
     """Return the memory that FILTER_TRIAGE adds: where stack words and registers point, if a useful pointer is there.
-
-    It is in the order of the engine, which adds the stack of a thread behind all that the thread points at.
 
     docs/format/minidump-filters.md#filter-triage-stack-words
     """
     known, size = Known.of(target), target.pointer_size
-    added = []
-    for index, thread in enumerate(target.snapshot.threads):
-        useful = known.to(index)
-        for word in registers_of(target, thread) | stack_words(target, [target.stacks[index]]):
-            if word not in useful and target.reading.number(word, size) in useful:
-                added.append(WantedRange(word, word + size, ADDED_REASON))
-        if with_stacks:
-            added.append(WantedRange(*target.stacks[index], f"stack of thread {thread.thread_id:#x}"))
-    return added
+    return [
+        WantedRange(word, word + size, ADDED_REASON)
+        for index in range(len(target.stacks))
+        for word in _added_by(target, known.to(index), index)
+    ]
+
+
+def _added_by(target: ProcessView, useful: RangeSet, index: int) -> Iterator[int]:
+    """Yield the addresses of the words that the engine adds when it looks at a thread, in its order."""
+    size = target.pointer_size
+    for word in registers_of(target, target.snapshot.threads[index]) | stack_words(target, [target.stacks[index]]):
+        if word not in useful and target.reading.number(word, size) in useful:
+            yield word
+
+
+@dataclass(slots=True)
+class _Insertions:
+    """The list of ranges while the engine adds words and stacks.
+
+    A new range becomes one with those that it overlaps or touches. One that touches it from below is not found if the
+    new range starts at the start of a bucket (docs/format/minidump-memory-ranges.md#adjacent-ranges).
+    """
+
+    flags: MinidumpType
+    ranges: list[Range]
+    """Sorted and disjoint; some may touch."""
+    ends: set[int]
+    """The ends of what was added."""
+
+    def add(self, start: int, end: int) -> Range:
+        """Add a range and return the range of the list that it is now a part of."""
+        self.ends.add(end)
+        first = bisect_right(self.ranges, (start, end))
+        if first and self.ranges[first - 1][1] >= end:
+            return self.ranges[first - 1]
+        if first and self.ranges[first - 1][1] >= start + starts_bucket(start, self.flags):
+            first -= 1
+        last = first
+        while last < len(self.ranges) and self.ranges[last][0] <= end:
+            last += 1
+        joined = [(start, end), *self.ranges[first:last]]
+        union = min(low for low, _ in joined), max(high for _, high in joined)
+        self.ranges[first:last] = [union]
+        return union
 
 
 def seams_of_additions(target: ProcessView) -> list[int]:
-    """Return where memory that FILTER_TRIAGE adds, and stacks, stay apart from what they touch.
-
-    It is where a range starts at the start of a bucket, and the range before it was there first
-    (docs/format/minidump-memory-ranges.md#adjacent-ranges).
-    """
+    """Return where memory that FILTER_TRIAGE adds, and stacks, stay apart from what they touch."""
     if not target.of_a_dump or not target.flags & MinidumpType.MiniDumpFilterTriage:
         return []
-    ends, starts, seams = set[int](), set[int](), []
-    for start, end, _ in triage_additions(target, with_stacks=True):
-        if start in ends and start not in starts and starts_bucket(start, target.flags):
-            seams.append(start)
-        starts.add(start)
-        ends.add(end)
-    return seams
+    ranges = _contacts(target)[1]
+    return [start for (_, end), (start, _) in pairwise(ranges) if start == end]
 
 
 def filtered_parts(target: ProcessView, others: Sequence[WantedRange], ranges: Sequence[RangePlan]) -> RangeSet:
@@ -106,16 +132,17 @@ def filtered_parts(target: ProcessView, others: Sequence[WantedRange], ranges: S
     asked = merge((item.start, item.end) for item in others if item.reason != ADDED_REASON)
     found = found_in_list(asked, target.flags)
     raw = list(_whole_words(found, size))
+    contacts = _contacts(target)[0] if target.of_a_dump else [_Contact(stack, False) for stack in target.stacks]
     parts: list[Range] = []
-    for (start, end), contact in zip(target.stacks, _contacts(target), strict=True):
+    for (start, end), contact in zip(target.stacks, contacts, strict=True):
         start_of_range = max((plan.start for plan in ranges if plan.start <= start < plan.end), default=start)
         if start % size and start_of_range % size:
             continue
-        stack = (-(-start // size) * size, end)
-        if contact.joined and start in found:
-            parts += [] if end - 1 in found else [stack]
+        whole = (-(-start // size) * size, contact.union[1])
+        if contact.union != (start, end) and start in found:
+            parts += [] if end - 1 in found else [whole]
         else:
-            parts += subtract([stack], [*raw, (start, start + size if contact.lengthened else start)])
+            parts += subtract([whole], [*raw, (start, start + size if contact.lengthened else start)])
     return RangeSet.of(parts)
 
 
@@ -123,21 +150,30 @@ def filtered_parts(target: ProcessView, others: Sequence[WantedRange], ranges: S
 class _Contact:
     """How added memory touches a stack."""
 
-    joined: bool
-    """Whether memory that was there before the stack became one range with it."""
+    union: Range
+    """The stack and the memory that was there before it and became one range with it."""
     lengthened: bool
     """Whether memory that came behind the stack made it start lower."""
 
 
-def _contacts(target: ProcessView) -> Iterator[_Contact]:
-    """Yield how memory that FILTER_TRIAGE adds touches each stack. Measured of dump targets alone."""
-    order = triage_additions(target, with_stacks=True) if target.of_a_dump else []
-    places = [index for index, item in enumerate(order) if item.reason != ADDED_REASON]
-    for (start, end), place in zip(target.stacks, places or [0] * len(target.stacks), strict=True):
-        below = not starts_bucket(start, target.flags)
-        before = any((item.end == start and below) or item.start == end for item in order[:place])
-        behind = any(item.end == start and below for item in order[place:])
-        yield _Contact(before, behind and not before)
+def _contacts(target: ProcessView) -> tuple[list[_Contact], list[Range]]:
+    """Return how memory that FILTER_TRIAGE adds touches each stack, and the list of ranges in the end.
+
+    The engine adds the stack of a thread behind all that the thread points at.
+    """
+    known, size = Known.of(target), target.pointer_size
+    insertions = _Insertions(target.flags, [], set())
+    unions: list[tuple[Range, bool]] = []
+    for index, (start, end) in enumerate(target.stacks):
+        for word in _added_by(target, known.to(index), index):
+            insertions.add(word, word + size)
+        touched = start in insertions.ends
+        unions.append((insertions.add(start, end), touched))
+    contacts = [
+        _Contact(union, not touched and stack[0] < stack[1] and stack[0] in insertions.ends)
+        for stack, (union, touched) in zip(target.stacks, unions, strict=True)
+    ]
+    return contacts, insertions.ranges
 
 
 def _whole_words(addresses: RangeSet, size: int) -> Iterator[Range]:
