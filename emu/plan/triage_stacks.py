@@ -126,7 +126,8 @@ def filtered_parts(target: ProcessView, others: Sequence[WantedRange], ranges: S
     """Return the parts of stacks that are filtered: what lies in no other memory that was asked for.
 
     A stack that starts between two words, and so does its range, is not filtered
-    (docs/format/minidump-filters.md#filter-triage-captured-memory).
+    (docs/format/minidump-filters.md#filter-triage-captured-memory,
+    docs/format/minidump-filters.md#filter-triage-stacks-touched-by-added-memory).
     """
     size = target.pointer_size
     asked = merge((item.start, item.end) for item in others if item.reason != ADDED_REASON)
