@@ -67,8 +67,8 @@ class Engine:
     """Revision of SystemMemoryInfo."""
     plain_exception_context: bool
     """Whether the exception's context has no extended state, although the threads' contexts have."""
-    indirect_stacks_of_a_dump: int | None
-    """The number of threads whose stacks INDIRECT_MEMORY reads in a dump target; None: all."""
+    dropped_window_ends: bool
+    """Whether INDIRECT_MEMORY of a dump target reads no stack behind the first that has a dropped window."""
     triage_fills_flags: bool
     """Whether FILTER_TRIAGE fills EFlags in a context of x86."""
 
@@ -108,7 +108,7 @@ _E15063 = Engine(
     function_table_size=112,
     memory_info_revision=1,
     plain_exception_context=False,
-    indirect_stacks_of_a_dump=1,
+    dropped_window_ends=True,
     triage_fills_flags=False,
 )
 _E29507 = Engine(
@@ -127,7 +127,7 @@ _E29507 = Engine(
     function_table_size=136,
     memory_info_revision=2,
     plain_exception_context=True,
-    indirect_stacks_of_a_dump=None,
+    dropped_window_ends=False,
     triage_fills_flags=True,
 )
 

@@ -12,27 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..constants import MinidumpType
-from ..snapshot.process import Thread
 from .indirect import stack_words
 from .memory import RangePlan, found_in_list
 from .process_view import ProcessView, WantedRange
-from .ranges import RangeSet, merge, subtract
+from .ranges import RangeSet
 from .reading import words
-from .stacks import BELOW_STACK_POINTER
+from .triage_stacks import Known, filtered_parts, registers_of
 
 FILL = 0xAA
 """What FILTER_TRIAGE puts in place of a byte (docs/format/minidump-filters.md#filter-triage-stack-words)."""
-INTEGER_REGISTERS = {
-    "amd64": (
-        "Rax", "Rcx", "Rdx", "Rbx", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
-    ),
-    "x86": ("Edi", "Esi", "Ebx", "Edx", "Ecx", "Eax"),
-    "arm64": (),
-}  # fmt: skip
-"""Registers of a thread's context that the filter treats like stack words, by architecture.
-
-docs/format/minidump-filters.md#filter-triage-contexts
-"""
 _CHUNK = 1 << 20
 """Bytes that are filtered in one step; a multiple of every pointer size."""
 _DRIVE = re.compile("[A-Za-z]:")
@@ -40,14 +28,15 @@ _DRIVE = re.compile("[A-Za-z]:")
 
 @dataclass(frozen=True, slots=True)
 class TriageFilter:
-    """Fills the words of the stacks ``where`` that are not in ``kept``, and registers that are not in ``registers``.
+    """Fills the words of the stacks ``where`` that are not in ``kept``, and registers.
 
-    Each stack in ``where`` starts at a word.
+    The ranges of ``where`` consist of whole words.
     """
 
     where: RangeSet
     kept: frozenset[int]
-    registers: frozenset[int]
+    registers: tuple[frozenset[int], ...]
+    """The registers that stay, by thread."""
     pointer_size: int
     fills_flags: bool = False
     """Whether it fills EFlags of x86."""
@@ -70,9 +59,9 @@ class TriageFilter:
                 self._filter_words(filtered[at : min(at + _CHUNK, last)])
         return filtered.toreadonly()
 
-    def register(self, value: int) -> int:
-        """Return the value that a thread's context holds for a register."""
-        return value if value in self.registers else self.fill
+    def register(self, thread: int, value: int) -> int:
+        """Return the value that the context of the thread with that index holds for a register."""
+        return value if value in self.registers[thread] else self.fill
 
     def _filter_words(self, data: memoryview) -> None:
         found = words(data, self.pointer_size)
@@ -82,84 +71,40 @@ class TriageFilter:
         data[:] = left.tobytes()
 
 
-def triage_additions(target: ProcessView) -> list[WantedRange]:
-    """Return the memory that FILTER_TRIAGE adds: where stack words and registers point, if a useful pointer is there.
-
-    docs/format/minidump-filters.md#filter-triage-stack-words
-    """
-    code, useful, size = _code(target), _Useful(target), target.pointer_size
-    stacks = RangeSet.of(target.stacks)
-    added = []
-    for index, thread in enumerate(target.snapshot.threads):
-        for word in stack_words(target, [target.stacks[index]]) | _registers(target, thread):
-            if word not in code and word not in stacks and useful(target.reading.number(word, size), index):
-                added.append(WantedRange(word, word + size, "FILTER_TRIAGE: a kept word points here"))
-    return added
-
-
 def triage_filter(
     target: ProcessView, others: Sequence[WantedRange], ranges: Sequence[RangePlan]
 ) -> TriageFilter | None:
     """Return the filter of FILTER_TRIAGE for a dump that holds ``ranges``; None without the flag.
 
-    ``others`` is the captured memory that is no stack. A stack is not filtered where it lies in it, and not at all if
-    it starts between two words (docs/format/minidump-filters.md#filter-triage-captured-memory).
+    ``others`` is the captured memory that is no stack.
     """
     if not target.flags & MinidumpType.MiniDumpFilterTriage:
         return None
-    size, code = target.pointer_size, _code(target)
+    size = target.pointer_size
     held = found_in_list([(plan.start, plan.end) for plan in ranges], target.flags)
-    raw = found_in_list(merge((item.start, item.end) for item in others), target.flags)
-    stacks = [stack for stack in target.stacks if stack[0] % size == 0]
-    useful = _Useful(target)
-    registers = {
-        value
-        for index, thread in enumerate(target.snapshot.threads)
-        for value in _registers(target, thread)
-        if not value or useful(value, index) or useful(target.reading.number(value, size), index)
+    where = filtered_parts(target, others, ranges)
+    known = Known.of(target)
+    registers = []
+    for index, thread in enumerate(target.snapshot.threads):
+        useful = known.to(index)
+        stay = (
+            value
+            for value in registers_of(target, thread)
+            if not value or value in useful or target.reading.number(value, size) in useful
+        )
+        registers.append(frozenset(stay))
+    kept = {
+        word
+        for word in stack_words(target, where.ranges)
+        if not word or word in known.code or word in held or target.reading.number(word, size) in known.code
     }
     return TriageFilter(
-        RangeSet.of(subtract(stacks, raw.ranges)),
-        frozenset(word for word in stack_words(target, stacks) if not word or word in code or word in held),
-        frozenset(registers),
+        where,
+        frozenset(kept),
+        tuple(registers),
         size,
         target.engine.triage_fills_flags,
     )
-
-
-def _code(target: ProcessView) -> RangeSet:
-    """Return the images and the dynamic function tables."""
-    tables = ((table.minimum_address, table.maximum_address) for table in target.snapshot.function_tables)
-    return RangeSet.of([*target.images.ranges, *tables])
-
-
-class _Useful:
-    """Code and used stacks, as the engine knows them when it looks at a thread.
-
-    A stack goes up to its base, which counts as a part of it. On x86 the bytes below ESP belong to the stacks of this
-    thread and those before it (docs/format/minidump-filters.md#filter-triage-stack-words).
-    """
-
-    def __init__(self, target: ProcessView) -> None:
-        below = BELOW_STACK_POINTER.get(target.snapshot.system.architecture, 0)
-        stacks = []
-        self._below: dict[int, int] = {}
-        for index, thread in enumerate(target.snapshot.threads):
-            low = thread.context.stack_pointer
-            stacks.append((low, thread.stack_base + 1))
-            for address in range(low - below, low):
-                self._below.setdefault(address, index)
-        self._ranges = RangeSet.of([*_code(target).ranges, *stacks])
-
-    def __call__(self, address: int | None, current: int) -> bool:
-        """Whether the address is useful when the engine looks at the thread with index ``current``."""
-        return address is not None and (address in self._ranges or self._below.get(address, current + 1) <= current)
-
-
-def _registers(target: ProcessView, thread: Thread) -> set[int]:
-    """Return the values of the registers of a thread that are filtered."""
-    names = INTEGER_REGISTERS[target.snapshot.system.architecture]
-    return {value for name, value in thread.context.registers if name in names}
 
 
 def base_name(path: str) -> str:

@@ -6,6 +6,7 @@ docs/format/minidump-captured-memory.md#indirect-memory-window
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from .process_view import ProcessView, WantedRange
 from .ranges import Range, merge
@@ -14,7 +15,7 @@ from .reading import words
 WINDOW_BEFORE = 256
 WINDOW_AFTER = 768
 """Bytes of the window before the address, and from the address on."""
-_REASON = "INDIRECT_MEMORY: words on stacks point here"
+INDIRECT_REASON = "INDIRECT_MEMORY: words on stacks point here"
 
 
 def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
@@ -23,24 +24,36 @@ def indirect_memory(target: ProcessView) -> Iterator[WantedRange]:
     Pointers in windows and registers are not followed
     (docs/format/minidump-captured-memory.md#indirect-memory-words).
     """
-    stacks = target.stacks[: target.engine.indirect_stacks_of_a_dump] if target.of_a_dump else target.stacks
-    pointers = (word for word in stack_words(target, stacks) if word not in target.images)
-    windows = ((max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers)
-    if target.of_a_dump:
-        windows = (window for window in windows if target.reading.in_one_range(*window))
-    for start, end in merge(windows):
-        yield from target.readable(start, end, _REASON)
+    for start, end in merge(chain.from_iterable(windows_by_thread(target))):
+        yield from target.readable(start, end, INDIRECT_REASON)
 
 
-def stack_words(target: ProcessView, stacks: Iterable[Range]) -> set[int]:
-    """Return the distinct words of captured stacks. A stack that starts between two words has none."""
+def windows_by_thread(target: ProcessView) -> Iterator[list[Range]]:
+    """Yield the windows of each thread that is followed. Of a dump target those that are dropped are missing.
+
+    docs/format/minidump-memory-ranges.md#dump-targets-windows
+    """
+    for stack in target.stacks:
+        pointers = (word for word in stack_words(target, [stack]) if word not in target.images)
+        windows = [(max(word - WINDOW_BEFORE, 0), word + WINDOW_AFTER) for word in pointers]
+        if not target.of_a_dump:
+            yield windows
+            continue
+        kept = [window for window in windows if target.reading.in_one_range(*window)]
+        yield kept
+        if target.engine.dropped_window_ends and len(kept) < len(windows):
+            return
+
+
+def stack_words(target: ProcessView, stacks: Iterable[Range]) -> dict[int, None]:
+    """Return the distinct words of captured stacks, in order. A stack that starts between two words has none."""
     size = target.pointer_size
-    found: set[int] = set()
-    for start, end in set(stacks):
+    found: dict[int, None] = {}
+    for start, end in dict.fromkeys(stacks):
         if start % size:
             continue
         for low, high in target.reading.parts(start, end):
             data = target.reading.view(low, high // size * size)
             if data:
-                found.update(words(data, size))
+                found.update(dict.fromkeys(words(data, size)))
     return found

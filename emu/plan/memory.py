@@ -55,7 +55,7 @@ def memory_list(target: ProcessView, wanted: Sequence[WantedRange], seams: Seque
     ``seams`` stay apart.
     """
     gap = 0 if target.flags & MinidumpType.MiniDumpFilterTriage else _BRIDGED
-    cuts = sorted(seam for seam in seams if not any(item.start < seam < item.end for item in wanted))
+    cuts = sorted(seam for seam in set(seams) if not any(item.start < seam < item.end for item in wanted))
     ranges: list[Range] = []
     for start, end in split(merge((item.start, item.end) for item in wanted), cuts):
         near = ranges and start not in cuts and start <= ranges[-1][1] + gap
@@ -74,8 +74,12 @@ def found_in_list(ranges: Sequence[Range], flags: MinidumpType) -> RangeSet:
     It looks in the bucket of the address, and takes the end of a range for a part of it. The end is not found if it is
     the first address of the next bucket (docs/format/minidump-filters.md#filter-triage-captured-memory).
     """
-    bucket = 1 << _bucket_shift(flags)
-    return RangeSet.of((start, end + (end % bucket != 0)) for start, end in ranges)
+    return RangeSet.of((start, end + (not starts_bucket(end, flags))) for start, end in ranges)
+
+
+def starts_bucket(address: int, flags: MinidumpType) -> bool:
+    """Whether the address is the first of a bucket."""
+    return address % (1 << _bucket_shift(flags)) == 0
 
 
 def _bucket_shift(flags: MinidumpType) -> int:

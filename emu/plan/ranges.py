@@ -25,7 +25,9 @@ class RangeSet:
         """Return the union of the ranges."""
         return cls(tuple(merge(ranges)))
 
-    def __contains__(self, address: int) -> bool:
+    def __contains__(self, address: int | None) -> bool:
+        if address is None:
+            return False
         index = bisect_right(self._starts, address) - 1
         return index >= 0 and address < self.ranges[index][1]
 

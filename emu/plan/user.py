@@ -14,7 +14,7 @@ from ..snapshot.process import POINTER_SIZE, ProcessSnapshot, XstateConfiguratio
 from .caller_streams import comment_of, user_streams_of
 from .engines import ENGINES, Engine
 from .extended_state import extended_state
-from .filters import TriageFilter, triage_additions, triage_filter
+from .filters import TriageFilter, triage_filter
 from .flags import minidump_type
 from .indirect import indirect_memory
 from .memory import RangePlan, StackPlan, memory_list
@@ -26,6 +26,7 @@ from .regions import all_memory, private_read_write_memory
 from .reopened import as_seen
 from .segments import code_segments, data_segments, module_headers
 from .stacks import instruction_windows, shared_user_data, stack_ranges, stacks, unwind_data
+from .triage_stacks import seams_of_additions, triage_additions
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,8 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     if full:
         ranges = tuple(all_memory(target))
     else:
-        ranges = memory_list(target, [*stacks(target), *others], seams_of_a_dump(target))
+        seams = [*seams_of_a_dump(target), *seams_of_additions(target)]
+        ranges = memory_list(target, [*stacks(target), *others], seams)
     listed = {(planned.start, planned.end) for planned in ranges if not full}
     xstate = extended_state(snapshot, flags, warnings)
     if flags & _T.MiniDumpWithIptTrace:

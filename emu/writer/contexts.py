@@ -9,7 +9,8 @@ import ctypes
 from collections.abc import Mapping
 from typing import Any
 
-from ..plan.filters import FILL, INTEGER_REGISTERS, TriageFilter
+from ..plan.filters import FILL, TriageFilter
+from ..plan.triage_stacks import INTEGER_REGISTERS
 from ..plan.user import Plan
 from ..snapshot.process import Context, XstateConfiguration
 from ..snapshot.processor_state import ARM64_REGISTERS
@@ -61,19 +62,20 @@ def add_context(
     xstate: XstateConfiguration | None = None,
     *,
     triage: TriageFilter | None = None,
+    thread: int = 0,
 ) -> Label:
     """Append one context record of ``context_size`` bytes and return the label of its start.
 
     With ``xstate`` a CONTEXT_EX and a compacted XState chunk follow the fixed CONTEXT. The chunk starts at a multiple
     of 64 from the start of the record (docs/format/minidump-contexts.md#extended-state-chunk). ``triage`` filters the
-    registers.
+    registers of the thread with the index ``thread``.
 
     Raises LayoutError when the context is of another architecture, or when its extended state does not fit ``xstate``.
     """
     values = _values(path, context, architecture, xstate_bit=xstate is not None)
     if triage is not None:
         values = _without_floats(values, architecture)
-        values |= {name: triage.register(values[name]) for name in INTEGER_REGISTERS[architecture]}
+        values |= {name: triage.register(thread, values[name]) for name in INTEGER_REGISTERS[architecture]}
         if architecture == "x86" and triage.fills_flags:
             values["EFlags"] = triage.fill
     start = _add_values(section, path, values, architecture)

@@ -54,7 +54,9 @@ def add_thread_list(
             },
             "ThreadContext": {
                 "DataSize": context_size(*form),
-                "Rva": add_context(contexts, f"{path}.Context", thread.context, *form, triage=plan.triage),
+                "Rva": add_context(
+                    contexts, f"{path}.Context", thread.context, *form, triage=plan.triage, thread=index
+                ),
             },
         })  # fmt: skip
     return section

@@ -144,9 +144,9 @@ def test_registers_add_what_they_point_at_and_do_not_count_windows(architecture:
     plan = planned(with_registers(target, 1, **values))
     assert (free + 0x100, size) in ranges(plan)
     assert plan.triage is not None
-    assert plan.triage.register(values[first]) == values[first]
-    assert plan.triage.register(values[second]) == plan.triage.fill
-    assert plan.triage.register(target.threads[0].stack_base) == plan.triage.fill  # no register holds it
+    assert plan.triage.register(1, values[first]) == values[first]
+    assert plan.triage.register(1, values[second]) == plan.triage.fill
+    assert plan.triage.register(1, target.threads[0].stack_base) == plan.triage.fill  # no register holds it
 
 
 @both

@@ -200,14 +200,14 @@ def test_a_filter_decides_word_by_word_at_their_own_alignment(pointer_size: int,
         for at in range(-start % pointer_size, length - pointer_size + 1, pointer_size)
     ]
     for kept in (found, [], found[::2]):
-        made = TriageFilter(RangeSet(((0, 1 << 64),)), frozenset(kept), frozenset(), pointer_size)
+        made = TriageFilter(RangeSet(((0, 1 << 64),)), frozenset(kept), (), pointer_size)
         expected = bytearray(data)
         for index, word in enumerate(found):
             at = -start % pointer_size + index * pointer_size
             if word not in kept:
                 expected[at : at + pointer_size] = b"\xaa" * pointer_size
         assert bytes(made.apply(start, memoryview(data))) == expected
-    nowhere = TriageFilter(RangeSet(()), frozenset(), frozenset(), pointer_size)
+    nowhere = TriageFilter(RangeSet(()), frozenset(), (), pointer_size)
     assert bytes(nowhere.apply(start, memoryview(data))) == data
 
 
