@@ -35,8 +35,8 @@ def test_each_table_cites_a_section_that_holds_its_evidence(table: str) -> None:
     section = cited(rows["source"])
     assert section is not None
     if "grade" in rows:
-        assert Source(rows["source"], Grade(rows["grade"])).grade is Grade.DOCUMENTED
-        assert "documented" in section.text
+        grade = Source(rows["source"], Grade(rows["grade"])).grade
+        assert grade.lower() in section.text
 
 
 def test_each_habit_has_a_grade_and_names_a_known_stream_or_a_trait() -> None:
