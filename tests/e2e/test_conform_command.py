@@ -45,7 +45,7 @@ def test_it_lists_cases_with_kind_rule_and_reason_and_runs_nothing(conform: Conf
     assert HOSTILE in out
     assert "MDMP-HEADER-002" in out
     assert "truncated" not in out
-    assert out.splitlines()[-1] == "10 cases"
+    assert out.splitlines()[-1] == "15 cases"
     status, out, _ = conform("", "--list", role="--writer")
     assert status == 0
     assert SMALL in out.splitlines()

@@ -19,7 +19,7 @@ from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.truth import store
 from dumptruth.emu.writer.minidump import dump_bytes
 from dumptruth.emu.writer.userdump import user_dump_bytes
-from dumptruth.fixtures.adapters.engine.contexts import registers
+from dumptruth.fixtures.adapters.contexts import registers
 from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.writer import write
 from dumptruth.oracle import load_any_truth

@@ -28,7 +28,10 @@ KNOWN = {
         "by-hand/rich": "it reads a comment of bytes as UTF-8",
         "user/comment/ansi": "it reads a comment of bytes as UTF-8",
     },
-    "udmp_parser": {"user/odd/names*": "it refuses names of modules with other characters than ASCII"},
+    "udmp_parser": {
+        "user/odd/names*": "it refuses names of modules with other characters than ASCII",
+        "user/habit/small/exception-of-*": "it refuses a second exception, and one of thread 0",
+    },
 }
 
 

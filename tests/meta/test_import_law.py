@@ -188,7 +188,7 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
     " oracle.readers oracle.report oracle.truth",
-    "oracle.vectors": "oracle.truth",
+    "oracle.vectors": "oracle.conform oracle.memory oracle.truth",
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.report.numbers oracle.truth",
     "oracle.pytest_plugin": "oracle.assertion oracle.vectors",
     "oracle": "oracle.case oracle.checking oracle.content_reader oracle.contents oracle.identity oracle.inputs"

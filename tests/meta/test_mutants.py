@@ -14,7 +14,7 @@ from dumptruth.fixtures.mutants import all_mutants, kernel_pristine, mutants_of
 from dumptruth.fixtures.mutants.registry import BaseDump, Mutant, MutatedDump, mutant
 from dumptruth.fixtures.replay.replayer import replay_dump
 from dumptruth.fixtures.vectors.target import case_of
-from dumptruth.oracle import ByteSource, Grade, Level, Outcome, Report, Verdict, all_rules, check
+from dumptruth.oracle import ByteSource, Grade, Level, Outcome, Report, RuleResult, Verdict, all_rules, check
 
 RULES = all_rules()
 MUTANTS = all_mutants()
@@ -167,10 +167,15 @@ def test_with_any_rule_off_a_mutant_of_it_survives(name: str) -> None:
 
 def test_the_order_of_the_rules_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     subjects = [mutants_of(name)[0] for name in list(RULES)[::6]]
-    forwards = [judge(subject).results for subject in subjects]
+    forwards = [_by_rule(judge(subject)) for subject in subjects]
     monkeypatch.setattr("dumptruth.oracle.judge.all_rules", lambda: dict(reversed(all_rules().items())))
-    backwards = [judge(subject).results for subject in subjects]
-    assert backwards == [tuple(reversed(results)) for results in forwards]
+    backwards = [_by_rule(judge(subject)) for subject in subjects]
+    assert backwards == forwards
+
+
+def _by_rule(report: Report) -> list[RuleResult]:
+    """The results in the order of the rules' names. A report has them by cause."""
+    return sorted(report.results, key=lambda result: (result.rule, result.inside or ""))
 
 
 def test_a_mutant_needs_a_proper_name_and_a_vector_that_has_a_truth() -> None:

@@ -119,7 +119,7 @@ def test_entries_behind_a_padded_count_are_one_cause(base: BaseDump, by: int, nu
         number = 4
     data = Surgery(case).insert(held[number][1] + LISTS[number], bytes(by), "Pad").data
     report = judged(case, data, own=own)
-    if number in (4, 16) or own:
+    if number == 4 or own:  # without truth every region is plausible at some short distance
         assert amount_of(report) == by
         assert cause(report).subject.startswith(f"the entries of stream {number} ")
 
