@@ -310,6 +310,7 @@ def test_minidump_takes_the_signature_for_a_count_when_the_directory_is_cut_off(
 def _exception_thread(answer: Answer) -> int:
     exception = _facts(answer).exception
     assert exception is not None
+    assert exception.thread_id is not None
     return exception.thread_id
 
 

@@ -16,7 +16,10 @@ def validator(name: str) -> Draft202012Validator:
     """The validator of the schema with that file name."""
     found = _loaded(name)
     Draft202012Validator.check_schema(found)
-    registry: Registry[Any] = Registry(retrieve=lambda other: Resource.from_contents(_loaded(other)))
+    names = [file.name for file in (files("dumptruth.oracle") / "schemas").iterdir() if file.name.endswith(".json")]
+    registry: Registry[Any] = Registry().with_resources(
+        (other, Resource.from_contents(_loaded(other))) for other in names
+    )
     return Draft202012Validator(found, registry=registry)
 
 

@@ -117,8 +117,8 @@ def small_of_winxp(**change: Any) -> bytes:
         pack_into("<I", made, 0x1000 + field, value)
     pack_into("<I", made, 0xF8C, 0xDFF)
     pack_into("<Q", made, 0xFA0, 0x10000)
-    for field, value in change.items():
-        pack_into("<I", made, {"build": 12}[field], value)
+    for name, value in change.items():
+        pack_into("<I", made, {"build": 12}[name], value)
     return bytes(made)
 
 
