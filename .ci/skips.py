@@ -22,7 +22,7 @@ EXPLAINED = {
     r"Chromium and its driver are not installed": "the browser that opens the HTML report is a system package",
     r"needs a user whom permissions bind": "no permission stops root; other tests remove folders instead",
     r"no corpus of real dumps": "the real dumps are not part of this repository",
-    r"the list is about \S+; this is": "the system has another version of the program",
+    r"the (list|table) is about [^;]+; this is": "the system has another version of the program",
 }
 
 

@@ -90,7 +90,7 @@ def test_a_terminal_is_no_dump(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         found("-")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the user may read every file")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom permissions bind")
 def test_a_file_that_cannot_be_read_is_a_problem_of_that_file(here: Path) -> None:
     Path("d/a.dmp").chmod(0)
     result = found("d")
