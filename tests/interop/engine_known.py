@@ -84,6 +84,15 @@ REFUSALS: Final = {
 }
 """Kind of a dump that is refused -> whose fault it is, and why."""
 
+UNREAD: Final = (
+    (
+        "kernel/beyond/five-levels/*",
+        E15063,
+        "it walks four levels of page tables, and so finds nothing in virtual memory",
+    ),
+)
+"""Dumps whose memory the engine cannot read, by a pattern of names: whose fault it is, and why. Nothing is compared."""
+
 COMPLAINT: Final = re.compile(
     r"warning|error|unable|cannot|could not|fail|partially valid|is null|corrupt|missing|invalid", re.IGNORECASE
 )
@@ -95,6 +104,8 @@ COMPLAINTS: Final = (
     (HARNESS, r"Unable to (verify timestamp|load image)", "no images"),
     (HARNESS, r"Unable to add extension DLL|LoadLibrary\(\w+\) failed|File not found", "no extensions"),
     (HARNESS, r"troubleshoot most symbol related issues", "no symbols"),
+    (HARNESS, r"In-page I/O error", "the event itself"),
+    (BARE, r"Cannot read PEB32 from WOW64 TEB32", "a small dump has no PEB of the 32-bit process"),
     (HARNESS, r"^Arguments |Bugcheck (code|Analysis)|code c0000409", "the event itself"),
     (E15063, r"unknown stream type 0x18", "it does not know the stream ThreadNames"),
     (ENGINE, r"unknown stream type 0x[0-9a-fA-F]+", "a user stream"),

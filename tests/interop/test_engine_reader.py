@@ -42,7 +42,7 @@ from dumptruth.oracle.truth.load import parse_request
 
 from ..marks import needs_compiler
 from .engine_facts import Fact, machine_facts, process_facts
-from .engine_known import BARE, BARE_DUMPS, COMPLAINT, COMPLAINTS, DIFFERENCES, REFUSALS
+from .engine_known import BARE, BARE_DUMPS, COMPLAINT, COMPLAINTS, DIFFERENCES, REFUSALS, UNREAD
 
 RECIPES = load_recipes()
 VECTORS = [name for name, recipe in RECIPES.items() if recipe.kind is Kind.VALID]
@@ -193,6 +193,10 @@ def _ask(tally: Tally, harness: Harness, folder: Path, name: str) -> None:
         else:
             tally.listed[f"{whose}: refused: {reason}"] += 1
         return
+    for pattern, whose, reason in UNREAD:
+        if fnmatchcase(name, pattern) and f".{whose}." in harness.version:
+            tally.listed[f"{whose}: unread: {reason}"] += 1
+            return
     _listen(tally, name, opened["said"], harness.version)
     truth = dumped.truth
     if truth is None:
