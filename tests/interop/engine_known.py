@@ -105,7 +105,7 @@ COMPLAINTS: Final = (
     (HARNESS, r"Unable to add extension DLL|LoadLibrary\(\w+\) failed|File not found", "no extensions"),
     (HARNESS, r"troubleshoot most symbol related issues", "no symbols"),
     (HARNESS, r"In-page I/O error", "the event itself"),
-    (BARE, r"Cannot read PEB32 from WOW64 TEB32", "a small dump has no PEB of the 32-bit process"),
+    (ENGINE, r"Cannot read PEB32 from WOW64 TEB32", "a small dump has no PEB of the 32-bit process"),
     (HARNESS, r"^Arguments |Bugcheck (code|Analysis)|code c0000409", "the event itself"),
     (E15063, r"unknown stream type 0x18", "it does not know the stream ThreadNames"),
     (ENGINE, r"unknown stream type 0x[0-9a-fA-F]+", "a user stream"),
