@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from dumptruth.fixtures.app import targets
 
 from ..precompiled import precompiled_headers
 from .command_line import CommandLine
+from .github_action import Action, load
 
 __all__ = ["dumptruth", "precompiled_headers"]
 
@@ -28,3 +30,14 @@ def _scenarios_run_once() -> Iterator[None]:
 def dumptruth(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.chdir(tmp_path)
     return CommandLine(capsys)
+
+
+@pytest.fixture
+def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
+    return Action(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script of the GitHub Action as a module, for cases that no real dump causes."""
+    return load("dumptruth_action_judge", monkeypatch)

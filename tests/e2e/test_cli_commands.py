@@ -19,19 +19,6 @@ from dumptruth.fixtures.app.commands import failure
 from dumptruth.oracle import Grade, Source, all_rules
 from dumptruth.oracle.citations import cited
 
-# Compiling C needs the extra `images`.
-ZIGLANG = "ziglang"
-CRASHING = """
-#include <windows.h>
-static int deep(volatile int *place, int calls) { return calls ? deep(place, calls - 1) + 1 : (*place = 7); }
-void mainCRTStartup(void) {
-    DWORD written;
-    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), "hello\\r\\n", 7, &written, NULL);
-    OutputDebugStringA("first\\nsecond\\n");
-    ExitProcess(deep(NULL, 3));
-}
-"""
-
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -319,45 +306,6 @@ def test_the_json_of_explain_has_the_text_of_each_cited_section(dumptruth: Any, 
     ]
 
 
-def test_a_c_file_runs_prints_its_output_and_its_dumps_conform(dumptruth: Any) -> None:
-    pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
-    Path("own.c").write_text(CRASHING, encoding="utf-8")
-    done = dumptruth("run", "own.c")
-    assert done.status == 0
-    assert done.out.splitlines()[:3] == ["console> hello", "debug> first", "debug> second"]
-    assert "own.exe: ACCESS_VIOLATION" in done.out
-    for qualifier in ("small", "default"):
-        done = dumptruth("dump", "own.c", "-q", qualifier, "-o", "own.dmp", "--truth", "t", "--json")
-        assert done.json()["hresult_name"] == "S_OK"
-        assert "console> hello" in done.err
-        assert dumptruth("check", "own.dmp", "--truth", "t").status == 0
-    assert sorted(path.name for path in Path().iterdir()) == ["own.c", "own.dmp", "t"]
-
-
-ENDS = "#include <windows.h>\nint mainCRTStartup(void) { return 0; }\n"
-
-
-def test_the_compiled_program_and_its_pdb_are_handed_over(dumptruth: Any) -> None:
-    pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
-    Path("own.c").write_text(CRASHING, encoding="utf-8")
-    done = dumptruth("dump", "own.c", "-o", "own.dmp", "--truth", "held", "--keep-program", "new/built")
-    assert done.status == 0
-    assert "program kept in" in done.out
-    program, symbols = (Path("new/built", name).read_bytes() for name in ("own.exe", "own.pdb"))
-    assert (program[:2], symbols[:24]) == (b"MZ", b"Microsoft C/C++ MSF 7.00")
-    again = dumptruth("dump", "new/built/own.exe", "-o", "again.dmp", "--truth", "again")
-    assert (again.status, Path("again.dmp").stat().st_size) == (0, Path("own.dmp").stat().st_size)
-    Path("ends.c").write_text(ENDS, encoding="utf-8")
-    done = dumptruth("dump", "ends.c", "-o", "ends.dmp", "--keep-program", "new/built")
-    assert (done.status, Path("ends.dmp").exists(), Path("new/built/ends.exe").exists()) == (1, False, True)
-
-
-def test_only_a_c_file_has_a_program_to_hand_over(dumptruth: Any) -> None:
-    done = dumptruth("dump", "null-read", "-o", "a.dmp", "--keep-program", "built")
-    assert (done.status, done.err) == (2, "dumptruth: --keep-program: only a C file is compiled, found null-read\n")
-    assert not Path("built").exists()
-
-
 def test_a_truth_that_is_overwritten_is_told(dumptruth: Any) -> None:
     assert dumptruth("run", "null-read", "--truth", "held").err == ""
     assert dumptruth("dump", "held", "-o", "a.dmp", "--truth", "held").err == ""  # it only adds the request
@@ -367,15 +315,6 @@ def test_a_truth_that_is_overwritten_is_told(dumptruth: Any) -> None:
     for command in (["dump", "divide-by-zero", "-o", "a.dmp"], ["run", "null-read"]):
         done = dumptruth(*command, "--truth", "held")
         assert done.err == "dumptruth: warning: held: the truth of another target was replaced\n"
-
-
-def test_a_program_gets_its_arguments_and_the_dlls_beside_it(dumptruth: Any) -> None:
-    folder = Path("programs")
-    folder.mkdir()
-    for name in ("crash.exe", "alpha.dll", "beta.dll"):
-        (folder / name).write_bytes((IMAGES / name).read_bytes())
-    event = dumptruth("run", folder / "crash.exe", "--arg", "wild-call", "--json").json()["event"]
-    assert event["address"] == "0xbad00000ba0"
 
 
 @pytest.mark.slow
@@ -440,29 +379,3 @@ def test_an_error_for_the_user_is_one_line_unless_its_class_keeps_lines(
 ) -> None:
     assert failure.report(kind("first\n  second")) == failure.USAGE
     assert capsys.readouterr().err == f"dumptruth: {printed}\n"
-
-
-@pytest.mark.parametrize(
-    ("target", "names"),
-    [
-        ("null-read", ["alpha.dll", "alpha.pdb", "crash.exe", "crash.pdb", "kernel32.dll", "ntdll.pdb"]),
-        ("bugcheck-d1", ["crashdrv.sys", "crashdrv.pdb", "hal.dll", "ntoskrnl.exe", "ntkrnlmp.pdb"]),
-    ],
-)
-def test_dump_puts_the_images_and_their_pdbs_into_the_symbols_folder(
-    dumptruth: Any, tmp_path: Path, target: str, names: list[str]
-) -> None:
-    folder = tmp_path / "new" / "symbols"
-    done = dumptruth("dump", target, "-o", str(tmp_path / "a.dmp"), "--symbols", str(folder))
-    assert (done.status, done.err) == (0, "")
-    made = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(names) <= set(made)
-    built = [path for name in made for path in (IMAGES / name, IMAGES / "kernel" / name) if path.is_file()]
-    assert {path.name: path.read_bytes() for path in built} == made
-
-
-def test_dump_refuses_a_symbols_folder_that_is_a_file_before_it_writes_a_dump(dumptruth: Any, tmp_path: Path) -> None:
-    (tmp_path / "taken").write_bytes(b"mine")
-    done = dumptruth("dump", "null-read", "-o", str(tmp_path / "a.dmp"), "--symbols", str(tmp_path / "taken"))
-    assert (done.status, done.err.count("\n")) == (2, 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -1,191 +1,26 @@
-"""The GitHub Action: its script on real dumps, and its inputs against `action.yml`.
-
-The script and the command that it starts run in this process, but for two tests that start the real processes.
-"""
+"""The GitHub Action: its script on real dumps, and on names and texts that must not become commands."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
-import yaml
-from dumptruth.fixtures.app.cli import run_command
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / ".github" / "action" / "judge.py"
-GOLDEN = ROOT / "fixtures" / "golden"
+from .github_action import GOLDEN, SCRIPT, SOUND, Action
 
-SOUND = GOLDEN / "user" / "small" / "process-amd64.dmp"
 BROKEN = GOLDEN / "hostile" / "user" / "cut-in-the-directory.dmp"
 BROKEN_RULE = "MDMP-DIR-001"
 UNTIDY = GOLDEN / "hostile" / "user" / "bytes-behind-the-end.dmp"  # fails under `strict` only
 CABINET = GOLDEN / "invalid" / "cab-data-002" / "checksum-of-the-data-alone.cab"
 TRUTH = GOLDEN / "truth" / "process-84a60a2f"
-
-
-def action() -> dict[str, Any]:
-    """Reads all scalars as text, as GitHub passes them on."""
-    found: dict[str, Any] = yaml.load((ROOT / "action.yml").read_text(encoding="utf-8"), yaml.BaseLoader)
-    return found
-
-
-class Done:
-    """Exit status, output and files of the script."""
-
-    def __init__(self, status: int, out: bytes, err: bytes, workspace: Path, runner: Path) -> None:
-        self.status = status
-        self.out = out.decode("utf-8").replace("\r\n", "\n")
-        self.err = err.decode("utf-8", "backslashreplace")
-        self.workspace = workspace
-        self.summary = (runner / "summary").read_text(encoding="utf-8")
-        text = (runner / "output").read_text(encoding="utf-8")
-        self.outputs = dict(re.findall(r"^(\w+)<<(?:end-\S+)\n(.*)\nend-\S+$", text, re.MULTILINE))
-
-    @property
-    def annotations(self) -> list[str]:
-        return [line for line in self.out.split("\n") if line.startswith("::")]
-
-    @property
-    def run(self) -> dict[str, Any]:
-        log = json.loads((self.workspace / self.outputs["sarif"]).read_text(encoding="ascii"))
-        run = checked_run(log)
-        assert run["invocations"][0]["exitCode"] == self.status
-        return run
-
-
-def checked_run(log: dict[str, Any]) -> dict[str, Any]:
-    """The only run of a SARIF file, after checks of what GitHub requires."""
-    assert log["version"] == "2.1.0"
-    assert "sarif-schema-2.1.0" in log["$schema"]
-    run: dict[str, Any]
-    (run,) = log["runs"]
-    rules = run["tool"]["driver"]["rules"]
-    assert run["tool"]["driver"]["name"] == "dumptruth"
-    assert len({rule["id"] for rule in rules}) == len(rules)
-    for rule in rules:
-        assert rule["shortDescription"]["text"]
-        assert rule["fullDescription"]["text"]
-        assert rule["help"]["text"]
-        assert len(rule["properties"]["tags"]) <= 10
-    for result in run["results"]:
-        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["level"] in ("error", "warning", "note")
-        assert result["message"]["text"]
-        assert len(result["locations"]) == 1
-        for location in (*result["locations"], *result.get("relatedLocations", ())):
-            physical = location["physicalLocation"]
-            uri, index = physical["artifactLocation"]["uri"], physical["artifactLocation"]["index"]
-            assert run["artifacts"][index]["location"] == {"uri": uri, "index": index}
-            assert not uri.startswith("/")
-            # GitHub needs a line. SARIF forbids byte offsets beside it that name other bytes.
-            assert physical["region"]["startLine"] == 1
-            assert not {"byteOffset", "byteLength"} & set(physical["region"])
-    return run
-
-
-def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
-class Here:
-    """Stands for the module ``subprocess`` in the script: runs ``dumptruth`` in this process."""
-
-    CalledProcessError = subprocess.CalledProcessError
-
-    @staticmethod
-    def run(arguments: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run_command(arguments[arguments.index("check") :])
-        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
-
-
-class Action:
-    """Runs the script as the composite action does, in a workspace of the test.
-
-    ``processes``: whether the script and the command are processes of their own.
-    """
-
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monkeypatch = monkeypatch
-        self.processes = False
-        self.workspace = tmp_path / "workspace"
-        self.runner = tmp_path / "runner"
-        for folder in (self.workspace, self.runner):
-            folder.mkdir()
-
-    def add(self, golden: Path, name: str) -> Path:
-        path = self.workspace / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(golden, path)
-        return path
-
-    def __call__(self, dumps: str, **inputs: str) -> Done:
-        values = {name: given.get("default", "") for name, given in action()["inputs"].items()}
-        values |= {"dumps": dumps, **inputs}
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_", "RUNNER_"))
-        }
-        environment |= {f"INPUT_{name.upper()}": value for name, value in values.items() if "-" not in name}
-        environment |= {
-            "GITHUB_WORKSPACE": str(self.workspace),
-            "GITHUB_OUTPUT": str(self.runner / "output"),
-            "GITHUB_STEP_SUMMARY": str(self.runner / "summary"),
-        }
-        for name in ("output", "summary"):
-            (self.runner / name).write_text("", encoding="utf-8")
-        if self.processes:
-            done = subprocess.run(
-                [sys.executable, str(SCRIPT), "judge"],
-                cwd=self.workspace, env=environment, capture_output=True, check=False,
-            )  # fmt: skip
-            return Done(done.returncode, done.stdout, done.stderr, self.workspace, self.runner)
-        return self._here(environment)
-
-    def _here(self, environment: dict[str, str]) -> Done:
-        printed = io.BytesIO(), io.BytesIO()
-        out, err = (io.TextIOWrapper(stream, encoding="ascii") for stream in printed)
-        with self.monkeypatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            patch.chdir(self.workspace)
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", [str(SCRIPT), "judge"])
-            script = load("dumptruth_action_here", patch)
-            patch.setattr(script, "subprocess", Here)
-            status = script.main()
-        for stream in (out, err):
-            stream.flush()
-        return Done(status, printed[0].getvalue(), printed[1].getvalue(), self.workspace, self.runner)
-
-
-@pytest.fixture
-def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
-    return Action(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, for cases that no real dump causes."""
-    return load("dumptruth_action_judge", monkeypatch)
 
 
 # -- verdicts ----------------------------------------------------------------------------------------------------------
@@ -391,104 +226,3 @@ def test_texts_are_escaped_as_the_runner_reads_them(script: ModuleType) -> None:
     assert script.escape_property("a:b,c%3A\n") == "a%3Ab%2Cc%253A%0A"
     assert script.plain("a\n##[error]\x00\u2028") == "a\\n## [error]\\x00\\u2028"
     assert script.cell("![x](y)|\n") == "&#33;&#91;x&#93;&#40;y&#41;&#124;&#92;n"
-
-
-# -- cases that no real dump causes ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("import sys; print('killed', file=sys.stderr); sys.exit(70)", "ended with status 70: killed"),
-        (
-            "import json, sys; open(sys.argv[-1].partition('=')[2], 'w').write(json.dumps({'runs': [{'tool': "
-            "{'driver': {'name': 'dumptruth', 'rules': []}}, 'properties': {'outcome': 'CONFORMANT'}, 'artifacts': "
-            "[{'length': 3}], 'results': []}]})); sys.exit(1)",
-            "reported CONFORMANT and ended with status 1",
-        ),
-    ],
-)
-def test_a_judge_that_dies_fails_the_dump(
-    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, reason: str
-) -> None:
-    monkeypatch.setattr(script, "command", lambda: [sys.executable, "-c", code])
-    judged = script.judge(SOUND, "sound.dmp", [], tmp_path)
-    assert judged.outcome == "INTERNAL_ERROR"
-    assert reason in judged.reason
-    log, lost = script.merged([judged], 1)
-    assert lost == 0
-    run = checked_run(log)
-    assert [result["ruleId"] for result in run["results"]] == ["ACTION-JUDGE-001"]
-    assert run["invocations"][0]["executionSuccessful"] is False
-
-
-def test_more_results_than_github_shows_are_cut_and_the_worst_stay(script: ModuleType) -> None:
-    def result(level: str) -> dict[str, Any]:
-        return {
-            "ruleId": "ACTION-DUMP-001",
-            "level": level,
-            "message": {"text": "x"},
-            "locations": [{"physicalLocation": {"artifactLocation": {"uri": "a.dmp"}, "region": {"startLine": 1}}}],
-        }
-
-    judged = script.Judged("a.dmp", "a.dmp", "NON_CONFORMANT")
-    judged.results = [result("warning") for _ in range(script.MOST_RESULTS)] + [result("error")]
-    log, lost = script.merged([judged], 1)
-    assert lost == 1
-    levels = [found["level"] for found in checked_run(log)["results"]]
-    assert (len(levels), levels[0], levels[1]) == (script.MOST_RESULTS, "error", "warning")
-
-
-def test_a_summary_is_cut_and_shows_the_failed_dumps_first(script: ModuleType) -> None:
-    many = [script.Judged(f"{at}.dmp", "", "CONFORMANT") for at in range(script.MOST_ROWS)]
-    text = script.summary([*many, script.Judged("bad.dmp", "", "NOT_A_DUMP", "\x00" * 10_000)])
-    rows = [line for line in text.split("\n") if ".dmp |" in line]
-    assert len(rows) == script.MOST_ROWS
-    assert rows[0].startswith("| bad.dmp |")
-    assert "1 dumps are not shown." in text
-
-
-# -- action.yml --------------------------------------------------------------------------------------------------------
-
-
-def test_the_inputs_of_the_action_are_those_that_the_script_reads(script: ModuleType) -> None:
-    class Recorder(dict[str, str]):
-        def get(self, key: str, default: Any = None) -> Any:
-            asked.add(key)
-            return super().get(key, default)
-
-    asked: set[str] = set()
-    given: Mapping[str, str] = Recorder(INPUT_DUMPS="x", INPUT_SARIF="y", INPUT_STRICT="false", INPUT_UPLOAD="true")
-    script.read_inputs(given)
-    inputs = action()["inputs"]
-    steps = {step.get("id"): step for step in action()["runs"]["steps"]}
-    assert asked == {f"INPUT_{name.upper()}" for name in script.INPUTS}
-    assert set(inputs) == {*script.INPUTS, "python-version"}
-    assert steps["judge"]["env"] == {
-        "PYTHON": "${{ steps.install.outputs.python }}",
-        **{f"INPUT_{name.upper()}": f"${{{{ inputs.{name} }}}}" for name in script.INPUTS},
-    }
-    assert steps["python"]["with"]["python-version"] == "${{ inputs.python-version }}"
-    assert [name for name, given in inputs.items() if "default" not in given] == ["dumps"]
-    assert all(given["description"] for given in inputs.values())
-
-
-def test_the_outputs_of_the_action_are_those_that_the_script_writes(act: Action) -> None:
-    act.add(SOUND, "sound.dmp")
-    outputs = action()["outputs"]
-    assert set(act("sound.dmp").outputs) == set(outputs)
-    assert all(given["value"] == f"${{{{ steps.judge.outputs.{name} }}}}" for name, given in outputs.items())
-
-
-def test_no_expression_is_in_the_text_of_a_command() -> None:
-    steps = action()["runs"]["steps"]
-    commands = [step["run"] for step in steps if "run" in step]
-    assert len(commands) == 2
-    assert not any("${{" in command for command in commands)
-    assert all(step["shell"] == "bash" for step in steps if "run" in step)
-
-
-def test_the_upload_also_happens_when_a_dump_failed() -> None:
-    (upload,) = [step for step in action()["runs"]["steps"] if "upload-sarif" in step.get("uses", "")]
-    assert upload["if"] == "${{ always() && inputs.upload == 'true' && steps.judge.outputs.sarif != '' }}"
-    assert upload["with"]["sarif_file"] == "${{ steps.judge.outputs.sarif }}"
