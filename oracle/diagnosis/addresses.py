@@ -12,7 +12,7 @@ from ..decode import Record, enumeration
 from ..model import Shift, Span
 from ..readers.facts import Dump
 from ..truth.process import ProcessTruth
-from .proposal import Proposal, amount_text, field_edit, listed, without_overlap
+from .proposal import Proposal, amount_text, by_amount, field_edit, listed, without_overlap
 
 _SAMPLES: Final = 8
 """Captured ranges whose bytes are looked for in the target."""
@@ -40,16 +40,8 @@ class _Kind:
 
 def shifted_addresses(case: Case) -> Iterator[Proposal]:
     """Kinds of addresses that are off: first all that share an amount, then each alone."""
-    found: dict[int, list[_Kind]] = defaultdict(list)
-    for kind in _alone(case.dump) if case.truth is None else _kinds(case.dump, case.truth):
-        for amount in kind.amounts:
-            found[amount].append(kind)
-    for amount, kinds in sorted(found.items(), key=lambda item: (-len(item[1]), abs(item[0]))):
-        if sum(len(kind.fields) for kind in kinds) > 1:
-            yield _proposal(kinds, amount)
-    for amount, kinds in found.items():
-        if len(kinds) > 1:
-            yield from (_proposal([kind], amount) for kind in kinds if len(kind.fields) > 1)
+    kinds = _alone(case.dump) if case.truth is None else _kinds(case.dump, case.truth)
+    yield from by_amount(((kind, kind.amounts) for kind in kinds), _proposal)
 
 
 def _proposal(kinds: Sequence[_Kind], amount: int) -> Proposal:

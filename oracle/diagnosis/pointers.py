@@ -6,7 +6,6 @@ at which such bytes stand for every pointer of the kind is a shift.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +16,7 @@ from ..memory.source import ByteSource
 from ..model import Shift, Span
 from ..readers.architectures import layout_of
 from ..readers.facts import Dump
-from .proposal import REACH, Proposal, amount_text, field_edit, listed, without_overlap
+from .proposal import REACH, Proposal, amount_text, by_amount, field_edit, listed, without_overlap
 
 _LOOKED_AT: Final = 16
 """Pointers of a kind that must agree on a distance."""
@@ -42,16 +41,8 @@ class _Kind:
 
 def shifted_pointers(case: Case) -> Iterator[Proposal]:
     """Kinds of pointers that are off: first all that share a distance, then each alone."""
-    found: dict[int, list[_Kind]] = defaultdict(list)
-    for kind in [*_kinds(case.dump), _stacks(case.dump)]:
-        for amount in _common(case.dump, kind):
-            found[amount].append(kind)
-    for amount, kinds in sorted(found.items(), key=lambda item: (-len(item[1]), abs(item[0]))):
-        if sum(len(kind.fields) for kind in kinds) > 1:
-            yield _proposal(kinds, amount)
-    for amount, kinds in found.items():
-        if len(kinds) > 1:
-            yield from (_proposal([kind], amount) for kind in kinds if len(kind.fields) > 1)
+    kinds = [*_kinds(case.dump), _stacks(case.dump)]
+    yield from by_amount(((kind, _common(case.dump, kind)) for kind in kinds), _proposal)
 
 
 def _proposal(kinds: Sequence[_Kind], amount: int) -> Proposal:

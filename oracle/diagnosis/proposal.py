@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from ..memory.edited import Edit
 from ..model import Shift, Span
@@ -25,6 +27,35 @@ class Proposal:
     """The fields or bytes that are off; the first of them if there are many."""
     edits: tuple[Edit, ...]
     """What makes the dump right, if this is the cause."""
+
+
+class Kind(Protocol):
+    """Fields of one kind, which may all be off by one amount."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def fields(self) -> tuple[tuple[Span, int], ...]:
+        """The bytes that hold each field, and its value."""
+
+
+AnyKind = TypeVar("AnyKind", bound=Kind)
+
+
+def by_amount(
+    kinds: Iterable[tuple[AnyKind, Iterable[int]]], propose: Callable[[Sequence[AnyKind], int], Proposal]
+) -> Iterator[Proposal]:
+    """For kinds with the amounts by which each may be off: first all that share an amount, then each alone."""
+    found: dict[int, list[AnyKind]] = defaultdict(list)
+    for kind, amounts in kinds:
+        for amount in amounts:
+            found[amount].append(kind)
+    for amount, sharing in sorted(found.items(), key=lambda item: (-len(item[1]), abs(item[0]))):
+        if sum(len(kind.fields) for kind in sharing) > 1:
+            yield propose(sharing, amount)
+    for amount, sharing in found.items():
+        if len(sharing) > 1:
+            yield from (propose([kind], amount) for kind in sharing if len(kind.fields) > 1)
 
 
 def moved(at: int, amount: int) -> tuple[Edit, ...]:
