@@ -8,7 +8,7 @@ from typing import Final
 from ..contents import Contents
 from ..readers.architectures import ARCHITECTURES
 from .explain import explain_bug_check, explain_exception, explain_foreign
-from .model import Crash, ThreadOfCrash
+from .model import Crash, ThreadLine, ThreadOfCrash
 from .places import Places
 from .systems import WINDOWS_NT
 
@@ -74,6 +74,19 @@ def bug_check_of(contents: Contents, places: Places) -> Crash | None:
     for address, source in candidates[: 1 if told.instruction is not None else 0]:
         return replace(crash, address=address, address_from=source)
     return crash
+
+
+def thread_lines(contents: Contents, places: Places) -> tuple[ThreadLine, ...]:
+    """The threads of a process, each with the place at which it stands."""
+    return tuple(
+        ThreadLine(
+            item.id,
+            item.name,
+            item.instruction_pointer,
+            None if item.instruction_pointer is None else places.locate(item.instruction_pointer),
+        )
+        for item in contents.threads
+    )
 
 
 def _instruction_pointer(contents: Contents) -> int | None:

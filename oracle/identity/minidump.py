@@ -12,7 +12,7 @@ from ..memory.intervals import union
 from ..readers.container import STREAM, stream_name
 from ..readers.facts import Dump, StringFact
 from . import systems
-from .crashes import exception_of
+from .crashes import exception_of, thread_lines
 from .model import (
     DumpDescription,
     HandleLine,
@@ -22,7 +22,6 @@ from .model import (
     Process,
     StreamLine,
     System,
-    ThreadLine,
     UnloadedLine,
     Writer,
 )
@@ -94,15 +93,7 @@ def describe_minidump(dump: Dump, description: str) -> DumpDescription:
         writer=_writer(dump),
         comment=contents.comment,
         lists=Lists(
-            tuple(
-                ThreadLine(
-                    item.id,
-                    item.name,
-                    item.instruction_pointer,
-                    None if item.instruction_pointer is None else places.locate(item.instruction_pointer),
-                )
-                for item in contents.threads
-            ),
+            thread_lines(contents, places),
             tuple(
                 ModuleLine(
                     module.path,

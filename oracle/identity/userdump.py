@@ -7,8 +7,8 @@ from typing import Final
 from ..content_reader import contents_of
 from ..readers.userdump_facts import UserDump
 from . import systems
-from .crashes import exception_of
-from .model import DumpDescription, Lists, MemoryHeld, ModuleLine, Process, System, ThreadLine
+from .crashes import exception_of, thread_lines
+from .model import DumpDescription, Lists, MemoryHeld, ModuleLine, Process, System
 from .places import Places, base_name
 from .writers import writer_of
 
@@ -51,15 +51,7 @@ def describe_userdump(dump: UserDump, description: str) -> DumpDescription:
         writer=writer_of(dump.kind, {"format": "USERDU64" if dump.bits == 64 else "USERDUMP"}),
         comment=None,
         lists=Lists(
-            tuple(
-                ThreadLine(
-                    item.id,
-                    item.name,
-                    item.instruction_pointer,
-                    None if item.instruction_pointer is None else places.locate(item.instruction_pointer),
-                )
-                for item in contents.threads
-            ),
+            thread_lines(contents, places),
             tuple(
                 ModuleLine(item.path, base_name(item.path), item.base, item.size, None, None, None)
                 for item in contents.modules
