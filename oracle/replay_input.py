@@ -6,7 +6,7 @@ exception that must follow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .decode import KINDS
@@ -18,12 +18,13 @@ _COMMIT = 0x1000
 
 
 class CapturedBytes:
-    """Memory that a dump holds. Only a slice reads from the file."""
+    """Memory that a dump or a truth holds. Only a slice reads from the file."""
 
-    __slots__ = ("_dump", "_size", "_start")
+    __slots__ = ("_read", "_size", "_start")
 
-    def __init__(self, dump: Dump, start: int, size: int) -> None:
-        self._dump, self._start, self._size = dump, start, size
+    def __init__(self, read: Callable[[int, int], bytes | memoryview | None], start: int, size: int) -> None:
+        """``read`` returns the bytes at an address, by address and size."""
+        self._read, self._start, self._size = read, start, size
 
     def __len__(self) -> int:
         return self._size
@@ -32,7 +33,7 @@ class CapturedBytes:
         start, end, step = key.indices(self._size)
         if step != 1:
             raise ValueError("a slice of captured memory has no step")
-        return self._dump.read_memory(self._start + start, end - start) or b""
+        return bytes(self._read(self._start + start, end - start) or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _regions(dump: Dump) -> Iterator[ReplayRegion]:
         for low, high in inside(captured, at, end):
             if at < low:
                 yield ReplayRegion(at, low - at, protect, None)
-            yield ReplayRegion(low, high - low, protect, CapturedBytes(dump, low, high - low))
+            yield ReplayRegion(low, high - low, protect, CapturedBytes(dump.read_memory, low, high - low))
             at = high
         if at < end:
             yield ReplayRegion(at, end - at, protect, None)
