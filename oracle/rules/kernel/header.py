@@ -22,7 +22,6 @@ _RESERVED_ATTRIBUTES: Final = 0xFFFF_FC00
 _CONTROL_AND_INTEGER: Final = 0x3
 _LEAST_UNKNOWN: Final = 0x10
 """The engine takes PagingLevels from here on for 4 (docs/format/kernel-header-fields.md#paging-levels)."""
-"""Bit of Cr4: five paging levels (Intel SDM volume 3, 2.5)."""
 
 
 @kernel_rule(
