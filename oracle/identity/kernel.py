@@ -7,7 +7,7 @@ from typing import Final
 
 from ..content_reader import contents_of
 from ..contents import Contents
-from ..readers.kernel_dump import KernelDump, fill
+from ..readers.kernel_dump import FILL32, KernelDump, is_fill
 from . import systems
 from .crashes import bug_check_of
 from .model import DumpDescription, Lists, MemoryHeld, ModuleLine, System, UnloadedLine, Writer
@@ -15,7 +15,6 @@ from .places import Places, base_name
 from .times import file_time
 from .writers import writer_of
 
-_FILL: Final = int.from_bytes(fill(0, 4), "little")
 _TICKS: Final = 10_000_000
 """Of SystemUpTime, in a second."""
 _TYPES: Final = {
@@ -73,10 +72,7 @@ def describe_kernel(dump: KernelDump, description: str) -> DumpDescription:
 
 def _stored(dump: KernelDump, name: str) -> int | None:
     """A field of the header; None if its writer left the fill in it."""
-    if dump.header is None:
-        return None
-    span = dump.header.span_of(name)
-    return None if dump.header.raw(name) == fill(span.start, len(span)) else dump.header[name]
+    return None if dump.header is None or is_fill(dump.header, name) else dump.header[name]
 
 
 def _system(dump: KernelDump) -> System | None:
@@ -117,7 +113,7 @@ def _parts(dump: KernelDump, contents: Contents, unloaded: tuple[UnloadedLine, .
     exception = contents.exception
     return {
         "registers": bool(contents.registers) and any(contents.registers.values()),
-        "exception record": exception is not None and exception.code not in (0, _FILL),
+        "exception record": exception is not None and exception.code not in (0, FILL32),
         "drivers": bool(dump.modules),
         "unloaded drivers": bool(unloaded) if small else None,
         "debugger data": dump.debugger_data is not None,
