@@ -14,6 +14,7 @@ from ...model import Fault
 from ...readers.kernel_dump import ACTIVE, COMPLETE, FULL, KERNEL, TRIAGE
 from ...rule import Check
 from ...truth.kernel import KernelTruth
+from ..asserts import of_a_dump
 from .asserts import truth_of
 from .writer import may_be_by_the_engine
 
@@ -82,7 +83,7 @@ def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
     if dump.header is None or dump.context is None:
         return False
     if dump.type in (FULL, COMPLETE):
-        if case.request is None or case.request.session != "dump":
+        if not of_a_dump(case):
             return False
     elif dump.type != TRIAGE or dump.header["KdSecondaryVersion"]:
         return False

@@ -7,6 +7,7 @@ from ...entitlement.kernel_writers import KernelWriter, engine_of, writers_of
 from ...model import Grade, Level, Source
 from ...readers.kernel_dump import BITMAPS, PAGED, TRIAGE, TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
+from ..asserts import of_a_dump
 from .asserts import header_of
 
 _UNSET_OPTIONS = 0xFFFF_FFFF
@@ -125,7 +126,7 @@ def copy_of_a_small_dump(case: KernelCase) -> bool:
     It then finds base names only, no unloaded drivers, and not all memory
     (docs/format/kernel-small-layouts.md#data-blocks-of-the-engine). No name has a backslash.
     """
-    request, names = case.request, triage_of(case).strings.values()
-    if request is None or request.session != "dump" or triage_of(case).layout != "A":
+    if not of_a_dump(case) or triage_of(case).layout != "A":
         return False
+    names = triage_of(case).strings.values()
     return engine_that_wrote(case) is not None and not any("\\" in name.text for name in names)

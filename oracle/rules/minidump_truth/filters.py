@@ -20,6 +20,7 @@ from ...memory.intervals import RangeSet, inside, outside
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
 from ...truth.process import ProcessTruth, RequestTruth
+from ..asserts import of_a_dump
 from .pages import compared
 
 _ENGINES = ("15063", "29507")
@@ -74,7 +75,7 @@ class _Filter:
         others = [grant for grant in case.entitlement.grants if grant.clause.name not in _STACKS]
         self.others = _Captured((span for grant in others for span in grant.union), request)
         """Other memory that the dump may hold. FILTER_TRIAGE of engine 15063 leaves the stack words in it alone."""
-        self._exact = triage and request.contract == "e15063" and request.session == "dump"
+        self._exact = triage and request.contract == "e15063" and of_a_dump(case)
         """Whether it was measured what becomes of words in other memory, and of words that point at it."""
         due = [grant for grant in others if grant.duty is Duty.MUST and not grant.clause.flags & _FOLLOWING_WORDS]
         self.untouched = RangeSet(span for grant in due for span in grant.union) if self._exact else None
