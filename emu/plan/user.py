@@ -185,8 +185,8 @@ _RESERVED = (_S.HandleDataStream, _S.HandleOperationListStream)
 def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     """Return the plan for a minidump of a user-mode target. Raises DumpRefused."""
     flags, warnings = minidump_type(request)
-    snapshot = as_seen(snapshot, request.session, request.contract)
     engine = ENGINES[request.contract]
+    snapshot = as_seen(snapshot, request.session, engine)
     if snapshot.system.architecture not in POINTER_SIZE:
         raise DumpRefused(
             Hresult.E_NOTIMPL,
