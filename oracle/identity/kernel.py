@@ -7,6 +7,7 @@ from typing import Final
 
 from ..content_reader import contents_of
 from ..contents import Contents
+from ..memory.page import PAGE_SIZE
 from ..readers.kernel_dump import FILL32, KernelDump, is_fill
 from . import systems
 from .crashes import bug_check_of
@@ -92,7 +93,7 @@ def _system(dump: KernelDump) -> System | None:
 def _unloaded(dump: KernelDump) -> Iterator[UnloadedLine]:
     for record in () if dump.triage is None else dump.triage.unloaded:
         start, end = record["StartAddress"], record["EndAddress"]
-        # Name.Length may be larger than the copy of the name: docs/format/kernel-small.md#unloaded-drivers.
+        # docs/format/kernel-small.md#unloaded-drivers. A wrong length shows nothing of what follows the NUL.
         name = record.raw("DriverName")[: record["Name.Length"]].decode("utf-16-le", "replace").partition("\0")[0]
         yield UnloadedLine(name, start, max(end - start, 0))
 
@@ -101,7 +102,7 @@ def _memory(contents: Contents) -> MemoryHeld:
     if contents.pages is not None:
         pages = contents.pages.count
         runs = sum(1 for _ in contents.pages.runs())
-        return MemoryHeld("physical pages" if pages else "none", pages * 0x1000, runs, pages=pages)
+        return MemoryHeld("physical pages" if pages else "none", pages * PAGE_SIZE, runs, pages=pages)
     ranges = contents.memory.ranges
     held = sum(end - start for start, end in ranges)
     return MemoryHeld("ranges" if held else "none", held, len(ranges))
