@@ -57,6 +57,9 @@ class Engine:
     """By pointer size."""
     teb_needed: Mapping[int, int]
     """By pointer size: bytes of a TEB without which it has no TEB of a dump target."""
+    processor_kept: Mapping[str, tuple[int, int]]
+    """By architecture: the bits of the processor's level and revision that it keeps of a dump target; else all
+    (docs/format/minidump-system.md#processor-of-a-dump-target)."""
     keeps_unreadable_stacks: bool
     """Whether a stack that cannot be read is kept in part. Else it fails the dump."""
     thread_names: bool
@@ -103,6 +106,7 @@ _E15063 = Engine(
     private=_PRIVATE | {PAGE_EXECUTE_WRITECOPY},
     sizes={4: BlockSizes(0x468, 0x2A4, 0x208), 8: BlockSizes(0x7A0, 0x400, 0x410)},
     teb_needed={4: 0x30, 8: 0x60},
+    processor_kept={"amd64": (0xFFFF, 0x0F0F), "x86": (0xFFFF, 0xFF0F), "arm64": (0, 0)},
     keeps_unreadable_stacks=False,
     thread_names=False,
     function_table_size=112,
@@ -122,6 +126,7 @@ _E29507 = Engine(
     private=_PRIVATE | {PAGE_WRITECOPY},
     sizes={4: BlockSizes(0x480, 0x2C0, 0x3FC8), 8: BlockSizes(0x7D0, 0x448, 0x7F90)},
     teb_needed={4: 0x30, 8: 0x1838},
+    processor_kept={},
     keeps_unreadable_stacks=True,
     thread_names=True,
     function_table_size=136,

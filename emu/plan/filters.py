@@ -11,13 +11,12 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..constants import MinidumpType
 from .indirect import stack_words
 from .memory import RangePlan, found_in_list
-from .process_view import ProcessView, WantedRange
+from .process_view import WantedRange
 from .ranges import RangeSet
 from .reading import words
-from .triage_stacks import Known, filtered_parts, registers_of
+from .triage_stacks import TriageStacks
 
 FILL = 0xAA
 """What FILTER_TRIAGE puts in place of a byte (docs/format/minidump-filters.md#filter-triage-stack-words)."""
@@ -71,40 +70,21 @@ class TriageFilter:
         data[:] = left.tobytes()
 
 
-def triage_filter(
-    target: ProcessView, others: Sequence[WantedRange], ranges: Sequence[RangePlan]
-) -> TriageFilter | None:
-    """Return the filter of FILTER_TRIAGE for a dump that holds ``ranges``; None without the flag.
+def triage_filter(stacks: TriageStacks, others: Sequence[WantedRange], ranges: Sequence[RangePlan]) -> TriageFilter:
+    """Return the filter of FILTER_TRIAGE for a dump that holds ``ranges``.
 
     ``others`` is the captured memory that is no stack.
     """
-    if not target.flags & MinidumpType.MiniDumpFilterTriage:
-        return None
+    target, code = stacks.target, stacks.code
     size = target.pointer_size
     held = found_in_list([(plan.start, plan.end) for plan in ranges], target.flags)
-    where = filtered_parts(target, others, ranges)
-    known = Known.of(target)
-    registers = []
-    for index, thread in enumerate(target.snapshot.threads):
-        useful = known.to(index)
-        stay = (
-            value
-            for value in registers_of(target, thread)
-            if not value or value in useful or target.reading.number(value, size) in useful
-        )
-        registers.append(frozenset(stay))
+    where = stacks.filtered_parts(others, ranges)
     kept = {
         word
         for word in stack_words(target, where.ranges)
-        if not word or word in known.code or word in held or target.reading.number(word, size) in known.code
+        if not word or word in code or word in held or target.reading.number(word, size) in code
     }
-    return TriageFilter(
-        where,
-        frozenset(kept),
-        tuple(registers),
-        size,
-        target.engine.triage_fills_flags,
-    )
+    return TriageFilter(where, frozenset(kept), stacks.registers, size, target.engine.triage_fills_flags)
 
 
 def base_name(path: str) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..request import Contract, Session
+from ..request import Session
 from ..snapshot.process import ExceptionEvent, ProcessSnapshot, SystemInformation
+from .engines import Engine
 
 _FILE = "File"
 _BREAKPOINT = 0x80000003  # ntstatus.h STATUS_BREAKPOINT
+_ALL = (0xFFFF, 0xFFFF)
 
 
-_PROCESSOR_KEPT = {"amd64": (0xFFFF, 0x0F0F), "x86": (0xFFFF, 0xFF0F), "arm64": (0, 0)}
-"""The bits of the processor's level and revision that engine 15063 keeps
-(docs/format/minidump-system.md#processor-of-a-dump-target)."""
-
-
-def as_seen(snapshot: ProcessSnapshot, session: Session, contract: Contract) -> ProcessSnapshot:
+def as_seen(snapshot: ProcessSnapshot, session: Session, engine: Engine) -> ProcessSnapshot:
     """Return the process as a debugger sees it: of a dump target without what a dump cannot tell.
 
     Lost are CodeView records, DllCharacteristics, names of files, exit status of threads and extended processor state
@@ -31,7 +28,7 @@ def as_seen(snapshot: ProcessSnapshot, session: Session, contract: Contract) -> 
         exception = ExceptionEvent(first.thread_id, _BREAKPOINT, 0, 0, 0, (), first.context, True)
     return replace(
         snapshot,
-        system=_system(snapshot.system, contract),
+        system=_system(snapshot.system, engine),
         threads=tuple(replace(thread, exit_status=0) for thread in snapshot.threads),
         modules=tuple(replace(module, code_view=None, dll_characteristics=0) for module in snapshot.modules),
         handles=tuple(
@@ -41,8 +38,8 @@ def as_seen(snapshot: ProcessSnapshot, session: Session, contract: Contract) -> 
     )
 
 
-def _system(system: SystemInformation, contract: Contract) -> SystemInformation:
-    level, revision = _PROCESSOR_KEPT[system.architecture] if contract == Contract.E15063 else (0xFFFF, 0xFFFF)
+def _system(system: SystemInformation, engine: Engine) -> SystemInformation:
+    level, revision = engine.processor_kept.get(system.architecture, _ALL)
     return replace(
         system,
         xstate=None,

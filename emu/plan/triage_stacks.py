@@ -32,7 +32,7 @@ ADDED_REASON = "FILTER_TRIAGE: a kept word points here"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class _Known:
     """Code and stacks, as the engine knows them.
 
     A stack goes up to its base, which counts as a part of it
@@ -47,7 +47,7 @@ class Known:
     """The stacks from SP on, wherever it is: those of the threads behind it."""
 
     @classmethod
-    def of(cls, target: ProcessView) -> Known:
+    def of(cls, target: ProcessView) -> _Known:
         """Return what the engine knows of a process."""
         threads = target.snapshot.threads
         tables = ((table.minimum_address, table.maximum_address) for table in target.snapshot.function_tables)
@@ -62,25 +62,78 @@ class Known:
         return RangeSet.of([*self.code.ranges, *self.captured[: index + 1], *self.later[index + 1 :]])
 
 
-def triage_additions(target: ProcessView) -> list[WantedRange]:
-    """Return the memory that FILTER_TRIAGE adds: where stack words and registers point, if a useful pointer is there.
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    """How added memory touches a stack."""
 
-    docs/format/minidump-filters.md#filter-triage-stack-words
-    """
-    known, size = Known.of(target), target.pointer_size
-    return [
-        WantedRange(word, word + size, ADDED_REASON)
-        for index in range(len(target.stacks))
-        for word in _added_by(target, known.to(index), index)
-    ]
+    union: Range
+    """The stack and the memory that was there before it and became one range with it."""
+    lengthened: bool
+    """Whether memory that came behind the stack made it start lower."""
 
 
-def _added_by(target: ProcessView, useful: RangeSet, index: int) -> Iterator[int]:
-    """Yield the addresses of the words that the engine adds when it looks at a thread, in its order."""
-    size = target.pointer_size
-    for word in registers_of(target, target.snapshot.threads[index]) | stack_words(target, [target.stacks[index]]):
-        if word not in useful and target.reading.number(word, size) in useful:
-            yield word
+@dataclass(frozen=True, slots=True)
+class TriageStacks:
+    """What FILTER_TRIAGE finds when it looks at the threads of a process. Lists are by thread."""
+
+    target: ProcessView
+    code: RangeSet
+    """The images and the dynamic function tables."""
+    registers: tuple[frozenset[int], ...]
+    """The values of registers that stay."""
+    contacts: tuple[_Contact, ...]
+    additions: tuple[WantedRange, ...]
+    """The memory that the filter adds: where stack words and registers point, if a useful pointer is there
+    (docs/format/minidump-filters.md#filter-triage-stack-words)."""
+    seams: tuple[int, ...]
+    """Where this memory, and stacks, stay apart from what they touch."""
+
+    @classmethod
+    def of(cls, target: ProcessView) -> TriageStacks:
+        """Look at each thread once, in the order of the engine."""
+        known, size = _Known.of(target), target.pointer_size
+        registers, added = [], []
+        for index, (thread, stack) in enumerate(zip(target.snapshot.threads, target.stacks, strict=True)):
+            useful, held = known.to(index), _registers_of(target, thread)
+            leading = [
+                word
+                for word in held | stack_words(target, [stack])
+                if word not in useful and target.reading.number(word, size) in useful
+            ]
+            registers.append(frozenset(value for value in held if not value or value in useful or value in leading))
+            added.append(leading)
+        contacts, ranges = _contacts(target, added)
+        return cls(
+            target,
+            known.code,
+            tuple(registers),
+            tuple(contacts),
+            tuple(WantedRange(word, word + size, ADDED_REASON) for words in added for word in words),
+            tuple(start for (_, end), (start, _) in pairwise(ranges) if start == end),
+        )
+
+    def filtered_parts(self, others: Sequence[WantedRange], ranges: Sequence[RangePlan]) -> RangeSet:
+        """Return the parts of stacks that are filtered: what lies in no other memory that was asked for.
+
+        A stack that starts between two words, and so does its range, is not filtered
+        (docs/format/minidump-filters.md#filter-triage-captured-memory,
+        docs/format/minidump-filters.md#filter-triage-stacks-touched-by-added-memory).
+        """
+        size = self.target.pointer_size
+        asked = merge((item.start, item.end) for item in others if item.reason != ADDED_REASON)
+        found = found_in_list(asked, self.target.flags)
+        raw = list(_whole_words(found, size))
+        parts: list[Range] = []
+        for (start, end), contact in zip(self.target.stacks, self.contacts, strict=True):
+            start_of_range = max((plan.start for plan in ranges if plan.start <= start < plan.end), default=start)
+            if start % size and start_of_range % size:
+                continue
+            whole = (-(-start // size) * size, contact.union[1])
+            if contact.union != (start, end) and start in found:
+                parts += [] if end - 1 in found else [whole]
+            else:
+                parts += subtract([whole], [*raw, (start, start + size if contact.lengthened else start)])
+        return RangeSet.of(parts)
 
 
 @dataclass(slots=True)
@@ -114,60 +167,19 @@ class _Insertions:
         return union
 
 
-def seams_of_additions(target: ProcessView) -> list[int]:
-    """Return where memory that FILTER_TRIAGE adds, and stacks, stay apart from what they touch."""
-    if not target.of_a_dump or not target.flags & MinidumpType.MiniDumpFilterTriage:
-        return []
-    ranges = _contacts(target)[1]
-    return [start for (_, end), (start, _) in pairwise(ranges) if start == end]
-
-
-def filtered_parts(target: ProcessView, others: Sequence[WantedRange], ranges: Sequence[RangePlan]) -> RangeSet:
-    """Return the parts of stacks that are filtered: what lies in no other memory that was asked for.
-
-    A stack that starts between two words, and so does its range, is not filtered
-    (docs/format/minidump-filters.md#filter-triage-captured-memory,
-    docs/format/minidump-filters.md#filter-triage-stacks-touched-by-added-memory).
-    """
-    size = target.pointer_size
-    asked = merge((item.start, item.end) for item in others if item.reason != ADDED_REASON)
-    found = found_in_list(asked, target.flags)
-    raw = list(_whole_words(found, size))
-    contacts = _contacts(target)[0] if target.of_a_dump else [_Contact(stack, False) for stack in target.stacks]
-    parts: list[Range] = []
-    for (start, end), contact in zip(target.stacks, contacts, strict=True):
-        start_of_range = max((plan.start for plan in ranges if plan.start <= start < plan.end), default=start)
-        if start % size and start_of_range % size:
-            continue
-        whole = (-(-start // size) * size, contact.union[1])
-        if contact.union != (start, end) and start in found:
-            parts += [] if end - 1 in found else [whole]
-        else:
-            parts += subtract([whole], [*raw, (start, start + size if contact.lengthened else start)])
-    return RangeSet.of(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Contact:
-    """How added memory touches a stack."""
-
-    union: Range
-    """The stack and the memory that was there before it and became one range with it."""
-    lengthened: bool
-    """Whether memory that came behind the stack made it start lower."""
-
-
-def _contacts(target: ProcessView) -> tuple[list[_Contact], list[Range]]:
+def _contacts(target: ProcessView, added: Sequence[Sequence[int]]) -> tuple[list[_Contact], list[Range]]:
     """Return how memory that FILTER_TRIAGE adds touches each stack, and the list of ranges in the end.
 
-    The engine adds the stack of a thread behind all that the thread points at.
+    ``added``: the addresses of the added words, by thread. The engine adds the stack of a thread behind all that the
+    thread points at. Of a live target nothing touches.
     """
-    known, size = Known.of(target), target.pointer_size
+    if not target.of_a_dump:
+        return [_Contact(stack, False) for stack in target.stacks], []
     insertions = _Insertions(target.flags, [], set())
     unions: list[tuple[Range, bool]] = []
-    for index, (start, end) in enumerate(target.stacks):
-        for word in _added_by(target, known.to(index), index):
-            insertions.add(word, word + size)
+    for (start, end), words in zip(target.stacks, added, strict=True):
+        for word in words:
+            insertions.add(word, word + target.pointer_size)
         touched = start in insertions.ends
         unions.append((insertions.add(start, end), touched))
     contacts = [
@@ -183,7 +195,7 @@ def _whole_words(addresses: RangeSet, size: int) -> Iterator[Range]:
         yield -(-start // size) * size, -(-end // size) * size
 
 
-def registers_of(target: ProcessView, thread: Thread) -> dict[int, None]:
+def _registers_of(target: ProcessView, thread: Thread) -> dict[int, None]:
     """Return the distinct values of the registers of a thread that are filtered, in the order of the context."""
     names = INTEGER_REGISTERS[target.snapshot.system.architecture]
     return dict.fromkeys(value for name, value in thread.context.registers if name in names)

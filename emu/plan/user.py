@@ -26,7 +26,7 @@ from .regions import all_memory, private_read_write_memory
 from .reopened import as_seen
 from .segments import code_segments, data_segments, module_headers
 from .stacks import instruction_windows, shared_user_data, stack_ranges, stacks, unwind_data
-from .triage_stacks import seams_of_additions, triage_additions
+from .triage_stacks import TriageStacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,6 @@ MEMORY_ROWS: tuple[tuple[MinidumpType, Callable[[ProcessView], Iterable[WantedRa
     (_T.MiniDumpWithPrivateReadWriteMemory, private_read_write_memory),
     (_T.MiniDumpWithCodeSegs, code_segments),
     (_T.MiniDumpWithModuleHeaders, module_headers),
-    (_T.MiniDumpFilterTriage, triage_additions),
 )
 _UNUSED = 4
 """Unused directory entries behind those of every stream that the flags ask for.
@@ -185,8 +184,8 @@ _RESERVED = (_S.HandleDataStream, _S.HandleOperationListStream)
 def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     """Return the plan for a minidump of a user-mode target. Raises DumpRefused."""
     flags, warnings = minidump_type(request)
-    snapshot = as_seen(snapshot, request.session, request.contract)
     engine = ENGINES[request.contract]
+    snapshot = as_seen(snapshot, request.session, engine)
     if snapshot.system.architecture not in POINTER_SIZE:
         raise DumpRefused(
             Hresult.E_NOTIMPL,
@@ -207,11 +206,13 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     wanted_stacks = stack_ranges(snapshot, reading, engine, request.session)
     target = ProcessView(snapshot, reading, flags, engine, request.session, wanted_stacks, images)
     full = flags & _T.MiniDumpWithFullMemory
-    others = [] if full else _captured(target, unwound=StreamType.FunctionTableStream in written)
+    triage = TriageStacks.of(target) if flags & _T.MiniDumpFilterTriage else None
+    added = () if triage is None else triage.additions
+    others = [] if full else _captured(target, added, unwound=StreamType.FunctionTableStream in written)
     if full:
         ranges = tuple(all_memory(target))
     else:
-        seams = [*seams_of_a_dump(target), *seams_of_additions(target)]
+        seams = [*seams_of_a_dump(target), *(() if triage is None else triage.seams)]
         ranges = memory_list(target, [*stacks(target), *others], seams)
     listed = {(planned.start, planned.end) for planned in ranges if not full}
     xstate = extended_state(snapshot, flags, warnings)
@@ -226,7 +227,7 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
         tuple(warnings),
         user_streams,
         xstate,
-        triage=triage_filter(target, others, ranges),
+        triage=None if triage is None else triage_filter(triage, others, ranges),
         base_names=bool(flags & _T.MiniDumpFilterModulePaths),
         contract=request.contract,
         session=request.session,
@@ -234,12 +235,16 @@ def plan_user(snapshot: ProcessSnapshot, request: Request) -> Plan:
     )
 
 
-def _captured(target: ProcessView, *, unwound: bool) -> list[WantedRange]:
-    """Return what a MemoryList holds besides the stacks. ``unwound``: there is a FunctionTable."""
+def _captured(target: ProcessView, added: Iterable[WantedRange], *, unwound: bool) -> list[WantedRange]:
+    """Return what a MemoryList holds besides the stacks.
+
+    ``added`` is memory that a filter adds. ``unwound``: there is a FunctionTable.
+    """
     wanted: list[WantedRange] = []
     for flag, memory_of in MEMORY_ROWS:
         if target.flags & flag == flag:
             wanted += memory_of(target)
+    wanted += added
     if unwound:
         wanted += unwind_data(target)
     return wanted

@@ -62,7 +62,7 @@ def _lay_out(snapshot: ProcessSnapshot, plan: Plan, faults: Faults) -> Layout:
 
     The memory of a Memory64List comes last (docs/format/minidump-memory.md#place-of-full-memory).
     """
-    snapshot = as_seen(snapshot, plan.session, plan.contract)
+    snapshot = as_seen(snapshot, plan.session, plan.engine)
     header, directory = Section("Header"), Section("Directory")
     strings, code_views = Section("Strings"), Section("CodeViews")
     contexts, exception_context = Section("ThreadContexts"), Section("ExceptionContext")

@@ -10,7 +10,7 @@ from ..memory.intervals import Range, joined
 from ..memory.page import PAGE_SIZE
 from ..readers.architectures import ARCHITECTURES
 from ..readers.facts import ContextFact
-from ..readers.kernel_dump import FILL, KernelDump
+from ..readers.kernel_dump import FILL, KernelDump, is_fill
 from ..truth.kernel import KernelTruth
 from ..truth.load import Truth
 from .expected import Bytes, Expected, Memory
@@ -103,18 +103,10 @@ def machine_facts(dump: KernelDump, truth: Truth | None) -> Expected:
 
 
 def _machine(dump: KernelDump, header: Record) -> Item:
-    item: Item = {
-        name: header[field] for name, field in _MACHINE.items() if header.raw(field) != _fill_of(header, field)
-    }
+    item: Item = {name: header[field] for name, field in _MACHINE.items() if not is_fill(header, field)}
     if dump.debugger_data is not None and dump.debugger_data["KernBase"]:
         item["kernel_base"] = dump.address(dump.debugger_data["KernBase"])
     return item
-
-
-def _fill_of(header: Record, field: str) -> bytes:
-    """What a field holds that its writer never stored."""
-    place = header.structure.fields[field]
-    return (FILL * 3)[place.offset % 4 :][: place.width]
 
 
 def _driver(dump: KernelDump, record: Record) -> Item:

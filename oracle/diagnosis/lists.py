@@ -97,7 +97,7 @@ def _handles(dump: Dump, records: Sequence[Record]) -> bool:
     return _unique(records, "Handle") and _named(dump, [item for item in records if item["TypeNameRva"]], "TypeNameRva")
 
 
-_LISTS: Final[dict[int, tuple[int, tuple[str, ...], _Sound]]] = {
+LISTS: Final[dict[int, tuple[int, tuple[str, ...], _Sound]]] = {
     3: (4, ("MINIDUMP_THREAD",), _threads),
     4: (4, ("MINIDUMP_MODULE",), _modules),
     5: (4, ("MINIDUMP_MEMORY_DESCRIPTOR",), _ranges),
@@ -112,7 +112,7 @@ _LISTS: Final[dict[int, tuple[int, tuple[str, ...], _Sound]]] = {
 
 def shifted_lists(case: Case) -> Iterator[Proposal]:
     """Lists whose entries begin too late."""
-    for number, (header, entries, sound) in _LISTS.items():
+    for number, (header, entries, sound) in LISTS.items():
         stream = case.dump.streams.get(number)
         if stream is not None:
             for entry in entries:

@@ -17,13 +17,19 @@ from ..decode import Record, enumeration, structure
 from ..memory.source import ByteSource
 from ..model import Shift
 from ..readers.facts import Dump
+from .lists import LISTS
 from .proposal import REACH, Proposal, amount_text, field_edit, moved, without_overlap
 
 _STREAM: Final = enumeration("MINIDUMP_STREAM_TYPE")
-_COUNTED: Final = {3: (4, 48), 4: (4, 108), 5: (4, 16), 24: (4, 12)}
-"""Type -> bytes of the header, which is a 32-bit count, and of an entry."""
-_HEADED: Final = {12: ((16, 32), (16, 40)), 14: ((12, 24),), 16: ((16, 48),), 17: ((12, 64),)}
-"""Type -> bytes of header and entry, as the list itself tells them."""
+_SIZES: Final = {
+    number: tuple((header, structure(entry).size) for entry in entries)
+    for number, (header, entries, _) in LISTS.items()
+}
+"""Type -> bytes of header and entry."""
+_COUNTED: Final = {number: sizes[0] for number, sizes in _SIZES.items() if sizes[0][0] == 4}
+"""Lists whose header is a 32-bit count."""
+_HEADED: Final = {number: sizes for number, sizes in _SIZES.items() if number not in _COUNTED}
+"""Lists that tell the sizes of header and entry themselves."""
 _LAST: Final = 24
 """The highest type that a public header names."""
 _OWN: Final = _STREAM["LastReservedStream"]

@@ -83,7 +83,10 @@ class KernelEntitlement:
 
     @cached_property
     def ram(self) -> PageSet:
-        """RAM. Engine 29507 knows what the target's memory map lists (#ram-map-of-the-engine of the same page)."""
+        """RAM. Engine 29507 knows what the memory map of the target lists.
+
+        docs/format/kernel-kinds.md#ram-map-of-the-engine
+        """
         listed = self._truth.listed if self._engine else None
         return self._truth.ram if listed is None else self._truth.ram & listed
 

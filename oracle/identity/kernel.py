@@ -7,7 +7,8 @@ from typing import Final
 
 from ..content_reader import contents_of
 from ..contents import Contents
-from ..readers.kernel_dump import KernelDump, fill
+from ..memory.page import PAGE_SIZE
+from ..readers.kernel_dump import FILL32, KernelDump, is_fill
 from . import systems
 from .crashes import bug_check_of
 from .model import DumpDescription, Lists, MemoryHeld, ModuleLine, System, UnloadedLine, Writer
@@ -15,7 +16,6 @@ from .places import Places, base_name
 from .times import file_time
 from .writers import writer_of
 
-_FILL: Final = int.from_bytes(fill(0, 4), "little")
 _TICKS: Final = 10_000_000
 """Of SystemUpTime, in a second."""
 _TYPES: Final = {
@@ -73,10 +73,7 @@ def describe_kernel(dump: KernelDump, description: str) -> DumpDescription:
 
 def _stored(dump: KernelDump, name: str) -> int | None:
     """A field of the header; None if its writer left the fill in it."""
-    if dump.header is None:
-        return None
-    span = dump.header.span_of(name)
-    return None if dump.header.raw(name) == fill(span.start, len(span)) else dump.header[name]
+    return None if dump.header is None or is_fill(dump.header, name) else dump.header[name]
 
 
 def _system(dump: KernelDump) -> System | None:
@@ -96,7 +93,7 @@ def _system(dump: KernelDump) -> System | None:
 def _unloaded(dump: KernelDump) -> Iterator[UnloadedLine]:
     for record in () if dump.triage is None else dump.triage.unloaded:
         start, end = record["StartAddress"], record["EndAddress"]
-        # Name.Length may be larger than the copy of the name: docs/format/kernel-small.md#unloaded-drivers.
+        # docs/format/kernel-small.md#unloaded-drivers. A wrong length shows nothing of what follows the NUL.
         name = record.raw("DriverName")[: record["Name.Length"]].decode("utf-16-le", "replace").partition("\0")[0]
         yield UnloadedLine(name, start, max(end - start, 0))
 
@@ -105,7 +102,7 @@ def _memory(contents: Contents) -> MemoryHeld:
     if contents.pages is not None:
         pages = contents.pages.count
         runs = sum(1 for _ in contents.pages.runs())
-        return MemoryHeld("physical pages" if pages else "none", pages * 0x1000, runs, pages=pages)
+        return MemoryHeld("physical pages" if pages else "none", pages * PAGE_SIZE, runs, pages=pages)
     ranges = contents.memory.ranges
     held = sum(end - start for start, end in ranges)
     return MemoryHeld("ranges" if held else "none", held, len(ranges))
@@ -117,7 +114,7 @@ def _parts(dump: KernelDump, contents: Contents, unloaded: tuple[UnloadedLine, .
     exception = contents.exception
     return {
         "registers": bool(contents.registers) and any(contents.registers.values()),
-        "exception record": exception is not None and exception.code not in (0, _FILL),
+        "exception record": exception is not None and exception.code not in (0, FILL32),
         "drivers": bool(dump.modules),
         "unloaded drivers": bool(unloaded) if small else None,
         "debugger data": dump.debugger_data is not None,

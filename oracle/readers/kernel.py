@@ -11,14 +11,13 @@ from ..model import Span
 from .accounting import account
 from .architectures import ARCHITECTURES
 from .kernel_blobs import read_blobs
-from .kernel_dump import BITMAPS, FILL, FULL, HEADER, MAX_RUNS, RANGES, READABLE, SUMMARY, TRIAGE, KernelDump
+from .kernel_dump import BITMAPS, FILL32, FULL, HEADER, MAX_RUNS, RANGES, READABLE, SUMMARY, TRIAGE, KernelDump
 from .kernel_pages import PageBitmap, PageRuns
 from .kernel_triage import read_triage
 from .reading import Owner
 
 __all__ = ["KernelDump", "read_kernel"]
 
-_FILL: Final = int.from_bytes(FILL, "little")
 _RUN64: Final = 16
 """Size of a run of a 64-bit descriptor (docs/format/kernel-pages.md#physical-memory-descriptor)."""
 _HEADER_RUNS: Final = {64: 42, 32: 86}
@@ -135,7 +134,7 @@ def _read_full(dump: KernelDump) -> None:
             "kernel.runs.count",
             "PhysicalMemoryBlock, NumberOfRuns",
             f"1 to {most}",
-            "PAGE, the fill" if count == _FILL else f"{count}",
+            "PAGE, the fill" if count == FILL32 else f"{count}",
             record.span_of("NumberOfRuns"),
             loses=("runs", "pages", "memory"),
         )

@@ -27,6 +27,10 @@ READABLE: Final = PAGED | {HEADER, TRIAGE}
 
 FILL: Final = b"PAGE"
 """The pattern that the kernel fills a header with before it stores fields (docs/format/kernel-header.md#fill)."""
+FILL32: Final = int.from_bytes(FILL, "little")
+"""A field of 32 bits that was never stored."""
+XP: Final = 2600
+"""The build of Windows XP."""
 
 MAX_RUNS: Final = 131_072
 """How many runs are read: enough for 4 TiB in which every other 16 MiB is RAM."""
@@ -37,6 +41,12 @@ MAX_MODULES: Final = 4096
 def fill(start: int, size: int) -> bytes:
     """``size`` bytes of the fill, as they are at file offset ``start``."""
     return (FILL * (size // 4 + 2))[start % 4 : start % 4 + size]
+
+
+def is_fill(record: Record, name: str) -> bool:
+    """Whether a field holds the fill: its writer never stored it."""
+    span = record.span_of(name)
+    return record.raw(name) == fill(span.start, len(span))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +207,7 @@ class KernelDump(Reading):
         (docs/format/kernel-header-fields.md#dumptype-field).
         """
         stored = 0 if self.header is None else self.header["DumpType"]
-        return FULL if stored == int.from_bytes(FILL, "little") else stored
+        return FULL if stored == FILL32 else stored
 
     @property
     def paged(self) -> bool:

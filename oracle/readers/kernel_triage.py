@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..decode import decode, structure
 from ..model import Span
-from .kernel_dump import DataBlock, KernelDump, PoolString, TriageFacts
+from .kernel_dump import XP, DataBlock, KernelDump, PoolString, TriageFacts
 from .reading import Owner
 
 # Part -> offset field, size field; None if the header has no size for it.
@@ -24,8 +24,6 @@ _BLOCKS = (
     ("block table", "DataBlocksOffset", "DataBlocksCount"),
     ("data page", "DataPageOffset", "DataPageSize"),
 )
-_XP = 2600
-"""The build of Windows XP."""
 _SAVED = {"prcb": "SizePrcb", "process": "SizeEProcess", "thread": "SizeEThread"}
 
 FACTS = ("triage.blocks", "triage.drivers", "triage.strings", "triage.unloaded", "triage.data")
@@ -40,7 +38,7 @@ def read_triage(dump: KernelDump) -> None:
     A small dump of Windows 2000 is not read: its TRIAGE_DUMP is shorter
     (docs/format/kernel-small-layouts.md#older-and-32-bit-small-dumps).
     """
-    if dump.bits == 32 and 0 < dump.build < _XP:
+    if dump.bits == 32 and 0 < dump.build < XP:
         dump.claim(Span(dump.header_size, dump.source.size), "small dump of Windows 2000")
         return
     header = decode(dump.source, dump.header_size, f"TRIAGE_DUMP{dump.bits}", "triage header")

@@ -1,4 +1,4 @@
-"""Reads the parts of a file that are judged: the file itself and, in a cabinet, the dump inside. For the maps."""
+"""Reads the parts of a file: the file itself and, in a cabinet, the dump inside."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..case import Case, UserdumpCase
+from ..case import AnyCase, Case, UserdumpCase
 from ..decode import Record
 from ..model import Fault, Span
 from ..readers.facts import StringFact
@@ -69,7 +69,7 @@ def tail_left_to_writer(case: Case | UserdumpCase, span: Span, why: str) -> None
         case.dump.dont_care(span, why)
 
 
-def of_a_dump(case: Case | UserdumpCase) -> bool:
+def of_a_dump(case: AnyCase) -> bool:
     """Whether the debugger's target was itself a dump, so that an engine loses some data."""
     return case.request is not None and case.request.session == "dump"
 

@@ -226,7 +226,8 @@ class KernelTruth:
     def listed(self) -> PageSet | None:
         """The pages of the target's own memory map, MmPhysicalMemoryBlock; None if it cannot be read.
 
-        _PHYSICAL_MEMORY_DESCRIPTOR64: NumberOfRuns u32, NumberOfPages u64, then base and count of each run.
+        NumberOfRuns u32, NumberOfPages u64 at 8, then base and count of each run
+        (docs/format/kernel-pages.md#physical-memory-descriptor).
         """
         pointer = self.read(self.symbols.mm_physical_memory_block, 8)
         block = 0 if pointer is None else int.from_bytes(pointer, "little")

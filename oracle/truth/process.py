@@ -21,8 +21,8 @@ from .objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserS
 # winnt.h MEM_COMMIT, MEM_RESERVE, MEM_FREE; MEM_PRIVATE, MEM_MAPPED, MEM_IMAGE
 COMMIT, RESERVE, FREE = 0x1000, 0x2000, 0x10000
 PRIVATE, MAPPED, IMAGE = 0x20000, 0x40000, 0x1000000
-# winnt.h PAGE_NOACCESS, PAGE_READWRITE, PAGE_GUARD
-NOACCESS, READWRITE, GUARD = 0x01, 0x04, 0x100
+# winnt.h PAGE_NOACCESS, PAGE_GUARD
+NOACCESS, GUARD = 0x01, 0x100
 
 REGISTERS = {"amd64": CONTEXT_REGISTERS["amd64"]}
 """Architecture -> the registers of a processor's context. These are the architectures of a kernel-mode truth."""

@@ -9,7 +9,7 @@ from dumptruth.emu.constants import FormatFlag, MinidumpType, StreamType
 from dumptruth.emu.plan.flags import FLAG_ROWS
 from dumptruth.emu.plan.ranges import subtract
 from dumptruth.emu.plan.user import Plan, plan_user
-from dumptruth.emu.request import Contract, DumpRefused, Request
+from dumptruth.emu.request import Contract, DumpRefused, Request, Session
 from dumptruth.emu.snapshot.process import MemoryRun, ProcessSnapshot
 from dumptruth.emu.synthetic.process import Pages, amd64_context, synthetic_process
 
@@ -314,10 +314,12 @@ def test_ranges_stand_in_the_order_of_the_hash() -> None:
     assert [planned.start for planned in plan.ranges] != sorted(planned.start for planned in plan.ranges)
 
 
-def test_an_unknown_architecture_is_refused_by_name() -> None:
+@pytest.mark.parametrize("contract", Contract)
+@pytest.mark.parametrize("session", Session)
+def test_an_unknown_architecture_is_refused_by_name(contract: Contract, session: Session) -> None:
     other = replace(CRASHED, system=replace(CRASHED.system, architecture="ia64"))
     with pytest.raises(DumpRefused, match="ia64"):
-        plan_user(other, Request(SMALL))
+        plan_user(other, Request(SMALL, contract=contract, session=session))
 
 
 @pytest.mark.parametrize(("comment", "there"), [(None, False), ("", True), ("x", True)])

@@ -13,6 +13,7 @@ from ...readers.cab_facts import Member
 from ...readers.images import ImageIdentity, image_identity, pdb_guid
 from ...rule import Checks, bad, cab_rule, ok
 from ...truth.process import ModuleTruth
+from ..asserts import of_a_dump
 
 _ALL_IMAGES, _SECONDARY = 0x1000_0000, 0x4000_0000
 """DEBUG_FORMAT_CAB_SECONDARY_ALL_IMAGES and DEBUG_FORMAT_CAB_SECONDARY_FILES
@@ -210,8 +211,7 @@ def images_at_hand(case: CabinetCase) -> Checks:
 
 def _demands_images(case: CabinetCase) -> bool:
     """Whether the request has CAB_SECONDARY_ALL_IMAGES, and the target is no dump, of which no file is found."""
-    live = case.request is not None and case.request.session != "dump"
-    return _asks_for_secondary(case) and live and not _asks_for_used(case)
+    return _asks_for_secondary(case) and not of_a_dump(case) and not _asks_for_used(case)
 
 
 def _present(case: CabinetCase, images: list[_Image]) -> Checks:

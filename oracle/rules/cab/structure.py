@@ -23,7 +23,6 @@ _LZX_WINDOWS: Final = range(15, 22)
 _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 _ATTRIBUTES: Final = 0x01 | 0x02 | 0x04 | 0x20 | 0x40 | 0x80
 """Read-only, hidden, system, archive, execute, name in UTF-8 (docs/format/cabinet.md#members)."""
-_UTF8: Final = 0x80
 
 
 @cab_rule(

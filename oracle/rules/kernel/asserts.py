@@ -52,11 +52,6 @@ def is_blank(dump: KernelDump, span: Span) -> bool:
     return blank(dump.source.view(span.start, len(span)), span.start) is not None
 
 
-def is_fill(record: Record, name: str) -> bool:
-    span = record.span_of(name)
-    return record.raw(name) == fill(span.start, len(span))
-
-
 def blank_fields(record: Record, subject: str, names: Iterable[str]) -> Checks:
     """Check that every named field is all zero or all fill."""
     for name in names:

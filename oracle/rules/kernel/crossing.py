@@ -12,17 +12,16 @@ from ...case import KernelCase
 from ...decode import Record
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
-from ...readers.kernel_dump import FILL, TRIAGE, KernelDump
+from ...readers.kernel_dump import FILL32, TRIAGE, XP, KernelDump
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same
 from .asserts import EXCEPTION_CONTEXT, header_of
 
 _LEAST, _MOST = 0x290, 0x800
 """Plausible sizes of KDDEBUGGER_DATA64 (docs/format/kernel-debugger-data.md#size-of-the-block)."""
-_LEAST_BEFORE_XP, _XP = 0x208, 2600
-"""Its size before Windows XP, and the build of XP."""
-_FILL: Final = int.from_bytes(FILL, "little")
-_FILLS: Final = (_FILL, _FILL << 32 | _FILL)
+_LEAST_BEFORE_XP = 0x208
+"""Its size before Windows XP."""
+_FILLS: Final = (FILL32, FILL32 << 32 | FILL32)
 """An address of 32 or 64 bits that was never stored."""
 _MAX_PROCESSORS: Final = 4096
 _SEVEN: Final = 7600
@@ -66,7 +65,7 @@ def debugger_block(case: KernelCase) -> Checks:
     """
     dump = case.dump
     record = dump.debugger_data
-    least = _LEAST if own(case) or dump.build >= _XP else _LEAST_BEFORE_XP
+    least = _LEAST if own(case) or dump.build >= XP else _LEAST_BEFORE_XP
     if record is None:
         span = header_of(dump).span_of("KdDebuggerDataBlock")
         address = f"{header_of(dump)['KdDebuggerDataBlock']:#x}"
@@ -335,7 +334,7 @@ def shared_data(case: KernelCase) -> Checks:
             if dump.paged:
                 yield bad("KUSER_SHARED_DATA", f"a page at {base:#x}", "not in the dump", fault=Fault.MISSING)
                 return
-        elif header[name] in (value, _FILL):
+        elif header[name] in (value, FILL32):
             yield ok(f"header, {name}")
         else:
             yield bad(f"header, {name}", f"{value:#x}", f"{header[name]:#x}", header.span_of(name))

@@ -8,10 +8,10 @@ from typing import Final
 from ...case import KernelCase
 from ...entitlement.kernel_writers import E15063, engine_of
 from ...model import Fault, Grade, Level, Source, Span
-from ...readers.kernel_dump import FULL, HEADER, TRIAGE
+from ...readers.kernel_dump import FULL, HEADER, TRIAGE, is_fill
 from ...rule import Checks, bad, kernel_rule, ok, own
 from ..asserts import same, same_bytes
-from .asserts import blank_area, blank_fields, header_of, is_fill, truth_of
+from .asserts import blank_area, blank_fields, header_of, truth_of
 from .header_truth import own_amd64
 
 

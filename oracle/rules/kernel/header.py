@@ -10,19 +10,17 @@ from ...decode import Record, decode, enumeration, structure
 from ...entitlement.kernel_writers import E15063, KernelWriter, engine_of
 from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
-from ...readers.kernel_dump import FILL, TRIAGE, KernelDump
+from ...readers.kernel_dump import FILL, FILL32, TRIAGE, KernelDump, is_fill
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_blank, is_fill, truth_of
+from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_blank, truth_of
 
 _MACHINE_BITS: Final = {0x14C: 32, 0x1C4: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
-_FILL: Final = int.from_bytes(FILL, "little")
 _ENCRYPTED: Final = 0x100
 """Bit 8 of Attributes: the pages are encrypted (docs/format/kernel-header-fields.md#attributes)."""
 _RESERVED_ATTRIBUTES: Final = 0xFFFF_FC00
 _CONTROL_AND_INTEGER: Final = 0x3
 _LEAST_UNKNOWN: Final = 0x10
 """The engine takes PagingLevels from here on for 4 (docs/format/kernel-header-fields.md#paging-levels)."""
-"""Bit of Cr4: five paging levels (Intel SDM volume 3, 2.5)."""
 
 
 @kernel_rule(
@@ -434,7 +432,7 @@ def attributes(case: KernelCase) -> Checks:
     """
     header = header_of(case.dump)
     value, span = header["Attributes"], header.span_of("Attributes")
-    if value == _FILL:
+    if value == FILL32:
         yield ok("header, Attributes")
         return
     never = _ENCRYPTED | (_RESERVED_ATTRIBUTES | 0x200 if own(case) and value not in _SEEN else 0)

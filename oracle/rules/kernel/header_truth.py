@@ -12,7 +12,7 @@ from ...entitlement.kernel_writers import E29507, engine_of
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import FULL, RANGES, TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok
-from ..asserts import one_of, same, same_bytes
+from ..asserts import of_a_dump, one_of, same, same_bytes
 from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, truth_of
 from .header import special_registers
 
@@ -294,11 +294,9 @@ def exception(case: KernelCase) -> Checks:
 
 
 def _exception_flags(case: KernelCase, copied: int) -> tuple[int, ...]:
-    request = case.request
-    if request is None or engine_of(request) is not E29507:
-        dump_only = request is not None and request.session == "dump"
-        return (copied,) if dump_only else tuple(dict.fromkeys((copied, 0)))
-    return (0,) if request.session == "live" else (copied,)
+    if of_a_dump(case):
+        return (copied,)
+    return (0,) if engine_of(case.request) is E29507 else tuple(dict.fromkeys((copied, 0)))
 
 
 @kernel_rule(

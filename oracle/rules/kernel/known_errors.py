@@ -14,8 +14,9 @@ from ...model import Fault
 from ...readers.kernel_dump import ACTIVE, COMPLETE, FULL, KERNEL, TRIAGE
 from ...rule import Check
 from ...truth.kernel import KernelTruth
+from ..asserts import of_a_dump
 from .asserts import truth_of
-from .writer import by_the_engine
+from .writer import may_be_by_the_engine
 
 _SHIFTS: Final = (30, 21)
 """Lowest bits of an address that index a page-directory-pointer table and a page directory."""
@@ -82,7 +83,7 @@ def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
     if dump.header is None or dump.context is None:
         return False
     if dump.type in (FULL, COMPLETE):
-        if case.request is None or case.request.session != "dump":
+        if not of_a_dump(case):
             return False
     elif dump.type != TRIAGE or dump.header["KdSecondaryVersion"]:
         return False
@@ -110,7 +111,7 @@ def stale_bytes(case: KernelCase, check: Check) -> bool:
     """Only bytes that the engine does not fill: of driver entries, behind names, before the end marker, and of a stack
     from the first page on that is not mapped.
     """
-    if not by_the_engine(case) or not check.spans:
+    if not may_be_by_the_engine(case) or not check.spans:
         return False
     if not check.subject.startswith("data block"):
         return check.subject != "end marker"

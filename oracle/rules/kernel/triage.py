@@ -12,7 +12,7 @@ from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok, own
 from .asserts import EXCEPTION_CONTEXT, blank_area, header_of
-from .writer import by_the_engine, is_measured, triage_of
+from .writer import is_measured, may_be_by_the_engine, triage_of
 
 _MARKER: Final = b"TRGD"
 _IN_HEADER: Final = {
@@ -308,7 +308,7 @@ def room(case: KernelCase) -> Checks:
         if valid != first:
             span = triage.header.span_of("ValidOffset")
             yield bad("end marker", f"at {first:#x}", f"{valid:#x}", span)
-        if own(case) or not by_the_engine(case):
+        if own(case) or not may_be_by_the_engine(case):
             yield from blank_area(dump, "room before the end marker", Span(triage.data_end, valid), only_zero=True)
         return
     found = dump.source.read(first, 4)

@@ -7,11 +7,11 @@ from ...entitlement.kernel_writers import KernelWriter, engine_of, writers_of
 from ...model import Grade, Level, Source
 from ...readers.kernel_dump import BITMAPS, PAGED, TRIAGE, TriageFacts
 from ...rule import Checks, bad, kernel_rule, ok, own
+from ..asserts import of_a_dump
 from .asserts import header_of
 
-_OPTIONS_OF_THE_ENGINE = 0xFFFFFFFF
-
-
+_UNSET_OPTIONS = 0xFFFF_FFFF
+"""TriageOptions in layout A (docs/format/kernel-small.md#triageoptions)."""
 _FIRST_REAL = 9600
 """The oldest build of which a real small dump was measured (docs/format/kernel-small-real.md#sizes-by-group)."""
 
@@ -30,13 +30,14 @@ def triage_of(case: KernelCase) -> TriageFacts:
     return case.dump.triage
 
 
-def by_the_engine(case: KernelCase) -> bool:
-    """Whether the file is a small dump of layout A as the vendor's engine writes it: it leaves TriageOptions as fill.
+def may_be_by_the_engine(case: KernelCase) -> bool:
+    """Whether the file may be a small dump of the vendor's engine: layout A, and TriageOptions not set.
 
-    docs/format/kernel-small-layouts.md#stale-bytes-of-the-engine
+    Windows leaves the field in the same state (docs/format/kernel-small-layouts.md#how-to-tell-a-from-b). So this rules
+    other writers out, and does not prove the engine.
     """
     triage = case.dump.triage
-    return triage is not None and triage.layout == "A" and triage.header["TriageOptions"] == _OPTIONS_OF_THE_ENGINE
+    return triage is not None and triage.layout == "A" and triage.header["TriageOptions"] == _UNSET_OPTIONS
 
 
 @kernel_rule(
@@ -125,7 +126,7 @@ def copy_of_a_small_dump(case: KernelCase) -> bool:
     It then finds base names only, no unloaded drivers, and not all memory
     (docs/format/kernel-small-layouts.md#data-blocks-of-the-engine). No name has a backslash.
     """
-    request, names = case.request, triage_of(case).strings.values()
-    if request is None or request.session != "dump" or triage_of(case).layout != "A":
+    if not of_a_dump(case) or triage_of(case).layout != "A":
         return False
+    names = triage_of(case).strings.values()
     return engine_that_wrote(case) is not None and not any("\\" in name.text for name in names)

@@ -9,6 +9,7 @@ from ...case import Case
 from ...decode import Record, enumeration, structure
 from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, ok, rule
+from ..asserts import of_a_dump
 
 _MISC_FIELDS: Final = {
     "MINIDUMP_MISC1_PROCESS_ID": "ProcessId",
@@ -180,17 +181,13 @@ def is_blank(case: Case, number: int) -> bool:
     return not any(case.dump.source.view(stream.rva, min(stream.size, _BLANK_LIMIT)))
 
 
-def _of_a_dump(case: Case) -> bool:
-    return case.request is not None and case.request.session == "dump"
-
-
 @rule(
     "MDMP-SYSTEMMEMORY-002",
     "SystemMemoryInfo holds values",
     Level.SHOULD,
     Source("docs/format/minidump-system.md#system-memory-info", Grade.OBSERVED),
     needs=("system_memory_info",),
-    applies=lambda case: not _of_a_dump(case),
+    applies=lambda case: not of_a_dump(case),
 )
 def system_memory_filled(case: Case) -> Checks:
     """A stream of zeros tells nothing. It is sound: the vendor's engine writes it if its target is a dump. All 17 real
@@ -224,7 +221,7 @@ def vm_counters_size(case: Case) -> Checks:
     Level.SHOULD,
     Source("docs/format/minidump-system.md#process-memory-counters", Grade.OBSERVED),
     needs=("vm_counters",),
-    applies=lambda case: not _of_a_dump(case),
+    applies=lambda case: not of_a_dump(case),
 )
 def vm_counters_filled(case: Case) -> Checks:
     """A stream of zeros tells nothing. It is sound: the vendor's engine writes it if its target is a dump. All 17 real

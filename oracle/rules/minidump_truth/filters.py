@@ -20,7 +20,9 @@ from ...memory.intervals import RangeSet, inside, outside
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
 from ...truth.process import ProcessTruth, RequestTruth
+from ..asserts import of_a_dump
 from .pages import compared
+from .triage import FILL
 
 _ENGINES = ("15063", "29507")
 _TRIAGE = Source("docs/format/minidump-filters.md#filter-triage-stack-words", Grade.WITNESSED, versions=_ENGINES)
@@ -36,8 +38,6 @@ _STACKS = ("stacks", "stacks with a part of the TEB", "bridged gaps")
 _FOLLOWING_WORDS = Format.INDIRECT_MEMORY | Format.FILTER_TRIAGE
 """Flags that add memory to which words of stacks point."""
 _CHUNK = 1 << 16
-_FILL = 0xAA
-"""The byte that FILTER_TRIAGE writes. FILTER_MEMORY writes zeros."""
 
 
 def _filter_of(case: Case) -> Format:
@@ -61,7 +61,7 @@ class _Filter:
         assert request is not None
         triage = _filter_of(case) is Format.FILTER_TRIAGE
         self.size = truth.system.pointer_size
-        self.fill = int.from_bytes(bytes([_FILL if triage else 0]) * self.size, "little")
+        self.fill = int.from_bytes(bytes([FILL if triage else 0]) * self.size, "little")
         found = ((*stack_of(truth, thread), index) for index, thread in enumerate(truth.threads))
         # FILTER_TRIAGE leaves a stack alone that does not begin at a word.
         owned = list(_disjoint(each for each in found if not triage or not each[0] % self.size))
@@ -74,7 +74,7 @@ class _Filter:
         others = [grant for grant in case.entitlement.grants if grant.clause.name not in _STACKS]
         self.others = _Captured((span for grant in others for span in grant.union), request)
         """Other memory that the dump may hold. FILTER_TRIAGE of engine 15063 leaves the stack words in it alone."""
-        self._exact = triage and request.contract == "e15063" and request.session == "dump"
+        self._exact = triage and request.contract == "e15063" and of_a_dump(case)
         """Whether it was measured what becomes of words in other memory, and of words that point at it."""
         due = [grant for grant in others if grant.duty is Duty.MUST and not grant.clause.flags & _FOLLOWING_WORDS]
         self.untouched = RangeSet(span for grant in due for span in grant.union) if self._exact else None

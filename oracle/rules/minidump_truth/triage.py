@@ -14,6 +14,8 @@ from ...readers.facts import ContextFact
 from ...truth.context import ThreadContextTruth
 
 FILL: Final = 0xAA
+"""The byte that FILTER_TRIAGE writes (docs/format/minidump-filters.md#filter-triage-stack-words). FILTER_MEMORY writes
+zeros."""
 
 
 class Triage:
