@@ -21,11 +21,13 @@ from dumptruth.emu.constants import DEBUG_DUMP_SMALL, StreamType
 from dumptruth.emu.request import Contract, DumpRefused, Request, Session
 from dumptruth.emu.scenarios.process import SCENARIOS
 from dumptruth.emu.scenarios.run import run
-from dumptruth.emu.snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE, ProcessSnapshot
 from dumptruth.emu.synthetic.flag_process import flag_target
 from dumptruth.emu.synthetic.forms import FORMS
 from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
+
+from ..changed_process import with_bytes, with_registers
 
 Row = dict[str, Any]
 
@@ -125,26 +127,6 @@ def process(architecture: str) -> ProcessSnapshot:
     return synthetic_process(architecture, threads=1, modules=1, stack_committed=PAGE_SIZE)
 
 
-def with_registers(target: ProcessSnapshot, **registers: int) -> ProcessSnapshot:
-    """Return the process with other registers of its thread."""
-    thread = target.threads[0]
-    changed = tuple((name, registers.get(name, value)) for name, value in thread.context.registers)
-    return replace(target, threads=(replace(thread, context=replace(thread.context, registers=changed)),))
-
-
-def with_bytes(target: ProcessSnapshot, address: int, data: bytes) -> ProcessSnapshot:
-    """Return the process with other bytes at the address."""
-    memory = []
-    for run_ in target.memory:
-        if run_.start <= address < run_.end:
-            contents = bytearray(run_.data[0 : run_.end - run_.start])
-            contents[address - run_.start : address - run_.start + len(data)] = data
-            memory.append(MemoryRun(run_.start, bytes(contents)))
-        else:
-            memory.append(run_)
-    return replace(target, memory=tuple(memory))
-
-
 REGISTERS = {"x86": ("Esp", "Eip"), "amd64": ("Rsp", "Rip"), "arm64": ("Sp", "Pc")}
 
 
@@ -161,7 +143,7 @@ def test_stacks_and_windows_of_odd_registers_are_those_of_the_engine(architectur
     assert len(mine) == 21
     stack, instruction = REGISTERS[architecture]
     for row in mine:
-        target = with_registers(process(architecture), **{stack: row["sp"], instruction: row["ip"]})
+        target = with_registers(process(architecture), {stack: row["sp"], instruction: row["ip"]})
         if row["label"] == "exception address elsewhere":
             assert target.exception is not None
             target = replace(target, exception=replace(target.exception, address=target.exception.address + 0x600))
@@ -190,7 +172,7 @@ def pointing(architecture: str, label: str) -> ProcessSnapshot:
     }.get(label, (0x810, form.heap + 0x1000))
     target = with_bytes(target, base, bytes(PAGE_SIZE))
     target = with_bytes(target, base + at, word.to_bytes(form.pointer_size, "little"))
-    return with_registers(target, **{REGISTERS[architecture][0]: stack})
+    return with_registers(target, {REGISTERS[architecture][0]: stack})
 
 
 @pytest.mark.parametrize("architecture", REGISTERS)

@@ -12,11 +12,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import pytest
+from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.replay.judging import requested
 from dumptruth.oracle import Finding, Outcome, RequestTruth, Truth, Verdict, check
 
 CONTRACTS: Final = {"15063": "e15063", "29507": "e29507"}
 """Build of dbgeng.dll -> contract that names what it does."""
+
+
+def contract_of(harness: Harness) -> str:
+    """The contract of the engine. Skips the test if there is none of its version."""
+    if harness.build not in CONTRACTS:
+        pytest.skip(f"no contract says what version {harness.version} does")
+    return CONTRACTS[harness.build]
 
 
 @dataclass(frozen=True)

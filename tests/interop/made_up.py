@@ -6,23 +6,15 @@ import random
 from dataclasses import replace
 
 from dumptruth.emu.constants import PAGE_EXECUTE_READ
-from dumptruth.emu.snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot, Thread
+from dumptruth.emu.snapshot.process import PAGE_SIZE, ProcessSnapshot, Thread
 from dumptruth.emu.synthetic.forms import FORMS
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
+from dumptruth.fixtures.adapters.contexts import POINTERS
+
+from ..changed_process import thread_with, with_bytes
 
 CODE = 0x8000
 """Offset of executable pages behind a form's free address; the second thread runs there."""
-
-
-def with_bytes(target: ProcessSnapshot, address: int, data: bytes) -> ProcessSnapshot:
-    """Return the process with other bytes at an address."""
-    memory = []
-    for run in target.memory:
-        contents = bytearray(bytes(run.data))
-        if run.start <= address < run.end:
-            contents[address - run.start : address - run.start + len(data)] = data
-        memory.append(MemoryRun(run.start, bytes(contents)))
-    return replace(target, memory=tuple(memory))
 
 
 def random_process(architecture: str, seed: int) -> ProcessSnapshot:
@@ -48,14 +40,10 @@ def random_process(architecture: str, seed: int) -> ProcessSnapshot:
         return b"".join(pointer().to_bytes(size, "little") for _ in range(count))
 
     def changed(index: int, thread: Thread) -> Thread:
-        instruction = {"amd64": "Rip", "x86": "Eip", "arm64": "Pc"}[architecture]
-        values = {instruction: free + CODE + 0x300} if index else {}
+        values = {POINTERS[architecture][0]: free + CODE + 0x300} if index else {}
         filtered = ("Rax", "Rbx", "R9", "R12", "Eax", "Ebx", "Esi", "X3")
-        pairs = tuple(
-            (name, values.get(name, pointer() if name in filtered else value))
-            for name, value in thread.context.registers
-        )
-        return replace(thread, context=replace(thread.context, registers=pairs))
+        values |= {name: pointer() for name, _ in thread.context.registers if name in filtered}
+        return thread_with(thread, values)
 
     target = replace(target, threads=tuple(changed(index, thread) for index, thread in enumerate(target.threads)))
     target = with_bytes(target, free, words(0x4000 // size))

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from dumptruth.emu.snapshot.process import ProcessSnapshot, Thread
 from dumptruth.emu.synthetic.forms import FORMS
+from dumptruth.fixtures.adapters.contexts import POINTERS
 
-from .made_up import random_process, with_bytes
+from ..changed_process import thread_with, with_bytes
+from .made_up import random_process
 
 STACK = 0x1000
 """Bytes of each stack."""
 _AROUND = 0x400
 """Bytes below and above each stack that hold random words, too."""
-_STACK_POINTERS = {"amd64": "Rsp", "x86": "Esp", "arm64": "Sp"}
 _REGISTERS = (
     "Rax", "Rbx", "R9", "R12", "R13", "R14", "R15", "Rsi", "Eax", "Ebx", "Esi", "Edi", "Ecx", "Edx", "X3", "Rbp", "Ebp",
     "Rcx", "Rdi",
@@ -50,7 +51,7 @@ def odd_process(architecture: str, seed: int) -> ProcessSnapshot:
         for address in range(thread.stack_limit - _AROUND, thread.stack_base + _AROUND, 0x100):
             target = with_bytes(target, address, words(0x100))
     threads = tuple(
-        _with_registers(thread, {name: pointer() for name, _ in thread.context.registers if name in _REGISTERS})
+        thread_with(thread, {name: pointer() for name, _ in thread.context.registers if name in _REGISTERS})
         for thread in moved
     )
     assert target.exception is not None
@@ -66,10 +67,5 @@ def _moved(thread: Thread, architecture: str, dice: random.Random) -> Thread:
             base + 0x100, limit + 0x80,
         )
     )  # fmt: skip
-    moved = _with_registers(thread, {_STACK_POINTERS[architecture]: sp})
+    moved = thread_with(thread, {POINTERS[architecture][1]: sp})
     return replace(moved, stack_base=base, stack_limit=limit)
-
-
-def _with_registers(thread: Thread, values: dict[str, int]) -> Thread:
-    registers = tuple((name, values.get(name, value)) for name, value in thread.context.registers)
-    return replace(thread, context=replace(thread.context, registers=registers))

@@ -21,7 +21,7 @@ from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.writer import Method, end_live, run_until_crash, write
 from dumptruth.fixtures.contracts.answers import Answer, answers, faulty, needs_windows
 
-from .engine_judged import CONTRACTS
+from .engine_judged import contract_of
 from .engine_live import FULL, HAS_COMPILER, SMALL, compiled
 
 WINDOWS: Final = sys.platform == "win32"
@@ -48,9 +48,8 @@ def left_out(row: Answer) -> str | None:
 
 
 @pytest.fixture(name="harness", scope="module")
-def engine_with_answers(engine: Harness) -> Harness:
-    if engine.version.split(".")[2] not in CONTRACTS:
-        pytest.skip(f"no answers of version {engine.version} are recorded")
+def engine_with_a_contract(engine: Harness) -> Harness:
+    contract_of(engine)
     return engine
 
 
@@ -113,7 +112,7 @@ def kind_of(data: bytes) -> str:
 
 
 def ask_all(harness: Harness, target: str, place: Path, folder: Path, every: int) -> None:
-    contract = CONTRACTS[harness.version.split(".")[2]]
+    contract = contract_of(harness)
     of_target = [row for row in answers() if row.engine == contract and row.target == target]
     rows = [row for row in of_target if left_out(row) is None][::every]
     if not rows:

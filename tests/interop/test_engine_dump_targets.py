@@ -12,45 +12,30 @@ from pathlib import Path
 import pytest
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.request import Request
-from dumptruth.emu.snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from dumptruth.emu.snapshot.process import PAGE_SIZE, ProcessSnapshot
 from dumptruth.emu.synthetic.forms import FORMS
 from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.truth import store
 from dumptruth.emu.writer.minidump import dump_bytes
+from dumptruth.fixtures.adapters.contexts import POINTERS
 from dumptruth.fixtures.adapters.engine.process import Harness
 from dumptruth.fixtures.adapters.engine.writer import write_dump
 from dumptruth.oracle import ByteSource, RequestTruth, Verdict, check, load_any_truth
 
-from .engine_judged import CONTRACTS
+from ..changed_process import with_bytes, with_registers
+from .engine_judged import contract_of
 
 SMALL, FULL_MEMORY, TRIAGE = Qualifier.DEBUG_DUMP_SMALL, 0x1, 0x10000
 HEAP_SIZE = 3 * PAGE_SIZE
 RULES = ("PAGE-*", "TRUE-THREAD-003", "XCUT-STACK-*")
-IP, SP = {"x86": "Eip", "amd64": "Rip", "arm64": "Pc"}, {"x86": "Esp", "amd64": "Rsp", "arm64": "Sp"}
 Target = tuple[str, int, ProcessSnapshot]
 """What is odd, the format flags, and the process."""
-
-
-def with_bytes(target: ProcessSnapshot, address: int, data: bytes) -> ProcessSnapshot:
-    def changed(run: MemoryRun) -> MemoryRun:
-        if not run.start <= address < run.end:
-            return run
-        held = bytearray(run.data[0 : run.end - run.start])
-        held[address - run.start : address - run.start + len(data)] = data
-        return MemoryRun(run.start, bytes(held))
-
-    return replace(target, memory=tuple(map(changed, target.memory)))
-
-
-def with_register(target: ProcessSnapshot, name: str, value: int) -> ProcessSnapshot:
-    (thread,) = target.threads
-    registers = tuple((each, value if each == name else held) for each, held in thread.context.registers)
-    return replace(target, threads=(replace(thread, context=replace(thread.context, registers=registers)),))
 
 
 def targets(architecture: str) -> Iterator[Target]:
     plain = synthetic_process(architecture, threads=1, modules=1, stack_committed=PAGE_SIZE)
     (thread,), heap, form = plain.threads, FORMS[architecture].heap, FORMS[architecture]
+    ip, sp = POINTERS[architecture]
     block = plain.read(thread.teb, 0x200)
     assert block is not None
     for size in (0x2F, 0x30, 0x5F, 0x60, 0x800, 0x2000):
@@ -58,25 +43,23 @@ def targets(architecture: str) -> Iterator[Target]:
         moved = with_bytes(with_bytes(plain, heap, bytes(HEAP_SIZE)), at, block[:size])
         yield f"{size:#x} bytes of the TEB", 0, replace(moved, threads=(replace(thread, teb=at),))
     for offset in (-0x40, 0x40, 0x1000, HEAP_SIZE - 0x40, HEAP_SIZE + 0x40):
-        yield f"IP at heap + {offset:#x}", 0, with_register(plain, IP[architecture], heap + offset)
+        yield f"IP at heap + {offset:#x}", 0, with_registers(plain, {ip: heap + offset})
         assert plain.exception is not None
         event = replace(plain.exception, address=heap + offset)
         yield f"ExceptionAddress at heap + {offset:#x}", 0, replace(plain, exception=event)
-    yield "SP at the end of the stack", 0, with_register(plain, SP[architecture], thread.stack_base)
+    yield "SP at the end of the stack", 0, with_registers(plain, {sp: thread.stack_base})
     word = form.pointer_size
     leading = with_bytes(plain, heap + HEAP_SIZE - word, (form.first_image + 0x1010).to_bytes(word, "little"))
     pointed = (heap + HEAP_SIZE - word).to_bytes(word, "little")
     stack = with_bytes(leading, thread.stack_base - 0x100, pointed)
-    yield "a word that keeps a stack word", TRIAGE, with_register(stack, SP[architecture], thread.stack_base - 0x200)
+    yield "a word that keeps a stack word", TRIAGE, with_registers(stack, {sp: thread.stack_base - 0x200})
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "x86", "arm64"])
 def test_the_oracle_demands_of_a_dump_of_a_dump_what_the_engine_writes(
     engine: Harness, tmp_path: Path, architecture: str
 ) -> None:
-    contract = CONTRACTS.get(engine.version.split(".")[2])
-    if contract is None:
-        pytest.skip(f"no contract says what version {engine.version} writes")
+    contract = contract_of(engine)
     source, made = tmp_path / "source.dmp", tmp_path / "made.dmp"
     wrong = []
     for number, (label, flags, target) in enumerate(targets(architecture)):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 from dumptruth.emu.constants import Qualifier
 from dumptruth.emu.debugger.client import DebugClient
-from dumptruth.emu.snapshot.process import MemoryRun, ProcessSnapshot
 from dumptruth.oracle import read
 from dumptruth.oracle.readers.facts import Dump
 from dumptruth.oracle.readers.kernel_dump import KernelDump
 
+from ..changed_process import with_bytes
 from .engine_fault_targets import crashed_machine, crashed_process, with_last_entries
 from .engine_faults import (
     FLTSAVE,
@@ -75,17 +74,6 @@ def test_misplaced_fltsave(tmp_path: Path) -> None:
     assert not misplaced_fltsave(source, copy).fault
 
 
-def _with_kuser(process: ProcessSnapshot, data: bytes) -> ProcessSnapshot:
-    """The process with ``data`` at the start of KUSER_SHARED_DATA."""
-    runs = []
-    for run in process.memory:
-        held = bytearray(bytes(run.data))
-        if run.start == KUSER_SHARED_DATA:
-            held[: len(data)] = data
-        runs.append(MemoryRun(run.start, bytes(held)))
-    return replace(process, memory=tuple(runs))
-
-
 def test_foreign_bytes_for_kuser_shared_data(tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     process = crashed_process()
@@ -97,7 +85,7 @@ def test_foreign_bytes_for_kuser_shared_data(tmp_path: Path) -> None:
         assert isinstance(contents.facts, Dump)
         start, end, offset = next(piece for piece in contents.facts.pieces() if piece[0] > KUSER_SHARED_DATA)
         next_range = contents.facts.source.read(offset, end - start)
-    DebugClient(_with_kuser(process, next_range[:0x1000]), contract="e29507").write(copy, SMALL)
+    DebugClient(with_bytes(process, KUSER_SHARED_DATA, next_range[:0x1000]), contract="e29507").write(copy, SMALL)
     assert foreign_kuser(source, copy).fault
 
 

@@ -23,7 +23,7 @@ from dumptruth.fixtures.adapters.engine.writer import Written, end_live, write
 from dumptruth.oracle import load_any_truth
 
 from ..marks import needs_compiler
-from .engine_judged import ARTEFACTS, CONTRACTS, Verdicts, asked
+from .engine_judged import ARTEFACTS, Verdicts, asked, contract_of
 from .engine_live import FULL, PROGRAMS, SMALL, Stop, compiled
 
 RAM: Final = "4M"
@@ -52,18 +52,13 @@ def every_finding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="harness", scope="module")
 def engine_with_a_contract(engine: Harness) -> Harness:
-    if engine.version.split(".")[2] not in CONTRACTS:
-        pytest.skip(f"no contract says what version {engine.version} writes")
+    contract_of(engine)
     return engine
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("engine-writer")
-
-
-def contract_of(harness: Harness) -> str:
-    return CONTRACTS[harness.version.split(".")[2]]
 
 
 def wrote(harness: Harness, path: Path, qualifier: int, flags: int = 0) -> Written:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_SMALL
 from dumptruth.emu.plan.user import Plan, plan_user
 from dumptruth.emu.request import Contract, Request, Session
-from dumptruth.emu.snapshot.process import MemoryRun, ProcessSnapshot
+from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.synthetic.forms import FORMS
 from dumptruth.emu.synthetic.process import Pages, synthetic_process
 from dumptruth.emu.writer.minidump import dump_bytes
+
+from ..changed_process import with_bytes, with_registers
 
 INDIRECT, PROCESS_DATA, PRIVATE, TRIAGE = 0x8, 0x80, 0x100, 0x10000
 CODE = 0x8000
@@ -28,24 +29,7 @@ both = pytest.mark.parametrize("architecture", REGISTERS)
 
 def put(target: ProcessSnapshot, address: int, words: Sequence[int]) -> ProcessSnapshot:
     code = "I" if target.system.pointer_size == 4 else "Q"
-    data = struct.pack(f"<{len(words)}{code}", *words)
-    memory = []
-    for run in target.memory:
-        if run.start <= address < run.end:
-            contents = bytearray(bytes(run.data))
-            contents[address - run.start : address - run.start + len(data)] = data
-            memory.append(MemoryRun(run.start, bytes(contents)))
-        else:
-            memory.append(run)
-    return replace(target, memory=tuple(memory))
-
-
-def with_registers(target: ProcessSnapshot, index: int, **values: int) -> ProcessSnapshot:
-    threads = list(target.threads)
-    context = threads[index].context
-    registers = tuple((name, values.get(name, value)) for name, value in context.registers)
-    threads[index] = replace(threads[index], context=replace(context, registers=registers))
-    return replace(target, threads=tuple(threads))
+    return with_bytes(target, address, struct.pack(f"<{len(words)}{code}", *words))
 
 
 def stopped(architecture: str, threads: int = 2, instruction: int = CODE + 0x300) -> ProcessSnapshot:
@@ -58,7 +42,7 @@ def stopped(architecture: str, threads: int = 2, instruction: int = CODE + 0x300
     for thread in target.threads:
         size = thread.stack_base - thread.context.stack_pointer
         target = put(target, thread.context.stack_pointer, [0] * (size // target.system.pointer_size))
-    return with_registers(target, 1, **{REGISTERS[architecture][0]: free + instruction})
+    return with_registers(target, {REGISTERS[architecture][0]: free + instruction}, 1)
 
 
 def on_stack(target: ProcessSnapshot, words: Sequence[int], index: int = 0) -> ProcessSnapshot:
@@ -141,7 +125,7 @@ def test_registers_add_what_they_point_at_and_do_not_count_windows(architecture:
     size, free = target.system.pointer_size, form.extra
     target = put(target, free + 0x100, [target.modules[0].base])
     values = {first: free + 0x100, second: free + CODE + 0x300}
-    plan = planned(with_registers(target, 1, **values))
+    plan = planned(with_registers(target, values, 1))
     assert (free + 0x100, size) in ranges(plan)
     assert plan.triage is not None
     assert plan.triage.register(1, values[first]) == values[first]
