@@ -39,6 +39,7 @@ from .destination import (
     open_file,
     open_handle,
     path_of,
+    printed,
     temporary_name,
     text_of,
 )
@@ -254,7 +255,7 @@ class DebugClient:
         self.output = ""
         sink: FileSink | HandleSink | None = None
         path, packed = None, request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB)
-        shown = HANDLE_ONLY if name is None else text_of(name)
+        shown = HANDLE_ONLY if name is None else printed(text_of(name))
         failed = ""
         try:
             output = self._output(request, handle, command=command)
