@@ -144,12 +144,13 @@ MAY_IMPORT: dict[str, str] = {
     "emu": "emu.debugger emu.errors emu.images emu.names emu.scenarios emu.snapshot emu.truth",
     "emu.constants": "",
     "emu.errors": "",
+    "emu.placing": "",
     "emu.names": "emu.constants emu.errors",
     "emu.snapshot": "",
     "emu.request": "emu.constants emu.errors",
     "emu.plan": "emu.constants emu.request emu.snapshot",
-    "emu.writer": "emu.constants emu.request emu.snapshot emu.plan",
-    "emu.truth": "emu.errors emu.request emu.snapshot",
+    "emu.writer": "emu.constants emu.placing emu.request emu.snapshot emu.plan",
+    "emu.truth": "emu.errors emu.placing emu.request emu.snapshot",
     "emu.debugger": "emu.constants emu.errors emu.names emu.request emu.snapshot emu.plan emu.writer",
     "emu.images": "emu.errors",
     "emu.image": "emu.errors",
@@ -181,16 +182,17 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",
     "oracle.content_reader": "oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
     "oracle.citations": "",
+    "oracle.shown": "",
     "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
-    " oracle.truth",
+    " oracle.shown oracle.truth",
     "oracle.identity": "oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory oracle.readers"
     " oracle.report",
     "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
-    " oracle.readers oracle.report oracle.truth",
+    " oracle.readers oracle.report oracle.shown oracle.truth",
     "oracle.vectors": "oracle.conform oracle.memory oracle.truth",
-    "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.report.numbers oracle.truth",
-    "oracle.pytest_plugin": "oracle.assertion oracle.vectors",
+    "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.report.numbers oracle.shown oracle.truth",
+    "oracle.pytest_plugin": "oracle.assertion oracle.shown oracle.vectors",
     "oracle": "oracle.case oracle.checking oracle.content_reader oracle.contents oracle.identity oracle.inputs"
     " oracle.judge oracle.memory oracle.model oracle.readers oracle.truth",
     # fixtures may import both.
