@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import stat
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -69,22 +68,38 @@ def take_place(temporary: Path, path: Path, permissions: int | None = None, *, r
         _rename_to_new(temporary, path)
     else:
         try:
-            old = path.stat()
-        except OSError:
+            inherit(temporary, path)
+        except FileNotFoundError:
             _set_permissions(temporary, permissions)
-        else:
-            if sys.platform != "win32":
-                with contextlib.suppress(OSError):
-                    os.chown(temporary, old.st_uid, old.st_gid)
-            _set_permissions(temporary, stat.S_IMODE(old.st_mode) & 0o777)
         temporary.replace(path)
     _pending.pop(temporary, None)
+
+
+def inherit(temporary: Path, old: Path) -> None:
+    """Give ``temporary`` the permissions of ``old``, and its owner where possible. Raises OSError."""
+    found = old.stat()
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.chown(temporary, found.st_uid, found.st_gid)
+    _set_permissions(temporary, stat.S_IMODE(found.st_mode) & 0o777)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder for temporary files. It is removed at the end, also of a command that is interrupted."""
+    import tempfile  # noqa: PLC0415 - most uses of this module need no such folder
+
+    path = temporary_folder(Path(tempfile.gettempdir()))
+    try:
+        yield path
+    finally:
+        discard(path)
 
 
 def discard(temporary: Path) -> None:
     """Remove a temporary file or folder, if it is still there. Never raises OSError."""
     if temporary.suffix == _FOLDER:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_folder(temporary)
     else:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -99,8 +114,14 @@ def sweep() -> None:
         discard(path)
 
 
+def _remove_folder(path: Path) -> None:
+    import shutil  # noqa: PLC0415 - loads the compressors of the standard library
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def _name(folder: Path, suffix: str) -> Path:
-    return folder / f"{PREFIX}{secrets.token_hex(8)}{suffix}"
+    return folder / f"{PREFIX}{os.urandom(8).hex()}{suffix}"
 
 
 def _set_permissions(path: Path, permissions: int | None) -> None:
@@ -156,7 +177,7 @@ def _clear_one(path: Path) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the other process lives
             if path.suffix == _FOLDER:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_folder(path)
             else:
                 path.unlink()
         finally:

@@ -53,10 +53,10 @@ def path_of(name: Name | None, folder: Path | None) -> Path:
     return (Path.cwd() if folder is None else folder.absolute()) / text
 
 
-def open_file(path: Path, *, no_overwrite: bool, faults: Faults) -> FileSink:
+def open_file(path: Path, *, no_overwrite: bool, permissions: int, faults: Faults) -> FileSink:
     """Create the file. Raises NotCreated; an existing file is unchanged until the dump is complete."""
     try:
-        return FileSink(path, no_overwrite=no_overwrite, faults=faults)
+        return FileSink(path, no_overwrite=no_overwrite, permissions=permissions, faults=faults)
     except MemoryError as error:
         raise NotCreated(Hresult.E_OUTOFMEMORY, "not enough memory to write the dump") from error
     except OSError as error:

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from ..placing import PRIVATE, discard, take_place, temporary_file
 from .faults import FaultPoint, Faults
 from .layout import Buffer
-from ..placing import PRIVATE, discard, take_place, temporary_file
 
 _FSCTL_SET_SPARSE = 0x900C4  # winioctl.h
 _ZEROS = 1 << 20

@@ -151,7 +151,7 @@ MAY_IMPORT: dict[str, str] = {
     "emu.plan": "emu.constants emu.request emu.snapshot",
     "emu.writer": "emu.constants emu.placing emu.request emu.snapshot emu.plan",
     "emu.truth": "emu.errors emu.placing emu.request emu.snapshot",
-    "emu.debugger": "emu.constants emu.errors emu.names emu.request emu.snapshot emu.plan emu.writer",
+    "emu.debugger": "emu.constants emu.errors emu.names emu.placing emu.request emu.snapshot emu.plan emu.writer",
     "emu.images": "emu.errors",
     "emu.image": "emu.errors",
     "emu.image_files": "emu.images emu.debugger",
