@@ -7,10 +7,10 @@ from typing import Any
 
 from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
+from .context import check_registers
 from .kernel import KernelTruth, PageRunTruth, TouchedRunTruth
-from .members import build, exact_members, fail
+from .members import Misfit, build, fail
 from .objects import check_image_files
-from .process import REGISTERS
 
 _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
@@ -68,8 +68,10 @@ def _check_lists(truth: KernelTruth, name: str) -> None:
         fail(f"{name}.crashing_processor", expected, str(truth.crashing_processor))
     for index, processor in enumerate(truth.processors):
         where = f"{name}.processors[{index}]"
-        names = REGISTERS[truth.system.architecture]
-        exact_members(processor.context.registers, f"{where}.context.registers", names)
+        try:
+            check_registers(processor.context.registers, truth.system.architecture)
+        except Misfit as misfit:
+            fail(f"{where}.context{misfit.where}", misfit.expected, misfit.found)
         if processor.number != index:
             fail(f"{where}.number", str(index), str(processor.number))
     roots = {"directory_table_base": truth.directory_table_base}
