@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from ..memory.source import ByteSource
 from .members import TruthError, fail, shown
 
+MEMORY: Final = "memory.bin"
 MOST_BYTES: Final = 1 << 29
 MOST_TOKENS: Final = {"{": (1 << 22, "objects"), "[": (1 << 22, "arrays"), ",": (1 << 24, "commas")}
 MOST_MEMORY: Final = 1 << 40
@@ -62,25 +64,34 @@ def parse_json(text: str, name: str) -> Any:
         fail(name, "numbers of at most 64 bits", "one of thousands of digits")
 
 
-def check_regular(mode: int, name: str) -> None:
-    """Raises TruthError unless ``mode`` is that of a regular file."""
+def open_memory(path: Path) -> ByteSource:
+    """The bytes of memory.bin. Raises TruthError unless it is a regular file within the ceiling."""
+    try:
+        found = path.stat()
+        _check_regular(found.st_mode, path.name)
+        if found.st_size > MOST_MEMORY:
+            fail(path.name, f"at most {MOST_MEMORY} bytes", str(found.st_size))
+        return ByteSource.open(path)
+    except OSError as error:
+        raise TruthError(f"{path.name}: cannot be read: {error.strerror or error}") from error
+
+
+def check_size(memory: ByteSource, expected: int) -> None:
+    """Raises TruthError unless memory.bin has as many bytes as truth.json lists."""
+    if memory.size != expected:
+        fail(MEMORY, f"{expected:#x} bytes, the sum of the runs in truth.json", f"{memory.size:#x}")
+
+
+def _check_regular(mode: int, name: str) -> None:
     if not stat.S_ISREG(mode):
         fail(name, "a regular file", next((kind for test, kind in _KINDS if test(mode)), "something else"))
-
-
-def check_memory(path: Path) -> None:
-    """Raises TruthError unless memory.bin is a regular file within the ceiling, and OSError."""
-    found = path.stat()
-    check_regular(found.st_mode, path.name)
-    if found.st_size > MOST_MEMORY:
-        fail(path.name, f"at most {MOST_MEMORY:#x} bytes", f"{found.st_size:#x}")
 
 
 def _text(path: Path) -> str:
     try:
         with open(path, "rb", opener=_open) as file:
             found = os.fstat(file.fileno())
-            check_regular(found.st_mode, path.name)
+            _check_regular(found.st_mode, path.name)
             if found.st_size > MOST_BYTES:
                 fail(path.name, f"at most {MOST_BYTES} bytes", str(found.st_size))
             data = file.read(found.st_size)

@@ -7,15 +7,15 @@ read. Anything else raises ``TruthError``: one line with the file, the member, w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from .context import ContextTruth
-from .document import check_memory, load_json, without_collector
+from .document import MEMORY, check_size, load_json, open_memory, without_collector
 from .kernel import KernelTruth
 from .load_kernel import parse_kernel_truth
 from .members import Misfit, TruthError, build, fail, shown
@@ -58,8 +58,9 @@ __all__ = [
 ]
 
 Truth = ProcessTruth | KernelTruth
+T = TypeVar("T")
 
-TRUTH, MEMORY, REQUEST = "truth.json", "memory.bin", "request.json"
+TRUTH, REQUEST = "truth.json", "request.json"
 _FREE_AS_REPORTED = (NOACCESS, 0, 0, 0)
 _FREE_TEXT = "protect 1, and all else 0, in a free region"
 
@@ -67,24 +68,25 @@ _FREE_TEXT = "protect 1, and all else 0, in a free region"
 @without_collector()
 def load_truth(directory: Path) -> ProcessTruth:
     """The truth of a process in ``directory``. Raises TruthError, also for a truth of mode ``kernel``."""
-    return parse_truth(*_load(directory))
+    return _with_memory(directory, parse_truth, load_json(directory / TRUTH))
 
 
 @without_collector()
 def load_any_truth(directory: Path) -> Truth:
     """The truth in ``directory``, of either mode. Raises TruthError."""
-    document, memory = _load(directory)
-    kernel = isinstance(document, dict) and document.get("mode") == "kernel"
-    return parse_kernel(document, memory) if kernel else parse_truth(document, memory)
-
-
-def _load(directory: Path) -> tuple[Any, ByteSource]:
     document = load_json(directory / TRUTH)
+    kernel = isinstance(document, dict) and document.get("mode") == "kernel"
+    parse: Callable[[Any, ByteSource], Truth] = parse_kernel if kernel else parse_truth
+    return _with_memory(directory, parse, document)
+
+
+def _with_memory(directory: Path, parse: Callable[[Any, ByteSource], T], document: Any) -> T:
+    memory = open_memory(directory / MEMORY)
     try:
-        check_memory(directory / MEMORY)
-        return document, ByteSource.open(directory / MEMORY)
-    except OSError as error:
-        raise TruthError(f"{MEMORY}: cannot be read: {error.strerror}") from error
+        return parse(document, memory)
+    except TruthError:
+        memory.close()
+        raise
 
 
 def load_request(directory: Path) -> RequestTruth | None:
@@ -117,6 +119,7 @@ def parse_truth(document: Any, memory: bytes | ByteSource) -> ProcessTruth:
     _check_regions(truth)
     _check_memory(truth)
     _check_lists(truth)
+    check_size(truth.contents, sum(run.size for run in truth.memory))
     return truth
 
 
@@ -178,8 +181,6 @@ def _check_memory(truth: ProcessTruth) -> None:
         offset += run.size
     if len(truth.memory) < len(readable):
         fail(f"{TRUTH}.memory", f"a run for the readable pages {_span(*readable[len(truth.memory)])}", "none")
-    if truth.contents.size != offset:
-        fail(MEMORY, f"{offset:#x} bytes, the sum of the runs in truth.json", f"{truth.contents.size:#x}")
 
 
 def _check_runs(truth: ProcessTruth, key: str, runs: Sequence[tuple[int, int]]) -> None:

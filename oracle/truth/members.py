@@ -168,7 +168,7 @@ def wides(value: Any) -> dict[str, int]:
     try:
         texts = list(value.values())
         numbers = list(map(int, texts, repeat(16)))
-        if list(map(hex, numbers)) == texts and 0 <= min(numbers) and max(numbers) <= _MOST_WIDE:
+        if list(map(hex, numbers)) == texts and min(numbers) >= 0 and max(numbers) <= _MOST_WIDE:
             return dict(zip(value, numbers, strict=True))
     except (AttributeError, TypeError, ValueError):
         pass
