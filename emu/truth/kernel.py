@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..snapshot.kernel import (
     BugCheck,
     DataBlob,
@@ -15,41 +13,39 @@ from ..snapshot.kernel import (
     Symbols,
     UnloadedDriver,
 )
-from .members import BYTES, HEX, NUMBER, TEXT, Kind, Where, list_of, members_of, object_of, optional, pair_of
-from .process import CONTEXT, REGISTERS
+from .members import BYTES, HEX, TEXT, U16, U32, bytes_of, list_of, object_of, optional, pair_of, tuple_of, word
+from .process import KERNEL_CONTEXT, REGISTERS
 
 _SYSTEM = object_of(
     KernelSystem,
     {
-        "architecture": TEXT,
-        "build_number": NUMBER,
-        "major_version": NUMBER,
-        "product_type": NUMBER,
-        "suite_mask": NUMBER,
+        "architecture": word("amd64"),
+        "build_number": U32,
+        "major_version": U32,
+        "product_type": U32,
+        "suite_mask": U32,
         "nt_build_lab": TEXT,
     },
 )
 _PROCESSOR = object_of(
     Processor,
     {
-        "number": NUMBER,
+        "number": U32,
         "kpcr": HEX,
         "kprcb": HEX,
         "current_thread": HEX,
         "stack_limit": HEX,
         "stack_base": HEX,
-        "context": CONTEXT,
+        "context": KERNEL_CONTEXT,
         "special_registers": REGISTERS,
     },
 )
-_THREAD = object_of(
-    KernelThread, {"thread": HEX, "thread_id": NUMBER, "teb": HEX, "stack_limit": HEX, "stack_base": HEX}
-)
+_THREAD = object_of(KernelThread, {"thread": HEX, "thread_id": U32, "teb": HEX, "stack_limit": HEX, "stack_base": HEX})
 _PROCESS = object_of(
     KernelProcess,
     {
         "process": HEX,
-        "process_id": NUMBER,
+        "process_id": U32,
         "image_file_name": TEXT,
         "directory_table_base": HEX,
         "peb": HEX,
@@ -61,14 +57,14 @@ _DRIVER = object_of(
     {
         "entry": HEX,
         "base": HEX,
-        "size": NUMBER,
+        "size": U32,
         "entry_point": HEX,
-        "checksum": NUMBER,
-        "time_date_stamp": NUMBER,
+        "checksum": U32,
+        "time_date_stamp": U32,
         "full_name": TEXT,
         "base_name": TEXT,
-        "flags": NUMBER,
-        "load_count": NUMBER,
+        "flags": U32,
+        "load_count": U16,
         "read_only_sections": list_of(pair_of("address", "size")),
     },
 )
@@ -85,19 +81,7 @@ _SYMBOLS = object_of(
 )  # fmt: skip
 
 
-def _read_exception(value: Any, where: Where) -> tuple[int, int, int]:
-    found = members_of(value, where, ("code", "flags", "address"))
-    return (
-        NUMBER.read(found["code"], where / "code"),
-        NUMBER.read(found["flags"], where / "flags"),
-        HEX.read(found["address"], where / "address"),
-    )
-
-
-_EXCEPTION = Kind(
-    lambda value: {"code": value[0], "flags": value[1], "address": hex(value[2])},
-    _read_exception,
-)
+_EXCEPTION = tuple_of({"code": U32, "flags": U32, "address": HEX})
 _PAGES = list_of(pair_of("base_page", "page_count"))
 
 KERNEL_SNAPSHOT = {
@@ -105,21 +89,21 @@ KERNEL_SNAPSHOT = {
     "time": HEX,
     "up_time": HEX,
     "processors": list_of(_PROCESSOR),
-    "crashing_processor": NUMBER,
+    "crashing_processor": U32,
     "directory_table_base": HEX,
     "system_directory_table_base": HEX,
-    "bug_check": object_of(BugCheck, {"code": NUMBER, "parameters": list_of(HEX, 4)}),
+    "bug_check": object_of(BugCheck, {"code": U32, "parameters": list_of(HEX, 4)}),
     "exception": optional(_EXCEPTION),
     "symbols": _SYMBOLS,
     "processes": list_of(_PROCESS),
     "drivers": list_of(_DRIVER),
     "unloaded_drivers": list_of(object_of(UnloadedDriver, {"name": TEXT, "start": HEX, "end": HEX})),
     "physical_runs": _PAGES,
-    "memory": list_of(object_of(dict, {"base_page": HEX, "page_count": HEX, "offset": HEX})),
+    "memory": list_of(tuple_of({"base_page": HEX, "page_count": HEX, "offset": HEX})),
     "free_pages": _PAGES,
     "standby_pages": _PAGES,
     "unreadable_pages": _PAGES,
     "added_pages": _PAGES,
     "triage_data": list_of(pair_of("address", "size")),
-    "blobs": list_of(object_of(DataBlob, {"tag": BYTES, "data": BYTES})),
+    "blobs": list_of(object_of(DataBlob, {"tag": bytes_of(16), "data": BYTES})),
 }

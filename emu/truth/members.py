@@ -1,13 +1,15 @@
 """Writes and reads the members of the truth format (docs/truth-format.md).
 
-A missing member, an unknown member and a value of the wrong form raise TruthError, which names the member.
+A missing member, an unknown member and a value of the wrong form raise ``BadValue``. It has the place below the value
+that was read; whoever reads the value around it adds its own step. ``at_file`` turns it into TruthError.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,33 +17,69 @@ from typing import Any
 
 from ..errors import DumptruthError
 
+LONGEST_ARRAY = 1 << 20
+"""Elements (docs/truth-format.md#ceilings)."""
+_PLAIN_NAME = re.compile("[A-Za-z0-9_]{1,60}")
+_HEX = re.compile("0x(?:0|[1-9a-f][0-9a-f]{0,15})")
+_EXCERPT = 60
+
 
 class TruthError(DumptruthError):
     """A truth directory cannot be read or written. The text names the file and the member."""
 
 
-@dataclass(frozen=True)
-class Where:
-    """A place in a document, for errors. ``where / name`` is a member of it, ``where / 3`` an element."""
+class BadValue(Exception):  # noqa: N818 - it becomes a TruthError, which names the file
+    """A value that the format does not allow: its place, what the format expects there, and what was found."""
 
-    file: Path
-    member: str
+    def __init__(self, expected: str, found: str, *place: str | int) -> None:
+        super().__init__(expected, found, *place)
+        self.expected, self.found, self.place = expected, found, place
 
-    def __truediv__(self, name: str | int) -> Where:
-        step = f"[{name}]" if isinstance(name, int) else f".{name}" if self.member else name
-        return Where(self.file, self.member + step)
+    def inside(self, *steps: str | int) -> BadValue:
+        """Return the same for the value around this one. A step is a member's name or an element's index."""
+        return BadValue(self.expected, self.found, *steps, *self.place)
 
-    def error(self, message: str) -> TruthError:
-        """Return the error for this place; the caller raises it."""
-        return TruthError(f"{self.file}: {self.member + ': ' if self.member else ''}{message}")
+    @property
+    def member(self) -> str:
+        """The place as text, such as ``threads[3].teb``."""
+        text = ""
+        for step in self.place:
+            plain = isinstance(step, str) and _PLAIN_NAME.fullmatch(step)
+            text += (f".{step}" if text else str(step)) if plain else f"[{excerpt(step)}]"
+        return text
+
+
+@contextmanager
+def at_file(path: Path) -> Iterator[None]:
+    """Turn BadValue into TruthError."""
+    try:
+        yield
+    except BadValue as bad:
+        member = f"{bad.member}: " if bad.place else ""
+        raise TruthError(f"{path}: {member}expected {bad.expected}, found {bad.found}") from None
+
+
+def excerpt(value: Any) -> str:
+    """Return a JSON value as one short line, however large or deep it is."""
+    match value:
+        case dict():
+            return f"an object with {len(value)} members"
+        case list():
+            return f"an array of {len(value)}"
+        case int() if value.bit_length() > 128:
+            return f"a number of {value.bit_length()} bits"
+        case str() if len(value) > _EXCERPT:
+            return json.dumps(value[:_EXCERPT])[:_EXCERPT] + "..."
+        case _:
+            return json.dumps(value)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Writes and reads one kind of member. ``read`` raises TruthError."""
+    """Writes and reads one kind of member. ``read`` raises BadValue."""
 
     write: Callable[[Any], Any]
-    read: Callable[[Any, Where], Any]
+    read: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -54,63 +92,113 @@ class Later:
     kind: Kind
     default: Any = None
     always: bool = False
+    nullable: bool = True
+    """Whether null stands for the default."""
 
 
 NOTHING: Mapping[str, Later] = MappingProxyType({})
 
 
-def _read_number(value: Any, where: Where) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise where.error(f"expected a number, found {json.dumps(value)[:40]}")
-    return value
+def integer(low: int, high: int) -> Kind:
+    """Return a number from ``low`` to ``high``."""
+
+    def read(value: Any) -> int:
+        if type(value) is int and low <= value <= high:  # a bool is an int in Python, but not in JSON
+            return value
+        raise BadValue(f"an integer from {low} to {high}", excerpt(value))
+
+    return Kind(int, read)
 
 
-def _read_hex(value: Any, where: Where) -> int:
-    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-f]+", value):
-        raise where.error(f"expected a string of lower-case hexadecimal with 0x, found {json.dumps(value)[:40]}")
-    return int(value, 0)
+def code(*choice: int) -> Kind:
+    """Return a number that is one of ``choice``."""
+
+    def read(value: Any) -> int:
+        if type(value) is int and value in choice:
+            return value
+        raise BadValue(f"one of {', '.join(map(str, choice))}", excerpt(value))
+
+    return Kind(int, read)
 
 
-def _read_text(value: Any, where: Where) -> str:
-    if not isinstance(value, str):
-        raise where.error(f"expected a string, found {json.dumps(value)[:40]}")
-    return value
+def _read_hex(value: Any) -> int:
+    if type(value) is str and _HEX.fullmatch(value):
+        return int(value, 16)
+    raise BadValue('up to 64 bits as a lower-case hexadecimal string, such as "0x1f"', excerpt(value))
 
 
-def _read_bytes(value: Any, where: Where) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch(r"([0-9a-f]{2})*", value):
-        raise where.error("expected bytes in lower-case hexadecimal without prefix")
-    return bytes.fromhex(value)
+def _read_text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    raise BadValue("a string", excerpt(value))
 
 
-def _read_bool(value: Any, where: Where) -> bool:
-    if not isinstance(value, bool):
-        raise where.error(f"expected true or false, found {json.dumps(value)[:40]}")
-    return value
+def _read_bool(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise BadValue("true or false", excerpt(value))
 
 
-NUMBER = Kind(int, _read_number)
+def bytes_of(size: int | None = None) -> Kind:
+    """Return a string of bytes; with ``size``, of exactly so many."""
+
+    def read(value: Any) -> bytes:
+        try:
+            data = bytes.fromhex(value)  # it allows upper case and blanks, the format does not
+        except (TypeError, ValueError):
+            data = None
+        if data is None or data.hex() != value:
+            raise BadValue("bytes in lower-case hexadecimal without prefix", excerpt(value))
+        if size not in (None, len(data)):
+            raise BadValue(f"{size} bytes", str(len(data)))
+        return data
+
+    return Kind(bytes.hex, read)
+
+
+U8, U16, U32 = (integer(0, (1 << bits) - 1) for bits in (8, 16, 32))
+I32 = integer(-(1 << 31), (1 << 31) - 1)
 HEX = Kind(hex, _read_hex)
 TEXT = Kind(str, _read_text)
-BYTES = Kind(bytes.hex, _read_bytes)
+BYTES = bytes_of()
 BOOL = Kind(bool, _read_bool)
+
+
+def word(*choice: str) -> Kind:
+    """Return a string that is one of ``choice``."""
+
+    def read(value: Any) -> str:
+        if type(value) is str and value in choice:
+            return value
+        raise BadValue(f"one of {', '.join(choice)}", excerpt(value))
+
+    return Kind(str, read)
 
 
 def optional(kind: Kind) -> Kind:
     """Return ``kind`` or null."""
     return Kind(
         lambda value: None if value is None else kind.write(value),
-        lambda value, where: None if value is None else kind.read(value, where),
+        lambda value: None if value is None else kind.read(value),
     )
 
 
-def list_of(kind: Kind, length: int | None = None) -> Kind:
+def list_of(kind: Kind, length: int | None = None, *, most: int = LONGEST_ARRAY) -> Kind:
     """Return an array of ``kind``, a tuple in the snapshot; with ``length``, of exactly so many items."""
+    least, most = (0, most) if length is None else (length, length)
 
-    def read(value: Any, where: Where) -> tuple[Any, ...]:
-        if not isinstance(value, list) or (length is not None and len(value) != length):
-            raise where.error(f"expected an array{f' of {length}' if length is not None else ''}")
-        return tuple(kind.read(item, where / index) for index, item in enumerate(value))
+    def read(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise BadValue("an array", excerpt(value))
+        if not least <= len(value) <= most:
+            raise BadValue(f"{least} to {most} elements", str(len(value)))
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(kind.read(item))
+        except BadValue as bad:
+            raise bad.inside(len(items)) from None
+        return tuple(items)
 
     return Kind(lambda value: [kind.write(item) for item in value], read)
 
@@ -121,9 +209,8 @@ def object_of(make: Callable[..., Any], members: Mapping[str, Kind], later: Mapp
     def write(value: Any) -> dict[str, Any]:
         return write_members(value, members, later)
 
-    def read(value: Any, where: Where) -> Any:
-        found = members_of(value, where, members, later)
-        return make(**read_members(found, where, members, later))
+    def read(value: Any) -> Any:
+        return make(**read_members(value, members, later))
 
     return Kind(write, read)
 
@@ -137,40 +224,66 @@ def write_members(value: Any, members: Mapping[str, Kind], later: Mapping[str, L
     return written
 
 
-def read_members(
-    found: Mapping[str, Any], where: Where, members: Mapping[str, Kind], later: Mapping[str, Later]
-) -> dict[str, Any]:
-    """Return the snapshot's values of the members in ``found``. Raises TruthError."""
-    values = {name: kind.read(found[name], where / name) for name, kind in members.items()}
-    for name, member in later.items():
-        absent = found.get(name) is None
-        values[name] = member.default if absent else member.kind.read(found[name], where / name)
+def read_members(found: Any, members: Mapping[str, Kind], later: Mapping[str, Later]) -> dict[str, Any]:
+    """Return the snapshot's values of the members of the object ``found``. Raises BadValue."""
+    expect_members(found, members, later)
+    values: dict[str, Any] = {}
+    name = ""
+    try:
+        for name, kind in members.items():
+            values[name] = kind.read(found[name])
+        for name, member in later.items():
+            absent = found[name] is None and member.nullable if name in found else True
+            values[name] = member.default if absent else member.kind.read(found[name])
+    except BadValue as bad:
+        raise bad.inside(name) from None
     return values
 
 
-def members_of(
-    value: Any, where: Where, expected: Mapping[str, Any] | Sequence[str], later: Collection[str] = ()
-) -> dict[str, Any]:
-    """Return the members of an object. Those of ``expected`` are required, those of ``later`` allowed.
+def expect_members(found: Any, members: Collection[str], later: Collection[str] = ()) -> None:
+    """Raise BadValue unless ``found`` is an object with all of ``members``, and others of ``later`` at most."""
+    if type(found) is not dict:
+        raise BadValue("an object", excerpt(found))
+    if len(found) == len(members) and all(map(found.__contains__, members)):
+        return
+    for name in members:
+        if name not in found:
+            raise BadValue("a value", "none", name)
+    for name in found:
+        if name not in members and name not in later:
+            raise BadValue("no such member", excerpt(found[name]), name)
 
-    Raises TruthError for a value that is no object, a missing member or an unknown member.
-    """
-    if not isinstance(value, dict):
-        raise where.error("expected an object")
-    for name in expected:
-        if name not in value:
-            raise (where / name).error("missing")
-    for name in value:
-        if name not in expected and name not in later:
-            raise (where / name).error("unknown member")
-    return value
+
+def named(kind: Kind, name_of: Kind = TEXT) -> Kind:
+    """Return an object with any members, (name, value) pairs in the snapshot. ``name_of`` is the kind of the names."""
+
+    def read(value: Any) -> tuple[tuple[Any, Any], ...]:
+        if type(value) is not dict:
+            raise BadValue("an object", excerpt(value))
+        pairs: list[tuple[Any, Any]] = []
+        name = ""
+        try:
+            for name, item in value.items():
+                pairs.append((name_of.read(name), kind.read(item)))
+        except BadValue as bad:
+            raise bad.inside(name) from None
+        return tuple(pairs)
+
+    return Kind(lambda pairs: {name_of.write(name): kind.write(value) for name, value in pairs}, read)
+
+
+def tuple_of(members: Mapping[str, Kind]) -> Kind:
+    """Return an object with these members, a tuple of their values in the snapshot."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        return tuple(read_members(value, members, NOTHING).values())
+
+    def write(values: Any) -> dict[str, Any]:
+        return {name: kind.write(value) for (name, kind), value in zip(members.items(), values, strict=True)}
+
+    return Kind(write, read)
 
 
 def pair_of(*names: str) -> Kind:
     """Return an object of hexadecimal members, a tuple of numbers in the snapshot."""
-
-    def read(value: Any, where: Where) -> tuple[int, ...]:
-        found = members_of(value, where, names)
-        return tuple(_read_hex(found[name], where / name) for name in names)
-
-    return Kind(lambda numbers: {name: hex(number) for name, number in zip(names, numbers, strict=True)}, read)
+    return tuple_of(dict.fromkeys(names, HEX))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
+from ..constants import MEM_COMMIT, MEM_FREE, MEM_IMAGE, MEM_MAPPED, MEM_PRIVATE, MEM_RESERVE
 from ..snapshot.process import (
     CodeView,
     Context,
@@ -28,84 +28,93 @@ from ..snapshot.process import (
     XstateConfiguration,
     XstateFeature,
 )
-from .members import BOOL, BYTES, HEX, NUMBER, TEXT, Kind, Later, Where, list_of, object_of, optional, pair_of
-
-
-def _named(kind: Kind, name_of: Kind) -> Kind:
-    """Return an object with any members, (name, value) pairs in the snapshot. ``name_of`` is the kind of the names."""
-
-    def read(value: Any, where: Where) -> tuple[tuple[Any, Any], ...]:
-        if not isinstance(value, dict):
-            raise where.error("expected an object")
-        return tuple((name_of.read(name, where / name), kind.read(item, where / name)) for name, item in value.items())
-
-    return Kind(lambda pairs: {name_of.write(name): kind.write(value) for name, value in pairs}, read)
-
-
-def _read_decimal(value: Any, where: Where) -> int:
-    if not isinstance(value, str) or not re.fullmatch(r"0|[1-9][0-9]?", value):
-        raise where.error("expected the number of an XSAVE component")
-    return int(value)
-
-
-_EMPTY_OR_BYTES = Kind(
-    lambda value: value.hex() or None, lambda value, where: b"" if value is None else BYTES.read(value, where)
+from .members import (
+    BOOL,
+    BYTES,
+    HEX,
+    I32,
+    TEXT,
+    U8,
+    U16,
+    U32,
+    BadValue,
+    Kind,
+    Later,
+    bytes_of,
+    code,
+    excerpt,
+    list_of,
+    named,
+    object_of,
+    optional,
+    pair_of,
+    tuple_of,
+    word,
 )
-REGISTERS = _named(HEX, TEXT)
+
+
+def _read_component(name: str) -> int:
+    if not re.fullmatch("[2-9]|[1-9][0-9]", name):
+        raise BadValue("the number of an XSAVE component from 2 on", excerpt(name))
+    return int(name)
+
+
+_COMPONENTS = named(BYTES, Kind(str, _read_component))
+_XSTATE_PARTS = Kind(_COMPONENTS.write, lambda value: tuple(sorted(_COMPONENTS.read(value))))
+_FXSAVE = bytes_of(512)
+_EMPTY_OR_FXSAVE = Kind(lambda value: value.hex() or None, lambda value: b"" if value is None else _FXSAVE.read(value))
+REGISTERS = named(HEX)
+KERNEL_CONTEXT = object_of(Context, {"context_flags": U32, "registers": REGISTERS, "fxsave": _FXSAVE})
 CONTEXT = object_of(
     Context,
+    {"context_flags": U32, "registers": REGISTERS, "fxsave": _EMPTY_OR_FXSAVE},
     {
-        "context_flags": NUMBER,
-        "registers": REGISTERS,
-        "fxsave": _EMPTY_OR_BYTES,
-    },
-    {
-        "xstate": Later(_named(BYTES, Kind(str, _read_decimal))),
-        "float_save": Later(BYTES, b""),
-        "v": Later(BYTES, b""),
+        "xstate": Later(_XSTATE_PARTS),
+        "float_save": Later(bytes_of(112), b""),
+        "v": Later(bytes_of(512), b""),
     },
 )
 _XSTATE = object_of(
     XstateConfiguration,
-    {"enabled_features": HEX, "features": list_of(object_of(XstateFeature, {"offset": NUMBER, "size": NUMBER}))},
+    {"enabled_features": HEX, "features": list_of(object_of(XstateFeature, {"offset": U32, "size": U32}))},
 )
 _X86_CPU = object_of(
     X86CpuInformation,
     {
         "vendor_id": TEXT,
-        "version_information": NUMBER,
-        "feature_information": NUMBER,
-        "amd_extended_cpu_features": NUMBER,
+        "version_information": U32,
+        "feature_information": U32,
+        "amd_extended_cpu_features": U32,
     },
 )
 _SYSTEM = object_of(
     SystemInformation,
     {
-        "architecture": TEXT,
-        "processor_level": NUMBER,
-        "processor_revision": NUMBER,
-        "number_of_processors": NUMBER,
-        "product_type": NUMBER,
-        "major_version": NUMBER,
-        "minor_version": NUMBER,
-        "build_number": NUMBER,
+        "architecture": word("amd64", "x86", "arm64"),
+        "processor_level": U16,
+        "processor_revision": U16,
+        "number_of_processors": U32,
+        "product_type": U8,
+        "major_version": U32,
+        "minor_version": U32,
+        "build_number": U32,
         "csd_version": TEXT,
-        "suite_mask": NUMBER,
+        "suite_mask": U16,
         "processor_features": optional(list_of(HEX, 2)),
         "build_string": TEXT,
-        "time_zone_id": NUMBER,
-        "time_zone_bias": NUMBER,
+        "time_zone_id": U32,
+        "time_zone_bias": I32,
         "standard_name": TEXT,
         "daylight_name": TEXT,
-        "processor_max_mhz": NUMBER,
-        "processor_current_mhz": NUMBER,
+        "processor_max_mhz": U32,
+        "processor_current_mhz": U32,
         "number_of_physical_pages": HEX,
         "lowest_physical_page_number": HEX,
         "highest_physical_page_number": HEX,
-        "allocation_granularity": NUMBER,
+        "allocation_granularity": U32,
         "minimum_user_mode_address": HEX,
         "maximum_user_mode_address": HEX,
-        "timer_resolution": NUMBER,
+        "timer_resolution": U32,
         "available_pages": HEX,
         "committed_pages": HEX,
         "commit_limit": HEX,
@@ -116,7 +125,7 @@ _SYSTEM = object_of(
 _VM = object_of(
     VmCounters,
     {
-        "page_fault_count": NUMBER,
+        "page_fault_count": U32,
         "peak_working_set_size": HEX,
         "working_set_size": HEX,
         "quota_peak_paged_pool_usage": HEX,
@@ -135,15 +144,15 @@ _VM = object_of(
 _PROCESS = object_of(
     ProcessInformation,
     {
-        "process_id": NUMBER,
+        "process_id": U32,
         "create_time": HEX,
         "user_time": HEX,
         "kernel_time": HEX,
         "peb": HEX,
-        "integrity_level": NUMBER,
-        "execute_flags": NUMBER,
-        "protected": NUMBER,
-        "cookie": NUMBER,
+        "integrity_level": U32,
+        "execute_flags": U32,
+        "protected": U32,
+        "cookie": U32,
         "command_line": TEXT,
         "vm": _VM,
     },
@@ -151,17 +160,17 @@ _PROCESS = object_of(
 _THREAD = object_of(
     Thread,
     {
-        "thread_id": NUMBER,
-        "suspend_count": NUMBER,
-        "priority_class": NUMBER,
-        "priority": NUMBER,
+        "thread_id": U32,
+        "suspend_count": U32,
+        "priority_class": U32,
+        "priority": I32,
         "teb": HEX,
         "stack_base": HEX,
         "stack_limit": HEX,
         "name": optional(TEXT),
         "create_time": HEX,
         "exit_time": HEX,
-        "exit_status": NUMBER,
+        "exit_status": U32,
         "kernel_time": HEX,
         "user_time": HEX,
         "start_address": HEX,
@@ -170,28 +179,26 @@ _THREAD = object_of(
         "context": CONTEXT,
     },
 )
-_SECTION = object_of(
-    Section, {"name": TEXT, "virtual_address": NUMBER, "virtual_size": NUMBER, "characteristics": NUMBER}
-)
-_CODE_VIEW = Kind(lambda value: value.record.hex(), lambda value, where: CodeView(BYTES.read(value, where)))
+_SECTION = object_of(Section, {"name": TEXT, "virtual_address": U32, "virtual_size": U32, "characteristics": U32})
+_CODE_VIEW = Kind(lambda value: value.record.hex(), lambda value: CodeView(BYTES.read(value)))
 _MODULE = object_of(
     Module,
     {
         "base": HEX,
-        "size": NUMBER,
-        "checksum": NUMBER,
-        "time_date_stamp": NUMBER,
+        "size": U32,
+        "checksum": U32,
+        "time_date_stamp": U32,
         "name": TEXT,
-        "version_info": optional(list_of(NUMBER, 13)),
+        "version_info": optional(list_of(U32, 13)),
         "code_view": optional(_CODE_VIEW),
-        "dll_characteristics": NUMBER,
-        "size_of_headers": NUMBER,
+        "dll_characteristics": U16,
+        "size_of_headers": U32,
         "sections": list_of(_SECTION),
     },
 )
 _UNLOADED = object_of(
     UnloadedModule,
-    {"base": HEX, "size": NUMBER, "checksum": NUMBER, "time_date_stamp": NUMBER, "name": TEXT},
+    {"base": HEX, "size": U32, "checksum": U32, "time_date_stamp": U32, "name": TEXT},
 )
 _REGION = object_of(
     Region,
@@ -199,33 +206,33 @@ _REGION = object_of(
         "base": HEX,
         "size": HEX,
         "allocation_base": HEX,
-        "allocation_protect": NUMBER,
-        "state": NUMBER,
-        "protect": NUMBER,
-        "type": NUMBER,
+        "allocation_protect": U32,
+        "state": code(MEM_COMMIT, MEM_RESERVE, MEM_FREE),
+        "protect": U32,
+        "type": code(0, MEM_PRIVATE, MEM_MAPPED, MEM_IMAGE),
     },
 )
 _HANDLE = object_of(
     Handle,
     {
-        "value": NUMBER,
+        "value": U32,
         "type_name": TEXT,
         "object_name": optional(TEXT),
-        "attributes": NUMBER,
-        "granted_access": NUMBER,
-        "handle_count": NUMBER,
-        "pointer_count": NUMBER,
+        "attributes": U32,
+        "granted_access": U32,
+        "handle_count": U32,
+        "pointer_count": U32,
     },
 )
 _EXCEPTION = object_of(
     ExceptionEvent,
     {
-        "thread_id": NUMBER,
-        "code": NUMBER,
-        "flags": NUMBER,
+        "thread_id": U32,
+        "code": U32,
+        "flags": U32,
         "record": HEX,
         "address": HEX,
-        "information": list_of(HEX),
+        "information": list_of(HEX, most=15),
         "first_chance": BOOL,
         "context": CONTEXT,
     },
@@ -239,33 +246,31 @@ _FUNCTION_TABLE = object_of(
         "maximum_address": HEX,
         "base_address": HEX,
         "native": BYTES,
-        "entries": list_of(
-            object_of(FunctionEntry, {"begin_address": NUMBER, "end_address": NUMBER, "unwind_data": NUMBER})
-        ),
+        "entries": list_of(object_of(FunctionEntry, {"begin_address": U32, "end_address": U32, "unwind_data": U32})),
     },
 )
 _HANDLE_OPERATION = object_of(
     HandleOperation,
     {
         "handle": HEX,
-        "process_id": NUMBER,
-        "thread_id": NUMBER,
-        "operation_type": NUMBER,
-        "index": NUMBER,
-        "return_addresses": list_of(HEX),
+        "process_id": U32,
+        "thread_id": U32,
+        "operation_type": code(1, 2, 3),
+        "index": U32,
+        "return_addresses": list_of(HEX, most=32),
     },
 )
-_SID = object_of(SidAndAttributes, {"sid": BYTES, "attributes": NUMBER})
+_SID = object_of(SidAndAttributes, {"sid": BYTES, "attributes": U32})
 _TOKEN = object_of(
     Token,
     {
-        "token_id": NUMBER,
+        "token_id": U32,
         "handle": HEX,
-        "token_type": NUMBER,
+        "token_type": code(1, 2),
         "user": _SID,
         "groups": list_of(_SID),
-        "privileges": list_of(object_of(LuidAndAttributes, {"luid": HEX, "attributes": NUMBER})),
-        "statistics": BYTES,
+        "privileges": list_of(object_of(LuidAndAttributes, {"luid": HEX, "attributes": U32})),
+        "statistics": bytes_of(56),
     },
 )
 
@@ -278,7 +283,7 @@ SNAPSHOT = {
     "modules": list_of(_MODULE),
     "unloaded_modules": list_of(_UNLOADED),
     "regions": list_of(_REGION),
-    "memory": list_of(object_of(dict, {"start": HEX, "size": HEX, "offset": HEX})),
+    "memory": list_of(tuple_of({"start": HEX, "size": HEX, "offset": HEX})),
     "unreadable": list_of(pair_of("start", "size")),
     "handles": list_of(_HANDLE),
     "exception": optional(_EXCEPTION),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -13,22 +14,27 @@ from ..placing import PRIVATE, inherit, take_place
 from ..request import Contract, Request, Session, UserStream, format_flag_names
 from ..snapshot.kernel import KernelSnapshot, PhysicalRun
 from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from .consistency import check_process
+from .files import memory_size, no_collection, read_json
 from .kernel import KERNEL_SNAPSHOT
+from .kernel_consistency import check_machine
 from .members import (
     BYTES,
     HEX,
     NOTHING,
-    NUMBER,
     TEXT,
+    U32,
+    BadValue,
     Kind,
     Later,
     TruthError,
-    Where,
+    at_file,
+    excerpt,
     list_of,
-    members_of,
     object_of,
     optional,
     read_members,
+    word,
     write_members,
 )
 from .process import SNAPSHOT, SNAPSHOT_LATER
@@ -39,29 +45,45 @@ __all__ = [
     "TruthError",
     "load",
     "load_kernel",
+    "load_named",
     "load_request",
     "load_snapshot",
     "request_document",
     "save",
     "save_request",
-    "source_of",
     "truth_document",
 ]  # fmt: skip
 
 Snapshot = ProcessSnapshot | KernelSnapshot
 _Data = TypeVar("_Data")
-_Named = TypeVar("_Named", bound=StrEnum)
 
 TRUTH_FILE = "truth.json"
 MEMORY_FILE = "memory.bin"
 REQUEST_FILE = "request.json"
+SOURCE = "source"
+"""Member of truth.json outside of the snapshot: the name of the scenario or program."""
 IMAGE_FILES = "image_files"
 """Member of truth.json outside of the snapshot: which image files the host has may change."""
 
 _HEAD = {"format": "dumptruth-truth", "version": 1, "mode": "user"}
 _KERNEL_HEAD = {**_HEAD, "mode": "kernel"}
 _BASES = list_of(HEX)
-_USER_STREAMS = list_of(object_of(UserStream, {"type": NUMBER, "data": BYTES}))
+_USER_STREAMS = list_of(object_of(UserStream, {"type": U32, "data": BYTES}))
+_REQUEST_HEAD = {"format": "dumptruth-request", "version": 1}
+_REQUEST = {
+    "qualifier": TEXT,
+    "qualifier_value": U32,
+    "format_flags": list_of(TEXT),
+    "format_flags_value": U32,
+    "comment": optional(TEXT),
+    "profile": TEXT,
+    "file": TEXT,
+}
+_REQUEST_LATER = {
+    "user_streams": Later(_USER_STREAMS, (), nullable=False),
+    "contract": Later(word(*Contract), Contract.DOCUMENTED, nullable=False),
+    "session": Later(word(*Session), Session.LIVE, nullable=False),
+}
 
 
 def save(
@@ -118,7 +140,7 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
             place = {"start": hex(run.start), "size": hex(len(run.data))}
         index.append({**place, "offset": hex(offset)})
         offset += len(run.data)
-    made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), "source": source}
+    made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), SOURCE: source}
     for name, kind in (KERNEL_SNAPSHOT if kernel else SNAPSHOT).items():
         made[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
     if not kernel:
@@ -145,82 +167,81 @@ def _move_in(staging: Path, directory: Path, permissions: int | None) -> None:
 
 def load(directory: Path) -> ProcessSnapshot:
     """Load a user-mode snapshot; it is equal to the saved one. Raises TruthError."""
-    values, where = _load(directory, SNAPSHOT, _HEAD, SNAPSHOT_LATER)
-    index = [(row["start"], row["size"], row["offset"]) for row in values["memory"]]
-    values["memory"] = tuple(
-        MemoryRun(start, data) for start, data in _read_memory(directory / MEMORY_FILE, index, where, "start", read_run)
-    )
-    return ProcessSnapshot(**values)
+    return _load_process(directory, read_json(directory / TRUTH_FILE))[1]
 
 
 def load_kernel(directory: Path) -> KernelSnapshot:
     """Load a kernel-mode snapshot; it is equal to the saved one. Raises TruthError."""
-    values, where = _load(directory, KERNEL_SNAPSHOT, _KERNEL_HEAD)
-    index = [(row["base_page"] * PAGE_SIZE, row["page_count"] * PAGE_SIZE, row["offset"]) for row in values["memory"]]
-    values["memory"] = tuple(
-        PhysicalRun(start // PAGE_SIZE, data)
-        for start, data in _read_memory(directory / MEMORY_FILE, index, where, "base_page", read_dense)
-    )
-    if not 0 <= values["crashing_processor"] < len(values["processors"]):
-        raise (where / "crashing_processor").error("expected the index of a processor")
-    return KernelSnapshot(**values)
+    return _load_machine(directory, read_json(directory / TRUTH_FILE))[1]
 
 
 def load_snapshot(directory: str | Path) -> Snapshot:
     """Load a snapshot of either mode; it is equal to the saved one. Raises TruthError."""
+    return load_named(directory)[1]
+
+
+@no_collection()
+def load_named(directory: str | Path) -> tuple[str, Snapshot]:
+    """Load the name of the scenario or program, and the snapshot, of either mode. Raises TruthError."""
     directory = Path(directory)
-    document = _read_json(directory / TRUTH_FILE)
+    document = read_json(directory / TRUTH_FILE)
     kernel = isinstance(document, dict) and document.get("mode") == _KERNEL_HEAD["mode"]
-    return load_kernel(directory) if kernel else load(directory)
+    return _load_machine(directory, document) if kernel else _load_process(directory, document)
 
 
-def _load(
-    directory: Path, members: Mapping[str, Kind], head: Mapping[str, Any], later: Mapping[str, Later] = NOTHING
-) -> tuple[dict[str, Any], Where]:
-    path = directory / TRUTH_FILE
-    where = Where(path, "")
-    document = members_of(_read_json(path), where, [*head, "source", *members], {*later, IMAGE_FILES})
-    optional(_BASES).read(document.get(IMAGE_FILES), where / IMAGE_FILES)
+def _load_process(directory: Path, document: Any) -> tuple[str, ProcessSnapshot]:
+    with at_file(directory / TRUTH_FILE):
+        values = _values(document, _HEAD, SNAPSHOT, SNAPSHOT_LATER)
+        source, index, images = (values.pop(name) for name in (SOURCE, "memory", IMAGE_FILES))
+        snapshot = ProcessSnapshot(**values, memory=())
+        check_process(snapshot, index, images)
+    places = [(size, offset) for _, size, offset in index]
+    data = _read_memory(directory / MEMORY_FILE, places, read_run)
+    memory = tuple(MemoryRun(row[0], run) for row, run in zip(index, data, strict=True))
+    return source, replace(snapshot, memory=memory)
+
+
+def _load_machine(directory: Path, document: Any) -> tuple[str, KernelSnapshot]:
+    with at_file(directory / TRUTH_FILE):
+        values = _values(document, _KERNEL_HEAD, KERNEL_SNAPSHOT)
+        source, index, images = (values.pop(name) for name in (SOURCE, "memory", IMAGE_FILES))
+        snapshot = KernelSnapshot(**values, memory=())
+        check_machine(snapshot, index, images)
+    places = [(count * PAGE_SIZE, offset) for _, count, offset in index]
+    data = _read_memory(directory / MEMORY_FILE, places, read_dense)
+    memory = tuple(PhysicalRun(row[0], run) for row, run in zip(index, data, strict=True))
+    return source, replace(snapshot, memory=memory)
+
+
+def _values(
+    document: Any, head: Mapping[str, Any], members: Mapping[str, Kind], later: Mapping[str, Later] = NOTHING
+) -> dict[str, Any]:
+    """Return the snapshot's values, and those of SOURCE and IMAGE_FILES. Raises BadValue."""
+    body = _without_head(document, head)
+    return read_members(body, {SOURCE: TEXT, **members}, {**later, IMAGE_FILES: Later(_BASES, ())})
+
+
+def _without_head(document: Any, head: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the other members of the document. Raise BadValue unless those of ``head`` have the given values."""
+    if not isinstance(document, dict):
+        raise BadValue("an object", excerpt(document))
     for name, value in head.items():
-        if document[name] != value:
-            raise (where / name).error(f"expected {json.dumps(value)}, found {json.dumps(document[name])[:40]}")
-    return read_members(document, where, members, later), where
-
-
-def source_of(directory: Path) -> str:
-    """Return the scenario or program that the truth names as its source. Raises TruthError."""
-    path = directory / TRUTH_FILE
-    document = _read_json(path)
-    if not isinstance(document, dict) or "source" not in document:
-        raise Where(path, "source").error("missing")
-    return str(TEXT.read(document["source"], Where(path, "source")))
+        found = document.get(name)
+        if type(found) is not type(value) or found != value:
+            raise BadValue(json.dumps(value), excerpt(found) if name in document else "none", name)
+    return {name: value for name, value in document.items() if name not in head}
 
 
 def _read_memory(
-    path: Path,
-    index: Sequence[tuple[int, int, int]],
-    top: Where,
-    start_name: str,
-    read: Callable[[BinaryIO, int, int], _Data],
-) -> list[tuple[int, _Data]]:
-    """Return (start, bytes) of each run. ``index`` holds (start, size, offset); ``read`` takes file, offset, size."""
-    where = top / "memory"
-    expected, end = 0, -1
-    for number, (start, size, offset) in enumerate(index):
-        if offset != expected:
-            raise (where / number / "offset").error(
-                f"expected {expected:#x}, the end of the run before, found {offset:#x}"
-            )
-        if size == 0 or start <= end:
-            raise (where / number / start_name).error("expected runs that are not empty, sorted and not adjacent")
-        expected += size
-        end = start + size
+    path: Path, places: Sequence[tuple[int, int]], read: Callable[[BinaryIO, int, int], _Data]
+) -> list[_Data]:
+    """Return the bytes of each run. ``places`` has their sizes and offsets; ``read`` takes file, offset, size."""
+    expected, found = sum(size for size, _ in places), memory_size(path)
+    if found != expected:
+        raise TruthError(f"{path}: expected {expected} bytes, as {TRUTH_FILE} lists, found {found}")
     try:
-        length = path.stat().st_size
-        if length != expected:
-            raise TruthError(f"{path}: {length} bytes, expected {expected} bytes, as {TRUTH_FILE} lists")
         with path.open("rb") as memory:
-            return [(start, read(memory, offset, size)) for start, size, offset in index]
+            return [read(memory, offset, size) for size, offset in places]
     except OSError as error:
         raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -241,24 +262,19 @@ def save_request(request: Request, directory: Path, *, file: str = "") -> None:
 def load_request(directory: Path) -> Request | None:
     """Load the request in ``directory``; None if there is no ``request.json``. Raises TruthError."""
     path = directory / REQUEST_FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    where = Where(path, "")
-    members = (
-        "format", "version", "qualifier", "qualifier_value", "format_flags", "format_flags_value", "comment",
-        "profile", "file",
-    )  # fmt: skip
-    document = members_of(_read_json(path), where, members, ("user_streams", "contract", "session"))
-    if document["format"] != "dumptruth-request" or document["version"] != 1:
-        raise (where / "format").error('expected format "dumptruth-request", version 1')
+    document = read_json(path)
+    with at_file(path):
+        values = read_members(_without_head(document, _REQUEST_HEAD), _REQUEST, _REQUEST_LATER)
     return Request(
-        qualifier=NUMBER.read(document["qualifier_value"], where / "qualifier_value"),
-        format_flags=NUMBER.read(document["format_flags_value"], where / "format_flags_value"),
-        comment=optional(TEXT).read(document["comment"], where / "comment"),
-        profile=TEXT.read(document["profile"], where / "profile"),
-        user_streams=_USER_STREAMS.read(document.get("user_streams", []), where / "user_streams"),
-        contract=_named(Contract, document.get("contract", Contract.DOCUMENTED), where / "contract"),
-        session=_named(Session, document.get("session", Session.LIVE), where / "session"),
+        qualifier=values["qualifier_value"],
+        format_flags=values["format_flags_value"],
+        comment=values["comment"],
+        profile=values["profile"],
+        user_streams=values["user_streams"],
+        contract=Contract(values["contract"]),
+        session=Session(values["session"]),
     )
 
 
@@ -284,23 +300,7 @@ def request_document(request: Request, file: str = "") -> dict[str, Any]:
     return made
 
 
-def _named(names: type[_Named], value: Any, where: Where) -> _Named:
-    """The member of ``names`` with that value. Raises TruthError."""
-    if value not in list(names):
-        raise where.error(f"expected one of {', '.join(names)}")
-    return names(value)
-
-
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     # ASCII only: names of Windows may hold lone surrogates, which UTF-8 cannot encode.
     text = json.dumps(document, indent=1, ensure_ascii=True)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise TruthError(f"{path}: not JSON: {error}") from error

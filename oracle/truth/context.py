@@ -6,7 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from .members import U32, Wide, byte_string, exact_members, fail, mapping, nullable_byte_string, wide
+from .members import (
+    U32,
+    Misfit,
+    Wide,
+    Wides,
+    byte_string,
+    exact_members,
+    fail,
+    mapping,
+    member,
+    nullable_byte_string,
+    shown,
+)
 
 # The fields of winnt.h CONTEXT that docs/truth-format.md lists, in its order.
 CONTEXT_REGISTERS: Final = {
@@ -33,6 +45,7 @@ POINTER_SIZES: Final = {"amd64": 8, "x86": 4, "arm64": 8}
 _POINTERS: Final = {"amd64": ("Rip", "Rsp"), "x86": ("Eip", "Esp"), "arm64": ("Pc", "Sp")}
 # Architecture -> the areas that winnt.h CONTEXT has besides its registers.
 _AREAS: Final = {"amd64": ("fxsave",), "x86": ("fxsave", "float_save"), "arm64": ("v",)}
+_ALL_AREAS: Final = ("fxsave", "float_save", "v")
 
 COMPACTED: Final = 1 << 63
 """winnt.h XSTATE_COMPACTION_ENABLE_MASK. In a mask of features, this bit names the format, not a component."""
@@ -79,7 +92,7 @@ class ContextTruth:
     """The context of a processor of a machine."""
 
     context_flags: U32
-    registers: Annotated[dict[str, int], mapping(wide)]
+    registers: Wides
     fxsave: Annotated[bytes, byte_string(512)]
 
     @property
@@ -115,22 +128,33 @@ class ThreadContextTruth(ContextTruth):
         """``xstate`` with integer keys."""
         return {int(number): data for number, data in (self.xstate or {}).items()}
 
-    def check(self, architecture: str, xstate: XStateTruth | None, where: str) -> None:
-        """Raises TruthError if a register or area is missing, or is not of ``architecture``."""
-        exact_members(self.registers, f"{where}.registers", CONTEXT_REGISTERS[architecture])
+    def check(self, architecture: str, xstate: XStateTruth | None) -> None:
+        """Raises Misfit if a register or area is missing, or is not of ``architecture``."""
+        check_registers(self.registers, architecture)
         width = 8 * POINTER_SIZES[architecture]
-        for name, value in self.registers.items():
-            if value >> width:
-                fail(f"{where}.registers.{name}", f"at most {width} bits", f"{value:#x}")
-        for area in ("fxsave", "float_save", "v"):
+        if width < 64 and max(self.registers.values()) >> width:
+            name = next(name for name, value in self.registers.items() if value >> width)
+            raise Misfit(f"at most {width} bits", f"{self.registers[name]:#x}", f".registers.{name}")
+        for area in _ALL_AREAS:
             there, due = bool(getattr(self, area)), area in _AREAS[architecture]
             if there != due:
-                fail(f"{where}.{area}", f"{'bytes' if due else 'null'} on {architecture}", "bytes" if there else "null")
+                raise Misfit(
+                    f"{'bytes' if due else 'null'} on {architecture}", "bytes" if there else "null", f".{area}"
+                )
         for key, data in (self.xstate or {}).items():
+            where = f".xstate{member(key)}"
             number = int(key) if _COMPONENT.fullmatch(key) else 0
             if xstate is None or number >= len(xstate.features) or not xstate.features[number].size:
-                fail(f"{where}.xstate.{key}", "a component from 2 on that system.xstate enables", "another")
+                raise Misfit("a component from 2 on that system.xstate enables", "another", where)
             if number < FIRST_EXTENDED:
-                fail(f"{where}.xstate.{key}", "a component from 2 on: the others are in fxsave", key)
+                raise Misfit("a component from 2 on: the others are in fxsave", shown(key), where)
             if len(data) != xstate.features[number].size:
-                fail(f"{where}.xstate.{key}", f"{xstate.features[number].size} bytes", str(len(data)))
+                raise Misfit(f"{xstate.features[number].size} bytes", str(len(data)), where)
+
+
+def check_registers(registers: dict[str, int], architecture: str) -> None:
+    """Raises Misfit unless ``registers`` are those of ``architecture``."""
+    try:
+        exact_members(registers, CONTEXT_REGISTERS[architecture])
+    except Misfit as misfit:
+        raise misfit.below(".registers") from None

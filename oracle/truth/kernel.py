@@ -19,7 +19,7 @@ from ..memory.page_set import PageSet
 from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from .context import ContextTruth
-from .members import U16, U32, Bytes, Wide, array, byte_string, choice, mapping, wide
+from .members import U16, U32, Bytes, Wide, Wides, array, byte_string, choice, wide
 from .process import REGISTERS
 
 ZERO_PAGE = bytes(PAGE_SIZE)
@@ -52,7 +52,7 @@ class ProcessorTruth:
     stack_limit: Wide
     stack_base: Wide
     context: ContextTruth
-    special_registers: Annotated[dict[str, int], mapping(wide)]
+    special_registers: Wides
 
 
 @dataclass(frozen=True, slots=True)

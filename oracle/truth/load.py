@@ -6,17 +6,19 @@ read. Anything else raises ``TruthError``: one line with the file, the member, w
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from .context import ContextTruth
+from .document import MEMORY, check_size, load_json, open_memory, without_collector
 from .kernel import KernelTruth
 from .load_kernel import parse_kernel_truth
-from .members import TruthError, build, fail, shown
+from .members import Misfit, TruthError, build, fail, shown
 from .objects import check_function_tables, check_image_files, check_tokens
 from .process import (
     FREE,
@@ -56,39 +58,46 @@ __all__ = [
 ]
 
 Truth = ProcessTruth | KernelTruth
+T = TypeVar("T")
 
-TRUTH, MEMORY, REQUEST = "truth.json", "memory.bin", "request.json"
+TRUTH, REQUEST = "truth.json", "request.json"
 _FREE_AS_REPORTED = (NOACCESS, 0, 0, 0)
+_FREE_TEXT = "protect 1, and all else 0, in a free region"
 
 
+@without_collector()
 def load_truth(directory: Path) -> ProcessTruth:
     """The truth of a process in ``directory``. Raises TruthError, also for a truth of mode ``kernel``."""
-    return parse_truth(*_load(directory))
+    return _with_memory(directory, parse_truth, load_json(directory / TRUTH))
 
 
+@without_collector()
 def load_any_truth(directory: Path) -> Truth:
     """The truth in ``directory``, of either mode. Raises TruthError."""
-    document, memory = _load(directory)
+    document = load_json(directory / TRUTH)
     kernel = isinstance(document, dict) and document.get("mode") == "kernel"
-    return parse_kernel(document, memory) if kernel else parse_truth(document, memory)
+    parse: Callable[[Any, ByteSource], Truth] = parse_kernel if kernel else parse_truth
+    return _with_memory(directory, parse, document)
 
 
-def _load(directory: Path) -> tuple[Any, ByteSource]:
-    document = _load_json(directory, TRUTH)
+def _with_memory(directory: Path, parse: Callable[[Any, ByteSource], T], document: Any) -> T:
+    memory = open_memory(directory / MEMORY)
     try:
-        return document, ByteSource.open(directory / MEMORY)
-    except OSError as error:
-        raise TruthError(f"{MEMORY}: cannot be read: {error.strerror}") from error
+        return parse(document, memory)
+    except TruthError:
+        memory.close()
+        raise
 
 
 def load_request(directory: Path) -> RequestTruth | None:
     """The request in ``directory``; None if it holds no request.json. Raises TruthError."""
-    return parse_request(_load_json(directory, REQUEST)) if (directory / REQUEST).exists() else None
+    path = directory / REQUEST
+    return load_request_file(path) if os.path.lexists(path) else None
 
 
 def load_request_file(path: Path) -> RequestTruth:
     """The request in a file in the format of request.json. Raises TruthError, which names the file."""
-    return parse_request(_load_json(path.parent, path.name), path.name)
+    return parse_request(load_json(path), path.name)
 
 
 def parse_request(document: Any, name: str = REQUEST) -> RequestTruth:
@@ -110,6 +119,7 @@ def parse_truth(document: Any, memory: bytes | ByteSource) -> ProcessTruth:
     _check_regions(truth)
     _check_memory(truth)
     _check_lists(truth)
+    check_size(truth.contents, sum(run.size for run in truth.memory))
     return truth
 
 
@@ -117,47 +127,43 @@ def _source(memory: bytes | ByteSource) -> ByteSource:
     return memory if isinstance(memory, ByteSource) else ByteSource(memory, MEMORY)
 
 
-def _load_json(directory: Path, name: str) -> Any:
-    try:
-        return json.loads((directory / name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TruthError(f"{name}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise TruthError(f"{name}: not JSON: {error}") from error
-
-
 def _body(document: Any, name: str, head: dict[str, Any]) -> dict[str, Any]:
     """The members of the document without those of ``head``, which must have the given values."""
     if not isinstance(document, dict):
         fail(name, "an object", shown(document))
-    for member, expected in head.items():
-        if member not in document:
-            fail(f"{name}.{member}", repr(expected), "none")
-        actual = document[member]
+    for key, expected in head.items():
+        if key not in document:
+            fail(f"{name}.{key}", repr(expected), "none")
+        actual = document[key]
         if type(actual) is not type(expected) or actual != expected:
-            fail(f"{name}.{member}", repr(expected), shown(actual))
-    return {member: value for member, value in document.items() if member not in head}
+            fail(f"{name}.{key}", repr(expected), shown(actual))
+    return {key: value for key, value in document.items() if key not in head}
 
 
 def _check_regions(truth: ProcessTruth) -> None:
     end = 0
     for index, region in enumerate(truth.regions):
-        where = f"{TRUTH}.regions[{index}]"
-        if region.base != end:
-            fail(f"{where}.base", f"{end:#x}, where the region before ends", f"{region.base:#x}")
-        if not region.size or region.size % PAGE_SIZE:
-            fail(f"{where}.size", "whole pages", f"{region.size:#x}")
-        other = (region.protect, region.type, region.allocation_base, region.allocation_protect)
-        if region.state == FREE and other != _FREE_AS_REPORTED:
-            fail(where, "protect 1, and all else 0, in a free region", "other values")
-        if region.state == RESERVE and region.protect:
-            fail(f"{where}.protect", "0 in a reserved region", f"{region.protect:#x}")
-        if region.state != FREE and not region.type:
-            fail(f"{where}.type", "private, mapped or image memory", "0")
+        misfit = _misfit(region, end)
+        if misfit is not None:
+            fail(f"{TRUTH}.regions[{index}]{misfit.where}", misfit.expected, misfit.found)
         end = region.end
     top = truth.system.maximum_user_mode_address + 1
     if end != top:
         fail(f"{TRUTH}.regions", f"an end at {top:#x}, maximum_user_mode_address + 1", f"{end:#x}")
+
+
+def _misfit(region: RegionTruth, end: int) -> Misfit | None:
+    """What is wrong with a region that follows one with that end."""
+    if region.base != end:
+        return Misfit(f"{end:#x}, where the region before ends", f"{region.base:#x}", ".base")
+    if not region.size or region.size % PAGE_SIZE:
+        return Misfit("whole pages", f"{region.size:#x}", ".size")
+    if region.state == FREE:
+        other = (region.protect, region.type, region.allocation_base, region.allocation_protect)
+        return None if other == _FREE_AS_REPORTED else Misfit(_FREE_TEXT, "other values")
+    if region.state == RESERVE and region.protect:
+        return Misfit("0 in a reserved region", f"{region.protect:#x}", ".protect")
+    return None if region.type else Misfit("private, mapped or image memory", "0", ".type")
 
 
 def _check_memory(truth: ProcessTruth) -> None:
@@ -166,31 +172,32 @@ def _check_memory(truth: ProcessTruth) -> None:
     readable = list(_readable_runs(truth))
     offset = 0
     for index, run in enumerate(truth.memory):
-        where = f"{TRUTH}.memory[{index}]"
         if run.offset != offset:
-            fail(f"{where}.offset", f"{offset:#x}, where the run before ends", f"{run.offset:#x}")
-        expected = "no run: no more pages are readable" if index >= len(readable) else _span(*readable[index])
+            where = f"{TRUTH}.memory[{index}].offset"
+            fail(where, f"{offset:#x}, where the run before ends", f"{run.offset:#x}")
         if index >= len(readable) or readable[index] != (run.start, run.end):
-            fail(where, expected, _span(run.start, run.end))
+            expected = "no run: no more pages are readable" if index >= len(readable) else _span(*readable[index])
+            fail(f"{TRUTH}.memory[{index}]", expected, _span(run.start, run.end))
         offset += run.size
     if len(truth.memory) < len(readable):
         fail(f"{TRUTH}.memory", f"a run for the readable pages {_span(*readable[len(truth.memory)])}", "none")
-    if truth.contents.size != offset:
-        fail(MEMORY, f"{offset:#x} bytes, the sum of the runs in truth.json", f"{truth.contents.size:#x}")
 
 
-def _check_runs(truth: ProcessTruth, member: str, runs: Sequence[tuple[int, int]]) -> None:
-    before = -1
+def _check_runs(truth: ProcessTruth, key: str, runs: Sequence[tuple[int, int]]) -> None:
+    """``runs`` are sorted pages of readable regions. They and the regions are walked side by side."""
+    regions, at, before = truth.regions, 0, -1
     for index, (start, end) in enumerate(runs):
         if start % PAGE_SIZE or end % PAGE_SIZE or end == start or start <= before:
-            fail(f"{TRUTH}.{member}[{index}]", "sorted runs of whole pages with gaps between them", _span(start, end))
+            fail(f"{TRUTH}.{key}[{index}]", "sorted runs of whole pages with gaps between them", _span(start, end))
         before = end
-        at = start
-        while at < end:
-            region = truth.region_at(at)
-            if region is None or not region.readable:
-                fail(f"{TRUTH}.{member}[{index}]", "pages whose protection allows a read", _span(start, end))
-            at = region.end
+        while at < len(regions) and regions[at].end <= start:
+            at += 1
+        inside = start
+        while inside < end:
+            if at == len(regions) or not regions[at].readable:
+                fail(f"{TRUTH}.{key}[{index}]", "pages whose protection allows a read", _span(start, end))
+            inside = regions[at].end
+            at += inside < end
 
 
 def _readable_runs(truth: ProcessTruth) -> Iterator[tuple[int, int]]:
@@ -220,16 +227,20 @@ def _readable_runs(truth: ProcessTruth) -> Iterator[tuple[int, int]]:
 
 
 def _check_lists(truth: ProcessTruth) -> None:
-    contexts = [(f"threads[{index}]", thread.context) for index, thread in enumerate(truth.threads)]
-    if truth.exception is not None:
-        contexts.append(("exception", truth.exception.context))
-        if truth.thread(truth.exception.thread_id) is None:
-            fail(f"{TRUTH}.exception.thread_id", "a thread of the process", str(truth.exception.thread_id))
     system = truth.system
+    if truth.exception is not None and truth.thread(truth.exception.thread_id) is None:
+        fail(f"{TRUTH}.exception.thread_id", "a thread of the process", str(truth.exception.thread_id))
     if system.xstate is not None:
         system.xstate.check(f"{TRUTH}.system.xstate")
-    for where, context in contexts:
-        context.check(system.architecture, system.xstate, f"{TRUTH}.{where}.context")
+    contexts = [thread.context for thread in truth.threads]
+    if truth.exception is not None:
+        contexts.append(truth.exception.context)
+    for index, context in enumerate(contexts):
+        try:
+            context.check(system.architecture, system.xstate)
+        except Misfit as misfit:
+            where = f"threads[{index}]" if index < len(truth.threads) else "exception"
+            fail(f"{TRUTH}.{where}.context{misfit.where}", misfit.expected, misfit.found)
     _check_processor(system)
     check_function_tables(truth.function_tables or (), system.architecture, f"{TRUTH}.function_tables")
     check_tokens(truth.tokens or (), f"{TRUTH}.tokens")
@@ -240,10 +251,10 @@ def _check_lists(truth: ProcessTruth) -> None:
     for index, thread in enumerate(truth.threads):
         if thread.stack_limit > thread.stack_base:
             fail(f"{TRUTH}.threads[{index}].stack_limit", "at most stack_base", f"{thread.stack_limit:#x}")
-    for index in range(1, len(truth.handles)):
-        before, value = truth.handles[index - 1].value, truth.handles[index].value
-        if value <= before:
-            fail(f"{TRUTH}.handles[{index}].value", f"more than {before}, the value before", str(value))
+    for index, (before, handle) in enumerate(pairwise(truth.handles), 1):
+        if handle.value <= before.value:
+            where = f"{TRUTH}.handles[{index}].value"
+            fail(where, f"more than {before.value}, the value before", str(handle.value))
 
 
 def _check_processor(system: SystemTruth) -> None:
@@ -259,11 +270,11 @@ def _check_processor(system: SystemTruth) -> None:
         fail(f"{TRUTH}.system.x86_cpu.vendor_id", "12 ASCII characters", shown(vendor))
 
 
-def _check_unique(values: list[int], member: str, key: str) -> None:
+def _check_unique(values: list[int], among: str, key: str) -> None:
     seen: set[int] = set()
     for index, value in enumerate(values):
         if value in seen:
-            fail(f"{TRUTH}.{member}[{index}].{key}", "a unique value", f"{value:#x} again")
+            fail(f"{TRUTH}.{among}[{index}].{key}", "a unique value", f"{value:#x} again")
         seen.add(value)
 
 

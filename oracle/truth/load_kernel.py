@@ -7,10 +7,11 @@ from typing import Any
 
 from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
+from .context import check_registers
+from .document import check_size
 from .kernel import KernelTruth, PageRunTruth, TouchedRunTruth
-from .members import build, exact_members, fail
+from .members import Misfit, build, fail
 from .objects import check_image_files
-from .process import REGISTERS
 
 _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
@@ -24,6 +25,7 @@ def parse_kernel_truth(members: dict[str, Any], memory: ByteSource, name: str) -
     object.__setattr__(truth, "contents", memory)
     _check_runs(truth, name)
     _check_lists(truth, name)
+    check_size(memory, sum(run.page_count for run in truth.memory) * PAGE_SIZE)
     return truth
 
 
@@ -38,13 +40,12 @@ def _check_runs(truth: KernelTruth, name: str) -> None:
             where = f"{name}.memory[{index}].offset"
             fail(where, f"{offset:#x}, where the run before ends", f"{run.offset:#x}")
         offset += run.page_count * PAGE_SIZE
-    if truth.contents.size != offset:
-        fail("memory.bin", f"{offset:#x} bytes, the sum of the runs in {name}", f"{truth.contents.size:#x}")
     _check_inside(truth, truth.memory, f"{name}.memory")
     for member in ("free_pages", "standby_pages", "unreadable_pages"):
         runs: tuple[PageRunTruth, ...] = getattr(truth, member)
         _check_sorted(runs, f"{name}.{member}")
         _check_inside(truth, runs, f"{name}.{member}")
+    _check_sorted(truth.added_pages, f"{name}.added_pages")
 
 
 def _check_sorted(runs: Sequence[PageRunTruth | TouchedRunTruth], where: str) -> None:
@@ -68,8 +69,10 @@ def _check_lists(truth: KernelTruth, name: str) -> None:
         fail(f"{name}.crashing_processor", expected, str(truth.crashing_processor))
     for index, processor in enumerate(truth.processors):
         where = f"{name}.processors[{index}]"
-        names = REGISTERS[truth.system.architecture]
-        exact_members(processor.context.registers, f"{where}.context.registers", names)
+        try:
+            check_registers(processor.context.registers, truth.system.architecture)
+        except Misfit as misfit:
+            fail(f"{where}.context{misfit.where}", misfit.expected, misfit.found)
         if processor.number != index:
             fail(f"{where}.number", str(index), str(processor.number))
     roots = {"directory_table_base": truth.directory_table_base}

@@ -3,27 +3,46 @@
 The annotation of a member determines how it is read: ``U32``, ``Wide``, ``str | None``, ``tuple[Thread, ...]``. An
 absent, unknown or mistyped member is an error that names the file and the member. Only a member with a default may be
 absent. Nothing is guessed, so that dumps are judged by the target's state alone.
+
+A reader takes a value and raises ``Misfit`` without a place. The readers of objects and arrays around it add the place,
+so that a sound truth costs no names of places.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from itertools import repeat
 from types import NoneType, UnionType
-from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-_WIDE = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,15})")
-_BYTES = re.compile(r"([0-9a-f]{2})*")
+MOST_ELEMENTS: Final = 1 << 20
+"""The most elements of an array (docs/truth-format.md#ceilings)."""
+
+_MOST_WIDE = (1 << 64) - 1
+_NAME = re.compile(r"\w{1,60}", re.ASCII)
 _SHOWN = 60
 
-Reader = Callable[[Any, str], Any]
+Reader = Callable[[Any], Any]
 T = TypeVar("T")
 
 
 class TruthError(ValueError):
     """A truth that cannot be used. One line: file, member, what was expected, what was found."""
+
+
+class Misfit(Exception):  # noqa: N818 - it becomes a TruthError, which names the file
+    """A value that a reader does not accept. ``where`` is the place below the value that was read."""
+
+    def __init__(self, expected: str, found: str, where: str = "") -> None:
+        super().__init__(expected, found, where)
+        self.expected, self.found, self.where = expected, found, where
+
+    def below(self, step: str) -> Misfit:
+        """The same, for the value that holds this one at ``step``."""
+        return Misfit(self.expected, self.found, step + self.where)
 
 
 def fail(where: str, expected: str, actual: str) -> NoReturn:
@@ -32,41 +51,58 @@ def fail(where: str, expected: str, actual: str) -> NoReturn:
 
 
 def shown(value: Any) -> str:
-    """A JSON value in an error message, cut if it is long."""
-    text = repr(value)
+    """A JSON value in an error message: one line, and short, however large the value is."""
+    if isinstance(value, list | dict) and value:
+        return f"an array of {len(value)}" if isinstance(value, list) else f"an object of {len(value)}"
+    if type(value) is int and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def member(name: str) -> str:
+    """The step from an object to its member ``name``, in the place of an error. A strange name is quoted."""
+    return f".{name}" if _NAME.fullmatch(name) else f"[{shown(name)}]"
 
 
 def number(bits: int, *, signed: bool = False, among: tuple[int, ...] = ()) -> Reader:
     """Reads a JSON number: an integer of ``bits`` bits, and one of ``among`` if given."""
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
-    def read(value: Any, where: str) -> int:
+    def read(value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
-            fail(where, f"an integer from {low} to {high}", shown(value))
+            raise Misfit(f"an integer from {low} to {high}", shown(value))
         if among and value not in among:
-            fail(where, "one of " + ", ".join(str(choice) for choice in among), shown(value))
-        return int(value)
+            raise Misfit("one of " + ", ".join(str(choice) for choice in among), shown(value))
+        return value
 
     return read
 
 
-def wide(value: Any, where: str) -> int:
+def wide(value: Any) -> int:
     """Reads an unsigned integer of up to 64 bits from lower-case hexadecimal with 0x."""
-    if not isinstance(value, str) or not _WIDE.fullmatch(value):
-        fail(where, "at most 64 bits as lower-case hexadecimal such as '0x1f'", shown(value))
-    return int(value, 16)
+    try:
+        number = int(value, 16)
+    except (TypeError, ValueError):
+        number = -1
+    if not 0 <= number <= _MOST_WIDE or hex(number) != value:
+        raise Misfit("at most 64 bits as lower-case hexadecimal such as '0x1f'", shown(value))
+    return number
 
 
 def byte_string(size: int | None = None) -> Reader:
     """Reads bytes from lower-case hexadecimal without prefix; exactly ``size`` bytes if given."""
 
-    def read(value: Any, where: str) -> bytes:
-        if not isinstance(value, str) or not _BYTES.fullmatch(value):
-            fail(where, "bytes as pairs of lower-case hexadecimal digits", shown(value))
-        if size is not None and len(value) != 2 * size:
-            fail(where, f"{size} bytes", f"{len(value) // 2}")
-        return bytes.fromhex(value)
+    def read(value: Any) -> bytes:
+        try:
+            data = bytes.fromhex(value)
+        except (TypeError, ValueError):
+            data = b""
+        if data.hex() != value:
+            raise Misfit("bytes as pairs of lower-case hexadecimal digits", shown(value))
+        if size is not None and len(data) != size:
+            raise Misfit(f"{size} bytes", str(len(data)))
+        return data
 
     return read
 
@@ -74,29 +110,35 @@ def byte_string(size: int | None = None) -> Reader:
 def nullable_byte_string(size: int) -> Reader:
     """Reads exactly ``size`` bytes like ``byte_string``, or null as no bytes."""
     inner = byte_string(size)
-    return lambda value, where: b"" if value is None else inner(value, where)
+    return lambda value: b"" if value is None else inner(value)
 
 
 def choice(*among: str) -> Reader:
     """Reads a string that is one of ``among``."""
 
-    def read(value: Any, where: str) -> str:
+    def read(value: Any) -> str:
         if value not in among:
-            fail(where, "one of " + ", ".join(among), shown(value))
+            raise Misfit("one of " + ", ".join(among), shown(value))
         return str(value)
 
     return read
 
 
-def array(element: Reader, *, least: int = 0, most: int | None = None) -> Reader:
+def array(element: Reader, *, least: int = 0, most: int = MOST_ELEMENTS) -> Reader:
     """Reads a JSON array of ``least`` to ``most`` elements as a tuple."""
 
-    def read(value: Any, where: str) -> tuple[Any, ...]:
+    def read(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            fail(where, "an array", shown(value))
-        if len(value) < least or (most is not None and len(value) > most):
-            fail(where, f"{least} to {most if most is not None else 'any number of'} elements", str(len(value)))
-        return tuple(element(item, f"{where}[{index}]") for index, item in enumerate(value))
+            raise Misfit("an array", shown(value))
+        if not least <= len(value) <= most:
+            raise Misfit(f"{least} to {most} elements", str(len(value)))
+        made: list[Any] = []
+        try:
+            for item in value:
+                made.append(element(item))
+        except Misfit as misfit:
+            raise misfit.below(f"[{len(made)}]") from None
+        return tuple(made)
 
     return read
 
@@ -104,12 +146,34 @@ def array(element: Reader, *, least: int = 0, most: int | None = None) -> Reader
 def mapping(element: Reader) -> Reader:
     """Reads a JSON object as a dict of ``element``."""
 
-    def read(value: Any, where: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            fail(where, "an object", shown(value))
-        return {name: element(item, f"{where}.{name}") for name, item in value.items()}
+    def read(value: Any) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for name, item in _members(value).items():
+            try:
+                made[name] = element(item)
+            except Misfit as misfit:
+                raise misfit.below(member(name)) from None
+        return made
 
     return read
+
+
+_each_wide = mapping(wide)
+
+
+def wides(value: Any) -> dict[str, int]:
+    """Reads a JSON object of ``wide``: the registers of a context. They are the bulk of a truth, so they are read at
+    once. If that fails, they are read one by one, for the name of the first bad one.
+    """
+    try:
+        texts = list(value.values())
+        numbers = list(map(int, texts, repeat(16)))
+        if list(map(hex, numbers)) == texts and min(numbers) >= 0 and max(numbers) <= _MOST_WIDE:
+            return dict(zip(value, numbers, strict=True))
+    except (AttributeError, TypeError, ValueError):
+        pass
+    made: dict[str, int] = _each_wide(value)
+    return made
 
 
 U8 = Annotated[int, number(8)]
@@ -119,39 +183,59 @@ I32 = Annotated[int, number(32, signed=True)]
 Wide = Annotated[int, wide]
 """Up to 64 bits, unsigned: a hexadecimal string."""
 Bytes = Annotated[bytes, byte_string()]
+Wides = Annotated[dict[str, int], wides]
 
 
-def exact_members(value: Any, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
+def _members(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Misfit("an object", shown(value))
+    return value
+
+
+def exact_members(value: Any, names: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
     """Check that ``value`` is a JSON object with all members of ``names``. Other members must be in ``optional``.
 
-    Raises TruthError.
+    Raises Misfit.
     """
-    if not isinstance(value, dict):
-        fail(where, "an object", shown(value))
-    for name in names:
-        if name not in value:
-            fail(f"{where}.{name}", "a value", "none")
-    for name in value:
-        if name not in names and name not in optional:
-            fail(f"{where}.{name}", "no such member", shown(value[name]))
-    return value
+    found = _members(value)
+    if not all(map(found.__contains__, names)):
+        raise Misfit("a value", "none", member(next(name for name in names if name not in found)))
+    if len(found) > len(names):
+        for name in found:
+            if name not in names and name not in optional:
+                raise Misfit("no such member", shown(found[name]), member(name))
+    return found
 
 
 def build(cls: type[T], value: Any, where: str) -> T:
     """Read a JSON object as ``cls``. Raises TruthError."""
-    readers, required = _readers(cls)  # type: ignore[arg-type]  # a class is hashable
-    members = exact_members(value, where, required, tuple(readers))
-    present = {name: read for name, read in readers.items() if name in members}
-    return cls(**{name: read(members[name], f"{where}.{name}") for name, read in present.items()})
+    try:
+        made: T = _object(cls)(value)  # type: ignore[arg-type]  # a class is hashable
+    except Misfit as misfit:
+        fail(where + misfit.where, misfit.expected, misfit.found)
+    return made
 
 
 @cache
-def _readers(cls: type[Any]) -> tuple[dict[str, Reader], tuple[str, ...]]:
-    """A reader for each member of a class, and the members that must be present."""
+def _object(cls: type[Any]) -> Reader:
+    """Reads a JSON object as ``cls``. Only members with a default may be absent."""
     hints = get_type_hints(cls, include_extras=True)
-    members = [entry for entry in fields(cls) if entry.init]
-    required = tuple(entry.name for entry in members if entry.default is MISSING)
-    return {entry.name: _reader(hints[entry.name]) for entry in members}, required
+    entries = [entry for entry in fields(cls) if entry.init]
+    plan = tuple((entry.name, _reader(hints[entry.name]), entry.default) for entry in entries)
+    required = tuple(entry.name for entry in entries if entry.default is MISSING)
+    allowed = frozenset(entry.name for entry in entries)
+
+    def read(value: Any) -> Any:
+        found = exact_members(value, required, allowed)
+        made: list[Any] = []
+        try:
+            for name, reader, default in plan:
+                made.append(reader(found[name]) if name in found else default)
+        except Misfit as misfit:
+            raise misfit.below(member(plan[len(made)][0])) from None
+        return cls(*made)
+
+    return read
 
 
 def _reader(hint: Any) -> Reader:
@@ -161,14 +245,23 @@ def _reader(hint: Any) -> Reader:
         return reader
     if origin in (Union, UnionType):
         inner = _reader(next(argument for argument in arguments if argument is not NoneType))
-        return lambda value, where: None if value is None else inner(value, where)
+        return lambda value: None if value is None else inner(value)
     if origin is tuple:
         return array(_reader(arguments[0]))
     if is_dataclass(hint) and isinstance(hint, type):
-        return lambda value, where: build(hint, value, where)
-    if hint in (str, bool):
-        return lambda value, where: value if type(value) is hint else fail(where, f"a {_JSON[hint]}", shown(value))
+        return _object(hint)
+    if hint in _JSON:
+        return _plain(hint)
     raise TypeError(f"no reader for a member annotated {hint!r}")
 
 
 _JSON = {str: "string", bool: "boolean"}
+
+
+def _plain(kind: type[Any]) -> Reader:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise Misfit(f"a {_JSON[kind]}", shown(value))
+        return value
+
+    return read

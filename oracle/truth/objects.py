@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
@@ -98,13 +98,16 @@ def check_function_tables(tables: tuple[FunctionTableTruth, ...], architecture: 
             fail(f"{where}[{index}].native", f"{len(before.native)} bytes, as in all tables", str(len(table.native)))
 
 
-def check_image_files(bases: Sequence[int] | None, known: Collection[int], of: str, where: str) -> None:
+def check_image_files(bases: Sequence[int] | None, known: Iterable[int], of: str, where: str) -> None:
     """Raises TruthError unless each base is in ``known`` and occurs once. ``of`` is ``module`` or ``driver``."""
+    every = set(known)
+    left = set(every)
     for index, base in enumerate(bases or ()):
-        if base not in known:
+        if base not in every:
             fail(f"{where}[{index}]", f"the base of a {of}", f"{base:#x}")
-        if base in (bases or ())[:index]:
+        if base not in left:
             fail(f"{where}[{index}]", "each base once", f"{base:#x} again")
+        left.remove(base)
 
 
 def check_tokens(tokens: tuple[TokenTruth, ...], where: str) -> None:

@@ -85,7 +85,7 @@ def test_a_truth_is_loaded_by_its_mode(tmp_path: Path) -> None:
         (("physical_runs", 0, "page_count"), "0x0", "with gaps between them"),
         (("physical_runs", 1, "page_count"), "0xffffffffffffffff", "below"),
         (("memory", 1, "offset"), "0x2000", "offset"),
-        (("memory", 1, "page_count"), "0x2", "memory.bin"),
+        (("memory", 1, "page_count"), "0x2", "physical_runs"),
         (("memory", 1, "base_page"), "0x100002", "physical_runs"),
         (("free_pages", 0, "page_count"), "0x3", "physical_runs"),
         (("time",), 1, "hexadecimal"),

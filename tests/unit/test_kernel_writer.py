@@ -137,7 +137,7 @@ def test_a_kernel_truth_comes_back_equal(tmp_path: Path, build: int) -> None:
     assert store.load_kernel(tmp_path / "truth") == machine
     assert store.load_snapshot(tmp_path / "truth") == machine
     assert store.load_request(tmp_path / "truth") == request
-    assert store.source_of(tmp_path / "truth") == "by hand"
+    assert store.load_named(tmp_path / "truth")[0] == "by hand"
     document = json.loads((tmp_path / "truth" / "truth.json").read_text(encoding="utf-8"))
     assert document["mode"] == "kernel"
     assert document["exception"] == {"code": 0xC0000005, "flags": 0, "address": "0xfffff80000201234"}
@@ -154,9 +154,10 @@ def test_each_mode_is_loaded_by_its_own_door(tmp_path: Path, machine: KernelSnap
         store.load(tmp_path / "kernel")
 
 
-def test_zeros_in_touched_memory_survive_the_truth(tmp_path: Path) -> None:
+def test_zeros_in_touched_memory_survive_the_truth(tmp_path: Path, machine: KernelSnapshot) -> None:
     data = bytes(0x30000) + b"\7" * 0x1000 + bytes(0x41000)
-    machine = replace(bare_machine([(0, 0x200)]), memory=(PhysicalRun(4, data), PhysicalRun(0x100, bytes(0x20000))))
+    memory = (PhysicalRun(4, data), PhysicalRun(0x100, bytes(0x20000)))
+    machine = replace(machine, physical_runs=((0, 0x200),), free_pages=(), standby_pages=(), memory=memory)
     store.save(machine, tmp_path / "truth")
     assert (tmp_path / "truth" / "memory.bin").read_bytes() == data + bytes(0x20000)
     assert store.load_kernel(tmp_path / "truth") == machine
@@ -166,10 +167,13 @@ def test_zeros_in_touched_memory_survive_the_truth(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda document: document["memory"][1].update(offset="0x0"), r"memory\[1\]\.offset"),
-        (lambda document: document["memory"][1].update(base_page="0x0"), r"memory\[1\]\.base_page"),
+        (lambda document: document["memory"][1].update(base_page="0x0"), r"memory\[1\]: expected runs"),
         (lambda document: document.update(crashing_processor=9), "crashing_processor"),
         (lambda document: document["bug_check"].update(parameters=[]), r"bug_check\.parameters"),
-        (lambda document: document["symbols"].pop("kernel_base"), r"symbols\.kernel_base: missing"),
+        (
+            lambda document: document["symbols"].pop("kernel_base"),
+            r"symbols\.kernel_base: expected a value, found none",
+        ),
     ],
 )
 def test_a_damaged_kernel_truth_is_refused_with_the_member_named(

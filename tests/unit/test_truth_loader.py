@@ -251,11 +251,20 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         load_truth(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_invalid_json_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "truth.json: expected JSON, found at line 1, column 1: "),
+        (b"{", "truth.json: expected JSON, found at line 1, column 2: "),
+        (b"\xff\xfe", "truth.json: expected UTF-8, found byte 0xff at 0"),
+        (b"[" * 100_000, "truth.json: expected at most 8 levels of nesting, found hundreds"),
+    ],
+)
+def test_invalid_json_is_refused(content: bytes, line: str, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_bytes(content)
-    with pytest.raises(TruthError, match=r"truth\.json: not JSON"):
+    with pytest.raises(TruthError) as caught:
         load_truth(tmp_path)
+    assert str(caught.value).startswith(line)
 
 
 def test_a_target_without_readable_memory_has_an_empty_memory_file(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""Reads a JSON file of a truth directory, within the ceilings of docs/truth-format.md#ceilings."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ..memory.source import ByteSource
+from .members import TruthError, fail, shown
+
+MEMORY: Final = "memory.bin"
+MOST_BYTES: Final = 1 << 29
+MOST_TOKENS: Final = {"{": (1 << 22, "objects"), "[": (1 << 22, "arrays"), ",": (1 << 24, "commas")}
+MOST_MEMORY: Final = 1 << 40
+"""Bytes of memory.bin."""
+
+_KINDS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def load_json(path: Path) -> Any:
+    """The value of a JSON file, whose name is the place in errors. Raises TruthError."""
+    return parse_json(_text(path), path.name)
+
+
+def parse_json(text: str, name: str) -> Any:
+    """The value of a JSON document. Raises TruthError for what is no JSON, and for what JSON leaves open."""
+    if len(text) > min(most for most, _ in MOST_TOKENS.values()):
+        for token, (most, what) in MOST_TOKENS.items():
+            if (count := text.count(token)) > most:
+                fail(name, f"at most {most} {what}", str(count))
+
+    def constant(word: str) -> None:
+        fail(name, "JSON", f"{word}, which is no JSON")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            seen: set[str] = set()
+            again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            fail(name, "each member of an object once", f"{shown(again)} again")
+        return members
+
+    try:
+        return json.loads(text, object_pairs_hook=once, parse_constant=constant)
+    except TruthError:
+        raise
+    except json.JSONDecodeError as error:
+        fail(name, "JSON", f"at line {error.lineno}, column {error.colno}: {error.msg}")
+    except RecursionError:
+        fail(name, "at most 8 levels of nesting", "hundreds")
+    except ValueError:  # int() refuses numbers of thousands of digits
+        fail(name, "numbers of at most 64 bits", "one of thousands of digits")
+
+
+def open_memory(path: Path) -> ByteSource:
+    """The bytes of memory.bin. Raises TruthError unless it is a regular file within the ceiling."""
+    try:
+        found = path.stat()
+        _check_regular(found.st_mode, path.name)
+        if found.st_size > MOST_MEMORY:
+            fail(path.name, f"at most {MOST_MEMORY} bytes", str(found.st_size))
+        return ByteSource.open(path)
+    except OSError as error:
+        raise TruthError(f"{path.name}: cannot be read: {error.strerror or error}") from error
+
+
+def check_size(memory: ByteSource, expected: int) -> None:
+    """Raises TruthError unless memory.bin has as many bytes as truth.json lists."""
+    if memory.size != expected:
+        fail(MEMORY, f"{expected:#x} bytes, the sum of the runs in truth.json", f"{memory.size:#x}")
+
+
+def _check_regular(mode: int, name: str) -> None:
+    if not stat.S_ISREG(mode):
+        fail(name, "a regular file", next((kind for test, kind in _KINDS if test(mode)), "something else"))
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, "rb", opener=_open) as file:
+            found = os.fstat(file.fileno())
+            _check_regular(found.st_mode, path.name)
+            if found.st_size > MOST_BYTES:
+                fail(path.name, f"at most {MOST_BYTES} bytes", str(found.st_size))
+            data = file.read(found.st_size)
+    except TruthError:
+        raise
+    except OSError as error:
+        raise TruthError(f"{path.name}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the path
+        raise TruthError(f"{shown(path.name)}: cannot be read: {error}") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fail(path.name, "UTF-8", f"byte {data[error.start]:#04x} at {error.start}")
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a FIFO without a writer blocks
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Load a truth without searches for cycles. It has none, and the searches take a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
