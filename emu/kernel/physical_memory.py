@@ -8,16 +8,16 @@ touched pages depends on their number only, not on the size of RAM.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 
 from ..errors import DumptruthError
 from ..machine.ram import PAGE_SIZE, Ram, RamExhausted
+from ..sizes import number_of
 
 WINDOW_PAGES = 512
 """A window has the size of a large page, 2 MiB."""
 
-_KIB, _MIB, _GIB = 10, 20, 30
+_MIB, _GIB = 20, 30
 _ZERO_WINDOW = bytes(WINDOW_PAGES * PAGE_SIZE)
 _ZERO_PAGE = bytes(PAGE_SIZE)
 
@@ -39,11 +39,10 @@ class RamSizeError(DumptruthError):
 
 def parse_size(text: str) -> int:
     """The size in bytes of a text such as ``16M``, ``512K``, ``8G``, ``4096`` or ``0x100000``. Raises RamSizeError."""
-    match = re.fullmatch(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18})([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if match is None:
+    size = number_of(text)
+    if size is None:
         raise RamSizeError(f"size {text[:40]!r}: expected a number with K, M or G, such as 16M")
-    shift = {"": 0, "K": _KIB, "M": _MIB, "G": _GIB}[match[2].upper()]
-    return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) << shift
+    return size
 
 
 def memory_map(size: int) -> tuple[tuple[int, int], ...]:

@@ -45,6 +45,7 @@ from .context_blob import (
     MARK_XMM0,
     ContextBlob,
 )
+from .direct_registers import DirectRegisters
 from .paging import PageTables
 from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
@@ -119,7 +120,10 @@ class Cpu(RegisterFile):
         uc.reg_write(x86.UC_X86_REG_CR3, root)
         uc.reg_write(x86.UC_X86_REG_CR0, _CR0_VALUE)
         context = uc.context_save()
-        super().__init__(uc, _REGISTER_IDS, context, _locate_blob(uc, context))
+        plain = [number for name, number in _REGISTER_IDS.items() if name not in DESCRIPTOR_TABLES]
+        read, write = partial(uclib.uc_reg_read, uc._uch), partial(uclib.uc_reg_write, uc._uch)
+        registers = DirectRegisters(uc, plain, read, write)
+        super().__init__(registers, _REGISTER_IDS, context, _locate_blob(uc, context))
         self._signals = Signals(partial(uclib.uc_emu_stop, uc._uch))
         self._keep_alive: list[object] = []
         self._block_hook_installed = False
@@ -142,6 +146,8 @@ class Cpu(RegisterFile):
 
         Each iteration of a `rep` string instruction counts as a block.
         """
+        self.blocks_run = 0
+        """Number of basic blocks of the last run; counted with a quantum only."""
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -174,6 +180,7 @@ class Cpu(RegisterFile):
         finally:
             if self._watchdog:
                 self._watchdog.disarm()
+        self.blocks_run = 0 if self.quantum is None else self.quantum - (signals.blocks_left or 0)
         event = event_of(signals, self, self._ram)
         if event is not None:
             return event

@@ -32,6 +32,7 @@ from ..constants import (
     PAGE_WRITECOMBINE,
     PAGE_WRITECOPY,
 )
+from ..limits import Meter
 from ..snapshot.process import Region
 from .runs import Allocation, Run, RunList
 from .winnt import (
@@ -104,12 +105,16 @@ def valid_protection(protect: int) -> bool:
 class AddressSpace:
     """The user half of one process's address space.
 
-    ``bottom_up`` is the address where the search for a free range starts. Windows randomises it.
+    ``bottom_up`` is the address where the search for a free range starts. Windows randomises it. ``meter`` limits the
+    number of regions.
     """
 
-    def __init__(self, pages: Pages, *, bottom_up: int = LOWEST_USER_ADDRESS) -> None:
+    def __init__(self, pages: Pages, *, bottom_up: int = LOWEST_USER_ADDRESS, meter: Meter | None = None) -> None:
         self._pages = pages
         self._bottom_up = bottom_up
+        self._meter = meter or Meter()
+        self._full: dict[tuple[int, int], int] = {}
+        """(start of a search, size) -> an address below which no range of that size is free. Emptied by a release."""
         self._secured: set[int] = set()  # allocation bases
         self._runs = RunList()
 
@@ -188,9 +193,14 @@ class AddressSpace:
             raise StatusError(Status.INVALID_PARAMETER_4)
         if resets:
             return self._reset(base, size)
+        self._admit_regions()
         if base == 0 or allocation_type & MEM_RESERVE:
             return self._reserve(base, size, allocation_type, protect)
         return self._commit(page_floor(base), page_ceiling(base + size), protect)
+
+    def _admit_regions(self) -> None:
+        """Admit the two regions that a change of a part of a region adds. Raises INSUFFICIENT_RESOURCES."""
+        self._meter.admit("regions", len(self._runs) + 1)
 
     def _reserve(self, base: int, size: int, allocation_type: int, protect: int) -> tuple[int, int]:
         if base == 0:
@@ -258,12 +268,15 @@ class AddressSpace:
             end = page_ceiling(base + size)
             if end > high:
                 raise StatusError(Status.UNABLE_TO_FREE_VM)
+        if free_type == MEM_DECOMMIT or (start, end) != (low, high):
+            self._admit_regions()
         for run in self._runs.clipped(start, end):
             if run.protect:
                 self._pages.decommit(run.start, (run.end - run.start) // PAGE_SIZE)
         if free_type == MEM_DECOMMIT:
             self._runs.set(start, end, self._whole(start, end), 0)
         else:
+            self._full.clear()
             self._runs.remove(start, end, allocation)
         return start, end - start
 
@@ -282,6 +295,7 @@ class AddressSpace:
         runs = self._runs.clipped(start, end)
         if any(not run.protect for run in runs):
             raise StatusError(Status.NOT_COMMITTED)
+        self._admit_regions()
         self._pages.protect(start, (end - start) // PAGE_SIZE, protect)
         self._runs.set(start, end, self._whole(start, end), protect)
         return start, end - start, runs[0].protect
@@ -307,13 +321,14 @@ class AddressSpace:
         If there is none, searches from LOWEST_USER_ADDRESS. Raises NO_MEMORY.
         """
         for first in (self._bottom_up if low is None else low, LOWEST_USER_ADDRESS):
-            at = _granule(first)
+            at = self._full.get((first, size), _granule(first))
             for run in self._runs.from_address(at):
                 if run.end <= at:
                     continue
                 if run.start >= at + size:
                     break
                 at = _granule(run.end)
+            self._full[first, size] = at
             if at + size <= USER_END:
                 return at
         raise StatusError(Status.NO_MEMORY)
@@ -326,6 +341,7 @@ class AddressSpace:
         """
         if base % PAGE_SIZE or size % PAGE_SIZE or self._runs.overlapping(base, base + size):
             raise StatusError(Status.CONFLICTING_ADDRESSES)
+        self._admit_regions()
         allocation = Allocation(base, protect, view_type)
         self._runs.insert(Run(base, base + size, allocation, protect))
         return allocation
@@ -339,6 +355,7 @@ class AddressSpace:
         if allocation is None or allocation.type not in (MEM_MAPPED, MEM_IMAGE):
             raise StatusError(Status.NOT_MAPPED_VIEW)
         low, high = self.extent(allocation)
+        self._full.clear()
         self._runs.cut(low, high)
         return low, high - low
 

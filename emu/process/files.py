@@ -7,7 +7,9 @@ Paths are Win32 paths with a drive letter; their comparison ignores case. The on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from ..limits import Meter
 from .winnt import Status, StatusError
 
 VOLUME = r"\Device\HarddiskVolume3"
@@ -16,6 +18,7 @@ DRIVE = "C:"
 # CreateDisposition, and the results in IoStatusBlock.Information: wdm.h, NtCreateFile reference page.
 FILE_SUPERSEDE, FILE_OPEN, FILE_CREATE, FILE_OPEN_IF, FILE_OVERWRITE, FILE_OVERWRITE_IF = range(6)
 FILE_SUPERSEDED, FILE_OPENED, FILE_CREATED, FILE_OVERWRITTEN = range(4)
+_RECORD_SIZE = 1024  # of a file record of NTFS
 FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE = 0x1, 0x40
 
 
@@ -27,20 +30,24 @@ class File:
     is_directory: bool = False
     read_only: bool = False
     data: bytearray = field(default_factory=bytearray)
+    opened: int = 0
+    """Number of file objects that refer to it."""
+    charge: int = 0
+    """Bytes of the disk that it takes, without its data; 0 for a file that the program has not made."""
+    deleted: bool = False
 
-    @property
+    @cached_property
     def object_name(self) -> str:
         """The object manager path of the file."""
         return VOLUME + self.path[len(DRIVE) :]
 
 
 class FileSystem:
-    """The files and directories of drive C:."""
+    """The files and directories of drive C:. ``meter`` limits what the program writes."""
 
-    largest_file = 1 << 24
-    """Limit in bytes, so that a program in an endless loop does not fill the host's memory."""
-
-    def __init__(self, directories: tuple[str, ...]) -> None:
+    def __init__(self, directories: tuple[str, ...], meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
+        self._used = 0
         self._nodes: dict[str, File] = {}
         for path in directories:
             self.add(File(path, is_directory=True))
@@ -50,8 +57,28 @@ class FileSystem:
         self._nodes[_key(node.path)] = node
 
     def delete(self, node: File) -> None:
-        """Remove a file or directory, if it exists."""
-        self._nodes.pop(_key(node.path), None)
+        """Remove a file or directory, if it exists. Its bytes are freed with its last file object."""
+        if self._nodes.get(_key(node.path)) is node:
+            del self._nodes[_key(node.path)]
+            node.deleted = True
+            self._free(node)
+
+    def close(self, node: File) -> None:
+        """Close a file object of ``node``."""
+        node.opened -= 1
+        self._free(node)
+
+    def _free(self, node: File) -> None:
+        if node.deleted and not node.opened and node.charge:
+            self._used -= node.charge + len(node.data)
+
+    def extend(self, node: File, size: int) -> None:
+        """Fill a file up to ``size`` with zeros, if it is shorter. Raises DISK_FULL."""
+        more = size - len(node.data)
+        if more > 0:
+            self._meter.admit("disk", self._used, more)
+            self._used += more
+            node.data.extend(bytes(more))
 
     def find(self, path: str) -> File | None:
         """The file or directory with that Win32 path, or None."""
@@ -79,6 +106,7 @@ class FileSystem:
             raise StatusError(Status.INVALID_PARAMETER)
         if node.read_only:
             raise StatusError(Status.ACCESS_DENIED)
+        self._used -= len(node.data)
         node.data.clear()
         return node, FILE_SUPERSEDED if disposition == FILE_SUPERSEDE else FILE_OVERWRITTEN
 
@@ -88,7 +116,9 @@ class FileSystem:
             raise StatusError(Status.OBJECT_PATH_NOT_FOUND)
         if disposition in (FILE_OPEN, FILE_OVERWRITE):
             raise StatusError(Status.OBJECT_NAME_NOT_FOUND)
-        node = File(path, is_directory)
+        node = File(path, is_directory, charge=_RECORD_SIZE + 2 * len(path))
+        self._meter.admit("disk", self._used, node.charge)
+        self._used += node.charge
         self.add(node)
         return node
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TypeVar
 
+from ..limits import Meter
 from .handle_trace import OperationType
 from .objects import KernelObject
 from .winnt import Status, StatusError
@@ -36,11 +38,12 @@ class HandleEntry:
 
 
 class HandleTable:
-    """The open handles of the process."""
+    """The open handles of the process. ``meter`` limits their number."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self._entries: dict[int, HandleEntry] = {}
-        self._free: list[int] = []
+        self._free: list[int] = []  # a heap
         self._next = 4
         self.on_operation: Callable[[OperationType, int], None] | None = None
         """Called with every handle that is opened or closed, and with every invalid handle that is used."""
@@ -49,11 +52,18 @@ class HandleTable:
         """Ascending by value."""
         yield from sorted(self._entries.items())
 
+    def admit(self) -> None:
+        """Admit one more handle. A service calls it before it makes an object. Raises INSUFFICIENT_RESOURCES."""
+        self._meter.admit("handles", len(self._entries))
+
     def insert(self, target: KernelObject, granted_access: int, attributes: int = 0) -> int:
-        """Open a handle and return its value. ``granted_access`` has no generic rights (see ``KernelObject.grant``)."""
+        """Open a handle and return its value. ``granted_access`` has no generic rights (see ``KernelObject.grant``).
+
+        Raises INSUFFICIENT_RESOURCES.
+        """
+        self.admit()
         if self._free:
-            value = min(self._free)
-            self._free.remove(value)
+            value = heappop(self._free)
         else:
             value, self._next = self._next, self._next + 4
         self._entries[value] = HandleEntry(target, granted_access, attributes & (OBJ_PROTECT_CLOSE | OBJ_INHERIT))
@@ -95,16 +105,21 @@ class HandleTable:
             raise StatusError(Status.INVALID_HANDLE)  # STATUS_HANDLE_NOT_CLOSABLE needs a debugger option
         value = handle & ~3
         del self._entries[value]
-        self._free.append(value)
+        heappush(self._free, value)
         entry.object.handle_count -= 1
         self._tell(OperationType.CLOSE, value)
         return entry.object
 
 
 class Namespace:
-    """Named objects. Lookup ignores case. Closing the last handle to an object removes its name."""
+    """Named objects. Lookup ignores case. Closing the last handle to an object removes its name.
 
-    def __init__(self) -> None:
+    ``meter`` limits the length of all names.
+    """
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
+        self._bytes = 0
         self._named: dict[str, KernelObject] = {}
 
     def find(self, path: str) -> KernelObject | None:
@@ -112,14 +127,21 @@ class Namespace:
         return self._named.get(path.lower())
 
     def add(self, path: str, target: KernelObject) -> None:
-        """Name ``target``."""
+        """Name ``target``. Raises INSUFFICIENT_RESOURCES."""
+        self.charge(path)
         target.name = path
         self._named[path.lower()] = target
+
+    def charge(self, name: str) -> None:
+        """Add the length of a name. Raises INSUFFICIENT_RESOURCES."""
+        self._meter.admit("names", self._bytes, 2 * len(name))
+        self._bytes += 2 * len(name)
 
     def dropped(self, target: KernelObject) -> None:
         """Remove the name of ``target`` if it has no handle left. Called after a handle was closed."""
         if target.name is not None and target.handle_count == 0 and self.find(target.name) is target:
             del self._named[target.name.lower()]
+            self._bytes -= 2 * len(target.name)
 
 
 def object_path(name: str, root: str | None) -> str:

@@ -19,6 +19,7 @@ from ..constants import (
     PAGE_WRITECOPY,
     readable_protection,
 )
+from ..limits import Meter
 from ..machine.paging import PageTables
 from ..machine.ram import Ram, RamExhausted
 from .address_space import USER_END, AddressSpace, page_floor
@@ -27,6 +28,8 @@ from .winnt import PAGE_SIZE, Status, StatusError
 WRITABLE = PAGE_READWRITE | PAGE_EXECUTE_READWRITE
 COPY_ON_WRITE = PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY
 EXECUTABLE = PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY
+
+_COPIED_AT_ONCE = 1 << 20
 
 _PRIVATE_COPY = {PAGE_WRITECOPY: PAGE_READWRITE, PAGE_EXECUTE_WRITECOPY: PAGE_EXECUTE_READWRITE}
 
@@ -37,7 +40,8 @@ class GuestMemory:
     ``on_guard`` is called with the address when a service touches a guard page. It returns whether to retry the access.
     """
 
-    def __init__(self, ram: Ram, tables: PageTables, *, bottom_up: int) -> None:
+    def __init__(self, ram: Ram, tables: PageTables, *, bottom_up: int, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self._ram = ram
         self._tables = tables
         self._shared: set[int] = set()  # physical pages that belong to sections
@@ -45,7 +49,7 @@ class GuestMemory:
         """Number of pages that were ever mapped. Each counts as one page fault."""
         self.pages_mapped = 0
         self.peak_pages_mapped = 0
-        self.space = AddressSpace(self, bottom_up=bottom_up)
+        self.space = AddressSpace(self, bottom_up=bottom_up, meter=self._meter)
         self.on_guard: Callable[[int], bool] = lambda _address: False
 
     # --- Pages
@@ -71,7 +75,7 @@ class GuestMemory:
         try:
             return self._ram.allocate_pages(count)
         except RamExhausted:
-            raise StatusError(Status.COMMITMENT_LIMIT) from None
+            raise self._meter.refused("memory", count * PAGE_SIZE) from None
 
     def share(self, physical: int, count: int) -> None:
         """Mark pages as owned by a section, so that unmapping a view does not free them."""
@@ -121,7 +125,7 @@ class GuestMemory:
             self._tables.map(start, physical, count, **_rights(protect))
         except RamExhausted:  # no page left for a page table
             self._tables.unmap(start, count)
-            raise StatusError(Status.COMMITMENT_LIMIT) from None
+            raise self._meter.refused("memory", count * PAGE_SIZE) from None
         self.pages_given += count
         self.pages_mapped += count
         self.peak_pages_mapped = max(self.peak_pages_mapped, self.pages_mapped)
@@ -166,6 +170,18 @@ class GuestMemory:
         self._probe(address, len(data), write=True)
         if data:
             self.poke(address, data)
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy memory that the caller may read to memory that it may write. Raises ACCESS_VIOLATION without a copy."""
+        self._probe(source, size, write=False)
+        self._probe(target, size, write=True)
+        pieces = [(at, min(_COPIED_AT_ONCE, size - at)) for at in range(0, size, _COPIED_AT_ONCE)]
+        for at, length in reversed(pieces) if target > source else pieces:  # the ranges may overlap
+            self.poke(target + at, self.peek(source + at, length))
+
+    def probe_read(self, address: int, size: int) -> None:
+        """Check that ``read`` would succeed. Raises ACCESS_VIOLATION."""
+        self._probe(address, size, write=False)
 
     def probe_write(self, address: int, size: int) -> None:
         """Check that ``write`` would succeed, as ProbeForWrite does. Raises ACCESS_VIOLATION."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ..errors import DumptruthError
+from ..errors import RunError
 from ..snapshot.process import Context
 from .exceptions import ExceptionRecord
 from .objects import Thread
 
-
-class RunError(DumptruthError):
-    """The run cannot continue, for a reason other than a crash. The message is one line with the reason."""
+__all__ = ["Control", "Crashed", "Deadlock", "Exited", "Outcome", "RunError"]
 
 
 class Control(enum.Enum):

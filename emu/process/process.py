@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
-from ..images.services import number_of
+from ..images.services import number_of, services
+from ..limits import DEFAULTS, Limits, Meter
 from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
@@ -36,16 +37,13 @@ from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .stack_trace import NONVOLATILE, return_addresses
-from .system import CREATE_TIME, PROCESS_CREATE_TIME, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
+from .system import CREATE_TIME, PROCESS_CREATE_TIME, SECOND, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
 from .threads import create_stack, free_stack, free_teb, write_teb
 from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError
 
-RAM_SIZE = 256 << 20
 QUANTUM = 1000
 """Number of basic blocks that a thread may run before the next thread gets the processor."""
-QUANTUM_LIMIT = 20_000
-"""Number of quanta after which a run counts as endless: about five virtual minutes."""
 
 # Addresses that Windows chooses, but fixed: PEB and TEBs, stacks, private memory.
 PEB_AREA = 0x6B_5F20_0000
@@ -71,8 +69,9 @@ class Process:
     """One user-mode process, ready to run its first instruction.
 
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``. ``command_line``
-    is the whole text, with the program's name. ``services`` handles the system calls. ``xstate`` is the extended state
-    of the simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
+    is the whole text, with the program's name. ``services`` handles the system calls. ``limits`` are those of the run.
+    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be
+    loaded.
     """
 
     process_id = PROCESS_ID
@@ -87,7 +86,7 @@ class Process:
         *,
         services: SystemServices,
         dll_directories: tuple[Path, ...] = (),
-        quantum_limit: int = QUANTUM_LIMIT,
+        limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
     ) -> None:
         found = load_program(program)
@@ -95,34 +94,35 @@ class Process:
         self.command_line = found.image.name if command_line is None else command_line
         self.console = bytearray()
         self.debug_output = bytearray()
-        self._quantum_limit = quantum_limit
+        self.meter = meter = Meter(found.image.name, limits)
+        self._last_service = 0
         self._outcome: Outcome | None = None
         self._current: Thread | None = None
         self._give_way = False
         self._next_thread_id = FIRST_THREAD_ID
 
-        ram = Ram(RAM_SIZE)
+        ram = Ram(limits.memory // PAGE_SIZE * PAGE_SIZE)
         tables = PageTables(ram)
-        self.cpu = Cpu(ram, tables.root, tables=tables)
+        self.cpu = Cpu(ram, tables.root, tables=tables, time_limit=limits.host_seconds)
         self.cpu.quantum = QUANTUM
-        self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP)
+        self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP, meter=meter)
         self.memory.on_guard = self._service_touched_guard_page
         self.scheduler = Scheduler(CREATE_TIME)
-        self.handles = HandleTable()
-        self.names = Namespace()
+        self.handles = HandleTable(meter)
+        self.names = Namespace(meter)
         self.views: dict[int, Section] = {}
         self.object = ProcessObject()
         self.token = TokenObject()
         self.handle_trace: HandleTrace | None = None
-        self.files = FileSystem(_DIRECTORIES)
+        self.files = FileSystem(_DIRECTORIES, meter)
         self.files.add(File(found.path, read_only=True, data=bytearray(program.read_bytes())))
         self._services = services
 
         self._shared_data = SharedUserData(self.memory, self.system)
         space = self.memory.space
-        space.allocate(PEB_AREA, PEB_AREA_SIZE, MEM_RESERVE, PAGE_READWRITE)
+        self._teb_areas: list[int] = []
+        self._reserve_tebs(PEB_AREA)
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
-        space.secure(PEB_AREA)
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories))
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
@@ -133,6 +133,7 @@ class Process:
         self.peb["Ldr"] = lists.address
         handles = self._first_handles()
         self.peb["ProcessParameters"] = write_parameters(self.memory, found.path, self.command_line, handles)
+        self._ended_state = self.cpu.save()
         self._start_thread = self._ntdll("RtlUserThreadStart")
         entry = self.main_module.entry_point
         self.create_thread(entry, self.peb.address, first_instruction=self._ntdll("LdrInitializeThunk"))
@@ -153,6 +154,7 @@ class Process:
         insert(known_dlls, 0x3)
         folder = self.files.find(PROGRAM_DIRECTORY)
         assert folder is not None
+        folder.opened += 1
         directory = insert(FileObject(folder.object_name, node=folder), 0x100020)
         console = [insert(FileObject(CONSOLE_NAME, device="console"), 0x12019F) for _ in range(4)]
         insert(named_objects, 0xF)
@@ -194,6 +196,7 @@ class Process:
         ``first_instruction``, by default ntdll!RtlUserThreadStart, with ``start`` in RCX and ``parameter`` in RDX.
         Raises StatusError if there is no memory.
         """
+        self.meter.admit("threads", len(self.scheduler.threads))
         image = self.main_module.image
         stack, limit = create_stack(
             self.memory, STACK_AREA, reserve or image.stack_reserve, commit or image.stack_commit
@@ -221,13 +224,20 @@ class Process:
         return thread
 
     def _new_teb(self) -> int:
-        """Commit the lowest free pair of pages in the area that begins with the PEB."""
+        """Commit the lowest free pair of pages in the area that begins with the PEB, or in a further area."""
         space = self.memory.space
-        for address in range(PEB_AREA + PAGE_SIZE, PEB_AREA + PEB_AREA_SIZE - TEB_SIZE + 1, TEB_SIZE):
-            if not space.protection(address):
-                space.allocate(address, TEB_SIZE, MEM_COMMIT, PAGE_READWRITE)
-                return address
-        raise StatusError(Status.NO_MEMORY)
+        for area in self._teb_areas:
+            for address in range(area + PAGE_SIZE, area + PEB_AREA_SIZE - TEB_SIZE + 1, TEB_SIZE):
+                if not space.protection(address):
+                    space.allocate(address, TEB_SIZE, MEM_COMMIT, PAGE_READWRITE)
+                    return address
+        self._reserve_tebs(space.find_free(PEB_AREA_SIZE, PEB_AREA))
+        return self._new_teb()
+
+    def _reserve_tebs(self, area: int) -> None:
+        self.memory.space.allocate(area, PEB_AREA_SIZE, MEM_RESERVE, PAGE_READWRITE)
+        self.memory.space.secure(area)
+        self._teb_areas.append(area)
 
     def terminate_thread(self, thread: Thread, status: int) -> None:
         """End a thread. The process ends with its last thread."""
@@ -236,6 +246,7 @@ class Process:
         self._ended_user_time += thread.user_time
         free_stack(self.memory, thread.stack)
         free_teb(self.memory, thread.teb)
+        thread.state = self._ended_state  # a handle may keep the thread
         if not self.scheduler.threads:
             self.end(Exited(status))
 
@@ -245,8 +256,10 @@ class Process:
         self.names.dropped(target)
         if isinstance(target, Section):
             self.drop_section(target)
-        if isinstance(target, FileObject) and target.delete_on_close and not target.handle_count and target.node:
-            self.files.delete(target.node)
+        if isinstance(target, FileObject) and target.node and not target.handle_count:
+            if target.delete_on_close:
+                self.files.delete(target.node)
+            self.files.close(target.node)
 
     def trace_handles(self, trace: HandleTrace | None) -> None:
         """Record handle operations in ``trace`` from now on. None deletes the trace and stops recording."""
@@ -280,23 +293,27 @@ class Process:
     def run(self) -> Outcome:
         """Run until the first exception, the exit, or a deadlock.
 
-        Raises RunError for an endless run, a missing import, or a machine state that is not a user-mode exception.
+        Raises LimitReached, and RunError for a missing import or a machine state that is not a user-mode exception.
         """
-        quanta = 0
+        self.meter.start()
+        end = CREATE_TIME + self.meter.limits.guest_seconds * SECOND
         while self._outcome is None:
             thread = self.scheduler.pick()
             if thread is None:
                 self._outcome = Deadlock()
                 break
-            quanta += self._turn(thread)
-            if quanta > self._quantum_limit:
-                limit = f"{self._quantum_limit} quanta of {QUANTUM} blocks"
-                raise RunError(f"{self.main_module.name}: still running after {limit}: the run counts as endless")
+            if self.scheduler.now > end:
+                raise self.meter.reached("guest-seconds", self._doing())
+            self._turn(thread)
         self._shared_data.keep_time(self.scheduler.now)
         return self._outcome
 
-    def _turn(self, thread: Thread) -> int:
-        """Run one thread until it waits, yields, ends or uses up its quantum. Returns the quanta used up (0 or 1)."""
+    def _doing(self) -> str:
+        name = next((service.name for service in services() if service.number == self._last_service), "")
+        return f"the last system call is {name}" if name else "no system call was made"
+
+    def _turn(self, thread: Thread) -> None:
+        """Run one thread until it waits, yields, ends or uses up its quantum."""
         self._current = thread
         self._give_way = False
         self._shared_data.keep_time(self.scheduler.now)
@@ -304,15 +321,16 @@ class Process:
         if thread.wake_status is not None:
             self.cpu.set("Rax", thread.wake_status)
             thread.wake_status = None
-        preempted = 0
         for _ in range(SERVICES_PER_TURN):
             try:
                 event = self.cpu.run()
-            except (UnsupportedInstructionError, RunawayError) as error:
+            except RunawayError as error:
+                raise self.meter.reached("host-seconds", str(error)) from error
+            except UnsupportedInstructionError as error:
                 raise RunError(f"{self.main_module.name}: {error}") from error
+            self.meter.use("blocks", self.cpu.blocks_run, self._doing)
             if isinstance(event, Preempted):
                 self.scheduler.charge_quantum(thread)
-                preempted = 1
                 break
             if not self._handle(thread, event):
                 break
@@ -321,7 +339,6 @@ class Process:
             if thread.wait is None and self._outcome is None:
                 self.scheduler.make_ready(thread)
         self._current = None
-        return preempted
 
     def _handle(self, thread: Thread, event: Event) -> bool:
         """Handle an event. Returns whether the thread continues at once."""
@@ -335,7 +352,8 @@ class Process:
 
     def _serve(self, thread: Thread) -> bool:
         cpu = self.cpu
-        number = cpu.get("Rax") & 0xFFFFFFFF
+        number = self._last_service = cpu.get("Rax") & 0xFFFFFFFF
+        self.meter.use("services", 1, self._doing)
         self.scheduler.charge_service(thread)
         try:
             result = self._services.serve(self, thread, number)

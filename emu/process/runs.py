@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -36,9 +36,13 @@ class RunList:
     def __iter__(self) -> Iterator[Run]:
         return iter(self._runs)
 
-    def from_address(self, address: int) -> list[Run]:
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def from_address(self, address: int) -> Iterator[Run]:
         """The run that starts at or below ``address``, and every run above it."""
-        return self._runs[max(bisect_right(self._starts, address) - 1, 0) :]
+        for index in range(max(bisect_right(self._starts, address) - 1, 0), len(self._runs)):
+            yield self._runs[index]
 
     def next_start(self, address: int) -> int | None:
         """Where the first run above ``address`` starts; None if there is none."""
@@ -107,6 +111,7 @@ class RunList:
         """Release all or a part of an allocation. The rest above the part becomes a new allocation, as its VAD does."""
         self.cut(start, end)
         above = Allocation(end, allocation.protect, allocation.type)
-        for index, run in enumerate(self._runs):
-            if run.start >= end and run.allocation is allocation:
-                self._runs[index] = replace(run, allocation=above)
+        index = bisect_left(self._starts, end)
+        while index < len(self._runs) and self._runs[index].allocation is allocation:
+            self._runs[index] = replace(self._runs[index], allocation=above)
+            index += 1

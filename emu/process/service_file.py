@@ -23,6 +23,7 @@ def _open(call: Call, disposition: int, options: int, attributes_of_file: int) -
     process, memory = call.process, call.process.memory
     memory.probe_write(handle_at, 8)
     memory.probe_write(iosb_at, 16)
+    process.handles.admit()
     attributes = object_attributes(call, attributes_at)
     if attributes.name is None and not attributes.root:
         raise StatusError(Status.OBJECT_NAME_INVALID)
@@ -44,6 +45,7 @@ def _open(call: Call, disposition: int, options: int, attributes_of_file: int) -
             raise StatusError(Status.ACCESS_DENIED)
         if information == 2 and attributes_of_file & FILE_ATTRIBUTE_READONLY:
             target.node.read_only = True
+        target.node.opened += 1
     memory.put_u64(handle_at, process.handles.insert(target, granted, attributes.attributes))
     memory.write(iosb_at, struct.pack("<QQ", Status.SUCCESS, information))
     return Status.SUCCESS
@@ -115,18 +117,18 @@ def NtWriteFile(call: Call) -> int:
     file = call.process.handles.get(handle, FileObject)
     if not entry.granted_access & (FILE_WRITE_DATA | FILE_APPEND_DATA):
         raise StatusError(Status.ACCESS_DENIED)
-    data = memory.read(buffer, u32(length))
+    length = u32(length)
+    memory.probe_read(buffer, length)
     if file.node is None:
-        call.process.console += data
-        return _complete(call, len(data))
+        console = call.process.console
+        console += memory.read(buffer, call.process.meter.keep("console", console, length))
+        return _complete(call, length)
     if file.node.is_directory:
         raise StatusError(Status.INVALID_PARAMETER)
     node = file.node
     offset = _offset(call, file, node) if entry.granted_access & FILE_WRITE_DATA else len(node.data)
-    if offset + len(data) > call.process.files.largest_file:
-        raise StatusError(Status.DISK_FULL)
-    if offset > len(node.data):
-        node.data.extend(bytes(offset - len(node.data)))
-    node.data[offset : offset + len(data)] = data
-    file.position = offset + len(data)
-    return _complete(call, len(data))
+    if length:
+        call.process.files.extend(node, offset + length)
+        node.data[offset : offset + length] = memory.read(buffer, length)
+    file.position = offset + length
+    return _complete(call, length)

@@ -11,7 +11,9 @@ from .winnt import Status, StatusError
 @service
 def NtxDebugPrint(call: Call) -> int:
     text, length = call.arguments
-    call.process.debug_output += call.process.memory.read(text, u32(length))
+    process, length = call.process, u32(length)
+    process.memory.probe_read(text, length)
+    process.debug_output += process.memory.read(text, process.meter.keep("debug", process.debug_output, length))
     return Status.SUCCESS
 
 

@@ -16,7 +16,7 @@ from ..constants import (
     PAGE_WRITECOPY,
 )
 from .address_space import page_ceiling, valid_protection
-from .files import File
+from .files import File, FileSystem
 from .handles import OBJ_OPENIF
 from .objects import FILE_READ_DATA, SECTION_MAP_EXECUTE, SECTION_MAP_READ, SECTION_MAP_WRITE, FileObject, Section
 from .services import Call, object_attributes, own_process, path_of, service, u32
@@ -104,7 +104,7 @@ def NtReadVirtualMemory(call: Call) -> int:
     process_handle, base, buffer, size, read_at = call.arguments
     own_process(call, process_handle)
     memory = call.process.memory
-    memory.write(buffer, memory.read(base, size))
+    memory.copy(buffer, base, size)
     if read_at:
         memory.put_u64(read_at, size)
     return Status.SUCCESS
@@ -115,7 +115,7 @@ def NtWriteVirtualMemory(call: Call) -> int:
     process_handle, base, buffer, size, written_at = call.arguments
     own_process(call, process_handle)
     memory = call.process.memory
-    memory.write(base, memory.read(buffer, size))
+    memory.copy(base, buffer, size)
     if written_at:
         memory.put_u64(written_at, size)
     return Status.SUCCESS
@@ -126,6 +126,7 @@ def NtCreateSection(call: Call) -> int:
     handle_at, access, attributes_at, size_at, protect, kind, file_handle = call.arguments
     process, memory = call.process, call.process.memory
     memory.probe_write(handle_at, 8)
+    process.handles.admit()
     protect, kind = u32(protect), u32(kind)
     attributes = object_attributes(call, attributes_at)
     path = path_of(call, attributes)
@@ -147,7 +148,7 @@ def NtCreateSection(call: Call) -> int:
         file = process.handles.get(file_handle, FileObject, FILE_READ_DATA)
         if file.node is None:
             raise StatusError(Status.INVALID_PARAMETER)
-        size = _extend(file.node, size, writable=protect in _WRITABLE_SECTIONS)
+        size = _extend(process.files, file.node, size, writable=protect in _WRITABLE_SECTIONS)
         contents = bytes(file.node.data[:size])
     if size == 0:
         raise StatusError(Status.INVALID_PARAMETER_4)
@@ -157,15 +158,19 @@ def NtCreateSection(call: Call) -> int:
     section = Section(size=size, protect=protect, physical=physical, pages=pages)
     memory.fill(physical, contents)
     if path is not None:
-        process.names.add(path, section)
+        try:
+            process.names.add(path, section)
+        except StatusError:
+            memory.unshare(physical, pages)
+            raise
     memory.put_u64(handle_at, process.handles.insert(section, section.grant(u32(access)), attributes.attributes))
     return Status.SUCCESS
 
 
-def _extend(node: File, size: int, *, writable: bool) -> int:
+def _extend(files: FileSystem, node: File, size: int, *, writable: bool) -> int:
     """The size in bytes of a section on a file. 0 means the file's size; a larger size extends the file.
 
-    Raises MAPPED_FILE_SIZE_ZERO, SECTION_TOO_BIG.
+    Raises MAPPED_FILE_SIZE_ZERO, SECTION_TOO_BIG, DISK_FULL.
     """
     if size == 0:
         if not node.data:
@@ -174,7 +179,7 @@ def _extend(node: File, size: int, *, writable: bool) -> int:
     if size > len(node.data):
         if not writable:
             raise StatusError(Status.SECTION_TOO_BIG)
-        node.data.extend(bytes(size - len(node.data)))
+        files.extend(node, size)
     return size
 
 

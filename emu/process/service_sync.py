@@ -30,6 +30,7 @@ def _create(call: Call, make: Callable[[], KernelObject]) -> int:
     handle_at, access, attributes_at = call.arguments[:3]
     process = call.process
     process.memory.probe_write(handle_at, 8)
+    process.handles.admit()
     attributes = object_attributes(call, attributes_at)
     path = path_of(call, attributes)
     made = make()

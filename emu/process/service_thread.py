@@ -38,6 +38,7 @@ def NtCreateThreadEx(call: Call) -> int:
     own_process(call, process_handle)
     process = call.process
     process.memory.probe_write(handle_at, 8)
+    process.handles.admit()
     attributes = object_attributes(call, attributes_at)
     suspended = bool(u32(flags) & THREAD_CREATE_FLAGS_CREATE_SUSPENDED)
     thread = process.create_thread(start, argument, commit=commit, reserve=reserve, suspended=suspended)
@@ -128,7 +129,9 @@ def NtSetInformationThread(call: Call) -> int:
         raise StatusError(Status.INFO_LENGTH_MISMATCH)
     match u32(information_class):
         case 38:
-            thread.name = memory.unicode_string(buffer) or None
+            name = memory.unicode_string(buffer)
+            call.process.names.charge(name)  # until the process ends, as a handle may keep the thread
+            thread.name = name or None
         case 4:
             mask, allowed = memory.u64(buffer), call.process.affinity
             if not mask or mask & ~allowed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..limits import DEFAULTS, Limits
 from ..snapshot.process import XstateConfiguration
 
 # The imports register the services.
@@ -16,7 +17,7 @@ from . import (  # noqa: F401
     service_thread,
     service_token,
 )
-from .process import QUANTUM_LIMIT, Process
+from .process import Process
 from .services import ServiceTable
 
 
@@ -25,7 +26,7 @@ def start_process(
     command_line: str | None = None,
     *,
     dll_directories: tuple[Path, ...] = (),
-    quantum_limit: int = QUANTUM_LIMIT,
+    limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
 ) -> Process:
     """A process that is ready to run its first instruction. Parameters and errors are those of ``Process``."""
@@ -34,6 +35,6 @@ def start_process(
         command_line,
         services=ServiceTable(),
         dll_directories=dll_directories,
-        quantum_limit=quantum_limit,
+        limits=limits,
         xstate=xstate,
     )

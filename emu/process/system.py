@@ -9,6 +9,8 @@ from __future__ import annotations
 from ..machine.cpu import Cpu
 from ..snapshot.process import SystemInformation, XstateConfiguration
 
+SECOND = 10_000_000
+"""A second in units of 100 ns."""
 TICK = 156250
 """Time between clock interrupts in units of 100 ns: 15.625 ms (GetSystemTimeAdjustment)."""
 BOOT_TIME = 133542864000000000
