@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -289,6 +290,8 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a FIFO would wait for its writer
+            raise TruthError(f"{path}: is no regular file")
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..memory.regular_file import read_regular
 from .catalog import catalog
 from .results import CaseResult, Verdict
 
@@ -75,7 +76,7 @@ def load_known_failures(path: Path) -> KnownFailures:
     Raises ExpectationsError for other contents and OSError if the file cannot be read.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_regular(path).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ExpectationsError(f"{path.name}: not TOML: {error}") from error
     entries = document.pop("known", [])

@@ -1,7 +1,7 @@
 """Reads regular files that other programs may change meanwhile.
 
-Nothing is mapped: a map of a file that shrinks kills the process. Files that are not regular are refused before they are opened: a FIFO blocks, a device never ends, and a file of
-``/proc`` has no size.
+Nothing is mapped: a map of a file that shrinks kills the process. Files that are not regular are refused before they
+are opened: a FIFO blocks, a device never ends, and a file of ``/proc`` has no size.
 """
 
 from __future__ import annotations
@@ -125,6 +125,15 @@ def read_regular(path: Path) -> bytes:
     finally:
         file.close()
     return data
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """The first bytes of a file, at most ``size``. Raises SpecialFileError and other OSErrors."""
+    file = RegularFile(path)
+    try:
+        return file.read(0, min(size, file.size))
+    finally:
+        file.close()
 
 
 def refuse_special(path: Path, found: os.stat_result) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..memory.page import PAGE_SIZE
+from ..memory.regular_file import read_regular
 from ..memory.source import ByteSource
 from .context import ContextTruth
 from .kernel import KernelTruth
@@ -119,7 +120,7 @@ def _source(memory: bytes | ByteSource) -> ByteSource:
 
 def _load_json(directory: Path, name: str) -> Any:
     try:
-        return json.loads((directory / name).read_text(encoding="utf-8"))
+        return json.loads(read_regular(directory / name).decode("utf-8"))
     except OSError as error:
         raise TruthError(f"{name}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
