@@ -47,6 +47,11 @@ def _case(suite: Element, result: CaseResult) -> None:
     elif result.known is not None:
         SubElement(case, "skipped", {"message": legal(f"known failure, {result.verdict}: {result.known}")})
     elif result.fails:
-        outcome(case, "error" if result.verdict in DEATHS else "failure", str(result.verdict), "\n".join(lines))
+        outcome(
+            case,
+            "error" if result.verdict in (*DEATHS, Verdict.UNJUDGED) else "failure",
+            str(result.verdict),
+            "\n".join(lines),
+        )
     elif lines:
         SubElement(case, "system-out").text = legal("\n".join((str(result.verdict), *lines)))
