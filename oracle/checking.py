@@ -57,7 +57,8 @@ def check(
     The dump inside a cabinet is judged too; ``RuleResult.inside`` names its member. A dump of one mode cannot be judged
     against a truth of the other: the outcome is NOT_A_DUMP, with the reason.
 
-    Never raises on the content of the dump. Raises OSError for a path that cannot be opened, TruthError for a truth or
+    Never raises on the content of the dump. Raises OSError for a path that cannot be opened, for a file that changes
+    while it is read, and MemoryError: trouble of the host is no verdict. Raises TruthError for a truth or
     a request.json that cannot be loaded, InputError for an unknown name. Raises SelectionError for an unknown rule, or
     if only one of truth and request is given. InputError and SelectionError are ValueErrors.
     """
@@ -75,7 +76,7 @@ def check(
         elif asked is not None:
             profile = asked.profile
         asked = under(asked, contract, session)
-        return judge(
+        report = judge(
             source,
             held,
             asked,
@@ -85,3 +86,6 @@ def check(
             strict=strict,
             replay=replay,
         )
+        for file in (source, *(() if held is None else (held.contents,))):
+            file.assure_unchanged()
+        return report

@@ -59,7 +59,8 @@ def judge(
 ) -> Report:
     """Judge ``source``. The parameters are those of ``checking.check``, already loaded or open.
 
-    Never raises on content; a rule that raises ends as verdict ERROR. Raises SelectionError for arguments.
+    Never raises on content; a rule that raises ends as verdict ERROR. Raises SelectionError for arguments, MemoryError,
+    and OSError for a file that cannot be read or that changes meanwhile.
     """
     if (truth is None) != (request is None):
         raise SelectionError("expected both a truth and the request of the dump, found only one of them")
@@ -262,6 +263,8 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
         if missing:
             return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
         return _tally(rule, case, level, counts)
+    except (OSError, MemoryError):  # trouble of the host says nothing about the dump
+        raise
     except Exception as error:  # a bug in one rule must not hide what the others found
         return result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
 

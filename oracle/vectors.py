@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .conform.document import facts_document
+from .memory.regular_file import read_regular
 from .memory.source import ByteSource
 from .truth.load import RequestTruth, Truth, load_any_truth, parse_request
 
@@ -74,7 +75,7 @@ class Vector:
         """The bytes of the dump. Raises ValueError if the vector has no file, and OSError."""
         if self.path is None:
             raise ValueError(f"{self.name}: the folder has no file for this vector")
-        return self.path.read_bytes()
+        return read_regular(self.path)
 
     def truth(self) -> Truth | None:
         """The loaded truth of the target; None without one. Raises TruthError."""
@@ -98,7 +99,7 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
     """Every vector of the manifest, in its order. Raises VectorsError."""
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_regular(path).decode("utf-8"))
         if (document["format"], document["version"]) != ("dumptruth-vectors", 1):
             raise VectorsError(f"{path}: expected format dumptruth-vectors, version 1")
         targets, readers = document["targets"], document.get("readers", {})

@@ -21,6 +21,7 @@ from unicorn import x86_const as x86
 from unicorn.unicorn_const import (
     UC_ARCH_X86,
     UC_CTL_TLB_FLUSH,
+    UC_ERR_NOMEM,
     UC_HOOK_BLOCK,
     UC_HOOK_INSN,
     UC_HOOK_INSN_INVALID,
@@ -107,14 +108,7 @@ class Cpu(RegisterFile):
         self._ram = ram  # Unicorn uses its buffer, so it must outlive the processor
         self._tables = tables
         self._seen = (-1, -1)
-        uc = self._uc = UcIntel(UC_ARCH_X86, UC_MODE_64)
-        uc.ctl_set_cpu_model(CPU_MODEL)  # before anything else touches the processor
-        uc.ctl_set_tlb_mode(UC_TLB_CPU)
-        # Exits mode with no exit set. Otherwise address 0 or `until` ends a run silently:
-        # docs/format/emulation.md#address-0-ends-a-run, docs/format/emulation.md#until-addresses.
-        uc.ctl_exits_enabled(True)
-        for pa, size in ram.windows():
-            uc.mem_map_ptr(pa, size, UC_PROT_ALL, ram.address + pa)
+        uc = self._uc = _started(ram)
         uc.msr_write(_EFER, _EFER_VALUE)
         uc.reg_write(x86.UC_X86_REG_CR4, _CR4_VALUE)
         uc.reg_write(x86.UC_X86_REG_CR3, root)
@@ -157,7 +151,7 @@ class Cpu(RegisterFile):
         The result is deterministic, except for RunawayError after `time_limit` seconds of host time. With a quantum,
         guest code that never stops returns Preempted again and again, so the caller must count the quanta.
         Raises UnsupportedInstructionError for IN and OUT, ValueError for a quantum below 1, RuntimeError if Unicorn
-        fails.
+        fails, MemoryError if the host has no memory for it.
         """
         signals = self._signals
         if signals.stop_requested:
@@ -187,6 +181,8 @@ class Cpu(RegisterFile):
         rip = self.get("Rip")
         if self._watchdog and self._watchdog.struck:
             raise RunawayError(f"guest code at {rip:#x} still ran after the host time limit")
+        if failure is not None and failure.errno == UC_ERR_NOMEM:
+            raise MemoryError("the emulator cannot go on") from failure
         if failure is not None:
             raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
         return Halted(rip - 1)  # HLT is one byte, F4
@@ -345,6 +341,22 @@ class Cpu(RegisterFile):
         )
         if status:
             raise UcError(status)
+
+
+def _started(ram: Ram) -> UcIntel:
+    """A processor with the windows of ``ram``. Raises MemoryError if the host has too little for it."""
+    try:
+        uc = UcIntel(UC_ARCH_X86, UC_MODE_64)
+        uc.ctl_set_cpu_model(CPU_MODEL)  # before anything else touches the processor
+        uc.ctl_set_tlb_mode(UC_TLB_CPU)
+        # Exits mode with no exit set. Otherwise address 0 or `until` ends a run silently:
+        # docs/format/emulation.md#address-0-ends-a-run, docs/format/emulation.md#until-addresses.
+        uc.ctl_exits_enabled(True)
+        for pa, size in ram.windows():
+            uc.mem_map_ptr(pa, size, UC_PROT_ALL, ram.address + pa)
+    except UcError as error:
+        raise MemoryError(f"the emulator cannot start ({error})") from error
+    return uc
 
 
 def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: bool) -> Callable[[int, int], int]:

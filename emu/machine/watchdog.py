@@ -4,6 +4,7 @@ Nothing else in the machine depends on the host's clock. At the limit the whole 
 host's speed never changes an output.
 """
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -25,13 +26,16 @@ class Watchdog:
         self.struck = False
 
     def arm(self) -> None:
-        """Starts the time limit."""
+        """Starts the time limit. Raises OSError if the host starts no thread."""
         with self._lock:
             self.struck = False
             self._deadline = time.monotonic() + self._limit
             if not self._watching:
+                try:
+                    threading.Thread(target=self._watch, name="dumptruth-watchdog", daemon=True).start()
+                except RuntimeError as error:  # Python does not say why the system refuses
+                    raise BlockingIOError(errno.EAGAIN, f"the emulator cannot start ({error})") from error
                 self._watching = True
-                threading.Thread(target=self._watch, name="dumptruth-watchdog", daemon=True).start()
 
     def disarm(self) -> None:
         """Ends the time limit."""

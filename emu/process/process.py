@@ -37,7 +37,7 @@ from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .stack_trace import NONVOLATILE, return_addresses
-from .system import CREATE_TIME, PROCESS_CREATE_TIME, SECOND, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
+from .system import CREATE_TIME, PROCESS_CREATE_TIME, PROGRAM_DIRECTORY, SECOND, SYSTEM_DIRECTORY, system_information
 from .threads import create_stack, free_stack, free_teb, write_teb
 from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError

@@ -40,9 +40,12 @@ def _write_sparse(file: BinaryIO, data: memoryview) -> None:
 
 
 def read_dense(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Return ``size`` bytes at ``offset``."""
+    """Return ``size`` bytes at ``offset``. Raises OSError if the file became shorter."""
     file.seek(offset)
-    return file.read(size)
+    data = file.read(size)
+    if len(data) != size:
+        raise OSError(errno.EBUSY, "changed while it was read", file.name)
+    return data
 
 
 def read_run(file: BinaryIO, offset: int, size: int) -> bytes | SparseBytes:

@@ -21,6 +21,8 @@ RESULT: Final = "result.json"
 _PLAIN: Final = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST: Final = 120
+_LARGEST: Final = 1 << 30
+"""Bytes of a dump that is kept. A file of many terabytes without data would fill the disk."""
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ def _fill(staging: Path, place: Path, exchange: Exchange, result: CaseResult) ->
     if file is not None:
         name = f"dump{file.suffix}"
         if file.is_file():
-            _copied(file, staging / name)
+            _copied_if_small(file, staging, name)
         message |= {member: str(place / name) for member in ("file", "output") if member in message}
     if message:
         _written(staging / "message.json", request_line(message).decode("ascii") + "\n")
@@ -102,6 +104,19 @@ def _fill(staging: Path, place: Path, exchange: Exchange, result: CaseResult) ->
     if exchange.errors:
         (staging / "stderr.txt").write_bytes(exchange.errors)
     _written(staging / RESULT, json.dumps(result_object(result), indent=2) + "\n")
+
+
+def _copied_if_small(file: Path, folder: Path, name: str) -> None:
+    """Copy the dump; or say in a text file why it is not kept. The command may make it of any size, or change it."""
+    try:
+        size = file.stat().st_size
+        if size <= _LARGEST:
+            _copied(file, folder / name)
+            return
+        why = f"{size} bytes, more than {_LARGEST}"
+    except FileNotFoundError:
+        why = "the command removed it"
+    _written(folder / f"{name}.txt", f"not kept: {why}\n")
 
 
 def _copied(source: Path, to: Path) -> None:

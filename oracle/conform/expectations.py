@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..memory.regular_file import read_regular
 from .catalog import catalog
-from .results import CaseResult, Verdict
+from .results import NO_VERDICTS, CaseResult, Verdict
 
 
 class ExpectationsError(Exception):
@@ -42,7 +43,7 @@ class KnownFailures:
     def settle(self, result: CaseResult) -> CaseResult:
         """``result`` with its ``known``, ``mended`` and ``details`` set by the entries that count for its case."""
         entries = self.of(result.case)
-        if not entries or result.verdict is Verdict.SKIPPED:
+        if not entries or result.verdict in NO_VERDICTS:
             return result
         entry = entries[0]
         if result.ok:
@@ -75,7 +76,7 @@ def load_known_failures(path: Path) -> KnownFailures:
     Raises ExpectationsError for other contents and OSError if the file cannot be read.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_regular(path).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ExpectationsError(f"{path.name}: not TOML: {error}") from error
     entries = document.pop("known", [])
@@ -92,7 +93,7 @@ def _entry(path: Path, index: int, entry: Any) -> KnownFailure:
         if not isinstance(entry.get(name), str) or not entry[name].strip():
             _fail(path, f"{where}.{name}", "text")
     verdict = entry.get("verdict")
-    failing = [str(value) for value in Verdict if value not in (Verdict.AGREES, Verdict.SKIPPED)]
+    failing = [str(value) for value in Verdict if value not in (Verdict.AGREES, *NO_VERDICTS)]
     if verdict is not None and verdict not in failing:
         _fail(path, f"{where}.verdict", " or ".join(failing))
     facts = entry.get("facts", [])

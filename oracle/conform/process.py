@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -24,6 +25,10 @@ _TAIL: Final = 4096
 """Bytes of standard error that are kept."""
 
 
+_POOR: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""The host lacks processes, memory or descriptors. That says nothing about the command."""
+
+
 class CommandDiedError(Exception):
     """The command crashed or was killed. The text is one line that says how."""
 
@@ -40,10 +45,12 @@ class Command:
     limits: Limits = field(default_factory=Limits)
 
     def started(self, *more: str, spoken_to: bool = True) -> Running:
-        """Start the command with ``more`` arguments. Raises CannotStartError."""
+        """Start the command with ``more`` arguments. Raises CannotStartError, and OSError for a poor host."""
         try:
             return Running([*self.arguments, *more], self.limits, spoken_to=spoken_to)
         except OSError as error:
+            if error.errno in _POOR:
+                raise
             raise cannot_start(self.arguments[0], error) from error
 
 
@@ -71,8 +78,12 @@ class Running:
         self._errors = bytearray()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._listener = self._thread(self._listen, self._process.stdout)
-        self._error_listener = self._thread(self._listen_to_errors, self._process.stderr)
+        try:
+            self._listener = self._thread(self._listen, self._process.stdout)
+            self._error_listener = self._thread(self._listen_to_errors, self._process.stderr)
+        except RuntimeError as error:  # Python does not say why the system refuses a thread
+            self.close()
+            raise BlockingIOError(errno.EAGAIN, str(error)) from error
 
     def say(self, line: bytes, *, last: bool) -> None:
         """Write ``line`` to its standard input, in the background: a command need not read it."""

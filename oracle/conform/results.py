@@ -33,12 +33,16 @@ class Verdict(StrEnum):
     """The command crashed or exceeded a limit of time, memory or output. This is never a refusal."""
     BREAKS = "breaks"
     """The answer breaks the protocol."""
+    UNJUDGED = "unjudged"
+    """The host lacked memory, room or processes, so nothing is known about the command."""
     SKIPPED = "skipped"
     """The command or the user skipped the case."""
 
 
 DEATHS: Final = (Verdict.DIES, Verdict.BREAKS)
 """Verdicts on the command itself, and not on what it wrote or read."""
+NO_VERDICTS: Final = (Verdict.UNJUDGED, Verdict.SKIPPED)
+"""The command was not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class Summary:
 
     @property
     def judged(self) -> int:
-        return sum(result.verdict is not Verdict.SKIPPED for result in self.results)
+        return sum(result.verdict not in NO_VERDICTS for result in self.results)
 
     @property
     def failing(self) -> tuple[CaseResult, ...]:
@@ -160,13 +164,15 @@ class Summary:
 
     @property
     def exit_status(self) -> int:
-        """0: no case fails. 1: a case fails. 2: no case was judged."""
-        return 2 if not self.judged else 1 if self.failing else 0
+        """0: no case fails. 1: a case fails. 2: no case was judged, or the host could not judge one."""
+        unjudged = any(result.verdict is Verdict.UNJUDGED for result in self.results)
+        return 2 if unjudged or not self.judged else 1 if self.failing else 0
 
     @property
     def outcome(self) -> str:
-        """``conformant``, ``not conformant`` or ``nothing judged``."""
-        return ("conformant", "not conformant", "nothing judged")[self.exit_status]
+        """``conformant``, ``not conformant``, ``not all judged`` or ``nothing judged``."""
+        words = ("conformant", "not conformant", "not all judged" if self.judged else "nothing judged")
+        return words[self.exit_status]
 
     def problems(self) -> dict[str, tuple[str, ...]]:
         """The failing cases of each broken rule or misread fact, the most common first."""

@@ -147,9 +147,11 @@ def _all(
                 result = CaseResult(case.name, Verdict.DIES, False, (str(error),), kind)
             except ProtocolError as error:
                 result = CaseResult(case.name, Verdict.BREAKS, False, (str(error),), kind)
+            except (OSError, MemoryError) as error:  # one case less; the results of the others stay
+                result = CaseResult(case.name, Verdict.UNJUDGED, False, (_host_words(error),), kind)
             result = options.known.settle(result)
             if options.keep is not None:
-                options.keep(exchange, result)
+                result = _kept(options.keep, exchange, result)
         if on_result is not None:
             on_result(result)
         return result
@@ -166,6 +168,24 @@ def _all(
         pool.shutdown(wait=False, cancel_futures=True)
         speaker.close()  # after an error, commands may still run
         pool.shutdown(wait=True)
+
+
+def _kept(keep: OnExchange, exchange: Exchange, result: CaseResult) -> CaseResult:
+    """Keep what a case exchanged. The result says if that was not possible. Raises FileExistsError."""
+    try:
+        keep(exchange, result)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        return result.but(details=(*result.details, f"not kept: {_host_words(error)}"))
+    return result
+
+
+def _host_words(error: OSError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return f"not enough memory {error}".strip()
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{Path(error.filename).name}: {reason}"
 
 
 def _probes(cases: Sequence[Case]) -> list[int]:

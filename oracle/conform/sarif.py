@@ -24,6 +24,7 @@ MEANINGS: Final = {
     Verdict.ACCEPTS: "The reader accepted a broken dump",
     Verdict.DIES: "The command crashed or exceeded a limit",
     Verdict.BREAKS: "The answer breaks the protocol",
+    Verdict.UNJUDGED: "The host lacks memory, room or processes",
     Verdict.AGREES: "A known failure no longer occurs",
 }
 

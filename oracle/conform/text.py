@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..shown import shown
-from .results import Summary
+from .results import Summary, Verdict
 
 _COMMON = 12
 """Rules or facts that the totals name."""
@@ -47,7 +47,7 @@ def _totals(summary: Summary) -> Iterator[str]:
         more = f", {len(by_name) - _COMMON} more" if len(by_name) > _COMMON else ""
         what = "broken" if summary.role == "writer" else "misread"
         yield f"{what}: {', '.join(f'{name} (in {_cases(len(cases))})' for name, cases in named)}{more}"
-    skipped = len(summary.results) - summary.judged
+    skipped = sum(result.verdict is Verdict.SKIPPED for result in summary.results)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts().items())
     unit = "checks" if summary.role == "writer" else "facts and checks"
     yield f"{len(summary.results)} cases, {summary.judged} judged, {skipped} skipped; {counts}; {summary.checks} {unit}"

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..memory.regular_file import read_regular
 from ..truth.load import TruthError, load_any_truth, parse_request
 from .cases import Dumped, Duty, Kind, LoadedTruth, ReaderCase, WriterCase
 
@@ -56,7 +57,7 @@ def load_writer_cases(folder: Path) -> list[WriterCase]:
 def _vectors(folder: Path) -> list[dict[str, Any]]:
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_regular(path).decode("utf-8"))
     except OSError as error:
         raise VectorsError(f"{path}: {error.strerror}: expected a folder of vectors") from error
     except (ValueError, RecursionError) as error:

@@ -1,17 +1,48 @@
-"""Finds the parts of a sparse file that hold data, on Windows."""
+"""Finds the parts of a sparse file that hold data."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
+import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+_MAX_EXTENTS: Final = 65_536
 _FSCTL_QUERY_ALLOCATED_RANGES: Final = 0x940CF  # winioctl.h
 _RANGES: Final = 1024
 """How many FILE_ALLOCATED_RANGE_BUFFERs one answer has room for (winioctl.h: FileOffset and Length, 64 bits each)."""
 
 Extent = tuple[int, int]
+
+
+def _system_handle(descriptor: int) -> int:
+    return int(importlib.import_module("msvcrt").get_osfhandle(descriptor))
+
+
+def data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
+    """Where an open file has data, as sorted ``[start, end)``; None if the system cannot say.
+
+    A file with more than ``_MAX_EXTENTS`` extents counts as data after the last one.
+    """
+    if not hasattr(os, "SEEK_DATA"):
+        control = device_io_control()
+        return None if control is None else allocated_ranges(control, _system_handle(handle), size, _MAX_EXTENTS)
+    found: list[tuple[int, int]] = []
+    at = 0
+    try:
+        while at < size and len(found) < _MAX_EXTENTS:
+            start = os.lseek(handle, at, os.SEEK_DATA)
+            at = os.lseek(handle, start, os.SEEK_HOLE)
+            found.append((start, at))
+    except OSError as error:
+        # ENXIO means that no data follows ``at``.
+        return found if error.errno == errno.ENXIO else None
+    if at < size:
+        found.append((at, size))
+    return found
 
 
 def device_io_control() -> Callable[..., Any] | None:
@@ -26,8 +57,8 @@ def allocated_ranges(control: Callable[..., Any], handle: int, size: int, limit:
     """The allocated ranges of an open file, as sorted ``[start, end)`` in bytes. None if the file system does not
     report them.
 
-    ``handle`` is a Windows handle, not Python's file descriptor. ``size`` is that of the file, in bytes. After about
-    ``limit`` ranges, the rest of the file is returned as one range.
+    For Windows. ``handle`` is a Windows handle, not Python's file descriptor. ``size`` is that of the file, in bytes.
+    After about ``limit`` ranges, the rest of the file is returned as one range.
     """
     found: list[Extent] = []
     at = 0

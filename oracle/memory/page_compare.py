@@ -49,19 +49,12 @@ def differing(one: ByteSource, at: int, other: ByteSource, beside: int, size: in
 
     Yields ``[start, end)`` relative to the two offsets, ascending. No chunk crosses a multiple of 256 KiB.
     """
-    buffer = bytearray(min(_CHUNK, size))
-    window = memoryview(buffer)
     for low, high in joined(merge(_data(one, at, size), _data(other, beside, size))):
         start = low
         while start < high:
             end = min(start - start % _CHUNK + _CHUNK, high)
-            mine, theirs = one.view(at + start, end - start), other.view(beside + start, end - start)
-            if len(mine) == len(theirs) == len(buffer):
-                window[:] = mine
-                same = buffer == theirs  # by memcmp, as above
-            else:
-                same = bytes(mine) == bytes(theirs)
-            if not same:
+            # Bytes are compared by memcmp, as above.
+            if one.read(at + start, end - start) != other.read(beside + start, end - start):
                 yield start, end
             start = end
 

@@ -2,78 +2,60 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
-import mmap
-import os
+from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
-from .allocated_ranges import allocated_ranges, device_io_control
 from .intervals import inside
+from .regular_file import RegularFile
 
-_MAX_EXTENTS = 65_536
-
-
-def _system_handle(descriptor: int) -> int:
-    return int(importlib.import_module("msvcrt").get_osfhandle(descriptor))
-
-
-def _data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
-    """Where an open file has data, as sorted ``[start, end)``; None if the system cannot say.
-
-    A file with more than ``_MAX_EXTENTS`` extents counts as data after the last one.
-    """
-    if not hasattr(os, "SEEK_DATA"):
-        control = device_io_control()
-        return None if control is None else allocated_ranges(control, _system_handle(handle), size, _MAX_EXTENTS)
-    found: list[tuple[int, int]] = []
-    at = 0
-    try:
-        while at < size and len(found) < _MAX_EXTENTS:
-            start = os.lseek(handle, at, os.SEEK_DATA)
-            at = os.lseek(handle, start, os.SEEK_HOLE)
-            found.append((start, at))
-    except OSError as error:
-        # ENXIO means that no data follows ``at``.
-        return found if error.errno == errno.ENXIO else None
-    if at < size:
-        found.append((at, size))
-    return found
+WHOLE: Final = 16 << 20
+"""Bytes. A file up to this size is read at once, a larger one in pieces when they are asked for."""
+_BLOCK: Final = 1 << 15
+_BLOCKS: Final = 512
+"""Blocks of a large file that are kept, and their bytes."""
 
 
 class ByteSource:
-    """The bytes of a mapped file, or bytes in memory.
+    """Bytes in memory, or those of a file.
 
-    A read beyond the end returns fewer bytes; the caller compares lengths. Nothing here raises on content.
+    A read beyond the end returns fewer bytes; the caller compares lengths. Nothing here raises on content. A file that
+    changes meanwhile is a FileChangedError, which is an OSError: nothing can be said about such a file.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview | mmap.mmap, name: str = "") -> None:
-        self._map = data if isinstance(data, mmap.mmap) else None
+    def __init__(self, data: bytes | bytearray | memoryview, name: str = "") -> None:
         self._view = memoryview(data).cast("B")
         self.name = name
         self.size = len(self._view)
         self._data: list[tuple[int, int]] | None = None
+        self._file: RegularFile | None = None
 
     @classmethod
     def open(cls, path: Path) -> ByteSource:
-        """Map ``path`` for reading. Raises OSError if it cannot be opened: missing, a folder, no permission."""
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            if file.tell() == 0:
-                return cls(b"", path.name)
-            source = cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path.name)
-            source._data = _data_extents(file.fileno(), source.size)
-            return source
+        """Open a regular file. Raises OSError if it cannot be opened: missing, no file, no permission."""
+        file = RegularFile(path)
+        try:
+            extents = file.extents()
+            if file.size > WHOLE:
+                source: ByteSource = _LargeFile(file)
+            else:
+                source = cls(file.read(0, file.size))
+                file.assure_unchanged()
+                file.close()
+        except BaseException:
+            file.close()
+            raise
+        source.name, source._data, source._file = path.name, extents, file
+        return source
 
     def read(self, offset: int, length: int) -> bytes:
         """At most ``length`` bytes at ``offset``; fewer, or none, if the file ends first."""
         return bytes(self.view(offset, length))
 
     def view(self, offset: int, length: int) -> memoryview:
-        """Like ``read``, without a copy."""
+        """Like ``read``. Bytes in memory are not copied."""
         if offset < 0 or length <= 0 or offset >= self.size:
             return self._view[0:0]
         return self._view[offset : min(offset + length, self.size)]
@@ -91,11 +73,15 @@ class ByteSource:
         yield from inside(self._data, start, end)
 
     def close(self) -> None:
-        """Unmap the file, as soon as the last record or view of it is gone."""
+        """Close the file. Records and views of it stay."""
         self._view.release()
-        if self._map is not None:
-            with suppress(BufferError):
-                self._map.close()
+        if self._file is not None:
+            self._file.close()
+
+    def assure_unchanged(self) -> None:
+        """Raise FileChangedError if the file was changed or replaced since it was opened."""
+        if self._file is not None:
+            self._file.assure_unchanged()
 
     def __enter__(self) -> ByteSource:
         return self
@@ -104,3 +90,43 @@ class ByteSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if error is None:
+            self.assure_unchanged()
+
+
+class _LargeFile(ByteSource):
+    """A file that is read in pieces. Blocks that were read last are kept, for the many small reads of tables."""
+
+    def __init__(self, file: RegularFile) -> None:
+        super().__init__(b"")
+        self.size = file.size
+        self._pieces = file
+        self._blocks: dict[int, bytes] = {}
+        self._kept: deque[int] = deque()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As in ``ByteSource``."""
+        if offset < 0 or length <= 0 or offset >= self.size:
+            return b""
+        length = min(length, self.size - offset)
+        if length >= _BLOCK:
+            return self._pieces.read(offset, length)
+        index, start = divmod(offset, _BLOCK)
+        data = self._block(index)[start : start + length]
+        return data if len(data) == length else data + self._block(index + 1)[: length - len(data)]
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """As in ``ByteSource``. A copy, so that a record does not keep its block."""
+        return memoryview(self.read(offset, length))
+
+    def _block(self, index: int) -> bytes:
+        block = self._blocks.get(index)
+        if block is None:
+            at = index * _BLOCK
+            block = self._pieces.read(at, min(_BLOCK, self.size - at))
+            # Single steps that no thread can interrupt: two threads may at worst read a block twice.
+            self._blocks[index] = block
+            self._kept.append(index)
+            if len(self._kept) > _BLOCKS:
+                self._blocks.pop(self._kept.popleft(), None)
+        return block

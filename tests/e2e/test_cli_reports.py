@@ -152,7 +152,7 @@ def test_map_refuses_a_file_that_is_not_a_dump_and_a_request_without_truth(dumpt
 def test_a_map_uses_only_characters_that_the_terminal_has(dumps: Path, encoding: str, extra: dict[str, str]) -> None:
     """Starts a real process. FORCE_COLOR stands for a terminal; NO_COLOR switches colour off."""
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR", "NO_COLOR")}
-    code = "from dumptruth.fixtures.app.cli import main; main()"
+    code = "from dumptruth.fixtures.app.start import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "map", "broken.dmp", "--truth", "user"],
         cwd=dumps,

@@ -140,8 +140,8 @@ def test_a_file_that_cannot_be_read_is_an_error_of_that_file(
 def test_a_process_that_dies_is_an_error_of_its_file(
     dumptruth: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dying(*arguments: Any) -> Iterator[tuple[int, Any]]:
-        for index, judged in run(*arguments):
+    def dying(*arguments: Any, **options: Any) -> Iterator[tuple[int, Any]]:
+        for index, judged in run(*arguments, **options):
             yield index, Failed("the process that worked on the file ended with signal 9") if index == 1 else judged
 
     monkeypatch.setattr("dumptruth.fixtures.app.many.workers.run", dying)
@@ -208,7 +208,7 @@ def test_map_lists_many_files_as_json_and_draws_them_one_by_one(dumptruth: Comma
 @pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error there")
 @pytest.mark.parametrize("command", [["rules"], ["rules", "--json"], ["--help"]])
 def test_a_closed_pipe_is_no_error(command: list[str]) -> None:
-    code = "import sys; from dumptruth.fixtures.app.cli import main; sys.stdin.read(1); main()"
+    code = "import sys; from dumptruth.fixtures.app.start import main; sys.stdin.read(1); main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -228,7 +228,7 @@ def test_three_hundred_dumps_take_less_than_20_seconds(tmp_path: Path) -> None:
     sources = sorted(packaged().glob("*/**/*.dmp"))
     for number in range(300):
         shutil.copy(sources[number % len(sources)], tmp_path / f"{number}.dmp")
-    code = "from dumptruth.fixtures.app.cli import main; main()"
+    code = "from dumptruth.fixtures.app.start import main; main()"
     began = perf_counter()
     subprocess.run(
         [sys.executable, "-c", code, "check", str(tmp_path), "--json", str(tmp_path / "out.json")],

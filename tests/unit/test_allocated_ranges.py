@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dumptruth.oracle import ByteSource
-from dumptruth.oracle.memory import source
+from dumptruth.oracle.memory import allocated_ranges as extents
 from dumptruth.oracle.memory.allocated_ranges import allocated_ranges
 
 MIB = 1 << 20
@@ -69,8 +69,8 @@ def test_a_source_asks_where_there_is_no_seek_data(
 ) -> None:
     (tmp_path / "sparse.dmp").write_bytes(bytes(3 * MIB))
     monkeypatch.delattr(os, "SEEK_DATA", raising=False)
-    monkeypatch.setattr(source, "device_io_control", lambda: Kernel((MIB, 2 * MIB), fails=fails))
-    monkeypatch.setattr(source, "_system_handle", lambda _: HANDLE)
+    monkeypatch.setattr(extents, "device_io_control", lambda: Kernel((MIB, 2 * MIB), fails=fails))
+    monkeypatch.setattr(extents, "_system_handle", lambda _: HANDLE)
     with ByteSource.open(tmp_path / "sparse.dmp") as opened:
         assert list(opened.data(0, 3 * MIB)) == ([(0, 3 * MIB)] if fails else [(MIB, 2 * MIB)])
         assert opened.read(0, 16) == bytes(16)

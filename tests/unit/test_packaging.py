@@ -91,7 +91,7 @@ def test_each_top_package_says_that_it_is_typed(package: str) -> None:
 
 
 def test_the_project_declares_the_command() -> None:
-    assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.app.cli:main"}
+    assert _pyproject()["project"]["scripts"] == {"dumptruth": "dumptruth.fixtures.app.start:main"}
 
 
 def test_the_package_itself_has_the_version() -> None:

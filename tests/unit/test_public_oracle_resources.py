@@ -57,10 +57,11 @@ def no_collector() -> Iterator[None]:
 
 
 def released(path: Path) -> bool:
-    """Whether no map of the file is left. Windows deletes no mapped file."""
-    maps = Path("/proc/self/maps")
+    """Whether the file is closed, and no map of it is left. Windows deletes no open file."""
+    maps, handles = Path("/proc/self/maps"), Path("/proc/self/fd")
     if maps.exists():
-        return str(path) not in maps.read_text()
+        opened = [str(handle.readlink()) for handle in handles.iterdir() if handle.is_symlink()]
+        return str(path) not in maps.read_text() and str(path) not in opened
     path.unlink()
     return True
 

@@ -11,6 +11,7 @@ from ...case import KernelCase
 from ...decode import Record
 from ...entitlement.kernel import kind_of
 from ...entitlement.kernel_writers import Kind
+from ...memory.source import ByteSource
 from ...model import Span
 from ...readers.kernel_dump import FILL, KernelDump, fill
 from ...rule import Checks, bad, ok
@@ -38,18 +39,20 @@ def asked_kind(case: KernelCase) -> Kind | None:
     return None if case.request is None else kind_of(case.request.qualifier_value)
 
 
-def blank(data: bytes | memoryview, start: int) -> str | None:
+def blank(data: bytes, start: int) -> str | None:
     """``zero`` or ``fill`` if all bytes at file offset ``start`` are so, else None; empty data is ``zero``."""
-    kind = "fill" if len(data) and data[0] else "zero"
-    for at in range(0, len(data), _CHUNK):
-        piece = bytes(data[at : at + _CHUNK])
-        if piece != (fill(start, len(piece)) if kind == "fill" else bytes(len(piece))):
-            return None
-    return kind
+    kind = "fill" if data[:1].strip(b"\0") else "zero"
+    return kind if data == _pattern(kind, start, len(data)) else None
+
+
+def blank_at(source: ByteSource, span: Span) -> str | None:
+    """Like ``blank``, for the bytes of a span, which may be large."""
+    kind, other = _first_other(source, span)
+    return kind if other is None else None
 
 
 def is_blank(dump: KernelDump, span: Span) -> bool:
-    return blank(dump.source.view(span.start, len(span)), span.start) is not None
+    return blank_at(dump.source, span) is not None
 
 
 def blank_fields(record: Record, subject: str, names: Iterable[str]) -> Checks:
@@ -64,25 +67,32 @@ def blank_fields(record: Record, subject: str, names: Iterable[str]) -> Checks:
 
 def blank_area(dump: KernelDump, subject: str, span: Span, *, only_zero: bool = False) -> Checks:
     """Check that the bytes at ``span`` are all zero or, unless ``only_zero``, all fill."""
-    data = dump.source.view(span.start, len(span))
-    found = blank(data, span.start)
-    if found == "zero" or (found and not only_zero):
+    kind, at = _first_other(dump.source, span)
+    if at is None and not (only_zero and kind == "fill"):
         yield ok(subject)
         return
-    at = _first_other(data, span.start)
+    at = at or 0
     expected = ("zero",) if only_zero else ("zero", _FILLED)
-    yield bad(subject, expected, _shown(bytes(data[at : at + 16])), Span(span.start + at, span.end))
+    found = dump.source.read(span.start + at, min(16, len(span) - at))
+    yield bad(subject, expected, _shown(found), Span(span.start + at, span.end))
 
 
-def _first_other(data: memoryview, start: int) -> int:
-    """Index of the first byte that differs from the pattern, zero or fill, that ``data`` begins with."""
-    filled = len(data) > 0 and data[0] != 0
-    for at in range(0, len(data), _CHUNK):
-        piece = bytes(data[at : at + _CHUNK])
-        wanted = fill(start, len(piece)) if filled else bytes(len(piece))
-        if piece != wanted:
-            return at + next(i for i, byte in enumerate(piece) if byte != wanted[i])
-    return 0
+def _pattern(kind: str, start: int, size: int) -> bytes:
+    return fill(start, size) if kind == "fill" else bytes(size)
+
+
+def _first_other(source: ByteSource, span: Span) -> tuple[str, int | None]:
+    """The pattern, ``zero`` or ``fill``, that the span begins with, and the index of its first byte that differs.
+
+    The index is None if no byte differs. Bytes beyond the end of the file do not count.
+    """
+    kind = "fill" if any(source.read(span.start, min(len(span), 1))) else "zero"
+    end = min(span.end, source.size)
+    for start in range(span.start, end, _CHUNK):
+        piece = source.read(start, min(_CHUNK, end - start))
+        if piece != (wanted := _pattern(kind, start, len(piece))):
+            return kind, start - span.start + next(i for i, byte in enumerate(piece) if byte != wanted[i])
+    return kind, None
 
 
 def _shown(data: bytes) -> str:

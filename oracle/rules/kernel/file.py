@@ -9,7 +9,7 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import HEADER, RANGES, TRIAGE, BlobFact, KernelDump
 from ...rule import Check, Checks, bad, kernel_rule, ok, own
 from ..asserts import overlaps, same_bytes
-from .asserts import blank, blank_area, header_of, truth_of
+from .asserts import blank_area, blank_at, header_of, truth_of
 from .writer import engine_that_wrote, is_measured
 
 _BLOB_BUILD = 0xF000_0000
@@ -106,7 +106,7 @@ def tail(case: KernelCase) -> Checks:
             yield _surplus(dump)
     elif extended or _is_preset(dump):
         zeros = Span(dump.tail.start, min(-(-dump.tail.start // 512) * 512, dump.tail.end))
-        if blank(dump.source.view(zeros.start, len(zeros)), zeros.start) == "zero":
+        if blank_at(dump.source, zeros) == "zero":
             yield ok("after the last blob")
         else:
             yield bad("after the last blob", "zeros up to a multiple of 512", "other bytes", zeros)
@@ -132,7 +132,7 @@ def _is_rounded(dump: KernelDump) -> bool:
     tail = dump.tail
     assert tail is not None
     likely = (dump.paged and len(tail) < PAGE_SIZE) or (dump.type == TRIAGE and tail.end == _space(dump))
-    return likely and blank(dump.source.view(tail.start, len(tail)), tail.start) == "zero"
+    return likely and blank_at(dump.source, tail) == "zero"
 
 
 def _surplus(dump: KernelDump) -> Check:

@@ -12,7 +12,7 @@ from ...model import Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.kernel_dump import FILL, FILL32, TRIAGE, KernelDump, is_fill
 from ...rule import Checks, bad, kernel_rule, ok, own
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, is_blank, truth_of
+from .asserts import EXCEPTION_CONTEXT, blank_area, blank_at, blank_fields, header_of, is_blank, truth_of
 
 _MACHINE_BITS: Final = {0x14C: 32, 0x1C4: 32, 0x200: 64, 0x8664: 64, 0xAA64: 64}
 _ENCRYPTED: Final = 0x100
@@ -165,7 +165,7 @@ def context_tail(case: KernelCase) -> Checks:
     dump, context = case.dump, _context(case)
     field = header_of(dump).span_of("ContextRecord")
     rest = Span(context.span.end, field.end)
-    if blank(dump.source.view(rest.start, len(rest)), rest.start) is not None:
+    if blank_at(dump.source, rest) is not None:
         yield ok("context record, rest of the field")
         return
     special = special_registers(dump)

@@ -13,7 +13,7 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import FULL, RANGES, TRIAGE
 from ...rule import Checks, bad, kernel_rule, ok
 from ..asserts import of_a_dump, one_of, same, same_bytes
-from .asserts import EXCEPTION_CONTEXT, blank, blank_area, blank_fields, header_of, truth_of
+from .asserts import EXCEPTION_CONTEXT, blank_area, blank_at, blank_fields, header_of, truth_of
 from .header import special_registers
 
 _AMD64: Final = 0x8664
@@ -364,7 +364,7 @@ def memory_map(case: KernelCase) -> Checks:
     if dump.type == TRIAGE and dump.triage is not None and dump.triage.layout == "B":
         filled = None
     else:
-        filled = blank(dump.source.view(block.start, len(block)), block.start)
+        filled = blank_at(dump.source, block)
     if filled is not None:
         yield ok("header, PhysicalMemoryBlock")
         return

@@ -9,7 +9,7 @@ from ...entitlement.clauses import Duty
 from ...entitlement.kernel import KernelEntitlement, entitlement_of
 from ...entitlement.kernel_writers import Kind, engine_of
 from ...memory.page import PAGE_SIZE
-from ...memory.page_compare import differing_pages, nonzero_pages
+from ...memory.page_compare import differing, differing_pages, nonzero_pages
 from ...memory.page_set import PageSet
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.kernel_dump import RANGES, KernelDump
@@ -168,7 +168,7 @@ def _copies_agree(dump: KernelDump) -> bool:
             return False
         for pfn, count, first in pages.runs(start, end):
             size, again = count * PAGE_SIZE, at + (pfn - start) * PAGE_SIZE
-            if source.view(first, size) != source.view(again, size):
+            if any(differing(source, first, source, again, size)):
                 return False
     return True
 
