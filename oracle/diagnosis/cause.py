@@ -35,6 +35,7 @@ Again = Callable[[ByteSource], "tuple[AnyCase, Results] | None"]
 """Judges an edited file: its case and its results; None if it cannot be judged."""
 
 _PASSED = (Verdict.PASS, Verdict.VACUOUS)
+_NOT_JUDGED = (Verdict.BLOCKED, Verdict.INCOMPLETE)
 _MINIDUMP = (
     shifted_streams, shifted_pointers, shifted_lists, exchanged_entries, shifted_addresses, shifted_memory,
 )  # fmt: skip
@@ -56,7 +57,7 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     left: dict[str, int] = {}
     origins: list[EditedSource] = []
     now, budget = results, [MAX_TRIALS]
-    while len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now):
+    while len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now) and not _cut(case):
         trial = _best(case, now, again, budget)
         if trial is None:
             break
@@ -73,6 +74,11 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     causes, blockers = list(found), {result.blocked_by for result in results}
     told = _told(results, found, follows, left)
     return tuple(sorted(told, key=lambda result: _place(result, causes, blockers)))
+
+
+def _cut(case: AnyCase) -> bool:
+    """Whether the dump was not judged whole. Then a trial has no failures to compare, and would cost as much again."""
+    return case.dump.budget.ended
 
 
 def _best(case: AnyCase, results: Results, again: Again, budget: list[int]) -> _Trial | None:
@@ -118,7 +124,7 @@ def _score(before: Mapping[str, RuleResult], results: Results) -> tuple[int, int
             rules += _explained(was, after)
         elif after.verdict is Verdict.FAIL and was.verdict is not Verdict.FAIL:
             rules -= 1  # also one that was blocked: what the edits uncover must be sound
-        elif after.verdict is Verdict.BLOCKED and was.verdict is not Verdict.BLOCKED:
+        elif after.verdict in _NOT_JUDGED and was.verdict not in _NOT_JUDGED:
             rules -= 2
     return rules, failures
 
@@ -128,7 +134,7 @@ def _explained(was: RuleResult, after: RuleResult | None) -> bool:
     if after is None:
         return False
     if was.verdict is Verdict.BLOCKED:
-        return after.verdict is not Verdict.BLOCKED
+        return after.verdict not in _NOT_JUDGED
     if was.verdict is not Verdict.FAIL:
         return False
     return after.verdict in (*_PASSED, Verdict.NOT_APPLICABLE) or (

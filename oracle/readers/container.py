@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..budget import Work
 from ..decode import Record, decode, enumeration, structure
 from ..model import Fault, Span
 from .facts import Dump, Stream, StringFact
@@ -100,8 +101,7 @@ def _read_directory(dump: Dump, header: Record) -> None:
         )
         count = 0
     elif count > MAX_STREAMS:
-        dump.exhausted()
-        dump.breaks("directory", "ceiling")
+        dump.leave("directory", f"at most {MAX_STREAMS} streams", 0, count, "directory")
         count = 0
     dump.found("directory")
     dump.claim(Span(rva, rva + count * size), "directory")
@@ -114,6 +114,10 @@ def _read_directory(dump: Dump, header: Record) -> None:
             if number not in dump.streams:
                 for fact in (f"stream.{number}", *facts):
                     dump.breaks(fact, dump.broken["directory"])
+    if "directory" in dump.unread:
+        for number, facts in STREAM_FACTS.items():
+            if number not in dump.streams:
+                dump.lose(f"stream.{number}", *facts)
 
 
 def _read_entry(dump: Dump, record: Record) -> None:
@@ -179,7 +183,7 @@ def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str)
             loses=STREAM_FACTS[stream.type],
         )
         count = min(count, max(0, stream.size - first) // size)
-    return _entries(dump, range(stream.rva + first, stream.rva + first + count * size, size), entry, path)
+    return _entries(dump, stream, range(stream.rva + first, stream.rva + first + count * size, size), entry, path)
 
 
 def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> list[Record]:
@@ -217,12 +221,12 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
         )
         count = min(count, max(0, stream.size - first) // entry_size)
     offsets = range(stream.rva + first, stream.rva + first + count * entry_size, entry_size)
-    return _entries(dump, offsets, sizes[known], path)
+    return _entries(dump, stream, offsets, sizes[known], path)
 
 
-def _entries(dump: Dump, offsets: range, entry: str, path: str) -> list[Record]:
+def _entries(dump: Dump, stream: Stream, offsets: range, entry: str, path: str) -> list[Record]:
     """The entries at these offsets of the file."""
-    granted = offsets[: dump.grant(len(offsets))]
+    granted = offsets[: dump.grant(len(offsets), stream.name, *STREAM_FACTS[stream.type])]
     return [decode(dump.source, offset, entry, f"{path} {index}") for index, offset in enumerate(granted)]
 
 
@@ -252,11 +256,8 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
             loses=facts,
         )
         return None
-    if size > dump.string_bytes_left:
-        dump.exhausted()
-        dump.breaks(facts[0], "ceiling")
+    if dump.grant(size, topic, *facts, work=Work.BYTES) < size:
         return None
-    dump.string_bytes_left -= size
     end = start + size
     terminated = dump.source.read(end, 2) == b"\0\0"
     span = Span(rva, end + 2 * terminated)

@@ -208,7 +208,6 @@ class Dump(Reading, CapturedMemory):
     """
 
     kind: ClassVar[str] = "minidump"
-    ceiling: ClassVar[str] = "at most 4096 streams, 500000 records and 64 MiB of strings"
     header: Record | None = None
     directory: list[Record] = field(default_factory=list)
     streams: dict[int, Stream] = field(default_factory=dict)
@@ -246,8 +245,6 @@ class Dump(Reading, CapturedMemory):
 
     headers: dict[int, Record] = field(default_factory=dict)
     """By stream type: the list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
-    string_bytes_left: int = 64 << 20
-    """How many more bytes of strings may be read: a ceiling, as on records."""
 
     @property
     def architecture(self) -> str | None:

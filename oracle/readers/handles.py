@@ -44,7 +44,7 @@ def _object_infos(dump: Dump, record: Record, seen: dict[int, Record]) -> tuple[
     """The chain of object information of a handle. A record that is in a chain already ends it, as a loop would."""
     infos: list[Record] = []
     rva = record["ObjectInfoRva"] if "ObjectInfoRva" in record.structure.fields else 0
-    while rva and rva not in seen and dump.grant(1):
+    while rva and rva not in seen and dump.grant(1, "object information of handles", "handles.infos"):
         info = decode(dump.source, rva, "MINIDUMP_HANDLE_OBJECT_INFORMATION", f"object information of {record.path}")
         end = info.span.end + info["SizeOfInfo"]
         if not info.complete or end > dump.source.size:
@@ -92,7 +92,7 @@ def read_tokens(dump: Dump) -> None:
     dump.headers[stream.type] = head
     at = stream.rva + first
     fits = (stream.size - first) // element
-    for index in range(dump.grant(min(head["TokenListEntries"], fits + 1))):
+    for index in range(dump.grant(min(head["TokenListEntries"], fits + 1), stream.name, "token")):
         record = decode(dump.source, at, "MINIDUMP_TOKEN_INFO_HEADER", f"token {index}")
         if not record.complete or record["TokenSize"] < element or at + record["TokenSize"] > stream.span.end:
             _bad_tokens(dump, stream, f"{head['TokenListEntries']} tokens inside the stream")

@@ -72,7 +72,7 @@ def read_memory64_list(dump: Dump) -> None:
         return
     dump.memory64_base = base
     offset = base
-    for index in range(dump.grant(count)):
+    for index in range(dump.grant(count, stream.name, *STREAM_FACTS[stream.type])):
         record = decode(
             dump.source, head.span.end + index * entry, "MINIDUMP_MEMORY_DESCRIPTOR64", f"memory range {index}"
         )

@@ -98,7 +98,7 @@ def _walk_tables(dump: Dump, stream: Stream, head: Record) -> int:
     at = head.span.end + head["SizeOfAlignPad"]
     native, entry = head["SizeOfNativeDescriptor"], head["SizeOfFunctionEntry"]
     fits = max(0, stream.span.end - at) // (32 + native)
-    for index in range(dump.grant(min(head["NumberOfDescriptors"], fits + 1))):
+    for index in range(dump.grant(min(head["NumberOfDescriptors"], fits + 1), stream.name, "function_tables")):
         record = decode(dump.source, at, "MINIDUMP_FUNCTION_TABLE_DESCRIPTOR", f"function table {index}")
         start = record.span.end + native
         end = start + record["EntryCount"] * entry

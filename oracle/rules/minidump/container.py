@@ -277,22 +277,6 @@ def no_gap(case: Case) -> Checks:
     yield ok("regions", max(1, accounting.regions))
 
 
-@rule(
-    "MDMP-LAYOUT-003",
-    "The file refers to no more data than the judge examines",
-    Level.MUST,
-    Source("docs/format/minidump-readers.md#stream-lists-and-directory", Grade.IMPLEMENTED),
-    reports=("ceiling",),
-)
-def within_ceiling(case: Case) -> Checks:
-    """Records and strings may overlap, so a small file can cause far more work than its size. The judge stops at a
-    limit. Data beyond the limit was not examined, so the file cannot be called conformant. No known writer comes near
-    the limit.
-    """
-    if not case.dump.defects_of("ceiling"):
-        yield ok("file")
-
-
 def _strings(case: Case) -> Iterator[tuple[str, StringFact | None]]:
     """The strings of every list that could be decoded. Those of a list read from a wrong place mean nothing."""
     dump = case.dump
