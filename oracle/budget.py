@@ -10,12 +10,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from .memory.page import PAGE_SIZE
 from .model import Unjudged
 
 _BYTES: Final = 1 << 20
 """Bytes that may be read beyond twice the size of the file: what several records share is read once."""
-_CHECKS: Final = 1_000_000
+_ROWS: Final = 65_536
+_RANGES: Final = 32_768
+_CHECKS: Final = 500_000
 _FAILURES: Final = 10_000
 
 
@@ -24,6 +25,11 @@ class Work(StrEnum):
 
     BYTES = "bytes"
     RECORDS = "records"
+    """Records that make an object each: threads, modules, names, streams."""
+    ROWS = "rows"
+    """Entries of long lists that are read as arrays: memory regions, handles, times of threads."""
+    RANGES = "ranges"
+    """Ranges of captured memory."""
     CHECKS = "checks"
     FAILURES = "failures"
 
@@ -32,12 +38,13 @@ class Budget:
     """The work that is left, and what was not judged because it ended."""
 
     def __init__(self, size: int, records: int) -> None:
-        """``size``: the bytes of the file. ``records``: how many it may have beyond one for each of its pages."""
-        pages = size // PAGE_SIZE
+        """``size``: the bytes of the file. ``records``: how many it may have beyond one for each KiB."""
         self._ceilings = {
             Work.BYTES: _BYTES + 2 * size,
-            Work.RECORDS: records + pages,
-            Work.CHECKS: _CHECKS + 16 * pages,
+            Work.RECORDS: records + size // 1024,
+            Work.ROWS: _ROWS + size // 32,
+            Work.RANGES: _RANGES + size // 128,
+            Work.CHECKS: _CHECKS + size // 32,
             Work.FAILURES: _FAILURES,
         }
         self._left = dict(self._ceilings)

@@ -308,7 +308,7 @@ def terminated_strings(case: Case) -> Checks:
     Wine and minidump-writer omit the NUL, and readers must not depend on it. Zeros that begin another structure are no
     NUL.
     """
-    starts = {claim.span.start for claim in case.dump.claims}
+    starts = {claim.start for claim in case.dump.claims}
     for subject, string in _strings(case):
         if string is None:
             continue
