@@ -48,17 +48,23 @@ class Budget:
             Work.FAILURES: _FAILURES,
         }
         self._left = dict(self._ceilings)
-        self._judged: dict[tuple[str, Work], int] = {}
         self._unjudged: dict[tuple[str, str], Unjudged] = {}
 
-    def grant(self, work: Work, wanted: int, subject: str) -> int:
-        """How much of ``wanted`` may be done. Notes the rest as not judged. ``subject`` names a list, not an entry."""
-        granted = min(max(wanted, 0), self._left[work])
-        self._left[work] -= granted
-        judged = self._judged[subject, work] = self._judged.get((subject, work), 0) + granted
+    def grant(self, work: Work, wanted: int, subject: str, judged: int = 0) -> int:
+        """How much of ``wanted`` may be done. Notes the rest as not judged.
+
+        ``subject`` names a list, not an entry. ``judged`` is how much of it was granted by earlier calls.
+        """
+        left = self._left[work]
+        granted = min(max(wanted, 0), left)
+        self._left[work] = left - granted
         if granted < wanted:
-            self._note(subject, f"at most {self._ceilings[work]} {work}", judged, wanted - granted)
+            self._note(subject, f"at most {self._ceilings[work]} {work}", judged + granted, wanted - granted)
         return granted
+
+    def left(self, work: Work) -> int:
+        """How much of ``work`` may still be done."""
+        return self._left[work]
 
     def leave(self, subject: str, limit: str, judged: int, present: int | None) -> None:
         """Note that only ``judged`` of ``present`` parts of ``subject`` are judged, because of a limit of the caller's.
@@ -70,7 +76,7 @@ class Budget:
     def _note(self, subject: str, limit: str, judged: int, left: int | None) -> None:
         before = self._unjudged.get((subject, limit))
         if before is not None and before.left is not None and left is not None:
-            left += before.left
+            judged, left = max(judged, before.judged), left + before.left
         self._unjudged[subject, limit] = Unjudged(subject, limit, judged, left)
 
     @property

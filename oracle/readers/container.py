@@ -271,7 +271,8 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
             loses=facts,
         )
         return None
-    if dump.grant(size, "bytes of strings", *facts, work=Work.BYTES) < size:
+    judged = dump.budget.spent(Work.BYTES)
+    if dump.grant(size, "bytes of strings", *facts, work=Work.BYTES, judged=judged) < size:
         return None
     end = start + size
     terminated = dump.source.read(end, 2) == b"\0\0"

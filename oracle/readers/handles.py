@@ -61,21 +61,26 @@ def _object_infos(dump: Dump, table: Table, index: int, first: int, seen: set[in
     """
     places: list[int] = []
     rva, label = first, f"object information of handle entry {index}"
+    source, claims, file_size = dump.source, dump.claims, dump.source.size
+    left = dump.budget.left(Work.ROWS)
     while rva and rva not in seen:
-        data = dump.source.view(rva, _INFO.size)
-        following, _, size = _INFO.unpack(data) if len(data) == _INFO.size else (0, 0, dump.source.size)
-        end = rva + _INFO.size + size
-        if end > dump.source.size:
+        if rva + _INFO.size > file_size:
             break
-        if not dump.grant(1, "object information of handles", "handles.infos", work=Work.ROWS):
-            return tuple(places)
+        following, _, size = _INFO.unpack(source.view(rva, _INFO.size))
+        end = rva + _INFO.size + size
+        if end > file_size or len(places) == left:
+            break
         seen.add(rva)
         places.append(rva)
-        dump.claims.append(Claim(rva, end, label))
+        claims.append(Claim(rva, end, label))
         rva = following
-    else:
-        if not rva:
-            return tuple(places)
+    dump.grant(len(places), label, work=Work.ROWS)
+    if len(places) == left:
+        limit = f"at most {len(seen)} rows of the chains, behind the handles"
+        dump.leave("object information of handles", limit, len(seen), None, "handles.infos")
+        return tuple(places)
+    if not rva:
+        return tuple(places)
     record = table[index]
     dump.defect(
         "handle.info",
@@ -113,14 +118,16 @@ def read_tokens(dump: Dump) -> None:
     dump.headers[stream.type] = head
     at = stream.rva + first
     fits = (stream.size - first) // element
-    for index in range(dump.grant(min(head["TokenListEntries"], fits + 1), stream.name, "token")):
+    count = min(head["TokenListEntries"], fits + 1)
+    granted = dump.grant(count, stream.name, "token")
+    for index in range(granted):
         record = decode(dump.source, at, "MINIDUMP_TOKEN_INFO_HEADER", f"token {index}")
         if not record.complete or record["TokenSize"] < element or at + record["TokenSize"] > stream.span.end:
             _bad_tokens(dump, stream, f"{head['TokenListEntries']} tokens inside the stream")
             return
         dump.tokens.append(record)
         at += record["TokenSize"]
-    if at != stream.span.end:
+    if granted == count and at != stream.span.end:
         _bad_tokens(dump, stream, f"the last token ends with the stream at {stream.span.end:#x}")
     settle(dump, stream.type)
 

@@ -120,12 +120,12 @@ class Reading:
         """How many defects of ``topic`` were recorded."""
         return sum(defect.topic == topic for defect in self.defects)
 
-    def grant(self, wanted: int, subject: str, *facts: str, work: Work = Work.RECORDS) -> int:
+    def grant(self, wanted: int, subject: str, *facts: str, work: Work = Work.RECORDS, judged: int = 0) -> int:
         """How many records of ``subject`` may be read, of ``wanted``. Loses ``facts`` unless all may.
 
-        ``subject`` names a list, never one of its entries.
+        ``subject`` names a list, never one of its entries. ``judged`` is how many earlier calls granted.
         """
-        granted = self.budget.grant(work, wanted, subject)
+        granted = self.budget.grant(work, wanted, subject, judged)
         if granted < wanted:
             self.lose(*facts)
         return granted
