@@ -57,15 +57,17 @@ class Dump:
         at = self.streams[kind][0]
         return [self.get(form, at + 4 + size * index) for index in range(self.get("<I", at)[0])]
 
-    def growing(self, kind: int, form: str, wide: bool = False) -> list[tuple[Any, ...]]:
+    def growing(self, kind: int, form: str, wide: bool = False) -> list[tuple[Any, ...]] | None:
         """The entries of a list that says how long its header and its entries are."""
         if kind not in self.streams:
             return []
         at = self.streams[kind][0]
         header, entry, count = self.get("<IIQ" if wide else "<III", at)
         due = (16 if wide or kind == HANDLES else 12, {HANDLES: 40, UNLOADED: 24, REGIONS: 48}[kind])
-        if FAULT == "larger-lists-dropped" and (header, entry) != due:
+        if (header, entry) != due and FAULT == "larger-lists-empty":
             return []
+        if (header, entry) != due and FAULT == "larger-lists-left-out":
+            return None
         if FAULT == "larger-lists-by-fixed-sizes":
             header, entry = due
         return [self.get(form, at + header + entry * index) for index in range(count)]
@@ -169,14 +171,13 @@ def facts(dump: Dump) -> dict[str, Any]:
         at, size = dump.streams[COMMENT]
         text = dump.data[at : at + (min(size, 32) if FAULT == "comment-of-32-bytes" else size)]
         found["comment"] = text.decode("utf-16-le", "replace").partition("\0")[0]
-    found["handles"] = [{"handle": row[0], "granted_access": row[4]} for row in dump.growing(HANDLES, "<QIIIIII")]
-    found["unloaded_modules"] = [
-        {"base": row[0], "size": row[1], "name": dump.text(row[4])} for row in dump.growing(UNLOADED, "<QIIII")
-    ]
-    found["regions"] = [
-        {"base": row[0], "size": row[4], "state": row[5], "protect": row[6]}
-        for row in dump.growing(REGIONS, "<QQIIQIII", wide=True)
-    ]
+    if (rows := dump.growing(HANDLES, "<QIIIIII")) is not None:
+        found["handles"] = [{"handle": row[0], "granted_access": row[4]} for row in rows]
+    if (rows := dump.growing(UNLOADED, "<QIIII")) is not None:
+        found["unloaded_modules"] = [{"base": row[0], "size": row[1], "name": dump.text(row[4])} for row in rows]
+    if (rows := dump.growing(REGIONS, "<QQIIQIII", wide=True)) is not None:
+        members = ("base", "size", "state", "protect")
+        found["regions"] = [dict(zip(members, (row[0], *row[4:7]), strict=True)) for row in rows]
     return found
 
 

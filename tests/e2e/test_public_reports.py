@@ -7,6 +7,7 @@ No false alarm: the vectors ``user/beyond/newer-*``, ``sign-extended-*``, ``xsta
 from __future__ import annotations
 
 import json
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -174,7 +175,7 @@ def test_check_finds_the_fault_of_a_writer(name: str) -> None:
 
 READERS = {
     # fault of the reader: number of the report, cases that must show it, and how they do
-    "larger-lists-dropped": ("1", ("newer-handles-entry", "newer-memory-info-header"), "misreads: "),
+    "larger-lists-empty": ("1", ("newer-handles-entry", "newer-memory-info-header"), "misreads: "),
     "larger-lists-by-fixed-sizes": ("1", ("newer-handles-header", "newer-memory-info-entry"), "misreads: "),
     "comment-of-32-bytes": ("3", ("comment-33", "comment-150"), "misreads: comment"),
     "thread-names-by-32-bit-rva": ("4", ("newer-handles-entry",), "misreads: threads 0x1240 name"),
@@ -249,3 +250,10 @@ def test_a_reader_that_refuses_a_dump_without_threads_is_told_so_and_does_not_fa
     assert found.status == 0
     assert refused == {f"user/hostile/{case}" for case in ODD if case != "no-module-list"}
     assert "3 refuses" in "\n".join(found.lines)
+
+
+def test_a_reader_that_leaves_out_the_lists_of_a_newer_writer_is_told_so(conform: Callable[[str], Run]) -> None:
+    found = conform("larger-lists-left-out")
+    (told,) = (line for line in found.lines if "some dumps only" in line)
+    assert found.status == 0
+    assert re.search(r"handles \(\d+ of \d+\), regions ", told)
