@@ -162,6 +162,18 @@ class Summary:
         """Every fact that a dump of the cases has, in the order of the protocol."""
         return _ordered({name for result in self.results for name in result.facts})
 
+    def sometimes(self) -> dict[str, tuple[int, int]]:
+        """Each fact that the reader reports of some dumps and leaves out of others: of how many, and how many hold it.
+
+        Only dumps of which it reports anything count.
+        """
+        said, held = Counter[str](), Counter[str]()
+        for result in self.results:
+            if result.compared:
+                said.update({path.partition(".")[0] for path in result.compared})
+                held.update({path.partition(".")[0] for path in result.facts})
+        return {name: (said[name], count) for name, count in held.items() if 0 < said[name] < count}
+
     @property
     def exit_status(self) -> int:
         """0: no case fails. 1: a case fails. 2: no case was judged, or the host could not judge one."""

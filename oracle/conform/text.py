@@ -69,5 +69,7 @@ def _coverage(summary: Summary) -> Iterator[str]:
     lacking = [name for name in held if not compared[name]]
     if partly:
         yield f"  partly reported: {', '.join(partly)}"
+    if sometimes := [f"{name} ({said} of {count})" for name, (said, count) in sorted(summary.sometimes().items())]:
+        yield f"  reported of some dumps only: {', '.join(sometimes)}"
     if lacking:
         yield f"  not reported: {', '.join(lacking)}"

@@ -15,6 +15,7 @@ from dumptruth.fixtures.vectors.recipe import load_recipes
 from dumptruth.oracle import ByteSource, Outcome, check
 from dumptruth.oracle.conform import Kind, ReaderCase, WriterCase
 from dumptruth.oracle.conform.writer import due_refusal
+from dumptruth.oracle.vectors import load_vectors, packaged
 
 ALWAYS = (
     "user/*synthetic*", "user/odd/*", "user/hostile/*", "user/beyond/[!er]*", "kernel/*/synthetic", "kernel/odd/*",
@@ -82,6 +83,11 @@ def test_a_dump_for_readers_has_the_verdict_that_its_case_declares(read: dict[st
 def test_every_case_is_a_vector_and_every_kind_is_there() -> None:
     assert {case.kind for case in READ.values()} == set(Kind)
     assert {*WRITTEN, *READ} == set(CASES) <= set(RECIPES)
+
+
+def test_a_case_asks_of_a_reader_what_the_manifest_says() -> None:
+    duties = {vector.name: vector.reader for vector in load_vectors(packaged()) if vector.name in READ}
+    assert duties == {name: str(case.must) for name, case in READ.items()}
 
 
 def test_writers_are_tested_with_every_qualifier_profile_and_user_flag() -> None:

@@ -53,7 +53,7 @@ LISTED: tuple[tuple[str, str, str, Verdict, str], ...] = (
     ("kdmp-parser", "PFN 0 ends a range list", "kernel/full-ranges/page-0", MISREADS, "the first at 0x0"),
     ("minidump", "fails on ARM64", "user/small/arm64", REFUSES, "12 is not a valid PROCESSOR_ARCHITECTURE"),
     ("volatility3", "accepts truncated files", "kernel/hostile/truncated-runs", ACCEPTS, "KPAG-LENGTH-001"),
-    ("volatility3", "whole 32-bit words are read", "kernel/hostile/bits-behind-the-bitmap", ACCEPTS, "KBMP-TAIL-001"),
+    ("volatility3", "whole 32-bit words are read", "kernel/hostile/bits-behind-the-bitmap", MISREADS, "page_runs"),
     ("LeechCore", "unknown type: raw memory", "kernel/default-classic/above-4-gib", MISREADS, "kernel, read 'raw'"),
     ("LeechCore", "and silently", "kernel/hostile/unknown-type", ACCEPTS, "KHDR-TYPE-001"),
     ("LeechCore", "past the end: zeros", "kernel/hostile/truncated-large", ACCEPTS, "KPAG-LENGTH-001"),

@@ -107,6 +107,20 @@ def test_problems_and_reasons_are_grouped_the_most_common_first() -> None:
     assert not any("--all-findings" in line for line in render(summary, everything=True))
 
 
+def test_a_fact_that_is_reported_of_some_dumps_only_is_told() -> None:
+    """A dump of which the reader reports nothing does not count, nor does one that lacks the fact."""
+    held = ("threads.teb", "handles.handle")
+    results = (
+        CaseResult("user/a", Verdict.AGREES, True, compared=held, facts=held),
+        CaseResult("user/b", Verdict.MISREADS, False, compared=held[:1], facts=held),
+        CaseResult("user/c", Verdict.REFUSES, True, facts=held),
+        CaseResult("user/d", Verdict.AGREES, True, compared=held[:1], facts=held[:1]),
+    )
+    summary = Summary("reader", results)
+    assert summary.sometimes() == {"handles": (1, 2)}
+    assert "  reported of some dumps only: handles (1 of 2)" in list(render(summary))
+
+
 def test_a_known_failure_does_not_fail_the_run_and_a_fixed_one_does(tmp_path: Path) -> None:
     path = tmp_path / "known.toml"
     path.write_text(LIST, encoding="utf-8")
