@@ -91,9 +91,16 @@ class RegularFile:
         return data_extents(self._handle, self.size)
 
     def assure_unchanged(self) -> None:
-        """Raise FileChangedError if the path now names another file, or if this one was written."""
+        """Raise FileChangedError if the path now names another file, or if this one was written.
+
+        A file that was removed still has the bytes that it had.
+        """
         try:
             now = _stamp(self._path.stat())
+        except FileNotFoundError:
+            if self._handle < 0:
+                return
+            now = _stamp(os.fstat(self._handle))
         except OSError as error:
             raise self._changed(error.strerror or str(error)) from error
         if now[:2] != self._stamp[:2]:
