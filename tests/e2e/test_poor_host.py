@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from dumptruth.fixtures.app import guard
-from dumptruth.fixtures.app.guard import guarded
 from dumptruth.oracle import Replayed, check
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no resource limits")
@@ -97,26 +96,33 @@ def test_special_files_in_a_folder_are_skipped_and_told(folder: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("end", "status"),
-    [
-        (lambda: 0, 0),
-        (lambda: 3, 3),
-        (lambda: os._exit(1), 2),
-        (os.abort, 2),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), 2),
-    ],
+    [("0", 0), ("3", 3), ("os._exit(1)", 2), ("os.abort()", 2), ("os.kill(os.getpid(), signal.SIGSEGV)", 2)],
 )
-def test_only_an_answer_is_an_exit_status(end: Callable[[], int], status: int, tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    waiting = os.fork()
-    if waiting == 0:
-        with told.open("w") as file:
-            os.dup2(file.fileno(), 2)
-            sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-            os._exit(guarded(end, ["run", "a.exe"]))
-    _, ended = os.waitpid(waiting, 0)
-    assert os.waitstatus_to_exitcode(ended) == status
-    words = told.read_text()
-    assert ("a.exe: the process ended with " in words) == (status == 2)
+def test_only_an_answer_is_an_exit_status(end: str, status: int) -> None:
+    code = (
+        "import os, signal, sys\nfrom dumptruth.fixtures.app.guard import guarded\n"
+        f"sys.exit(guarded(lambda: {end}, ['run', 'a.exe']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert ("a.exe: the process ended with " in done.stderr) == (status == 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_command_behind_the_guard(number: signal.Signals) -> None:
+    code = (
+        "import os, signal, sys, time\nfrom dumptruth.fixtures.app.guard import guarded\n"
+        "def command():\n"
+        f"    signal.signal({int(number)}, lambda *_: sys.exit(9))\n"
+        "    print('ready', flush=True)\n"
+        "    try:\n        time.sleep(60)\n    except SystemExit:\n        return 77\n"
+        "sys.exit(guarded(command, ['run', 'a.exe']))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.wait(60) == 77
 
 
 def test_native_code_is_guarded_only_where_it_may_run() -> None:
