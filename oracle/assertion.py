@@ -12,6 +12,7 @@ from .checking import check
 from .memory.source import ByteSource
 from .model import Finding, Outcome, Report
 from .report.numbers import numbers
+from .shown import shown
 from .truth.load import RequestTruth, Truth
 
 SHOWN: Final = 3
@@ -80,7 +81,7 @@ def assert_conformant(
         report = check(source, truth, request, profile=profile, strict=strict)
     TALLY.add(report)
     if report.outcome is not Outcome.CONFORMANT:
-        raise AssertionError("\n".join(_failure(report)))
+        raise AssertionError("\n".join(map(shown, _failure(report))))
     return report
 
 

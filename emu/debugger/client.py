@@ -7,7 +7,7 @@ The methods take and return what the COM methods do, so that code for the interf
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import IO
@@ -15,6 +15,7 @@ from typing import IO
 from ..constants import EngineOption, FormatFlag, Hresult, SessionClass
 from ..errors import DumptruthError
 from ..names import flags_number, qualifier_number
+from ..placing import PRIVATE
 from ..plan.kernel import KernelPlan
 from ..plan.legacy import LegacyPlan, is_legacy
 from ..plan.user import Plan
@@ -39,6 +40,7 @@ from .destination import (
     open_file,
     open_handle,
     path_of,
+    printed,
     temporary_name,
     text_of,
 )
@@ -119,6 +121,7 @@ class DebugClient:
     - ``kernel_symbols``: whether the debugger has symbols of the kernel; engine 29507 needs them for an active dump.
     - ``secure_mode`` and ``engine_options`` (EngineOption) are states of the engine that can forbid dumps
       (docs/format/write-dump-file.md#secure-mode-and-sensitive-data).
+    - ``permissions`` are those of a new file; a replaced file keeps its own. No effect on Windows.
     - ``faults`` makes named steps fail, for tests.
     """
 
@@ -137,6 +140,7 @@ class DebugClient:
         kernel_symbols: bool = True,
         secure_mode: bool = False,
         engine_options: int = 0,
+        permissions: int = PRIVATE,
         faults: Faults | None = None,
     ) -> None:
         self.snapshot = snapshot
@@ -157,6 +161,7 @@ class DebugClient:
         self._kernel_symbols = kernel_symbols
         self._secure_mode = secure_mode
         self._engine_options = engine_options
+        self._permissions = permissions
         self._faults = faults or Faults()
         self.last_error: str | None = None
         """Why the last WriteDumpFile* call failed, in one line; None if it succeeded."""
@@ -208,6 +213,7 @@ class DebugClient:
         comment: str | bytes | None = None,
         *,
         user_streams: Iterable[UserStream] = (),
+        before_rename: Callable[[], None] | None = None,
     ) -> DumpResult:
         """Write a dump to a file name or to an open binary file.
 
@@ -215,13 +221,14 @@ class DebugClient:
         Raises DumpWriteError, and UnknownNameError for an unknown name.
 
         ``user_streams`` are added to a user minidump, like MINIDUMP_USER_STREAM_INFORMATION of MiniDumpWriteDump.
+        ``before_rename`` is called when the dump is complete, before it takes its place.
         """
         number = qualifier_number(qualifier) if isinstance(qualifier, str) else qualifier
         flags = format_flags if isinstance(format_flags, int) else flags_number(format_flags)
         request = self.request(number, flags, comment, tuple(user_streams))
         if isinstance(file, (str, bytes, os.PathLike)):
-            return self.write_request(file, 0, request)
-        return self.write_request(None, file, request)
+            return self.write_request(file, 0, request, before_rename=before_rename)
+        return self.write_request(None, file, request, before_rename=before_rename)
 
     def request(
         self, qualifier: int, format_flags: int, comment: str | bytes | None, streams: tuple[UserStream, ...] = ()
@@ -245,7 +252,13 @@ class DebugClient:
         return result.hresult
 
     def write_request(
-        self, name: Name | None, handle: FileHandle, request: Request, *, command: bool = False
+        self,
+        name: Name | None,
+        handle: FileHandle,
+        request: Request,
+        *,
+        command: bool = False,
+        before_rename: Callable[[], None] | None = None,
     ) -> DumpResult:
         """Write a dump, in the engine's order of checks (docs/format/write-dump-file.md#order-of-checks).
 
@@ -254,7 +267,7 @@ class DebugClient:
         self.output = ""
         sink: FileSink | HandleSink | None = None
         path, packed = None, request.has(FormatFlag.DEBUG_FORMAT_WRITE_CAB)
-        shown = HANDLE_ONLY if name is None else text_of(name)
+        shown = HANDLE_ONLY if name is None else printed(text_of(name))
         failed = ""
         try:
             output = self._output(request, handle, command=command)
@@ -262,7 +275,7 @@ class DebugClient:
             if not is_given(handle):
                 path = path_of(name, self._start_directory)
                 if not packed:  # a cabinet is opened last: the engine writes the dump to a temporary file first
-                    sink = open_file(path, no_overwrite=_keeps(request), faults=self._faults)
+                    sink = self._opened(path, no_overwrite=_keeps(request))
             head = f"Creating {temporary_name(shown) if packed else shown} - "
             self._refuse_opened(request, output, head)
             self.output += f"{head}{output.text}\n"
@@ -277,8 +290,10 @@ class DebugClient:
                 sink = open_handle(handle, at_position=self._kernel, faults=self._faults)
             elif sink is None:
                 protected = _keeps(request) and CONTRACTS[self.contract].cabinet_protected
-                sink = open_file(path, no_overwrite=protected, faults=self._faults)
+                sink = self._opened(path, no_overwrite=protected)
             layout = _emit(dump, cabinet, sink)
+            if before_rename is not None:
+                before_rename()
             sink.commit()
         except BaseException as error:
             if sink is not None:
@@ -300,6 +315,9 @@ class DebugClient:
             layout,
             () if cabinet is None else cabinet.names,
         )
+
+    def _opened(self, path: Path, *, no_overwrite: bool) -> FileSink:
+        return open_file(path, no_overwrite=no_overwrite, permissions=self._permissions, faults=self._faults)
 
     def _output(self, request: Request, handle: FileHandle, *, command: bool) -> Output:
         """Return what the request gives. Raises DumpRefused for all that the engine refuses before it opens a file."""

@@ -26,6 +26,11 @@ class NotCreated(DumpRefused):
     """The file cannot be created. The text is one line."""
 
 
+def printed(name: str) -> str:
+    """``name`` as the engine's text has it: on one line, without control characters, which no name of Windows has."""
+    return "".join(char if char.isprintable() else "?" for char in name)
+
+
 def text_of(name: Name) -> str:
     """Decode a name. Bytes are in the ANSI code page on Windows, in the file system's encoding elsewhere."""
     if isinstance(name, bytes) and sys.platform == "win32":
@@ -48,10 +53,10 @@ def path_of(name: Name | None, folder: Path | None) -> Path:
     return (Path.cwd() if folder is None else folder.absolute()) / text
 
 
-def open_file(path: Path, *, no_overwrite: bool, faults: Faults) -> FileSink:
+def open_file(path: Path, *, no_overwrite: bool, permissions: int, faults: Faults) -> FileSink:
     """Create the file. Raises NotCreated; an existing file is unchanged until the dump is complete."""
     try:
-        return FileSink(path, no_overwrite=no_overwrite, faults=faults)
+        return FileSink(path, no_overwrite=no_overwrite, permissions=permissions, faults=faults)
     except MemoryError as error:
         raise NotCreated(Hresult.E_OUTOFMEMORY, "not enough memory to write the dump") from error
     except OSError as error:
@@ -99,7 +104,7 @@ def temporary_name(shown: str) -> str:
 
 def cabinet_text(shown: str, files: Iterable[str]) -> str:
     """What the engine prints about a cabinet with these files beside the dump."""
-    added = "".join(f"  Adding {name} - added\n" for name in (temporary_name(shown), *files))
+    added = "".join(f"  Adding {printed(name)} - added\n" for name in (temporary_name(shown), *files))
     return (
         "Creating a cab file can take a VERY VERY long time\n"
         ".Ctrl-C can only interrupt the command after a file has been added to the cab.\n"

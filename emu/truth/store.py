@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from ..placing import PRIVATE, inherit, take_place
 from ..request import Contract, Request, Session, UserStream, format_flag_names
 from ..snapshot.kernel import KernelSnapshot, PhysicalRun
 from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
@@ -72,12 +73,14 @@ def save(
     request: Request | None = None,
     file: str = "",
     image_files: Sequence[int] | None = None,
+    permissions: int | None = PRIVATE,
 ) -> None:
     """Write ``truth.json`` and ``memory.bin`` into ``directory``, and create it if needed.
 
     - ``source`` is the scenario or program, for the user.
     - ``request`` is stored in ``request.json``, with ``file``, the base name of the dump, for the user.
     - ``image_files`` are the bases of the images whose files the host has, for a cabinet; None: not known.
+    - ``permissions`` are those of new files; None: those that the system gives. A replaced file keeps its own.
 
     All files are written next to the directory, and moved into it when they are complete. Raises TruthError when they
     cannot be written.
@@ -89,7 +92,7 @@ def save(
     staging = directory.parent / f".{directory.name}.saving"
     try:
         shutil.rmtree(staging, ignore_errors=True)  # left by a process that was killed
-        staging.mkdir(parents=True)
+        staging.mkdir(mode=0o700, parents=True)
         try:
             with (staging / MEMORY_FILE).open("wb") as memory:
                 for run in snapshot.memory:
@@ -97,7 +100,7 @@ def save(
             _write_json(staging / TRUTH_FILE, members)
             if request is not None:
                 _write_json(staging / REQUEST_FILE, request_document(request, file))
-            _move_in(staging, directory)
+            _move_in(staging, directory, permissions)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -124,14 +127,21 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
     return made
 
 
-def _move_in(staging: Path, directory: Path) -> None:
-    """Replace the old files by the new ones, so that a truth never mixes two snapshots."""
+def _move_in(staging: Path, directory: Path, permissions: int | None) -> None:
+    """Replace the old files by the new ones. While it does so truth.json is missing: a truth never mixes snapshots."""
     directory.mkdir(exist_ok=True)
-    for name in (TRUTH_FILE, REQUEST_FILE):
-        (directory / name).unlink(missing_ok=True)
+    old = staging / "old"
+    if (directory / TRUTH_FILE).exists():
+        (directory / TRUTH_FILE).replace(old)
     for name in (MEMORY_FILE, REQUEST_FILE, TRUTH_FILE):
-        if (staging / name).exists():
-            (staging / name).replace(directory / name)
+        if not (staging / name).exists():
+            (directory / name).unlink(missing_ok=True)
+            continue
+        if name == TRUTH_FILE and old.exists():
+            inherit(staging / name, old)
+            take_place(staging / name, directory / name)
+        else:
+            take_place(staging / name, directory / name, permissions)
 
 
 def load(directory: Path) -> ProcessSnapshot:

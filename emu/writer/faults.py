@@ -12,7 +12,7 @@ class FaultPoint(StrEnum):
     READ_MEMORY = "read memory"
     """Reads one range of the target's memory."""
     CREATE = "create"
-    """Creates the temporary file beside the dump, or the empty file that reserves the dump's name."""
+    """Creates the temporary file beside the dump."""
     WRITE = "write"
     """Writes a chunk to the file."""
     SEEK = "seek"

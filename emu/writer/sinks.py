@@ -11,10 +11,10 @@ import errno
 import io
 import os
 import sys
-from itertools import count
 from pathlib import Path
 from typing import IO
 
+from ..placing import PRIVATE, discard, take_place, temporary_file
 from .faults import FaultPoint, Faults
 from .layout import Buffer
 
@@ -47,33 +47,44 @@ class BytesSink:
 class FileSink:
     """A new file with a temporary name beside ``path``. ``commit`` renames it, ``abandon`` removes it.
 
-    With ``no_overwrite`` an empty file is created under the final name first, if none exists. Otherwise the rename
-    could replace a file that another process created in the meantime.
+    For a symbolic link its target is replaced, and the link stays. A replaced file gives its permissions to the new
+    one. ``permissions`` are those of a file that did not exist; None: those that the system gives a new file.
 
-    Raises OSError; FileExistsError when the name is taken.
+    Raises OSError; FileExistsError when the name is taken and ``no_overwrite`` is set.
     """
 
-    def __init__(self, path: Path, *, no_overwrite: bool = False, faults: Faults | None = None) -> None:
-        self._path = Path(os.path.realpath(path))  # for a symbolic link, its target is replaced
+    def __init__(
+        self,
+        path: Path,
+        *,
+        no_overwrite: bool = False,
+        permissions: int | None = PRIVATE,
+        faults: Faults | None = None,
+    ) -> None:
+        self._path = Path(os.path.realpath(path))
         self._faults = faults or Faults()
-        self._reserved = False
-        if no_overwrite and self._path.is_dir():
-            raise FileExistsError(errno.EEXIST, "is a folder", str(path))
-        if self._path.exists() and not self._path.is_file():
+        self._replaces, self._permissions = not no_overwrite, permissions
+        there = self._path.exists()
+        if no_overwrite and there:
+            reason = "is a folder" if self._path.is_dir() else os.strerror(errno.EEXIST)
+            raise FileExistsError(errno.EEXIST, reason, str(path))
+        if there and not self._path.is_file():
             raise PermissionError(errno.EACCES, "is not a regular file and cannot be replaced", str(path))
-        if no_overwrite:
-            self._faults.reach(FaultPoint.CREATE)
-            with self._path.open("xb"):
-                self._reserved = True
-        elif self._path.exists() and not os.access(self._path, os.W_OK):
+        if there and not os.access(self._path, os.W_OK):
             raise PermissionError(errno.EACCES, "is read-only", str(path))
         self._holes = False
+        self._faults.reach(FaultPoint.CREATE)
         try:
-            self._faults.reach(FaultPoint.CREATE)
-            self._file, self._temporary = _temporary_neighbour(self._path)
-        except BaseException:
-            self._release()
-            raise
+            created = PRIVATE if there or permissions is not None else 0o666
+            descriptor, self._temporary = temporary_file(self._path.parent, created)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        self._file = io.FileIO(descriptor, "wb")
+
+    @property
+    def file(self) -> io.FileIO:
+        """The temporary file, for a text that is not written in pieces of a dump."""
+        return self._file
 
     def write(self, data: Buffer) -> None:
         self._faults.reach(FaultPoint.WRITE)
@@ -98,32 +109,13 @@ class FileSink:
         self._faults.reach(FaultPoint.FLUSH)
         self._file.close()
         self._faults.reach(FaultPoint.RENAME)
-        self._temporary.replace(self._path)
-        self._reserved = False
+        take_place(self._temporary, self._path, self._permissions, replace=self._replaces)
 
     def abandon(self) -> None:
         """Remove the incomplete file. A file that existed under the name before is unchanged."""
         with contextlib.suppress(OSError):
             self._file.close()
-        with contextlib.suppress(OSError):
-            self._temporary.unlink()
-        self._release()
-
-    def _release(self) -> None:
-        if self._reserved:
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-
-
-def _temporary_neighbour(path: Path) -> tuple[io.FileIO, Path]:
-    """Create a new file in the same folder: on the same volume a rename is atomic."""
-    for number in count():
-        temporary = path.with_name(f".dumptruth-{number}.tmp")
-        try:
-            return temporary.open("xb", buffering=0), temporary
-        except FileExistsError:
-            continue
-    raise AssertionError("count() does not end")
+        discard(self._temporary)
 
 
 class HandleSink:

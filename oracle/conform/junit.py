@@ -12,16 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement
 
-from ..report.junit import CLOSING, finished, legal, opening, outcome
+from ..report.junit import CLOSING, finished, opening, outcome
+from ..shown import shown
 from .results import DEATHS, CaseResult, Summary, Verdict
 
 
 def to_junit(summary: Summary, command: Sequence[str]) -> str:
     """The whole document with its declaration, in ASCII."""
-    suite = Element("testsuite", {"name": legal(f"conform --{summary.role} {' '.join(command)}")})
+    suite = Element("testsuite", {"name": shown(f"conform --{summary.role} {' '.join(command)}")})
     properties = SubElement(suite, "properties")
     for name, value in _properties(summary).items():
-        SubElement(properties, "property", {"name": name, "value": legal(value)})
+        SubElement(properties, "property", {"name": name, "value": shown(value)})
     for result in summary.results:
         _case(suite, result)
     made = finished(suite)
@@ -40,18 +41,14 @@ def _properties(summary: Summary) -> dict[str, str]:
 def _case(suite: Element, result: CaseResult) -> None:
     group, _, _ = result.case.rpartition("/")
     name = ".".join(part for part in ("dumptruth", *group.split("/")) if part)
-    case = SubElement(suite, "testcase", {"classname": legal(name), "name": legal(result.case)})
+    case = SubElement(suite, "testcase", {"classname": shown(name), "name": shown(result.case)})
     lines = list(result.lines(everything=True))
     if result.verdict is Verdict.SKIPPED:
-        SubElement(case, "skipped", {"message": legal(lines[0])})
+        SubElement(case, "skipped", {"message": shown(lines[0])})
     elif result.known is not None:
-        SubElement(case, "skipped", {"message": legal(f"known failure, {result.verdict}: {result.known}")})
+        SubElement(case, "skipped", {"message": shown(f"known failure, {result.verdict}: {result.known}")})
     elif result.fails:
-        outcome(
-            case,
-            "error" if result.verdict in (*DEATHS, Verdict.UNJUDGED) else "failure",
-            str(result.verdict),
-            "\n".join(lines),
-        )
+        kind = "error" if result.verdict in (*DEATHS, Verdict.UNJUDGED) else "failure"
+        outcome(case, kind, str(result.verdict), *lines)
     elif lines:
-        SubElement(case, "system-out").text = legal("\n".join((str(result.verdict), *lines)))
+        SubElement(case, "system-out").text = "\n".join(map(shown, (str(result.verdict), *lines)))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Final
 
+from ..shown import shown
 from .limits import Job, Limits, bounded, resident, start_error
 
 _TICK: Final = 0.05
@@ -152,10 +153,10 @@ class Running:
 
     @property
     def last_words(self) -> str:
-        """The last line on standard error, with unprintable characters replaced; empty if there is none."""
+        """The last line on standard error, with unprintable characters escaped; empty if there is none."""
         lines = self.errors.decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return "".join(c if c.isprintable() else "?" for c in last)[:200]
+        return shown(last)[:200]
 
     @property
     def status(self) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from ..shown import shown
 from .catalog import catalog
 
 PROTOCOL: Final = "dumptruth-conform"
@@ -95,7 +96,7 @@ def _answer(line: bytes, case: str, results: Collection[str]) -> Answer:
     facts = message.get("facts")
     if not isinstance(facts, dict | None):
         _fail(f"facts {_short(facts)}", "an object")
-    return Answer(result, _printable(reason or ""), _hresult(message.get("hresult")), facts)
+    return Answer(result, _one_line(reason or ""), _hresult(message.get("hresult")), facts)
 
 
 def _hresult(value: object) -> int | None:
@@ -115,12 +116,12 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _reason(error: Exception) -> str:
-    return "nested too deep" if isinstance(error, RecursionError) else _printable(str(error))
+    return "nested too deep" if isinstance(error, RecursionError) else _one_line(str(error))
 
 
 def _shown(data: bytes) -> str:
     text = data[:60].decode("utf-8", "replace")
-    return repr(text) + ("..." if len(data) > 60 else "")
+    return shown(repr(text)) + ("..." if len(data) > 60 else "")
 
 
 def _short(value: object) -> str:
@@ -128,11 +129,11 @@ def _short(value: object) -> str:
         text = repr(value)
     except RecursionError:
         text = f"a {type(value).__name__} of great depth"
-    return _printable(text if len(text) <= 60 else text[:57] + "...")
+    return _one_line(text if len(text) <= 60 else text[:57] + "...")
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:300]
+def _one_line(text: str) -> str:
+    return shown(text)[:300]
 
 
 def _fail(actual: str, expected: str) -> NoReturn:

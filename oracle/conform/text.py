@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ..shown import shown
 from .results import Summary, Verdict
 
 _COMMON = 12
@@ -12,7 +13,14 @@ _COMMON = 12
 
 
 def render(summary: Summary, *, everything: bool = False) -> Iterator[str]:
-    """The failing cases with the first finding of each rule or fact (or ``everything``), then the totals."""
+    """The failing cases with the first finding of each rule or fact (or ``everything``), then the totals.
+
+    What the command said is escaped.
+    """
+    yield from map(shown, _lines(summary, everything=everything))
+
+
+def _lines(summary: Summary, *, everything: bool) -> Iterator[str]:
     left = 0
     for result in summary.results:
         if result.fails:

@@ -13,7 +13,6 @@ and pytest: ``testsuites``, ``testsuite``, ``properties``, ``testcase``, ``failu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,13 +20,12 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from ..model import Report, RuleResult, Verdict
+from ..shown import shown
 from .numbers import numbers
 from .text import finding_text
 
 CLOSING: Final = "</testsuites>\n"
 _COUNTED: Final = {"tests": "testcase", "failures": ".//failure", "errors": ".//error", "skipped": ".//skipped"}
-_ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML 1.0 document may hold, escaped or not: the complement of Char (W3C, XML 1.0, section 2.2)."""
 _NOT_JUDGED: Final = {
     Verdict.NOT_APPLICABLE: "not applicable",
     Verdict.BLOCKED: "not judged",
@@ -45,7 +43,10 @@ class Suite:
 
 
 def to_junit(report: Report) -> str:
-    """The whole document with its declaration. All characters are ASCII, so the text is valid in any code page."""
+    """The whole document with its declaration. All characters are ASCII, so the text is valid in any code page.
+
+    ``shown`` escapes every character that XML 1.0 forbids, and those that a terminal obeys.
+    """
     suite = as_suite(report, report.file)
     return "".join((opening(suite.totals), suite.text, CLOSING))
 
@@ -58,10 +59,10 @@ def opening(totals: Mapping[str, int]) -> str:
 
 def as_suite(report: Report, name: str) -> Suite:
     """The suite of one file, which is called ``name``."""
-    suite = Element("testsuite", {"name": legal(name)})
+    suite = Element("testsuite", {"name": shown(name)})
     properties = SubElement(suite, "properties")
     for key, value in _properties(report).items():
-        SubElement(properties, "property", {"name": key, "value": legal(value)})
+        SubElement(properties, "property", {"name": key, "value": shown(value)})
     if report.results:
         for result in report.results:
             _case(suite, report, result)
@@ -69,11 +70,6 @@ def as_suite(report: Report, name: str) -> Suite:
         case = SubElement(suite, "testcase", {"classname": "dumptruth", "name": "the file can be judged"})
         outcome(case, "error", report.outcome, report.reason or "")
     return finished(suite)
-
-
-def legal(text: str) -> str:
-    """``text`` with each character that XML forbids as a Python escape: ``\\x00``, ``\\ud800``."""
-    return _ILLEGAL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def finished(suite: Element) -> Suite:
@@ -110,12 +106,12 @@ def _properties(report: Report) -> dict[str, str]:
 def _case(suite: Element, report: Report, result: RuleResult) -> None:
     area = result.rule.partition("-")[0]
     name = f"{result.rule} {result.title}"
-    case = SubElement(suite, "testcase", {"classname": f"dumptruth.{area}", "name": legal(name)})
+    case = SubElement(suite, "testcase", {"classname": f"dumptruth.{area}", "name": shown(name)})
     if result.verdict in _NOT_JUDGED:
         because = f" because of {result.blocked_by}" if result.blocked_by else ""
         because += f", which follows from {result.follows}" if result.follows else ""
         note = f": {result.note}" if result.note else ""
-        SubElement(case, "skipped", {"message": legal(f"{_NOT_JUDGED[result.verdict]}{because}{note}")})
+        SubElement(case, "skipped", {"message": shown(f"{_NOT_JUDGED[result.verdict]}{because}{note}")})
     elif result.verdict is Verdict.ERROR:
         outcome(case, "error", "ERROR", result.note or "")
     elif result.verdict is Verdict.FAIL:
@@ -124,13 +120,13 @@ def _case(suite: Element, report: Report, result: RuleResult) -> None:
         if result.failures > len(result.findings):
             lines.append(f"... {result.failures} failures of {result.checks} checks")
         if result.counts:
-            outcome(case, "failure", f"{result.level}", "\n".join([f"{report.file}: {result.title}", *lines]))
+            outcome(case, "failure", f"{result.level}", f"{report.file}: {result.title}", *lines)
         else:
             noted = f"fails, but does not fail the file ({result.level}, {result.grade})"
-            SubElement(case, "system-out").text = legal("\n".join([noted, *lines]))
+            SubElement(case, "system-out").text = "\n".join(map(shown, [noted, *lines]))
 
 
-def outcome(case: Element, tag: str, kind: str, text: str) -> None:
-    """Add a failure or an error, whose message is the first line of ``text``."""
-    message = legal(text.partition("\n")[0])
-    SubElement(case, tag, {"type": kind, "message": message}).text = legal(text)
+def outcome(case: Element, tag: str, kind: str, *lines: str) -> None:
+    """Add a failure or an error, whose message is the first of ``lines``."""
+    message, *more = map(shown, lines or ("",))
+    SubElement(case, tag, {"type": kind, "message": message}).text = "\n".join((message, *more))

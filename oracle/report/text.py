@@ -19,6 +19,7 @@ from textwrap import wrap
 
 from ..judge import all_rules
 from ..model import Finding, Report, RuleResult, Verdict
+from ..shown import shown
 from .numbers import numbers
 
 MAX_SHOWN = 5
@@ -27,7 +28,7 @@ MAX_SHOWN = 5
 
 def render(report: Report) -> str:
     """Lines, each with a line feed: the rules that fail, then counts of rules, checks and bytes, then the outcome."""
-    return "".join(f"{line}\n" for line in _lines(report))
+    return "".join(f"{shown(line)}\n" for line in _lines(report))
 
 
 def _lines(report: Report) -> Iterator[str]:

@@ -114,8 +114,8 @@ def test_a_signal_reaches_the_command_behind_the_guard(number: signal.Signals) -
         "import os, signal, sys, time\nfrom dumptruth.fixtures.app.guard import guarded\n"
         "def command():\n"
         f"    signal.signal({int(number)}, lambda *_: sys.exit(9))\n"
-        "    print('ready', flush=True)\n"
-        "    try:\n        time.sleep(60)\n    except SystemExit:\n        return 77\n"
+        "    try:\n        print('ready', flush=True)\n        time.sleep(60)\n"
+        "    except SystemExit:\n        return 77\n"
         "sys.exit(guarded(command, ['run', 'a.exe']))\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:

@@ -64,7 +64,7 @@ def test_answers_of_a_writer_are_parsed() -> None:
 
 
 def test_answers_of_a_reader_are_parsed() -> None:
-    assert reader_answer(_line(case=CASE, result="rejected", reason="a\x1b[2Jb"), CASE).reason == "a [2Jb"
+    assert reader_answer(_line(case=CASE, result="rejected", reason="a\x1b[2Jb"), CASE).reason == r"a\x1b[2Jb"
     assert reader_answer(_line(case=CASE, result="read", facts={}), CASE).facts == {}
 
 
