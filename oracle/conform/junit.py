@@ -48,7 +48,7 @@ def _case(suite: Element, result: CaseResult) -> None:
     elif result.known is not None:
         SubElement(case, "skipped", {"message": shown(f"known failure, {result.verdict}: {result.known}")})
     elif result.fails:
-        death = result.verdict in (*DEATHS, Verdict.UNJUDGED)
-        outcome(case, "error" if death else "failure", str(result.verdict), *lines)
+        kind = "error" if result.verdict in (*DEATHS, Verdict.UNJUDGED) else "failure"
+        outcome(case, kind, str(result.verdict), *lines)
     elif lines:
         SubElement(case, "system-out").text = "\n".join(map(shown, (str(result.verdict), *lines)))

@@ -353,8 +353,8 @@ def test_the_installed_command_prints_plain_text_into_a_pipe(held: Path, tmp_pat
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "FORCE_COLOR")}
     commands = [["run", str(held)], ["scenarios"], ["rules"]]
     code = (
-        "import sys\nfrom dumptruth.fixtures.app.cli import run_command\n"
-        "from dumptruth.fixtures.app.start import main\n"
+        "import sys\n"
+        "from dumptruth.fixtures.app.cli import run_command\nfrom dumptruth.fixtures.app.start import main\n"
         f"for command in {commands[:-1]!r}:\n    assert run_command(command) == 0\n"
         f"sys.argv[1:] = {commands[-1]!r}\nmain()\n"
     )
