@@ -22,7 +22,6 @@ from .contents import (
 from .identity.describe import describe
 from .identity.model import Description
 from .inputs import InputError, identify
-from .judge import SelectionError, all_rules
 from .memory.source import ByteSource
 from .model import Fault, Finding, Grade, KnownError, Level, Outcome, Report, RuleResult, Shift, Source, Span, Verdict
 from .readers.cab import Cabinet, read_cabinet
@@ -31,6 +30,7 @@ from .readers.identify import Identity
 from .readers.kernel import KernelDump, read_kernel
 from .readers.minidump import read_minidump
 from .readers.userdump import UserDump, read_userdump
+from .selection import SelectionError, all_rules
 from .truth.load import (
     KernelTruth,
     ProcessTruth,

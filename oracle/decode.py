@@ -181,17 +181,33 @@ def enumeration(name: str) -> Enumeration:
     return enumerations()[name]
 
 
-class Record:
-    """One structure in a file. Fields are decoded when they are read."""
+class Record(dict[str, int]):
+    """One structure in a file: field -> value of an integer field, decoded when it is first read.
 
-    __slots__ = ("_data", "path", "span", "structure")
+    Records are equal only if they are the same.
+    """
 
-    def __init__(self, structure: Structure, path: str, offset: int, data: memoryview) -> None:
+    __slots__ = ("_data", "offset", "path", "structure")
+
+    def __init__(self, structure: Structure, path: str, offset: int, data: bytes) -> None:
         self.structure = structure
         self.path = path
         """Its name in a report: ``thread 2``, ``module 0``."""
-        self.span = Span(offset, offset + structure.size)
+        self.offset = offset
+        """Where it begins in the file."""
         self._data = data
+
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def span(self) -> Span:
+        """The bytes of the file that it takes."""
+        return Span(self.offset, self.offset + self.structure.size)
 
     @property
     def type(self) -> str:
@@ -203,10 +219,11 @@ class Record:
         """Whether the file holds all of its bytes."""
         return len(self._data) == self.structure.size
 
-    def __getitem__(self, name: str) -> int:
-        """The value of an integer field. Raises KeyError if the table has no such field."""
+    def __missing__(self, name: str) -> int:
+        """Decode an integer field and keep its value. Raises KeyError if the table has no such field."""
         start, end, signed = self.structure.integers[name]
-        return int.from_bytes(self._data[start:end], "little", signed=signed)
+        self[name] = value = int.from_bytes(self._data[start:end], "little", signed=signed)
+        return value
 
     def array(self, name: str) -> tuple[int, ...]:
         """The elements of an array of integers."""
@@ -220,7 +237,7 @@ class Record:
     def raw(self, name: str) -> bytes:
         """The bytes of a field of any kind; fewer if the file ends inside it."""
         field = self.structure.fields[name]
-        return bytes(self._data[field.offset : field.offset + field.width])
+        return self._data[field.offset : field.offset + field.width]
 
     def text(self, name: str) -> str:
         """The text of a fixed UTF-16 array, up to its first NUL. Invalid units read as U+FFFD."""
@@ -228,12 +245,13 @@ class Record:
 
     def data(self) -> bytes:
         """All bytes of the record that the file holds."""
-        return bytes(self._data)
+        return self._data
 
     def span_of(self, name: str) -> Span:
         """The bytes of the file that hold the field."""
         field = self.structure.fields[name]
-        return Span(self.span.start + field.offset, self.span.start + field.offset + field.width)
+        start = self.offset + field.offset
+        return Span(start, start + field.width)
 
     def __repr__(self) -> str:
         return f"<{self.structure.name} {self.path} at {self.span}>"
@@ -242,4 +260,4 @@ class Record:
 def decode(source: ByteSource, offset: int, structure_name: str, path: str) -> Record:
     """Decode the structure at file offset ``offset``. ``path`` names the record in a report."""
     table = structure(structure_name)
-    return Record(table, path, offset, source.view(offset, table.size))
+    return Record(table, path, offset, source.read(offset, table.size))

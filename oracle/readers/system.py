@@ -64,7 +64,7 @@ def read_misc_info(dump: Dump) -> None:
         )
         return
     data = dump.source.read(stream.rva, min(stream.size, largest.size)).ljust(largest.size, b"\0")
-    dump.misc_info = Record(largest, stream.name, stream.rva, memoryview(data))
+    dump.misc_info = Record(largest, stream.name, stream.rva, data)
     settle(dump, stream.type)
 
 

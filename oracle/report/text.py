@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from ..judge import all_rules
 from ..model import Finding, Report, RuleResult, Verdict
+from ..selection import all_rules
 from .numbers import numbers
 
 MAX_SHOWN = 5
