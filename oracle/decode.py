@@ -9,8 +9,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, reduce
 from importlib.resources import files
+from operator import or_
 from typing import Any, Final
 
 from .memory.source import ByteSource
@@ -72,7 +73,7 @@ class Structure:
     """Field -> start, end, whether it is signed. Precomputed for reads of integers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Enumeration:
     """Names of numbers, or of the bits of a flags field."""
 
@@ -87,17 +88,19 @@ class Enumeration:
     def __getitem__(self, name: str) -> int:
         return self.members[name]
 
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """The name of each number. Of several members with one number the first counts."""
+        return {number: name for name, number in reversed(tuple(self.members.items()))}
+
     def name_of(self, value: int) -> str:
         """The name of the member, or the value in hexadecimal if no member has it."""
-        return next((name for name, number in self.members.items() if number == value), f"{value:#x}")
+        return self.names.get(value) or f"{value:#x}"
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """All bits of the members, for an enumeration of flags."""
-        mask = 0
-        for value in self.members.values():
-            mask |= value
-        return mask
+        return reduce(or_, self.members.values(), 0)
 
 
 def _source(row: Mapping[str, Any]) -> Source:
@@ -171,11 +174,13 @@ def enumerations() -> Mapping[str, Enumeration]:
     return _tables()[1]
 
 
+@cache
 def structure(name: str) -> Structure:
     """Raises KeyError if no table has it."""
     return structures()[name]
 
 
+@cache
 def enumeration(name: str) -> Enumeration:
     """Raises KeyError if no table has it."""
     return enumerations()[name]
@@ -199,7 +204,7 @@ class Record(dict[str, int]):
 
     __eq__ = object.__eq__
     __ne__ = object.__ne__
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __bool__(self) -> bool:
         return True

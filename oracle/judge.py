@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_FINDINGS: Final = 20
 """How many findings of one rule are kept. ``RuleResult.failures`` counts all."""
+_FAIL, _ERROR = Verdict.FAIL, Verdict.ERROR
 MAX_EXPANSION: Final = 2
 """A cabinet may expand to this many times the target's memory: it may hold images and symbols, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
@@ -74,7 +75,7 @@ def judge(
 
 def _diagnosed(case: _DumpCase, results: Results, rules: Iterable[Selected], judged: _Judged) -> Results:
     """The results of a dump, sorted by cause. The trials run no dump: a replay takes long."""
-    if not any(result.verdict is Verdict.FAIL for result in results):
+    if not _with(_FAIL, results):
         return results
     from .diagnosis.cause import with_causes  # noqa: PLC0415 - sound dumps do not need it
 
@@ -152,10 +153,8 @@ def _judge_cabinet(source: ByteSource, report: Report, judged: _Judged) -> Repor
     from .readers.cab import read_cabinet  # noqa: PLC0415 - as the readers of dumps
 
     cabinet = read_cabinet(source, MAX_EXPANSION * judged.memory)
-    cases: dict[str, AnyCase] = {
-        FILE: FileCase(cabinet, judged.truth, judged.request),
-        CABINET: CabinetCase(cabinet, judged.truth, judged.request),
-    }
+    wrapper = CabinetCase(cabinet, judged.truth, judged.request)
+    cases: dict[str, AnyCase] = {FILE: FileCase(cabinet, judged.truth, judged.request), CABINET: wrapper}
     case, why = None, f"{report.reason}: no dump that can be read is"
     member, kind = next(iter(cabinet.dumps()), (None, ""))
     if member is not None:
@@ -175,7 +174,7 @@ def _judge_cabinet(source: ByteSource, report: Report, judged: _Judged) -> Repor
         mine = tuple(result for result in results if result.inside == member.name)
         others = tuple(result for result in results if result.inside != member.name)
         results = others + _diagnosed(case, mine, inner, judged)
-    concluded = _concluded(report, cases[CABINET], results, case)
+    concluded = _concluded(report, wrapper, results, case)
     if case is None and concluded.outcome is Outcome.CONFORMANT:
         return replace(concluded, outcome=Outcome.NOT_A_DUMP, reason=why)
     return concluded
@@ -185,13 +184,12 @@ def _results(
     rules: Iterable[Selected], cases: Mapping[str, AnyCase], member: str | None = None
 ) -> tuple[RuleResult, ...]:
     """The results of the rules that have a case in ``cases``. ``member`` names the cabinet member that is a dump."""
-    results = []
-    for selected in rules:
-        kind = selected.rule.kind
-        result = _run(selected, cases[kind])
-        whole = member is None or kind in (FILE, CABINET)
-        results.append(result if whole else replace(result, inside=member))
-    return tuple(results)
+    if member is None:
+        return tuple([_run(selected, cases[selected.rule.kind]) for selected in rules])
+    return tuple(
+        result if selected.rule.kind in (FILE, CABINET) else replace(result, inside=member)
+        for selected, result in zip(rules, _results(rules, cases), strict=True)
+    )
 
 
 def _concluded(
@@ -280,8 +278,11 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
 
 
 def _outcome(results: tuple[RuleResult, ...]) -> tuple[Outcome, str | None]:
-    for result in results:
-        if result.verdict is Verdict.ERROR:
-            return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
-    failed = any(result.verdict is Verdict.FAIL and result.counts for result in results)
+    for result in _with(_ERROR, results):
+        return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
+    failed = any(result.counts for result in _with(_FAIL, results))
     return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
+
+
+def _with(verdict: Verdict, results: Results) -> list[RuleResult]:
+    return [result for result in results if result.verdict is verdict]

@@ -36,7 +36,7 @@ def account(dump: Reading, max_padding: int = MAX_PADDING) -> Accounting:
             gaps.append(span)
 
     previous: Claim | None = None
-    for claim in sorted(dump.claims, key=lambda claim: claim.span):
+    for claim in sorted(dump.claims, key=lambda claim: (claim.span.start, claim.span.end)):
         if previous is not None and claim.shared and previous.shared and claim.span == previous.span:
             continue
         previous = claim

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from ..decode import Record
 from ..model import Span
-from .architectures import architecture_of
 from .reading import Reading
 from .recorded import CapturedMemory, RecordedModule
 
@@ -217,6 +216,8 @@ class Dump(Reading, CapturedMemory):
     """Further streams of a type."""
 
     system_info: Record | None = None
+    architecture: str | None = None
+    """``x86``, ``amd64``, ``arm`` or ``arm64``; None if SystemInfo is absent or names another."""
     csd_version: StringFact | None = None
     misc_info: Record | None = None
     """MINIDUMP_MISC_INFO_5. Fields after ``misc_info["SizeOfInfo"]`` read as 0."""
@@ -248,11 +249,6 @@ class Dump(Reading, CapturedMemory):
     """By stream type: the list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
     string_bytes_left: int = 64 << 20
     """How many more bytes of strings may be read: a ceiling, as on records."""
-
-    @property
-    def architecture(self) -> str | None:
-        """``x86``, ``amd64``, ``arm`` or ``arm64``; None if SystemInfo is absent or names another."""
-        return None if self.system_info is None else architecture_of(self.system_info["ProcessorArchitecture"])
 
     @property
     def flags(self) -> int:

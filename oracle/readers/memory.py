@@ -116,12 +116,12 @@ def read_memory_infos(dump: Dump) -> None:
 
 def claim_stacks(dump: Dump) -> None:
     """Claim the stacks whose bytes no memory range owns: only the thread's record names them."""
-    spans = sorted(item.span for item in dump.memory)
-    starts = [span.start for span in spans]
+    spans = sorted((item.offset, item.offset + item.size) for item in dump.memory)
+    starts = [start for start, _ in spans]
     for thread in dump.threads:
         span = Span(thread.stack_rva, thread.stack_rva + thread.stack_size)
         if span.start == 0 or span.end > dump.source.size:
             continue
         index = bisect_right(starts, span.end - 1) - 1
-        if index < 0 or spans[index].end <= span.start:
+        if index < 0 or spans[index][1] <= span.start:
             dump.claim(span, f"stack of thread {thread.id:#x}", Owner.MEMORY, shared=True)
