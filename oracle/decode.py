@@ -6,6 +6,7 @@ False. The reader that asked for the record reports the defect.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ KINDS: Final[Mapping[str, tuple[int, bool]]] = {
     "bytes": (1, False),
     "utf16": (2, False),
 }
+
+
+_SECTION: Final = re.compile(r"^\[(structures|enumerations)\.(\w+)\]$", re.MULTILINE)
+"""The first line of a structure or an enumeration in a table."""
 
 
 class TableError(Exception):
@@ -139,51 +144,55 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
 
 
 @cache
-def _tables() -> tuple[Mapping[str, Structure], Mapping[str, Enumeration]]:
-    structures: dict[str, Structure] = {}
-    enumerations: dict[str, Enumeration] = {}
+def _sections() -> Mapping[str, Mapping[str, str]]:
+    """The text of each structure and each enumeration, by name. Parsing all of them takes longer than most checks."""
+    found: dict[str, dict[str, str]] = {"structures": {}, "enumerations": {}}
     folder = files(__package__) / "tables"
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".toml"):
             continue
-        document = tomllib.loads(entry.read_text(encoding="utf-8"))
-        for name, table in document.get("structures", {}).items():
-            if name in structures:
-                raise TableError(f"{entry.name}: structure {name} is declared twice")
-            structures[name] = _structure(name, table)
-        for name, table in document.get("enumerations", {}).items():
-            if name in enumerations:
-                raise TableError(f"{entry.name}: enumeration {name} is declared twice")
-            enumerations[name] = Enumeration(
-                name,
-                table["members"],
-                _source(table),
-                table.get("header"),
-                frozenset(table.get("undeclared", ())),
-            )
-    return structures, enumerations
+        head, *parts = _SECTION.split(entry.read_text(encoding="utf-8"))
+        if tomllib.loads(head):
+            raise TableError(f"{entry.name}: the first line is neither a comment nor a structure or enumeration")
+        for kind, name, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            if name in found[kind]:
+                raise TableError(f"{entry.name}: {name} is declared twice in the {kind}")
+            found[kind][name] = f"[{kind}.{name}]{text}"
+    return found
+
+
+def _table(kind: str, name: str) -> Mapping[str, Any]:
+    """Raises KeyError if no table has it."""
+    document = tomllib.loads(_sections()[kind][name])
+    if list(document) != [kind] or list(document[kind]) != [name]:
+        raise TableError(f"the section of {kind}.{name} holds another table")
+    table: Mapping[str, Any] = document[kind][name]
+    return table
 
 
 def structures() -> Mapping[str, Structure]:
     """Every structure of the tables, by name."""
-    return _tables()[0]
+    return {name: structure(name) for name in _sections()["structures"]}
 
 
 def enumerations() -> Mapping[str, Enumeration]:
     """Every enumeration of the tables, by name."""
-    return _tables()[1]
+    return {name: enumeration(name) for name in _sections()["enumerations"]}
 
 
 @cache
 def structure(name: str) -> Structure:
     """Raises KeyError if no table has it."""
-    return structures()[name]
+    return _structure(name, _table("structures", name))
 
 
 @cache
 def enumeration(name: str) -> Enumeration:
     """Raises KeyError if no table has it."""
-    return enumerations()[name]
+    table = _table("enumerations", name)
+    return Enumeration(
+        name, table["members"], _source(table), table.get("header"), frozenset(table.get("undeclared", ()))
+    )
 
 
 class Record(dict[str, int]):

@@ -27,6 +27,11 @@ def all_rules() -> dict[str, Rule]:
     return dict(sorted(RULES.items()))
 
 
+def rule_of(id_: str) -> Rule | None:
+    """The rule of that id; None if there is none. Imports no rules of other kinds if those of its kind are there."""
+    return RULES.get(id_) or all_rules().get(id_)
+
+
 @dataclass(frozen=True, eq=False)
 class Selected:
     """A rule that judges files, and its weight."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
 from ..model import Finding, Report, RuleResult, Verdict
-from ..selection import all_rules
+from ..selection import rule_of
 from .numbers import numbers
 
 MAX_SHOWN = 5
@@ -88,7 +88,7 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
         yield f"  ... {result.failures} failures of {result.checks} checks"
     if result.follows is not None:
         return
-    rule = all_rules().get(result.rule)
+    rule = rule_of(result.rule)
     if rule is not None:
         yield f"  see: {rule.sources[0].where}"
 
