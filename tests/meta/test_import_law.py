@@ -177,8 +177,9 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.selection": "oracle.model oracle.rule oracle.rules",
     "oracle.judge": "oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model oracle.readers"
     " oracle.rule oracle.rules oracle.selection oracle.truth",
-    "oracle.inputs": "oracle.entitlement oracle.memory oracle.readers oracle.truth",
-    "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model",
+    "oracle.inputs": "oracle.memory oracle.readers",
+    "oracle.demands": "oracle.entitlement oracle.inputs oracle.truth",
+    "oracle.checking": "oracle.case oracle.demands oracle.inputs oracle.judge oracle.memory oracle.model",
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",
     "oracle.content_reader": "oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
     "oracle.citations": "",
