@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Shift,
         Source,
         Span,
+        Unjudged,
         Verdict,
     )
     from .readers.cab import Cabinet, read_cabinet
@@ -100,6 +101,7 @@ __all__ = [
     "Thread",
     "Truth",
     "TruthError",
+    "Unjudged",
     "UserDump",
     "UserdumpCase",
     "Verdict",
@@ -127,7 +129,7 @@ _HOMES: Final = {
     "identity.model": "Description",
     "inputs": "InputError identify",
     "memory.source": "ByteSource",
-    "model": "Fault Finding Grade KnownError Level Outcome Report RuleResult Shift Source Span Verdict",
+    "model": "Fault Finding Grade KnownError Level Outcome Report RuleResult Shift Source Span Unjudged Verdict",
     "readers.cab": "Cabinet read_cabinet",
     "readers.facts": "Dump",
     "readers.identify": "Identity",

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
+from .budget import Work
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
 from .known_errors import recognised
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, MemberReport, Outcome, Report, RuleResult, Verdict
+from .model import Finding, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .rule import RULES, Check, Rule
 from .rules import FILE, KINDS
@@ -196,7 +197,9 @@ def _concluded(
     report: Report, case: _DumpCase | CabinetCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None
 ) -> Report:
     """``report`` with the outcome and the byte counts of ``case``. ``dump`` is the case of the dump in a cabinet."""
-    outcome, reason = _outcome(results)
+    readings = [each.dump for each in (case, dump) if each is not None]
+    unjudged = tuple(item for each in readings for item in each.budget.unjudged)
+    outcome, reason = _outcome(results, unjudged)
     reading, held = case.dump, case if dump is None else dump
     return replace(
         report,
@@ -207,6 +210,7 @@ def _concluded(
         pages=0 if isinstance(held, CabinetCase) else held.dump.pages_held(),
         dont_cares=tuple(reading.dont_cares),
         reason=reason,
+        unjudged=unjudged,
     )
 
 
@@ -223,12 +227,14 @@ def _run(selected: Selected, case: AnyCase) -> RuleResult:
 
 
 def _not_run(selected: Selected, case: AnyCase) -> RuleResult:
-    """The result of a rule that needs a fact that is damaged, or that the dump does not have."""
+    """The result of a rule that needs a fact that is damaged, was not read whole, or that the dump does not have."""
     needs, dump = selected.rule.needs, case.dump
     for fact in needs:
         if fact in dump.broken:
             note = _damage(case, fact)
             return selected.result(Verdict.BLOCKED, blocked_by=reporting_rule(dump.broken[fact]), note=note, fact=fact)
+        if fact in dump.unread:
+            return selected.result(Verdict.INCOMPLETE, note=f"{fact} was not read whole", fact=fact)
     return without_facts(selected, tuple(fact for fact in needs if fact not in dump.facts))
 
 
@@ -261,7 +267,12 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
     rule = selected.rule
     checks = failures = known = 0
     findings: list[Finding] = []
-    for item in _checks(rule, case):
+    budget, cut, made = case.dump.budget, False, 0
+    allowed = budget.left(Work.CHECKS)
+    for made, item in enumerate(_checks(rule, case), 1):
+        if made > allowed:
+            cut = True
+            break
         checks += item.count
         if item.passed:
             continue
@@ -272,16 +283,25 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
             )
-    if not failures:
+        if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
+            cut = True
+            break
+    budget.grant(Work.CHECKS, made, rule.id)
+    if not failures and not cut:
         return without_failure(selected, checks)
-    return selected.result(Verdict.FAIL, checks, failures, tuple(findings), known=known)
+    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE
+    note = "the limit on work ended the rule" if cut else None
+    return selected.result(verdict, checks, failures, tuple(findings), known=known, note=note)
 
 
-def _outcome(results: tuple[RuleResult, ...]) -> tuple[Outcome, str | None]:
+def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:
     for result in _with(_ERROR, results):
         return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
     failed = any(result.counts for result in _with(_FAIL, results))
-    return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
+    if failed or not unjudged:
+        return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
+    more = f"; and {len(unjudged) - 1} more" if len(unjudged) > 1 else ""
+    return Outcome.INCOMPLETE, f"{unjudged[0]}{more}"
 
 
 def _with(verdict: Verdict, results: Results) -> list[RuleResult]:
