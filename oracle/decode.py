@@ -7,8 +7,9 @@ False. The reader that asked for the record reports the defect.
 from __future__ import annotations
 
 import re
+import struct
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from importlib.resources import files
@@ -33,6 +34,16 @@ KINDS: Final[Mapping[str, tuple[int, bool]]] = {
 
 _SECTION: Final = re.compile(r"^\[(structures|enumerations)\.(\w+)\]$", re.MULTILINE)
 """The first line of a structure or an enumeration in a table."""
+
+
+_UNPACK: Final = {
+    (1, False): struct.Struct("<B").unpack_from,
+    (2, False): struct.Struct("<H").unpack_from,
+    (4, False): struct.Struct("<I").unpack_from,
+    (8, False): struct.Struct("<Q").unpack_from,
+    (4, True): struct.Struct("<i").unpack_from,
+}
+"""By width in bytes, and whether the integer is signed."""
 
 
 class TableError(Exception):
@@ -76,6 +87,8 @@ class Structure:
     """The targets for which the header declares it; empty means all."""
     integers: Mapping[str, tuple[int, int, bool]]
     """Field -> start, end, whether it is signed. Precomputed for reads of integers."""
+    decoders: Mapping[str, tuple[Callable[[bytes, int], tuple[int]], int]]
+    """Field -> what decodes it in a whole record, and its start; of the integers whose size ``struct`` knows."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,7 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
             if override
             else source,
         )
+    integers = {item.name: (item.offset, item.offset + item.width, KINDS[item.kind][1]) for item in fields.values()}
     return Structure(
         name,
         table["size"],
@@ -139,7 +153,12 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
         table.get("header"),
         table.get("c_type", name),
         tuple(table.get("architectures", ())),
-        {field.name: (field.offset, field.offset + field.width, KINDS[field.kind][1]) for field in fields.values()},
+        integers,
+        {
+            name: (_UNPACK[end - start, sign], start)
+            for name, (start, end, sign) in integers.items()
+            if (end - start, sign) in _UNPACK
+        },
     )
 
 
@@ -235,8 +254,13 @@ class Record(dict[str, int]):
 
     def __missing__(self, name: str) -> int:
         """Decode an integer field and keep its value. Raises KeyError if the table has no such field."""
-        start, end, signed = self.structure.integers[name]
-        self[name] = value = int.from_bytes(self._data[start:end], "little", signed=signed)
+        try:
+            unpack, start = self.structure.decoders[name]
+            (value,) = unpack(self._data, start)
+        except (KeyError, struct.error):
+            start, end, signed = self.structure.integers[name]
+            value = int.from_bytes(self._data[start:end], "little", signed=signed)
+        self[name] = value
         return value
 
     def array(self, name: str) -> tuple[int, ...]:

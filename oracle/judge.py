@@ -215,9 +215,8 @@ def _concluded(
 
 
 def _run(selected: Selected, case: AnyCase) -> RuleResult:
-    rule = selected.rule
     try:
-        if not rule.applies(case):
+        if not selected.always and not selected.rule.applies(case):
             return selected.not_applicable
         if not selected.needs <= case.dump.facts:
             return _not_run(selected, case)
@@ -255,9 +254,9 @@ def reporting_rule(topic: str) -> str | None:
 def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
     """The defects that the rule reports, and its own checks."""
     own: Iterator[Check] = rule.check(case)
-    reported = [defect for defect in case.dump.defects if defect.topic in rule.reports]
-    if not reported:
+    if not rule.reports or not case.dump.defects:
         return own
+    reported = [defect for defect in case.dump.defects if defect.topic in rule.reports]
     return chain(
         (Check(item.subject, False, item.fault, item.expected, item.actual, item.spans) for item in reported), own
     )

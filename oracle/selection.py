@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from .model import Finding, Grade, Level, RuleResult, Verdict
-from .rule import RULES, Rule
+from .rule import RULES, Rule, always
 from .rules import KINDS, register
 
 GRADES_THAT_FAIL_FOREIGN: Final = frozenset(Grade) - {Grade.INFERRED}
@@ -40,6 +40,11 @@ class Selected:
     level: Level
     counts: bool
     """As in ``RuleResult``."""
+
+    @cached_property
+    def always(self) -> bool:
+        """Whether the rule applies to every file of its kind."""
+        return self.rule.applies is always
 
     @cached_property
     def needs(self) -> frozenset[str]:

@@ -71,6 +71,11 @@ class ContextFact:
         return self.record["ContextFlags"]
 
     @property
+    def extended(self) -> int:
+        """How many bytes follow the fixed part; negative if the context is shorter."""
+        return self.span.end - self.record.offset - self.record.structure.size
+
+    @property
     def extension(self) -> Span:
         """The bytes after the fixed part; empty in most dumps."""
         return Span(self.record.span.end, max(self.span.end, self.record.span.end))
