@@ -33,6 +33,9 @@ class Work(StrEnum):
     CHECKS = "checks"
     FAILURES = "failures"
 
+    __hash__ = str.__hash__
+    """Enum's own is written in Python, and each list and each rule asks the budget."""
+
 
 class Budget:
     """The work that is left, and what was not judged because it ended."""

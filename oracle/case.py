@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from .entitlement.cache import computed_once
-from .entitlement.refusal import refusal
-from .entitlement.user import Entitlement, entitlement_of
-from .readers.cab_facts import Cabinet
-from .readers.facts import Dump
-from .readers.kernel_dump import KernelDump
-from .readers.reading import Reading
-from .readers.userdump_facts import UserDump
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from .entitlement.user import Entitlement
+    from .readers.cab_facts import Cabinet
+    from .readers.facts import Dump
+    from .readers.kernel_dump import KernelDump
+    from .readers.reading import Reading
+    from .readers.userdump_facts import UserDump
     from .truth.kernel import KernelTruth
     from .truth.load import ProcessTruth, RequestTruth, Truth
 
@@ -32,12 +28,20 @@ class Replayed:
     """Why the dump could not be loaded or run, in one line; None if it ran."""
 
 
-Replayer = Callable[[Dump], Replayed]
-"""Runs a minidump. The caller gives it, because the oracle has no machine."""
+class Replayer(Protocol):
+    """Runs a minidump. The caller gives it, because the oracle has no machine."""
 
-KernelReplayer = Callable[[KernelDump], Replayed]
-"""Runs a complete kernel dump. In its result ``code`` is the vector of the processor exception, ``address`` the
-instruction pointer, ``information`` the error code and, for a page fault, Cr2."""
+    def __call__(self, dump: Dump, /) -> Replayed:
+        """Load and run ``dump``. Never raises on its content."""
+
+
+class KernelReplayer(Protocol):
+    """Runs a complete kernel dump. In its result ``code`` is the vector of the processor exception, ``address`` the
+    instruction pointer, ``information`` the error code and, for a page fault, Cr2.
+    """
+
+    def __call__(self, dump: KernelDump, /) -> Replayed:
+        """Load and run ``dump``. Never raises on its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class Case:
     @property
     def refused(self) -> str | None:
         """Why a writer must refuse the request; None if it must write a minidump. Needs a truth and a request."""
+        # Only dumps with a truth need the entitlement.
+        from .entitlement.cache import computed_once  # noqa: PLC0415
+        from .entitlement.refusal import refusal  # noqa: PLC0415
+
         assert self.truth is not None
         assert self.request is not None
         truth, request = self.truth, self.request
@@ -61,6 +69,8 @@ class Case:
     @property
     def entitlement(self) -> Entitlement:
         """What the dump must, may and must not hold. Needs a truth and a request."""
+        from .entitlement.user import entitlement_of  # noqa: PLC0415
+
         assert self.truth is not None
         assert self.request is not None
         return entitlement_of(self.truth, self.request)

@@ -7,18 +7,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from .case import KernelReplayer, Replayer
-from .inputs import (
-    DumpInput,
+from .demands import (
     FlagsInput,
     RequestInput,
     TruthInput,
     known_profile,
-    open_source,
     patterns,
     request_of,
     truth_of,
     under,
 )
+from .inputs import DumpInput, open_source
 from .judge import judge
 from .model import Report
 

@@ -3,6 +3,8 @@
 It is for people who use dumps. The rules use the readers themselves, whose facts carry the bytes they came from.
 """
 
+# ruff: noqa: PLC0415 - each reader is imported for a file of its kind
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -29,13 +31,9 @@ from .memory.intervals import holding
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
 from .model import Span
-from .readers.cab import read_cabinet
 from .readers.facts import ContextFact, Dump, StringFact, ThreadFact
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
-from .readers.kernel import read_kernel
 from .readers.kernel_dump import KernelDump, ModuleEntry, fill
-from .readers.minidump import read_minidump
-from .readers.userdump import read_userdump
 from .readers.userdump_facts import UserDump
 
 _EXCEPTION_DEBUG_EVENT: Final = 1  # minwinbase.h
@@ -63,15 +61,23 @@ def _contents(source: ByteSource) -> Contents:
     identity = identify(source)
     inner, kind, found = source, identity.kind, identity.description
     if kind == CABINET:
+        from .readers.cab import read_cabinet
+
         found = "a cabinet without a dump that can be read"
         member, kind = next(iter(read_cabinet(source).dumps()), (None, kind))
         if member is not None and member.source is not None:
             inner = member.source
     if kind == MINIDUMP:
+        from .readers.minidump import read_minidump
+
         return contents_of(read_minidump(inner))
     if kind == USERDUMP:
+        from .readers.userdump import read_userdump
+
         return contents_of(read_userdump(inner))
     if kind == KERNEL_DUMP:
+        from .readers.kernel import read_kernel
+
         return contents_of(read_kernel(inner))
     raise NotADumpError(f"{source.name or 'the bytes'}: expected a crash dump, found {found}")
 

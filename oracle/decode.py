@@ -6,11 +6,14 @@ False. The reader that asked for the record reports the defect.
 
 from __future__ import annotations
 
+import re
+import struct
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, reduce
 from importlib.resources import files
+from operator import or_
 from typing import Any, Final
 
 from .memory.source import ByteSource
@@ -27,6 +30,20 @@ KINDS: Final[Mapping[str, tuple[int, bool]]] = {
     "bytes": (1, False),
     "utf16": (2, False),
 }
+
+
+_SECTION: Final = re.compile(r"^\[(structures|enumerations)\.(\w+)\]$", re.MULTILINE)
+"""The first line of a structure or an enumeration in a table."""
+
+
+_UNPACK: Final = {
+    (1, False): struct.Struct("<B").unpack_from,
+    (2, False): struct.Struct("<H").unpack_from,
+    (4, False): struct.Struct("<I").unpack_from,
+    (8, False): struct.Struct("<Q").unpack_from,
+    (4, True): struct.Struct("<i").unpack_from,
+}
+"""By width in bytes, and whether the integer is signed."""
 
 
 class TableError(Exception):
@@ -70,9 +87,11 @@ class Structure:
     """The targets for which the header declares it; empty means all."""
     integers: Mapping[str, tuple[int, int, bool]]
     """Field -> start, end, whether it is signed. Precomputed for reads of integers."""
+    decoders: Mapping[str, tuple[Callable[[bytes, int], tuple[int]], int]]
+    """Field -> what decodes it in a whole record, and its start; of the integers whose size ``struct`` knows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Enumeration:
     """Names of numbers, or of the bits of a flags field."""
 
@@ -87,17 +106,19 @@ class Enumeration:
     def __getitem__(self, name: str) -> int:
         return self.members[name]
 
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """The name of each number. Of several members with one number the first counts."""
+        return {number: name for name, number in reversed(tuple(self.members.items()))}
+
     def name_of(self, value: int) -> str:
         """The name of the member, or the value in hexadecimal if no member has it."""
-        return next((name for name, number in self.members.items() if number == value), f"{value:#x}")
+        return self.names.get(value) or f"{value:#x}"
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """All bits of the members, for an enumeration of flags."""
-        mask = 0
-        for value in self.members.values():
-            mask |= value
-        return mask
+        return reduce(or_, self.members.values(), 0)
 
 
 def _source(row: Mapping[str, Any]) -> Source:
@@ -123,6 +144,7 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
             if override
             else source,
         )
+    integers = {item.name: (item.offset, item.offset + item.width, KINDS[item.kind][1]) for item in fields.values()}
     return Structure(
         name,
         table["size"],
@@ -131,67 +153,94 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
         table.get("header"),
         table.get("c_type", name),
         tuple(table.get("architectures", ())),
-        {field.name: (field.offset, field.offset + field.width, KINDS[field.kind][1]) for field in fields.values()},
+        integers,
+        {
+            name: (_UNPACK[end - start, sign], start)
+            for name, (start, end, sign) in integers.items()
+            if (end - start, sign) in _UNPACK
+        },
     )
 
 
 @cache
-def _tables() -> tuple[Mapping[str, Structure], Mapping[str, Enumeration]]:
-    structures: dict[str, Structure] = {}
-    enumerations: dict[str, Enumeration] = {}
+def _sections() -> Mapping[str, Mapping[str, str]]:
+    """The text of each structure and each enumeration, by name. Parsing all of them takes longer than most checks."""
+    found: dict[str, dict[str, str]] = {"structures": {}, "enumerations": {}}
     folder = files(__package__) / "tables"
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".toml"):
             continue
-        document = tomllib.loads(entry.read_text(encoding="utf-8"))
-        for name, table in document.get("structures", {}).items():
-            if name in structures:
-                raise TableError(f"{entry.name}: structure {name} is declared twice")
-            structures[name] = _structure(name, table)
-        for name, table in document.get("enumerations", {}).items():
-            if name in enumerations:
-                raise TableError(f"{entry.name}: enumeration {name} is declared twice")
-            enumerations[name] = Enumeration(
-                name,
-                table["members"],
-                _source(table),
-                table.get("header"),
-                frozenset(table.get("undeclared", ())),
-            )
-    return structures, enumerations
+        head, *parts = _SECTION.split(entry.read_text(encoding="utf-8"))
+        if tomllib.loads(head):
+            raise TableError(f"{entry.name}: the first line is neither a comment nor a structure or enumeration")
+        for kind, name, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            if name in found[kind]:
+                raise TableError(f"{entry.name}: {name} is declared twice in the {kind}")
+            found[kind][name] = f"[{kind}.{name}]{text}"
+    return found
+
+
+def _table(kind: str, name: str) -> Mapping[str, Any]:
+    """Raises KeyError if no table has it."""
+    document = tomllib.loads(_sections()[kind][name])
+    if list(document) != [kind] or list(document[kind]) != [name]:
+        raise TableError(f"the section of {kind}.{name} holds another table")
+    table: Mapping[str, Any] = document[kind][name]
+    return table
 
 
 def structures() -> Mapping[str, Structure]:
     """Every structure of the tables, by name."""
-    return _tables()[0]
+    return {name: structure(name) for name in _sections()["structures"]}
 
 
 def enumerations() -> Mapping[str, Enumeration]:
     """Every enumeration of the tables, by name."""
-    return _tables()[1]
+    return {name: enumeration(name) for name in _sections()["enumerations"]}
 
 
+@cache
 def structure(name: str) -> Structure:
     """Raises KeyError if no table has it."""
-    return structures()[name]
+    return _structure(name, _table("structures", name))
 
 
+@cache
 def enumeration(name: str) -> Enumeration:
     """Raises KeyError if no table has it."""
-    return enumerations()[name]
+    table = _table("enumerations", name)
+    return Enumeration(
+        name, table["members"], _source(table), table.get("header"), frozenset(table.get("undeclared", ()))
+    )
 
 
-class Record:
-    """One structure in a file. Fields are decoded when they are read."""
+class Record(dict[str, int]):
+    """One structure in a file: field -> value of an integer field, decoded when it is first read.
 
-    __slots__ = ("_data", "path", "span", "structure")
+    Records are equal only if they are the same.
+    """
 
-    def __init__(self, structure: Structure, path: str, offset: int, data: memoryview) -> None:
+    __slots__ = ("_data", "offset", "path", "structure")
+
+    def __init__(self, structure: Structure, path: str, offset: int, data: bytes) -> None:
         self.structure = structure
         self.path = path
         """Its name in a report: ``thread 2``, ``module 0``."""
-        self.span = Span(offset, offset + structure.size)
+        self.offset = offset
+        """Where it begins in the file."""
         self._data = data
+
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def span(self) -> Span:
+        """The bytes of the file that it takes."""
+        return Span(self.offset, self.offset + self.structure.size)
 
     @property
     def type(self) -> str:
@@ -203,10 +252,16 @@ class Record:
         """Whether the file holds all of its bytes."""
         return len(self._data) == self.structure.size
 
-    def __getitem__(self, name: str) -> int:
-        """The value of an integer field. Raises KeyError if the table has no such field."""
-        start, end, signed = self.structure.integers[name]
-        return int.from_bytes(self._data[start:end], "little", signed=signed)
+    def __missing__(self, name: str) -> int:
+        """Decode an integer field and keep its value. Raises KeyError if the table has no such field."""
+        try:
+            unpack, start = self.structure.decoders[name]
+            (value,) = unpack(self._data, start)
+        except (KeyError, struct.error):
+            start, end, signed = self.structure.integers[name]
+            value = int.from_bytes(self._data[start:end], "little", signed=signed)
+        self[name] = value
+        return value
 
     def array(self, name: str) -> tuple[int, ...]:
         """The elements of an array of integers."""
@@ -220,7 +275,7 @@ class Record:
     def raw(self, name: str) -> bytes:
         """The bytes of a field of any kind; fewer if the file ends inside it."""
         field = self.structure.fields[name]
-        return bytes(self._data[field.offset : field.offset + field.width])
+        return self._data[field.offset : field.offset + field.width]
 
     def text(self, name: str) -> str:
         """The text of a fixed UTF-16 array, up to its first NUL. Invalid units read as U+FFFD."""
@@ -228,12 +283,13 @@ class Record:
 
     def data(self) -> bytes:
         """All bytes of the record that the file holds."""
-        return bytes(self._data)
+        return self._data
 
     def span_of(self, name: str) -> Span:
         """The bytes of the file that hold the field."""
         field = self.structure.fields[name]
-        return Span(self.span.start + field.offset, self.span.start + field.offset + field.width)
+        start = self.offset + field.offset
+        return Span(start, start + field.width)
 
     def __repr__(self) -> str:
         return f"<{self.structure.name} {self.path} at {self.span}>"
@@ -242,4 +298,4 @@ class Record:
 def decode(source: ByteSource, offset: int, structure_name: str, path: str) -> Record:
     """Decode the structure at file offset ``offset``. ``path`` names the record in a report."""
     table = structure(structure_name)
-    return Record(table, path, offset, source.view(offset, table.size))
+    return Record(table, path, offset, source.read(offset, table.size))

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from typing import Final, cast
+from itertools import chain
+from typing import TYPE_CHECKING, Final, cast
 
 from .budget import Work
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
-from .diagnosis.cause import Results, with_causes
 from .known_errors import recognised
-from .memory.intervals import union
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
-from .readers.cab import read_cabinet
+from .model import Finding, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
-from .readers.kernel import read_kernel
-from .readers.kernel_dump import KernelDump
-from .readers.minidump import read_minidump
-from .readers.userdump import read_userdump
 from .rule import RULES, Check, Rule
-from .truth.load import RequestTruth, Truth
+from .rules import FILE, KINDS
+from .selection import Selected, SelectionError, selection, without_facts, without_failure
+
+if TYPE_CHECKING:
+    from .diagnosis.cause import Results
+    from .truth.load import RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """How many findings of one rule are kept. ``RuleResult.failures`` counts all."""
-_FILE: Final = "file"
-"""The kind of the rules that judge the file itself."""
+_FAIL, _ERROR = Verdict.FAIL, Verdict.ERROR
 MAX_EXPANSION: Final = 2
 """A cabinet may expand to this many times the target's memory: it may hold images and symbols, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
-
-GRADES_THAT_FAIL_FOREIGN: Final = frozenset(Grade) - {Grade.INFERRED}
-"""Grades of the rules that can fail a dump without a truth. Rules that are only inferred cannot."""
-
-
-class SelectionError(ValueError):
-    """A ``select`` or ``skip`` pattern matches no rule, or a truth is given without a request."""
-
-
-def all_rules() -> dict[str, Rule]:
-    """Every rule, by id."""
-    importlib.import_module(".rules", __package__)
-    return dict(sorted(RULES.items()))
 
 
 def judge(
@@ -65,8 +48,9 @@ def judge(
     """
     if (truth is None) != (request is None):
         raise SelectionError("expected both a truth and the request of the dump, found only one of them")
-    rules = _selected(select, skip)
+    judged = _Judged(truth, request, replay, profile, strict, tuple(select), tuple(skip))
     identity = identify(source)
+    rules = judged.rules(identity.kind)
     report = Report(
         outcome=Outcome.NOT_A_DUMP,
         file=source.name,
@@ -82,18 +66,21 @@ def judge(
         pages=0,
         reason=identity.description,
     )
-    judged = _Judged(truth, request, replay, profile)
     if identity.kind == CABINET:
-        return _judge_cabinet(source, report, rules, judged)
+        return _judge_cabinet(source, report, judged)
     case, why = judged.case(source, identity)
     if case is None:
         return replace(report, reason=why)
-    results = _results(rules, {identity.kind: case, _FILE: FileCase(case.dump, truth, request)}, strict)
-    return _concluded(report, case, _diagnosed(case, results, rules, judged, strict))
+    results = _results(rules, {identity.kind: case, FILE: FileCase(case.dump, truth, request)})
+    return _concluded(report, case, _diagnosed(case, results, rules, judged))
 
 
-def _diagnosed(case: _DumpCase, results: Results, rules: list[Rule], judged: _Judged, strict: bool) -> Results:
+def _diagnosed(case: _DumpCase, results: Results, rules: Iterable[Selected], judged: _Judged) -> Results:
     """The results of a dump, sorted by cause. The trials run no dump: a replay takes long."""
+    if not _with(_FAIL, results):
+        return results
+    from .diagnosis.cause import with_causes  # noqa: PLC0415 - sound dumps do not need it
+
     without_replay = replace(judged, replay=None)
 
     def again(source: ByteSource) -> tuple[AnyCase, Results] | None:
@@ -101,8 +88,8 @@ def _diagnosed(case: _DumpCase, results: Results, rules: list[Rule], judged: _Ju
         edited, _ = without_replay.case(source, identity)
         if edited is None or identity.kind != case.dump.kind:
             return None
-        cases = {identity.kind: edited, _FILE: FileCase(edited.dump, judged.truth, judged.request)}
-        return edited, _results(rules, cases, strict)
+        cases = {identity.kind: edited, FILE: FileCase(edited.dump, judged.truth, judged.request)}
+        return edited, _results(rules, cases)
 
     return with_causes(case, results, again)
 
@@ -120,6 +107,14 @@ class _Judged:
     request: RequestTruth | None
     replay: Replayer | KernelReplayer | None
     profile: str | None
+    strict: bool
+    select: tuple[str, ...]
+    skip: tuple[str, ...]
+
+    def rules(self, *kinds: str) -> tuple[Selected, ...]:
+        """The rules for a file of ``kinds``, by id. Raises SelectionError for a pattern that matches no rule."""
+        known = tuple(kind for kind in (FILE, *kinds) if kind in KINDS)
+        return selection(known, self.select, self.skip, self.truth is not None, self.strict)
 
     @property
     def memory(self) -> int:
@@ -134,7 +129,10 @@ class _Judged:
         """The case of a dump; or None, and why ``source`` cannot be judged."""
         machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
         process = self.truth if self.truth is not None and self.truth.mode == "user" else None
+        # Each reader is imported for a file of its kind only.
         if identity.kind == KERNEL_DUMP:
+            from .readers.kernel import read_kernel  # noqa: PLC0415
+
             if process is not None:
                 return None, f"{identity.description}; the truth describes a process"
             replay = cast("KernelReplayer | None", self.replay)
@@ -142,19 +140,23 @@ class _Judged:
         if identity.kind in (MINIDUMP, USERDUMP) and machine is not None:
             return None, f"{identity.description}; the truth describes a whole machine"
         if identity.kind == MINIDUMP:
+            from .readers.minidump import read_minidump  # noqa: PLC0415
+
             return Case(read_minidump(source), process, self.request, cast("Replayer | None", self.replay)), ""
         if identity.kind == USERDUMP:
+            from .readers.userdump import read_userdump  # noqa: PLC0415
+
             return UserdumpCase(read_userdump(source), process, self.request), ""
         return None, identity.description
 
 
-def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged: _Judged) -> Report:
+def _judge_cabinet(source: ByteSource, report: Report, judged: _Judged) -> Report:
     """Judge the cabinet by the rules of cabinets, and the first dump inside by its own rules."""
+    from .readers.cab import read_cabinet  # noqa: PLC0415 - as the readers of dumps
+
     cabinet = read_cabinet(source, MAX_EXPANSION * judged.memory)
-    cases: dict[str, AnyCase] = {
-        _FILE: FileCase(cabinet, judged.truth, judged.request),
-        CABINET: CabinetCase(cabinet, judged.truth, judged.request),
-    }
+    wrapper = CabinetCase(cabinet, judged.truth, judged.request)
+    cases: dict[str, AnyCase] = {FILE: FileCase(cabinet, judged.truth, judged.request), CABINET: wrapper}
     case, why = None, f"{report.reason}: no dump that can be read is"
     member, kind = next(iter(cabinet.dumps()), (None, ""))
     if member is not None:
@@ -167,112 +169,75 @@ def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged
             member.name, kind, member.source.size, case.dump.accounting.claimed, case.dump.accounting.unclaimed,
             sum(len(item.span) for item in case.dump.dont_cares),
         ))  # fmt: skip
-    results = _results(rules, cases, report.strict, None if member is None else member.name)
+    rules = judged.rules(*cases)
+    results = _results(rules, cases, None if member is None else member.name)
     if member is not None and case is not None:
-        inner = [rule for rule in rules if rule.kind == kind]
+        inner = [selected for selected in rules if selected.rule.kind == kind]
         mine = tuple(result for result in results if result.inside == member.name)
         others = tuple(result for result in results if result.inside != member.name)
-        results = others + _diagnosed(case, mine, inner, judged, report.strict)
-    concluded = _concluded(report, cases[CABINET], results, case)
+        results = others + _diagnosed(case, mine, inner, judged)
+    concluded = _concluded(report, wrapper, results, case)
     if case is None and concluded.outcome is Outcome.CONFORMANT:
         return replace(concluded, outcome=Outcome.NOT_A_DUMP, reason=why)
     return concluded
 
 
 def _results(
-    rules: list[Rule], cases: Mapping[str, AnyCase], strict: bool, member: str | None = None
+    rules: Iterable[Selected], cases: Mapping[str, AnyCase], member: str | None = None
 ) -> tuple[RuleResult, ...]:
     """The results of the rules that have a case in ``cases``. ``member`` names the cabinet member that is a dump."""
-    results = []
-    for rule in rules:
-        if rule.kind in cases:
-            result = _run(rule, cases[rule.kind], strict)
-            whole = member is None or rule.kind in (_FILE, CABINET)
-            results.append(result if whole else replace(result, inside=member))
-    return tuple(results)
+    if member is None:
+        return tuple([_run(selected, cases[selected.rule.kind]) for selected in rules])
+    return tuple(
+        result if selected.rule.kind in (FILE, CABINET) else replace(result, inside=member)
+        for selected, result in zip(rules, _results(rules, cases), strict=True)
+    )
 
 
-def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None) -> Report:
+def _concluded(
+    report: Report, case: _DumpCase | CabinetCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None
+) -> Report:
     """``report`` with the outcome and the byte counts of ``case``. ``dump`` is the case of the dump in a cabinet."""
     readings = [each.dump for each in (case, dump) if each is not None]
     unjudged = tuple(item for each in readings for item in each.budget.unjudged)
     outcome, reason = _outcome(results, unjudged)
-    reading, pages = case.dump, case if dump is None else dump
+    reading, held = case.dump, case if dump is None else dump
     return replace(
         report,
         outcome=outcome,
         results=results,
         claimed=reading.accounting.claimed,
         unclaimed=reading.accounting.unclaimed,
-        pages=_pages(pages),
+        pages=0 if isinstance(held, CabinetCase) else held.dump.pages_held(),
         dont_cares=tuple(reading.dont_cares),
         reason=reason,
         unjudged=unjudged,
     )
 
 
-def _pages(case: AnyCase) -> int:
-    """How many of the target's pages the file holds bytes of. Each page counts once."""
-    if isinstance(case, CabinetCase | FileCase):
-        return 0
-    dump = case.dump
-    if isinstance(dump, KernelDump) and dump.paged:
-        return dump.pages.held(dump.source.size)
-    # Two ranges may share a page.
-    pages = union((start // PAGE_SIZE, -(-end // PAGE_SIZE)) for start, end in dump.captured())
-    return sum(end - start for start, end in pages)
-
-
-def _selected(select: Collection[str], skip: Collection[str]) -> list[Rule]:
-    rules = all_rules()
-    chosen = _matching(rules, select) if select else set(rules)
-    left = _matching(rules, skip)
-    return [rule for id_, rule in rules.items() if id_ in chosen and id_ not in left]
-
-
-def _matching(rules: Mapping[str, Rule], patterns: Collection[str]) -> set[str]:
-    """The ids that match any of the patterns. Raises SelectionError for a pattern that matches none."""
-    found: set[str] = set()
-    for pattern in patterns:
-        here = {pattern} if pattern in rules else {id_ for id_ in rules if fnmatchcase(id_, pattern)}
-        if not here:
-            raise SelectionError(f"no rule matches {pattern!r}")
-        found |= here
-    return found
-
-
-def _counts(rule: Rule, level: Level, own: bool, strict: bool) -> bool:
-    if strict:
-        return level is not Level.MAY
-    return level is Level.MUST and (own or rule.grade in GRADES_THAT_FAIL_FOREIGN)
-
-
-def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
-    own = case.truth is not None
-    level = rule.level if own else rule.foreign_level
-    counts = _counts(rule, level, own, strict)
-
-    def result(verdict: Verdict, *, blocked_by: str | None = None, note: str | None = None) -> RuleResult:
-        return RuleResult(rule.id, rule.title, level, rule.grade, verdict, 0, 0, (), blocked_by, note, counts)
-
+def _run(selected: Selected, case: AnyCase) -> RuleResult:
     try:
-        if not rule.applies(case):
-            return result(Verdict.NOT_APPLICABLE)
-        for fact in rule.needs:
-            if fact in case.dump.broken:
-                topic = case.dump.broken[fact]
-                blocked = result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=_damage(case, fact))
-                return replace(blocked, fact=fact)
-            if fact in case.dump.unread:
-                return replace(result(Verdict.INCOMPLETE, note=f"{fact} was not read whole"), fact=fact)
-        missing = [fact for fact in rule.needs if fact not in case.dump.facts]
-        if missing:
-            return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
-        return _tally(rule, case, level, counts)
+        if not selected.always and not selected.rule.applies(case):
+            return selected.not_applicable
+        if not selected.needs <= case.dump.facts:
+            return _not_run(selected, case)
+        return _tally(selected, case)
     except (OSError, MemoryError):  # trouble of the host says nothing about the dump
         raise
     except Exception as error:  # a bug in one rule must not hide what the others found
-        return result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
+        return selected.result(Verdict.ERROR, note=f"{type(error).__name__}: {error}")
+
+
+def _not_run(selected: Selected, case: AnyCase) -> RuleResult:
+    """The result of a rule that needs a fact that is damaged, was not read whole, or that the dump does not have."""
+    needs, dump = selected.rule.needs, case.dump
+    for fact in needs:
+        if fact in dump.broken:
+            note = _damage(case, fact)
+            return selected.result(Verdict.BLOCKED, blocked_by=reporting_rule(dump.broken[fact]), note=note, fact=fact)
+        if fact in dump.unread:
+            return selected.result(Verdict.INCOMPLETE, note=f"{fact} was not read whole", fact=fact)
+    return without_facts(selected, tuple(fact for fact in needs if fact not in dump.facts))
 
 
 def _damage(case: AnyCase, fact: str) -> str:
@@ -290,13 +255,18 @@ def reporting_rule(topic: str) -> str | None:
 
 
 def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
-    for defect in case.dump.defects:
-        if defect.topic in rule.reports:
-            yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
-    yield from rule.check(case)
+    """The defects that the rule reports, and its own checks."""
+    own: Iterator[Check] = rule.check(case)
+    if not rule.reports or not case.dump.defects:
+        return own
+    reported = [defect for defect in case.dump.defects if defect.topic in rule.reports]
+    return chain(
+        (Check(item.subject, False, item.fault, item.expected, item.actual, item.spans) for item in reported), own
+    )
 
 
-def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
+def _tally(selected: Selected, case: AnyCase) -> RuleResult:
+    rule = selected.rule
     checks = failures = known = 0
     findings: list[Finding] = []
     budget, cut, made = case.dump.budget, False, 0
@@ -319,19 +289,22 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
             cut = True
             break
     budget.grant(Work.CHECKS, made, rule.id)
-    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE if cut else Verdict.PASS if checks else Verdict.VACUOUS
-    return RuleResult(
-        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known,
-        note="the limit on work ended the rule" if cut else None,
-    )  # fmt: skip
+    if not failures and not cut:
+        return without_failure(selected, checks)
+    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE
+    note = "the limit on work ended the rule" if cut else None
+    return selected.result(verdict, checks, failures, tuple(findings), known=known, note=note)
 
 
 def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:
-    for result in results:
-        if result.verdict is Verdict.ERROR:
-            return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
-    failed = any(result.verdict is Verdict.FAIL and result.counts for result in results)
+    for result in _with(_ERROR, results):
+        return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
+    failed = any(result.counts for result in _with(_FAIL, results))
     if failed or not unjudged:
         return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
     more = f"; and {len(unjudged) - 1} more" if len(unjudged) > 1 else ""
     return Outcome.INCOMPLETE, f"{unjudged[0]}{more}"
+
+
+def _with(verdict: Verdict, results: Results) -> list[RuleResult]:
+    return [result for result in results if result.verdict is verdict]

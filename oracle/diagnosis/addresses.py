@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..case import Case
 from ..decode import Record, enumeration
 from ..model import Shift, Span
 from ..readers.facts import Dump
-from ..truth.process import ProcessTruth
 from .proposal import Proposal, amount_text, by_amount, field_edit, listed, without_overlap
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth
 
 _SAMPLES: Final = 8
 """Captured ranges whose bytes are looked for in the target."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..case import KernelCase
 from ..memory.edited import Edit
@@ -12,9 +12,11 @@ from ..memory.page import PAGE_SIZE
 from ..model import Shift, Span
 from ..readers.kernel_dump import KernelDump
 from ..readers.kernel_pages import PageBitmap
-from ..truth.kernel import KernelTruth
 from .memory import Placed, wrong_place
 from .proposal import Proposal, amount_text, field_edit, moved
+
+if TYPE_CHECKING:
+    from ..truth.kernel import KernelTruth
 
 _REACH: Final = 1 << 20
 """Bytes. The farthest shift in the file that is looked for."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..case import Case
 from ..decode import Record
 from ..model import Shift, Span
 from ..readers.facts import Dump
-from ..truth.process import ProcessTruth
 from .proposal import Proposal, field_edit, without_overlap
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth
 
 _MOST: Final = 4096
 """Entries of the longest list that is looked at."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..memory.intervals import inside
-from ..truth.process import COMMIT, GUARD, PRIVATE, RegionTruth
+from ..truth.region import COMMIT, GUARD, PRIVATE
 from .flags import Format, ignores_inaccessible
 from .pieces import Piece
 from .writers import Writing
+
+if TYPE_CHECKING:
+    from ..truth.process import RegionTruth
 
 
 def _is_torn(writing: Writing, region: RegionTruth) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from ..truth.kernel import KernelTruth
-from ..truth.process import ProcessTruth
+if TYPE_CHECKING:
+    from ..truth.kernel import KernelTruth
+    from ..truth.process import ProcessTruth
+
 
 T = TypeVar("T")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
 
-from ..truth.process import ProcessTruth, RequestTruth, ThreadTruth
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, RequestTruth, ThreadTruth
 
 
 class Qualifier(IntEnum):

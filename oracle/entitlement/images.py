@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..truth.process import ModuleTruth, ProcessTruth
 from .pieces import Piece
 from .writers import Writing
+
+if TYPE_CHECKING:
+    from ..truth.process import ModuleTruth, ProcessTruth
 
 # winnt.h IMAGE_SCN_CNT_CODE, IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_CNT_UNINITIALIZED_DATA,
 # IMAGE_SCN_MEM_READ | IMAGE_SCN_MEM_WRITE

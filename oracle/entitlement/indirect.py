@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..memory.intervals import RangeSet
-from ..truth.process import ProcessTruth
 from .cache import computed_once
 from .flags import stack_of
 from .pieces import Piece
 from .stacks import readable_window
 from .writers import Writing
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth
 
 _BEFORE, _BEHIND = 256, 768
 """Bytes before and after such an address (docs/format/minidump-captured-memory.md#indirect-memory-window)."""

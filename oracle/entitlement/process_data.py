@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..memory.page import PAGE_SIZE
-from ..truth.process import ProcessTruth
 from .flags import Format
 from .images import tls_directories
 from .pieces import Piece
 from .writers import Writing
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from ..truth.process import ProcessTruth, RequestTruth
+from typing import TYPE_CHECKING
+
 from .flags import Format, Qualifier, effective, ignores_inaccessible, stack_of
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, RequestTruth
 
 _LAST_RESERVED = 0xFFFF
 """minidumpapiset.h LastReservedStream. Streams of applications have higher numbers."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ..truth.process import ProcessTruth, ThreadTruth
 from .flags import stack_of
 from .pieces import Piece
 from .writers import Writing
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, ThreadTruth
 
 _TOP = 1 << 64
 _WINDOW, _WINDOW_OF_ARM64 = 0x80, 0x200

@@ -6,9 +6,13 @@ docs/format/minidump-contents.md#streams-without-a-flag.
 
 from __future__ import annotations
 
-from ..truth.process import ProcessTruth, RequestTruth
+from typing import TYPE_CHECKING
+
 from .clauses import Duty
 from .flags import Format, effective
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, RequestTruth
 
 
 def stream_duty(stream: int, truth: ProcessTruth, request: RequestTruth) -> tuple[Duty, str]:

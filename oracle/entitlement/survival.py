@@ -7,15 +7,17 @@ measurement tells.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..memory.intervals import RangeSet
-from ..truth.process import ProcessTruth, RequestTruth
 from .cache import computed_once
 from .flags import stack_of
 from .indirect import stack_words
 from .pieces import Piece
 from .writers import Writer, Writing, writers_of
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, RequestTruth
 
 FILTERED: Final = {
     "amd64": frozenset(("Rax", "Rcx", "Rdx", "Rbx", "Rbp", "Rsi", "Rdi", *(f"R{index}" for index in range(8, 16)))),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..memory.intervals import Range, holding, inside, outside, union
-from ..truth.process import ProcessTruth, RequestTruth
 from .cache import computed_once
 from .clauses import BRIDGED_GAPS, CLAUSES, Clause, Duty
 from .flags import Format
 from .pieces import Piece
 from .streams import stream_duty
 from .writers import Writing, writings
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, RequestTruth
 
 Spans = tuple[Range, ...]
 """Sorted, disjoint ``[start, end)`` that do not touch."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..truth.process import ProcessTruth, RequestTruth
 from .flags import OF_15063, OF_29507, OF_THE_PAGE, Cancelling, Format, asked
+
+if TYPE_CHECKING:
+    from ..truth.process import ProcessTruth, RequestTruth
 
 # winnt.h PAGE_READWRITE, PAGE_WRITECOPY, PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE,
 # PAGE_EXECUTE_WRITECOPY

@@ -1,22 +1,24 @@
 """``describe``: what a dump is, at a glance."""
 
+# ruff: noqa: PLC0415 - a description is imported for a dump of its kind
+
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from ..inputs import DumpInput, open_source
 from ..memory.source import ByteSource
-from ..readers.cab_facts import Cabinet
-from ..readers.facts import Dump
-from ..readers.identify import identify
-from ..readers.kernel_dump import KernelDump
+from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
 from ..readers.reading import Reading
-from ..readers.userdump_facts import UserDump
 from ..report.subjects import Subject, subjects
-from .kernel import describe_kernel
-from .minidump import describe_minidump
 from .model import Description, DumpDescription, MemberLine
-from .userdump import describe_userdump
+
+if TYPE_CHECKING:
+    from ..readers.cab_facts import Cabinet
+    from ..readers.facts import Dump
+    from ..readers.kernel_dump import KernelDump
+    from ..readers.userdump_facts import UserDump
 
 
 def describe(dump: DumpInput) -> Description:
@@ -39,8 +41,9 @@ def describe_read(source: ByteSource, read: Sequence[Subject]) -> Description:
     members: tuple[MemberLine, ...] = ()
     inner, name = None, None
     for subject in read:
-        if isinstance(subject.reading, Cabinet):
-            pairs = zip(subject.reading.members, subject.reading.kinds, strict=False)
+        if subject.reading.kind == CABINET:
+            cabinet = cast("Cabinet", subject.reading)
+            pairs = zip(cabinet.members, cabinet.kinds, strict=False)
             members = tuple(MemberLine(member.name, member.size, kind) for member, kind in pairs)
         else:
             inner, name = _dump(subject.reading), subject.inside
@@ -49,8 +52,16 @@ def describe_read(source: ByteSource, read: Sequence[Subject]) -> Description:
 
 def _dump(reading: Reading) -> DumpDescription | None:
     description = identify(reading.source).description
-    if isinstance(reading, Dump):
-        return describe_minidump(reading, description)
-    if isinstance(reading, KernelDump):
-        return describe_kernel(reading, description)
-    return describe_userdump(reading, description) if isinstance(reading, UserDump) else None
+    if reading.kind == MINIDUMP:
+        from .minidump import describe_minidump
+
+        return describe_minidump(cast("Dump", reading), description)
+    if reading.kind == KERNEL_DUMP:
+        from .kernel import describe_kernel
+
+        return describe_kernel(cast("KernelDump", reading), description)
+    if reading.kind == USERDUMP:
+        from .userdump import describe_userdump
+
+        return describe_userdump(cast("UserDump", reading), description)
+    return None

@@ -8,7 +8,6 @@ from typing import ClassVar, NamedTuple
 
 from ..decode import Record
 from ..model import Span
-from .architectures import architecture_of
 from .reading import Reading
 from .recorded import CapturedMemory, RecordedModule
 from .table import EMPTY, Table
@@ -70,6 +69,11 @@ class ContextFact:
     def flags(self) -> int:
         """ContextFlags as stored."""
         return self.record["ContextFlags"]
+
+    @property
+    def extended(self) -> int:
+        """How many bytes follow the fixed part; negative if the context is shorter."""
+        return self.span.end - self.record.offset - self.record.structure.size
 
     @property
     def extension(self) -> Span:
@@ -230,6 +234,8 @@ class Dump(Reading, CapturedMemory):
     """Further streams of a type."""
 
     system_info: Record | None = None
+    architecture: str | None = None
+    """``x86``, ``amd64``, ``arm`` or ``arm64``; None if SystemInfo is absent or names another."""
     csd_version: StringFact | None = None
     misc_info: Record | None = None
     """MINIDUMP_MISC_INFO_5. Fields after ``misc_info["SizeOfInfo"]`` read as 0."""
@@ -263,11 +269,6 @@ class Dump(Reading, CapturedMemory):
     """By their place in the file."""
     headers: dict[int, Record] = field(default_factory=dict)
     """By stream type: the list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
-
-    @property
-    def architecture(self) -> str | None:
-        """``x86``, ``amd64``, ``arm`` or ``arm64``; None if SystemInfo is absent or names another."""
-        return None if self.system_info is None else architecture_of(self.system_info["ProcessorArchitecture"])
 
     @property
     def flags(self) -> int:

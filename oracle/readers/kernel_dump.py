@@ -280,6 +280,10 @@ class KernelDump(Reading):
         """The virtual memory of a small dump: sorted ``[start, end)`` that neither overlap nor touch."""
         return self._ranges.union
 
+    def pages_held(self) -> int:
+        """How many pages the dump holds bytes of. Each page counts once."""
+        return self.pages.held(self.source.size) if self.paged else self._ranges.pages()
+
     def pieces(self) -> list[tuple[int, int, int]]:
         """The virtual memory of a small dump: sorted, disjoint ``(start, end, file offset)``."""
         return self._ranges.pieces
@@ -302,7 +306,7 @@ class KernelDump(Reading):
         """
         table = structure(name)
         data = self.read(address, min(table.size if size is None else size, table.size))
-        return None if data is None else Record(table, path, self.where(address), memoryview(data))
+        return None if data is None else Record(table, path, self.where(address), data)
 
     def pointer_at(self, address: int) -> int | None:
         """The pointer at a virtual address; None unless the dump holds it."""
@@ -319,7 +323,7 @@ class KernelDump(Reading):
             span = self.triage.blocks.get("debugger data")
             if span is None:
                 return None
-            data = self.source.view(span.start, min(len(span), table.size))
+            data = self.source.read(span.start, min(len(span), table.size))
             return Record(table, "debugger data", span.start, data)
         address = self.header["KdDebuggerDataBlock"]
         head = self.structure("KDDEBUGGER_DATA64", address, "debugger data", 0x18)

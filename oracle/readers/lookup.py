@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ..memory.intervals import RangeSet
+from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 
 
@@ -38,6 +39,14 @@ class Lookup:
         self._held = RangeSet((start, end) for start, end, _ in self.pieces)
         self.union = self._held.runs
         """Sorted ``[start, end)`` that neither overlap nor touch."""
+
+    def pages(self) -> int:
+        """How many pages the ranges hold bytes of. Two ranges may share a page."""
+        count = end = 0
+        for low, high in self.union:
+            first, end = max(low // PAGE_SIZE, end), -(-high // PAGE_SIZE)
+            count += end - first
+        return count
 
     def covered(self, start: int, end: int) -> bool:
         """Whether the ranges hold every byte of ``[start, end)``."""

@@ -55,6 +55,10 @@ class CapturedMemory:
         """The captured memory: sorted ``[start, end)`` that neither overlap nor touch."""
         return self._ranges.union
 
+    def pages_held(self) -> int:
+        """How many pages the dump holds bytes of. Each page counts once."""
+        return self._ranges.pages()
+
     def pieces(self) -> list[tuple[int, int, int]]:
         """The captured memory as sorted, disjoint ``(start, end, file offset)``."""
         return self._ranges.pieces

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
 from ..model import Span
+from .architectures import architecture_of
 from .container import STREAM, STREAM_FACTS, read_string, settle
 from .facts import CommentFact, Dump, Stream
 
@@ -17,6 +18,7 @@ def read_system_info(dump: Dump) -> None:
     dump.system_info = _whole(dump, stream, ("MINIDUMP_SYSTEM_INFO",), "system.size")
     if dump.system_info is None:
         return
+    dump.architecture = architecture_of(dump.system_info["ProcessorArchitecture"])
     rva, subject = dump.system_info["CSDVersionRva"], "CSDVersion"
     if rva:
         dump.csd_version = read_string(dump, rva, "system.csd", ("system_info.csd",), subject)
@@ -64,7 +66,7 @@ def read_misc_info(dump: Dump) -> None:
         )
         return
     data = dump.source.read(stream.rva, min(stream.size, largest.size)).ljust(largest.size, b"\0")
-    dump.misc_info = Record(largest, stream.name, stream.rva, memoryview(data))
+    dump.misc_info = Record(largest, stream.name, stream.rva, data)
     settle(dump, stream.type)
 
 

@@ -17,9 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import quote
 
-from ..judge import all_rules
 from ..model import Finding, Grade, Level, Report, RuleResult, Source, Verdict
 from ..rule import Rule
+from ..selection import all_rules
 from .text import finding_text
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

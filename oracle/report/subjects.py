@@ -1,23 +1,15 @@
 """Reads the parts of a file: the file itself and, in a cabinet, the dump inside."""
 
+# ruff: noqa: PLC0415 - each reader is imported for a file of its kind
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..memory.source import ByteSource
 from ..model import Finding, Report
-from ..readers.cab import read_cabinet
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
-from ..readers.kernel import read_kernel
-from ..readers.minidump import read_minidump
 from ..readers.reading import Reading
-from ..readers.userdump import read_userdump
-
-_READERS = {
-    MINIDUMP: read_minidump,
-    KERNEL_DUMP: read_kernel,
-    USERDUMP: read_userdump,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +22,35 @@ class Subject:
 def subjects(source: ByteSource) -> list[Subject]:
     """The file, then the dump inside it; empty for a file without a reader. Never raises on content."""
     kind = identify(source).kind
-    if kind in _READERS:
-        return [Subject(None, _READERS[kind](source))]
     if kind != CABINET:
-        return []
+        reading = _read(kind, source)
+        return [] if reading is None else [Subject(None, reading)]
+    from ..readers.cab import read_cabinet
+
     cabinet = read_cabinet(source)
     found = [Subject(None, cabinet)]
     for member, inside in cabinet.dumps()[:1]:
-        if member.source is not None and inside in _READERS:
-            found.append(Subject(member.name, _READERS[inside](member.source)))
+        reading = None if member.source is None else _read(inside, member.source)
+        if reading is not None:
+            found.append(Subject(member.name, reading))
     return found
+
+
+def _read(kind: str, source: ByteSource) -> Reading | None:
+    """A dump; None for a kind without a reader."""
+    if kind == MINIDUMP:
+        from ..readers.minidump import read_minidump
+
+        return read_minidump(source)
+    if kind == KERNEL_DUMP:
+        from ..readers.kernel import read_kernel
+
+        return read_kernel(source)
+    if kind == USERDUMP:
+        from ..readers.userdump import read_userdump
+
+        return read_userdump(source)
+    return None
 
 
 def findings_inside(report: Report, subject: Subject) -> list[Finding]:

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from ..judge import all_rules
 from ..model import Finding, Report, RuleResult, Verdict
+from ..selection import rule_of
 from ..shown import shown
 from .numbers import numbers
 
@@ -91,7 +91,7 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
         yield f"  ... {result.failures} failures of {result.checks} checks"
     if result.follows is not None:
         return
-    rule = all_rules().get(result.rule)
+    rule = rule_of(result.rule)
     if rule is not None:
         yield f"  see: {rule.sources[0].where}"
 

@@ -307,7 +307,7 @@ class KernelTruth:
         """A structure in the target's virtual memory; None unless it is mapped. Its span has no meaning."""
         table = structure(name)
         data = self.read(address, min(table.size if size is None else size, table.size))
-        return None if data is None else Record(table, name, 0, memoryview(data))
+        return None if data is None else Record(table, name, 0, data)
 
     @property
     def version_block(self) -> Record | None:

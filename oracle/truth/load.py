@@ -21,9 +21,6 @@ from .load_kernel import parse_kernel_truth
 from .members import Misfit, TruthError, build, fail, shown
 from .objects import check_function_tables, check_image_files, check_tokens
 from .process import (
-    FREE,
-    NOACCESS,
-    RESERVE,
     ExceptionTruth,
     HandleTruth,
     ModuleTruth,
@@ -34,6 +31,7 @@ from .process import (
     ThreadTruth,
     UnloadedModuleTruth,
 )
+from .region import FREE, NOACCESS, RESERVE
 
 __all__ = [
     "ContextTruth",

@@ -17,12 +17,7 @@ from ..memory.source import ByteSource
 from .context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStateTruth
 from .members import I32, U8, U16, U32, Bytes, Wide, array, choice, number, wide
 from .objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserStreamTruth
-
-# winnt.h MEM_COMMIT, MEM_RESERVE, MEM_FREE; MEM_PRIVATE, MEM_MAPPED, MEM_IMAGE
-COMMIT, RESERVE, FREE = 0x1000, 0x2000, 0x10000
-PRIVATE, MAPPED, IMAGE = 0x20000, 0x40000, 0x1000000
-# winnt.h PAGE_NOACCESS, PAGE_GUARD
-NOACCESS, GUARD = 0x01, 0x100
+from .region import COMMIT, FREE, GUARD, IMAGE, MAPPED, NOACCESS, PRIVATE, RESERVE
 
 REGISTERS = {"amd64": CONTEXT_REGISTERS["amd64"]}
 """Architecture -> the registers of a processor's context. These are the architectures of a kernel-mode truth."""

@@ -175,15 +175,17 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.known_errors oracle.memory oracle.model"
     " oracle.readers oracle.rule oracle.truth",
     "oracle.diagnosis": "oracle.case oracle.decode oracle.memory oracle.model oracle.readers oracle.truth",
+    "oracle.selection": "oracle.model oracle.rule oracle.rules",
     "oracle.judge": "oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model oracle.readers"
-    " oracle.rule oracle.rules oracle.truth",
-    "oracle.inputs": "oracle.entitlement oracle.memory oracle.readers oracle.truth",
-    "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model",
+    " oracle.rule oracle.rules oracle.selection oracle.truth",
+    "oracle.inputs": "oracle.memory oracle.readers",
+    "oracle.demands": "oracle.entitlement oracle.inputs oracle.truth",
+    "oracle.checking": "oracle.case oracle.demands oracle.inputs oracle.judge oracle.memory oracle.model",
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",
     "oracle.content_reader": "oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
     "oracle.citations": "",
     "oracle.shown": "",
-    "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
+    "oracle.report": "oracle.entitlement oracle.memory oracle.model oracle.readers oracle.rule oracle.selection"
     " oracle.shown oracle.truth",
     "oracle.identity": "oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory oracle.readers"
     " oracle.report",
@@ -194,7 +196,7 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.assertion": "oracle.checking oracle.memory oracle.model oracle.report.numbers oracle.shown oracle.truth",
     "oracle.pytest_plugin": "oracle.assertion oracle.shown oracle.vectors",
     "oracle": "oracle.case oracle.checking oracle.content_reader oracle.contents oracle.identity oracle.inputs"
-    " oracle.judge oracle.memory oracle.model oracle.readers oracle.truth",
+    " oracle.memory oracle.model oracle.readers oracle.selection oracle.truth",
     # fixtures may import both.
     "fixtures": "",
     "fixtures.strategies": "emu",

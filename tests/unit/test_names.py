@@ -9,7 +9,7 @@ from dumptruth.emu.constants import FormatFlag, Qualifier
 from dumptruth.emu.debugger.client import DebugClient
 from dumptruth.emu.names import UnknownNameError, flags_number, qualifier_number
 from dumptruth.emu.synthetic.process import synthetic_process
-from dumptruth.oracle.inputs import FLAGS, QUALIFIERS
+from dumptruth.oracle.demands import FLAGS, QUALIFIERS
 
 
 @pytest.mark.parametrize(

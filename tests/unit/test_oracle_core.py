@@ -30,6 +30,7 @@ from dumptruth.oracle.model import Report
 from dumptruth.oracle.report.as_json import to_json
 from dumptruth.oracle.report.text import render
 from dumptruth.oracle.rule import Check, bad, ok, rule
+from dumptruth.oracle.selection import selection
 from dumptruth.oracle.vectors import packaged
 
 HEADER = pack("<4sIIIIIQ", b"MDMP", 0xA793, 0, 32, 0, 0, 0)
@@ -145,13 +146,21 @@ def test_a_truth_without_a_request_is_refused() -> None:
         check(ByteSource(HEADER), truth=min((packaged() / "truth").iterdir()))
 
 
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules that the test registers are gone after it."""
+    all_rules()
+    registry = dict(rules.RULES)
+    monkeypatch.setattr(rules, "RULES", registry)
+    for module in ("judge", "selection"):
+        monkeypatch.setattr(f"dumptruth.oracle.{module}.RULES", registry)
+    monkeypatch.setattr("dumptruth.oracle.judge.selection", selection.__wrapped__)
+
+
 def one_rule(
     monkeypatch: pytest.MonkeyPatch, level: Level, grade: Grade, *checks: Check, strict: bool = False
 ) -> Report:
     """The report of a registry with one more rule that yields ``checks``."""
-    all_rules()
-    monkeypatch.setattr(rules, "RULES", dict(rules.RULES))
-    monkeypatch.setattr("dumptruth.oracle.judge.RULES", rules.RULES)
+    own_registry(monkeypatch)
 
     @rule("MDMP-TEST-001", "a test", level, Source("here", grade))
     def made(_case: object) -> Iterator[Check]:
@@ -189,9 +198,7 @@ def test_a_foreign_file_fails_by_level_and_grade(
 
 
 def test_a_bug_in_a_rule_is_an_internal_error_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    all_rules()
-    monkeypatch.setattr(rules, "RULES", dict(rules.RULES))
-    monkeypatch.setattr("dumptruth.oracle.judge.RULES", rules.RULES)
+    own_registry(monkeypatch)
 
     @rule("MDMP-TEST-002", "a test", Level.MUST, Source("here", Grade.DOCUMENTED))
     def broken(_case: object) -> Iterator[Check]:

@@ -27,7 +27,8 @@ from dumptruth.emu import (
 from dumptruth.emu.constants import FormatFlag
 from dumptruth.emu.names import flags_number, qualifier_number
 from dumptruth.emu.synthetic.process import synthetic_process
-from dumptruth.oracle.inputs import FLAGS, QUALIFIERS, InputError, request_of
+from dumptruth.oracle.demands import FLAGS, QUALIFIERS, request_of
+from dumptruth.oracle.inputs import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -22,7 +22,7 @@ from dumptruth.oracle import (
     load_request_file,
     read,
 )
-from dumptruth.oracle.inputs import PROFILES, request_of
+from dumptruth.oracle.demands import PROFILES, request_of
 
 from .public_goldens import (
     CABINET,

@@ -7,20 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ...case import CabinetCase, FileCase
+from ...case import CabinetCase
 from ...model import Fault, Grade, Level, Source
 from ...readers.cab_facts import UNREAD, Member
-from ...readers.identify import CABINET
-from ...rule import Checks, bad, cab_rule, file_rule, ok
+from ...rule import Checks, bad, cab_rule, ok
 
-_WRITE_CAB = 0x2000_0000
-"""DEBUG_FORMAT_WRITE_CAB (docs/format/write-dump-file.md#format-flags-of-every-dump)."""
 _ARCHIVE: Final = 0x20
-
-
-def _flags(case: CabinetCase | FileCase) -> int:
-    assert case.request is not None
-    return case.request.format_flags_value
 
 
 def _asked(case: CabinetCase) -> bool:
@@ -30,27 +22,6 @@ def _asked(case: CabinetCase) -> bool:
 def _by_the_clock_of_the_target(case: CabinetCase) -> bool:
     """An engine stores the time at which it wrote the file (W15063, W29507)."""
     return _asked(case) and case.request is not None and case.request.contract == "documented"
-
-
-@file_rule(
-    "CAB-REQUEST-001",
-    "The file is a cabinet exactly if the request has WRITE_CAB",
-    Level.MUST,
-    Source("docs/format/write-dump-file.md#format-flags-of-every-dump", Grade.WITNESSED, versions=("15063", "29507")),
-    Source("docs/format/cabinet.md#how-the-engine-makes-a-cabinet", Grade.DOCUMENTED),
-    applies=lambda case: case.request is not None,
-)
-def wrapped(case: FileCase) -> Checks:
-    """With WRITE_CAB the name in the request is the cabinet's, and the bare dump is deleted. Without it, readers expect
-    a bare dump.
-    """
-    wanted, found = bool(_flags(case) & _WRITE_CAB), case.dump.kind == CABINET
-    if wanted == found:
-        yield ok("file")
-    elif wanted:
-        yield bad("file", "a cabinet, because the request has WRITE_CAB", f"a bare {case.dump.kind}")
-    else:
-        yield bad("file", "a bare dump, because the request lacks WRITE_CAB", "a cabinet")
 
 
 @cab_rule(

@@ -112,14 +112,14 @@ def stack_is_a_range(case: Case) -> Checks:
     """
     ranges = {(item.start, item.size): item.offset for item in case.dump.memory}
     for thread in case.dump.threads:
-        subject = f"stack of thread {thread.id:#x}"
-        own = ranges.get((thread.stack_start, thread.stack_size))
-        if thread.stack_size == 0 or (thread.stack_rva == (own or 0) and (own or _in_memory(case, thread))):
-            yield ok(subject)
+        start, size, rva = thread.stack_start, thread.stack_size, thread.stack_rva
+        own = ranges.get((start, size))
+        if size == 0 or (rva == (own or 0) and (own or _in_memory(case, thread))):
+            yield ok("stack")
             continue
         span = thread.record.span_of("Stack.StartOfMemoryRange")
-        actual = f"{thread.stack_size:#x} bytes from {thread.stack_start:#x} at file offset {thread.stack_rva:#x}"
-        yield bad(subject, "start, size and RVA of a range of the memory list", actual, span)
+        actual = f"{size:#x} bytes from {start:#x} at file offset {rva:#x}"
+        yield bad(f"stack of thread {thread.id:#x}", "start, size and RVA of a range of the memory list", actual, span)
 
 
 def _in_memory(case: Case, thread: ThreadFact) -> bool:
@@ -199,7 +199,7 @@ def stack_pointer_inside(case: Case) -> Checks:
         last_word = case.dump.architecture == "x86" and start == sp - 4
         empty = sp == thread.stack_end and (start % PAGE_SIZE == 0 or last_word)
         if start <= sp < thread.stack_end or empty:
-            yield ok(f"thread {thread.id:#x}")
+            yield ok("stack pointer")
         else:
             expected = f"a stack pointer in {thread.stack_start:#x} to {thread.stack_end:#x}"
             yield bad(f"thread {thread.id:#x}", expected, f"{sp:#x}", thread.context.span)
@@ -221,7 +221,7 @@ def stack_end_aligned(case: Case) -> Checks:
         if thread.stack_size == 0:
             continue
         if thread.stack_end % PAGE_SIZE == 0:
-            yield ok(f"stack of thread {thread.id:#x}")
+            yield ok("end of the stack")
         else:
             span = thread.record.span_of("Stack.Memory.DataSize")
             expected = f"an end at a multiple of {PAGE_SIZE:#x}"
@@ -253,7 +253,7 @@ def teb_of_thread(case: Case) -> Checks:
         right = [teb, thread.id, thread.stack_end]
         filled = (0, int.from_bytes(b"\xaa" * pointer, "little")) if filtered else ()
         if all(value == due or value in filled for value, due in zip(values, right, strict=True)):
-            yield ok(f"TEB of thread {thread.id:#x}")
+            yield ok("TEB")
             continue
         expected = f"Self {teb:#x}, thread id {thread.id:#x}, StackBase {thread.stack_end:#x}"
         actual = f"{values[0]:#x}, {values[1]:#x}, {values[2]:#x}"
@@ -290,7 +290,7 @@ def no_teb(case: Case) -> Checks:
             span = thread.record.span_of("Teb")
             yield bad(f"TEB of thread {thread.id:#x}", "not captured", f"{teb:#x} is", span, fault=Fault.FORBIDDEN)
         else:
-            yield ok(f"TEB of thread {thread.id:#x}")
+            yield ok("TEB")
 
 
 @rule(

@@ -15,6 +15,7 @@ _GRANULARITY: Final = 0x10000
 """Bytes: Windows maps images at multiples of this (docs/format/minidump-modules.md#base-and-size)."""
 _MAX_CODE_VIEW: Final = 32768
 """Bytes: Breakpad refuses longer CodeView records (docs/format/minidump-modules.md#codeview-record)."""
+_VERSION: Final = [name for name in structure("MINIDUMP_MODULE").fields if name.startswith("VersionInfo.")]
 _ANDROID: Final = enumeration("PLATFORM_ID")["BREAKPAD_ANDROID"]
 """Modules of sound Android dumps overlap (docs/format/minidump-modules.md#overlap-of-modules)."""
 
@@ -169,7 +170,7 @@ def code_view(case: Case) -> Checks:
         data = case.dump.source.read(module.code_view.start, min(size, _MAX_CODE_VIEW))
         fault = _code_view_fault(data, size)
         if fault is None:
-            yield ok(f"CodeView record of {module.record.path}")
+            yield ok("CodeView record")
         else:
             yield bad(f"CodeView record of {module.record.path}", *fault, module.code_view)
 
@@ -186,14 +187,13 @@ def version_info(case: Case) -> Checks:
     """The record has signature 0xFEEF04BD and structure version 0x10000. Without a version resource in the image all 13
     dwords are zero.
     """
-    names = [name for name in structure("MINIDUMP_MODULE").fields if name.startswith("VersionInfo.")]
     for module in case.dump.modules:
         record = module.record
         head = (record["VersionInfo.dwSignature"], record["VersionInfo.dwStrucVersion"])
-        if head == (0xFEEF04BD, 0x10000) or not any(record[name] for name in names):
+        if head == (0xFEEF04BD, 0x10000) or not any(record[name] for name in _VERSION):
             yield ok(record.path)
         else:
-            span = Span(record.span_of(names[0]).start, record.span_of(names[-1]).end)
+            span = Span(record.span_of(_VERSION[0]).start, record.span_of(_VERSION[-1]).end)
             expected = ("0xfeef04bd, 0x10000", "13 zeros")
             yield bad(f"VersionInfo of {record.path}", expected, f"{head[0]:#x}, {head[1]:#x}", span)
 
@@ -235,14 +235,13 @@ def absent_records(case: Case) -> Checks:
     """
     for module in case.dump.modules:
         for member in ("CvRecord", "MiscRecord"):
-            subject = f"{member} of {module.record.path}"
-            size, rva = (module.record[f"{member}.{name}"] for name in ("DataSize", "Rva"))
+            size, rva = module.record[f"{member}.DataSize"], module.record[f"{member}.Rva"]
             if bool(size) == bool(rva):
-                yield ok(subject)
+                yield ok(member)
             else:
                 expected = "both of DataSize and Rva 0, or neither"
                 span = module.record.span_of(f"{member}.Rva")
-                yield bad(subject, expected, f"DataSize {size}, Rva {rva:#x}", span)
+                yield bad(f"{member} of {module.record.path}", expected, f"DataSize {size}, Rva {rva:#x}", span)
 
 
 @rule(

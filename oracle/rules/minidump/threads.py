@@ -166,4 +166,4 @@ def context_present(case: Case) -> Checks:
         elif thread.context is not None and _blank(case, thread.context):
             yield bad(f"thread {thread.id:#x}", "a context", "zeros", thread.context.span, fault=Fault.MISSING)
         else:
-            yield ok(f"thread {thread.id:#x}")
+            yield ok("context")

@@ -31,12 +31,13 @@ def _extended(case: Case) -> Iterator[tuple[str, ContextFact]]:
     """
     if case.dump.architecture not in {"amd64", "x86"} or (case.truth is not None and not _announced(case)):
         return
+    least = 1 if case.truth is not None else _CONTEXT_EX
+    for thread in case.dump.threads:
+        if thread.context is not None and thread.context.extended >= least:
+            yield f"context of thread {thread.id:#x}", thread.context
     exception = case.dump.exception
-    contexts = [(f"context of thread {thread.id:#x}", thread.context) for thread in case.dump.threads]
-    contexts.append(("context of the exception", None if exception is None else exception.context))
-    for subject, context in contexts:
-        if context is not None and len(context.extension) >= (1 if case.truth is not None else _CONTEXT_EX):
-            yield subject, context
+    if exception is not None and exception.context is not None and exception.context.extended >= least:
+        yield "context of the exception", exception.context
 
 
 @rule(

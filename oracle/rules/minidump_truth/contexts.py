@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...decode import Record
@@ -12,10 +13,12 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.architectures import ARCHITECTURES
 from ...readers.facts import ContextFact
 from ...rule import Check, Checks, bad, ok, own, rule
-from ...truth.context import ThreadContextTruth
 from ..asserts import same_bytes, zero
 from .threads import known_threads
 from .triage import FILL, Triage
+
+if TYPE_CHECKING:
+    from ...truth.context import ThreadContextTruth
 
 _LAYOUTS = (
     Source("docs/format/minidump-contexts.md#amd64-layout", Grade.DOCUMENTED),

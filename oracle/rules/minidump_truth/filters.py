@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...entitlement.clauses import Duty
@@ -19,10 +20,12 @@ from ...entitlement.survival import Survival, survival_of
 from ...memory.intervals import RangeSet, inside, outside
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
-from ...truth.process import ProcessTruth, RequestTruth
 from ..asserts import of_a_dump
 from .pages import compared
 from .triage import FILL
+
+if TYPE_CHECKING:
+    from ...truth.process import ProcessTruth, RequestTruth
 
 _ENGINES = ("15063", "29507")
 _TRIAGE = Source("docs/format/minidump-filters.md#filter-triage-stack-words", Grade.WITNESSED, versions=_ENGINES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...decode import Record
@@ -11,8 +12,10 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.container import stream_name
 from ...readers.facts import FunctionTableFact
 from ...rule import Checks, bad, ok, rule
-from ...truth.objects import FunctionTableTruth
 from ..asserts import asked, one_of, same, same_bytes, stream_span, zero
+
+if TYPE_CHECKING:
+    from ...truth.objects import FunctionTableTruth
 
 _TABLES = Source(
     "docs/format/minidump-function-tables.md#function-table-stream", Grade.WITNESSED, versions=("15063", "29507")

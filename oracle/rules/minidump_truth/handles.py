@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...decode import Record, decode
 from ...model import Grade, Level, Source, Span
 from ...readers.facts import HandleFact
 from ...rule import Checks, bad, ok, own, rule
-from ...truth.process import HandleTruth
 from ..asserts import by_field, of_a_dump, same, same_keys, same_text, stream_span, zero
+
+if TYPE_CHECKING:
+    from ...truth.process import HandleTruth
 
 # InfoType -> type of the object and size of the information; 0: not known
 # (docs/format/minidump-handles.md#object-information).

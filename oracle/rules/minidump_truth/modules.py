@@ -6,14 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...entitlement.flags import Format, effective
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import ModuleFact, UnloadedModuleFact
 from ...rule import Check, Checks, bad, ok, own, rule
-from ...truth.process import ModuleTruth
 from ..asserts import by_field, of_a_dump, one_of, same, same_bytes, same_keys, same_text, stream_span, zero
+
+if TYPE_CHECKING:
+    from ...truth.process import ModuleTruth
 
 _MISC_HEAD, _EXE_NAME = 12, 1
 """winnt.h IMAGE_DEBUG_MISC: bytes in front of its data, and the only DataType, IMAGE_DEBUG_MISC_EXENAME."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...case import Case
 from ...entitlement.clauses import Duty
 from ...entitlement.flags import Format, active_filter, effective
@@ -13,8 +15,11 @@ from ...memory.source import ByteSource
 from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
-from ...truth.process import GUARD, PRIVATE, ProcessTruth, RegionTruth
+from ...truth.region import GUARD, PRIVATE
 from ..asserts import asked
+
+if TYPE_CHECKING:
+    from ...truth.process import ProcessTruth, RegionTruth
 
 _CHUNK = 1 << 20
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...case import Case
 from ...decode import Record
 from ...model import Fault, Grade, Level, Source, Span
 from ...rule import Checks, bad, ok, own, rule
-from ...truth.process import SystemTruth
 from ..asserts import by_an_engine, of_a_dump, one_of, same, same_bytes, same_text, tail_left_to_writer, zero
 from ..minidump.system import is_blank
+
+if TYPE_CHECKING:
+    from ...truth.process import SystemTruth
 
 # winnt.h PROCESSOR_ARCHITECTURE_INTEL, _AMD64, _ARM64
 _ARCHITECTURES = {"x86": 0, "amd64": 9, "arm64": 12}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...entitlement.flags import stack_of
@@ -11,8 +12,10 @@ from ...entitlement.writers import writings
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
 from ...rule import Checks, bad, ok, own, rule
-from ...truth.process import ThreadTruth
 from ..asserts import by_an_engine, by_field, of_a_dump, one_of, same, same_keys, same_text, stream_span, zero
+
+if TYPE_CHECKING:
+    from ...truth.process import ThreadTruth
 
 
 def known_threads(case: Case) -> Iterator[tuple[ThreadFact, ThreadTruth]]:

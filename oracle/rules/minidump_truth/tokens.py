@@ -8,13 +8,16 @@ fourth pair, and the meaning of the seventh is unknown: a writer may leave them 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...decode import Record, decode, structure
 from ...model import Fault, Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
-from ...truth.objects import SidTruth, TokenTruth
 from ..asserts import by_field, same, same_keys, stream_span
+
+if TYPE_CHECKING:
+    from ...truth.objects import SidTruth, TokenTruth
 
 _ALIGNMENT = 8
 """Bytes: every part begins at a multiple of this."""

@@ -5,13 +5,15 @@ Source: docs/format/minidump-filters.md#filter-triage-contexts.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...case import Case
 from ...entitlement.flags import Format, effective
 from ...entitlement.survival import FILTERED, survival_of
 from ...readers.facts import ContextFact
-from ...truth.context import ThreadContextTruth
+
+if TYPE_CHECKING:
+    from ...truth.context import ThreadContextTruth
 
 FILL: Final = 0xAA
 """The byte that FILTER_TRIAGE writes (docs/format/minidump-filters.md#filter-triage-stack-words). FILTER_MEMORY writes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...case import Case
 from ...decode import Record
@@ -12,9 +12,11 @@ from ...model import Fault, Grade, Level, Source, Span
 from ...readers.facts import ContextFact
 from ...readers.xstate import COMPACTED, FIRST_COMPONENT, XStateFact, read_xstate
 from ...rule import Checks, bad, ok, rule
-from ...truth.context import ThreadContextTruth, XStateTruth
 from ..asserts import of_a_dump, one_of, same, same_bytes
 from .contexts import decodes, known_contexts
+
+if TYPE_CHECKING:
+    from ...truth.context import ThreadContextTruth, XStateTruth
 
 _INFO_SIZE: Final = 528
 _CET_U: Final = 1 << 11

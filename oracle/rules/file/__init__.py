@@ -1,0 +1,1 @@
+"""Rules for the file itself, of any kind."""
