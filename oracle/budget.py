@@ -8,7 +8,7 @@ with the file. They are far above what a sound file of its size needs.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from .memory.page import PAGE_SIZE
 from .model import Unjudged
@@ -43,6 +43,13 @@ class Budget:
         self._left = dict(self._ceilings)
         self._judged: dict[tuple[str, Work], int] = {}
         self._unjudged: dict[tuple[str, str], Unjudged] = {}
+
+    def __copy__(self) -> Self:
+        """A copy that is spent by itself."""
+        made = type(self).__new__(type(self))
+        made._ceilings, made._left = self._ceilings, dict(self._left)
+        made._judged, made._unjudged = dict(self._judged), dict(self._unjudged)
+        return made
 
     def grant(self, work: Work, wanted: int, subject: str) -> int:
         """How much of ``wanted`` may be done. Notes the rest as not judged. ``subject`` names a list, not an entry."""

@@ -21,6 +21,7 @@ from .inputs import (
 )
 from .judge import judge
 from .model import Report
+from .readers.cab import MAX_EXPANSION
 
 
 def check(
@@ -37,6 +38,7 @@ def check(
     skip: str | Iterable[str] = (),
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
+    max_expansion: int = MAX_EXPANSION,
 ) -> Report:
     """Judge a dump by the rules of its format, and against the truth and the request if both are given.
 
@@ -53,6 +55,8 @@ def check(
     select, skip: rule ids, or patterns such as ``MDMP-*``.
     strict: SHOULD rules fail the dump too; without truth, rules of grade INFERRED as well.
     replay: runs the dump in a machine of the caller's. A Replayer for a minidump, a KernelReplayer for a kernel dump.
+    max_expansion: bytes that a cabinet may expand to.
+    max_expansion: bytes that a cabinet may expand to.
 
     The dump inside a cabinet is judged too; ``RuleResult.inside`` names its member. A dump of one mode cannot be judged
     against a truth of the other: the outcome is NOT_A_DUMP, with the reason.
@@ -84,4 +88,5 @@ def check(
             skip=patterns(skip),
             strict=strict,
             replay=replay,
+            max_expansion=max_expansion,
         )

@@ -16,7 +16,8 @@ from .memory.intervals import union
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
 from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
-from .readers.cab import read_cabinet
+from .readers.cab import MAX_EXPANSION, read_cabinet
+from .readers.cab_facts import Cabinet
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .readers.kernel import read_kernel
 from .readers.kernel_dump import KernelDump
@@ -29,8 +30,6 @@ MAX_FINDINGS: Final = 20
 """How many findings of one rule are kept. ``RuleResult.failures`` counts all."""
 _FILE: Final = "file"
 """The kind of the rules that judge the file itself."""
-MAX_EXPANSION: Final = 2
-"""A cabinet may expand to this many times the target's memory: it may hold images and symbols, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
 
 GRADES_THAT_FAIL_FOREIGN: Final = frozenset(Grade) - {Grade.INFERRED}
@@ -57,6 +56,7 @@ def judge(
     skip: Collection[str] = (),
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
+    max_expansion: int = MAX_EXPANSION,
 ) -> Report:
     """Judge ``source``. The parameters are those of ``checking.check``, already loaded or open.
 
@@ -83,7 +83,7 @@ def judge(
     )
     judged = _Judged(truth, request, replay, profile)
     if identity.kind == CABINET:
-        return _judge_cabinet(source, report, rules, judged)
+        return _judge_cabinet(read_cabinet(source, max_expansion), report, rules, judged)
     case, why = judged.case(source, identity)
     if case is None:
         return replace(report, reason=why)
@@ -120,15 +120,6 @@ class _Judged:
     replay: Replayer | KernelReplayer | None
     profile: str | None
 
-    @property
-    def memory(self) -> int:
-        """The size of the target's memory, in bytes; 0 if there is no truth."""
-        if self.truth is None:
-            return 0
-        if self.truth.mode == "kernel":
-            return PAGE_SIZE * sum(run.page_count for run in self.truth.physical_runs)
-        return self.truth.contents.size
-
     def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
         """The case of a dump; or None, and why ``source`` cannot be judged."""
         machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
@@ -147,9 +138,8 @@ class _Judged:
         return None, identity.description
 
 
-def _judge_cabinet(source: ByteSource, report: Report, rules: list[Rule], judged: _Judged) -> Report:
+def _judge_cabinet(cabinet: Cabinet, report: Report, rules: list[Rule], judged: _Judged) -> Report:
     """Judge the cabinet by the rules of cabinets, and the first dump inside by its own rules."""
-    cabinet = read_cabinet(source, MAX_EXPANSION * judged.memory)
     cases: dict[str, AnyCase] = {
         _FILE: FileCase(cabinet, judged.truth, judged.request),
         CABINET: CabinetCase(cabinet, judged.truth, judged.request),

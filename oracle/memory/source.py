@@ -6,7 +6,7 @@ import errno
 import importlib
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,8 @@ class ByteSource:
         self.name = name
         self.size = len(self._view)
         self._data: list[tuple[int, int]] | None = None
+        self.kept: dict[Hashable, object] = {}
+        """What readers made of these bytes at some cost, and need again. Dropped with the source."""
 
     @classmethod
     def open(cls, path: Path) -> ByteSource:
@@ -92,6 +94,7 @@ class ByteSource:
 
     def close(self) -> None:
         """Unmap the file, as soon as the last record or view of it is gone."""
+        self.kept.clear()
         self._view.release()
         if self._map is not None:
             with suppress(BufferError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from ..budget import Budget, Work
 from ..memory.source import ByteSource
@@ -91,6 +92,13 @@ class Reading:
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.source.size, self.most_records)
+
+    def fresh(self) -> Self:
+        """This reading as a judge needs it, who adds to its lists and spends its budget."""
+        made = copy(self)
+        for name in ("facts", "broken", "defects", "claims", "dont_cares", "unread", "budget"):
+            setattr(made, name, copy(getattr(self, name)))
+        return made
 
     def dont_care(self, span: Span, why: str) -> None:
         """Declare that no rule judges ``span``. Use it only where the format leaves the bytes to the writer."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..memory.source import ByteSource
 from ..model import Finding, Report
-from ..readers.cab import read_cabinet
+from ..readers.cab import MAX_EXPANSION, read_cabinet
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
 from ..readers.kernel import read_kernel
 from ..readers.minidump import read_minidump
@@ -27,14 +27,17 @@ class Subject:
     reading: Reading
 
 
-def subjects(source: ByteSource) -> list[Subject]:
-    """The file, then the dump inside it; empty for a file without a reader. Never raises on content."""
+def subjects(source: ByteSource, max_expansion: int = MAX_EXPANSION) -> list[Subject]:
+    """The file, then the dump inside it; empty for a file without a reader. Never raises on content.
+
+    ``max_expansion``: bytes that a cabinet may expand to.
+    """
     kind = identify(source).kind
     if kind in _READERS:
         return [Subject(None, _READERS[kind](source))]
     if kind != CABINET:
         return []
-    cabinet = read_cabinet(source)
+    cabinet = read_cabinet(source, max_expansion)
     found = [Subject(None, cabinet)]
     for member, inside in cabinet.dumps()[:1]:
         if member.source is not None and inside in _READERS:
