@@ -10,12 +10,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, Self
 
-from .memory.page import PAGE_SIZE
 from .model import Unjudged
 
 _BYTES: Final = 1 << 20
 """Bytes that may be read beyond twice the size of the file: what several records share is read once."""
-_CHECKS: Final = 1_000_000
+_ROWS: Final = 65_536
+_RANGES: Final = 32_768
+_CHECKS: Final = 500_000
 _FAILURES: Final = 10_000
 
 
@@ -24,6 +25,11 @@ class Work(StrEnum):
 
     BYTES = "bytes"
     RECORDS = "records"
+    """Records that make an object each: threads, modules, names, streams."""
+    ROWS = "rows"
+    """Entries of long lists that are read as arrays: memory regions, handles, times of threads."""
+    RANGES = "ranges"
+    """Ranges of captured memory."""
     CHECKS = "checks"
     FAILURES = "failures"
 
@@ -32,33 +38,39 @@ class Budget:
     """The work that is left, and what was not judged because it ended."""
 
     def __init__(self, size: int, records: int) -> None:
-        """``size``: the bytes of the file. ``records``: how many it may have beyond one for each of its pages."""
-        pages = size // PAGE_SIZE
+        """``size``: the bytes of the file. ``records``: how many it may have beyond one for each KiB."""
         self._ceilings = {
             Work.BYTES: _BYTES + 2 * size,
-            Work.RECORDS: records + pages,
-            Work.CHECKS: _CHECKS + 16 * pages,
+            Work.RECORDS: records + size // 1024,
+            Work.ROWS: _ROWS + size // 32,
+            Work.RANGES: _RANGES + size // 128,
+            Work.CHECKS: _CHECKS + size // 32,
             Work.FAILURES: _FAILURES,
         }
         self._left = dict(self._ceilings)
-        self._judged: dict[tuple[str, Work], int] = {}
         self._unjudged: dict[tuple[str, str], Unjudged] = {}
 
     def __copy__(self) -> Self:
         """A copy that is spent by itself."""
         made = type(self).__new__(type(self))
-        made._ceilings, made._left = self._ceilings, dict(self._left)
-        made._judged, made._unjudged = dict(self._judged), dict(self._unjudged)
+        made._ceilings, made._left, made._unjudged = self._ceilings, dict(self._left), dict(self._unjudged)
         return made
 
-    def grant(self, work: Work, wanted: int, subject: str) -> int:
-        """How much of ``wanted`` may be done. Notes the rest as not judged. ``subject`` names a list, not an entry."""
-        granted = min(max(wanted, 0), self._left[work])
-        self._left[work] -= granted
-        judged = self._judged[subject, work] = self._judged.get((subject, work), 0) + granted
+    def grant(self, work: Work, wanted: int, subject: str, judged: int = 0) -> int:
+        """How much of ``wanted`` may be done. Notes the rest as not judged.
+
+        ``subject`` names a list, not an entry. ``judged`` is how much of it was granted by earlier calls.
+        """
+        left = self._left[work]
+        granted = min(max(wanted, 0), left)
+        self._left[work] = left - granted
         if granted < wanted:
-            self._note(subject, f"at most {self._ceilings[work]} {work}", judged, wanted - granted)
+            self._note(subject, f"at most {self._ceilings[work]} {work}", judged + granted, wanted - granted)
         return granted
+
+    def left(self, work: Work) -> int:
+        """How much of ``work`` may still be done."""
+        return self._left[work]
 
     def leave(self, subject: str, limit: str, judged: int, present: int | None) -> None:
         """Note that only ``judged`` of ``present`` parts of ``subject`` are judged, because of a limit of the caller's.
@@ -70,7 +82,7 @@ class Budget:
     def _note(self, subject: str, limit: str, judged: int, left: int | None) -> None:
         before = self._unjudged.get((subject, limit))
         if before is not None and before.left is not None and left is not None:
-            left += before.left
+            judged, left = max(judged, before.judged), left + before.left
         self._unjudged[subject, limit] = Unjudged(subject, limit, judged, left)
 
     @property

@@ -286,9 +286,10 @@ def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
 def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
     checks = failures = known = 0
     findings: list[Finding] = []
-    budget, cut = case.dump.budget, False
-    for item in _checks(rule, case):
-        if not budget.grant(Work.CHECKS, 1, rule.id):
+    budget, cut, made = case.dump.budget, False, 0
+    allowed = budget.left(Work.CHECKS)
+    for made, item in enumerate(_checks(rule, case), 1):
+        if made > allowed:
             cut = True
             break
         checks += item.count
@@ -301,9 +302,10 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
             )
-        if not budget.grant(Work.FAILURES, 1, rule.id):
+        if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
             cut = True
             break
+    budget.grant(Work.CHECKS, made, rule.id)
     verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE if cut else Verdict.PASS if checks else Verdict.VACUOUS
     return RuleResult(
         rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from ..budget import Work
 from ..case import AnyCase, Case, KernelCase, UserdumpCase
 from ..memory.edited import EditedSource
 from ..memory.source import ByteSource
@@ -28,6 +29,8 @@ MAX_CAUSES = 4
 """Causes that are looked for in one dump, one after the other."""
 MAX_TRIALS = 32
 """Proposals that are tried for one dump."""
+_WORK = 150_000
+"""The work of all trials of a dump: thrice its rows and ten times its records. A dump with long lists has none."""
 _OF_ONE_DETECTOR = 8
 
 Results = tuple[RuleResult, ...]
@@ -56,8 +59,8 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     follows: dict[str, str] = {}
     left: dict[str, int] = {}
     origins: list[EditedSource] = []
-    now, budget = results, [MAX_TRIALS]
-    while len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now) and not _cut(case):
+    now, budget = results, [_trials(case)]
+    while budget[0] and len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now):
         trial = _best(case, now, again, budget)
         if trial is None:
             break
@@ -76,9 +79,11 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     return tuple(sorted(told, key=lambda result: _place(result, causes, blockers)))
 
 
-def _cut(case: AnyCase) -> bool:
-    """Whether the dump was not judged whole. Then a trial has no failures to compare, and would cost as much again."""
-    return case.dump.budget.ended
+def _trials(case: AnyCase) -> int:
+    """How many proposals may be tried. A dump that was not judged whole has none: its failures cannot be compared."""
+    budget = case.dump.budget
+    done = 10 * budget.spent(Work.RECORDS) + 3 * budget.spent(Work.ROWS) + 3 * budget.spent(Work.RANGES)
+    return 0 if budget.ended else min(MAX_TRIALS, _WORK // (done + 1))
 
 
 def _best(case: AnyCase, results: Results, again: Again, budget: list[int]) -> _Trial | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ..budget import Budget, Work
@@ -22,15 +23,15 @@ from ..readers.facts import Dump
 from ..readers.identify import identify
 from ..readers.kernel_dump import KernelDump
 from ..report.subjects import subjects
-from .listing import Key, Listed, Value, lists_of, same_record
+from .listing import Key, Listed, Value, lists_of, names_in
 
 Piece = tuple[int, int, int]
 """Start and end in the target's memory, and the file offset of its first byte. Sorted pieces never overlap."""
 
 MAX_LISTED: Final = 10_000
 """Facts that differ, and ranges of memory, that are kept. ``Comparison`` counts all."""
-_RECORDS: Final = 131_072
-"""Items of lists, and pieces of memory, that are compared in each dump, beyond one for each page of its file."""
+_RECORDS: Final = 65_536
+"""Items of lists that are compared in each dump, beyond one for each KiB of its file."""
 _SMALL: Final = 1 << 16
 """Bytes that are compared at once, without regard to the holes of a sparse file."""
 
@@ -137,24 +138,36 @@ class _Facts:
 
     def compare(self, listed: Listed) -> None:
         first, second = (self._items(listed, index) for index in (0, 1))
+        alike = self._facts_of_a_row(listed)
         for key, item in first.items():
-            self._item(listed, key, (item, second.get(key)))
+            other = second.get(key)
+            if alike and item == other:
+                self.total += alike
+            else:
+                self._item(listed, key, (item, other))
         for key, item in second.items():
             if key not in first:
                 self._item(listed, key, (None, item))
 
+    def _facts_of_a_row(self, listed: Listed) -> int:
+        """The number of facts of a row, if rows with the same bytes hold the same facts; else 0."""
+        if listed.table is None:
+            return 0
+        one, two = (listed.table(dump) for dump in self.dumps)
+        return len(names_in(one)) if one.entry and one.entry == two.entry else 0
+
     def _items(self, listed: Listed, index: int) -> dict[Key, Any]:
+        dump, work, items = self.dumps[index], self.work[index], listed.items(self.dumps[index])
+        if listed.table is not None:
+            return dict(islice(items, work.grant(Work.ROWS, len(listed.table(dump)), "rows of lists")))
         found: dict[Key, Any] = {}
-        for key, item in listed.items(self.dumps[index]):
-            if not self.work[index].grant(Work.RECORDS, 1, "items of lists"):
+        for made, (key, item) in enumerate(items):
+            if not work.grant(Work.RECORDS, 1, "items of lists", made):
                 break
             found[key] = item
         return found
 
     def _item(self, listed: Listed, key: Key, items: tuple[Any, Any]) -> None:
-        if (count := same_record(*items)) is not None:
-            self.total += count
-            return
         parts = tuple(
             () if item is None else tuple(listed.values(dump, item, work))
             for dump, item, work in zip(self.dumps, items, self.work, strict=True)
@@ -193,8 +206,8 @@ def _pieces(dump: Dump | KernelDump, work: Budget) -> list[Piece]:
     A damaged kernel dump can list pages past the end of the file; they are left out.
     """
     found: list[Piece] = []
-    for start, end, offset in _captured(dump):
-        if not work.grant(Work.RECORDS, 1, "ranges of memory"):
+    for made, (start, end, offset) in enumerate(_captured(dump)):
+        if not work.grant(Work.RANGES, 1, "ranges of memory", made):
             break
         stop = min(end, start + max(dump.source.size - offset, 0))
         if start < stop:
@@ -239,7 +252,7 @@ class _Shared:
         """The pages of the target that differ, as far as both dumps have them, ascending."""
         for both in self._common():
             # Ranges of a hostile dump share their bytes.
-            granted = self.work.grant(Work.BYTES, both.size, "memory that both dumps have")
+            granted = self.work.grant(Work.BYTES, both.size, "memory that both dumps have", self.size)
             self.size += granted
             if not granted:
                 return

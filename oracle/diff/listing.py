@@ -16,6 +16,7 @@ from ..decode import Record, Structure, enumeration, structure
 from ..model import Span
 from ..readers.facts import ContextFact, Dump, StringFact
 from ..readers.kernel_dump import KernelDump
+from ..readers.table import Table
 
 _SHOWN = 32
 """Longest value in bytes that is shown; a longer one is shown as its length and the first digits of its SHA-256."""
@@ -50,6 +51,8 @@ class Listed(NamedTuple):
     items: Callable[[Any], Iterable[tuple[Key, Any]]]
     values: Callable[[Any, Any, Budget], Values]
     """Of the dump, the item and the budget."""
+    table: Callable[[Any], Table] | None = None
+    """For a long list, whose items are the bytes of records."""
 
 
 def lists_of(dump: Dump | KernelDump) -> tuple[Listed, ...]:
@@ -144,11 +147,9 @@ class Fields:
         return _value(self._record.structure, self._record, name)
 
 
-def same_record(one: object, two: object) -> int | None:
-    """The number of facts of two items that are records with the same bytes; else None. Most items are such records."""
-    if isinstance(one, Record) and isinstance(two, Record) and one.structure is two.structure:
-        return len(_layout(one.structure.name, (), None).names) if one.data() == two.data() else None
-    return None
+def names_in(table: Table) -> tuple[str, ...]:
+    """The names of the facts of a record."""
+    return _layout(table.entry, (), None).names
 
 
 def _is_place(name: str) -> bool:
@@ -256,12 +257,22 @@ def _table_values(dump: Dump, table: Any, budget: Budget) -> Values:
         yield "", data
 
 
-def _record_values(suffix: str) -> Callable[[Any, Record, Budget], Values]:
-    return lambda _, record, __: ((suffix, Fields(record)),)
+def _plain_values(dump: Any, record: Record, budget: Budget) -> Values:  # noqa: ARG001
+    return (("", Fields(record)),)
 
 
-def _by(field: str, records: Iterable[Record]) -> Iterator[tuple[Key, Record]]:
-    return ((record[field], record) for record in records)
+def _rows(subject: str, suffix: str, key: str, table: Callable[[Any], Table]) -> Listed:
+    """A long list. ``key``: the field that identifies a record."""
+
+    def items(dump: Any) -> Iterator[tuple[Key, bytes]]:
+        found = table(dump)
+        return zip(found.column(key) if len(found) else (), found.raw(), strict=True)
+
+    def values(dump: Any, data: bytes, budget: Budget) -> Values:  # noqa: ARG001
+        made = structure(table(dump).entry)
+        return ((suffix, Fields(Record(made, "", 0, memoryview(data)[: made.size]))),)
+
+    return Listed(subject.format, items, values, table)
 
 
 def _part(dump: Any, part: tuple[str, Value], budget: Budget) -> Values:  # noqa: ARG001
@@ -272,7 +283,7 @@ _MINIDUMP = (
     Listed(lambda _: "", lambda dump: _alone(_minidump_alone(dump)), _part),
     Listed(lambda _: "streams", _streams, _stream_values),
     Listed("thread {:#x}".format, lambda dump: ((item.id, item) for item in dump.threads), _thread_values),
-    Listed("thread {:#x}".format, lambda dump: _by("ThreadId", dump.thread_infos), _record_values(", info")),
+    _rows("thread {:#x}", ", info", "ThreadId", lambda dump: dump.thread_infos),
     Listed(
         "thread {:#x}".format,
         lambda dump: ((item.record["ThreadId"], item) for item in dump.thread_names),
@@ -282,16 +293,16 @@ _MINIDUMP = (
     Listed("unloaded module {}".format, lambda dump: enumerate(dump.unloaded_modules), _named_values),
     Listed(
         "handle {:#x}".format,
-        lambda dump: ((item.record["Handle"], item) for item in dump.handles),
+        lambda dump: ((item.value, item) for item in dump.handles),
         _handle_values,
     ),
-    Listed("region {:#x}".format, lambda dump: _by("BaseAddress", dump.memory_infos), _record_values("")),
+    _rows("region {:#x}", "", "BaseAddress", lambda dump: dump.memory_infos),
     Listed(
         "function table {:#x}".format,
         lambda dump: ((item.record["MinimumAddress"], item) for item in dump.function_tables),
         _table_values,
     ),
-    Listed("token {:#x}".format, lambda dump: _by("TokenId", dump.tokens), _record_values("")),
+    Listed("token {:#x}".format, lambda dump: ((token["TokenId"], token) for token in dump.tokens), _plain_values),
 )
 
 
@@ -336,7 +347,7 @@ def _driver_values(dump: KernelDump, module: Any, budget: Budget) -> Values:
 _KERNEL = (
     Listed(lambda _: "", lambda dump: _alone(_kernel_alone(dump)), _part),
     Listed(lambda _: "triage blocks", _blocks, _block_values),
-    Listed("unloaded driver {}".format, _unloaded_drivers, _record_values("")),
+    Listed("unloaded driver {}".format, _unloaded_drivers, _plain_values),
     Listed("driver {:#x}".format, lambda dump: ((item.base, item) for item in dump.modules), _driver_values),
     Listed(
         "secondary data {}".format,

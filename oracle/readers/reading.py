@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from ..budget import Budget, Work
 from ..memory.source import ByteSource
@@ -33,11 +33,11 @@ class Owner(StrEnum):
     PADDING = "padding"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Bytes of the file that something owns."""
+class Claim(NamedTuple):
+    """Bytes ``[start, end)`` of the file that something owns."""
 
-    span: Span
+    start: int
+    end: int
     label: str
     """The owner's name in a report."""
     owner: Owner = Owner.FACT
@@ -45,6 +45,10 @@ class Claim:
     """Whether another claim may own the same bytes: two modules may share a string, two records a context."""
     tail: int = 0
     """Bytes at the end that belong to another claim if one begins there: the NUL that a string may lack."""
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class Reading:
 
     kind: ClassVar[str]
     """The kind of file: that of ``identify``, and the ``Rule.kind`` of its rules."""
-    most_records: ClassVar[int] = 500_000
-    """How many records are decoded at most, beyond one for each page of the file."""
+    most_records: ClassVar[int] = 8192
+    """How many records are decoded at most, beyond one for each KiB of the file."""
 
     facts: set[str] = field(default_factory=set)
     """Names of what was decoded. Rules name them in ``needs``."""
@@ -124,12 +128,12 @@ class Reading:
         """How many defects of ``topic`` were recorded."""
         return sum(defect.topic == topic for defect in self.defects)
 
-    def grant(self, wanted: int, subject: str, *facts: str, work: Work = Work.RECORDS) -> int:
+    def grant(self, wanted: int, subject: str, *facts: str, work: Work = Work.RECORDS, judged: int = 0) -> int:
         """How many records of ``subject`` may be read, of ``wanted``. Loses ``facts`` unless all may.
 
-        ``subject`` names a list, never one of its entries.
+        ``subject`` names a list, never one of its entries. ``judged`` is how many earlier calls granted.
         """
-        granted = self.budget.grant(work, wanted, subject)
+        granted = self.budget.grant(work, wanted, subject, judged)
         if granted < wanted:
             self.lose(*facts)
         return granted
@@ -157,4 +161,4 @@ class Reading:
     def claim(self, span: Span, label: str, owner: Owner = Owner.FACT, *, shared: bool = False, tail: int = 0) -> None:
         """Record that something owns ``span``. Empty spans are ignored."""
         if span.end > span.start:
-            self.claims.append(Claim(span, label, owner, shared, tail))
+            self.claims.append(Claim(span.start, span.end, label, owner, shared, tail))

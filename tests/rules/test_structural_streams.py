@@ -187,13 +187,13 @@ def test_memory_of_the_64_bit_list_comes_last() -> None:
 
 
 def test_a_file_that_names_more_than_the_budget_is_not_called_conformant() -> None:
-    """70 thousand names that overlap in one run of 64 KiB would take 2 GiB of characters."""
-    count = 70_000
+    """Names that overlap in one run of 64 KiB would take 256 MiB of characters."""
+    count = 8000
     names = pack("<I", 0x8000) * 0x4000 + bytes(2)
     at = place([(24, bytes(4 + 12 * count))])
     entries = b"".join(pack("<IQ", index + 1, at + 4 * (index % 0x100)) for index in range(count))
     report, _ = judge(minidump([(24, pack("<I", count) + entries)], names))
-    assert [item.subject for item in report.unjudged] == ["thread-name.string"]
+    assert [item.subject for item in report.unjudged] == ["bytes of strings"]
     assert report.outcome is not Outcome.CONFORMANT
 
 
