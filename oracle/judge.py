@@ -15,7 +15,7 @@ from .known_errors import recognised
 from .memory.intervals import union
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
+from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Span, Unjudged, Verdict
 from .readers.cab import MAX_EXPANSION, read_cabinet
 from .readers.cab_facts import Cabinet
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
@@ -299,8 +299,9 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
         error = recognised(rule.id, case, item)
         known += item.count if error is not None else 0
         if len(findings) < MAX_FINDINGS:
+            spans = tuple(_clipped(span, case.dump.source.size) for span in item.spans)
             findings.append(
-                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
+                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, spans, item.memory, error)
             )
         if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
             cut = True
@@ -311,6 +312,11 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
         rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known,
         note="the limit on work ended the rule" if cut else None,
     )  # fmt: skip
+
+
+def _clipped(span: Span, size: int) -> Span:
+    """The part of ``span`` inside the file. A damaged file names more bytes than readers of reports can count."""
+    return span if span.end <= size else Span(min(span.start, size), size)
 
 
 def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:
