@@ -15,13 +15,14 @@ from .known_errors import recognised
 from .memory.intervals import union
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Span, Unjudged, Verdict
+from .model import Fault, Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Span, Unjudged, Verdict
 from .readers.cab import MAX_EXPANSION, read_cabinet
 from .readers.cab_facts import Cabinet
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .readers.kernel import read_kernel
 from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
+from .readers.reading import MAX_DEFECTS
 from .readers.userdump import read_userdump
 from .rule import RULES, Check, Rule
 from .truth.load import RequestTruth, Truth
@@ -280,6 +281,10 @@ def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
     for defect in case.dump.defects:
         if defect.topic in rule.reports:
             yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
+    for topic in rule.reports:
+        hidden = case.dump.defects_of(topic) - MAX_DEFECTS
+        if hidden > 0:
+            yield Check("further entries", False, Fault.WRONG, ("none",), f"{hidden} more", count=hidden)
     yield from rule.check(case)
 
 

@@ -84,7 +84,7 @@ def _pool(count: int) -> bytes:
 
 
 def _blocks(count: int, step: int, size: int, room: int) -> bytes:
-    """Data blocks of ``size`` bytes, ``step`` apart in the target, whose bytes overlap in ``room`` bytes of the file."""
+    """Data blocks of ``size`` bytes, ``step`` apart in the target. They overlap in ``room`` bytes of the file."""
 
     def listed(at: int, _driver: bytes) -> bytes:
         first = at + 16 * count
