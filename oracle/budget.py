@@ -8,10 +8,12 @@ with the file. They are far above what a sound file of its size needs.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from .model import Unjudged
 
+MAX_EXPANSION: Final = 128 << 20
+"""Bytes that a cabinet may expand to, unless the caller says otherwise."""
 _BYTES: Final = 1 << 20
 """Bytes that may be read beyond twice the size of the file: what several records share is read once."""
 _ROWS: Final = 65_536
@@ -52,6 +54,12 @@ class Budget:
         }
         self._left = dict(self._ceilings)
         self._unjudged: dict[tuple[str, str], Unjudged] = {}
+
+    def __copy__(self) -> Self:
+        """A copy that is spent by itself."""
+        made = type(self).__new__(type(self))
+        made._ceilings, made._left, made._unjudged = self._ceilings, dict(self._left), dict(self._unjudged)
+        return made
 
     def grant(self, work: Work, wanted: int, subject: str, judged: int = 0) -> int:
         """How much of ``wanted`` may be done. Notes the rest as not judged.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from .budget import MAX_EXPANSION
 from .case import KernelReplayer, Replayer
 from .demands import (
     FlagsInput,
@@ -36,6 +37,7 @@ def check(
     skip: str | Iterable[str] = (),
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
+    max_expansion: int = MAX_EXPANSION,
 ) -> Report:
     """Judge a dump by the rules of its format, and against the truth and the request if both are given.
 
@@ -52,6 +54,8 @@ def check(
     select, skip: rule ids, or patterns such as ``MDMP-*``.
     strict: SHOULD rules fail the dump too; without truth, rules of grade INFERRED as well.
     replay: runs the dump in a machine of the caller's. A Replayer for a minidump, a KernelReplayer for a kernel dump.
+    max_expansion: bytes that a cabinet may expand to.
+    max_expansion: bytes that a cabinet may expand to.
 
     The dump inside a cabinet is judged too; ``RuleResult.inside`` names its member. A dump of one mode cannot be judged
     against a truth of the other: the outcome is NOT_A_DUMP, with the reason.
@@ -84,6 +88,7 @@ def check(
             skip=patterns(skip),
             strict=strict,
             replay=replay,
+            max_expansion=max_expansion,
         )
         for file in (source, *(() if held is None else (held.contents,))):
             file.assure_unchanged()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
-from .budget import Work
+from .budget import MAX_EXPANSION, Work
 from .contents import (
     BugCheck,
     Contents,
@@ -42,8 +42,9 @@ _MAX_PDB_PATH: Final = 4096
 """Bytes of a PDB path that are read. Linkers write shorter ones; a hostile dump names the whole file in each module."""
 
 
-def read(dump: DumpInput) -> Contents:
+def read(dump: DumpInput, *, max_expansion: int = MAX_EXPANSION) -> Contents:
     """Read a dump: a path, its bytes, or an open ByteSource. In a cabinet, the first dump inside is read.
+    A cabinet is expanded to at most ``max_expansion`` bytes.
 
     Damaged parts are left out: a list that cannot be read is empty. ``check`` says what is wrong with a file. Raises
     NotADumpError for a file that is no dump, OSError for one that cannot be opened.
@@ -52,19 +53,19 @@ def read(dump: DumpInput) -> Contents:
         source = open_source(dump)
         if source is not dump:
             resources.enter_context(source)
-        contents = _contents(source)
+        contents = _contents(source, max_expansion)
         contents._opened.own(resources.pop_all())
         return contents
 
 
-def _contents(source: ByteSource) -> Contents:
+def _contents(source: ByteSource, max_expansion: int) -> Contents:
     identity = identify(source)
     inner, kind, found = source, identity.kind, identity.description
     if kind == CABINET:
         from .readers.cab import read_cabinet
 
         found = "a cabinet without a dump that can be read"
-        member, kind = next(iter(read_cabinet(source).dumps()), (None, kind))
+        member, kind = next(iter(read_cabinet(source, max_expansion).dumps()), (None, kind))
         if member is not None and member.source is not None:
             inner = member.source
     if kind == MINIDUMP:

@@ -7,26 +7,25 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
-from .budget import Work
+from .budget import MAX_EXPANSION, Work
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
 from .known_errors import recognised
-from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
+from .model import Fault, Finding, MemberReport, Outcome, Report, RuleResult, Span, Unjudged, Verdict
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
+from .readers.reading import MAX_DEFECTS
 from .rule import RULES, Check, Rule
 from .rules import FILE, KINDS
 from .selection import Selected, SelectionError, selection, without_facts, without_failure
 
 if TYPE_CHECKING:
     from .diagnosis.cause import Results
+    from .readers.cab_facts import Cabinet
     from .truth.load import RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """How many findings of one rule are kept. ``RuleResult.failures`` counts all."""
 _FAIL, _ERROR = Verdict.FAIL, Verdict.ERROR
-MAX_EXPANSION: Final = 2
-"""A cabinet may expand to this many times the target's memory: it may hold images and symbols, too."""
 _DumpCase = Case | KernelCase | UserdumpCase
 
 
@@ -40,6 +39,7 @@ def judge(
     skip: Collection[str] = (),
     strict: bool = False,
     replay: Replayer | KernelReplayer | None = None,
+    max_expansion: int = MAX_EXPANSION,
 ) -> Report:
     """Judge ``source``. The parameters are those of ``checking.check``, already loaded or open.
 
@@ -67,7 +67,9 @@ def judge(
         reason=identity.description,
     )
     if identity.kind == CABINET:
-        return _judge_cabinet(source, report, judged)
+        from .readers.cab import read_cabinet  # noqa: PLC0415 - as the readers of dumps
+
+        return _judge_cabinet(read_cabinet(source, max_expansion), report, judged)
     case, why = judged.case(source, identity)
     if case is None:
         return replace(report, reason=why)
@@ -116,15 +118,6 @@ class _Judged:
         known = tuple(kind for kind in (FILE, *kinds) if kind in KINDS)
         return selection(known, self.select, self.skip, self.truth is not None, self.strict)
 
-    @property
-    def memory(self) -> int:
-        """The size of the target's memory, in bytes; 0 if there is no truth."""
-        if self.truth is None:
-            return 0
-        if self.truth.mode == "kernel":
-            return PAGE_SIZE * sum(run.page_count for run in self.truth.physical_runs)
-        return self.truth.contents.size
-
     def case(self, source: ByteSource, identity: Identity) -> tuple[_DumpCase | None, str]:
         """The case of a dump; or None, and why ``source`` cannot be judged."""
         machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
@@ -150,11 +143,8 @@ class _Judged:
         return None, identity.description
 
 
-def _judge_cabinet(source: ByteSource, report: Report, judged: _Judged) -> Report:
+def _judge_cabinet(cabinet: Cabinet, report: Report, judged: _Judged) -> Report:
     """Judge the cabinet by the rules of cabinets, and the first dump inside by its own rules."""
-    from .readers.cab import read_cabinet  # noqa: PLC0415 - as the readers of dumps
-
-    cabinet = read_cabinet(source, MAX_EXPANSION * judged.memory)
     wrapper = CabinetCase(cabinet, judged.truth, judged.request)
     cases: dict[str, AnyCase] = {FILE: FileCase(cabinet, judged.truth, judged.request), CABINET: wrapper}
     case, why = None, f"{report.reason}: no dump that can be read is"
@@ -255,13 +245,16 @@ def reporting_rule(topic: str) -> str | None:
 
 
 def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
-    """The defects that the rule reports, and its own checks."""
+    """The defects that the rule reports, how many more there are, and its own checks."""
     own: Iterator[Check] = rule.check(case)
     if not rule.reports or not case.dump.defects:
         return own
     reported = [defect for defect in case.dump.defects if defect.topic in rule.reports]
+    hidden = [count for topic in rule.reports if (count := case.dump.defects_of(topic) - MAX_DEFECTS) > 0]
     return chain(
-        (Check(item.subject, False, item.fault, item.expected, item.actual, item.spans) for item in reported), own
+        (Check(item.subject, False, item.fault, item.expected, item.actual, item.spans) for item in reported),
+        (Check("further entries", False, Fault.WRONG, ("none",), f"{count} more", count=count) for count in hidden),
+        own,
     )
 
 
@@ -282,8 +275,9 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
         error = recognised(rule.id, case, item)
         known += item.count if error is not None else 0
         if len(findings) < MAX_FINDINGS:
+            spans = tuple(_clipped(span, case.dump.source.size) for span in item.spans)
             findings.append(
-                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
+                Finding(rule.id, item.subject, item.fault, item.expected, item.actual, spans, item.memory, error)
             )
         if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
             cut = True
@@ -294,6 +288,11 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
     verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE
     note = "the limit on work ended the rule" if cut else None
     return selected.result(verdict, checks, failures, tuple(findings), known=known, note=note)
+
+
+def _clipped(span: Span, size: int) -> Span:
+    """The part of ``span`` inside the file. A damaged file names more bytes than readers of reports can count."""
+    return span if span.end <= size else Span(min(span.start, size), size)
 
 
 def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:

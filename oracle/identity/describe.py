@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from ..budget import MAX_EXPANSION
 from ..inputs import DumpInput, open_source
 from ..memory.source import ByteSource
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from ..readers.userdump_facts import UserDump
 
 
-def describe(dump: DumpInput) -> Description:
+def describe(dump: DumpInput, *, max_expansion: int = MAX_EXPANSION) -> Description:
     """What a file is and, if it is a dump or a cabinet with one, what the dump tells.
 
-    ``dump`` is a path, the bytes of the file, or an open ByteSource. Never raises on content. Raises OSError for a file
-    that cannot be opened.
+    ``dump`` is a path, the bytes of the file, or an open ByteSource. A cabinet is expanded to at most
+    ``max_expansion`` bytes. Never raises on content. Raises OSError for a file that cannot be opened.
     """
     source = open_source(dump)
     try:
-        return describe_read(source, subjects(source))
+        return describe_read(source, subjects(source, max_expansion))
     finally:
         if source is not dump:
             source.close()

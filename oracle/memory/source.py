@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -31,6 +31,8 @@ class ByteSource:
         self.size = len(self._view)
         self._data: list[tuple[int, int]] | None = None
         self._file: RegularFile | None = None
+        self.kept: dict[Hashable, object] = {}
+        """What readers made of these bytes at some cost, and need again. Dropped with the source."""
 
     @classmethod
     def open(cls, path: Path) -> ByteSource:
@@ -74,6 +76,7 @@ class ByteSource:
 
     def close(self) -> None:
         """Close the file. Records and views of it stay."""
+        self.kept.clear()
         self._view.release()
         if self._file is not None:
             self._file.close()

@@ -1,21 +1,23 @@
 """Reads cabinets into a ``Cabinet`` and expands their members: stored and MSZIP folders ([MS-CAB], [MS-MCI]).
 
-All blocks together may not take more bytes than the file has; so folders that share blocks cannot be read over and
-over. Expanded data is kept in memory up to 32 MiB, then in a temporary file. Its size has a ceiling, because deflate
-can expand a block a thousandfold: the largest of 128 MiB, 32 times the file, and the size that the caller expects.
+Deflate can expand a block a thousandfold, so the data of all folders has a limit: a number of bytes that no property
+of the file raises. A block counts with the size that it names, before it is expanded; so a broken block counts, too.
+All blocks together may not take more bytes than the file has, so folders that share blocks are not read over and over.
+Expanded data is kept in memory up to 32 MiB, then in a temporary file. It is expanded once for each open source.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Final
 
+from ..budget import MAX_EXPANSION, Budget
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
 from ..model import Span
 from .accounting import account
-from .cab_facts import UNREAD, Cabinet, Folder, Member
+from .cab_facts import UNREAD, Cabinet, Folder, Member, member_name
 from .identify import identify
 from .spool import Spool
 
@@ -28,18 +30,21 @@ _WINDOW: Final = 32_768
 """Bytes of earlier output that an MSZIP block can refer to: [MS-MCI]."""
 _MAX_NAME: Final = 256
 """Bytes of a name with its NUL: CB_MAX_FILENAME, [MS-CAB] 2.3."""
-_LEAST_CEILING: Final = 128 << 20
-_CEILING_BY_SIZE: Final = 32
 _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 """[MS-CAB] 2.1: cfhdrPREV_CABINET, cfhdrNEXT_CABINET, cfhdrRESERVE_PRESENT."""
 
 
-def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
-    """Read a cabinet and expand its members. Never raises on content.
+def read_cabinet(source: ByteSource, max_expansion: int = MAX_EXPANSION) -> Cabinet:
+    """Read a cabinet and expand its members, to at most ``max_expansion`` bytes in all. Never raises on content."""
+    read = source.kept.get(("cabinet", max_expansion))
+    if not isinstance(read, Cabinet):
+        read = source.kept["cabinet", max_expansion] = _read(source, max_expansion)
+    return read.fresh()
 
-    ``expected`` is the number of bytes that a sound cabinet may expand to; 0 if the caller does not know.
-    """
+
+def _read(source: ByteSource, max_expansion: int) -> Cabinet:
     cabinet = Cabinet(source)
+    cabinet.budget = Budget(source.size, cabinet.most_records + max_expansion // MAX_BLOCK)
     header = decode(source, 0, "CFHEADER", "header")
     cabinet.claim(Span(0, min(header.structure.size, source.size)), "header")
     if header.complete:
@@ -50,7 +55,7 @@ def read_cabinet(source: ByteSource, expected: int = 0) -> Cabinet:
         if at is not None:
             _read_folders(cabinet, at, header["cFolders"])
         if "folders" not in cabinet.broken:
-            _expand(cabinet, max(_LEAST_CEILING, _CEILING_BY_SIZE * source.size, expected))
+            _expand(cabinet, max_expansion)
         _read_members(cabinet, header["coffFiles"], header["cFiles"])
         for fact in ("folders", "data", "members"):
             cabinet.found(fact)
@@ -103,7 +108,7 @@ def _read_folders(cabinet: Cabinet, at: int, count: int) -> None:
         _cut(cabinet, "folders", f"{count} folders", end)
         return
     cabinet.claim(Span(at, end), "folders")
-    for index in range(count):
+    for index in range(cabinet.grant(count, "folders", "folders", "data", "members")):
         record = decode(cabinet.source, at + index * size, "CFFOLDER", f"folder {index}")
         _reserved(cabinet, Span(record.span.end, record.span.start + size))
         cabinet.folders.append(Folder(index, record))
@@ -114,60 +119,71 @@ def _reserved(cabinet: Cabinet, area: Span) -> None:
         cabinet.dont_care(area, "reserved area: belongs to the application ([MS-CAB] 2)")
 
 
-def _expand(cabinet: Cabinet, ceiling: int) -> None:
-    """Expand all folders into one spool of at most ``ceiling`` bytes, and give each folder its part."""
+def _expand(cabinet: Cabinet, limit: int) -> None:
+    """Expand all folders into one spool, and give each folder its part."""
+    room = _Room(limit, cabinet.source.size)
     spool = Spool()
-    spent = 0
     starts = []
     for folder in cabinet.folders:
         starts.append(spool.size)
-        if "data" in cabinet.unread:
-            continue
-        spent += _expand_folder(cabinet, folder, spool, ceiling - spool.size, cabinet.source.size - spent)
+        if "data" not in cabinet.unread:
+            _expand_folder(cabinet, folder, spool, room)
     view = spool.view()
     for folder, start in zip(cabinet.folders, starts, strict=True):
         if folder.method in (STORED, MSZIP):
             folder.data = view[start : start + folder.size]
 
 
-def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, budget: int) -> int:
-    """Append the expanded blocks of a folder to ``spool``, up to the first bad block.
+@dataclass(slots=True)
+class _Room:
+    """What blocks may still take."""
 
-    ``room`` is how many bytes may still be expanded, ``budget`` how many bytes of the file blocks may still take.
-    Returns the bytes of the file that the blocks took.
-    """
-    at, spent, window = folder.record["coffCabStart"], 0, b""
+    limit: int
+    """Bytes that all blocks together may expand to."""
+    file: int
+    """Bytes of the file that blocks may still take."""
+    expanded: int = 0
+    """Bytes that the blocks so far name as their expanded sizes."""
+
+    def has(self, size: int, expanded: int) -> bool:
+        """Take room for one more block; False if there is too little."""
+        self.file -= size
+        self.expanded += expanded
+        return self.file >= 0 and self.expanded <= self.limit
+
+
+def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: _Room) -> None:
+    """Append the expanded blocks of a folder to ``spool``, up to the first bad block."""
+    at, window = folder.record["coffCabStart"], b""
     wanted = folder.record["cCFData"]
-    if cabinet.grant(wanted, "blocks of folders", "data") < wanted:
-        return 0
-    for index in range(wanted):
+    known = folder.method in (STORED, MSZIP)
+    for index in range(cabinet.grant(wanted, "blocks of folders", "data")):
         record = decode(cabinet.source, at, "CFDATA", f"block {index} of folder {folder.index}")
         start = record.span.end + cabinet.block_reserve
         end = start + record["cbData"]
         if not record.complete or end > cabinet.source.size:
             _cut(cabinet, "data", record.path, end)
-            return spent
-        spent += end - at
-        if spent > budget or folder.size + record["cbUncomp"] > room:
-            limit = f"at most {budget} bytes of blocks, which expand to at most {room} bytes"
+            return
+        if not room.has(end - at, record["cbUncomp"] if known else 0):
+            shared = "blocks that do not share bytes"
+            limit = shared if room.file < 0 else f"at most {room.limit} bytes of expanded data (--max-expansion)"
             cabinet.leave(f"blocks of folder {folder.index}", limit, index, wanted, "data")
-            return spent
+            return
         cabinet.claim(Span(at, end), record.path)
         _reserved(cabinet, Span(record.span.end, start))
         folder.blocks += 1
         data = cabinet.source.read(start, record["cbData"])
         _check_sum(cabinet, record, data)
-        if folder.method in (STORED, MSZIP):
+        if known:
             piece = _expanded(cabinet, folder, record, data, window)
             if piece is None:
-                return spent
+                return
             spool.write(piece)
             folder.size += len(piece)
             if folder.method == MSZIP:
-                window = (window + piece)[-_WINDOW:]
+                window = piece if len(piece) == _WINDOW else (window + piece)[-_WINDOW:]
         at = end
-    folder.whole = True
-    return spent
+    folder.whole = folder.blocks == wanted
 
 
 def _check_sum(cabinet: Cabinet, record: Record, data: bytes) -> None:
@@ -237,24 +253,30 @@ def _inflate(data: bytes, size: int, window: bytes) -> tuple[bytes, str | None]:
 
 
 def _read_members(cabinet: Cabinet, at: int, count: int) -> None:
-    if cabinet.grant(count, "members", "members") < count:
-        return
-    for index in range(count):
+    kinds: dict[tuple[int, int, int], str] = {}
+    for index in range(cabinet.grant(count, "members", "members")):
         record = decode(cabinet.source, at, "CFFILE", f"member {index}")
         raw = cabinet.source.read(record.span.end, _MAX_NAME)
         length = raw.find(b"\0")
         if not record.complete or length < 0:
             _cut(cabinet, "members", f"{record.path}, name", record.span.end + _MAX_NAME)
             return
-        end = record.span.end + length + 1
-        cabinet.claim(Span(at, end), record.path)
-        folder = cabinet.folders[record["iFolder"]] if record["iFolder"] < len(cabinet.folders) else None
-        member = Member(record, raw[:length], Span(record.span.end, end), folder, None)
-        data = folder.data if folder is not None else None
-        kind = UNREAD
-        if data is not None and member.end <= len(data):
-            found = ByteSource(data[member.start : member.end], member.name)
-            member, kind = replace(member, source=found), identify(found).kind
-        cabinet.members.append(member)
-        cabinet.kinds.append(kind)
-        at = end
+        name_end = record.span.end + length + 1
+        cabinet.claim(Span(at, name_end), record.path)
+        at, number = name_end, record["iFolder"]
+        name = Span(record.span.end, name_end)
+        folder = cabinet.folders[number] if number < len(cabinet.folders) else None
+        data = None if folder is None else folder.data
+        start = record["uoffFolderStart"]
+        end = start + record["cbFile"]
+        if data is None or end > len(data):
+            cabinet.members.append(Member(record, raw[:length], name, folder, None))
+            cabinet.kinds.append(UNREAD)
+            continue
+        found = ByteSource(data[start:end], member_name(raw[:length], record))
+        cabinet.members.append(Member(record, raw[:length], name, folder, found))
+        place = (number, start, end)
+        # Thousands of members may share their bytes.
+        if place not in kinds:
+            kinds[place] = identify(found).kind
+        cabinet.kinds.append(kinds[place])

@@ -13,6 +13,8 @@ from .reading import Reading
 
 DUMPS: Final = frozenset({MINIDUMP, USERDUMP, KERNEL_DUMP})
 """The kinds of dumps, as ``identify`` names them."""
+_NAME_IS_UTF: Final = 0x80
+"""[MS-CAB] 2.3: _A_NAME_IS_UTF."""
 UNREAD: Final = "unread"
 """The kind of a member whose bytes could not be expanded."""
 
@@ -39,6 +41,11 @@ class Folder:
         return self.record["typeCompress"] & 0xF
 
 
+def member_name(raw: bytes, record: Record) -> str:
+    """The name of a member, read as UTF-8 or as code page 1252. Bytes that do not decode read as U+FFFD."""
+    return raw.decode("utf-8" if record["attribs"] & _NAME_IS_UTF else "cp1252", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A file in a cabinet."""
@@ -55,12 +62,12 @@ class Member:
     @property
     def utf8(self) -> bool:
         """Whether the name is UTF-8: attribute _A_NAME_IS_UTF of [MS-CAB]."""
-        return bool(self.record["attribs"] & 0x80)
+        return bool(self.record["attribs"] & _NAME_IS_UTF)
 
     @property
     def name(self) -> str:
         """The name, read as UTF-8 or as code page 1252. Bytes that do not decode read as U+FFFD."""
-        return self.raw_name.decode("utf-8" if self.utf8 else "cp1252", "replace")
+        return member_name(self.raw_name, self.record)
 
     @property
     def start(self) -> int:
@@ -81,7 +88,7 @@ class Cabinet(Reading):
     """A cabinet, as read."""
 
     kind: ClassVar[str] = "cab"
-    most_records: ClassVar[int] = 131_072
+    most_records: ClassVar[int] = 32_768
 
     header: Record | None = None
     """CFHEADER."""

@@ -48,6 +48,19 @@ class Table(Sequence[Record]):
         view = self._source.view(self._places.start, len(self) * stride)
         return _layout(self._entry, names, stride).iter_unpack(view)
 
+    @property
+    def entry(self) -> str:
+        """The name of the structure."""
+        return self._entry
+
+    def raw(self) -> Iterator[bytes]:
+        """The bytes of each record, with the padding after it."""
+        if not self._places:
+            return iter(())
+        stride = self._places.step
+        view = self._source.view(self._places.start, len(self) * stride)
+        return (data for (data,) in struct.iter_unpack(f"{stride}s", view))
+
     def column(self, name: str) -> list[int]:
         """The values of one integer field."""
         return [value for (value,) in self.rows(name)]

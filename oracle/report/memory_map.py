@@ -33,6 +33,12 @@ MAX_RUNS: Final = 100_000
 """Captured runs of pages or ranges that are read at most; a hostile file may have more (``MemoryMap.complete``)."""
 
 
+MAX_LANDMARKS: Final = 10_000
+"""Modules, threads and other names that the map has at most."""
+_MAX_NAME: Final = 1024
+"""Characters of a name that are kept. Thousands of modules of a hostile file share a name of megabytes."""
+
+
 def memory_map(
     dump: Reading,
     truth: Truth | None = None,
@@ -97,7 +103,7 @@ def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> Me
     else:
         return MemoryMap("virtual", (), (), False)
     held = [_Layer(start, end, offset) for start, end, offset in islice(pieces, MAX_RUNS + 1)]
-    landmarks, complete = tuple(sorted(_landmarks(dump))), len(held) <= MAX_RUNS
+    landmarks, complete = tuple(sorted(islice(_landmarks(dump), MAX_LANDMARKS))), len(held) <= MAX_RUNS
     if process is not None and isinstance(dump, UserDump):
         return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True, complete)
     if process is not None and request is not None and isinstance(dump, Dump) and not user_refusal(process, request):
@@ -228,7 +234,7 @@ def _wrong(dump: Dump | UserDump, truth: ProcessTruth, held: list[_Layer]) -> li
 def _landmarks(dump: Reading) -> Iterator[Landmark]:
     if isinstance(dump, Dump):
         for module in dump.modules:
-            name = "a module" if module.name is None else module.name.text.rpartition("\\")[2]
+            name = "a module" if module.name is None else module.name.text[-_MAX_NAME:].rpartition("\\")[2]
             yield Landmark(module.base, module.end, name)
         for thread in dump.threads:
             if thread.stack_size:
@@ -238,11 +244,12 @@ def _landmarks(dump: Reading) -> Iterator[Landmark]:
         yield Landmark(0x7FFE0000, 0x7FFE1000, "KUSER_SHARED_DATA")  # ntddk.h: its fixed user-mode address
     elif isinstance(dump, UserDump):
         for crashed in dump.modules:
-            yield Landmark(crashed.base, crashed.end, crashed.text.decode("latin-1").rpartition("\\")[2] or "a module")
+            name = crashed.text[-_MAX_NAME:].decode("latin-1").rpartition("\\")[2]
+            yield Landmark(crashed.base, crashed.end, name or "a module")
     elif isinstance(dump, KernelDump) and dump.triage is not None and dump.header is not None:
         for driver, record in enumerate(dump.modules):
             string = dump.triage.strings.get(record.record["DriverNameOffset"])
-            yield Landmark(record.base, record.end, f"driver {driver}" if string is None else string.text)
+            yield Landmark(record.base, record.end, f"driver {driver}" if string is None else string.text[:_MAX_NAME])
         for name, address in (
             ("stack", dump.triage.header["TopOfStack"]),
             ("debugger data", dump.header["KdDebuggerDataBlock"]),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..budget import MAX_EXPANSION
 from ..memory.source import ByteSource
 from ..model import Finding, Report
 from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
@@ -19,15 +20,18 @@ class Subject:
     reading: Reading
 
 
-def subjects(source: ByteSource) -> list[Subject]:
-    """The file, then the dump inside it; empty for a file without a reader. Never raises on content."""
+def subjects(source: ByteSource, max_expansion: int = MAX_EXPANSION) -> list[Subject]:
+    """The file, then the dump inside it; empty for a file without a reader. Never raises on content.
+
+    ``max_expansion``: bytes that a cabinet may expand to.
+    """
     kind = identify(source).kind
     if kind != CABINET:
         reading = _read(kind, source)
         return [] if reading is None else [Subject(None, reading)]
     from ..readers.cab import read_cabinet
 
-    cabinet = read_cabinet(source)
+    cabinet = read_cabinet(source, max_expansion)
     found = [Subject(None, cabinet)]
     for member, inside in cabinet.dumps()[:1]:
         reading = None if member.source is None else _read(inside, member.source)

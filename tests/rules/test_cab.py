@@ -15,6 +15,7 @@ from struct import pack, pack_into
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.app.reporting.page import html_report
 from dumptruth.fixtures.mutants import kernel_pristine
 from dumptruth.fixtures.mutants.cab_assembled import BLOCK, MSZIP, STORED, File, Shape, cabinet, checksum
 from dumptruth.fixtures.mutants.hand_pristine import WRITE_CAB, HandPristine, crash, folders, pristine
@@ -183,6 +184,72 @@ def test_a_bomb_is_not_expanded_and_not_called_conformant(blocks: int, folders: 
     assert failing(report) == set()
     assert report.outcome is Outcome.INCOMPLETE
     assert report.unjudged
+
+
+def spread(packed: bytes, expanded: int, folders: int, padding: int = 0) -> bytes:
+    """A block each in ``folders`` folders, and ``padding`` bytes behind."""
+    block = pack("<IHH", 0, len(packed), expanded) + packed
+    start = 36 + 8 * folders + 16 + 6
+    size = start + folders * len(block) + padding
+    head = pack("<4sIIIIIBBHHHHH", b"MSCF", 0, size, 0, start - 22, 0, 3, 1, folders, 1, 0, 0, 0)
+    listed = b"".join(pack("<IHH", start + index * len(block), 1, MSZIP) for index in range(folders))
+    return head + listed + pack("<IIHHHH", 4, 0, 0, 0, 0, 0x20) + b"a.dmp\0" + block * folders + bytes(padding)
+
+
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return b"CK" + packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("size", [BLOCK, BLOCK + 1], ids=["sound", "too long"])
+@pytest.mark.parametrize("padding", [0, 1 << 20])
+def test_no_property_of_a_cabinet_raises_the_limit(size: int, padding: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that turns out to be broken was expanded, so it counts. The size of the file, of which a sparse file has
+    any, does not.
+    """
+    expanded = 0
+    inflate = reader._inflate
+
+    def counted(data: bytes, wanted: int, window: bytes) -> tuple[bytes, str | None]:
+        nonlocal expanded
+        expanded += wanted
+        return inflate(data, wanted, window)
+
+    monkeypatch.setattr(reader, "_inflate", counted)
+    limit = 40 * BLOCK
+    data = spread(deflated(bytes(size)), BLOCK, 100, padding)
+    report = check(ByteSource(data, "x.cab"), max_expansion=limit)
+    assert expanded == limit
+    assert [item.judged for item in report.unjudged if f"{limit} bytes" in item.limit] == [0]
+    assert report.outcome in {Outcome.INCOMPLETE, Outcome.NON_CONFORMANT}
+
+
+def test_a_larger_limit_judges_the_rest() -> None:
+    made = pristine(BaseDump.CAB)
+    with_less = check(ByteSource(bytes(made.data), "x.cab"), made.truth, made.asked, max_expansion=1 << 15)
+    assert with_less.outcome is Outcome.INCOMPLETE
+    assert "--max-expansion" in (with_less.reason or "")
+    assert check(ByteSource(bytes(made.data), "x.cab"), made.truth, made.asked).outcome is Outcome.CONFORMANT
+
+
+def test_an_open_cabinet_is_expanded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = 0
+    inflate = reader._inflate
+
+    def counted(data: bytes, wanted: int, window: bytes) -> tuple[bytes, str | None]:
+        nonlocal blocks
+        blocks += 1
+        return inflate(data, wanted, window)
+
+    monkeypatch.setattr(reader, "_inflate", counted)
+    source = ByteSource(bytes(pristine(BaseDump.CAB).data), "x.cab")
+    first = check(source)
+    once = blocks
+    assert once
+    assert check(source) == first
+    describe(source)
+    assert html_report(first, source)
+    assert blocks == once
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak is read with resource or from /proc")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from struct import pack, pack_into
 
 import pytest
 from dumptruth.emu.request import Request
 from dumptruth.emu.snapshot.process import ProcessSnapshot
 from dumptruth.emu.writer.kernel_dump import kernel_dump_bytes
 from dumptruth.emu.writer.minidump import dump_bytes
+from dumptruth.fixtures.mutants.cab_assembled import File, cabinet
+from dumptruth.fixtures.mutants.hand_pristine import pristine as hand_pristine
 from dumptruth.fixtures.mutants.kernel_edits import poked
 from dumptruth.fixtures.mutants.kernel_pristine import REQUESTS, machine
 from dumptruth.fixtures.mutants.kernel_pristine import pristine as kernel_pristine
@@ -16,7 +19,7 @@ from dumptruth.fixtures.mutants.pristine import pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.mutants.surgery import Surgery
 from dumptruth.oracle import ByteSource
-from dumptruth.oracle.diff.comparison import Comparison, NotComparableError, compare
+from dumptruth.oracle.diff.comparison import MAX_LISTED, Comparison, NotComparableError, compare
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,3 +140,50 @@ def test_a_flipped_byte_of_memory_is_found_and_a_damaged_dump_is_still_compared(
     memory = case.layout.section("Memory")
     if memory.offset <= at < memory.offset + memory.size:
         assert [item.where for item in found.memory] == ["differs"]
+
+
+def regions(protect: int, count: int = 20_000) -> bytes:
+    """A minidump with so many memory regions."""
+    rows = b"".join(
+        pack("<QQIIQIIII", i << 12, i << 12, 4, 0, 0x1000, 0x1000, protect, 0x20000, 0) for i in range(count)
+    )
+    stream = pack("<IIQ", 16, 48, count) + rows
+    head = pack("<4sIIIIIQ", b"MDMP", 0xA793, 1, 32, 0, 0x60000000, 0)
+    return head + pack("<III", 16, len(stream), 44) + stream
+
+
+def test_the_first_differences_are_kept_and_all_are_counted() -> None:
+    found = compared(regions(4), regions(2))
+    assert found.different == 20_000
+    assert len(found.differences) == MAX_LISTED
+    assert vars_of(found.differences[1]) == ["region 0x1000", "Protect", "0x4", "0x2"]
+    assert compared(regions(4), regions(4)).facts == found.facts
+
+
+def test_memory_that_shares_its_bytes_is_compared_within_the_budget() -> None:
+    """Each range holds all bytes behind the list: 2,000 times 32 KiB in a file of 64 KiB."""
+    count, size = 2000, 1 << 15
+    stream = pack("<I", count) + b"".join(pack("<QII", i << 20, size, 44 + 4 + 16 * count) for i in range(count))
+    head = pack("<4sIIIIIQ", b"MDMP", 0xA793, 1, 32, 0, 0x60000000, 0) + pack("<III", 5, len(stream), 44)
+    data = head + stream + bytes(size)
+    found = compared(data, data)
+    assert found.same
+    assert found.compared == (1 << 20) + 2 * len(data)
+    assert [item.subject for item in found.unjudged] == ["memory that both dumps have"]
+
+
+def test_a_run_of_2_to_the_64_pages_ends_with_the_file() -> None:
+    case = kernel_pristine(BaseDump.KERNEL_FULL)
+    data = bytearray(case.data)
+    pack_into("<Q", data, 0x88 + 24, (1 << 64) - 1)
+    assert compared(bytes(data), bytes(data)).compared <= len(data)
+
+
+def test_of_a_cabinet_the_dump_inside_is_compared() -> None:
+    wrapped, bare = hand_pristine(BaseDump.CAB), kernel_pristine(BaseDump.KERNEL_SMALL_A)
+    with pytest.raises(NotComparableError, match="expected a minidump or a kernel dump"):
+        compared(bytes(wrapped.data), bare.data)
+    inside = cabinet([[File(b"a.dmp", bare.data)]])
+    found = compared(bytes(inside.data), bare.data)
+    assert found.same
+    assert found.facts > 100

@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from functools import cache
 from io import StringIO
+from struct import pack_into
 from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
 from dumptruth import oracle
+from dumptruth.fixtures.mutants.kernel_pristine import pristine as kernel_pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.vectors.target import case_of
 from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Verdict, check
@@ -259,3 +261,17 @@ def test_untrusted_text_does_not_break_a_report(text: str) -> None:
     failure = suite.find(".//failure")
     assert failure is not None
     assert shown(text) in (failure.text or "")
+
+
+def test_no_region_of_sarif_leaves_the_file() -> None:
+    """A run of 2^64 pages names bytes that a 64-bit length cannot count."""
+    case = kernel_pristine(BaseDump.KERNEL_FULL)
+    data = bytearray(case.data)
+    pack_into("<Q", data, 0x88 + 24, (1 << 64) - 5)  # the count of the first run
+    judged = check(ByteSource(bytes(data), "a.dmp"), case.truth, case.asked)
+    assert judged.checks < 1 << 53
+    (run,) = json.loads(to_sarif(judged))["runs"]
+    places = [place["physicalLocation"] for result in run["results"] for place in result["locations"]]
+    regions = [place["region"] for place in places if "region" in place]
+    assert regions
+    assert all(region["byteOffset"] + region["byteLength"] <= len(data) for region in regions)

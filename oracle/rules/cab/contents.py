@@ -9,7 +9,7 @@ from typing import Final
 
 from ...case import CabinetCase
 from ...model import Fault, Grade, Level, Source
-from ...readers.cab_facts import UNREAD, Member
+from ...readers.cab_facts import DUMPS, UNREAD, Member
 from ...rule import Checks, bad, cab_rule, ok
 
 _ARCHIVE: Final = 0x20
@@ -62,14 +62,13 @@ def _with_kinds(case: CabinetCase) -> Iterator[tuple[Member, str]]:
 )
 def dump_name(case: CabinetCase) -> Checks:
     """WinDbg looks for the member whose name ends in .dmp. The name of the dump has no folder."""
-    dumps = [member for member, _ in case.dump.dumps()]
     for member, kind in _with_kinds(case):
-        named = member.name.lower().endswith(".dmp")
+        named, is_dump = member.name.lower().endswith(".dmp"), kind in DUMPS
         if kind == UNREAD:
             continue
-        if member in dumps and (not named or re.search(r"[\\/]", member.name)):
+        if is_dump and (not named or re.search(r"[\\/]", member.name)):
             yield bad("name of the dump", "NAME.dmp", member.name, member.name_span)
-        elif named and member not in dumps:
+        elif named and not is_dump:
             yield bad(member.name, "a dump, because the name ends in .dmp", kind, member.record.span)
         else:
             yield ok(member.name)
