@@ -18,7 +18,7 @@ from ..snapshot.process import (
     XstateConfiguration,
 )
 from ..snapshot.processor_state import REGISTERS
-from .members import BadValue, expect_members
+from .members import BadValue, excerpt, expect_members
 
 _COMPACTION = 1 << 63
 """winnt.h XSTATE_COMPACTION_ENABLE_MASK: the bit names a format, not a component."""
@@ -34,10 +34,8 @@ def check_process(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int
     """
     _check_regions(snapshot)
     _check_pages(snapshot.regions, "unreadable", snapshot.unreadable)
-    runs = [(start, size) for start, size, _ in index]
-    _check_pages(snapshot.regions, "memory", runs)
-    check_offsets((size, offset) for _, size, offset in index)
-    _check_readable(snapshot, runs)
+    _check_pages(snapshot.regions, "memory", [(start, size) for start, size, _ in index])
+    _check_readable(snapshot, index)
     _check_contexts(snapshot)
     _check_processor(snapshot.system)
     _check_function_tables(snapshot.function_tables, snapshot.system.architecture)
@@ -53,13 +51,10 @@ def check_process(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int
             raise BadValue(f"more than {before.value}, the value before", str(handle.value), "handles", number, "value")
 
 
-def check_offsets(places: Iterable[tuple[int, int]]) -> None:
-    """Raise BadValue unless the runs, as (size, offset), fill memory.bin without gaps."""
-    end = 0
-    for number, (size, offset) in enumerate(places):
-        if offset != end:
-            raise BadValue(f"{end:#x}, the end of the run before", hex(offset), "memory", number, "offset")
-        end += size
+def check_offset(number: int, offset: int, end: int) -> None:
+    """Raise BadValue unless a run of memory starts in memory.bin where the run before ends."""
+    if offset != end:
+        raise BadValue(f"{end:#x}, the end of the run before", hex(offset), "memory", number, "offset")
 
 
 def check_distinct(array: str, member: str, values: Iterable[int]) -> None:
@@ -133,13 +128,16 @@ _NOTHING_ELSE = Region(0, 1 << 66, 0, 0, MEM_FREE, PAGE_NOACCESS, 0)
 """Stands for the addresses after the last region."""
 
 
-def _check_readable(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int]]) -> None:
+def _check_readable(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int]]) -> None:
     """The runs of memory are exactly the pages that a debugger can read."""
     due = list(_merged(_without(snapshot.regions, snapshot.unreadable)))
-    for number, (start, size) in enumerate(index):
+    filled = 0
+    for number, (start, size, offset) in enumerate(index):
+        check_offset(number, offset, filled)
         if number >= len(due) or due[number] != (start, start + size):
             expected = f"{due[number][0]:#x} to {due[number][1]:#x}" if number < len(due) else "no more readable pages"
             raise BadValue(expected, f"{start:#x} to {start + size:#x}", "memory", number)
+        filled += size
     if len(due) > len(index):
         start, end = due[len(index)]
         raise BadValue(f"a run for the readable pages {start:#x} to {end:#x}", "none", "memory")
@@ -271,4 +269,5 @@ def _check_tokens(tokens: Sequence[Token]) -> None:
 def _check_sid(sid: bytes, *place: str | int) -> None:
     """winnt.h SID: Revision, SubAuthorityCount, IdentifierAuthority[6], the sub-authorities."""
     if len(sid) < 8 or (sid[0], len(sid)) != (1, 8 + 4 * sid[1]) or sid[1] > 15:
-        raise BadValue("a SID of revision 1 with at most 15 sub-authorities", sid.hex() or "no bytes", *place)
+        found = excerpt(sid.hex()) if sid else "no bytes"
+        raise BadValue("a SID of revision 1 with at most 15 sub-authorities", found, *place)

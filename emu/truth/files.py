@@ -17,15 +17,15 @@ from .members import BadValue, TruthError, at_file, excerpt
 LARGEST_DOCUMENT = 512 << 20
 LARGEST_MEMORY = 1 << 40
 """Bytes of truth.json or request.json, and of memory.bin."""
-_MOST = (("{", "objects", 4 << 20), ("[", "arrays", 4 << 20), (",", "commas", 16 << 20))
+MOST = (("{", "objects", 4 << 20), ("[", "arrays", 4 << 20), (",", "commas", 16 << 20))
 
 
 def read_json(path: Path) -> Any:
     """Return the value of the JSON file. Raises TruthError."""
     with at_file(path):
         text = _text(path)
-        if len(text) > 4 << 20:
-            for mark, name, most in _MOST:
+        if len(text) > min(most for _, _, most in MOST):
+            for mark, name, most in MOST:
                 if text.count(mark) > most:
                     raise BadValue(f"at most {most} {name}", str(text.count(mark)))
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
-from .consistency import check_images, check_offsets, check_registers
+from .consistency import check_images, check_offset, check_registers
 from .members import BadValue
 
 Runs = Sequence[tuple[int, int]]
@@ -26,7 +26,10 @@ def check_machine(snapshot: KernelSnapshot, index: Sequence[tuple[int, int, int]
         raise BadValue("at least one run", "none", "physical_runs")
     runs = [(base, count) for base, count, _ in index]
     _check_runs("memory", runs)
-    check_offsets((count * PAGE_SIZE, offset) for _, count, offset in index)
+    filled = 0
+    for number, (_, count, offset) in enumerate(index):
+        check_offset(number, offset, filled)
+        filled += count * PAGE_SIZE
     _check_inside("memory", runs, ram)
     for name in ("free_pages", "standby_pages", "unreadable_pages"):
         _check_runs(name, getattr(snapshot, name))

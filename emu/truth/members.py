@@ -45,7 +45,7 @@ class BadValue(Exception):  # noqa: N818 - it becomes a TruthError, which names 
         text = ""
         for step in self.place:
             plain = isinstance(step, str) and _PLAIN_NAME.fullmatch(step)
-            text += (f".{step}" if text else str(step)) if plain else f"[{excerpt(step)}]"
+            text += (f".{step}" if text else str(step)) if plain else f"[{ascii(step)[:_EXCERPT]}]"
         return text
 
 

@@ -62,7 +62,7 @@ def shown(value: Any) -> str:
 
 def member(name: str) -> str:
     """The step from an object to its member ``name``, in the place of an error. A strange name is quoted."""
-    return f".{name}" if _NAME.fullmatch(name) else f"[{shown(name)}]"
+    return f".{name}" if _NAME.fullmatch(name) else f"[{ascii(name)[:_SHOWN]}]"
 
 
 def number(bits: int, *, signed: bool = False, among: tuple[int, ...] = ()) -> Reader:

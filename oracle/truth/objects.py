@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
-from .members import U32, Bytes, Wide, array, byte_string, fail, number, wide
+from .members import U32, Bytes, Wide, array, byte_string, fail, number, shown, wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +123,5 @@ def check_sid(sid: bytes, where: str) -> None:
     IdentifierAuthority[6], then the sub-authorities.
     """
     if len(sid) < 8 or sid[0] != 1 or sid[1] > 15 or len(sid) != 8 + 4 * sid[1]:
-        fail(where, "a SID of revision 1 whose length matches its SubAuthorityCount", sid.hex() or "no bytes")
+        found = shown(sid.hex()) if sid else "no bytes"
+        fail(where, "a SID of revision 1 whose length matches its SubAuthorityCount", found)

@@ -150,7 +150,7 @@ MAY_IMPORT: dict[str, str] = {
     "emu.request": "emu.constants emu.errors",
     "emu.plan": "emu.constants emu.request emu.snapshot",
     "emu.writer": "emu.constants emu.placing emu.request emu.snapshot emu.plan",
-    "emu.truth": "emu.errors emu.placing emu.request emu.snapshot",
+    "emu.truth": "emu.constants emu.errors emu.placing emu.request emu.snapshot",
     "emu.debugger": "emu.constants emu.errors emu.names emu.placing emu.request emu.snapshot emu.plan emu.writer",
     "emu.images": "emu.errors",
     "emu.image": "emu.errors",

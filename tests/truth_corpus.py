@@ -1,0 +1,132 @@
+"""Truths for both loaders: sound ones with every member, and what can be wrong with one of their members."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dumptruth.emu.constants import DEBUG_DUMP_SMALL
+from dumptruth.emu.request import Request, UserStream
+from dumptruth.emu.snapshot.kernel import DataBlob
+from dumptruth.emu.synthetic.kernel import synthetic_machine
+from dumptruth.emu.synthetic.process import synthetic_process
+from dumptruth.emu.synthetic.stream_process import stream_target
+from dumptruth.emu.truth import store
+from dumptruth.oracle.truth import load as oracle
+
+STRANGE: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 1.0, 1.5, 1e300, 1 << 31, 1 << 32, 1 << 64, 10**40, -(10**40),
+    "", "0", "1", "0x", "0x0", "0x00", "0x01", "0X1", "0xA", "0xg", "0x1 ", " 0x1", "0x1\n", "0x1_0", "+0x1", "-0x1",
+    "0x\uff11", "\uff10x1", "0x" + "f" * 16, "0x1" + "0" * 16, "0x" + "1" * 5000, "00", "AB", "abc", "zz", "a b",
+    "00" * 512, "\ud800", "\x1b[31m\u202e\n", "x" * 5000, [], {}, [[]], [None], [1], ["0x0"], {"x": 1}, [{}], [0] * 500,
+)  # fmt: skip
+"""Values of every type, in forms that a careless loader takes for others."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound truth."""
+
+    name: str
+    document: dict[str, Any]
+    memory: bytes
+    request: dict[str, Any]
+
+    def copy(self) -> dict[str, Any]:
+        return copy.deepcopy(self.document)
+
+
+def _saved(name: str, snapshot: store.Snapshot, image: int) -> Sound:
+    request = Request(DEBUG_DUMP_SMALL, comment="text", user_streams=(UserStream(0x10000, b"\0\xff"),))
+    with TemporaryDirectory() as folder:
+        store.save(snapshot, folder, source=name, request=request, file="a.dmp", image_files=[image])
+        document, asked = (json.loads((Path(folder) / file).read_bytes()) for file in ("truth.json", "request.json"))
+        asked |= {"contract": "documented", "session": "live"}
+        return Sound(name, document, (Path(folder) / "memory.bin").read_bytes(), asked)
+
+
+@cache
+def sound() -> dict[str, Sound]:
+    """The sound truths by name: a process of each architecture, and a machine."""
+    streams = stream_target()
+    machine = synthetic_machine(
+        build=26100, processors=2, in_user_process=True, blobs=(DataBlob(b"\xaa" * 16, b"\1"),),
+        triage_data=((0xFFFFF80000200000, 16),), added_pages=((5, 2),), exception=(0xC0000005, 0, 0xFFFFF80000201234),
+    )  # fmt: skip
+    made = [
+        _saved("amd64", streams, streams.modules[0].base),
+        _saved("machine", machine, machine.drivers[0].base),
+    ]
+    for name in ("x86", "arm64"):
+        target = synthetic_process(name)
+        made.append(_saved(name, target, target.modules[0].base))
+    return {truth.name: truth for truth in made}
+
+
+def places(value: Any, *place: str | int) -> Iterator[tuple[str | int, ...]]:
+    """The places of all members and of the first element of each array, below ``value``."""
+    if place:
+        yield place
+    if isinstance(value, dict):
+        for name in list(value)[:3] if place[-1:] == ("registers",) else value:
+            yield from places(value[name], *place, name)
+    elif isinstance(value, list) and value:
+        yield from places(value[0], *place, 0)
+
+
+def put(document: Any, place: tuple[str | int, ...], value: Any) -> None:
+    """Set the member at ``place``."""
+    holder(document, place)[place[-1]] = value
+
+
+def holder(document: Any, place: tuple[str | int, ...]) -> Any:
+    """The object or array that holds the member at ``place``."""
+    for step in place[:-1]:
+        document = document[step]
+    return document
+
+
+def write(folder: Path, document: Any = None, memory: bytes | None = None, request: Any = None) -> Path:
+    """Write the files that are given."""
+    folder.mkdir(exist_ok=True)
+    for name, content in (("truth.json", document), ("request.json", request)):
+        if content is not None:
+            (folder / name).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    if memory is not None:
+        (folder / "memory.bin").write_bytes(memory)
+    return folder
+
+
+def verdicts(folder: Path, *, request: bool = False) -> tuple[str, str]:
+    """What the loader of the oracle and that of the emulator say: "accepted", or the place that they refuse.
+
+    Any error but their own is the caller's to see.
+    """
+    loaders = (oracle.load_request, store.load_request) if request else (oracle.load_any_truth, store.load_snapshot)
+    return _verdict(loaders[0], folder, oracle.TruthError), _verdict(loaders[1], folder, store.TruthError)
+
+
+_LINE = re.compile(
+    r"(?P<file>truth\.json|request\.json|memory\.bin)[.:]? ?(?P<member>\S*?(?:\['[^\n]*?'\]|\[\"[^\n]*?\"\])?)?:? ?"
+    r"(?:expected [^\n]+, found [^\n]+|cannot be read: [^\n]+)"
+)
+
+
+def _verdict(load: Any, folder: Path, error: type[Exception]) -> str:
+    try:
+        load(folder)
+    except error as refused:
+        text = str(refused).removeprefix(str(folder)).lstrip("/\\")
+        match = _LINE.fullmatch(text)
+        assert match, text
+        assert text.isprintable(), text
+        assert len(text) < 400, text
+        return f"{match['file']} {match['member']}".strip().replace('"', "'")
+    return "accepted"
