@@ -89,7 +89,8 @@ def compare(first: ByteSource, second: ByteSource, max_expansion: int = MAX_EXPA
     """
     dumps = _read(first, max_expansion), _read(second, max_expansion)
     if dumps[0].kind != dumps[1].kind:
-        raise NotComparableError(f"{first.name} is a {dumps[0].kind}, {second.name} a {dumps[1].kind}")
+        kinds = f"{first.name} is a {dumps[0].kind}, {second.name} a {dumps[1].kind}"
+        raise NotComparableError(f"{kinds}: expected dumps of one kind")
     work = tuple(Budget(dump.source.size, _RECORDS) for dump in dumps)
     facts = _Facts(dumps, work)
     for listed in lists_of(dumps[0]):

@@ -49,7 +49,7 @@ def test_a_folder_is_judged_as_a_whole(dumptruth: CommandLine, folder: Path) -> 
     ]
     assert "stream 3 (ThreadListStream): DataSize 52, expected DataSize" in done.out
     assert "1 other file in the folders, no dump" in done.out
-    assert done.out.endswith("3 dumps: NON_CONFORMANT (2 conformant, 1 not conformant)\n")
+    assert done.out.endswith("3 files: NON_CONFORMANT (2 conformant, 1 not conformant)\n")
     assert "d/readme.txt" in dumptruth("check", folder, "--all").out
 
 
@@ -110,7 +110,7 @@ def test_the_exit_status_is_the_worst(dumptruth: CommandLine, folder: Path) -> N
     assert dumptruth("check", sound, broken, text).status == 1
     Path("empty").mkdir()
     done = dumptruth("check", "empty")
-    assert (done.status, done.out) == (3, "0 dumps: NOT_A_DUMP: there is nothing to judge\n")
+    assert (done.status, done.out) == (3, "0 files: NOT_A_DUMP: there is nothing to judge\n")
     assert dumptruth("check", sound, "none.dmp").status == 2
 
 
@@ -148,7 +148,7 @@ def test_a_process_that_dies_is_an_error_of_its_file(
     done = dumptruth("check", folder)
     assert done.status == 2
     assert re.search(r"^d/rich.dmp +INTERNAL_ERROR +the process that worked on the file ended", done.out, re.MULTILINE)
-    assert done.out.endswith("3 dumps: INTERNAL_ERROR (1 conformant, 1 not conformant, 1 without a verdict)\n")
+    assert done.out.endswith("3 files: INTERNAL_ERROR (1 conformant, 1 not conformant, 1 without a verdict)\n")
 
 
 def test_a_truth_holds_for_all_files(dumptruth: CommandLine) -> None:
@@ -185,7 +185,7 @@ def test_identify_lists_many_files(dumptruth: CommandLine, folder: Path) -> None
     assert done.status == 0
     named = [line.split()[0] for line in done.out.splitlines() if line.startswith("d/")]
     assert named == ["d/kernel.dmp", "d/rich.dmp", "d/deep/broken.dmp"]
-    assert done.out.endswith("3 files: 3 dumps; 1 other files in the folders (--all lists them)\n")
+    assert done.out.endswith("3 files: 3 dumps; 1 other file in the folders (--all lists them)\n")
     document = dumptruth("identify", folder, "--json").json()
     validator("identities-1.json").validate(document)
     assert document["exit_status"] == 0
