@@ -12,13 +12,14 @@ from typing import Protocol
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
 from ..images.services import number_of, services
-from ..limits import DEFAULTS, Limits, Meter
+from ..limits import DEFAULTS, Limits
 from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
 from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.process import SystemInformation, XstateConfiguration
+from .ceilings import Ceilings
 from .context import context_of
 from .exceptions import exception_from_fault
 from .files import File, FileSystem
@@ -37,7 +38,7 @@ from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .stack_trace import NONVOLATILE, return_addresses
-from .system import CREATE_TIME, PROCESS_CREATE_TIME, SECOND, PROGRAM_DIRECTORY, SYSTEM_DIRECTORY, system_information
+from .system import CREATE_TIME, PROCESS_CREATE_TIME, PROGRAM_DIRECTORY, SECOND, SYSTEM_DIRECTORY, system_information
 from .threads import create_stack, free_stack, free_teb, write_teb
 from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError
@@ -94,7 +95,7 @@ class Process:
         self.command_line = found.image.name if command_line is None else command_line
         self.console = bytearray()
         self.debug_output = bytearray()
-        self.meter = meter = Meter(found.image.name, limits)
+        self.meter = meter = Ceilings(found.image.name, limits)
         self._last_service = 0
         self._outcome: Outcome | None = None
         self._current: Thread | None = None
@@ -332,6 +333,7 @@ class Process:
             if isinstance(event, Preempted):
                 self.scheduler.charge_quantum(thread)
                 break
+            self.meter.use("services", 1, self._doing)
             if not self._handle(thread, event):
                 break
         if not thread.exited:
@@ -353,7 +355,6 @@ class Process:
     def _serve(self, thread: Thread) -> bool:
         cpu = self.cpu
         number = self._last_service = cpu.get("Rax") & 0xFFFFFFFF
-        self.meter.use("services", 1, self._doing)
         self.scheduler.charge_service(thread)
         try:
             result = self._services.serve(self, thread, number)
