@@ -304,14 +304,21 @@ class Process:
                 self._outcome = Deadlock()
                 break
             if self.scheduler.now > end:
-                raise self.meter.reached("guest-seconds", self._doing())
+                raise self.meter.reached("guest-seconds", self._calling())
             self._turn(thread)
         self._shared_data.keep_time(self.scheduler.now)
         return self._outcome
 
-    def _doing(self) -> str:
-        name = next((service.name for service in services() if service.number == self._last_service), "")
-        return f"the last system call is {name}" if name else "no system call was made"
+    def _running(self) -> str:
+        """Where the program runs, for messages."""
+        rip = self.cpu.get("Rip")
+        module = self.loader.covering(rip)
+        return f"it runs at {rip:#x}" if module is None else f"it runs at {module.name}+{rip - module.base:#x}"
+
+    def _calling(self) -> str:
+        """What the program asks for, for messages."""
+        names = {service.number: service.name for service in services()}
+        return f"the last system call is {names.get(self._last_service, hex(self._last_service))}"
 
     def _turn(self, thread: Thread) -> None:
         """Run one thread until it waits, yields, ends or uses up its quantum."""
@@ -329,11 +336,11 @@ class Process:
                 raise self.meter.reached("host-seconds", str(error)) from error
             except UnsupportedInstructionError as error:
                 raise RunError(f"{self.main_module.name}: {error}") from error
-            self.meter.use("blocks", self.cpu.blocks_run, self._doing)
+            self.meter.use("blocks", self.cpu.blocks_run, self._running)
             if isinstance(event, Preempted):
                 self.scheduler.charge_quantum(thread)
                 break
-            self.meter.use("services", 1, self._doing)
+            self.meter.use("services", 1, self._calling)
             if not self._handle(thread, event):
                 break
         if not thread.exited:
