@@ -24,7 +24,21 @@ from .identity.model import Description
 from .inputs import InputError, identify
 from .judge import SelectionError, all_rules
 from .memory.source import ByteSource
-from .model import Fault, Finding, Grade, KnownError, Level, Outcome, Report, RuleResult, Shift, Source, Span, Verdict
+from .model import (
+    Fault,
+    Finding,
+    Grade,
+    KnownError,
+    Level,
+    Outcome,
+    Report,
+    RuleResult,
+    Shift,
+    Source,
+    Span,
+    Unjudged,
+    Verdict,
+)
 from .readers.cab import Cabinet, read_cabinet
 from .readers.facts import Dump
 from .readers.identify import Identity
@@ -83,6 +97,7 @@ __all__ = [
     "Thread",
     "Truth",
     "TruthError",
+    "Unjudged",
     "UserDump",
     "UserdumpCase",
     "Verdict",

@@ -86,6 +86,10 @@ def assert_conformant(
 
 def _failure(report: Report) -> Iterator[str]:
     failing = list(report.failing())
+    if report.outcome is Outcome.INCOMPLETE:
+        yield f"{report.file} is not judged whole:"
+        yield from (f"  {item}" for item in report.unjudged)
+        return
     if not failing:
         yield f"{report.file} cannot be judged: {report.reason or report.outcome}"
         return

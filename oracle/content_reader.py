@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
+from .budget import Work
 from .contents import (
     BugCheck,
     Contents,
@@ -251,7 +252,6 @@ def _pdb(dump: Dump, span: Span | None) -> str | None:
     """The path of an RSDS record: signature, GUID and age, 24 bytes, then the path with its NUL."""
     if span is None or dump.source.read(span.start, len(_RSDS)) != _RSDS:
         return None
-    size = min(len(span) - 24, _MAX_PDB_PATH, dump.string_bytes_left)
-    path = dump.source.read(span.start + 24, size).partition(b"\0")[0]
-    dump.string_bytes_left -= len(path)
-    return path.decode("utf-8", "replace")
+    wanted = max(min(len(span) - 24, _MAX_PDB_PATH), 0)
+    path = dump.source.read(span.start + 24, dump.grant(wanted, "CodeView records", work=Work.BYTES))
+    return path.partition(b"\0")[0].decode("utf-8", "replace")

@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, cast
 
+from .budget import Work
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
 from .diagnosis.cause import Results, with_causes
 from .known_errors import recognised
 from .memory.intervals import union
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Verdict
+from .model import Fault, Finding, Grade, Level, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
 from .readers.cab import read_cabinet
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .readers.kernel import read_kernel
 from .readers.kernel_dump import KernelDump
 from .readers.minidump import read_minidump
+from .readers.reading import MAX_DEFECTS
 from .readers.userdump import read_userdump
 from .rule import RULES, Check, Rule
 from .truth.load import RequestTruth, Truth
@@ -192,7 +194,9 @@ def _results(
 
 def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], dump: _DumpCase | None = None) -> Report:
     """``report`` with the outcome and the byte counts of ``case``. ``dump`` is the case of the dump in a cabinet."""
-    outcome, reason = _outcome(results)
+    readings = [each.dump for each in (case, dump) if each is not None]
+    unjudged = tuple(item for each in readings for item in each.budget.unjudged)
+    outcome, reason = _outcome(results, unjudged)
     reading, pages = case.dump, case if dump is None else dump
     return replace(
         report,
@@ -203,6 +207,7 @@ def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], d
         pages=_pages(pages),
         dont_cares=tuple(reading.dont_cares),
         reason=reason,
+        unjudged=unjudged,
     )
 
 
@@ -258,6 +263,8 @@ def _run(rule: Rule, case: AnyCase, strict: bool) -> RuleResult:
                 topic = case.dump.broken[fact]
                 blocked = result(Verdict.BLOCKED, blocked_by=reporting_rule(topic), note=_damage(case, fact))
                 return replace(blocked, fact=fact)
+            if fact in case.dump.unread:
+                return replace(result(Verdict.INCOMPLETE, note=f"{fact} was not read whole"), fact=fact)
         missing = [fact for fact in rule.needs if fact not in case.dump.facts]
         if missing:
             return result(Verdict.NOT_APPLICABLE, note=f"the dump has no {', '.join(missing)}")
@@ -284,13 +291,22 @@ def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
     for defect in case.dump.defects:
         if defect.topic in rule.reports:
             yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
+    for topic in rule.reports:
+        hidden = case.dump.defects_of(topic) - MAX_DEFECTS
+        if hidden > 0:
+            yield Check("further entries", False, Fault.WRONG, ("none",), f"{hidden} more", count=hidden)
     yield from rule.check(case)
 
 
 def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
     checks = failures = known = 0
     findings: list[Finding] = []
-    for item in _checks(rule, case):
+    budget, cut, made = case.dump.budget, False, 0
+    allowed = budget.left(Work.CHECKS)
+    for made, item in enumerate(_checks(rule, case), 1):
+        if made > allowed:
+            cut = True
+            break
         checks += item.count
         if item.passed:
             continue
@@ -301,15 +317,23 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
             )
-    verdict = Verdict.FAIL if failures else Verdict.PASS if checks else Verdict.VACUOUS
+        if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
+            cut = True
+            break
+    budget.grant(Work.CHECKS, made, rule.id)
+    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE if cut else Verdict.PASS if checks else Verdict.VACUOUS
     return RuleResult(
-        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known
-    )
+        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known,
+        note="the limit on work ended the rule" if cut else None,
+    )  # fmt: skip
 
 
-def _outcome(results: tuple[RuleResult, ...]) -> tuple[Outcome, str | None]:
+def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:
     for result in results:
         if result.verdict is Verdict.ERROR:
             return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
     failed = any(result.verdict is Verdict.FAIL and result.counts for result in results)
-    return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
+    if failed or not unjudged:
+        return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
+    more = f"; and {len(unjudged) - 1} more" if len(unjudged) > 1 else ""
+    return Outcome.INCOMPLETE, f"{unjudged[0]}{more}"

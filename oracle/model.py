@@ -63,6 +63,8 @@ class Verdict(StrEnum):
     NOT_APPLICABLE = "NOT_APPLICABLE"
     BLOCKED = "BLOCKED"
     """A fact that the rule needs is damaged; another rule reports the damage."""
+    INCOMPLETE = "INCOMPLETE"
+    """The budget of work ended before the rule had judged all that it judges. It found no failure so far."""
     ERROR = "ERROR"
     """The rule raised an exception: a bug in the oracle."""
 
@@ -72,13 +74,16 @@ class Outcome(StrEnum):
 
     CONFORMANT = "CONFORMANT"
     NON_CONFORMANT = "NON_CONFORMANT"
+    INCOMPLETE = "INCOMPLETE"
+    """Nothing fails the file, but the budget of work ended before all of it was judged."""
     INTERNAL_ERROR = "INTERNAL_ERROR"
     NOT_A_DUMP = "NOT_A_DUMP"
 
     @property
     def exit_status(self) -> int:
-        """The exit status of ``dumptruth check``: 0 to 3."""
-        return {"CONFORMANT": 0, "NON_CONFORMANT": 1, "INTERNAL_ERROR": 2, "NOT_A_DUMP": 3}[self.value]
+        """The exit status of ``dumptruth check``: 0 to 4."""
+        statuses = {"CONFORMANT": 0, "NON_CONFORMANT": 1, "INTERNAL_ERROR": 2, "NOT_A_DUMP": 3, "INCOMPLETE": 4}
+        return statuses[self.value]
 
 
 class Fault(StrEnum):
@@ -112,6 +117,24 @@ class DontCare:
 
     span: Span
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A part of the file that was not judged whole, because the budget of work ended."""
+
+    subject: str
+    """The list, the stream or the rule: ``stream 3 (ThreadListStream)``, ``names of modules``."""
+    limit: str
+    """The limit that ended the work: ``at most 500000 records``."""
+    judged: int
+    """How many parts of the subject were judged."""
+    left: int | None
+    """How many were not; None if that is not known."""
+
+    def __str__(self) -> str:
+        of = "" if self.left is None else f" of {self.judged + self.left}"
+        return f"{self.subject}: {self.judged}{of} judged, limit: {self.limit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +205,7 @@ class RuleResult:
     blocked_by: str | None = None
     """The rule that reports the damage, if the verdict is BLOCKED."""
     note: str | None = None
-    """Why the rule did not run, in one line."""
+    """Why the rule did not run, or not to its end, in one line."""
     counts: bool = True
     """Whether a failure of this rule fails the dump, given the level, the grade and ``--strict``."""
     inside: str | None = None
@@ -190,7 +213,7 @@ class RuleResult:
     known: int = 0
     """How many of the failures are known errors of the vendor's engine."""
     fact: str | None = None
-    """The fact that is damaged, if the verdict is BLOCKED."""
+    """The fact that is damaged if the verdict is BLOCKED, or not read whole if it is INCOMPLETE."""
     follows: str | None = None
     """The rule whose first finding, with ``shift``, is the cause of these failures, or of the damage that blocks the
     rule. Without that cause the rule passes; then ``findings`` holds the first failure alone."""
@@ -235,9 +258,11 @@ class Report:
     """How many of the target's pages the dump holds bytes of."""
     dont_cares: tuple[DontCare, ...] = ()
     reason: str | None = None
-    """Why the file cannot be judged, or which rule raised an exception."""
+    """Why the file cannot be judged, or not whole, or which rule raised an exception."""
     member: MemberReport | None = None
     """The dump inside a cabinet; None for other files. ``pages`` is that dump's, the byte counts are the cabinet's."""
+    unjudged: tuple[Unjudged, ...] = ()
+    """What was not judged because the budget of work ended. Not empty if the outcome is INCOMPLETE."""
 
     def failing(self) -> Iterable[RuleResult]:
         """The results that make the outcome NON_CONFORMANT."""
@@ -245,9 +270,11 @@ class Report:
 
     @property
     def only_known_errors(self) -> bool:
-        """Whether the dump fails, and every failure that counts is a known error of the vendor's engine."""
+        """Whether the dump was judged whole, fails, and every failure that counts is a known error of the vendor's
+        engine.
+        """
         failing = list(self.failing())
-        return bool(failing) and all(result.known == result.failures for result in failing)
+        return bool(failing) and not self.unjudged and all(result.known == result.failures for result in failing)
 
     @property
     def dont_care(self) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ID = re.compile(r"[A-Z]{3,4}-[A-Z0-9]+(?:-[A-Z0-9]+)*-[0-9]{3}")
 
-RETIRED: frozenset[str] = frozenset()
+RETIRED: frozenset[str] = frozenset({"CAB-CEILING-001", "KFIL-CEILING-001", "MDMP-LAYOUT-003", "UDMP-CEILING-001"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,13 +44,14 @@ MOST_CHARACTERS: Final = 300
 
 CONFORMANT: Final = "CONFORMANT"
 INTERNAL_ERROR: Final = "INTERNAL_ERROR"
-OUTCOMES: Final = {CONFORMANT: 0, "NON_CONFORMANT": 1, "NOT_A_DUMP": 3, INTERNAL_ERROR: 2}
+OUTCOMES: Final = {CONFORMANT: 0, "INCOMPLETE": 4, "NON_CONFORMANT": 1, "NOT_A_DUMP": 3, INTERNAL_ERROR: 2}
 """From best to worst, each with the exit status of `dumptruth check`. The verdict is the worst of all dumps."""
 _RANK: Final = {"error": 0, "warning": 1, "note": 2}
 _USAGE: Final = 2  # of this script, and of the command where it writes no report
 
 _OUTCOME_RULES: Final = {
     "NOT_A_DUMP": ("ACTION-DUMP-001", "The file is a dump that can be judged"),
+    "INCOMPLETE": ("ACTION-WHOLE-001", "The judge judges all of the file"),
     INTERNAL_ERROR: ("ACTION-JUDGE-001", "The judge reaches a verdict"),
 }
 """Rules of this script. Code scanning shows results only, so a file without a verdict needs one."""

@@ -77,5 +77,7 @@ def _judged(case: WriterCase, report: Report) -> CaseResult:
         return CaseResult(case.name, Verdict.AGREES, True, checks=report.checks)
     if report.outcome is Outcome.NOT_A_DUMP:
         return _fails(case, f"the file is not a dump that can be judged: {report.reason}")
+    if report.outcome is Outcome.INCOMPLETE:
+        return _fails(case, f"the file is not judged whole: {report.reason}")
     details = (f"the judge failed: {report.reason}",) if report.outcome is Outcome.INTERNAL_ERROR else ()
     return CaseResult(case.name, Verdict.FAILS, False, details, broken=tuple(report.failing()), checks=report.checks)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from ..budget import Work
 from ..case import AnyCase, Case, KernelCase, UserdumpCase
 from ..memory.edited import EditedSource
 from ..memory.source import ByteSource
@@ -28,6 +29,8 @@ MAX_CAUSES = 4
 """Causes that are looked for in one dump, one after the other."""
 MAX_TRIALS = 32
 """Proposals that are tried for one dump."""
+_WORK = 150_000
+"""The work of all trials of a dump: thrice its rows and ten times its records. A dump with long lists has none."""
 _OF_ONE_DETECTOR = 8
 
 Results = tuple[RuleResult, ...]
@@ -35,6 +38,7 @@ Again = Callable[[ByteSource], "tuple[AnyCase, Results] | None"]
 """Judges an edited file: its case and its results; None if it cannot be judged."""
 
 _PASSED = (Verdict.PASS, Verdict.VACUOUS)
+_NOT_JUDGED = (Verdict.BLOCKED, Verdict.INCOMPLETE)
 _MINIDUMP = (
     shifted_streams, shifted_pointers, shifted_lists, exchanged_entries, shifted_addresses, shifted_memory,
 )  # fmt: skip
@@ -55,8 +59,8 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     follows: dict[str, str] = {}
     left: dict[str, int] = {}
     origins: list[EditedSource] = []
-    now, budget = results, [MAX_TRIALS]
-    while len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now):
+    now, budget = results, [_trials(case)]
+    while budget[0] and len(found) < MAX_CAUSES and any(result.verdict is Verdict.FAIL for result in now):
         trial = _best(case, now, again, budget)
         if trial is None:
             break
@@ -73,6 +77,13 @@ def with_causes(case: AnyCase, results: Results, again: Again) -> Results:
     causes, blockers = list(found), {result.blocked_by for result in results}
     told = _told(results, found, follows, left)
     return tuple(sorted(told, key=lambda result: _place(result, causes, blockers)))
+
+
+def _trials(case: AnyCase) -> int:
+    """How many proposals may be tried. A dump that was not judged whole has none: its failures cannot be compared."""
+    budget = case.dump.budget
+    done = 10 * budget.spent(Work.RECORDS) + 3 * budget.spent(Work.ROWS) + 3 * budget.spent(Work.RANGES)
+    return 0 if budget.ended else min(MAX_TRIALS, _WORK // (done + 1))
 
 
 def _best(case: AnyCase, results: Results, again: Again, budget: list[int]) -> _Trial | None:
@@ -118,7 +129,7 @@ def _score(before: Mapping[str, RuleResult], results: Results) -> tuple[int, int
             rules += _explained(was, after)
         elif after.verdict is Verdict.FAIL and was.verdict is not Verdict.FAIL:
             rules -= 1  # also one that was blocked: what the edits uncover must be sound
-        elif after.verdict is Verdict.BLOCKED and was.verdict is not Verdict.BLOCKED:
+        elif after.verdict in _NOT_JUDGED and was.verdict not in _NOT_JUDGED:
             rules -= 2
     return rules, failures
 
@@ -128,7 +139,7 @@ def _explained(was: RuleResult, after: RuleResult | None) -> bool:
     if after is None:
         return False
     if was.verdict is Verdict.BLOCKED:
-        return after.verdict is not Verdict.BLOCKED
+        return after.verdict not in _NOT_JUDGED
     if was.verdict is not Verdict.FAIL:
         return False
     return after.verdict in (*_PASSED, Verdict.NOT_APPLICABLE) or (

@@ -125,7 +125,7 @@ def _splits(dump: Dump, right: list[Record], first: int) -> list[int]:
     start = dump.header["StreamDirectoryRva"] + structure("MINIDUMP_DIRECTORY").size * len(dump.directory)
     ends = [record["Location.Rva"] + record["Location.DataSize"] for record in right]
     start = max([start, *(end for end in ends if end <= first)])
-    bounds = {edge for claim in dump.claims for edge in (claim.span.start, claim.span.end) if start < edge < first}
+    bounds = {edge for claim in dump.claims for edge in (claim.start, claim.end) if start < edge < first}
     between = sorted(bounds)
     step = max(1, -(-len(between) // (_SPLITS - 2)))
     return list(dict.fromkeys([start, first, *between[::step]]))

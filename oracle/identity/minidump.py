@@ -108,7 +108,7 @@ def describe_minidump(dump: Dump, description: str) -> DumpDescription:
             ),
             unloaded,
             tuple(
-                HandleLine(item.record["Handle"], _text(item.type_name) or None, _text(item.object_name) or None)
+                HandleLine(item.value, _text(item.type_name) or None, _text(item.object_name) or None)
                 for item in dump.handles
             ),
             tuple(StreamLine(item.type, item.name, item.size) for item in contents.streams),
@@ -160,7 +160,7 @@ def _memory(dump: Dump, contents: Contents) -> MemoryHeld:
         extent = "ranges"
     else:
         extent = "stacks" if stack_bytes == held else "stacks and more"
-    committed = sum(item["RegionSize"] for item in dump.memory_infos if item["State"] == _MEM_COMMIT)
+    committed = sum(size for size, state in dump.memory_infos.rows("RegionSize", "State") if state == _MEM_COMMIT)
     return MemoryHeld(extent, held, len(dump.memory), stack_bytes, len(stacks), committed or None)
 
 

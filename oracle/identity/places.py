@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PureWindowsPath
 
 
@@ -30,6 +31,7 @@ class Places:
         return None
 
 
+@lru_cache(4096)
 def base_name(path: str) -> str:
     """The last part of a path of Windows or of another system."""
     return PureWindowsPath(path).name or path

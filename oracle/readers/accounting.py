@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from ..model import Span
 from .reading import Accounting, Claim, Owner, Reading
 
@@ -18,7 +20,6 @@ def account(dump: Reading, max_padding: int = MAX_PADDING) -> Accounting:
     """
     regions = 0
     covered = 0
-    top: Claim | None = None
     overlaps: list[tuple[Claim, Claim]] = []
     overlap_total = gap_total = unclaimed = 0
     gaps: list[Span] = []
@@ -26,31 +27,31 @@ def account(dump: Reading, max_padding: int = MAX_PADDING) -> Accounting:
 
     def gap(start: int, end: int) -> None:
         nonlocal gap_total, unclaimed
-        span = Span(start, end)
         if end - start <= max_padding and not any(dump.source.view(start, end - start)):
-            padding.append(Claim(span, "padding", Owner.PADDING))
+            padding.append(Claim(start, end, "padding", Owner.PADDING))
             return
         gap_total += 1
         unclaimed += end - start
         if len(gaps) < SHOWN:
-            gaps.append(span)
+            gaps.append(Span(start, end))
 
-    previous: Claim | None = None
-    for claim in sorted(dump.claims, key=lambda claim: claim.span):
-        if previous is not None and claim.shared and previous.shared and claim.span == previous.span:
+    previous = top = Claim(0, 0, "")
+    for claim in sorted(dump.claims, key=itemgetter(0, 1)):
+        start, end = claim.start, claim.end
+        if claim.shared and previous.shared and start == previous.start and end == previous.end:
             continue
         previous = claim
         regions += 1
-        if top is None or claim.span.start >= top.span.end or claim.span.start == top.span.end - top.tail:
-            if claim.span.start > covered:
-                gap(covered, claim.span.start)
+        if start >= top.end or start == top.end - top.tail:
+            if start > covered:
+                gap(covered, start)
         else:
             overlap_total += 1
             if len(overlaps) < SHOWN:
                 overlaps.append((top, claim))
-        if top is None or claim.span.end > top.span.end:
+        if end > top.end:
             top = claim
-        covered = max(covered, claim.span.end)
+        covered = max(covered, end)
     if covered < dump.source.size:
         gap(covered, dump.source.size)
     dump.claims.extend(padding)

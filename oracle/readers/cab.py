@@ -121,8 +121,7 @@ def _expand(cabinet: Cabinet, ceiling: int) -> None:
     starts = []
     for folder in cabinet.folders:
         starts.append(spool.size)
-        if cabinet.is_exhausted:
-            cabinet.breaks("data", cabinet.ceiling_topic)
+        if "data" in cabinet.unread:
             continue
         spent += _expand_folder(cabinet, folder, spool, ceiling - spool.size, cabinet.source.size - spent)
     view = spool.view()
@@ -139,8 +138,7 @@ def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, bu
     """
     at, spent, window = folder.record["coffCabStart"], 0, b""
     wanted = folder.record["cCFData"]
-    if cabinet.grant(wanted) < wanted:
-        cabinet.breaks("data", cabinet.ceiling_topic)
+    if cabinet.grant(wanted, "blocks of folders", "data") < wanted:
         return 0
     for index in range(wanted):
         record = decode(cabinet.source, at, "CFDATA", f"block {index} of folder {folder.index}")
@@ -151,8 +149,8 @@ def _expand_folder(cabinet: Cabinet, folder: Folder, spool: Spool, room: int, bu
             return spent
         spent += end - at
         if spent > budget or folder.size + record["cbUncomp"] > room:
-            cabinet.exhausted()
-            cabinet.breaks("data", cabinet.ceiling_topic)
+            limit = f"at most {budget} bytes of blocks, which expand to at most {room} bytes"
+            cabinet.leave(f"blocks of folder {folder.index}", limit, index, wanted, "data")
             return spent
         cabinet.claim(Span(at, end), record.path)
         _reserved(cabinet, Span(record.span.end, start))
@@ -239,8 +237,7 @@ def _inflate(data: bytes, size: int, window: bytes) -> tuple[bytes, str | None]:
 
 
 def _read_members(cabinet: Cabinet, at: int, count: int) -> None:
-    if cabinet.grant(count) < count:
-        cabinet.breaks("members", cabinet.ceiling_topic)
+    if cabinet.grant(count, "members", "members") < count:
         return
     for index in range(count):
         record = decode(cabinet.source, at, "CFFILE", f"member {index}")

@@ -81,12 +81,8 @@ class Cabinet(Reading):
     """A cabinet, as read."""
 
     kind: ClassVar[str] = "cab"
-    ceiling: ClassVar[str] = (
-        "at most 131072 blocks and members in all, and 128 MiB, 32 times the file or twice the target's memory of data"
-    )
-    ceiling_topic: ClassVar[str] = "cab.ceiling"
+    most_records: ClassVar[int] = 131_072
 
-    records_left: int = 131_072
     header: Record | None = None
     """CFHEADER."""
     folder_reserve: int = 0

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..budget import Work
 from ..decode import Record, decode, enumeration, structure
 from ..model import Fault, Span
 from .facts import Dump, Stream, StringFact
+from .table import EMPTY, Table
 
 STREAM: Final = enumeration("MINIDUMP_STREAM_TYPE")
 
@@ -100,8 +102,7 @@ def _read_directory(dump: Dump, header: Record) -> None:
         )
         count = 0
     elif count > MAX_STREAMS:
-        dump.exhausted()
-        dump.breaks("directory", "ceiling")
+        dump.leave("directory", f"at most {MAX_STREAMS} streams", 0, count, "directory")
         count = 0
     dump.found("directory")
     dump.claim(Span(rva, rva + count * size), "directory")
@@ -114,6 +115,10 @@ def _read_directory(dump: Dump, header: Record) -> None:
             if number not in dump.streams:
                 for fact in (f"stream.{number}", *facts):
                     dump.breaks(fact, dump.broken["directory"])
+    if "directory" in dump.unread:
+        for number, facts in STREAM_FACTS.items():
+            if number not in dump.streams:
+                dump.lose(f"stream.{number}", *facts)
 
 
 def _read_entry(dump: Dump, record: Record) -> None:
@@ -155,7 +160,7 @@ def _read_entry(dump: Dump, record: Record) -> None:
     dump.claim(stream.span, name)
 
 
-def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str) -> list[Record]:
+def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str) -> Table:
     """The entries of a list whose header is only a 32-bit count: streams 3, 4, 5 and 24.
 
     DataSize is ``4 + n * entry``, or 4 more, because some writers pad the count to 8 bytes (for stream 3,
@@ -179,10 +184,11 @@ def read_counted(dump: Dump, stream: Stream, header: str, entry: str, path: str)
             loses=STREAM_FACTS[stream.type],
         )
         count = min(count, max(0, stream.size - first) // size)
-    return _entries(dump, range(stream.rva + first, stream.rva + first + count * size, size), entry, path)
+    start = stream.rva + first
+    return _entries(dump, stream, range(start, start + count * size, size), entry, path)
 
 
-def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> list[Record]:
+def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...], path: str) -> Table:
     """The entries of a list whose header holds its own size and that of an entry: streams 12, 14, 16, 17 and 18.
 
     ``entries`` are the structures that an entry may be; the size in the header selects the largest that fits. Header
@@ -203,7 +209,7 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
             Span(stream.rva, min(stream.rva + head.structure.size, stream.span.end)),
             loses=STREAM_FACTS[stream.type],
         )
-        return []
+        return EMPTY
     dump.headers[stream.type] = head
     if stream.size != first + count * entry_size:
         dump.defect(
@@ -216,14 +222,21 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
             loses=STREAM_FACTS[stream.type],
         )
         count = min(count, max(0, stream.size - first) // entry_size)
-    offsets = range(stream.rva + first, stream.rva + first + count * entry_size, entry_size)
-    return _entries(dump, offsets, sizes[known], path)
+    start = stream.rva + first
+    return _entries(dump, stream, range(start, start + count * entry_size, entry_size), sizes[known], path)
 
 
-def _entries(dump: Dump, offsets: range, entry: str, path: str) -> list[Record]:
-    """The entries at these offsets of the file."""
-    granted = offsets[: dump.grant(len(offsets))]
-    return [decode(dump.source, offset, entry, f"{path} {index}") for index, offset in enumerate(granted)]
+_WORK: Final = {STREAM[name]: Work.RECORDS for name in (
+    "ThreadListStream", "ModuleListStream", "UnloadedModuleListStream", "ThreadNamesStream",
+)} | {STREAM["MemoryListStream"]: Work.RANGES}  # fmt: skip
+"""Streams whose entries cost more than a row: each makes an object of its own."""
+
+
+def _entries(dump: Dump, stream: Stream, places: range, entry: str, path: str) -> Table:
+    """The entries at these offsets of the file, as far as the budget goes."""
+    work = _WORK.get(stream.type, Work.ROWS)
+    granted = dump.grant(len(places), stream.name, *STREAM_FACTS[stream.type], work=work)
+    return Table(dump.source, entry, path, places[:granted])
 
 
 def settle(dump: Dump, number: int) -> None:
@@ -233,7 +246,13 @@ def settle(dump: Dump, number: int) -> None:
 
 
 def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subject: str) -> StringFact | None:
-    """Read and claim the MINIDUMP_STRING at ``rva``. None, with a defect, if it leaves the file or has an odd size."""
+    """Read and claim the MINIDUMP_STRING at ``rva``. None, with a defect, if it leaves the file or has an odd size.
+
+    A string that several records share is read once.
+    """
+    known = dump.strings.get(rva)
+    if known is not None:
+        return known
     length = decode(dump.source, rva, "MINIDUMP_STRING", subject)
     size = length["Length"]
     start = rva + length.structure.size
@@ -252,13 +271,12 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
             loses=facts,
         )
         return None
-    if size > dump.string_bytes_left:
-        dump.exhausted()
-        dump.breaks(facts[0], "ceiling")
+    judged = dump.budget.spent(Work.BYTES)
+    if dump.grant(size, "bytes of strings", *facts, work=Work.BYTES, judged=judged) < size:
         return None
-    dump.string_bytes_left -= size
     end = start + size
     terminated = dump.source.read(end, 2) == b"\0\0"
     span = Span(rva, end + 2 * terminated)
     dump.claim(span, subject, shared=True, tail=2 * terminated)
-    return StringFact(span, dump.source.view(start, size), terminated)
+    found = dump.strings[rva] = StringFact(span, dump.source.view(start, size), terminated)
+    return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 from ..decode import Record
 from ..model import Span
 from .architectures import architecture_of
 from .reading import Reading
 from .recorded import CapturedMemory, RecordedModule
+from .table import EMPTY, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class Stream:
         return len(self.span)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StringFact:
-    """A MINIDUMP_STRING."""
+    """A MINIDUMP_STRING. Records that name the same place share it."""
 
     span: Span
     """Length, units, and the NUL if there is one."""
@@ -43,11 +45,11 @@ class StringFact:
     terminated: bool
     """Whether a NUL follows."""
 
-    @property
+    @cached_property
     def raw(self) -> bytes:
         return bytes(self.units)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The text. Invalid UTF-16 reads as U+FFFD."""
         return str(self.units, "utf-16-le", "replace")
@@ -136,8 +138,7 @@ class UnloadedModuleFact:
     name: StringFact | None
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRange:
+class MemoryRange(NamedTuple):
     """Captured bytes of the target: ``[start, start + size)``, in the file at ``offset``."""
 
     start: int
@@ -145,8 +146,14 @@ class MemoryRange:
     offset: int
     stream: int
     """5 (MemoryList) or 9 (Memory64List)."""
-    record: Record
-    """Its descriptor."""
+    descriptors: Table
+    position: int
+    """Its place among the descriptors."""
+
+    @property
+    def record(self) -> Record:
+        """Its descriptor."""
+        return self.descriptors[self.position]
 
     @property
     def end(self) -> int:
@@ -166,16 +173,23 @@ class ExceptionFact:
     context: ContextFact | None
 
 
-@dataclass(frozen=True, slots=True)
-class HandleFact:
+class HandleFact(NamedTuple):
     """A handle of stream 12."""
 
-    record: Record
-    """MINIDUMP_HANDLE_DESCRIPTOR or MINIDUMP_HANDLE_DESCRIPTOR_2."""
+    value: int
+    """Handle."""
+    descriptors: Table
+    position: int
+    """Its place among the descriptors."""
     type_name: StringFact | None
     object_name: StringFact | None
-    object_infos: tuple[Record, ...]
-    """MINIDUMP_HANDLE_OBJECT_INFORMATION, in the order of the chain."""
+    info_places: tuple[int, ...]
+    """The file offsets of its object information, in the order of the chain."""
+
+    @property
+    def record(self) -> Record:
+        """MINIDUMP_HANDLE_DESCRIPTOR or MINIDUMP_HANDLE_DESCRIPTOR_2."""
+        return self.descriptors[self.position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +222,6 @@ class Dump(Reading, CapturedMemory):
     """
 
     kind: ClassVar[str] = "minidump"
-    ceiling: ClassVar[str] = "at most 4096 streams, 500000 records and 64 MiB of strings"
     header: Record | None = None
     directory: list[Record] = field(default_factory=list)
     streams: dict[int, Stream] = field(default_factory=dict)
@@ -224,30 +237,32 @@ class Dump(Reading, CapturedMemory):
     vm_counters: Record | None = None
     """MINIDUMP_PROCESS_VM_COUNTERS_1 or _2."""
     threads: list[ThreadFact] = field(default_factory=list)
-    thread_infos: list[Record] = field(default_factory=list)
+    thread_infos: Table = EMPTY
     thread_names: list[ThreadNameFact] = field(default_factory=list)
     modules: list[ModuleFact] = field(default_factory=list)
     unloaded_modules: list[UnloadedModuleFact] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
     """The ranges of streams 5 and 9 whose bytes lie in the file, in the order of their descriptors."""
-    empty_ranges: list[Record] = field(default_factory=list)
-    """The descriptors of size 0 in stream 5."""
+    empty_ranges: list[int] = field(default_factory=list)
+    """The indices of the descriptors of size 0 in stream 5."""
+    descriptors: Table = EMPTY
+    """The descriptors of stream 5."""
     memory64_base: int | None = None
     """BaseRva of stream 9."""
-    memory_infos: list[Record] = field(default_factory=list)
+    memory_infos: Table = EMPTY
     exception: ExceptionFact | None = None
     handles: list[HandleFact] = field(default_factory=list)
     comment: CommentFact | None = None
     function_tables: list[FunctionTableFact] = field(default_factory=list)
-    handle_operations: list[Record] = field(default_factory=list)
+    handle_operations: Table = EMPTY
     """AVRF_HANDLE_OPERATION."""
     tokens: list[Record] = field(default_factory=list)
     """MINIDUMP_TOKEN_INFO_HEADER."""
 
+    strings: dict[int, StringFact] = field(default_factory=dict)
+    """By their place in the file."""
     headers: dict[int, Record] = field(default_factory=dict)
     """By stream type: the list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
-    string_bytes_left: int = 64 << 20
-    """How many more bytes of strings may be read: a ceiling, as on records."""
 
     @property
     def architecture(self) -> str | None:

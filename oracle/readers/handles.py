@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from ..decode import Record, decode
-from ..model import Span
+import struct
+from itertools import repeat
+from typing import Final
+
+from ..budget import Work
+from ..decode import decode
 from .container import STREAM, read_headed, read_string, settle
 from .facts import Dump, HandleFact, Stream, StringFact
+from .reading import Claim
+from .table import Table
+
+_INFO: Final = struct.Struct("<III")
+"""NextInfoRva, InfoType and SizeOfInfo of a MINIDUMP_HANDLE_OBJECT_INFORMATION."""
 
 
 def read_handles(dump: Dump) -> None:
@@ -13,49 +22,66 @@ def read_handles(dump: Dump) -> None:
     stream = dump.streams.get(STREAM["HandleDataStream"])
     if stream is None:
         return
-    records = read_headed(
+    table = read_headed(
         dump,
         stream,
         "MINIDUMP_HANDLE_DATA_STREAM",
         ("MINIDUMP_HANDLE_DESCRIPTOR_2", "MINIDUMP_HANDLE_DESCRIPTOR"),
         "handle entry",
     )
-    seen: dict[int, Record] = {}
-    for record in records:
+    second = bool(table) and table[0].type == "MINIDUMP_HANDLE_DESCRIPTOR_2"
+    seen: set[int] = set()
+    places = iter(table.column("ObjectInfoRva")) if second else repeat(0)
+    rows = zip(table.rows("Handle", "TypeNameRva", "ObjectNameRva"), places, strict=False)
+    for index, ((value, type_rva, name_rva), at) in enumerate(rows):
         dump.handles.append(
             HandleFact(
-                record,
-                _name(dump, record, "TypeNameRva", "type name"),
-                _name(dump, record, "ObjectNameRva", "object name"),
-                _object_infos(dump, record, seen),
+                value,
+                table,
+                index,
+                _name(dump, value, type_rva, "type name") if type_rva else None,
+                _name(dump, value, name_rva, "object name") if name_rva else None,
+                _object_infos(dump, table, index, at, seen) if at else (),
             )
         )
     settle(dump, stream.type)
 
 
-def _name(dump: Dump, record: Record, member: str, label: str) -> StringFact | None:
-    rva = record[member]
-    if rva == 0:
-        return None
-    return read_string(dump, rva, "handle.name", ("handles.names",), f"{label} of handle {record['Handle']:#x}")
+def _name(dump: Dump, handle: int, rva: int, label: str) -> StringFact | None:
+    known = dump.strings.get(rva)
+    if known is not None:
+        return known
+    return read_string(dump, rva, "handle.name", ("handles.names",), f"{label} of handle {handle:#x}")
 
 
-def _object_infos(dump: Dump, record: Record, seen: dict[int, Record]) -> tuple[Record, ...]:
-    """The chain of object information of a handle. A record that is in a chain already ends it, as a loop would."""
-    infos: list[Record] = []
-    rva = record["ObjectInfoRva"] if "ObjectInfoRva" in record.structure.fields else 0
-    while rva and rva not in seen and dump.grant(1):
-        info = decode(dump.source, rva, "MINIDUMP_HANDLE_OBJECT_INFORMATION", f"object information of {record.path}")
-        end = info.span.end + info["SizeOfInfo"]
-        if not info.complete or end > dump.source.size:
+def _object_infos(dump: Dump, table: Table, index: int, first: int, seen: set[int]) -> tuple[int, ...]:
+    """The places of the object information of a handle, a chain that begins at ``first``.
+
+    A record that is in a chain already ends it, as a loop would.
+    """
+    places: list[int] = []
+    rva, label = first, f"object information of handle entry {index}"
+    source, claims, file_size = dump.source, dump.claims, dump.source.size
+    left = dump.budget.left(Work.ROWS)
+    while rva and rva not in seen:
+        if rva + _INFO.size > file_size:
             break
-        seen[rva] = info
-        infos.append(info)
-        dump.claim(Span(rva, end), info.path)
-        rva = info["NextInfoRva"]
-    else:
-        if not rva:
-            return tuple(infos)
+        following, _, size = _INFO.unpack(source.view(rva, _INFO.size))
+        end = rva + _INFO.size + size
+        if end > file_size or len(places) == left:
+            break
+        seen.add(rva)
+        places.append(rva)
+        claims.append(Claim(rva, end, label))
+        rva = following
+    dump.grant(len(places), label, work=Work.ROWS)
+    if len(places) == left:
+        limit = f"at most {len(seen)} rows of the chains, behind the handles"
+        dump.leave("object information of handles", limit, len(seen), None, "handles.infos")
+        return tuple(places)
+    if not rva:
+        return tuple(places)
+    record = table[index]
     dump.defect(
         "handle.info",
         f"object information of handle {record['Handle']:#x}",
@@ -64,7 +90,7 @@ def _object_infos(dump: Dump, record: Record, seen: dict[int, Record]) -> tuple[
         record.span,
         loses=("handles.infos",),
     )
-    return tuple(infos)
+    return tuple(places)
 
 
 def read_handle_operations(dump: Dump) -> None:
@@ -92,14 +118,16 @@ def read_tokens(dump: Dump) -> None:
     dump.headers[stream.type] = head
     at = stream.rva + first
     fits = (stream.size - first) // element
-    for index in range(dump.grant(min(head["TokenListEntries"], fits + 1))):
+    count = min(head["TokenListEntries"], fits + 1)
+    granted = dump.grant(count, stream.name, "token")
+    for index in range(granted):
         record = decode(dump.source, at, "MINIDUMP_TOKEN_INFO_HEADER", f"token {index}")
         if not record.complete or record["TokenSize"] < element or at + record["TokenSize"] > stream.span.end:
             _bad_tokens(dump, stream, f"{head['TokenListEntries']} tokens inside the stream")
             return
         dump.tokens.append(record)
         at += record["TokenSize"]
-    if at != stream.span.end:
+    if granted == count and at != stream.span.end:
         _bad_tokens(dump, stream, f"the last token ends with the stream at {stream.span.end:#x}")
     settle(dump, stream.type)
 

@@ -108,9 +108,7 @@ def _read_header_runs(dump: KernelDump) -> None:
 def _read_runs(dump: KernelDump, at: int, count: int) -> None:
     dump.runs_at = at
     if count > MAX_RUNS:
-        dump.exhausted()
-        for fact in ("runs", "pages"):
-            dump.breaks(fact, dump.ceiling_topic)
+        dump.leave("runs", f"at most {MAX_RUNS} runs", MAX_RUNS, count, "runs", "pages")
         count = MAX_RUNS
     size = dump.run_size
     view = dump.source.view(at, count * size)

@@ -62,8 +62,7 @@ def _read_chain(dump: KernelDump, at: int) -> int:
                 loses=("blobs",),
             )
             break
-        if not dump.grant(1):
-            dump.breaks("blobs", dump.ceiling_topic)
+        if not dump.grant(1, "blobs", "blobs"):
             break
         pads = (Span(record.span.end, start), Span(stop, end))
         dump.blobs.append(BlobFact(record, Span(start, stop), pads))

@@ -165,10 +165,8 @@ class KernelDump(Reading):
     """A kernel dump, as read."""
 
     kind: ClassVar[str] = "kernel-dump"
-    ceiling: ClassVar[str] = "at most 131072 runs, and 32768 drivers, blocks and blobs in all"
-    ceiling_topic: ClassVar[str] = "kernel.ceiling"
+    most_records: ClassVar[int] = 32_768
 
-    records_left: int = 32_768
     bits: int = 64
     """Width of the target's pointers, 32 or 64."""
     header: Record | None = None

@@ -132,7 +132,7 @@ def _read_lists(dump: KernelDump, triage: TriageFacts) -> None:
         triage.mm = decode(dump.source, spans["mm"].start, f"DUMP_MM_STORAGE{dump.bits}", "MM storage")
     if "unloaded" in spans:
         size = structure(f"DUMP_UNLOADED_DRIVERS{dump.bits}").size
-        for index in range(dump.grant(triage.unloaded_count)):
+        for index in range(dump.grant(triage.unloaded_count, "unloaded drivers", "triage.unloaded")):
             at = spans["unloaded"].start + 8 + index * size
             triage.unloaded.append(
                 decode(dump.source, at, f"DUMP_UNLOADED_DRIVERS{dump.bits}", f"unloaded driver {index}")
@@ -140,7 +140,7 @@ def _read_lists(dump: KernelDump, triage: TriageFacts) -> None:
     if "drivers" in spans:
         name = f"DUMP_DRIVER_ENTRY{dump.bits}"
         size = structure(name).size
-        for index in range(dump.grant(len(spans["drivers"]) // size)):
+        for index in range(dump.grant(len(spans["drivers"]) // size, "drivers", "triage.drivers")):
             triage.drivers.append(decode(dump.source, spans["drivers"].start + index * size, name, f"driver {index}"))
     if "pool" in spans:
         _read_pool(dump, triage, spans["pool"])
@@ -158,7 +158,9 @@ def _read_pool(dump: KernelDump, triage: TriageFacts, pool: Span) -> None:
     while at < pool.end:
         length = int.from_bytes(dump.source.read(at, 4), "little")
         end = at + -(-(4 + 2 * length + 2) // 8) * 8
-        if end > pool.end or not dump.grant(1):
+        if end <= pool.end and not dump.grant(1, "strings of the pool", "triage.strings"):
+            return
+        if end > pool.end:
             dump.defect(
                 "kernel.triage.pool",
                 "string pool",
@@ -178,7 +180,7 @@ def _read_data_blocks(dump: KernelDump, triage: TriageFacts, table: Span) -> Non
     size = structure("TRIAGE_DATA_BLOCK").size
     valid = triage.header["ValidOffset"]
     triage.data_end = table.end
-    for index in range(dump.grant(len(table) // size)):
+    for index in range(dump.grant(len(table) // size, "data blocks", "triage.data")):
         record = decode(dump.source, table.start + index * size, "TRIAGE_DATA_BLOCK", f"data block {index}")
         block = DataBlock(record, dump.bits)
         if block.offset < table.end or block.size == 0 or block.offset + block.size > valid:

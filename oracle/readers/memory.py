@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from ..budget import Work
 from ..decode import decode, structure
 from ..model import Span
 from .container import STREAM, STREAM_FACTS, read_counted, read_headed, settle
 from .facts import Dump, MemoryRange
-from .reading import Owner
+from .reading import Claim, Owner
+from .table import Table
 
 ADDRESS_SPACE = 1 << 64
 """Bytes. No range may end beyond."""
@@ -22,29 +24,30 @@ def read_memory_list(dump: Dump) -> None:
     stream = dump.streams.get(STREAM["MemoryListStream"])
     if stream is None:
         return
-    records = read_counted(dump, stream, "MINIDUMP_MEMORY_LIST", "MINIDUMP_MEMORY_DESCRIPTOR", "memory range")
-    listed: set[tuple[int, int, int]] = set()
-    for record in records:
-        start, size, rva = record["StartOfMemoryRange"], record["Memory.DataSize"], record["Memory.Rva"]
+    table = read_counted(dump, stream, "MINIDUMP_MEMORY_LIST", "MINIDUMP_MEMORY_DESCRIPTOR", "memory range")
+    dump.descriptors = table
+    listed: set[tuple[int, ...]] = set()
+    claims, size_of_file = dump.claims, dump.source.size
+    for index, row in enumerate(table.rows("StartOfMemoryRange", "Memory.DataSize", "Memory.Rva")):
+        start, size, rva = row
         if size == 0:
-            dump.empty_ranges.append(record)
-            dump.dont_care(record.span_of("Memory.Rva"), "Rva: the range has no bytes")
-            continue
-        if start + size > ADDRESS_SPACE or rva + size > dump.source.size:
+            dump.empty_ranges.append(index)
+        elif start + size > ADDRESS_SPACE or rva + size > size_of_file:
             dump.defect(
                 "memory.range",
                 f"memory range {start:#x}",
-                f"bytes inside the file of {dump.source.size} bytes and inside the address space",
+                f"bytes inside the file of {size_of_file} bytes and inside the address space",
                 f"{size} bytes at file offset {rva:#x}",
-                record.span,
+                table[index].span,
                 loses=STREAM_FACTS[stream.type],
             )
-            continue
-        item = MemoryRange(start, size, rva, stream.type, record)
-        dump.memory.append(item)
-        if (start, size, rva) not in listed:  # the same descriptor again names the same bytes
-            dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
-        listed.add((start, size, rva))
+        else:
+            dump.memory.append(MemoryRange(start, size, rva, 5, table, index))
+            if row not in listed:  # the same descriptor again names the same bytes
+                listed.add(row)
+                claims.append(Claim(rva, rva + size, f"memory {start:#x}", Owner.MEMORY))
+    for index in dump.empty_ranges:
+        dump.dont_care(table[index].span_of("Memory.Rva"), "Rva: the range has no bytes")
     settle(dump, stream.type)
 
 
@@ -72,18 +75,18 @@ def read_memory64_list(dump: Dump) -> None:
         return
     dump.memory64_base = base
     offset = base
-    for index in range(dump.grant(count)):
-        record = decode(
-            dump.source, head.span.end + index * entry, "MINIDUMP_MEMORY_DESCRIPTOR64", f"memory range {index}"
-        )
-        start, size = record["StartOfMemoryRange"], record["DataSize"]
+    first = head.span.end
+    granted = dump.grant(count, stream.name, *STREAM_FACTS[stream.type], work=Work.RANGES)
+    places = range(first, first + granted * entry, entry)
+    table = Table(dump.source, "MINIDUMP_MEMORY_DESCRIPTOR64", "memory range", places)
+    for index, (start, size) in enumerate(table.rows("StartOfMemoryRange", "DataSize")):
         if start + size > ADDRESS_SPACE:
             dump.defect(
                 "memory64.range",
                 f"memory range {start:#x}",
                 "bytes inside the address space",
                 f"{size:#x} bytes",
-                record.span,
+                table[index].span,
                 loses=STREAM_FACTS[stream.type],
             )
         if offset + size > dump.source.size:
@@ -93,14 +96,13 @@ def read_memory64_list(dump: Dump) -> None:
                 f"an end at most {dump.source.size:#x}, where the file ends",
                 f"{offset + size:#x}",
                 head.span_of("BaseRva"),
-                record.span_of("DataSize"),
+                table[index].span_of("DataSize"),
                 loses=STREAM_FACTS[stream.type],
             )
             break
-        item = MemoryRange(start, size, offset, stream.type, record)
         if size:
-            dump.memory.append(item)
-            dump.claim(item.span, f"memory {start:#x}", Owner.MEMORY)
+            dump.memory.append(MemoryRange(start, size, offset, 9, table, index))
+            dump.claims.append(Claim(offset, offset + size, f"memory {start:#x}", Owner.MEMORY))
         offset += size
     settle(dump, stream.type)
 
@@ -116,12 +118,12 @@ def read_memory_infos(dump: Dump) -> None:
 
 def claim_stacks(dump: Dump) -> None:
     """Claim the stacks whose bytes no memory range owns: only the thread's record names them."""
-    spans = sorted(item.span for item in dump.memory)
-    starts = [span.start for span in spans]
+    spans = sorted((item.offset, item.offset + item.size) for item in dump.memory)
+    starts = [start for start, _ in spans]
     for thread in dump.threads:
         span = Span(thread.stack_rva, thread.stack_rva + thread.stack_size)
         if span.start == 0 or span.end > dump.source.size:
             continue
         index = bisect_right(starts, span.end - 1) - 1
-        if index < 0 or spans[index].end <= span.start:
+        if index < 0 or spans[index][1] <= span.start:
             dump.claim(span, f"stack of thread {thread.id:#x}", Owner.MEMORY, shared=True)

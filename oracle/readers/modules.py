@@ -81,7 +81,7 @@ def read_function_tables(dump: Dump) -> None:
     dump.headers[stream.type] = head
     end = _walk_tables(dump, stream, head)
     tail = dump.source.read(end, stream.span.end - end)
-    if "function_tables" not in dump.broken and any(tail):
+    if not {"function_tables"} & (dump.broken.keys() | dump.unread) and any(tail):
         dump.defect(
             "function-tables",
             stream.name,
@@ -98,7 +98,8 @@ def _walk_tables(dump: Dump, stream: Stream, head: Record) -> int:
     at = head.span.end + head["SizeOfAlignPad"]
     native, entry = head["SizeOfNativeDescriptor"], head["SizeOfFunctionEntry"]
     fits = max(0, stream.span.end - at) // (32 + native)
-    for index in range(dump.grant(min(head["NumberOfDescriptors"], fits + 1))):
+    count = min(head["NumberOfDescriptors"], fits + 1)
+    for index in range(dump.grant(count, stream.name, "function_tables")):
         record = decode(dump.source, at, "MINIDUMP_FUNCTION_TABLE_DESCRIPTOR", f"function table {index}")
         start = record.span.end + native
         end = start + record["EntryCount"] * entry

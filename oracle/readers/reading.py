@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final, NamedTuple
 
+from ..budget import Budget, Work
 from ..memory.source import ByteSource
 from ..model import DontCare, Fault, Span
 
@@ -23,6 +25,10 @@ class Defect:
     spans: tuple[Span, ...]
 
 
+MAX_DEFECTS: Final = 1000
+"""How many defects of one topic are kept: a broken list may have one for each entry."""
+
+
 class Owner(StrEnum):
     """What owns a claimed byte."""
 
@@ -31,11 +37,11 @@ class Owner(StrEnum):
     PADDING = "padding"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Bytes of the file that something owns."""
+class Claim(NamedTuple):
+    """Bytes ``[start, end)`` of the file that something owns."""
 
-    span: Span
+    start: int
+    end: int
     label: str
     """The owner's name in a report."""
     owner: Owner = Owner.FACT
@@ -43,6 +49,10 @@ class Claim:
     """Whether another claim may own the same bytes: two modules may share a string, two records a context."""
     tail: int = 0
     """Bytes at the end that belong to another claim if one begins there: the NUL that a string may lack."""
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +83,25 @@ class Reading:
 
     kind: ClassVar[str]
     """The kind of file: that of ``identify``, and the ``Rule.kind`` of its rules."""
-    ceiling: ClassVar[str]
-    """The limits on how much of a file is decoded, as a message."""
-    ceiling_topic: ClassVar[str] = "ceiling"
-    """The topic of the defect for a file beyond those limits."""
+    most_records: ClassVar[int] = 8192
+    """How many records are decoded at most, beyond one for each KiB of the file."""
 
     facts: set[str] = field(default_factory=set)
     """Names of what was decoded. Rules name them in ``needs``."""
     broken: dict[str, str] = field(default_factory=dict)
     """Names of what is there and could not be decoded: fact -> topic of the defect."""
     defects: list[Defect] = field(default_factory=list)
+    """Of each topic the first ``MAX_DEFECTS``; ``defects_of`` counts all."""
     claims: list[Claim] = field(default_factory=list)
     dont_cares: list[DontCare] = field(default_factory=list)
     accounting: Accounting = field(default_factory=Accounting)
-    records_left: int = 500_000
-    """How many more records may be decoded. Limits the memory that a hostile file can take."""
-    _exhausted: bool = False
+    unread: set[str] = field(default_factory=set)
+    """Names of what was not read whole, because the budget ended."""
+    budget: Budget = field(init=False)
+    _defects: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.source.size, self.most_records)
 
     def dont_care(self, span: Span, why: str) -> None:
         """Declare that no rule judges ``span``. Use it only where the format leaves the bytes to the writer."""
@@ -105,33 +118,36 @@ class Reading:
         loses: Iterable[str] | None = None,
     ) -> None:
         """Record a defect. It breaks the facts ``loses`` and ``accounting``; with None, it breaks nothing."""
-        self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
+        self._defects[topic] += 1
+        if self._defects[topic] <= MAX_DEFECTS:
+            self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
         if loses is not None:
             for fact in (*loses, "accounting"):
                 self.breaks(fact, topic)
 
     def defects_of(self, topic: str) -> int:
         """How many defects of ``topic`` were recorded."""
-        return sum(defect.topic == topic for defect in self.defects)
+        return self._defects[topic]
 
-    def grant(self, records: int) -> int:
-        """How many of ``records`` may be decoded under the limit on work. Records a defect if not all of them may."""
-        granted = min(max(records, 0), self.records_left)
-        self.records_left -= granted
-        if granted < records:
-            self.exhausted()
+    def grant(self, wanted: int, subject: str, *facts: str, work: Work = Work.RECORDS, judged: int = 0) -> int:
+        """How many records of ``subject`` may be read, of ``wanted``. Loses ``facts`` unless all may.
+
+        ``subject`` names a list, never one of its entries. ``judged`` is how many earlier calls granted.
+        """
+        granted = self.budget.grant(work, wanted, subject, judged)
+        if granted < wanted:
+            self.lose(*facts)
         return granted
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether the file holds more than the oracle decodes."""
-        return self._exhausted
+    def leave(self, subject: str, limit: str, judged: int, present: int | None, *facts: str) -> None:
+        """Note a limit of the reader's own, as ``Budget.leave`` does, and lose ``facts``."""
+        self.budget.leave(subject, limit, judged, present)
+        self.lose(*facts)
 
-    def exhausted(self) -> None:
-        """Record a defect, once: the file holds more than the oracle decodes."""
-        if not self._exhausted:
-            self._exhausted = True
-            self.defect(self.ceiling_topic, "file", self.ceiling, "more", loses=())
+    def lose(self, *facts: str) -> None:
+        """Mark ``facts`` and the account of the bytes as not read whole. Rules that need them are INCOMPLETE."""
+        self.unread.update((*facts, "accounting"))
+        self.facts.difference_update(self.unread)
 
     def breaks(self, fact: str, topic: str) -> None:
         """Mark ``fact`` as broken by a defect of ``topic``. The first topic of a fact is kept."""
@@ -139,11 +155,11 @@ class Reading:
         self.broken.setdefault(fact, topic)
 
     def found(self, fact: str) -> None:
-        """Mark ``fact`` as found, unless it is broken."""
-        if fact not in self.broken:
+        """Mark ``fact`` as found, unless it is broken or was not read whole."""
+        if fact not in self.broken and fact not in self.unread:
             self.facts.add(fact)
 
     def claim(self, span: Span, label: str, owner: Owner = Owner.FACT, *, shared: bool = False, tail: int = 0) -> None:
         """Record that something owns ``span``. Empty spans are ignored."""
         if span.end > span.start:
-            self.claims.append(Claim(span, label, owner, shared, tail))
+            self.claims.append(Claim(span.start, span.end, label, owner, shared, tail))

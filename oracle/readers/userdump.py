@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from ..decode import Record, decode, structure
-from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
 from ..model import Span
 from .accounting import account
@@ -27,7 +26,6 @@ def read_userdump(source: ByteSource) -> UserDump:
     """Read a legacy full user dump. Never raises on content. The time is linear in the size of the file."""
     dump = UserDump(source, bits=32 if source.read(4, 4) == b"DUMP" else 64)
     header = decode(source, 0, f"USERMODE_CRASHDUMP_HEADER{dump.bits}", "header")
-    dump.records_left = max(dump.records_left, source.size // PAGE_SIZE)  # each region has a page at least
     dump.claim(Span(0, min(header.structure.size, source.size)), "header")
     if header.complete:
         dump.header = header
@@ -75,9 +73,7 @@ def _listed(dump: UserDump, header: Record, topic: str, size: int) -> tuple[int,
         spans = (header.span_of(count), header.span_of(offset))
         dump.defect(f"userdump.{topic}", f"header, {count}", expected, f"{wanted}", *spans, loses=(topic,))
         return at, 0
-    if dump.grant(wanted) < wanted:
-        dump.breaks(topic, dump.ceiling_topic)
-        dump.breaks("accounting", dump.ceiling_topic)
+    if dump.grant(wanted, topic, topic) < wanted:
         return at, 0
     return at, wanted
 

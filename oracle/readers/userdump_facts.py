@@ -63,10 +63,8 @@ class UserDump(Reading, CapturedMemory):
     """A legacy full user dump, as read."""
 
     kind: ClassVar[str] = "userdump"
-    ceiling: ClassVar[str] = "at most 32768 threads, modules and regions in all"
-    ceiling_topic: ClassVar[str] = "userdump.ceiling"
+    most_records: ClassVar[int] = 32_768
 
-    records_left: int = 32_768
     bits: int = 64
     """Width of the target's pointers, 32 or 64."""
     header: Record | None = None

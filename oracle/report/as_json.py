@@ -43,6 +43,10 @@ def as_object(report: Report) -> dict[str, Any]:
         "pages": hex(report.pages),
         "checks": report.checks,
         "only_known_errors": report.only_known_errors,
+        "unjudged": [
+            {"subject": item.subject, "limit": item.limit, "judged": item.judged, "left": item.left}
+            for item in report.unjudged
+        ],
         "member": None if report.member is None else _member(report.member),
         "rules": [_result(result) for result in report.results],
     }

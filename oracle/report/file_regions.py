@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 
 from ..model import Span
 from ..readers.facts import Dump, StringFact
@@ -65,8 +66,8 @@ def file_regions(dump: Reading) -> Iterator[FileRegion]:
 def _distinct(dump: Reading) -> list[Claim]:
     """The claims in file order. Of shared claims with the same span only one is kept."""
     found: list[Claim] = []
-    for claim in sorted(dump.claims, key=lambda claim: claim.span):
-        if found and claim.shared and found[-1].shared and claim.span == found[-1].span:
+    for claim in sorted(dump.claims, key=itemgetter(0, 1)):
+        if found and claim.shared and found[-1].shared and claim[:2] == found[-1][:2]:
             continue
         found.append(claim)
     return found
@@ -76,7 +77,7 @@ def _events(claims: list[Claim], size: int) -> list[tuple[int, int, bool]]:
     """(offset, claim, whether it begins there) in file order. At the same offset, ends come before beginnings."""
     events = []
     for index, claim in enumerate(claims):
-        start, end = min(claim.span.start, size), min(claim.span.end, size)
+        start, end = min(claim.start, size), min(claim.end, size)
         if start < end:
             events += [(start, index, True), (end, index, False)]
     return sorted(events, key=lambda event: (event[0], event[2], event[1]))

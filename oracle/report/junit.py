@@ -5,6 +5,7 @@
 - A rule that was not judged (not applicable, blocked, nothing to check) is skipped with the reason.
 - A bug in the judge is an error.
 - A file that is not a dump is one test case that ends in an error.
+- A file that is not judged whole has one more test case, which ends in an error.
 
 There are no times, so two reports of one file are equal. The dialect is the common one of Jenkins, GitLab, Azure DevOps
 and pytest: ``testsuites``, ``testsuite``, ``properties``, ``testcase``, ``failure``, ``error``, ``skipped``,
@@ -20,7 +21,7 @@ from typing import Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from ..model import Report, RuleResult, Verdict
+from ..model import Outcome, Report, RuleResult, Verdict
 from .numbers import numbers
 from .text import finding_text
 
@@ -31,6 +32,7 @@ _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 _NOT_JUDGED: Final = {
     Verdict.NOT_APPLICABLE: "not applicable",
     Verdict.BLOCKED: "not judged",
+    Verdict.INCOMPLETE: "not judged to its end",
     Verdict.VACUOUS: "applies, but found nothing to check",
 }
 
@@ -65,6 +67,9 @@ def as_suite(report: Report, name: str) -> Suite:
     if report.results:
         for result in report.results:
             _case(suite, report, result)
+        if report.unjudged:
+            case = SubElement(suite, "testcase", {"classname": "dumptruth", "name": "the file is judged whole"})
+            outcome(case, "error", Outcome.INCOMPLETE, "\n".join(map(str, report.unjudged)))
     else:
         case = SubElement(suite, "testcase", {"classname": "dumptruth", "name": "the file can be judged"})
         outcome(case, "error", report.outcome, report.reason or "")
@@ -103,6 +108,7 @@ def _properties(report: Report) -> dict[str, str]:
         "rules noted": str(count.noted),
         "checks": str(count.checks),
         "failed checks": str(count.failed_checks),
+        "not judged whole": str(len(report.unjudged)) if report.unjudged else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

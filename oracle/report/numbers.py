@@ -20,6 +20,8 @@ class Numbers:
     vacuous: int
     not_applicable: int
     blocked: int
+    incomplete: int
+    """Rules that the budget of work ended before they failed."""
     errors: int
     checks: int
     failed_checks: int
@@ -42,6 +44,7 @@ def numbers(report: Report) -> Numbers:
         vacuous=verdicts[Verdict.VACUOUS],
         not_applicable=verdicts[Verdict.NOT_APPLICABLE],
         blocked=verdicts[Verdict.BLOCKED],
+        incomplete=verdicts[Verdict.INCOMPLETE],
         errors=verdicts[Verdict.ERROR],
         checks=report.checks,
         failed_checks=sum(result.failures for result in report.results),

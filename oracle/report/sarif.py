@@ -167,12 +167,13 @@ def _artifacts(report: Report, uri: str, members: Iterable[str]) -> list[dict[st
 
 
 def _invocation(report: Report) -> dict[str, Any]:
-    """Whether every rule ran; each rule that did not is a notification."""
+    """Whether every rule ran to its end. Each rule that did not, and each part not judged, is a notification."""
     notes = [
         {"level": "error", "message": {"text": f"{result.rule}: {result.note}"}, "associatedRule": {"id": result.rule}}
         for result in report.results
         if result.verdict is Verdict.ERROR
     ]
+    notes += [{"level": "error", "message": {"text": f"not judged whole: {item}"}} for item in report.unjudged]
     if not report.results:
         notes.append({"level": "error", "message": {"text": f"{report.outcome}: {report.reason}"}})
     return {

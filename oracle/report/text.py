@@ -9,7 +9,7 @@ A rule that fails is printed as
 
 and as ``note RULE  title [level, grade]`` when its failure does not fail the dump. A rule that fails because of another
 one's finding is printed after it, with ``follows from``. At the end come the rules that were not judged, and what
-blocked them.
+blocked them, and what the limits on work left unjudged.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def _lines(report: Report) -> Iterator[str]:
     for result in report.results:
         yield from _result_lines(result)
     yield from _blocked_lines(report.results)
+    yield from _unjudged_lines(report)
     count = numbers(report)
     named = {
         "fail": count.failed,
@@ -44,6 +45,7 @@ def _lines(report: Report) -> Iterator[str]:
         "vacuous": count.vacuous,
         "not applicable": count.not_applicable,
         "blocked": count.blocked,
+        "incomplete": count.incomplete,
         "error": count.errors,
     }
     others = ", ".join(f"{number} {name}" for name, number in named.items() if number)
@@ -110,6 +112,21 @@ def _blocked_lines(results: Iterable[RuleResult]) -> Iterator[str]:
         yield from wrap(f"not judged because of {by}{cause}:", 116, subsequent_indent="  ", break_on_hyphens=False)
         listed = ", ".join(result.rule for result in rules)
         yield from wrap(listed, 116, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _unjudged_lines(report: Report) -> Iterator[str]:
+    """What was not judged because the budget of work ended, and the rules that it ended."""
+    if not report.unjudged:
+        return
+    yield "not judged whole, because the judge limits its work:"
+    for item in report.unjudged:
+        yield f"  {item}"
+    rules = ", ".join(result.rule for result in report.results if result.verdict is Verdict.INCOMPLETE)
+    if rules:
+        yield from wrap(
+            f"rules without a verdict: {rules}", 116, initial_indent="  ", subsequent_indent="    ",
+            break_on_hyphens=False,
+        )  # fmt: skip
 
 
 def blocker(result: RuleResult) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..case import AnyCase, Case, UserdumpCase
 from ..decode import Record
 from ..model import Fault, Span
 from ..readers.facts import StringFact
 from ..readers.reading import Accounting
+from ..readers.table import Table
 from ..rule import Checks, bad, ok
 
 
@@ -110,12 +111,31 @@ def same_keys(kind: str, found: Mapping[int, Record], held: Iterable[int], where
             )
 
 
-def by_field(records: Iterable[Record], name: str) -> dict[int, Record]:
+class _ByField(Mapping[int, Record]):
+    """The records of a list by the value of a field. A record is made when it is asked for."""
+
+    def __init__(self, records: Sequence[Record], values: Iterable[int]) -> None:
+        self._records = records
+        self._places: dict[int, int] = {}
+        for place, value in enumerate(values):
+            self._places.setdefault(value, place)
+
+    def __getitem__(self, value: int) -> Record:
+        return self._records[self._places[value]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def by_field(records: Iterable[Record], name: str) -> Mapping[int, Record]:
     """Records by the value of a field. Of equal ones the first: structural rules judge duplicates."""
-    table: dict[int, Record] = {}
-    for record in records:
-        table.setdefault(record[name], record)
-    return table
+    if isinstance(records, Table):
+        return _ByField(records, records.column(name))
+    listed = list(records)
+    return _ByField(listed, [record[name] for record in listed])
 
 
 def stream_span(case: Case, number: int) -> Span:

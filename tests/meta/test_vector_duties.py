@@ -71,7 +71,6 @@ def test_a_broken_file_has_facts_exactly_if_it_is_sound_without_its_truth() -> N
         (["MDMP-THREAD-001"], "broken"),
         (["MDMP-HANDLE-001"], "part"),
         (["MDMP-HANDLE-001", "MDMP-MODULE-001"], "broken"),
-        (["MDMP-LAYOUT-003"], "limit"),
         (["MDMP-LAYOUT-001", "MDMP-HANDLE-001"], "waste"),
         ([], "broken"),
     ],

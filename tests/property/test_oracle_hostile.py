@@ -74,7 +74,6 @@ def test_a_count_of_four_billion_costs_no_memory(number: int) -> None:
 
 def test_a_directory_of_many_entries_is_refused_as_beyond_the_ceiling() -> None:
     entry = pack("<III", 5, 0xFFF, 0)
-    for count, rule in ((4096, "MDMP-DIR-004"), (100_000, "MDMP-LAYOUT-003")):
+    for count, outcome in ((4096, Outcome.NON_CONFORMANT), (100_000, Outcome.INCOMPLETE)):
         report = judged(pack("<4sIIIIIQ", b"MDMP", 0xA793, count, 32, 0, 0, 0) + entry * count)
-        assert report.outcome is Outcome.NON_CONFORMANT
-        assert rule in {result.rule for result in report.results if result.failures}
+        assert report.outcome is outcome

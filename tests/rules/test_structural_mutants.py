@@ -195,7 +195,6 @@ MUTANTS: dict[str, tuple[str, Patches, set[str]]] = {
 ELSEWHERE = {
     "MDMP-MODULE-009",
     "MDMP-HEADER-001",
-    "MDMP-LAYOUT-003",
     "MDMP-MEMORY64-003",
     "MDMP-EXCEPTION-006",
     "MDMP-FUNCTIONTABLE-001",

@@ -52,7 +52,7 @@ def map_of(base: BaseDump, spoilt: bytes | MutatedDump | None = None) -> MemoryM
 def test_every_byte_is_in_one_region_and_a_double_claim_is_an_overlap(
     drawn: list[tuple[int, int, Owner, bool, str]], size: int
 ) -> None:
-    claims = [Claim(Span(start, start + length), label, owner, shared) for start, length, owner, shared, label in drawn]
+    claims = [Claim(start, start + length, label, owner, shared) for start, length, owner, shared, label in drawn]
     regions = regions_of(claims, size)
     assert [region.span.start for region in regions[:1]] == [0] * bool(size)
     assert [region.span.end for region in regions[-1:]] == [size] * bool(size)

@@ -11,7 +11,7 @@ from typing import Final
 
 from ...case import CabinetCase
 from ...model import Fault, Grade, Level, Source
-from ...readers.cab_facts import Cabinet, Member
+from ...readers.cab_facts import Member
 from ...rule import Checks, bad, cab_rule, ok
 from ..asserts import overlaps
 
@@ -361,18 +361,3 @@ def no_gap(case: CabinetCase) -> Checks:
     if hidden:
         yield bad("further gaps", "none", f"{hidden} more", fault=Fault.FORBIDDEN)
     yield ok("regions", max(1, accounting.regions))
-
-
-@cab_rule(
-    "CAB-CEILING-001",
-    "The cabinet is within the judge's limits",
-    Level.MUST,
-    Source("docs/format/cabinet.md#limits-of-a-cabinet", Grade.IMPLEMENTED),
-    reports=(Cabinet.ceiling_topic,),
-)
-def within_ceiling(case: CabinetCase) -> Checks:
-    """The judge stops expanding at a limit, as libmspack and ClamAV do. The rest was not examined and cannot be called
-    conformant.
-    """
-    if not case.dump.defects_of(Cabinet.ceiling_topic):
-        yield ok("file")

@@ -146,21 +146,6 @@ def _space(dump: KernelDump) -> int:
 
 
 @kernel_rule(
-    "KFIL-CEILING-001",
-    "The file is within the judge's limits",
-    Level.MUST,
-    Source("docs/format/kernel-small-real.md#sizes-by-group", Grade.OBSERVED),
-    reports=("kernel.ceiling",),
-)
-def within_ceiling(case: KernelCase) -> Checks:
-    """A file can name millions of runs, blocks and blobs. The judge stops at a limit far above real dumps. The rest was
-    not examined and cannot be called conformant.
-    """
-    if not case.dump.defects_of("kernel.ceiling"):
-        yield ok("file")
-
-
-@kernel_rule(
     "KFIL-BLOB-001",
     "The chain of secondary data is intact",
     Level.MUST,

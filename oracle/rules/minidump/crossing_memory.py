@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from ...case import Case
-from ...decode import Record, enumeration
+from ...decode import enumeration
 from ...memory.intervals import Range, RangeSet, joined, minus
 from ...model import Fault, Grade, Level, Source
 from ...rule import Checks, bad, ok, rule
@@ -18,17 +18,12 @@ _PAGE_BITS: Final = enumeration("PAGE_PROTECTION")
 _LOSSES: Final = _TYPE["MiniDumpIgnoreInaccessibleMemory"] | _TYPE["MiniDumpWithoutOptionalData"]
 
 
-def _ranges(records: Iterable[Record]) -> Iterator[Range]:
-    return ((record["BaseAddress"], record["BaseAddress"] + record["RegionSize"]) for record in records)
-
-
-def _readable(record: Record) -> bool:
-    protect = record["Protect"]
-    return (
-        record["State"] == _STATE["MEM_COMMIT"]
-        and protect & 0xFF not in {0, _PAGE_BITS["PAGE_NOACCESS"]}
-        and not protect & _PAGE_BITS["PAGE_GUARD"]
-    )
+def _committed(case: Case, *, readable: bool) -> Iterator[Range]:
+    """The committed regions; with ``readable`` only those that can be read."""
+    commit, none, guard = _STATE["MEM_COMMIT"], (0, _PAGE_BITS["PAGE_NOACCESS"]), _PAGE_BITS["PAGE_GUARD"]
+    for base, size, state, protect in case.dump.memory_infos.rows("BaseAddress", "RegionSize", "State", "Protect"):
+        if state == commit and not (readable and (protect & 0xFF in none or protect & guard)):
+            yield base, base + size
 
 
 @rule(
@@ -41,16 +36,17 @@ def _readable(record: Record) -> bool:
 )
 def captured_is_committed(case: Case) -> Checks:
     """Free and reserved addresses have no bytes. If a dump holds some, its writer invented them."""
-    committed = RangeSet(
-        _ranges(record for record in case.dump.memory_infos if record["State"] == _STATE["MEM_COMMIT"])
-    )
+    committed = RangeSet(_committed(case, readable=False))
+    right = 0
     for item in case.dump.memory:
         if committed.covers(item.start, item.end):
-            yield ok(f"memory {item.start:#x}")
+            right += 1
         else:
             actual = f"{item.start:#x} to {item.end:#x}"
             yield bad(f"memory {item.start:#x}", "a range inside committed regions", actual, item.record.span,
                       fault=Fault.FORBIDDEN)  # fmt: skip
+    if right:
+        yield ok("memory ranges", right)
 
 
 @rule(
@@ -70,16 +66,18 @@ def ranges_start_with_regions(case: Case) -> Checks:
     memory that could not be read, a range starts where the memory can be read again.
     """
     losses = case.dump.flags & _TYPE["MiniDumpIgnoreInaccessibleMemory"]
-    bases = {record["BaseAddress"] for record in case.dump.memory_infos}
+    bases, right = set(case.dump.memory_infos.column("BaseAddress")), 0
     for item in case.dump.memory:
         if item.stream != 9:
             continue
         left_out = losses and not case.dump.covered(item.start - 1, item.start)
         if item.start in bases or left_out:
-            yield ok(f"memory {item.start:#x}")
+            right += 1
         else:
             span = item.record.span_of("StartOfMemoryRange")
             yield bad(f"memory {item.start:#x}", "the BaseAddress of a region", f"{item.start:#x}", span)
+    if right:
+        yield ok("memory ranges", right)
 
 
 @rule(
@@ -99,7 +97,7 @@ def full_memory_is_full(case: Case) -> Checks:
     """A readable page is committed, has a protection other than 0 and PAGE_NOACCESS, and is not PAGE_GUARD. A dump that
     ignores inaccessible memory may lack some.
     """
-    readable = list(joined(sorted(_ranges(record for record in case.dump.memory_infos if _readable(record)))))
+    readable = list(joined(sorted(_committed(case, readable=True))))
     captured = case.dump.captured()
     for start, end in minus(captured, readable):
         yield bad(f"memory {start:#x}", "no bytes: the page cannot be read", f"{end - start:#x} bytes",
@@ -123,16 +121,22 @@ def full_memory_is_full(case: Case) -> Checks:
 def thread_infos(case: Case) -> Checks:
     """Each thread has one entry. The list may also have entries of exited threads, which are not in the thread list."""
     exited = enumeration("MINIDUMP_THREAD_INFO_FLAGS")["MINIDUMP_THREAD_INFO_EXITED_THREAD"]
-    living = [record for record in case.dump.thread_infos if not record["DumpFlags"] & exited]
+    rows = case.dump.thread_infos.rows("ThreadId", "DumpFlags")
+    living = [(number, index) for index, (number, flags) in enumerate(rows) if not flags & exited]
+    right = 0
     for index, thread in enumerate(case.dump.threads):
         if index >= len(living):
             yield bad(f"thread {thread.id:#x}", "a thread info", "none", fault=Fault.MISSING)
-        elif living[index]["ThreadId"] == thread.id:
-            yield ok(f"thread {thread.id:#x}")
+        elif living[index][0] == thread.id:
+            right += 1
         else:
-            actual = f"{living[index]['ThreadId']:#x}"
-            yield bad(living[index].path, f"thread {thread.id:#x}", actual, living[index].span_of("ThreadId"))
-    for record in living[len(case.dump.threads) :]:
+            record = case.dump.thread_infos[living[index][1]]
+            actual = f"{record['ThreadId']:#x}"
+            yield bad(record.path, f"thread {thread.id:#x}", actual, record.span_of("ThreadId"))
+    if right:
+        yield ok("threads", right)
+    for _, index in living[len(case.dump.threads) :]:
+        record = case.dump.thread_infos[index]
         span = record.span_of("ThreadId")
         yield bad(record.path, "a listed thread", f"{record['ThreadId']:#x}", span, fault=Fault.FORBIDDEN)
 

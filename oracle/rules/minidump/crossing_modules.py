@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
 from typing import Final
 
 from ...case import Case
-from ...decode import Record, enumeration
+from ...decode import enumeration
 from ...memory.page import PAGE_SIZE
 from ...model import Grade, Level, Source
 from ...readers.captured_image import captured_image
@@ -28,12 +30,12 @@ def modules_are_images(case: Case) -> Checks:
     """The MEM_IMAGE regions whose AllocationBase is the module's base add up to SizeOfImage. Since build 26200 three
     more pages can follow.
     """
-    allocations: dict[int, list[Record]] = {}
-    for record in case.dump.memory_infos:
-        if record["Type"] == _IMAGE:
-            allocations.setdefault(record["AllocationBase"], []).append(record)
+    sizes: Counter[int] = Counter()
+    for base, size, kind in case.dump.memory_infos.rows("AllocationBase", "RegionSize", "Type"):
+        if kind == _IMAGE:
+            sizes[base] += size
     for module in case.dump.modules:
-        actual = sum(record["RegionSize"] for record in allocations.get(module.base, ()))
+        actual = sizes[module.base]
         expected = -(-module.size // PAGE_SIZE) * PAGE_SIZE
         if actual in (expected, expected + _EXTENSION):
             yield ok(module.record.path)
@@ -57,8 +59,9 @@ def captured_headers(case: Case) -> Checks:
     records. With other values a debugger loads the wrong image or the wrong symbols. A program may change its headers
     in memory. In a dump with truth, TRUE-MODULE-002 and TRUE-MODULE-005 judge the record.
     """
+    images = cache(lambda base: captured_image(case.dump, base))
     for module in case.dump.modules:
-        image = captured_image(case.dump, module.base)
+        image = images(module.base)
         if image is None:
             continue
         expected = {
@@ -82,9 +85,9 @@ def _code_view(case: Case, module: ModuleFact, held: tuple[bytes, ...]) -> Check
     if span is None or not held:
         return
     subject = f"CodeView record of {module.record.path}"
-    actual = case.dump.source.read(span.start, len(span))
+    actual = case.dump.source.read(span.start, min(len(span), max(map(len, held)) + 1))
     if actual in held:
         yield ok(subject)
     else:
         shown = tuple(f"{data[:24].hex()} ({len(data)} bytes)" for data in held)
-        yield bad(subject, shown, f"{actual[:24].hex()} ({len(actual)} bytes)", span)
+        yield bad(subject, shown, f"{actual[:24].hex()} ({len(span)} bytes)", span)

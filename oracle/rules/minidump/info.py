@@ -105,8 +105,9 @@ def handle_names(case: Case) -> Checks:
 def handle_values(case: Case) -> Checks:
     """A handle is an index into the process's handle table. Its two low bits are free for the program."""
     seen: set[int] = set()
+    right = 0
     for handle in case.dump.handles:
-        value = handle.record["Handle"]
+        value = handle.value
         if value == 0 or value % 4 or value in seen:
             actual = f"{value:#x}" + (" again" if value in seen else "")
             yield bad(
@@ -116,8 +117,10 @@ def handle_values(case: Case) -> Checks:
                 handle.record.span_of("Handle"),
             )
         else:
-            yield ok(handle.record.path)
+            right += 1
         seen.add(value)
+    if right:
+        yield ok("handles", right)
 
 
 @rule(
@@ -130,7 +133,7 @@ def handle_values(case: Case) -> Checks:
 )
 def handle_infos(case: Case) -> Checks:
     """The records of raw data form a linked list. A loop hangs a reader that does not check for it."""
-    count = sum(len(handle.object_infos) for handle in case.dump.handles)
+    count = sum(len(handle.info_places) for handle in case.dump.handles)
     if count:
         yield ok("object information", count)
 
@@ -163,14 +166,18 @@ def handle_operation_kinds(case: Case) -> Checks:
     """Type 1 opens a handle, 2 closes it, 3 refers to a handle that is not open. A reader that trusts a larger Depth
     takes the next operation for return addresses.
     """
-    for record in case.dump.handle_operations:
-        kind, depth = record["OperationType"], record["BackTraceInformation.Depth"]
+    operations, right = case.dump.handle_operations, 0
+    rows = operations.rows("OperationType", "BackTraceInformation.Depth")
+    for index, (kind, depth) in enumerate(rows):
         if kind in {1, 2, 3} and depth <= _MAX_TRACES:
-            yield ok(record.path)
+            right += 1
             continue
+        record = operations[index]
         spans = (record.span_of("OperationType"), record.span_of("BackTraceInformation.Depth"))
         expected = f"OperationType 1 to 3, Depth up to {_MAX_TRACES}"
         yield bad(record.path, expected, f"OperationType {kind}, Depth {depth}", *spans)
+    if right:
+        yield ok("handle operations", right)
 
 
 @rule(
@@ -228,11 +235,11 @@ def token_parts(case: Case) -> Checks:
 def thread_info_ids(case: Case) -> Checks:
     """An entry holds the times of one thread. With two entries of a thread, readers differ on which they show."""
     seen: set[int] = set()
-    for record in case.dump.thread_infos:
-        number = record["ThreadId"]
+    for index, number in enumerate(case.dump.thread_infos.column("ThreadId")):
         if number in seen:
+            record = case.dump.thread_infos[index]
             span = record.span_of("ThreadId")
             yield bad(record.path, "a thread id that no earlier entry has", f"{number:#x}", span, fault=Fault.FORBIDDEN)
-        else:
-            yield ok(record.path)
         seen.add(number)
+    if seen:
+        yield ok("thread infos", len(seen))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 
 from ...case import Case
-from ...decode import enumeration, structure
+from ...decode import enumeration
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing, first_difference
 from ...model import Grade, Level, Source, Span
@@ -14,11 +16,18 @@ from ...readers.facts import MemoryRange
 from ...rule import Checks, bad, ok, rule
 from .threads import unpadded
 
+_STATE: Final = enumeration("MEM_STATE")
 _TEBS: Final = enumeration("MINIDUMP_TYPE")["MiniDumpWithProcessThreadData"]
 
 
 def _ranges(case: Case, stream: int) -> list[MemoryRange]:
     return [item for item in case.dump.memory if item.stream == stream]
+
+
+def _passed(count: int) -> Checks:
+    """As many passing checks of ranges, if there are any."""
+    if count:
+        yield ok("memory ranges", count)
 
 
 @rule(
@@ -48,9 +57,7 @@ def memory_ranges(case: Case) -> Checks:
     """A range that wraps and one beyond the end of the file describe no memory of the target. The vendor's engine
     refuses a dump with a range beyond the file. Breakpad drops the whole list for one range that wraps.
     """
-    count = len(_ranges(case, 5))
-    if count:
-        yield ok("memory ranges", count)
+    yield from _passed(len(_ranges(case, 5)))
 
 
 @rule(
@@ -63,11 +70,10 @@ def memory_ranges(case: Case) -> Checks:
 )
 def ranges_with_bytes(case: Case) -> Checks:
     """A range of size 0 describes no memory. The vendor's engine and LLDB skip it, Breakpad drops the whole list."""
-    for record in case.dump.empty_ranges:
+    for index in case.dump.empty_ranges:
+        record = case.dump.descriptors[index]
         yield bad(record.path, "at least one byte", "none", record.span_of("Memory.DataSize"))
-    count = len(_ranges(case, 5))
-    if count:
-        yield ok("memory ranges", count)
+    yield from _passed(len(_ranges(case, 5)))
 
 
 @rule(
@@ -82,13 +88,15 @@ def contiguous(case: Case) -> Checks:
     orders.
     """
     expected = case.dump.streams[5].span.end
+    right = 0
     for item in _ranges(case, 5):
         if item.offset == expected:
-            yield ok(f"memory {item.start:#x}")
+            right += 1
         else:
             span = item.record.span_of("Memory.Rva")
             yield bad(f"memory {item.start:#x}", f"Rva {expected:#x}", f"{item.offset:#x}", span)
-        expected = item.span.end
+        expected = item.offset + item.size
+    yield from _passed(right)
 
 
 def _first_difference(case: Case, one: int, other: int, size: int) -> int | None:
@@ -102,11 +110,13 @@ def _first_difference(case: Case, one: int, other: int, size: int) -> int | None
 def _overlaps(ranges: list[MemoryRange]) -> Iterator[tuple[MemoryRange, MemoryRange]]:
     """Pairs of overlapping ranges in address order: an earlier one that reaches into a later one, and the later one."""
     last: MemoryRange | None = None
-    for item in sorted(ranges, key=lambda item: (item.start, item.end)):
-        if last is not None and item.start < last.end:
+    top = 0
+    for item in sorted(ranges, key=itemgetter(0, 1)):
+        start, end = item.start, item.start + item.size
+        if last is not None and start < top:
             yield last, item
-        if last is None or item.end > last.end:
-            last = item
+        if last is None or end > top:
+            last, top = item, end
 
 
 @rule(
@@ -152,16 +162,17 @@ def merged_neighbours(case: Case) -> Checks:
     """Some readers look for an address in one range only, so they cannot read a value that continues in the next range.
     A stack may touch another range, since a debugger looks for a stack as a range. The engines leave adjacent TEBs.
     """
-    stacks = {(thread.stack_start, thread.stack_end) for thread in case.dump.threads}
-    ranges = sorted(_ranges(case, 5), key=lambda item: (item.start, item.end))
-    for first, second in zip([None, *ranges], ranges, strict=False):
-        alone = first is not None and ((first.start, first.end) in stacks or (second.start, second.end) in stacks)
-        if first is not None and first.end == second.start and not alone:
-            expected = f"a start above {first.end:#x}, where another range ends"
+    stacks = {(thread.stack_start, thread.stack_size) for thread in case.dump.threads}
+    ranges = sorted(_ranges(case, 5))
+    adjacent = 0
+    for first, second in pairwise(ranges):
+        end = first.start + first.size
+        if end == second.start and first[:2] not in stacks and second[:2] not in stacks:
+            adjacent += 1
+            expected = f"a start above {end:#x}, where another range ends"
             span = second.record.span_of("StartOfMemoryRange")
             yield bad(f"memory {second.start:#x}", expected, f"{second.start:#x}", span)
-        else:
-            yield ok(f"memory {second.start:#x}")
+    yield from _passed(len(ranges) - adjacent)
 
 
 @rule(
@@ -217,11 +228,11 @@ def memory64_last(case: Case) -> Checks:
     """
     base = case.dump.memory64_base
     assert base is not None
-    own = {item.span for item in _ranges(case, 9)}
+    own = {(item.offset, item.offset + item.size) for item in _ranges(case, 9)}
     claims = [claim for claim in case.dump.claims if claim.owner != "padding"]
-    late = [claim for claim in claims if claim.span.end > base and claim.span not in own]
+    late = [claim for claim in claims if claim.end > base and claim[:2] not in own]
     for claim in late:
-        yield bad(claim.label, f"an end at most {base:#x}", f"{claim.span.end:#x}", claim.span)
+        yield bad(claim.label, f"an end at most {base:#x}", f"{claim.end:#x}", claim.span)
     if len(claims) > len(late) + len(own):
         yield ok("regions", len(claims) - len(late) - len(own))
 
@@ -235,15 +246,15 @@ def memory64_last(case: Case) -> Checks:
 )
 def memory64_sorted(case: Case) -> Checks:
     """The ranges are the committed regions in address order. Each starts at or above the end of the one before."""
-    last = None
+    end = right = 0
     for item in _ranges(case, 9):
-        if last is not None and item.start < last.end:
-            expected = f"a start of {last.end:#x} or more"
+        if item.start < end:
             span = item.record.span_of("StartOfMemoryRange")
-            yield bad(f"memory {item.start:#x}", expected, f"{item.start:#x}", span)
+            yield bad(f"memory {item.start:#x}", f"a start of {end:#x} or more", f"{item.start:#x}", span)
         else:
-            yield ok(f"memory {item.start:#x}")
-        last = item
+            right += 1
+        end = item.start + item.size
+    yield from _passed(right)
 
 
 @rule(
@@ -258,9 +269,7 @@ def memory64_ranges(case: Case) -> Checks:
     """A range that wraps describes no memory of the target. A range of size 0 stands for a region that the writer could
     not read.
     """
-    count = len(_ranges(case, 9))
-    if count:
-        yield ok("memory ranges", count)
+    yield from _passed(len(_ranges(case, 9)))
 
 
 @rule(
@@ -289,15 +298,17 @@ def gapless_regions(case: Case) -> Checks:
     """The list is a VirtualQuery walk. Each region begins where the one before ends, so every address lies in exactly
     one region.
     """
-    expected = 0
-    for record in case.dump.memory_infos:
-        base, size = record["BaseAddress"], record["RegionSize"]
+    infos = case.dump.memory_infos
+    expected = right = 0
+    for index, (base, size) in enumerate(infos.rows("BaseAddress", "RegionSize")):
         if base != expected or size == 0 or size % PAGE_SIZE or base % PAGE_SIZE:
             actual = f"{size:#x} bytes from {base:#x}"
-            yield bad(record.path, f"whole pages that start at {expected:#x}", actual, record.span)
+            yield bad(infos[index].path, f"whole pages that start at {expected:#x}", actual, infos[index].span)
         else:
-            yield ok(record.path)
+            right += 1
         expected = base + size
+    if right:
+        yield ok("regions", right)
 
 
 @rule(
@@ -314,27 +325,34 @@ def region_states(case: Case) -> Checks:
     protection; Windows reports 1 for one region at the top. A committed region has a type and one of the eight
     protections, with or without modifiers.
     """
-    state = enumeration("MEM_STATE")
-    types = set(enumeration("MEM_TYPE").members.values())
-    basic = {1 << bit for bit in range(8)}
-    for record in case.dump.memory_infos:
-        protect, kind = record["Protect"], record["Type"]
-        allocation = (record["AllocationBase"], record["AllocationProtect"])
-        if record["State"] == state["MEM_FREE"]:
-            right = protect == 1 and kind == 0 and allocation == (0, 0)
-        elif record["State"] == state["MEM_RESERVE"]:
-            right = protect in {0, 1} and kind in types
-        else:
-            modifiers = protect & ~0xFF & ~enumeration("PAGE_PROTECTION").mask
-            right = (
-                record["State"] == state["MEM_COMMIT"] and protect & 0xFF in basic and not modifiers and kind in types
-            )
-        if right:
-            yield ok(record.path)
+    infos = case.dump.memory_infos
+    names = ("AllocationBase", "AllocationProtect", "State", "Protect", "Type")
+    right: dict[tuple[int, ...], bool] = {}
+    passed = 0
+    for index, row in enumerate(infos.rows(*names)):
+        free = row[2] == _STATE["MEM_FREE"]
+        kind = row if free else (0, 0, *row[2:])
+        if kind not in right:
+            right[kind] = _sound_state(*kind)
+        if right[kind]:
+            passed += 1
             continue
         actual = (
-            f"State {record['State']:#x}, Protect {protect:#x}, Type {kind:#x}, AllocationBase {allocation[0]:#x}, "
-            f"AllocationProtect {allocation[1]:#x}"
+            f"State {row[2]:#x}, Protect {row[3]:#x}, Type {row[4]:#x}, AllocationBase {row[0]:#x}, "
+            f"AllocationProtect {row[1]:#x}"
         )
-        start = record.span.start + structure("MINIDUMP_MEMORY_INFO").fields["State"].offset
-        yield bad(record.path, "a combination that VirtualQuery returns", actual, Span(start, start + 12))
+        start = infos[index].span_of("State").start
+        yield bad(infos[index].path, "a combination that VirtualQuery returns", actual, Span(start, start + 12))
+    if passed:
+        yield ok("regions", passed)
+
+
+def _sound_state(base: int, allocation: int, state: int, protect: int, kind: int) -> bool:
+    """Whether VirtualQuery returns the combination. ``base`` and ``allocation`` count for a free region alone."""
+    types = enumeration("MEM_TYPE").members.values()
+    if state == _STATE["MEM_FREE"]:
+        return (base, allocation, protect, kind) == (0, 0, 1, 0)
+    if state == _STATE["MEM_RESERVE"]:
+        return protect in {0, 1} and kind in types
+    modifiers = protect & ~0xFF & ~enumeration("PAGE_PROTECTION").mask
+    return state == _STATE["MEM_COMMIT"] and (protect & 0xFF).bit_count() == 1 and not modifiers and kind in types

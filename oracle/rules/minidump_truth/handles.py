@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...case import Case
-from ...decode import Record
+from ...decode import Record, decode
 from ...model import Grade, Level, Source, Span
 from ...readers.facts import HandleFact
 from ...rule import Checks, bad, ok, own, rule
@@ -36,7 +36,7 @@ def _known(case: Case) -> Iterator[tuple[HandleFact, HandleTruth, str]]:
     assert case.truth is not None
     handles = {handle.value: handle for handle in case.truth.handles}
     for fact in case.dump.handles:
-        handle = handles.pop(fact.record["Handle"], None)
+        handle = handles.pop(fact.value, None)
         if handle is not None:
             yield fact, handle, f"handle {handle.value:#x}"
 
@@ -55,7 +55,7 @@ def handle_values(case: Case) -> Checks:
     """
     assert case.truth is not None
     held = {handle.value for handle in case.truth.handles}
-    used = [fact.record for fact in case.dump.handles if fact.record["Handle"] in held or not _unused(fact.record)]
+    used = [fact.record for fact in case.dump.handles if fact.value in held or not _unused(fact.record)]
     yield from same_keys("handle", by_field(used, "Handle"), held, stream_span(case, 12))
 
 
@@ -120,10 +120,12 @@ def handle_information(case: Case) -> Checks:
     """
     assert case.truth is not None
     for fact, handle, subject in _known(case):
-        if not fact.object_infos:
+        if not fact.info_places:
             yield ok(f"object information of {subject}: none")
-        for info in fact.object_infos:
-            what, size = f"object information of {subject}", info["SizeOfInfo"]
+        for place in fact.info_places:
+            what = f"object information of {subject}"
+            info = decode(case.dump.source, place, "MINIDUMP_HANDLE_OBJECT_INFORMATION", what)
+            size = info["SizeOfInfo"]
             types = _INFORMATION.get(info["InfoType"])
             if types is None:
                 expected = tuple(str(kind) for kind in _INFORMATION)
@@ -133,5 +135,5 @@ def handle_information(case: Case) -> Checks:
                 yield bad(what, expected_form, f"{handle.type_name}, {size} bytes", info.span)
             else:
                 yield ok(what)
-                place = Span(info.span.end, info.span.end + size)
-                case.dump.dont_care(place, "object information: its layout is private to a version of Windows")
+                layout = Span(info.span.end, info.span.end + size)
+                case.dump.dont_care(layout, "object information: its layout is private to a version of Windows")

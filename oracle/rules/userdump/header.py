@@ -151,18 +151,3 @@ def no_gap(case: UserdumpCase) -> Checks:
     if hidden:
         yield bad("further gaps", "none", f"{hidden} more", fault=Fault.FORBIDDEN)
     yield ok("regions", max(1, accounting.regions))
-
-
-@userdump_rule(
-    "UDMP-CEILING-001",
-    "The file is within the judge's limits",
-    Level.MUST,
-    Source("docs/format/minidump-readers.md#stream-lists-and-directory", Grade.IMPLEMENTED),
-    reports=("userdump.ceiling",),
-)
-def within_ceiling(case: UserdumpCase) -> Checks:
-    """Records may share bytes, so a small file can demand unlimited work. The judge stops at a limit. The rest was not
-    examined and cannot be called conformant. Breakpad and rust-minidump have limits, too.
-    """
-    if not case.dump.defects_of("userdump.ceiling"):
-        yield ok("file")

@@ -121,8 +121,8 @@ def many_blobs(count: int) -> bytes:
 @pytest.mark.parametrize("data", [many_runs(200_000), many_blobs(200_000)], ids=["runs", "blobs"])
 def test_more_records_than_the_ceiling_are_not_conformant(data: bytes) -> None:
     report = judged(data)
-    assert "KFIL-CEILING-001" in {result.rule for result in report.results if result.failures}
-    assert report.outcome is Outcome.NON_CONFORMANT
+    assert report.unjudged
+    assert report.outcome is not Outcome.CONFORMANT
 
 
 def test_a_bitmap_of_every_other_bit_costs_little(dumps: dict[str, Any]) -> None:
