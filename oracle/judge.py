@@ -302,7 +302,7 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
     checks = failures = known = 0
     findings: list[Finding] = []
     budget, cut, made = case.dump.budget, False, 0
-    allowed = budget.left(Work.CHECKS)
+    allowed, left = budget.left(Work.CHECKS), len(budget.unjudged)
     for made, item in enumerate(_checks(rule, case), 1):
         if made > allowed:
             cut = True
@@ -321,6 +321,7 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
             cut = True
             break
     budget.grant(Work.CHECKS, made, rule.id)
+    cut = cut or (not checks and len(budget.unjudged) > left)
     verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE if cut else Verdict.PASS if checks else Verdict.VACUOUS
     return RuleResult(
         rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known,

@@ -53,8 +53,7 @@ ENDLESS = {
         "it runs at ",
     ),
     "one long string instruction": (
-        "static char a[65536]; for (;;) __asm__ volatile("
-        '"rep stosb" : : "D"(a), "c"(65536LL), "a"(0) : "memory");',
+        'static char a[65536]; for (;;) __asm__ volatile("rep stosb" : : "D"(a), "c"(65536LL), "a"(0) : "memory");',
         Limits(blocks=500_000),
         "it runs at program.exe+0x1",
     ),
@@ -169,7 +168,10 @@ REFUSED = {
         """
         static WCHAR name[250]; int n = 0;
         for (int i = 0; i < 249; i++) name[i] = L'x';
-        for (; n < 100; n++) { name[0] = (WCHAR)(L'a' + n / 10), name[1] = (WCHAR)(L'0' + n % 10); if (!CreateEventW(0, 0, 0, name)) break; }
+        for (; n < 100; n++) {
+            name[0] = (WCHAR)(L'a' + n / 10), name[1] = (WCHAR)(L'0' + n % 10);
+            if (!CreateEventW(0, 0, 0, name)) break;
+        }
         CHECK(n > 30 && n < 36 && GetLastError() == ERROR_NO_SYSTEM_RESOURCES);
         """,
         Limits(names=20_000),
