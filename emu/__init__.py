@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .errors import DumptruthError
     from .images.build import compile_program
     from .images.toolchain import ImageBuildError
+    from .limits import LimitError, LimitReached, Limits
     from .names import UnknownNameError
     from .scenarios.kernel import ConfigurationError, NoBugCheck, RamSizeError, run_driver
     from .scenarios.process import (
@@ -41,6 +42,9 @@ _HOMES = {
     "ImageBuildError": ("images.toolchain", "ImageBuildError"),
     "ImageError": ("scenarios.process", "ImageError"),
     "KernelSnapshot": ("snapshot.kernel", "KernelSnapshot"),
+    "LimitError": ("limits", "LimitError"),
+    "LimitReached": ("limits", "LimitReached"),
+    "Limits": ("limits", "Limits"),
     "NoBugCheck": ("scenarios.kernel", "NoBugCheck"),
     "ProcessSnapshot": ("snapshot.process", "ProcessSnapshot"),
     "RamSizeError": ("scenarios.kernel", "RamSizeError"),
@@ -67,6 +71,9 @@ __all__ = [
     "ImageBuildError",
     "ImageError",
     "KernelSnapshot",
+    "LimitError",
+    "LimitReached",
+    "Limits",
     "NoBugCheck",
     "ProcessSnapshot",
     "RamSizeError",

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .errors import DumptruthError, RunError
-from .process.winnt import Status, StatusError
 from .sizes import number_of
 
 _MIB = 1 << 20
@@ -23,7 +22,7 @@ class LimitError(DumptruthError):
     """A limit does not exist, or its value is invalid. The message is one line."""
 
 
-class LimitReached(RunError):
+class LimitReached(RunError):  # noqa: N818 - says what happened
     """A guest has used up a budget, so its run has ended without a result. ``limit`` is the name of the budget."""
 
     def __init__(self, message: str, limit: str) -> None:
@@ -42,52 +41,45 @@ class Limit:
     lowest: int
     highest: int
     met: str
-    """What the guest meets at the limit."""
-    status: Status | None = None
-    """The status of the service that is refused."""
-    machine: bool = False
+    """What the guest meets at the limit: ``ENDS``, ``CUT``, or the NTSTATUS of the service that fails."""
+    machine: bool
     """Whether a machine has the limit too, not only a process."""
 
 
 def _limit(
-    default: int,
-    unit: str,
-    met: str | Status,
-    *,
-    lowest: int = 1,
-    highest: int = (1 << 63) - 1,
-    machine: bool = False,
+    default: int, unit: str, met: str, *, lowest: int = 1, highest: int = (1 << 63) - 1, machine: bool = False
 ) -> Any:
-    status = met if isinstance(met, Status) else None
-    text = met if isinstance(met, str) else f"the service fails with STATUS_{met.name}"
-    about = {"unit": unit, "met": text, "status": status, "lowest": lowest, "highest": highest, "machine": machine}
-    return field(default=default, metadata=about)
+    about = {"unit": unit, "met": met, "lowest": lowest, "highest": highest, "machine": machine}
+    return field(default=default, metadata={"default": default, **about})
 
 
-_ENDS = "the run ends"
-_CUT = "the rest is cut, and its length is told"
+ENDS, CUT = "the run ends", "the rest is cut"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of one guest. A machine has those of work and its debug output; its memory is ``ram``."""
 
-    host_seconds: int = _limit(60, "seconds of the host's processor time", _ENDS, machine=True)
-    guest_seconds: int = _limit(300, "seconds of the guest's clock", _ENDS, highest=1 << 32, machine=True)
-    blocks: int = _limit(20_000_000, "basic blocks of code", _ENDS, machine=True)
-    services: int = _limit(200_000, "system calls, in a machine also faults and hypercalls", _ENDS, machine=True)
-    console: int = _limit(_MIB, "bytes of console output", _CUT)
-    debug: int = _limit(_MIB, "bytes of debug output", _CUT, machine=True)
+    host_seconds: int = _limit(60, "seconds of the host's processor time", ENDS, machine=True)
+    guest_seconds: int = _limit(300, "seconds of the guest's clock", ENDS, highest=1 << 32, machine=True)
+    blocks: int = _limit(20_000_000, "basic blocks of code", ENDS, machine=True)
+    services: int = _limit(100_000, "system calls and faults", ENDS, machine=True)
+    console: int = _limit(_MIB, "bytes of console output", CUT)
+    debug: int = _limit(_MIB, "bytes of debug output", CUT, machine=True)
     memory: int = _limit(
-        256 * _MIB, "bytes of committed memory and its page tables", Status.COMMITMENT_LIMIT, lowest=4 * _MIB,
-        highest=1 << 40,
+        256 * _MIB, "bytes of committed memory and its page tables", "STATUS_COMMITMENT_LIMIT", lowest=4 * _MIB,
+        highest=1 << 36,
     )  # fmt: skip
-    regions: int = _limit(32_768, "regions of reserved or committed memory", Status.INSUFFICIENT_RESOURCES, lowest=256)
-    handles: int = _limit(16_384, "open handles", Status.INSUFFICIENT_RESOURCES, lowest=64, highest=1 << 24)
-    threads: int = _limit(255, "threads at the same time", Status.NO_MEMORY, highest=4096)
-    names: int = _limit(16 * _MIB, "bytes of names of objects and threads", Status.INSUFFICIENT_RESOURCES, lowest=4096)
+    regions: int = _limit(
+        32_768, "regions of reserved or committed memory", "STATUS_INSUFFICIENT_RESOURCES", lowest=256
+    )
+    handles: int = _limit(16_384, "open handles", "STATUS_INSUFFICIENT_RESOURCES", lowest=64, highest=1 << 24)
+    threads: int = _limit(255, "threads at the same time", "STATUS_NO_MEMORY", highest=4096)
+    names: int = _limit(
+        16 * _MIB, "bytes of names of objects and threads", "STATUS_INSUFFICIENT_RESOURCES", lowest=4096
+    )
     disk: int = _limit(
-        64 * _MIB, "bytes of the files that it writes, with 1 KiB for each file", Status.DISK_FULL, lowest=4096
+        64 * _MIB, "bytes of the files that it writes, with 1 KiB for each file", "STATUS_DISK_FULL", lowest=4096
     )
 
     def __post_init__(self) -> None:
@@ -108,8 +100,7 @@ def _attribute(name: str) -> str:
 
 
 LIMITS: Mapping[str, Limit] = {
-    limit.name: limit
-    for limit in (Limit(part.name.replace("_", "-"), part.default, **part.metadata) for part in fields(Limits))
+    limit.name: limit for limit in (Limit(name=part.name.replace("_", "-"), **part.metadata) for part in fields(Limits))
 }
 """Every limit by its name."""
 
@@ -172,18 +163,16 @@ class Meter:
 
     # --- ceilings of resources
 
-    def admit(self, name: str, have: int, more: int = 1) -> None:
-        """Admit ``more`` of a resource of which the guest has ``have``. Raises StatusError, with the limit's status."""
-        if have + more > self.limits.value(name):
-            raise self.refused(name, more)
+    def has_room(self, name: str, have: int, more: int) -> bool:
+        """Whether the guest may have ``more`` of a resource of which it has ``have``. A refusal is counted."""
+        if have + more <= self.limits.value(name):
+            return True
+        self.count_refusal(name, more)
+        return False
 
-    def refused(self, name: str, asked: int) -> StatusError:
-        """Record a refusal, and return the error of the service."""
+    def count_refusal(self, name: str, asked: int) -> None:
         count, largest = self._refused.get(name, (0, 0))
         self._refused[name] = count + 1, max(largest, asked)
-        status = LIMITS[name].status
-        assert status is not None
-        return StatusError(status)
 
     # --- output
 
@@ -203,10 +192,10 @@ class Meter:
 
     def _note(self, limit: Limit, count: int, amount: int) -> str:
         where = f"{self.guest}: limit of {self.limits.value(limit.name):,} {limit.unit}"
-        if limit.status is None:
+        if limit.met == CUT:
             happened = f"{amount:,} more bytes were cut"
         else:
             times = "1 request was" if count == 1 else f"{count:,} requests were"
             most = "" if amount == 1 else f", {'for' if count == 1 else 'the largest for'} {amount:,}"
-            happened = f"{times} refused with STATUS_{limit.status.name}{most}"
+            happened = f"{times} refused with {limit.met}{most}"
         return f"{where}: {happened}; --limit {limit.name}=N changes it"

@@ -26,6 +26,8 @@ class Replayed:
     information: tuple[int, ...] = ()
     error: str | None = None
     """Why the dump could not be loaded or run, in one line; None if it ran."""
+    unable: str | None = None
+    """Why nothing is known: a limit of the replay, or trouble of the host, in one line. It is no fault of the dump."""
 
 
 class Replayer(Protocol):

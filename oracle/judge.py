@@ -263,7 +263,7 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
     checks = failures = known = 0
     findings: list[Finding] = []
     budget, cut, made = case.dump.budget, False, 0
-    allowed = budget.left(Work.CHECKS)
+    allowed, left = budget.left(Work.CHECKS), len(budget.unjudged)
     for made, item in enumerate(_checks(rule, case), 1):
         if made > allowed:
             cut = True
@@ -283,6 +283,7 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
             cut = True
             break
     budget.grant(Work.CHECKS, made, rule.id)
+    cut = cut or (not checks and len(budget.unjudged) > left)
     if not failures and not cut:
         return without_failure(selected, checks)
     verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE

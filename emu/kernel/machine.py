@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import DumptruthError
+from ..errors import RunError
+from ..limits import DEFAULTS, Limits, Meter
 from ..machine.cpu import Cpu, RunawayError
 from ..machine.delivery import DeliveryError, deliver_fault, deliver_interrupt, enter_syscall
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.run_end import UnsupportedInstructionError
 from ..machine.traps import DOUBLE_FAULT, RFLAGS_IF, BadMemory, Fault, Halted, Preempted, Syscall
+from ..process.system import SECOND, TICK
 from .boot import Boot
 from .boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
 
@@ -26,16 +28,12 @@ FAULT_LIMIT = 1000
 """Maximum number of faults in a row on one processor. More mean that a handler itself faults."""
 ROUNDS_PER_TICK = 8
 """Number of rounds after which the clock ticks although processors are busy."""
-BUSY_LIMIT = 2_000
-"""Number of rounds with a busy processor after which a run counts as endless."""
-TICK_LIMIT = 20_000
-"""Number of clock ticks after which a run counts as endless: five virtual minutes."""
 TIME_STAMPS_PER_TICK = 45_375_000
 """Increment of the time stamp counter in 15.625 ms at 2904 MHz."""
 _TEXT_LIMIT = 0x1000
 
 
-class MachineError(DumptruthError):
+class MachineError(RunError):
     """The machine cannot continue, for a reason other than a bug check. The message is one line."""
 
 
@@ -64,7 +62,12 @@ class _Processor:
     faults: int = 0
     """Number of faults in a row."""
     pending: list[int] = field(default_factory=list)
-    """Vectors of the interrupts that are not delivered yet."""
+    """Vectors of the interrupts that are not delivered yet, each once, as in the request register of an APIC."""
+
+    def doing(self) -> str:
+        """What the processor does, for messages."""
+        masked = "" if self.interruptible else " with interrupts off"
+        return f"processor {self.number} runs at {self.cpu.get('Rip'):#x}{masked}"
 
     @property
     def interruptible(self) -> bool:
@@ -72,16 +75,20 @@ class _Processor:
 
 
 class Machine:
-    """The running machine. Processor 0 enters the kernel first."""
+    """The running machine. Processor 0 enters the kernel first. ``guest`` is its name in messages."""
 
-    def __init__(self, boot: Boot) -> None:
+    def __init__(self, boot: Boot, limits: Limits = DEFAULTS, guest: str = "the machine") -> None:
         self.boot = boot
+        self.meter = Meter(guest, limits)
         self.output = bytearray()
-        """Output of DbgPrint."""
+        """Output of DbgPrint, at most the limit ``debug``."""
         self.ticks = 0
         self._rounds_since_tick = 0
         root = boot.space.tables.root
-        self._processors = [_Processor(number, Cpu(boot.memory, root)) for number in range(len(boot.processors))]
+        self._processors = [
+            _Processor(number, Cpu(boot.memory, root, time_limit=limits.host_seconds))
+            for number in range(len(boot.processors))
+        ]
         self._start(0)
 
     @property
@@ -90,9 +97,10 @@ class Machine:
         return [processor.cpu for processor in self._processors]
 
     def run(self) -> Outcome:
-        """Run until the next bug check, live dump or end. Raises MachineError."""
-        busy_rounds = 0
-        while busy_rounds < BUSY_LIMIT and self.ticks < TICK_LIMIT:
+        """Run until the next bug check, live dump or end. Raises LimitReached, MachineError."""
+        self.meter.start()
+        last_tick = self.meter.limits.guest_seconds * SECOND // TICK
+        while True:
             busy = False
             for processor in self._processors:
                 if processor.started:
@@ -100,12 +108,12 @@ class Machine:
                     if outcome is not None:
                         return outcome
                     busy |= not yielded
-            busy_rounds += busy
             self._rounds_since_tick += 1
             pending = any(processor.pending for processor in self._processors)
             if (not busy and not pending) or self._rounds_since_tick >= ROUNDS_PER_TICK:
                 self._tick()
-        raise MachineError(f"the machine was still running after {self.ticks} clock ticks")
+                if self.ticks > last_tick:
+                    raise self.meter.reached("guest-seconds", "busy" if busy else "every processor waits")
 
     # --- one processor's turn --------------------------------------------------------------------------------------
 
@@ -114,23 +122,29 @@ class Machine:
         cpu = processor.cpu
         cpu.flush_tlb()  # another processor may have changed mappings
         cpu.quantum = QUANTUM
+        doing = processor.doing
         for _ in range(EVENTS_PER_TURN):
             self._deliver_pending(processor)
             try:
                 event = cpu.run()
-            except (RunawayError, UnsupportedInstructionError) as error:
+            except RunawayError as error:
+                raise self.meter.reached("host-seconds", str(error)) from error
+            except UnsupportedInstructionError as error:
                 raise MachineError(f"processor {processor.number}: {error}") from error
+            self.meter.use("blocks", cpu.blocks_run, doing)
             processor.faults = processor.faults + 1 if isinstance(event, Fault) else 0
             match event:
                 case Preempted():
                     return None, False
+                case Halted() if cpu.get("Rax") & 0xFFFFFFFF == Hypercall.YIELD:
+                    return None, True
+            self.meter.use("services", 1, doing)
+            match event:
                 case Syscall():
                     enter_syscall(cpu, event)
                 case Fault():
                     self._fault(processor, event)
                 case Halted():
-                    if cpu.get("Rax") & 0xFFFFFFFF == Hypercall.YIELD:
-                        return None, True
                     outcome = self._hypercall(processor, event)
                     if outcome is not None:
                         return outcome, False
@@ -184,10 +198,11 @@ class Machine:
             case Hypercall.FATAL:
                 raise MachineError(f"{where}: fatal error of the kernel: {self._text(cpu, first, None)}")
             case Hypercall.PRINT:
-                self.output += self._text(cpu, first, second).encode("latin-1")
+                text = self._text(cpu, first, second).encode("latin-1")
+                self.output += text[: self.meter.keep("debug", self.output, len(text))]
             case Hypercall.INTERRUPT if second in (NMI_VECTOR, CLOCK_VECTOR):
                 for target in self._processors:
-                    if first >> target.number & 1 and target.started:
+                    if first >> target.number & 1 and target.started and second not in target.pending:
                         target.pending.append(second)
             case Hypercall.START_PROCESSOR if first & 0xFFFFFFFF < len(self._processors):
                 self._start(first & 0xFFFFFFFF)

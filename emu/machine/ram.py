@@ -8,6 +8,7 @@ import mmap
 import struct
 import sys
 from collections.abc import Iterable
+from functools import cached_property
 
 PAGE_SIZE = 0x1000  # amd64 small page; AMD64 Architecture Programmer's Manual vol. 2, 5.3
 
@@ -39,10 +40,15 @@ class Ram:
         self._pin = (ctypes.c_char * size).from_buffer(self._mmap)
         self._view = memoryview(self._mmap)
         self._size = size
-        self._used = bytearray(size // PAGE_SIZE)
-        self._used[0] = 1
         self._search_from = 1  # no free page below this number
         self._fresh_from = 1  # pages from here on were never allocated, so they are still zero
+
+    @cached_property
+    def _used(self) -> bytearray:
+        """A byte for each page: 1 if it is allocated. Made at the first use: a dump's memory is never allocated."""
+        used = bytearray(self._size // PAGE_SIZE)
+        used[0] = 1
+        return used
 
     @property
     def size(self) -> int:

@@ -32,8 +32,8 @@ from ..constants import (
     PAGE_WRITECOMBINE,
     PAGE_WRITECOPY,
 )
-from ..limits import Meter
 from ..snapshot.process import Region
+from .ceilings import Ceilings
 from .runs import Allocation, Run, RunList
 from .winnt import (
     ALLOCATION_GRANULARITY,
@@ -109,10 +109,10 @@ class AddressSpace:
     number of regions.
     """
 
-    def __init__(self, pages: Pages, *, bottom_up: int = LOWEST_USER_ADDRESS, meter: Meter | None = None) -> None:
+    def __init__(self, pages: Pages, *, bottom_up: int = LOWEST_USER_ADDRESS, meter: Ceilings | None = None) -> None:
         self._pages = pages
         self._bottom_up = bottom_up
-        self._meter = meter or Meter()
+        self._meter = meter or Ceilings()
         self._full: dict[tuple[int, int], int] = {}
         """(start of a search, size) -> an address below which no range of that size is free. Emptied by a release."""
         self._secured: set[int] = set()  # allocation bases

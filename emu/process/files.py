@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..limits import Meter
+from .ceilings import Ceilings
 from .winnt import Status, StatusError
 
 VOLUME = r"\Device\HarddiskVolume3"
@@ -45,8 +45,8 @@ class File:
 class FileSystem:
     """The files and directories of drive C:. ``meter`` limits what the program writes."""
 
-    def __init__(self, directories: tuple[str, ...], meter: Meter | None = None) -> None:
-        self._meter = meter or Meter()
+    def __init__(self, directories: tuple[str, ...], meter: Ceilings | None = None) -> None:
+        self._meter = meter or Ceilings()
         self._used = 0
         self._nodes: dict[str, File] = {}
         for path in directories:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from ..limits import Meter
+from .ceilings import Ceilings
 from .handle_trace import OperationType
 from .objects import KernelObject
 from .winnt import Status, StatusError
@@ -40,8 +40,8 @@ class HandleEntry:
 class HandleTable:
     """The open handles of the process. ``meter`` limits their number."""
 
-    def __init__(self, meter: Meter | None = None) -> None:
-        self._meter = meter or Meter()
+    def __init__(self, meter: Ceilings | None = None) -> None:
+        self._meter = meter or Ceilings()
         self._entries: dict[int, HandleEntry] = {}
         self._free: list[int] = []  # a heap
         self._next = 4
@@ -117,8 +117,8 @@ class Namespace:
     ``meter`` limits the length of all names.
     """
 
-    def __init__(self, meter: Meter | None = None) -> None:
-        self._meter = meter or Meter()
+    def __init__(self, meter: Ceilings | None = None) -> None:
+        self._meter = meter or Ceilings()
         self._bytes = 0
         self._named: dict[str, KernelObject] = {}
 

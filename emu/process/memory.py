@@ -19,10 +19,10 @@ from ..constants import (
     PAGE_WRITECOPY,
     readable_protection,
 )
-from ..limits import Meter
 from ..machine.paging import PageTables
 from ..machine.ram import Ram, RamExhausted
 from .address_space import USER_END, AddressSpace, page_floor
+from .ceilings import Ceilings
 from .winnt import PAGE_SIZE, Status, StatusError
 
 WRITABLE = PAGE_READWRITE | PAGE_EXECUTE_READWRITE
@@ -40,8 +40,8 @@ class GuestMemory:
     ``on_guard`` is called with the address when a service touches a guard page. It returns whether to retry the access.
     """
 
-    def __init__(self, ram: Ram, tables: PageTables, *, bottom_up: int, meter: Meter | None = None) -> None:
-        self._meter = meter or Meter()
+    def __init__(self, ram: Ram, tables: PageTables, *, bottom_up: int, meter: Ceilings | None = None) -> None:
+        self._meter = meter or Ceilings()
         self._ram = ram
         self._tables = tables
         self._shared: set[int] = set()  # physical pages that belong to sections

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
 from ..images.services import number_of, services
-from ..limits import DEFAULTS, Limits, Meter
+from ..limits import DEFAULTS, Limits
 from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
 from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.process import SystemInformation, XstateConfiguration
+from .ceilings import Ceilings
 from .context import context_of
 from .exceptions import exception_from_fault
 from .files import File, FileSystem
@@ -94,7 +95,7 @@ class Process:
         self.command_line = found.image.name if command_line is None else command_line
         self.console = bytearray()
         self.debug_output = bytearray()
-        self.meter = meter = Meter(found.image.name, limits)
+        self.meter = meter = Ceilings(found.image.name, limits)
         self._last_service = 0
         self._outcome: Outcome | None = None
         self._current: Thread | None = None
@@ -303,14 +304,21 @@ class Process:
                 self._outcome = Deadlock()
                 break
             if self.scheduler.now > end:
-                raise self.meter.reached("guest-seconds", self._doing())
+                raise self.meter.reached("guest-seconds", self._calling())
             self._turn(thread)
         self._shared_data.keep_time(self.scheduler.now)
         return self._outcome
 
-    def _doing(self) -> str:
-        name = next((service.name for service in services() if service.number == self._last_service), "")
-        return f"the last system call is {name}" if name else "no system call was made"
+    def _running(self) -> str:
+        """Where the program runs, for messages."""
+        rip = self.cpu.get("Rip")
+        module = self.loader.covering(rip)
+        return f"it runs at {rip:#x}" if module is None else f"it runs at {module.name}+{rip - module.base:#x}"
+
+    def _calling(self) -> str:
+        """What the program asks for, for messages."""
+        names = {service.number: service.name for service in services()}
+        return f"the last system call is {names.get(self._last_service, hex(self._last_service))}"
 
     def _turn(self, thread: Thread) -> None:
         """Run one thread until it waits, yields, ends or uses up its quantum."""
@@ -328,10 +336,11 @@ class Process:
                 raise self.meter.reached("host-seconds", str(error)) from error
             except UnsupportedInstructionError as error:
                 raise RunError(f"{self.main_module.name}: {error}") from error
-            self.meter.use("blocks", self.cpu.blocks_run, self._doing)
+            self.meter.use("blocks", self.cpu.blocks_run, self._running)
             if isinstance(event, Preempted):
                 self.scheduler.charge_quantum(thread)
                 break
+            self.meter.use("services", 1, self._calling)
             if not self._handle(thread, event):
                 break
         if not thread.exited:
@@ -353,7 +362,6 @@ class Process:
     def _serve(self, thread: Thread) -> bool:
         cpu = self.cpu
         number = self._last_service = cpu.get("Rax") & 0xFFFFFFFF
-        self.meter.use("services", 1, self._doing)
         self.scheduler.charge_service(thread)
         try:
             result = self._services.serve(self, thread, number)

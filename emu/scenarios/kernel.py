@@ -26,6 +26,7 @@ from ..kernel.configuration import Configuration, ConfigurationError, GuestTask
 from ..kernel.machine import Finished, Machine, MachineError
 from ..kernel.physical_memory import RamSizeError, parse_size
 from ..kernel.structures import StructureError
+from ..limits import DEFAULTS, Limits
 from ..snapshot.kernel import KernelSnapshot
 from .process import ExpectationError, ScenarioError
 
@@ -231,13 +232,19 @@ def find_kernel_scenario(name: str) -> KernelScenario:
 
 
 def run_kernel_scenario(
-    name: str, ram: str | int = "16M", build: int = 26100, processors: int | None = None, touched: str | int = 0
+    name: str,
+    ram: str | int = "16M",
+    build: int = 26100,
+    processors: int | None = None,
+    touched: str | int = 0,
+    *,
+    limits: Limits = DEFAULTS,
 ) -> KernelSnapshot:
     """Run a scenario to its bug check or live dump.
 
     ``ram`` is the size of RAM. ``touched`` is the size of the memory that a user process fills in addition. Both are in
     bytes, or texts such as ``16M``. If ``processors`` is None, the scenario decides. Raises ScenarioError,
-    RamSizeError, ConfigurationError, ExpectationError, MachineError, StructureError.
+    RamSizeError, ConfigurationError, ExpectationError, LimitReached, MachineError, StructureError.
     """
     scenario = find_kernel_scenario(name)
     configuration = Configuration(
@@ -251,7 +258,7 @@ def run_kernel_scenario(
         raise ConfigurationError(
             f"scenario {name}: {configuration.processors} processors, expected more than {scenario.crashing_processor}"
         )
-    machine = Machine(Boot(configuration))
+    machine = Machine(Boot(configuration), limits, f"scenario {name}")
     outcome = machine.run()
     if isinstance(outcome, Finished):
         raise ExpectationError(f"scenario {name}: expected bug check 0x{scenario.declared.code:X}, found none")
@@ -274,13 +281,32 @@ def run_driver(
     touched: str | int = 0,
     *,
     others: Sequence[str | Path] = (),
+    limits: Limits = DEFAULTS,
 ) -> KernelSnapshot:
     """Load a driver (.sys) of the user, after ``others``, and run the system until it crashes.
 
-    Raises NoBugCheck if it does not crash; ImageError for a file that is not a driver or has a missing import; OSError;
-    RamSizeError, ConfigurationError, MachineError, StructureError.
+    Raises NoBugCheck if it does not crash; LimitReached; ImageError for a file that is not a driver or has a missing
+    import; OSError; RamSizeError, ConfigurationError, MachineError, StructureError.
     """
     path = Path(path)
+    machine = machine_with(path, ram, build, processors, touched, others=others, limits=limits)
+    outcome = machine.run()
+    if isinstance(outcome, Finished):
+        raise NoBugCheck(path.name, bytes(machine.output))
+    return capture_kernel(machine, outcome)
+
+
+def machine_with(
+    path: Path,
+    ram: str | int = "16M",
+    build: int = 26100,
+    processors: int = 2,
+    touched: str | int = 0,
+    *,
+    others: Sequence[str | Path] = (),
+    limits: Limits = DEFAULTS,
+) -> Machine:
+    """A machine that is ready to load a driver of the user. Parameters and errors are those of ``run_driver``."""
     configuration = Configuration(
         ram=_size(ram),
         processors=processors,
@@ -289,11 +315,7 @@ def run_driver(
         task=GuestTask(ticks=DRIVER_TICKS),
         drivers=(*map(Path, others), path),
     )
-    machine = Machine(Boot(configuration))
-    outcome = machine.run()
-    if isinstance(outcome, Finished):
-        raise NoBugCheck(path.name, bytes(machine.output))
-    return capture_kernel(machine, outcome)
+    return Machine(Boot(configuration), limits, path.name)
 
 
 def _size(value: str | int) -> int:

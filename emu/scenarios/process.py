@@ -15,6 +15,7 @@ from pathlib import Path
 from ..capture.process import capture
 from ..errors import DumptruthError
 from ..image import ImageError
+from ..limits import DEFAULTS, Limits
 from ..process.library import SYSTEM_IMAGES, load_file
 from ..process.loader import preferred_place
 from ..process.outcome import Exited, RunError
@@ -212,11 +213,11 @@ def find_scenario(name: str) -> Scenario:
     raise ScenarioError(f"no scenario is called {name!r}; there are {known}")
 
 
-def run_scenario(name: str) -> ProcessSnapshot:
-    """Run a scenario to its crash. Raises ScenarioError, ExpectationError, RunError."""
+def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
+    """Run a scenario to its crash. Raises ScenarioError, ExpectationError, LimitReached, RunError."""
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads)
+        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits)
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
@@ -225,21 +226,26 @@ def run_scenario(name: str) -> ProcessSnapshot:
     return snapshot
 
 
-def run_program(path: str | Path, arguments: Sequence[str] = (), *, dlls: Sequence[str | Path] = ()) -> ProcessSnapshot:
+def run_program(
+    path: str | Path, arguments: Sequence[str] = (), *, dlls: Sequence[str | Path] = (), limits: Limits = DEFAULTS
+) -> ProcessSnapshot:
     """Run a PE file of the user to its crash.
 
     ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
-    beta.dll. Raises ExitedNormally; ImageError for a file that is not a PE file, is for another machine or is a DLL;
-    RunError for a missing import or an endless run; OSError.
+    beta.dll. Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
+    PE file, is for another machine or is a DLL; RunError for a missing import; OSError.
     """
     path = Path(path)
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), (*map(Path, dlls), SYSTEM_IMAGES))
+    folders = (*map(Path, dlls), SYSTEM_IMAGES)
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, (), limits)
 
 
-def _run(path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...] = ()) -> ProcessSnapshot:
+def _run(
+    path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...], limits: Limits
+) -> ProcessSnapshot:
     xstate = AVX_STATE if avx_threads else None
     try:
-        process = start_process(path, command_line, dll_directories=dlls, xstate=xstate)
+        process = start_process(path, command_line, dll_directories=dlls, limits=limits, xstate=xstate)
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error
     outcome = process.run()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dumptruth.emu.scenarios.kernel import ImageError, MachineError, NoBugCheck, run_driver
+from dumptruth.emu.limits import LimitReached, Limits
+from dumptruth.emu.scenarios.kernel import ImageError, NoBugCheck, run_driver
 
 pytest.importorskip("ziglang", reason="the extra `images` is not installed")
 
@@ -79,10 +80,21 @@ def test_a_driver_without_a_fault_prints_and_keeps_running(build: Build) -> None
     assert b"answer 42\n" in end.value.output
 
 
-def test_a_driver_that_never_returns_is_an_error_and_no_hang(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dumptruth.emu.kernel.machine.BUSY_LIMIT", 20)
-    with pytest.raises(MachineError, match="the machine was still running after"):
-        run_driver(build("for (;;) ;"))
+@pytest.mark.parametrize(
+    ("body", "limits", "line"),
+    [
+        ("for (;;) ;", Limits(blocks=1_000_000), r"1,000,000 basic blocks of code; processor"),
+        (
+            "KIRQL old; KeRaiseIrql(HIGH_LEVEL, &old); for (;;) ;",
+            Limits(blocks=1_000_000),
+            r"1,000,000 basic blocks of code; processor \d runs at 0x\w+;",
+        ),
+        ('for (;;) DbgPrint("again");', Limits(services=500), "500 system calls and faults; processor"),
+    ],
+)
+def test_a_driver_that_never_returns_uses_up_a_limit(build: Build, body: str, limits: Limits, line: str) -> None:
+    with pytest.raises(LimitReached, match=rf"^mine.sys: used up the limit of {line}"):
+        run_driver(build(body), ram="4M", limits=limits)
 
 
 def test_an_import_that_the_kernel_does_not_export_is_named(build: Build) -> None:

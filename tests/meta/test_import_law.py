@@ -141,7 +141,7 @@ def test_lief_is_imported_by_the_image_loader_alone() -> None:
 
 MAY_IMPORT: dict[str, str] = {
     # The target and the writer (emu).
-    "emu": "emu.debugger emu.errors emu.images emu.names emu.scenarios emu.snapshot emu.truth",
+    "emu": "emu.debugger emu.errors emu.images emu.limits emu.names emu.scenarios emu.snapshot emu.truth",
     "emu.constants": "",
     "emu.errors": "",
     "emu.placing": "",
@@ -156,10 +156,13 @@ MAY_IMPORT: dict[str, str] = {
     "emu.image": "emu.errors",
     "emu.image_files": "emu.images emu.debugger",
     "emu.machine": "",
-    "emu.process": "emu.constants emu.errors emu.snapshot emu.image emu.images emu.machine",
-    "emu.kernel": "emu.constants emu.errors emu.snapshot emu.image emu.images emu.machine emu.process",
+    "emu.sizes": "",
+    "emu.limits": "emu.errors emu.sizes",
+    "emu.process": "emu.constants emu.errors emu.limits emu.snapshot emu.image emu.images emu.machine",
+    "emu.kernel": "emu.constants emu.errors emu.limits emu.sizes emu.snapshot emu.image emu.images emu.machine"
+    " emu.process",
     "emu.capture": "emu.constants emu.snapshot emu.machine emu.process emu.kernel",
-    "emu.scenarios": "emu.errors emu.image emu.snapshot emu.process emu.kernel emu.capture",
+    "emu.scenarios": "emu.errors emu.image emu.limits emu.snapshot emu.process emu.kernel emu.capture",
     "emu.synthetic": "emu.constants emu.snapshot emu.plan emu.process",
     # The judge.
     "oracle.memory": "",

@@ -12,6 +12,7 @@ from dumptruth.emu.kernel.boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
 from dumptruth.emu.kernel.machine import Finished, Machine, MachineError, Stopped
 from dumptruth.emu.kernel.physical_memory import PhysicalMemory, memory_map
 from dumptruth.emu.kernel.system_space import ProcessorArea, SystemSpace
+from dumptruth.emu.limits import DEFAULTS, LimitReached, Limits
 
 CODE = 0xFFFFF80000000000
 DATA = 0xFFFFF80000100000
@@ -41,7 +42,13 @@ FINISH = call(Hypercall.FINISHED)
 class Guest:
     """A kernel of the given code, entered by every processor. ``handlers``: code by interrupt vector."""
 
-    def __init__(self, code: bytes, processors: int = 1, handlers: dict[int, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        code: bytes,
+        processors: int = 1,
+        handlers: dict[int, bytes] | None = None,
+        limits: Limits = DEFAULTS,
+    ) -> None:
         memory = PhysicalMemory(memory_map(4 << 20), first=0x100)
         self.space = space = SystemSpace(memory)
         areas = [ProcessorArea(space, number) for number in range(processors)]
@@ -62,7 +69,7 @@ class Guest:
         boot: Any = SimpleNamespace(
             memory=memory, space=space, processors=areas, parameters_address=DATA, kernel=kernel
         )
-        self.machine = Machine(boot)
+        self.machine = Machine(boot, limits)
         for cpu in self.machine.cpus:
             cpu.set_descriptor_table("Idtr", IDT, 0xFFF)
             cpu.set_descriptor_table("Gdtr", GDT, 0x1F)
@@ -168,14 +175,34 @@ def test_unsupported_operations_are_errors(code: bytes, message: str) -> None:
         Guest(code).machine.run()
 
 
-def test_a_machine_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_module, "TICK_LIMIT", 50)
-    monkeypatch.setattr(machine_module, "BUSY_LIMIT", 20)
-    with pytest.raises(MachineError, match="still running after 50 clock ticks"):
-        Guest(yields(60) + SPIN).machine.run()
-    monkeypatch.setattr(machine_module, "QUANTUM", 100)
-    with pytest.raises(MachineError, match="still running after 2 clock ticks"):
-        Guest(SPIN).machine.run()
+@pytest.mark.parametrize(
+    ("code", "limits", "line"),
+    [
+        (yields(70) + SPIN, Limits(guest_seconds=1), "1 seconds of the guest's clock; every processor waits"),
+        (SPIN, Limits(blocks=100_000), r"100,000 basic blocks of code; processor 0 runs at 0x\w+;"),
+        (CLI + SPIN, Limits(blocks=100_000), r"100,000 basic .* with interrupts off;"),
+        (call(Hypercall.PRINT, DATA, 9) + b"\xeb\xe4", Limits(services=50), "50 system calls and faults; processor 0"),
+    ],
+)
+def test_a_machine_that_never_ends_uses_up_a_limit(code: bytes, limits: Limits, line: str) -> None:
+    with pytest.raises(LimitReached, match=rf"^the machine: used up the limit of {line}.*--limit [a-z-]+=N changes"):
+        Guest(code, limits=limits).machine.run()
+
+
+def test_output_of_the_debugger_is_cut_and_the_length_of_the_rest_is_told() -> None:
+    machine = Guest(call(Hypercall.PRINT, DATA, 9) * 3 + FINISH, limits=Limits(debug=20)).machine
+    assert isinstance(machine.run(), Finished)
+    assert len(machine.output) == 20
+    assert machine.meter.notes() == (
+        "the machine: limit of 20 bytes of debug output: 7 more bytes were cut; --limit debug=N changes it",
+    )
+
+
+def test_an_interrupt_that_is_requested_again_is_delivered_once() -> None:
+    nmi = call(Hypercall.INTERRUPT, 1, 2)
+    guest = Guest(CLI + call(Hypercall.INTERRUPT, 1, CLOCK_VECTOR) * 40 + nmi + FINISH, handlers={2: IRETQ})
+    assert isinstance(guest.machine.run(), Finished)
+    assert [processor.pending for processor in guest.machine._processors] == [[CLOCK_VECTOR]]
 
 
 def test_missing_memory_is_an_error_with_its_address() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dumptruth.emu.image import ImageError, load_image
+from dumptruth.emu.limits import Limits
 from dumptruth.emu.process.library import SYSTEM_IMAGES, ImageLibrary
 from dumptruth.emu.process.loader import preferred_place
 from dumptruth.emu.process.outcome import Crashed, Exited, RunError
@@ -86,8 +87,8 @@ def test_an_import_from_a_missing_dll_is_a_missing_import(folder: Path) -> None:
 
 
 def test_a_program_that_never_ends_is_stopped(folder: Path) -> None:
-    process = start_process(folder / "crash.exe", "crash.exe null-read", quantum_limit=3)
-    with pytest.raises(RunError, match=r"^crash.exe: still running after 3 quanta of \d+ blocks"):
+    process = start_process(folder / "crash.exe", "crash.exe null-read", limits=Limits(blocks=3000))
+    with pytest.raises(RunError, match=r"^crash.exe: used up the limit of 3,000 basic blocks of code; "):
         process.run()
 
 

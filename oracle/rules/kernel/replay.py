@@ -103,6 +103,9 @@ def replay(case: KernelCase) -> Checks:
     assert replayer is not None
     outcome = replayer(case.dump)
     span = header.span_of("BugCheckCode")
+    if outcome.unable is not None:
+        case.dump.budget.leave("replay", outcome.unable, 0, 1)
+        return
     if outcome.error is not None:
         yield bad("replay", "a run until the exception", outcome.error, span)
         return

@@ -38,6 +38,9 @@ def replay(case: Case) -> Checks:
     assert dump.exception is not None
     record = dump.exception.record
     outcome = replayer(dump)
+    if outcome.unable is not None:
+        dump.budget.leave("replay", outcome.unable, 0, 1)
+        return
     if outcome.error is not None:
         yield bad("replay", "the dump can be loaded and run", outcome.error, dump.exception.record.span)
         return
