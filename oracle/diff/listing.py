@@ -270,7 +270,7 @@ def _rows(subject: str, suffix: str, key: str, table: Callable[[Any], Table]) ->
 
     def values(dump: Any, data: bytes, budget: Budget) -> Values:  # noqa: ARG001
         made = structure(table(dump).entry)
-        return ((suffix, Fields(Record(made, "", 0, memoryview(data)[: made.size]))),)
+        return ((suffix, Fields(Record(made, "", 0, data[: made.size]))),)
 
     return Listed(subject.format, items, values, table)
 
