@@ -13,8 +13,22 @@ from ..snapshot.kernel import (
     Symbols,
     UnloadedDriver,
 )
-from .members import BYTES, HEX, TEXT, U16, U32, bytes_of, list_of, object_of, optional, pair_of, tuple_of, word
-from .process import KERNEL_CONTEXT, REGISTERS
+from .members import (
+    BYTES,
+    HEX,
+    REGISTERS,
+    TEXT,
+    U16,
+    U32,
+    bytes_of,
+    list_of,
+    object_of,
+    optional,
+    pair_of,
+    tuple_of,
+    word,
+)
+from .process import KERNEL_CONTEXT
 
 _SYSTEM = object_of(
     KernelSystem,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +22,7 @@ LONGEST_ARRAY = 1 << 20
 """Elements (docs/truth-format.md#ceilings)."""
 _PLAIN_NAME = re.compile("[A-Za-z0-9_]{1,60}")
 _HEX = re.compile("0x(?:0|[1-9a-f][0-9a-f]{0,15})")
+_HEX_LINES = re.compile(rf"(?:{_HEX.pattern}\n)*{_HEX.pattern}")
 _EXCERPT = 60
 
 
@@ -270,6 +272,21 @@ def named(kind: Kind, name_of: Kind = TEXT) -> Kind:
         return tuple(pairs)
 
     return Kind(lambda pairs: {name_of.write(name): kind.write(value) for name, value in pairs}, read)
+
+
+def _read_registers(value: Any) -> tuple[tuple[str, int], ...]:
+    """Registers are most of a large truth: check them as one text, and only a bad one by itself."""
+    try:
+        if _HEX_LINES.fullmatch("\n".join(value.values())):
+            return tuple(zip(value, map(int, value.values(), repeat(16)), strict=True))
+    except (AttributeError, TypeError, ValueError):  # no object, no strings, a string of two lines
+        pass
+    pairs: tuple[tuple[str, int], ...] = _EACH_REGISTER.read(value)
+    return pairs
+
+
+_EACH_REGISTER = named(HEX)
+REGISTERS = Kind(_EACH_REGISTER.write, _read_registers)
 
 
 def tuple_of(members: Mapping[str, Kind]) -> Kind:

@@ -33,6 +33,7 @@ from .members import (
     BYTES,
     HEX,
     I32,
+    REGISTERS,
     TEXT,
     U8,
     U16,
@@ -63,7 +64,6 @@ _COMPONENTS = named(BYTES, Kind(str, _read_component))
 _XSTATE_PARTS = Kind(_COMPONENTS.write, lambda value: tuple(sorted(_COMPONENTS.read(value))))
 _FXSAVE = bytes_of(512)
 _EMPTY_OR_FXSAVE = Kind(lambda value: value.hex() or None, lambda value: b"" if value is None else _FXSAVE.read(value))
-REGISTERS = named(HEX)
 KERNEL_CONTEXT = object_of(Context, {"context_flags": U32, "registers": REGISTERS, "fxsave": _FXSAVE})
 CONTEXT = object_of(
     Context,

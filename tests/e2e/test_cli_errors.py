@@ -194,7 +194,7 @@ def test_an_invalid_request_file_is_named(refused: Any, made: Path, command: str
     truth = ("--truth", made / "truth")
     assert "own.json: cannot be read" in refused(2, command, dump, *truth, "--request", own)
     own.write_text("{", encoding="utf-8")
-    assert "own.json: not JSON" in refused(2, command, dump, *truth, "--request", own)
+    assert "own.json: expected JSON" in refused(2, command, dump, *truth, "--request", own)
     document = json.loads(asked.read_text(encoding="utf-8"))
     own.write_text(json.dumps(document | {"format": "dumptruth-truth"}), encoding="utf-8")
     assert "own.json.format: expected 'dumptruth-request'" in refused(2, command, dump, *truth, "--request", own)

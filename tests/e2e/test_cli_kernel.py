@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dumptruth.emu.images.kernel.build import FOLDER as IMAGES
-from dumptruth.emu.synthetic.kernel import bare_machine, synthetic_machine
+from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.truth import store
 
 TYPES = {
@@ -142,7 +143,9 @@ def test_a_dump_is_not_judged_against_a_truth_of_the_other_mode(dumptruth: Any, 
 
 
 def test_a_machine_that_fits_no_header_is_refused(dumptruth: Any) -> None:
-    store.save(bare_machine([(1 + 2 * index, 1) for index in range(43)]), Path("m"), source="scattered")
+    machine = synthetic_machine()
+    far = [(0x200000 + 2 * index, 1) for index in range(43 - len(machine.physical_runs))]
+    store.save(replace(machine, physical_runs=(*machine.physical_runs, *far)), Path("m"), source="scattered")
     done = dumptruth("dump", "m", "-q", "full", "-o", "a.dmp")
     assert done.status == 1
     assert "43 runs of RAM: type 1 can hold 42" in done.err

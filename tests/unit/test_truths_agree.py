@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from dumptruth.emu.truth import files as emu_files
 from dumptruth.oracle.truth import document as oracle_files
+from dumptruth.oracle.truth.load import TruthError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -340,7 +341,7 @@ def test_both_count_objects_arrays_and_commas_before_they_parse(
     monkeypatch.setattr(oracle_files, "MOST_TOKENS", {key: (value, "tokens") for key, value in most.items()})
     monkeypatch.setattr(emu_files, "MOST", [(key, "tokens", value) for key, value in most.items()])
     text = b"[" + b"{}," * 25 if mark != "[" else b"[" * 25
-    with pytest.raises(oracle_files.TruthError, match="expected at most 20 tokens, found 25"):
+    with pytest.raises(TruthError, match="expected at most 20 tokens, found 25"):
         oracle_files.parse_json(text.decode(), "truth.json")
     assert verdicts(write(tmp_path, text, b"")) == agreed("truth.json")
 
