@@ -38,6 +38,8 @@ IMAGE_REL_BASED_DIR64 = 10
 
 VS_FFI_SIGNATURE = 0xFEEF04BD  # verrsrc.h
 PAGE_SIZE = 0x1000
+LARGEST_IMAGE = 256 << 20
+"""Limit in bytes of an image's file and of its SizeOfImage, so that an image does not fill the host's memory."""
 
 
 class ImageError(DumptruthError):
@@ -171,6 +173,15 @@ class Image:
         return mapped
 
 
+def read_image(path: Path) -> bytes:
+    """The bytes of an image file. Raises ImageError for a file that is too large, OSError if it cannot be read."""
+    with path.open("rb") as file:
+        data = file.read(LARGEST_IMAGE + 1)
+    if len(data) > LARGEST_IMAGE:
+        raise ImageError(f"{path.name}: an image may have at most {LARGEST_IMAGE:,} bytes, and this file has more")
+    return data
+
+
 def load_image(
     source: Path | bytes, *, name: str | None = None, architecture: str = "amd64", whole_sections: bool = False
 ) -> Image:
@@ -182,7 +193,7 @@ def load_image(
     Raises ImageError for a file that is not a PE file, is for another machine than ``architecture``, is not executable
     or is damaged; OSError if it cannot be read.
     """
-    data = source if isinstance(source, bytes) else source.read_bytes()
+    data = source if isinstance(source, bytes) else read_image(source)
     label = name or ("image" if isinstance(source, bytes) else source.name)
     if data[:2] != b"MZ" or len(data) < 0x40:
         raise ImageError(f"{label}: not a PE file: it does not begin with 'MZ'")
@@ -215,6 +226,8 @@ def _image(
 ) -> Image:
     optional = pe.optional_header
     size = optional.sizeof_image
+    if size > LARGEST_IMAGE:
+        raise ImageError(f"{label}: SizeOfImage is {size:,} bytes; an image may have at most {LARGEST_IMAGE:,}")
     if optional.section_alignment < PAGE_SIZE or size % PAGE_SIZE or size == 0:
         raise ImageError(f"{label}: SizeOfImage 0x{size:X} is not a positive number of pages")
     mapped = bytearray(size)

@@ -9,7 +9,7 @@ from ctypes import sizeof
 from ..kernel import structures as layout
 from ..kernel.boot_block import BUGCHECK_BLOBS, BUGCHECK_RANGES, KUSER_KERNEL, MMPFN_SIZE, PageState
 from ..kernel.machine import Machine, Stopped
-from ..kernel.structures import KernelStructures
+from ..kernel.structures import KernelStructures, StructureError
 from ..kernel.system_space import PFN_DATABASE
 from ..machine.ram import PAGE_SIZE
 from ..process.context import CONTEXT_SIZE, context_from_bytes
@@ -184,6 +184,8 @@ class _Capture:
         images = {loaded.base: loaded for loaded in self._boot.images}
         for entry in memory.list_entries(self._symbol("PsLoadedModuleList")):
             base = memory.number(entry + layout.KLDR_DLL_BASE)
+            if base not in images:
+                raise StructureError(f"loaded module list: the entry at {entry:#x} names {base:#x}, where no image is")
             yield Driver(
                 entry=entry,
                 base=base,

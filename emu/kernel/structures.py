@@ -91,6 +91,8 @@ KSPECIAL_REGISTERS = {  # (offset, bytes): docs/format/kernel-structures.md#spec
 }
 
 _LIST_LIMIT = 100_000
+"""Number of entries of all lists together."""
+_LARGEST_READ = 64 << 20
 
 
 class StructureError(DumptruthError):
@@ -102,9 +104,12 @@ class KernelStructures:
 
     def __init__(self, tables: PageTables) -> None:
         self._tables = tables
+        self._entries_left = _LIST_LIMIT
 
     def read(self, address: int, size: int) -> bytes:
         """``size`` bytes at a virtual address."""
+        if size > _LARGEST_READ:  # page tables may map one page many times
+            raise StructureError(f"kernel memory at {address:#x}: {size:#x} bytes, expected at most {_LARGEST_READ:#x}")
         try:
             return self._tables.read(address, size)
         except PageNotPresent as missing:
@@ -121,16 +126,17 @@ class KernelStructures:
     def unicode_string(self, address: int) -> str:
         """The text of the UNICODE_STRING at ``address``."""
         length, buffer = self.number(address, 2), self.number(address + 8)
-        return self.read(buffer, length).decode("utf-16-le") if length else ""
+        return self.read(buffer, length & ~1).decode("utf-16-le", "surrogatepass") if length else ""
 
     def list_entries(self, head: int) -> Iterator[int]:
         """Addresses of the LIST_ENTRYs in the circular list at ``head``. Checks that every Blink matches."""
         before, link = head, self.number(head)
-        for _ in range(_LIST_LIMIT):
+        while self._entries_left:
+            self._entries_left -= 1
             if self.number(link + 8) != before:
                 raise StructureError(f"list at {head:#x}: Blink of the entry at {link:#x} is not {before:#x}")
             if link == head:
                 return
             yield link
             before, link = link, self.number(link)
-        raise StructureError(f"list at {head:#x}: more than {_LIST_LIMIT} entries")
+        raise StructureError(f"list at {head:#x}: all lists have more than {_LIST_LIMIT} entries")

@@ -47,6 +47,7 @@ from .context_blob import (
     ContextBlob,
 )
 from .direct_registers import DirectRegisters
+from .interrupts import Interrupts
 from .paging import PageTables
 from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
@@ -119,6 +120,7 @@ class Cpu(RegisterFile):
         registers = DirectRegisters(uc, plain, read, write)
         super().__init__(registers, _REGISTER_IDS, context, _locate_blob(uc, context))
         self._signals = Signals(partial(uclib.uc_emu_stop, uc._uch))
+        self._interrupts = Interrupts(self._signals.stop)
         self._keep_alive: list[object] = []
         self._block_hook_installed = False
         self._install_hooks()
@@ -168,7 +170,8 @@ class Cpu(RegisterFile):
         if self._watchdog:
             self._watchdog.arm()
         try:
-            self._uc.emu_start(self.get("Rip"), 0)
+            with self._interrupts:
+                self._uc.emu_start(self.get("Rip"), 0)
         except UcError as error:
             failure = error
         finally:

@@ -16,6 +16,8 @@ NATIVE_SIZE = 136
 RUNTIME_FUNCTION_SIZE = 12
 _MAXIMUM_TABLES = 0x1000
 _MAXIMUM_ENTRIES = 0x10000
+_MAXIMUM_ENTRIES_OF_ALL = 4 * _MAXIMUM_ENTRIES
+"""Several tables of a hostile program may name the same entries."""
 _RF_CALLBACK = 2  # a callback supplies the entries, so the table has none
 
 Read = Callable[[int, int], bytes | None]
@@ -36,7 +38,7 @@ class DynamicFunctionTable:
 
 def dynamic_function_tables(read: Read, head: int) -> Iterator[DynamicFunctionTable]:
     """The tables of the list at ``head``, in its order. A table of type RF_CALLBACK has no entries."""
-    seen = {head}
+    seen, left = {head}, _MAXIMUM_ENTRIES_OF_ALL
     link = read(head, 8)
     while link is not None and len(seen) <= _MAXIMUM_TABLES:
         address = int.from_bytes(link, "little")
@@ -48,6 +50,9 @@ def dynamic_function_tables(read: Read, head: int) -> Iterator[DynamicFunctionTa
         kind, count = struct.unpack_from("<II", native, 0x50)
         if kind == _RF_CALLBACK:
             count = 0
+        left -= count if count <= _MAXIMUM_ENTRIES else 0
+        if left < 0:
+            return
         data = read(entries_at, count * RUNTIME_FUNCTION_SIZE) if 0 < count <= _MAXIMUM_ENTRIES else b""
         if data is not None:
             yield DynamicFunctionTable(native, low, high, base, tuple(struct.iter_unpack("<3I", data)))

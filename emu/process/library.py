@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..image import Image, ImageError, load_image
+from ..image import Image, ImageError, load_image, read_image
 from .system import PROGRAM_DIRECTORY, SYSTEM_DIRECTORY
 
 KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll"})
@@ -59,7 +59,7 @@ class ImageLibrary:
                 continue
             found = _host_file(host, base.lower())
             if found is not None:
-                return FoundImage(f"{guest}\\{found.name}", _parsed(found.read_bytes(), found.name))
+                return FoundImage(f"{guest}\\{found.name}", _parsed(read_image(found), found.name))
         return None
 
 
@@ -69,12 +69,12 @@ def load_file(path: Path) -> Image:
     Sections keep the bytes of the file up to the end of their last page. A user process's images have zeros there: what
     the vendor's engine wrote of those processes is recorded with them.
     """
-    return _parsed(path.read_bytes(), path.name, whole_sections=True)
+    return _parsed(read_image(path), path.name, whole_sections=True)
 
 
 def load_program(path: Path) -> FoundImage:
     """The program, in the guest's program directory. Raises ImageError, OSError."""
-    found = FoundImage(f"{PROGRAM_DIRECTORY}\\{path.name}", _parsed(path.read_bytes(), path.name))
+    found = FoundImage(f"{PROGRAM_DIRECTORY}\\{path.name}", _parsed(read_image(path), path.name))
     if found.image.is_dll:
         raise ImageError(f"{path.name}: is a DLL, expected a program")
     return found

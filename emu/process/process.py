@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..constants import MEM_COMMIT, MEM_RESERVE, PAGE_READWRITE
+from ..image import read_image
 from ..images.services import number_of, services
 from ..limits import DEFAULTS, Limits
 from ..machine.cpu import Cpu, RunawayError
@@ -38,7 +39,7 @@ from .page_faults import guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .stack_trace import NONVOLATILE, return_addresses
-from .system import CREATE_TIME, PROCESS_CREATE_TIME, PROGRAM_DIRECTORY, SECOND, SYSTEM_DIRECTORY, system_information
+from .system import CREATE_TIME, DIRECTORIES, PROCESS_CREATE_TIME, PROGRAM_DIRECTORY, SECOND, system_information
 from .threads import create_stack, free_stack, free_teb, write_teb
 from .tokens import TokenObject
 from .winnt import PAGE_SIZE, Status, StatusError
@@ -115,8 +116,8 @@ class Process:
         self.object = ProcessObject()
         self.token = TokenObject()
         self.handle_trace: HandleTrace | None = None
-        self.files = FileSystem(_DIRECTORIES, meter)
-        self.files.add(File(found.path, read_only=True, data=bytearray(program.read_bytes())))
+        self.files = FileSystem(DIRECTORIES, meter)
+        self.files.add(File(found.path, read_only=True, data=bytearray(read_image(program))))
         self._services = services
 
         self._shared_data = SharedUserData(self.memory, self.system)
@@ -407,18 +408,3 @@ class Process:
     def _service_touched_guard_page(self, address: int) -> bool:
         """Handle a service's access to a guard page. Returns whether the stack grew, so that the access can go on."""
         return self._current is not None and guard_page(self.memory, self._current, address) is None
-
-
-_DIRECTORIES = (
-    "C:",
-    PROGRAM_DIRECTORY,
-    r"C:\Temp",
-    r"C:\Windows",
-    r"C:\Windows\Temp",
-    SYSTEM_DIRECTORY,
-    r"C:\Users",
-    r"C:\Users\dumptruth",
-    r"C:\Users\dumptruth\AppData",
-    r"C:\Users\dumptruth\AppData\Local",
-    r"C:\Users\dumptruth\AppData\Local\Temp",
-)

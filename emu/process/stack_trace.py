@@ -19,6 +19,8 @@ _REGISTERS = (
     "Rax", "Rcx", "Rdx", "Rbx", "Rsp", "Rbp", "Rsi", "Rdi", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15",
 )  # fmt: skip
 _UNW_FLAG_CHAININFO = 4
+_CHAIN_LIMIT = 32
+"""Number of chained entries of a function. Chained data of a hostile program may lead back to itself."""
 
 
 class Unwind(IntEnum):
@@ -98,7 +100,7 @@ def _undo(read: Read, function: Function, state: dict[str, int]) -> bool:
     """Undo the executed part of a function's prologue. Returns whether a machine frame set Rip too."""
     executed = state["Rip"] - function.base - function.begin
     unwind = function.base + function.unwind_data
-    while True:
+    for _ in range(_CHAIN_LIMIT):
         version_and_flags, _, count, frame = _bytes(read, unwind, 4)
         if version_and_flags & 7 not in (1, 2):
             raise NoUnwindData
@@ -111,6 +113,7 @@ def _undo(read: Read, function: Function, state: dict[str, int]) -> bool:
         chained = _bytes(read, unwind + 4 + 2 * (count + count % 2), RUNTIME_FUNCTION_SIZE)
         unwind = function.base + struct.unpack_from("<I", chained, 8)[0]
         executed = 0xFF
+    raise NoUnwindData
 
 
 def _codes(data: bytes) -> list[Code]:

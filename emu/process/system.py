@@ -24,6 +24,20 @@ PROCESS_CREATE_TIME = CREATE_TIME - 2 * 10_000_000
 SYSTEM_ROOT = r"C:\Windows"
 SYSTEM_DIRECTORY = r"C:\Windows\System32"
 PROGRAM_DIRECTORY = r"C:\dumptruth"
+DIRECTORIES = (
+    "C:",
+    PROGRAM_DIRECTORY,
+    r"C:\Temp",
+    r"C:\Windows",
+    r"C:\Windows\Temp",
+    SYSTEM_DIRECTORY,
+    r"C:\Users",
+    r"C:\Users\dumptruth",
+    r"C:\Users\dumptruth\AppData",
+    r"C:\Users\dumptruth\AppData\Local",
+    r"C:\Users\dumptruth\AppData\Local\Temp",
+)
+"""The directories of drive C:."""
 
 # winnt.h PF_*: (feature, CPUID leaf, register index in EAX EBX ECX EDX, bit); Intel SDM vol. 2, CPUID.
 _FEATURE_BITS = (

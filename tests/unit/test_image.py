@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from dumptruth.emu.image import Image, ImageError, load_image
@@ -158,3 +159,17 @@ def test_an_image_without_relocations_stays_at_its_preferred_base(crash: Image) 
     assert fixed.mapped_at(fixed.image_base) == fixed.preferred
     with pytest.raises(ImageError, match=r"crash.exe: no relocations, so it cannot be loaded at 0x10000"):
         fixed.mapped_at(0x10000)
+
+
+def test_an_image_that_is_too_large_is_refused_before_it_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytearray((SYSTEM_IMAGES / "crash.exe").read_bytes())
+    at = struct.unpack_from("<I", data, 0x3C)[0] + 24 + 56  # SizeOfImage
+    struct.pack_into("<I", data, at, 0xFFFFF000)
+    with pytest.raises(ImageError, match=r"^big.exe: SizeOfImage is 4,294,963,200 bytes; an image may have at most"):
+        load_image(bytes(data), name="big.exe")
+    monkeypatch.setattr("dumptruth.emu.image.LARGEST_IMAGE", 100)
+    (tmp_path / "big.exe").write_bytes(data)
+    with pytest.raises(ImageError, match=r"^big.exe: an image may have at most 100 bytes, and this file has more$"):
+        load_image(tmp_path / "big.exe")

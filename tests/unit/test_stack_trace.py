@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import pytest
@@ -158,3 +159,24 @@ def test_a_table_whose_entries_cannot_be_read_is_passed_over() -> None:
     table(memory, 0x5000, 0x6000, count=5)
     table(memory, 0x6000, HEAD)
     assert [each.minimum_address for each in dynamic_function_tables(memory.read, HEAD)] == [0x1000]
+
+
+def test_chained_data_that_leads_back_to_itself_ends_the_walk() -> None:
+    memory = Memory()
+    memory.put(BASE + UNWIND, unwind_info(b"", flags=4) + struct.pack("<3I", 0x1000, 0x1100, UNWIND))
+    memory.words(STACK, CALLER)
+    assert walk(memory, BASE + 0x1010) == [BASE + 0x1010]
+
+
+def test_tables_that_name_the_same_entries_are_listed_until_there_are_too_many() -> None:
+    memory = Memory()
+    head, tables, entries = 0x1000, 0x10_0000, 0x20_0000
+    memory.put(entries, bytes(12 * 0x10000))
+    links = [head, *(tables + 0x100 * index for index in range(10)), head]
+    for here, following in itertools.pairwise(links):
+        native = bytearray(NATIVE_SIZE)
+        struct.pack_into("<Q", native, 0, following)
+        struct.pack_into("<5Q", native, 0x10, entries, 0, 0, 0, 0)
+        struct.pack_into("<II", native, 0x50, 0, 0x10000)
+        memory.put(here, bytes(native))
+    assert [len(table.entries) for table in dynamic_function_tables(memory.read, head)] == [0x10000] * 4

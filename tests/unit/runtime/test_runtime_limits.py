@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import threading
 from pathlib import Path
 
 import pytest
@@ -243,3 +245,12 @@ def test_limits_do_not_change_what_a_program_sees_that_stays_below_them(tmp_path
         assert isinstance(outcome, Crashed)
         ends.append((process.scheduler.now, outcome.context, process.cpu.time_stamp))
     assert ends[0] == ends[1]
+
+
+def test_an_interrupt_ends_a_program_that_never_stops(tmp_path: Path) -> None:
+    process = started(tmp_path, "void mainCRTStartup(void) { volatile int n = 0; for (;;) n++; }", Limits())
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        process.run()
+    timer.join()
