@@ -12,8 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +26,8 @@ from dumptruth.emu.snapshot.process import PAGE_SIZE
 from dumptruth.emu.truth import store
 from dumptruth.fixtures.replay.judging import judge
 from dumptruth.oracle import Outcome, load_any_truth, load_request
+
+from .turns import fastest, seconds
 
 pytestmark = pytest.mark.benchmark
 
@@ -52,18 +53,6 @@ sys.exit(status)
 def touched(snapshot: KernelSnapshot) -> int:
     """Bytes."""
     return sum(run.page_count for run in snapshot.memory) * PAGE_SIZE
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def fastest(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
-    """The fastest of several turns of each, in seconds."""
-    turns = [(seconds(first), seconds(second)) for _ in range(ROUNDS)]
-    return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -117,7 +106,7 @@ def test_writing_a_complete_dump_takes_less_than_1_3_times_a_copy(machine: Kerne
         copied.unlink(missing_ok=True)
         copy(folder / "full.dmp", copied)
 
-    ours, theirs = fastest(write, copy_it)
+    ours, theirs = fastest(write, copy_it, rounds=ROUNDS)
     written.unlink()
     copied.unlink()
     print(f"write {touched(machine) >> 20} MiB: {ours:.2f} s, copy: {theirs:.2f} s, ratio {ours / theirs:.2f}")
@@ -130,7 +119,9 @@ def test_checking_every_page_takes_less_than_twice_a_comparison_of_two_files(
     twin = folder / "twin.dmp"
     copy(folder / "full.dmp", twin)
     ours, theirs = fastest(
-        lambda: conformant(folder / "full.dmp", folder / "truth"), lambda: compare(folder / "full.dmp", twin)
+        lambda: conformant(folder / "full.dmp", folder / "truth"),
+        lambda: compare(folder / "full.dmp", twin),
+        rounds=ROUNDS,
     )
     twin.unlink()
     judge = ["check", str(folder / "full.dmp"), "--truth", str(folder / "truth")]
@@ -173,6 +164,6 @@ def test_a_machine_of_64_gib_costs_what_one_of_1_gib_does_that_has_touched_as_mu
         conformant(sides[ram][1] / "full.dmp", sides[ram][1] / "truth")
 
     for verb, work in (("write", write), ("check", check)):
-        large, small = fastest(partial(work, "64G"), partial(work, GIB))
+        large, small = fastest(partial(work, "64G"), partial(work, GIB), rounds=ROUNDS)
         print(f"{verb} 64 GiB: {large:.3f} s, 1 GiB: {small:.3f} s, with 100 MiB touched; ratio {large / small:.2f}")
         assert large < 2 * small
