@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from .assertion import TALLY, assert_conformant
+from .shown import shown
 from .vectors import MEMBERS, Vector, VectorsError, choose, load_vectors, packaged, why_unread
 
 __all__ = ["assert_conformant"]
@@ -55,7 +56,7 @@ def _vectors(config: pytest.Config) -> tuple[Vector, ...]:
         try:
             config.stash[_VECTORS] = load_vectors(config.getoption("--dumptruth-vectors") or packaged())
         except VectorsError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(shown(str(error))) from error
     return config.stash[_VECTORS]
 
 
@@ -79,7 +80,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [vector for vector in choose(_vectors(metafunc.config), **wanted) if vector.path is not None]
         marks = [_marks(vector, reads, known, facts) for vector in chosen]
     except VectorsError as error:
-        raise pytest.UsageError(f"{metafunc.function.__name__}: {error}") from error
+        raise pytest.UsageError(f"{metafunc.function.__name__}: {shown(str(error))}") from error
     if not chosen:
         raise pytest.UsageError(f"{metafunc.function.__name__}: no vector with a file matches dumptruth({wanted})")
     unmatched = [pattern for pattern in known if not any(fnmatchcase(vector.name, pattern) for vector in chosen)]
@@ -95,7 +96,7 @@ def _marks(
     """Skip what the reader does not read; a known failure must happen."""
     unread = why_unread(vector, reads)
     if unread is not None:
-        return [pytest.mark.skip(reason=unread)]
+        return [pytest.mark.skip(reason=shown(unread))]
     if facts and vector.facts is None:
         return [pytest.mark.skip(reason="the target is unknown: there are no facts")]
     return [

@@ -109,7 +109,7 @@ def make(parent: Path) -> Evil:
 
 
 def broken() -> bytes:
-    """A minidump made by hand: overlapping modules whose names are evil, and a thread without a context."""
+    """A minidump made by hand: modules whose names are evil, and a list of two threads that holds one."""
     streams: list[tuple[int, bytes]] = []
     head = 32 + 3 * 12
     name = EVIL.encode("utf-16-le", "surrogatepass")
@@ -118,7 +118,7 @@ def broken() -> bytes:
     modules = struct.pack("<I", 2) + 2 * (
         struct.pack("<QIIII", 0x10000, 0x2000, 0, 0x5F000000, head) + bytes(52 + 16 + 16)
     )
-    threads = struct.pack("<I", 1) + struct.pack("<IIIIQQIIII", 1, 0, 32, 0, 0x7000, 0x10000, 0, 0, 1232, 0)
+    threads = struct.pack("<I", 2) + struct.pack("<IIIIQQIIII", 1, 0, 32, 0, 0x7000, 0x10000, 0, 0, 1232, 0)
     system = struct.pack("<HHHBBIIIIIHHI", 9, 6, 0x1234, 4, 1, 10, 0, 19041, 2, head, 0x100, 0, 0) + bytes(20)
     at, body = head + len(string), string
     for kind, data in ((7, system), (3, threads), (4, modules)):

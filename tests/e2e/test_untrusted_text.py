@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
 import threading
 import unicodedata
@@ -282,6 +283,28 @@ def _assert_harmless(data: bytes, line: Line) -> None:
     forged = [one for one in text.split("\n") if one.startswith(FORGED)]
     assert not forged, (line, forged)
     assert "internal error" not in text, (line, text)
+
+
+@pytest.mark.parametrize("colour", ["no", "yes"])
+def test_the_pytest_plugin_shows_a_failure_as_visible_text(evil: Evil, tmp_path: Path, colour: str) -> None:
+    test = (
+        "from dumptruth.oracle.assertion import assert_conformant\n"
+        "def test_broken():\n    assert_conformant({!a})\n"
+        "def test_truth():\n    assert_conformant({!a}, {!a})\n"
+    )
+    (tmp_path / "test_it.py").write_text(
+        test.format(*map(str, (evil.broken, evil.other, evil.truth))), encoding="utf-8", errors="backslashreplace"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "dumptruth.oracle.pytest_plugin", "-p", "no:cacheprovider",
+         "--no-header", "--tb=short", "--color", colour, "--rootdir", tmp_path, "-c", os.devnull, "test_it.py"],
+        cwd=tmp_path, capture_output=True, check=False,
+        env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONIOENCODING": "utf-8", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
+    text = TERMINAL.sub("", (done.stdout + done.stderr).decode("utf-8").replace("\r\n", "\n"))
+    assert "2 dumps judged, 2 not conformant" in text, text
+    assert r"\u202e" in text
+    _assert_harmless(text.encode(), ["pytest"])
 
 
 @pytest.mark.usefixtures("stubs")
