@@ -206,7 +206,7 @@ MAY_IMPORT: dict[str, str] = {
     "fixtures.vectors": "emu oracle fixtures.habits fixtures.mutants",
     "fixtures.campaign": "emu oracle fixtures.mutants fixtures.vectors",
     "fixtures.documents": "emu oracle fixtures.adapters fixtures.mutants fixtures.vectors",
-    "fixtures.app": "emu oracle fixtures",
+    "fixtures.app": "emu oracle fixtures.mutants fixtures.replay fixtures.vectors",
     "fixtures.drill": "fixtures.app",
 }
 """Each room and the rooms that its files may import. A room is a folder, or a file beside the folders.
