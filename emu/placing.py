@@ -35,7 +35,7 @@ def temporary_file(folder: Path, permissions: int) -> tuple[int, Path]:
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(path, flags, permissions)
-    except BaseException:
+    except OSError:  # after an interruption the file may exist
         _pending.pop(path, None)
         raise
     _lock(descriptor)
@@ -49,7 +49,7 @@ def temporary_folder(parent: Path) -> Path:
     _pending[path] = None
     try:
         path.mkdir(mode=0o700)
-    except BaseException:
+    except OSError:  # after an interruption the file may exist
         _pending.pop(path, None)
         raise
     if sys.platform != "win32":

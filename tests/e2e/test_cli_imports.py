@@ -11,8 +11,8 @@ import pytest
 from dumptruth.fixtures.app.cli import run_command
 
 HEAVY = ("lief", "unicorn", "rich", "dumptruth.oracle", "dumptruth.emu", "concurrent.futures.process", "numpy")
-LIGHT = {"dumptruth.emu", "dumptruth.emu.errors"}
-"""The base class of errors, which imports nothing."""
+LIGHT = {"dumptruth.emu", "dumptruth.emu.errors", "dumptruth.emu.placing"}
+"""The base class of errors, and temporary files: both import the standard library only."""
 
 
 @pytest.fixture(scope="module")
