@@ -52,7 +52,7 @@ def read(dump: DumpInput, *, max_expansion: int = MAX_EXPANSION) -> Contents:
     with ExitStack() as resources:
         source = open_source(dump)
         if source is not dump:
-            resources.enter_context(source)
+            resources.callback(source.close)
         contents = _contents(source, max_expansion)
         contents._opened.own(resources.pop_all())
         return contents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import subprocess
@@ -54,6 +55,15 @@ def start_error(status: int | None, errors: bytes) -> OSError | None:
     """Why ``bounded`` could not start the command, from its exit status and standard error; None if it did."""
     said = _NOT_STARTED.fullmatch(errors) if status == 126 else None  # 126: sh(1), found but cannot be executed
     return None if said is None else OSError(int(said[1]), os.strerror(int(said[1])))
+
+
+POOR: Final = frozenset(
+    (
+        errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EFBIG, errno.EIO,
+        getattr(errno, "EDQUOT", errno.ENOSPC),
+    )
+)  # fmt: skip
+"""Errors of a host that lacks processes, memory, descriptors or room. They say nothing about the command."""
 
 
 def resident(pid: int) -> int | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO, Final
 
 from ..shown import shown
-from .limits import Job, Limits, bounded, resident, start_error
+from .limits import POOR, Job, Limits, bounded, resident, start_error
 
 _TICK: Final = 0.05
 """Seconds between two checks of the watchdog."""
@@ -23,10 +23,6 @@ _PATIENCE: Final = 1.0
 """Seconds that a descendant may hold the output or standard error open after its parent has ended."""
 _TAIL: Final = 4096
 """Bytes of standard error that are kept."""
-
-
-_POOR: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""The host lacks processes, memory or descriptors. That says nothing about the command."""
 
 
 class CommandDiedError(Exception):
@@ -49,7 +45,7 @@ class Command:
         try:
             return Running([*self.arguments, *more], self.limits, spoken_to=spoken_to)
         except OSError as error:
-            if error.errno in _POOR:
+            if error.errno in POOR:
                 raise
             raise cannot_start(self.arguments[0], error) from error
 

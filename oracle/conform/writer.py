@@ -11,19 +11,15 @@ from ..case import KernelReplayer, Replayer
 from ..checking import check
 from ..entitlement.kernel import refusal as refusal_of_machine
 from ..entitlement.refusal import refusal as refusal_of_process
-from ..memory.regular_file import FileChangedError, SpecialFileError
 from ..memory.source import ByteSource
 from ..model import Outcome, Report
 from ..truth.load import RequestTruth, Truth
 from .cases import LoadedTruth, WriterCase
+from .limits import POOR
 from .protocol import REFUSED, SKIPPED, Answer
 from .results import CaseResult, Verdict
 
 ReplayerOf = Callable[[Truth], Replayer | KernelReplayer | None]
-_ITS_OWN: Final = (
-    FileChangedError, SpecialFileError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError
-)  # fmt: skip
-"""Errors that the command brings about with its files. All others are the host's."""
 _DEFAULT: Final = 1025  # DbgEng.h DEBUG_DUMP_DEFAULT
 
 
@@ -56,7 +52,9 @@ def judge_answer(
     try:
         with ByteSource.open(output) as source:
             report = check(source, target.truth, target.request, strict=strict, replay=replay)
-    except _ITS_OWN as error:  # the command may still run, and do what it wants
+    except OSError as error:  # the command may still run, and do what it wants
+        if error.errno in POOR:
+            raise
         name = Path(error.filename or output).name
         return _fails(case, f"answered written, but there is no file that can be judged: {name}: {error.strerror}")
     return _judged(case, report)
