@@ -66,7 +66,8 @@ def compare(first: ByteSource, second: ByteSource) -> Comparison:
     """Compare two dumps of one kind. Raises NotComparableError."""
     dumps = _read(first), _read(second)
     if dumps[0].kind != dumps[1].kind:
-        raise NotComparableError(f"{first.name} is a {dumps[0].kind}, {second.name} a {dumps[1].kind}: expected dumps of one kind")
+        kinds = f"{first.name} is a {dumps[0].kind}, {second.name} a {dumps[1].kind}"
+        raise NotComparableError(f"{kinds}: expected dumps of one kind")
     said = [{(fact.subject, fact.name): fact.value for fact in listing(dump)} for dump in dumps]
     keys = list(dict.fromkeys([*said[0], *said[1]]))
     differences = tuple(
