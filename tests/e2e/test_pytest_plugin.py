@@ -56,6 +56,30 @@ def test_the_packaged_vectors_are_parameters_without_unicorn_lief_or_the_emulato
     assert f"{passed - 1} dumps judged, 0 not conformant" in done.stdout
 
 
+THREAD_IDS = """
+import struct
+from types import SimpleNamespace
+def my_reader(path):
+    data = path.read_bytes()
+    count, at = struct.unpack_from("<II", data, 8)
+    (rva,) = [rva for kind, _, rva in struct.iter_unpack("<III", data[at : at + 12 * count]) if kind == 3]
+    threads = range(struct.unpack_from("<I", data, rva)[0])
+    return SimpleNamespace(threads=[struct.unpack_from("<I", data, rva + 4 + 48 * index)[0] for index in threads])
+"""
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
+def test_the_shown_example_is_green_for_a_reader_that_knows_only_minidumps(document: str, tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / document).read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```py\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    example = block.partition("\n\n\n")[0]
+    done = run(tmp_path, THREAD_IDS + example, "-rs")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert outcomes(done)["passed"] > 60
+    assert re.search(r"SKIPPED \[\d+\] test_it.py:\d+: container cab: the reader reads minidump", done.stdout)
+    assert "the target is unknown: there are no facts" in done.stdout
+
+
 def test_a_failure_names_rule_requirement_expected_actual_and_offset(tmp_path: Path) -> None:
     done = run(
         tmp_path,
