@@ -289,14 +289,18 @@ def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
 
 
 def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
-    checks = failures = known = 0
+    checks = failures = known = made = 0
     findings: list[Finding] = []
-    budget, cut, made = case.dump.budget, False, 0
-    allowed = budget.left(Work.CHECKS)
-    for made, item in enumerate(_checks(rule, case), 1):
-        if made > allowed:
-            cut = True
+    budget, note = case.dump.budget, None
+    checks_left, failures_left = budget.left(Work.CHECKS), max(budget.left(Work.FAILURES), 1)
+    for item in _checks(rule, case):
+        if made == checks_left:
+            note = "the limit on checks ended the rule"
             break
+        if failures >= failures_left:  # what follows cannot change the verdict
+            note = "the limit on failures ended the rule: there may be more"
+            break
+        made += 1
         checks += item.count
         if item.passed:
             continue
@@ -308,14 +312,18 @@ def _tally(rule: Rule, case: AnyCase, level: Level, counts: bool) -> RuleResult:
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, spans, item.memory, error)
             )
-        if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
-            cut = True
-            break
-    budget.grant(Work.CHECKS, made, rule.id)
-    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE if cut else Verdict.PASS if checks else Verdict.VACUOUS
+    budget.spend(Work.CHECKS, made)
+    budget.spend(Work.FAILURES, failures)
+    if failures:
+        verdict = Verdict.FAIL
+    elif note is not None:
+        verdict = Verdict.INCOMPLETE
+        budget.leave(rule.id, budget.limit(Work.CHECKS), checks, None)
+    else:
+        verdict = Verdict.PASS if checks else Verdict.VACUOUS
     return RuleResult(
-        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts, known=known,
-        note="the limit on work ended the rule" if cut else None,
+        rule.id, rule.title, level, rule.grade, verdict, checks, failures, tuple(findings), counts=counts,
+        known=0 if note is not None else known, note=note,
     )  # fmt: skip
 
 
