@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from .decode import Record, structure
-from .memory.page import PAGE_SIZE
 from .readers.facts import Dump
 from .readers.kernel_dump import KernelDump
 from .readers.userdump_facts import UserDump
@@ -198,10 +197,7 @@ class PhysicalPages:
     def runs(self) -> Iterator[tuple[int, int]]:
         """``(first page frame number, number of pages)`` in ascending order."""
         dump = self._opened.facts
-        for pfn, named, offset in dump.pages.runs():
-            count = min(named, max(dump.source.size - offset, 0) // PAGE_SIZE)
-            if count:
-                yield pfn, count
+        return ((pfn, count) for pfn, count, _ in dump.pages.held_runs(dump.source.size))
 
     def read(self, pfn: int) -> bytes | None:
         """The page with this frame number; None if the dump does not hold it."""

@@ -260,14 +260,19 @@ def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
 
 def _tally(selected: Selected, case: AnyCase) -> RuleResult:
     rule = selected.rule
-    checks = failures = known = 0
+    checks = failures = known = made = 0
     findings: list[Finding] = []
-    budget, cut, made = case.dump.budget, False, 0
-    allowed, left = budget.left(Work.CHECKS), len(budget.unjudged)
-    for made, item in enumerate(_checks(rule, case), 1):
-        if made > allowed:
-            cut = True
+    budget, note = case.dump.budget, None
+    checks_left, failures_left = budget.left(Work.CHECKS), max(budget.left(Work.FAILURES), 1)
+    left_before = len(budget.unjudged)
+    for item in _checks(rule, case):
+        if made == checks_left:
+            note = "the limit on checks ended the rule"
             break
+        if failures >= failures_left:  # what follows cannot change the verdict
+            note = "the limit on failures ended the rule: there may be more"
+            break
+        made += 1
         checks += item.count
         if item.passed:
             continue
@@ -279,16 +284,18 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, spans, item.memory, error)
             )
-        if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
-            cut = True
-            break
-    budget.grant(Work.CHECKS, made, rule.id)
-    cut = cut or (not checks and len(budget.unjudged) > left)
-    if not failures and not cut:
-        return without_failure(selected, checks)
-    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE
-    note = "the limit on work ended the rule" if cut else None
-    return selected.result(verdict, checks, failures, tuple(findings), known=known, note=note)
+    budget.spend(Work.CHECKS, made)
+    budget.spend(Work.FAILURES, failures)
+    if failures:
+        return selected.result(
+            Verdict.FAIL, checks, failures, tuple(findings), known=0 if note is not None else known, note=note
+        )
+    if note is not None:
+        budget.leave(rule.id, budget.limit(Work.CHECKS), checks, None)
+        return selected.result(Verdict.INCOMPLETE, checks, note=note)
+    if not checks and len(budget.unjudged) > left_before:
+        return selected.result(Verdict.INCOMPLETE, note="what the rule judges was not available")
+    return without_failure(selected, checks)
 
 
 def _clipped(span: Span, size: int) -> Span:

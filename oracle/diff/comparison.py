@@ -217,7 +217,8 @@ def _pieces(dump: Dump | KernelDump, work: Budget) -> list[Piece]:
 
 def _captured(dump: Dump | KernelDump) -> Iterable[Piece]:
     if isinstance(dump, KernelDump) and dump.paged:
-        return ((pfn * PAGE_SIZE, (pfn + count) * PAGE_SIZE, offset) for pfn, count, offset in dump.pages.runs())
+        runs = dump.pages.held_runs(dump.source.size)
+        return ((pfn * PAGE_SIZE, (pfn + count) * PAGE_SIZE, offset) for pfn, count, offset in runs)
     return dump.pieces()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple, Self
 
 from ..decode import Record, structure
 from ..memory.page import PAGE_SIZE
@@ -49,29 +49,23 @@ def is_fill(record: Record, name: str) -> bool:
     return record.raw(name) == fill(span.start, len(span))
 
 
-@dataclass(frozen=True, slots=True)
-class DataBlock:
+class DataBlock(NamedTuple):
     """A TRIAGE_DATA_BLOCK whose bytes lie in the file."""
 
     record: Record
-    bits: int = 64
-    """Width of the target's pointers. Addresses of a 32-bit target are sign-extended to 64 bits."""
+    start: int
+    """The address. Addresses of a 32-bit target are sign-extended to 64 bits in the file, not here."""
+    offset: int
+    size: int
 
-    @property
-    def start(self) -> int:
-        return self.record["Address"] & ((1 << self.bits) - 1)
+    @classmethod
+    def of(cls, record: Record, bits: int) -> Self:
+        """``bits``: width of the target's pointers."""
+        return cls(record, record["Address"] & ((1 << bits) - 1), record["Offset"], record["Size"])
 
     @property
     def end(self) -> int:
         return self.start + self.size
-
-    @property
-    def offset(self) -> int:
-        return self.record["Offset"]
-
-    @property
-    def size(self) -> int:
-        return self.record["Size"]
 
     @property
     def span(self) -> Span:

@@ -36,6 +36,10 @@ class PageMap(Protocol):
         """The PFNs of ``[start, end)`` that the dump names, ascending, as (first PFN, pages, file offset)."""
         ...
 
+    def held_runs(self, size: int) -> Iterator[tuple[int, int, int]]:
+        """The same of all pages that lie whole in a file of ``size`` bytes. A damaged dump can name far more."""
+        ...
+
 
 class PageRuns:
     """Types 1, 8, 9 and 10: the pages of all runs, one after another, in the order of the runs."""
@@ -100,6 +104,13 @@ class PageRuns:
             index += 1
 
 
+    def held_runs(self, size: int) -> Iterator[tuple[int, int, int]]:
+        for base, pages, at in self.runs():
+            inside = min(pages, max(size - at, 0) // PAGE_SIZE)
+            if inside:
+                yield base, inside, at
+
+
 class PageBitmap:
     """Types 2, 5 and 6: bit n stands for PFN n, and the file holds the pages of the set bits in order."""
 
@@ -158,6 +169,13 @@ class PageBitmap:
         if run is not None:
             yield run[0], run[1] - run[0], offset
 
+    def held_runs(self, size: int) -> Iterator[tuple[int, int, int]]:
+        for base, pages, at in self.runs():
+            inside = min(pages, max(size - at, 0) // PAGE_SIZE)
+            if not inside:
+                return  # the pages ascend in the file, too
+            yield base, inside, at
+
     def _set_bits(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The set bits as ``[low, high)``. A run of bits is cut where a block ends."""
         size = 8 * _BLOCK
@@ -198,6 +216,9 @@ class NoPages:
         return 0
 
     def runs(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, int, int]]:  # noqa: ARG002
+        return iter(())
+
+    def held_runs(self, size: int) -> Iterator[tuple[int, int, int]]:  # noqa: ARG002
         return iter(())
 
 

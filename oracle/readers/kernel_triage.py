@@ -182,7 +182,7 @@ def _read_data_blocks(dump: KernelDump, triage: TriageFacts, table: Span) -> Non
     triage.data_end = table.end
     for index in range(dump.grant(len(table) // size, "data blocks", "triage.data")):
         record = decode(dump.source, table.start + index * size, "TRIAGE_DATA_BLOCK", f"data block {index}")
-        block = DataBlock(record, dump.bits)
+        block = DataBlock.of(record, dump.bits)
         if block.offset < table.end or block.size == 0 or block.offset + block.size > valid:
             dump.defect(
                 "kernel.triage.data",

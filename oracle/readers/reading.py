@@ -133,6 +133,13 @@ class Reading:
             for fact in (*loses, "accounting"):
                 self.breaks(fact, topic)
 
+    def again(self, topic: str) -> bool:
+        """Count one more defect of a topic of which enough are kept; False, without a count, if it must be told."""
+        if self._defects[topic] < MAX_DEFECTS:
+            return False
+        self._defects[topic] += 1
+        return True
+
     def defects_of(self, topic: str) -> int:
         """How many defects of ``topic`` were recorded."""
         return self._defects[topic]

@@ -185,13 +185,14 @@ def _regions(dump: UserDump, header: Record) -> None:
         dump.claim(record.span, record.path)
         if "memory" in dump.broken:
             continue
-        end = at + record["RegionSize"]
+        held = record["RegionSize"]
+        end = at + held
         if end > dump.source.size:
             span = (header.span_of("DataOffset"), record.span_of("RegionSize"))
             expected = f"bytes that end at {dump.source.size:#x} or before"
             dump.defect("userdump.memory", record.path, expected, f"an end at {end:#x}", *span, loses=("memory",))
             continue
-        region = CapturedRegion(record, at)
+        region = CapturedRegion(record, record["BaseAddress"], held, at)
         dump.memory.append(region)
         dump.claim(Span(at, end), f"memory {region.start:#x}", Owner.MEMORY)
         at = end

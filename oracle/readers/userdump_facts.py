@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from ..decode import Record
 from ..model import Span
@@ -32,21 +32,14 @@ class CrashModule(RecordedModule):
     """The name without its NUL. Some writers count the NUL in ImageNameLength, some do not."""
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedRegion:
+class CapturedRegion(NamedTuple):
     """A region of the target, with its bytes in the file at ``offset``."""
 
     record: Record
     """MEMORY_BASIC_INFORMATION."""
+    start: int
+    size: int
     offset: int
-
-    @property
-    def start(self) -> int:
-        return self.record["BaseAddress"]
-
-    @property
-    def size(self) -> int:
-        return self.record["RegionSize"]
 
     @property
     def end(self) -> int:

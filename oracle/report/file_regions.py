@@ -6,9 +6,9 @@ The maps of the file are drawn from these regions. A region has the name that th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
+from typing import NamedTuple
 
 from ..model import Span
 from ..readers.facts import Dump, StringFact
@@ -37,8 +37,7 @@ class Part(StrEnum):
     """Bytes that no structure claims."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileRegion:
+class FileRegion(NamedTuple):
     span: Span
     part: Part
     label: str

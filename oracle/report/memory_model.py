@@ -41,8 +41,7 @@ class State(StrEnum):
         return self not in (State.MISSING, State.ABSENT)
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRegion:
+class MemoryRegion(NamedTuple):
     """``[start, end)`` of the target's memory, in bytes."""
 
     start: int
