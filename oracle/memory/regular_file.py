@@ -44,7 +44,8 @@ class RegularFile:
 
     def __init__(self, path: Path) -> None:
         """Raises SpecialFileError for what is no regular file, and OSError for a file that cannot be opened."""
-        self._name = str(path)
+        self.name = str(path)
+        """The path, as it was given."""
         self._path = path.absolute()
         refuse_special(path, path.stat())
         self._handle = os.open(path, _FLAGS)
@@ -56,7 +57,7 @@ class RegularFile:
             self._stamp = _stamp(found)
             self._lock = threading.Lock()
             if not self.size and os.read(self._handle, 1):
-                raise SpecialFileError(errno.EINVAL, "has bytes but no size: expected a regular file", self._name)
+                raise SpecialFileError(errno.EINVAL, "has bytes but no size: expected a regular file", self.name)
         except BaseException:
             self.close()
             raise
@@ -76,7 +77,7 @@ class RegularFile:
     def _read(self, offset: int, length: int) -> bytes:
         handle = self._handle
         if handle < 0:
-            raise ValueError(f"{self._name}: the file is closed")
+            raise ValueError(f"{self.name}: the file is closed")
         try:
             if hasattr(os, "pread"):
                 return os.pread(handle, length, offset)
@@ -84,7 +85,7 @@ class RegularFile:
                 os.lseek(handle, offset, os.SEEK_SET)
                 return os.read(handle, length)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, self._name) from error
+            raise OSError(error.errno, error.strerror, self.name) from error
 
     def extents(self) -> list[tuple[int, int]] | None:
         """Where the file has data, as sorted ``[start, end)``; None if the system cannot say."""
@@ -110,7 +111,7 @@ class RegularFile:
 
     def _changed(self, how: str) -> FileChangedError:
         text = "changed while it was read" + (f": {how}" if how else "")
-        return FileChangedError(errno.EBUSY, text, self._name)
+        return FileChangedError(errno.EBUSY, text, self.name)
 
     def close(self) -> None:
         """Close the file. Twice is allowed."""

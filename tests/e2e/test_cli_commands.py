@@ -253,7 +253,7 @@ def test_diff_lists_the_differences_of_two_dumps(dumptruth: Any, held: Path) -> 
     done = dumptruth("diff", "small.dmp", "default.dmp", "--limit", "5")
     assert done.status == 1
     assert "Memory64ListStream" in done.out or "Flags" in done.out
-    assert "more (--limit shows them)" in done.out
+    assert "more (--limit shows more of them)" in done.out
     document = dumptruth("diff", "small.dmp", "default.dmp", "--json").json()
     assert document["same"] is False
     assert {"subject": "header", "name": "Flags", "first": "0x40000", "second": "0x61826"} in document["differences"]

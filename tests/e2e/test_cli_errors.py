@@ -278,10 +278,10 @@ def test_demo_fails_when_a_scenario_does(tmp_path: Path, monkeypatch: pytest.Mon
         file.write_bytes(data)
         return judge(file, *case)
 
-    def other_event(name: str) -> Any:
+    def other_event(name: str, *limits: Any) -> Any:
         if name == "null-write":
             raise ExpectationError("another event")
-        return run_scenario(name)
+        return run_scenario(name, *limits)
 
     monkeypatch.setattr(demonstration, "judge", spoilt)
     monkeypatch.setattr(demonstration, "run_scenario", other_event)

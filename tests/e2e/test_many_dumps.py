@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 from dumptruth.fixtures.app.many.workers import Failed, run
-from dumptruth.oracle import ByteSource
+from dumptruth.oracle import ByteSource, Outcome
 from dumptruth.oracle.vectors import packaged
 
 from ..unit.schemas import validator
@@ -59,7 +59,8 @@ def test_the_report_of_all_files_fits_its_schema_and_holds_the_report_of_each(
     document = dumptruth("check", folder, "--json").json()
     validator("reports-1.json").validate(document)
     assert (document["outcome"], document["exit_status"]) == ("NON_CONFORMANT", 1)
-    assert document["counts"] == {"CONFORMANT": 2, "NOT_A_DUMP": 0, "NON_CONFORMANT": 1, "INTERNAL_ERROR": 0}
+    counts = {"CONFORMANT": 2, "NON_CONFORMANT": 1}
+    assert document["counts"] == {str(outcome): counts.get(str(outcome), 0) for outcome in Outcome}
     assert document["no_dump"] == ["d/readme.txt"]
     for entry in document["files"]:
         assert entry["report"] == dumptruth("check", entry["path"], "--json").json()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from dumptruth.emu.process.outcome import RunError
 from dumptruth.emu.truth.store import load_snapshot
 from dumptruth.fixtures.app import cli, demo, targets
@@ -202,7 +201,7 @@ def _commands(group: Any, *before: str) -> Iterator[str]:
 
 
 def test_every_command_of_the_application_gets_evil_text() -> None:
-    assert set(_commands(typer.main.get_command(cli.app))) == set(LINES)
+    assert set(_commands(cli.application())) == set(LINES)
 
 
 @pytest.fixture(scope="module")

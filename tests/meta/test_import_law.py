@@ -169,30 +169,37 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.model": "",
     "oracle.decode": "oracle.memory oracle.model",
     "oracle.truth": "oracle.decode oracle.memory",
-    "oracle.readers": "oracle.decode oracle.memory oracle.model",
+    "oracle.budget": "oracle.memory oracle.model",
+    "oracle.readers": "oracle.budget oracle.decode oracle.memory oracle.model",
     "oracle.entitlement": "oracle.memory oracle.model oracle.truth",
     "oracle.case": "oracle.entitlement oracle.readers oracle.truth",
     "oracle.rule": "oracle.case oracle.model",
     "oracle.replay_input": "oracle.decode oracle.memory oracle.readers",
     "oracle.known_errors": "oracle.case oracle.model oracle.rule",
-    "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.known_errors oracle.memory oracle.model"
+    "oracle.rules": "oracle.budget oracle.case oracle.decode oracle.entitlement oracle.known_errors oracle.memory"
+    " oracle.model"
     " oracle.readers oracle.rule oracle.truth",
-    "oracle.diagnosis": "oracle.case oracle.decode oracle.memory oracle.model oracle.readers oracle.truth",
+    "oracle.diagnosis": "oracle.budget oracle.case oracle.decode oracle.memory oracle.model oracle.readers"
+    " oracle.truth",
     "oracle.selection": "oracle.model oracle.rule oracle.rules",
-    "oracle.judge": "oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model oracle.readers"
+    "oracle.judge": "oracle.budget oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model"
+    " oracle.readers"
     " oracle.rule oracle.rules oracle.selection oracle.truth",
     "oracle.inputs": "oracle.memory oracle.readers",
     "oracle.demands": "oracle.entitlement oracle.inputs oracle.truth",
-    "oracle.checking": "oracle.case oracle.demands oracle.inputs oracle.judge oracle.memory oracle.model",
+    "oracle.checking": "oracle.budget oracle.case oracle.demands oracle.inputs oracle.judge oracle.memory oracle.model",
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",
-    "oracle.content_reader": "oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
+    "oracle.content_reader": "oracle.budget oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model"
+    " oracle.readers",
     "oracle.citations": "",
     "oracle.shown": "",
-    "oracle.report": "oracle.entitlement oracle.memory oracle.model oracle.readers oracle.rule oracle.selection"
+    "oracle.report": "oracle.budget oracle.entitlement oracle.memory oracle.model oracle.readers oracle.rule"
+    " oracle.selection"
     " oracle.shown oracle.truth",
-    "oracle.identity": "oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory oracle.readers"
+    "oracle.identity": "oracle.budget oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory"
+    " oracle.readers"
     " oracle.report",
-    "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
+    "oracle.diff": "oracle.budget oracle.decode oracle.memory oracle.model oracle.readers",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
     " oracle.readers oracle.report oracle.shown oracle.truth",
     "oracle.vectors": "oracle.conform oracle.memory oracle.truth",

@@ -186,7 +186,7 @@ def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     assert set(refused(tmp_path / "a.dmp")) == {"is a FIFO: expected a regular file"}
     (tmp_path / "truth").mkdir()
     os.mkfifo(tmp_path / "truth" / "truth.json")
-    with pytest.raises(TruthError, match=r"truth\.json: cannot be read: is a FIFO"):
+    with pytest.raises(TruthError, match=r"truth\.json: expected a regular file, found a FIFO"):
         load_any_truth(tmp_path / "truth")
 
 

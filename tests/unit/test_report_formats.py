@@ -16,7 +16,7 @@ from dumptruth import oracle
 from dumptruth.fixtures.mutants.kernel_pristine import pristine as kernel_pristine
 from dumptruth.fixtures.mutants.registry import BaseDump
 from dumptruth.fixtures.vectors.target import case_of
-from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Verdict, check
+from dumptruth.oracle import ByteSource, Fault, Finding, Outcome, Report, Span, Unjudged, Verdict, check
 from dumptruth.oracle.report.as_json import as_object, to_json
 from dumptruth.oracle.report.junit import to_junit
 from dumptruth.oracle.report.sarif import FINGERPRINT, as_log, to_sarif
@@ -52,6 +52,17 @@ def broken_judge() -> Report:
     return replace(report, outcome=Outcome.INTERNAL_ERROR, reason="KeyError: 'x'", results=(first, *report.results[1:]))
 
 
+def cut() -> Report:
+    """A report of a file that needs more work than the budget allows."""
+    report = foreign(BaseDump.SMALL)
+    unjudged = Unjudged("list of modules", "at most 16 records", 16, 4)
+    first = replace(report.results[0], verdict=Verdict.INCOMPLETE, checks=0)
+    return replace(
+        report, outcome=Outcome.INCOMPLETE, reason=str(unjudged), results=(first, *report.results[1:]),
+        unjudged=(unjudged,),
+    )  # fmt: skip
+
+
 REPORTS = {
     "user, own, conformant": lambda: own(BaseDump.SMALL),
     "user, own, default": lambda: own(BaseDump.DEFAULT),
@@ -68,6 +79,7 @@ REPORTS = {
     "empty": lambda: check(ByteSource(b"", "empty")),
     "text": lambda: check(ByteSource(b"hello\n", "readme.txt")),
     "a bug in the judge": broken_judge,
+    "a limit on work": cut,
 }
 
 
