@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Final
 
 from .conform.document import facts_document
 from .memory.regular_file import read_regular
 from .memory.source import ByteSource
+from .truth.document import load_json
 from .truth.load import RequestTruth, Truth, load_any_truth, parse_request
 
 MANIFEST: Final = "manifest.json"
@@ -99,14 +99,14 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
     """Every vector of the manifest, in its order. Raises VectorsError."""
     path = folder / MANIFEST
     try:
-        document = json.loads(read_regular(path).decode("utf-8"))
+        document = load_json(path)
         if (document["format"], document["version"]) != ("dumptruth-vectors", 1):
             raise VectorsError(f"{path}: expected format dumptruth-vectors, version 1")
         targets, readers = document["targets"], document.get("readers", {})
         return tuple(
             Vector(
-                entry["name"],
-                entry["kind"],
+                _text(entry["name"]),
+                _text(entry["kind"]),
                 _there(folder, entry["file"]),
                 _there(folder, entry["truth"]),
                 None if entry["target"] is None else targets[entry["target"]]["facts"],
@@ -115,12 +115,26 @@ def load_vectors(folder: Path) -> tuple[Vector, ...]:
             )
             for entry in document["vectors"]
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise VectorsError(f"{path}: not a manifest of vectors: {' '.join(str(error).split())}") from error
 
 
+def _text(value: Any) -> str:
+    """Raises TypeError unless ``value`` is text."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
 def _there(folder: Path, name: str | None) -> Path | None:
-    return None if name is None or not (folder / name).exists() else folder / name
+    """The path of a file of the folder, if it is there. Raises ValueError for one outside."""
+    if name is None:
+        return None
+    parts = PureWindowsPath(name)  # it splits at both slashes, and knows drives
+    if parts.anchor or ".." in parts.parts:
+        raise ValueError(f"expected a path inside the folder, found {name!a}")
+    path = folder / name
+    return path if path.exists() else None
 
 
 def why_unread(vector: Vector, reads: str | Collection[str]) -> str | None:

@@ -77,8 +77,12 @@ def load_known_failures(path: Path) -> KnownFailures:
     """
     try:
         document = tomllib.loads(read_regular(path).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExpectationsError(f"{path.name}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ExpectationsError(
+            f"{path.name}: expected tables [[known]], found hundreds of levels of nesting"
+        ) from error
+    except ValueError as error:
+        raise ExpectationsError(f"{path.name}: not TOML: {' '.join(str(error).split())}") from error
     entries = document.pop("known", [])
     if document or not isinstance(entries, list):
         _fail(path, "the file", "only tables [[known]]")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..memory.regular_file import read_regular
+from ..truth.document import load_json
 from ..truth.load import TruthError, load_any_truth, parse_request
 from .cases import Dumped, Duty, Kind, LoadedTruth, ReaderCase, WriterCase
 
 MANIFEST = "manifest.json"
+_HRESULT = re.compile("0x[0-9a-fA-F]{8}")
 _REFUSED = "refused"
 """The kind of a vector without a file: a request that a writer must refuse."""
 
@@ -57,11 +58,9 @@ def load_writer_cases(folder: Path) -> list[WriterCase]:
 def _vectors(folder: Path) -> list[dict[str, Any]]:
     path = folder / MANIFEST
     try:
-        document = json.loads(read_regular(path).decode("utf-8"))
-    except OSError as error:
-        raise VectorsError(f"{path}: {error.strerror}: expected a folder of vectors") from error
-    except (ValueError, RecursionError) as error:
-        raise VectorsError(f"{path}: not JSON: {error}") from error
+        document = load_json(path)
+    except TruthError as error:
+        raise VectorsError(f"{folder}: {error}: expected a folder of vectors") from error
     head = ("dumptruth-vectors", 1)
     if not isinstance(document, dict) or (document.get("format"), document.get("version")) != head:
         _fail(path, "the file", "format dumptruth-vectors, version 1")
@@ -79,6 +78,10 @@ def _vectors(folder: Path) -> list[dict[str, Any]]:
             _fail(path, f"{where}.reader", f"{', '.join(Duty)} or null")
         if vector["kind"] not in (*Kind, _REFUSED) or not vector["name"]:
             _fail(path, where, f"a name, and a kind of {', '.join((*Kind, _REFUSED))}")
+        if vector["kind"] == _REFUSED and vector["file"] is not None:
+            _fail(path, f"{where}.file", "null: a refused request has no file")
+        if vector["hresult"] is not None and not _HRESULT.fullmatch(vector["hresult"]):
+            _fail(path, f"{where}.hresult", "8 hexadecimal digits after 0x, or null")
         if not all(isinstance(vector["judged"].get(name), bool) for name in ("truth", "replay")):
             _fail(path, f"{where}.judged", "the booleans truth and replay")
     return vectors
@@ -95,8 +98,12 @@ def _duty(vector: dict[str, Any], kind: Kind) -> Duty | None:
 def _path(folder: Path, name: str) -> Path:
     """The path of a file in the folder. Raises VectorsError for a path outside."""
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        _fail(folder / MANIFEST, name, "a path inside the folder")
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # too long, a NUL, a character that the system's names cannot have
+        inside = False
+    if not inside:
+        _fail(folder / MANIFEST, ascii(name), "a path inside the folder")
     return path
 
 

@@ -159,6 +159,8 @@ def test_a_pattern_that_matches_no_case_is_reported(tmp_path: Path) -> None:
             "known[0].facts: expected names of facts",
         ),
         ("not toml", "not TOML"),
+        ("known = " + "[" * 10_000, "found deep nesting"),
+        ("known = " + "9" * 5000, "not TOML"),
     ],
 )
 def test_an_invalid_list_is_refused_in_one_line(tmp_path: Path, text: str, told: str) -> None:

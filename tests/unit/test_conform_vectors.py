@@ -27,7 +27,8 @@ from dumptruth.oracle.conform import (
 )
 from dumptruth.oracle.conform.protocol import Answer
 from dumptruth.oracle.conform.reader import judge_facts
-from dumptruth.oracle.vectors import packaged
+from dumptruth.oracle.vectors import VectorsError as UnusableVectors
+from dumptruth.oracle.vectors import load_vectors, packaged
 
 NONE = {"file": None, "truth": None, "rule": None, "note": "", "reason": None, "hresult": None}
 
@@ -150,6 +151,10 @@ def test_a_refusal_must_have_the_expected_hresult(folder: Path, hresult: str, ve
         ([_vector("", "valid")], "vectors[0]: expected a name"),
         ([_vector("a", "valid", file=1)], "vectors[0].file: expected text or null"),
         ([_vector("a", "valid", file="../../x.dmp")], "expected a path inside the folder"),
+        ([_vector("a", "valid", file="a\0b")], "expected a path inside the folder"),
+        ([_vector("a", "valid", file="/x.dmp")], "expected a path inside the folder"),
+        ([_vector("a", "refused", file="a.dmp")], "vectors[0].file: expected null: a refused request has no file"),
+        ([_vector("a", "refused", hresult="x")], "vectors[0].hresult: expected 8 hexadecimal digits"),
         (
             [_vector("a", "valid", reader="may")],
             "vectors[0].reader: expected must-read, may-reject, must-reject or null",
@@ -175,6 +180,25 @@ def test_another_format_or_version_is_refused(tmp_path: Path, members: dict[str,
 def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VectorsError, match="expected a folder of vectors"):
         load_writer_cases(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 200_000, b"9" * 5000, b'{"a": NaN}', b"\xff\xfe{}", b"{}", b"null", b'{"a": 1, "a": 2}']
+)
+def test_both_loaders_refuse_a_hostile_manifest_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    for load, error in ((load_reader_cases, VectorsError), (load_vectors, UnusableVectors)):
+        with pytest.raises(error, match=r"manifest\.json") as raised:
+            load(tmp_path)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("file", ["../a.dmp", "x/../../a.dmp", "/etc/hosts", "C:\\a.dmp", "..\\a.dmp"])
+def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, file: str) -> None:
+    entry = {**_vector("a", "valid", file=file), "target": None}
+    _manifest(tmp_path, [entry], targets={})
+    with pytest.raises(UnusableVectors, match="expected a path inside the folder"):
+        load_vectors(tmp_path)
 
 
 def test_an_invalid_request_is_named_with_its_vector(folder: Path) -> None:
