@@ -53,6 +53,30 @@ def test_an_empty_file_is_not_a_dump(refused: Any) -> None:
     assert "an empty file" in refused(3, "identify", "empty")
 
 
+@pytest.mark.parametrize("command", ["check", "identify", "map"])
+def test_an_empty_name_is_not_the_current_folder(refused: Any, command: str) -> None:
+    Path("text").touch()
+    assert refused(2, command, "") == "dumptruth: FILE is empty: expected a file, a folder, a pattern or -"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["check", "{dump}", "--json"], ["identify", "{dump}", "--json"], ["map", "{dump}", "--json"],
+        ["diff", "{dump}", "{dump}", "--json"], ["vectors", "list", "--json"], ["scenarios", "--json"],
+    ],
+)  # fmt: skip
+def test_an_output_without_a_place_is_told_before_the_work(refused: Any, made: Path, options: list[str]) -> None:
+    words = [word.format(dump=made / "a.dmp") for word in options]
+    assert refused(2, *words, "none/x.json") == "dumptruth: none/x.json: its folder does not exist"
+
+
+def test_a_report_without_a_place_is_told_before_the_work(refused: Any, made: Path) -> None:
+    Path("folder").mkdir()
+    for to, told in (("folder", "a folder, expected a file"), ("none/x", "its folder does not exist")):
+        assert refused(2, "check", made / "a.dmp", "--report", f"html={to}") == f"dumptruth: {to}: {told}"
+
+
 def test_a_text_file_is_not_a_dump(refused: Any, made: Path) -> None:
     Path("text").write_text("MDMP is how a dump begins, not this\n", encoding="ascii")
     Path("other").write_text("plain words\n", encoding="ascii")
