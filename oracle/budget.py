@@ -62,8 +62,16 @@ class Budget:
         granted = min(max(wanted, 0), left)
         self._left[work] = left - granted
         if granted < wanted:
-            self._note(subject, f"at most {self._ceilings[work]} {work}", judged + granted, wanted - granted)
+            self._note(subject, self.limit(work), judged + granted, wanted - granted)
         return granted
+
+    def spend(self, work: Work, done: int) -> None:
+        """Count work that was done, which may be more than was left."""
+        self._left[work] = max(self._left[work] - done, 0)
+
+    def limit(self, work: Work) -> str:
+        """The limit on ``work`` as text: ``at most 9000 records``."""
+        return f"at most {self._ceilings[work]} {work}"
 
     def left(self, work: Work) -> int:
         """How much of ``work`` may still be done."""

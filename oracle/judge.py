@@ -12,8 +12,9 @@ from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplay
 from .known_errors import recognised
 from .memory.page import PAGE_SIZE
 from .memory.source import ByteSource
-from .model import Finding, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
+from .model import Fault, Finding, MemberReport, Outcome, Report, RuleResult, Unjudged, Verdict
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
+from .readers.reading import MAX_DEFECTS
 from .rule import RULES, Check, Rule
 from .rules import FILE, KINDS
 from .selection import Selected, SelectionError, selection, without_facts, without_failure
@@ -254,24 +255,33 @@ def reporting_rule(topic: str) -> str | None:
 def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
     """The defects that the rule reports, and its own checks."""
     own: Iterator[Check] = rule.check(case)
-    if not rule.reports or not case.dump.defects:
-        return own
-    reported = [defect for defect in case.dump.defects if defect.topic in rule.reports]
-    return chain(
-        (Check(item.subject, False, item.fault, item.expected, item.actual, item.spans) for item in reported), own
-    )
+    return chain(_reported(rule, case), own) if rule.reports and case.dump.defects else own
+
+
+def _reported(rule: Rule, case: AnyCase) -> Iterator[Check]:
+    for defect in case.dump.defects:
+        if defect.topic in rule.reports:
+            yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
+    for topic in rule.reports:
+        hidden = case.dump.defects_of(topic) - MAX_DEFECTS
+        if hidden > 0:
+            yield Check("further entries", False, Fault.WRONG, ("none",), f"{hidden} more", count=hidden)
 
 
 def _tally(selected: Selected, case: AnyCase) -> RuleResult:
     rule = selected.rule
-    checks = failures = known = 0
+    checks = failures = known = made = 0
     findings: list[Finding] = []
-    budget, cut, made = case.dump.budget, False, 0
-    allowed = budget.left(Work.CHECKS)
-    for made, item in enumerate(_checks(rule, case), 1):
-        if made > allowed:
-            cut = True
+    budget, note = case.dump.budget, None
+    checks_left, failures_left = budget.left(Work.CHECKS), max(budget.left(Work.FAILURES), 1)
+    for item in _checks(rule, case):
+        if made == checks_left:
+            note = "the limit on checks ended the rule"
             break
+        if failures >= failures_left:  # what follows cannot change the verdict
+            note = "the limit on failures ended the rule: there may be more"
+            break
+        made += 1
         checks += item.count
         if item.passed:
             continue
@@ -282,15 +292,18 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, item.spans, item.memory, error)
             )
-        if not budget.grant(Work.FAILURES, 1, f"failures of {rule.id}", failures - 1):
-            cut = True
-            break
-    budget.grant(Work.CHECKS, made, rule.id)
-    if not failures and not cut:
+    budget.spend(Work.CHECKS, made)
+    if not failures and note is None:
         return without_failure(selected, checks)
-    verdict = Verdict.FAIL if failures else Verdict.INCOMPLETE
-    note = "the limit on work ended the rule" if cut else None
-    return selected.result(verdict, checks, failures, tuple(findings), known=known, note=note)
+    verdict = Verdict.FAIL
+    if failures:
+        budget.spend(Work.FAILURES, failures)
+    else:
+        verdict = Verdict.INCOMPLETE
+        budget.leave(rule.id, budget.limit(Work.CHECKS), checks, None)
+    return selected.result(
+        verdict, checks, failures, tuple(findings), known=0 if note is not None else known, note=note
+    )
 
 
 def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:

@@ -211,7 +211,7 @@ class RuleResult:
     inside: str | None = None
     """The cabinet member that spans are offsets in; None if they are offsets in the file."""
     known: int = 0
-    """How many of the failures are known errors of the vendor's engine."""
+    """How many of the failures are known errors of the vendor's engine; 0 if a limit on work ended the rule."""
     fact: str | None = None
     """The fact that is damaged if the verdict is BLOCKED, or not read whole if it is INCOMPLETE."""
     follows: str | None = None

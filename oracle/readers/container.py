@@ -253,23 +253,18 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
     known = dump.strings.get(rva)
     if known is not None:
         return known
-    length = decode(dump.source, rva, "MINIDUMP_STRING", subject)
-    size = length["Length"]
-    start = rva + length.structure.size
+    length = Span(rva, rva + structure("MINIDUMP_STRING").size)
+    size = int.from_bytes(dump.source.view(rva, len(length)), "little")
+    start = length.end
     problem = None
-    if rva == 0 or not length.complete or start + size > dump.source.size:
+    if rva == 0 or start + size > dump.source.size:
         problem = f"{size} bytes at {start:#x} in a file of {dump.source.size} bytes"
     elif size % 2 or size > MAX_STRING:
         problem = f"{size} bytes"
     if problem:
-        dump.defect(
-            topic,
-            subject,
-            f"a string of even length up to {MAX_STRING}, inside the file",
-            problem,
-            length.span,
-            loses=facts,
-        )
+        if not dump.again(topic):
+            expected = f"a string of even length up to {MAX_STRING}, inside the file"
+            dump.defect(topic, subject, expected, problem, length, loses=facts)
         return None
     judged = dump.budget.spent(Work.BYTES)
     if dump.grant(size, "bytes of strings", *facts, work=Work.BYTES, judged=judged) < size:

@@ -81,6 +81,8 @@ def _object_infos(dump: Dump, table: Table, index: int, first: int, seen: set[in
         return tuple(places)
     if not rva:
         return tuple(places)
+    if dump.again("handle.info"):
+        return tuple(places)
     record = table[index]
     dump.defect(
         "handle.info",

@@ -33,14 +33,8 @@ def read_memory_list(dump: Dump) -> None:
         if size == 0:
             dump.empty_ranges.append(index)
         elif start + size > ADDRESS_SPACE or rva + size > size_of_file:
-            dump.defect(
-                "memory.range",
-                f"memory range {start:#x}",
-                f"bytes inside the file of {size_of_file} bytes and inside the address space",
-                f"{size} bytes at file offset {rva:#x}",
-                table[index].span,
-                loses=STREAM_FACTS[stream.type],
-            )
+            if not dump.again("memory.range"):
+                _beyond(dump, table, index, row)
         else:
             dump.memory.append(MemoryRange(start, size, rva, 5, table, index))
             if row not in listed:  # the same descriptor again names the same bytes
@@ -49,6 +43,18 @@ def read_memory_list(dump: Dump) -> None:
     for index in dump.empty_ranges:
         dump.dont_care(table[index].span_of("Memory.Rva"), "Rva: the range has no bytes")
     settle(dump, stream.type)
+
+
+def _beyond(dump: Dump, table: Table, index: int, row: tuple[int, ...]) -> None:
+    start, size, rva = row
+    dump.defect(
+        "memory.range",
+        f"memory range {start:#x}",
+        f"bytes inside the file of {dump.source.size} bytes and inside the address space",
+        f"{size} bytes at file offset {rva:#x}",
+        table[index].span,
+        loses=STREAM_FACTS[5],
+    )
 
 
 def read_memory64_list(dump: Dump) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from ..budget import Budget, Work
 from ..memory.source import ByteSource
@@ -22,6 +23,10 @@ class Defect:
     expected: tuple[str, ...]
     actual: str
     spans: tuple[Span, ...]
+
+
+MAX_DEFECTS: Final = 1000
+"""How many defects of one topic are kept: a broken list may have one for each entry."""
 
 
 class Owner(StrEnum):
@@ -86,12 +91,14 @@ class Reading:
     broken: dict[str, str] = field(default_factory=dict)
     """Names of what is there and could not be decoded: fact -> topic of the defect."""
     defects: list[Defect] = field(default_factory=list)
+    """Of each topic the first ``MAX_DEFECTS``; ``defects_of`` counts all."""
     claims: list[Claim] = field(default_factory=list)
     dont_cares: list[DontCare] = field(default_factory=list)
     accounting: Accounting = field(default_factory=Accounting)
     unread: set[str] = field(default_factory=set)
     """Names of what was not read whole, because the budget ended."""
     budget: Budget = field(init=False)
+    _defects: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.source.size, self.most_records)
@@ -111,14 +118,23 @@ class Reading:
         loses: Iterable[str] | None = None,
     ) -> None:
         """Record a defect. It breaks the facts ``loses`` and ``accounting``; with None, it breaks nothing."""
-        self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
+        self._defects[topic] += 1
+        if self._defects[topic] <= MAX_DEFECTS:
+            self.defects.append(Defect(topic, subject, fault, (expected,), actual, spans))
         if loses is not None:
             for fact in (*loses, "accounting"):
                 self.breaks(fact, topic)
 
+    def again(self, topic: str) -> bool:
+        """Count one more defect of a topic of which enough are kept; False, without a count, if it must be told."""
+        if self._defects[topic] < MAX_DEFECTS:
+            return False
+        self._defects[topic] += 1
+        return True
+
     def defects_of(self, topic: str) -> int:
         """How many defects of ``topic`` were recorded."""
-        return sum(defect.topic == topic for defect in self.defects)
+        return self._defects[topic]
 
     def grant(self, wanted: int, subject: str, *facts: str, work: Work = Work.RECORDS, judged: int = 0) -> int:
         """How many records of ``subject`` may be read, of ``wanted``. Loses ``facts`` unless all may.

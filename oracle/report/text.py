@@ -87,7 +87,8 @@ def _result_lines(result: RuleResult) -> Iterator[str]:
         if finding.known is not None:
             yield f"    {finding.known}"
     if result.follows is None and result.failures > MAX_SHOWN:
-        yield f"  ... {result.failures} failures of {result.checks} checks"
+        ended = "" if result.note is None else f"; {result.note}"
+        yield f"  ... {result.failures} failures of {result.checks} checks{ended}"
     if result.follows is not None:
         return
     rule = rule_of(result.rule)
