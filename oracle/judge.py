@@ -245,17 +245,19 @@ def reporting_rule(topic: str) -> str | None:
 
 
 def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
-    """The defects that the rule reports, how many more there are, and its own checks."""
+    """The defects that the rule reports, and its own checks."""
     own: Iterator[Check] = rule.check(case)
-    if not rule.reports or not case.dump.defects:
-        return own
-    reported = [defect for defect in case.dump.defects if defect.topic in rule.reports]
-    hidden = [count for topic in rule.reports if (count := case.dump.defects_of(topic) - MAX_DEFECTS) > 0]
-    return chain(
-        (Check(item.subject, False, item.fault, item.expected, item.actual, item.spans) for item in reported),
-        (Check("further entries", False, Fault.WRONG, ("none",), f"{count} more", count=count) for count in hidden),
-        own,
-    )
+    return chain(_reported(rule, case), own) if rule.reports and case.dump.defects else own
+
+
+def _reported(rule: Rule, case: AnyCase) -> Iterator[Check]:
+    for defect in case.dump.defects:
+        if defect.topic in rule.reports:
+            yield Check(defect.subject, False, defect.fault, defect.expected, defect.actual, defect.spans)
+    for topic in rule.reports:
+        hidden = case.dump.defects_of(topic) - MAX_DEFECTS
+        if hidden > 0:
+            yield Check("further entries", False, Fault.WRONG, ("none",), f"{hidden} more", count=hidden)
 
 
 def _tally(selected: Selected, case: AnyCase) -> RuleResult:
@@ -285,11 +287,10 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, spans, item.memory, error)
             )
     budget.spend(Work.CHECKS, made)
-    budget.spend(Work.FAILURES, failures)
     if failures:
-        return selected.result(
-            Verdict.FAIL, checks, failures, tuple(findings), known=0 if note is not None else known, note=note
-        )
+        budget.spend(Work.FAILURES, failures)
+        told = 0 if note is not None else known
+        return selected.result(Verdict.FAIL, checks, failures, tuple(findings), known=told, note=note)
     if note is not None:
         budget.leave(rule.id, budget.limit(Work.CHECKS), checks, None)
         return selected.result(Verdict.INCOMPLETE, checks, note=note)
