@@ -104,24 +104,24 @@ def same_keys(kind: str, found: Mapping[int, Record], held: Iterable[int], where
             yield ok(f"{kind} {key:#x}")
         else:
             yield bad(f"{kind} {key:#x}", "an entry", "none", where, fault=Fault.MISSING)
-    for key, record in found.items():
+    for key in found:
         if key not in wanted:
-            yield bad(
-                f"{kind} {key:#x}", "no entry: the target has none", "an entry", record.span, fault=Fault.FORBIDDEN
-            )
+            span = found[key].span
+            yield bad(f"{kind} {key:#x}", "no entry: the target has none", "an entry", span, fault=Fault.FORBIDDEN)
 
 
-class _ByField(Mapping[int, Record]):
-    """The records of a list by the value of a field. A record is made when it is asked for."""
+class ByKey(Mapping[int, Record]):
+    """Some records of a list by a key. A record is made when it is asked for."""
 
-    def __init__(self, records: Sequence[Record], values: Iterable[int]) -> None:
+    def __init__(self, records: Sequence[Record], keys: Iterable[tuple[int, int]]) -> None:
+        """``keys``: the key and the place of each record. Of equal keys the first counts."""
         self._records = records
         self._places: dict[int, int] = {}
-        for place, value in enumerate(values):
-            self._places.setdefault(value, place)
+        for key, place in keys:
+            self._places.setdefault(key, place)
 
-    def __getitem__(self, value: int) -> Record:
-        return self._records[self._places[value]]
+    def __getitem__(self, key: int) -> Record:
+        return self._records[self._places[key]]
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._places)
@@ -133,9 +133,9 @@ class _ByField(Mapping[int, Record]):
 def by_field(records: Iterable[Record], name: str) -> Mapping[int, Record]:
     """Records by the value of a field. Of equal ones the first: structural rules judge duplicates."""
     if isinstance(records, Table):
-        return _ByField(records, records.column(name))
+        return ByKey(records, zip(records.column(name), range(len(records)), strict=True))
     listed = list(records)
-    return _ByField(listed, [record[name] for record in listed])
+    return ByKey(listed, ((record[name], place) for place, record in enumerate(listed)))
 
 
 def stream_span(case: Case, number: int) -> Span:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...case import Case
@@ -10,7 +10,7 @@ from ...decode import Record, decode
 from ...model import Grade, Level, Source, Span
 from ...readers.facts import HandleFact
 from ...rule import Checks, bad, ok, own, rule
-from ..asserts import by_field, of_a_dump, same, same_keys, same_text, stream_span, zero
+from ..asserts import ByKey, of_a_dump, same, same_keys, same_text, stream_span, zero
 
 if TYPE_CHECKING:
     from ...truth.process import HandleTruth
@@ -30,9 +30,18 @@ _INFORMATION = {
 _HANDLE_DATA = Source("docs/format/minidump-handles.md#handle-data", Grade.DOCUMENTED)
 
 
-def _unused(record: Record) -> bool:
-    """Whether the entry is that of an unused handle value. Windows lists some, with every other field zero."""
-    return not any(record[name] for name in record.structure.fields if name != "Handle")
+def _listed(case: Case, held: set[int]) -> Mapping[int, Record]:
+    """The entries by handle value, without those of unused values: Windows lists some, with every other field zero."""
+    handles = case.dump.handles
+    if not handles:
+        return {}
+    table = handles[0].descriptors
+    fields = handles[0].record.structure.integers
+    rows = table.rows(*(name for name in fields if name != "Handle"))
+    keys = (
+        (fact.value, fact.position) for fact, row in zip(handles, rows, strict=True) if fact.value in held or any(row)
+    )
+    return ByKey(table, keys)
 
 
 def _known(case: Case) -> Iterator[tuple[HandleFact, HandleTruth, str]]:
@@ -58,8 +67,7 @@ def handle_values(case: Case) -> Checks:
     """
     assert case.truth is not None
     held = {handle.value for handle in case.truth.handles}
-    used = [fact.record for fact in case.dump.handles if fact.value in held or not _unused(fact.record)]
-    yield from same_keys("handle", by_field(used, "Handle"), held, stream_span(case, 12))
+    yield from same_keys("handle", _listed(case, held), held, stream_span(case, 12))
 
 
 @rule(
