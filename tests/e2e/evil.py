@@ -7,7 +7,7 @@ import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dumptruth.emu.constants import FormatFlag, Qualifier
 from dumptruth.emu.debugger.client import DebugClient
@@ -42,22 +42,21 @@ _FLAGS = (
     | FormatFlag.DEBUG_FORMAT_USER_SMALL_FULL_MEMORY_INFO
     | FormatFlag.DEBUG_FORMAT_USER_SMALL_THREAD_INFO
 )
-Value = TypeVar("Value")
 
 
-def evil(value: Value) -> Value:
+def evil(value: Any) -> Any:
     """``value`` with evil text at the end of every string of the target in it."""
-    changed: Any = value
+    changed = value
     if isinstance(value, CodeView):
         changed = CodeView(value.record[:24] + EVIL.encode("utf-8", "replace") + b"\0")
     elif type(value) is str:
         changed = value + EVIL
     elif isinstance(value, tuple):
         changed = tuple(map(evil, value))
-    elif dataclasses.is_dataclass(value):
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value) if field.init and field.name not in _KEPT]
         made = {name: _SHORT.get(name) or evil(getattr(value, name)) for name in fields}
-        changed = dataclasses.replace(value, **made)  # type: ignore[type-var]
+        changed = dataclasses.replace(value, **made)
     return changed
 
 
@@ -89,11 +88,11 @@ def make(parent: Path) -> Evil:
     folder = parent / NAME
     folder.mkdir()
     process, machine = evil(stream_target()), evil(synthetic_machine())
-    found = Evil(
-        folder, folder / f"truth {NAME}", folder / f"machine {NAME}",
-        *(folder / f"{kind} {NAME}.dmp" for kind in ("dump", "other", "kernel", "legacy")),
-        folder / f"cabinet {NAME}.cab", folder / f"broken {NAME}.dmp",
-    )  # fmt: skip
+    dump, other, kernel, legacy, broken_one = (
+        folder / f"{kind} {NAME}.dmp" for kind in ("dump", "other", "kernel", "legacy", "broken")
+    )
+    truths = (folder / f"truth {NAME}", folder / f"machine {NAME}")
+    found = Evil(folder, *truths, dump, other, kernel, legacy, folder / f"cabinet {NAME}.cab", broken_one)
     client = DebugClient(process)
     request = client.request(Qualifier.DEBUG_DUMP_SMALL, _FLAGS, EVIL)
     store.save(process, found.truth, source=EVIL, request=request, file=EVIL)
