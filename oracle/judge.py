@@ -194,6 +194,8 @@ def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], d
     """``report`` with the outcome and the byte counts of ``case``. ``dump`` is the case of the dump in a cabinet."""
     outcome, reason = _outcome(results)
     reading, pages = case.dump, case if dump is None else dump
+    if outcome is Outcome.NON_CONFORMANT:
+        reason = _other_architecture(pages)
     return replace(
         report,
         outcome=outcome,
@@ -204,6 +206,14 @@ def _concluded(report: Report, case: AnyCase, results: tuple[RuleResult, ...], d
         dont_cares=tuple(reading.dont_cares),
         reason=reason,
     )
+
+
+def _other_architecture(case: AnyCase) -> str | None:
+    """In one line, what explains the findings of a dump that was judged against the truth of another target."""
+    if not isinstance(case, Case | UserdumpCase) or case.truth is None:
+        return None
+    found, expected = case.dump.architecture, case.truth.system.architecture
+    return None if found in (None, expected) else f"a dump of {found}; the truth describes a process of {expected}"
 
 
 def _pages(case: AnyCase) -> int:
