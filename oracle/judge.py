@@ -192,6 +192,8 @@ def _concluded(
     unjudged = tuple(item for each in readings for item in each.budget.unjudged)
     outcome, reason = _outcome(results, unjudged)
     reading, held = case.dump, case if dump is None else dump
+    if outcome is Outcome.NON_CONFORMANT:
+        reason = _other_architecture(held)
     return replace(
         report,
         outcome=outcome,
@@ -203,6 +205,14 @@ def _concluded(
         reason=reason,
         unjudged=unjudged,
     )
+
+
+def _other_architecture(case: AnyCase) -> str | None:
+    """In one line, what explains the findings of a dump that was judged against the truth of another target."""
+    if not isinstance(case, Case | UserdumpCase) or case.truth is None:
+        return None
+    found, expected = case.dump.architecture, case.truth.system.architecture
+    return None if found in (None, expected) else f"a dump of {found}; the truth describes a process of {expected}"
 
 
 def _run(selected: Selected, case: AnyCase) -> RuleResult:

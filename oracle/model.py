@@ -258,7 +258,8 @@ class Report:
     """How many of the target's pages the dump holds bytes of."""
     dont_cares: tuple[DontCare, ...] = ()
     reason: str | None = None
-    """Why the file cannot be judged, or not whole, or which rule raised an exception."""
+    """Why the file cannot be judged, or not whole, which rule raised an exception, or that the truth is of another
+    architecture."""
     member: MemberReport | None = None
     """The dump inside a cabinet; None for other files. ``pages`` is that dump's, the byte counts are the cabinet's."""
     unjudged: tuple[Unjudged, ...] = ()
