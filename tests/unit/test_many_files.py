@@ -90,6 +90,12 @@ def test_a_terminal_is_no_dump(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
         found("-")
 
 
+def test_a_closed_standard_input_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(CommandError, match="standard input is closed"):
+        found("-")
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom permissions bind")
 def test_a_file_that_cannot_be_read_is_a_problem_of_that_file(here: Path) -> None:
     Path("d/a.dmp").chmod(0)
