@@ -103,7 +103,6 @@ class PageRuns:
                 yield low, high - low, at + (low - base) * PAGE_SIZE
             index += 1
 
-
     def held_runs(self, size: int) -> Iterator[tuple[int, int, int]]:
         for base, pages, at in self.runs():
             inside = min(pages, max(size - at, 0) // PAGE_SIZE)

@@ -163,29 +163,32 @@ MAY_IMPORT: dict[str, str] = {
     # The judge.
     "oracle.memory": "",
     "oracle.model": "",
+    "oracle.budget": "oracle.model",
     "oracle.decode": "oracle.memory oracle.model",
     "oracle.truth": "oracle.decode oracle.memory",
-    "oracle.readers": "oracle.decode oracle.memory oracle.model",
+    "oracle.readers": "oracle.budget oracle.decode oracle.memory oracle.model",
     "oracle.entitlement": "oracle.memory oracle.model oracle.truth",
     "oracle.case": "oracle.entitlement oracle.readers oracle.truth",
     "oracle.rule": "oracle.case oracle.model",
     "oracle.replay_input": "oracle.decode oracle.memory oracle.readers",
     "oracle.known_errors": "oracle.case oracle.model oracle.rule",
-    "oracle.rules": "oracle.case oracle.decode oracle.entitlement oracle.known_errors oracle.memory oracle.model"
-    " oracle.readers oracle.rule oracle.truth",
-    "oracle.diagnosis": "oracle.case oracle.decode oracle.memory oracle.model oracle.readers oracle.truth",
-    "oracle.judge": "oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model oracle.readers"
-    " oracle.rule oracle.rules oracle.truth",
+    "oracle.rules": "oracle.budget oracle.case oracle.decode oracle.entitlement oracle.known_errors"
+    " oracle.memory oracle.model oracle.readers oracle.rule oracle.truth",
+    "oracle.diagnosis": "oracle.budget oracle.case oracle.decode oracle.memory oracle.model oracle.readers"
+    " oracle.truth",
+    "oracle.judge": "oracle.budget oracle.case oracle.diagnosis oracle.known_errors oracle.memory oracle.model"
+    " oracle.readers oracle.rule oracle.rules oracle.truth",
     "oracle.inputs": "oracle.entitlement oracle.memory oracle.readers oracle.truth",
-    "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model",
+    "oracle.checking": "oracle.case oracle.inputs oracle.judge oracle.memory oracle.model oracle.readers",
     "oracle.contents": "oracle.decode oracle.memory oracle.readers",
-    "oracle.content_reader": "oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model oracle.readers",
+    "oracle.content_reader": "oracle.budget oracle.contents oracle.decode oracle.inputs oracle.memory oracle.model"
+    " oracle.readers",
     "oracle.citations": "",
     "oracle.report": "oracle.entitlement oracle.judge oracle.memory oracle.model oracle.readers oracle.rule"
     " oracle.truth",
     "oracle.identity": "oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory oracle.readers"
     " oracle.report",
-    "oracle.diff": "oracle.decode oracle.memory oracle.model oracle.readers",
+    "oracle.diff": "oracle.budget oracle.decode oracle.memory oracle.model oracle.readers oracle.report",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
     " oracle.readers oracle.report oracle.truth",
     "oracle.vectors": "oracle.conform oracle.memory oracle.truth",
