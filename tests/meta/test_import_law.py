@@ -169,7 +169,7 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.model": "",
     "oracle.decode": "oracle.memory oracle.model",
     "oracle.truth": "oracle.decode oracle.memory",
-    "oracle.budget": "oracle.memory oracle.model",
+    "oracle.budget": "oracle.model",
     "oracle.readers": "oracle.budget oracle.decode oracle.memory oracle.model",
     "oracle.entitlement": "oracle.memory oracle.model oracle.truth",
     "oracle.case": "oracle.entitlement oracle.readers oracle.truth",
@@ -199,7 +199,7 @@ MAY_IMPORT: dict[str, str] = {
     "oracle.identity": "oracle.budget oracle.content_reader oracle.contents oracle.decode oracle.inputs oracle.memory"
     " oracle.readers"
     " oracle.report",
-    "oracle.diff": "oracle.budget oracle.decode oracle.memory oracle.model oracle.readers",
+    "oracle.diff": "oracle.budget oracle.decode oracle.memory oracle.model oracle.readers oracle.report",
     "oracle.conform": "oracle.case oracle.checking oracle.decode oracle.entitlement oracle.memory oracle.model"
     " oracle.readers oracle.report oracle.shown oracle.truth",
     "oracle.vectors": "oracle.conform oracle.memory oracle.truth",
