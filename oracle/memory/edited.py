@@ -19,7 +19,10 @@ class Edit:
 
 
 class EditedSource(ByteSource):
-    """``base`` with ``edits``, which must not overlap. A view of more than one piece is a copy."""
+    """``base`` with ``edits``, which must not overlap. A view of more than one piece is a copy.
+
+    An edit behind the end of ``base`` takes place at its end.
+    """
 
     def __init__(self, base: ByteSource, edits: Iterable[Edit]) -> None:
         super().__init__(b"", base.name)
@@ -33,8 +36,9 @@ class EditedSource(ByteSource):
         self.size = 0
         at = 0
         for edit in sorted(edits):
-            self._add(at, edit.start - at, None)
-            self._add(edit.start, len(edit.data), memoryview(edit.data))
+            start = min(edit.start, base.size)
+            self._add(at, start - at, None)
+            self._add(start, len(edit.data), memoryview(edit.data))
             at = max(edit.end, at)
         self._add(at, base.size - at, None)
 

@@ -262,10 +262,12 @@ def test_the_next_command_removes_what_a_killed_one_left_and_nothing_that_is_in_
             assert left
             for path in left:
                 os.utime(path, (time.time() - 60,) * 2)
-            descriptor, used = placing.temporary_file(folder, 0o600)
+            used = folder / f"{placing.PREFIX}in-use.tmp"
+            descriptor = os.open(used, os.O_RDWR | os.O_CREAT, 0o600)
+            placing._lock(descriptor)  # as a command in another process does
             os.utime(used, (time.time() - 60,) * 2)
             assert run_command(case.arguments) in (0, 1)
             assert used.exists()
             os.close(descriptor)
-            placing.discard(used)
+            used.unlink()
             assert state(folder) == new

@@ -77,17 +77,6 @@ def test_a_full_output_is_told_once(folder: Path) -> None:
         assert command("check", "none.dmp", cwd=folder, stdout=full.fileno(), stderr=full.fileno()).returncode == 2
 
 
-def test_a_verdict_that_nobody_reads_is_no_verdict(folder: Path) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        done = command("check", "full.dmp", cwd=folder, stdout=writing)
-        assert (done.returncode, done.stderr) == (2, b"")
-        assert command("rules", cwd=folder, stdout=writing).returncode == 0
-    finally:
-        os.close(writing)
-
-
 def test_special_files_in_a_folder_are_skipped_and_told(folder: Path, tmp_path: Path) -> None:
     shutil.copyfile(folder / "full.dmp", tmp_path / "a.dmp")
     os.mkfifo(tmp_path / "fifo")

@@ -45,3 +45,8 @@ def test_bytes_that_no_edit_made_keep_their_offset_in_the_file(made: tuple[bytes
             assert source.origin(offset + shift) == offset
         shift += len(edit.data) - (edit.end - edit.start)
         at = edit.end
+
+
+def test_an_edit_behind_the_end_takes_place_at_the_end() -> None:
+    source = EditedSource(ByteSource(b"abc"), [Edit(7, 9, b"xy")])
+    assert (source.size, source.read(0, 9)) == (5, b"abcxy")

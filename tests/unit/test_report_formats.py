@@ -152,7 +152,8 @@ def test_junit_counts_what_the_report_counts(name: str) -> None:
     assert (suites.tests, suites.failures, suites.errors) == (suite.tests, suite.failures, suite.errors)
     assert suite.name == judged.file
     if judged.results:
-        assert [case.name.partition(" ")[0] for case in cases] == [result.rule for result in judged.results]
+        named = [case.name.partition(" ")[0] for case in cases]
+        assert named[: len(judged.results)] == [result.rule for result in judged.results]
         assert kinds.count(Failure) == len(list(judged.failing()))
     passed = judged.outcome is Outcome.CONFORMANT
     assert (kinds.count(Failure) + kinds.count(Error) == 0) == passed
