@@ -253,6 +253,8 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
     known = dump.strings.get(rva)
     if known is not None:
         return known
+    if rva in dump.odd_strings and dump.again(topic):
+        return None
     length = Span(rva, rva + structure("MINIDUMP_STRING").size)
     size = int.from_bytes(dump.source.view(rva, len(length)), "little")
     start = length.end
@@ -262,6 +264,7 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
     elif size % 2 or size > MAX_STRING:
         problem = f"{size} bytes"
     if problem:
+        dump.odd_strings.add(rva)
         if not dump.again(topic):
             expected = f"a string of even length up to {MAX_STRING}, inside the file"
             dump.defect(topic, subject, expected, problem, length, loses=facts)

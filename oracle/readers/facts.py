@@ -267,6 +267,8 @@ class Dump(Reading, CapturedMemory):
 
     strings: dict[int, StringFact] = field(default_factory=dict)
     """By their place in the file."""
+    odd_strings: set[int] = field(default_factory=set)
+    """RVAs of strings that leave the file or have an odd size."""
     headers: dict[int, Record] = field(default_factory=dict)
     """By stream type: the list header of streams 9, 12, 13, 14, 16, 17, 18 and 19."""
 

@@ -15,6 +15,8 @@ from .table import Table
 
 _INFO: Final = struct.Struct("<III")
 """NextInfoRva, InfoType and SizeOfInfo of a MINIDUMP_HANDLE_OBJECT_INFORMATION."""
+_LONGEST: Final = 4096
+"""Records of one chain that are read. Writers store a few of different types."""
 
 
 def read_handles(dump: Dump) -> None:
@@ -62,7 +64,7 @@ def _object_infos(dump: Dump, table: Table, index: int, first: int, seen: set[in
     places: list[int] = []
     rva, label = first, f"object information of handle entry {index}"
     source, claims, file_size = dump.source, dump.claims, dump.source.size
-    left = dump.budget.left(Work.ROWS)
+    left = min(dump.budget.left(Work.ROWS), _LONGEST)
     while rva and rva not in seen:
         if rva + _INFO.size > file_size:
             break
@@ -76,7 +78,7 @@ def _object_infos(dump: Dump, table: Table, index: int, first: int, seen: set[in
         rva = following
     dump.grant(len(places), label, work=Work.ROWS)
     if len(places) == left:
-        limit = f"at most {len(seen)} rows of the chains, behind the handles"
+        limit = f"at most {_LONGEST} records of a chain" if left == _LONGEST else f"at most {len(seen)} records in all"
         dump.leave("object information of handles", limit, len(seen), None, "handles.infos")
         return tuple(places)
     if not rva:
