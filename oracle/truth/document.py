@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from ..memory.regular_file import RegularFile
 from ..memory.source import ByteSource
 from .members import TruthError, fail, shown
 
@@ -19,15 +18,6 @@ MOST_BYTES: Final = 1 << 29
 MOST_TOKENS: Final = {"{": (1 << 22, "objects"), "[": (1 << 22, "arrays"), ",": (1 << 24, "commas")}
 MOST_MEMORY: Final = 1 << 40
 """Bytes of memory.bin."""
-
-_KINDS: Final = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
 
 def load_json(path: Path) -> Any:
     """The value of a JSON file, whose name is the place in errors. Raises TruthError."""
@@ -67,13 +57,13 @@ def parse_json(text: str, name: str) -> Any:
 def open_memory(path: Path) -> ByteSource:
     """The bytes of memory.bin. Raises TruthError unless it is a regular file within the ceiling."""
     try:
-        found = path.stat()
-        _check_regular(found.st_mode, path.name)
-        if found.st_size > MOST_MEMORY:
-            fail(path.name, f"at most {MOST_MEMORY} bytes", str(found.st_size))
-        return ByteSource.open(path)
+        source = ByteSource.open(path)
     except OSError as error:
-        raise TruthError(f"{path.name}: cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
+    if source.size > MOST_MEMORY:
+        source.close()
+        fail(path.name, f"at most {MOST_MEMORY} bytes", str(source.size))
+    return source
 
 
 def check_size(memory: ByteSource, expected: int) -> None:
@@ -82,23 +72,20 @@ def check_size(memory: ByteSource, expected: int) -> None:
         fail(MEMORY, f"{expected:#x} bytes, the sum of the runs in truth.json", f"{memory.size:#x}")
 
 
-def _check_regular(mode: int, name: str) -> None:
-    if not stat.S_ISREG(mode):
-        fail(name, "a regular file", next((kind for test, kind in _KINDS if test(mode)), "something else"))
-
-
 def _text(path: Path) -> str:
     try:
-        with open(path, "rb", opener=_open) as file:
-            found = os.fstat(file.fileno())
-            _check_regular(found.st_mode, path.name)
-            if found.st_size > MOST_BYTES:
-                fail(path.name, f"at most {MOST_BYTES} bytes", str(found.st_size))
-            data = file.read(found.st_size)
+        file = RegularFile(path)
+        try:
+            if file.size > MOST_BYTES:
+                fail(path.name, f"at most {MOST_BYTES} bytes", str(file.size))
+            data = file.read(0, file.size)
+            file.assure_unchanged()
+        finally:
+            file.close()
     except TruthError:
         raise
     except OSError as error:
-        raise TruthError(f"{path.name}: cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     except ValueError as error:  # a NUL in the path
         raise TruthError(f"{shown(path.name)}: cannot be read: {error}") from error
     try:
@@ -107,8 +94,8 @@ def _text(path: Path) -> str:
         fail(path.name, "UTF-8", f"byte {data[error.start]:#04x} at {error.start}")
 
 
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a FIFO without a writer blocks
+def _unreadable(path: Path, error: OSError) -> TruthError:
+    return TruthError(f"{path.name}: cannot be read: {error.strerror or error}")
 
 
 @contextmanager

@@ -44,7 +44,8 @@ def test_a_check_takes_less_than_twice_the_time_that_the_package_minidump_parses
     def parsed() -> None:
         package.MinidumpFile.parse(str(file)).file_handle.close()
 
-    judged(), parsed()
+    judged()
+    parsed()
     ours, theirs = fastest(judged, parsed, rounds=300)
     print(f"check of {name}: {ours * 1000:.2f} ms, parse: {theirs * 1000:.2f} ms, ratio {ours / theirs:.2f}")
     assert ours < 2 * theirs

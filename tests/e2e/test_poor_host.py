@@ -21,9 +21,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits th
 def command(
     *words: str, cwd: Path, limit: Callable[[], object] | None = None, **streams: int
 ) -> subprocess.CompletedProcess[bytes]:
+    used = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     return subprocess.run(
         [sys.executable, "-m", "dumptruth", *words], cwd=cwd, check=False, timeout=120, preexec_fn=limit,
-        **({"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams),
+        stdin=used["stdin"], stdout=used["stdout"], stderr=used["stderr"],
     )  # fmt: skip
 
 
@@ -61,7 +62,11 @@ def test_a_replay_that_the_host_cannot_run_gives_no_verdict(folder: Path) -> Non
 
 @pytest.mark.parametrize("numbers", [(1,), (2,), (0, 1, 2)])
 def test_a_closed_stream_is_no_verdict_and_no_traceback(numbers: tuple[int, ...], folder: Path) -> None:
-    done = command("identify", "full.dmp", cwd=folder, limit=lambda: [os.close(number) for number in numbers])
+    def close() -> None:
+        for number in numbers:
+            os.close(number)
+
+    done = command("identify", "full.dmp", cwd=folder, limit=close)
     assert done.returncode == (2 if 1 in numbers else 0)
     assert b"Traceback" not in done.stderr + done.stdout
 

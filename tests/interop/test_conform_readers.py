@@ -143,7 +143,9 @@ def test_a_run_finds_each_known_fault(installed: Callable[[str], None], tmp_path
             told |= {result["case"]: "\n".join(result["details"]) for result in summary["results"]}
             assert summary["known"] == len(cases), [result["details"] for result in summary["results"]]
     assert found == {name: str(verdict) for name, verdict in due.items()}
-    assert {case: text for case, text in told.items() if case in listed and listed[case][1] not in text} == {}
+    # How a reader dies depends on the speed of the host: it takes all memory, or all of its time.
+    judged = {case: by for case, (verdict, by) in listed.items() if verdict is not Verdict.DIES}
+    assert {case: told[case] for case, by in judged.items() if by not in told[case]} == {}
 
 
 @pytest.mark.slow

@@ -7,11 +7,6 @@ from dataclasses import replace
 from dumptruth.oracle import ByteSource
 from dumptruth.oracle.truth.context import ThreadContextTruth
 from dumptruth.oracle.truth.process import (
-    COMMIT,
-    FREE,
-    IMAGE,
-    PRIVATE,
-    RESERVE,
     ExceptionTruth,
     HandleTruth,
     ModuleTruth,
@@ -27,6 +22,7 @@ from dumptruth.oracle.truth.process import (
     UnreadableTruth,
     VmTruth,
 )
+from dumptruth.oracle.truth.region import COMMIT, FREE, IMAGE, PRIVATE, RESERVE
 
 SMALL, DEFAULT, FULL = 1024, 1025, 1026
 CODE, STACK, HEAP, TOP = 0x140000000, 0x10000, 0x30000, 0x200000000
