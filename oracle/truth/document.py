@@ -19,6 +19,7 @@ MOST_TOKENS: Final = {"{": (1 << 22, "objects"), "[": (1 << 22, "arrays"), ",": 
 MOST_MEMORY: Final = 1 << 40
 """Bytes of memory.bin."""
 
+
 def load_json(path: Path) -> Any:
     """The value of a JSON file, whose name is the place in errors. Raises TruthError."""
     return parse_json(_text(path), path.name)

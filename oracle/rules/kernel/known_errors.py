@@ -105,7 +105,7 @@ def misplaced_fltsave(case: KernelCase, check: Check) -> bool:
     "unused bytes of a small dump are left over from the debugger's memory",
     versions=("15063",),
     source="docs/format/kernel-small-layouts.md#stale-bytes-of-the-engine",
-    rules=("KTRI-DATA-004", "KTRI-DRIVERS-005", "KTRI-POOL-003", "KTRI-ROOM-001"),
+    rules=("KTRI-DATA-004", "KTRI-DRIVERS-005", "KTRI-POOL-003", "KTRI-ROOM-001", "KTRI-UNLOADED-002"),
 )
 def stale_bytes(case: KernelCase, check: Check) -> bool:
     """Only bytes that the engine does not fill: of driver entries, behind names, before the end marker, and of a stack
@@ -113,6 +113,8 @@ def stale_bytes(case: KernelCase, check: Check) -> bool:
     """
     if not may_be_by_the_engine(case) or not check.spans:
         return False
+    if check.subject.startswith("unloaded driver"):
+        return any(part in check.subject for part in (", _padding04", ", behind DriverName,"))
     if not check.subject.startswith("data block"):
         return check.subject != "end marker"
     return case.truth is not None and _right_up_to_a_hole(case, check)

@@ -272,8 +272,11 @@ def unloaded(case: KernelCase) -> Checks:
         yield from same(entry, entry.path, {"StartAddress": driver.start, "EndAddress": driver.end})
         yield from same(entry, entry.path, {"Name.Length": len(units)})
         yield from zero(entry, entry.path, ("_padding04",), "padding")
-        span = entry.span_of("DriverName")
-        yield from same_bytes(f"{entry.path}, DriverName", units.ljust(24, b"\0"), entry.raw("DriverName"), span)
+        span, raw = entry.span_of("DriverName"), bytes(entry.raw("DriverName"))
+        end = span.start + len(units)
+        yield from same_bytes(f"{entry.path}, DriverName", units, raw[: len(units)], Span(span.start, end))
+        behind, rest = raw[len(units) :], Span(end, span.end)
+        yield from same_bytes(f"{entry.path}, behind DriverName", bytes(len(behind)), behind, rest)
         if not len(units) <= entry["Name.MaximumLength"] <= 24:
             where = entry.span_of("Name.MaximumLength")
             actual = f"{entry['Name.MaximumLength']}"

@@ -375,6 +375,19 @@ def test_stale_bytes_of_a_small_dump_are_a_known_error_of_15063(counted: Made) -
     assert known(judged(by(newer, "e29507", data=put(newer.data, driver + 0x30, b"\x28")))) == set()
 
 
+def test_stale_bytes_of_an_unloaded_driver_are_a_known_error_of_15063_its_name_is_not(counted: Made) -> None:
+    sound = small(counted, E15063)
+    entry = int.from_bytes(sound.data[0x2018:0x201C], "little") + 8  # UnloadedDriversOffset, behind the count
+    length = int.from_bytes(sound.data[entry : entry + 2], "little")
+    assert 0 < length < 24
+    for at in (entry + 4, entry + 0x10 + length):
+        report = judged(by(sound, "e15063", data=put(sound.data, at, b"\x28")))
+        assert failing(report) == {"KTRI-UNLOADED-002"}
+        assert known(report) == {"ENGINE-STALE-BYTES"}
+        assert report.only_known_errors
+    assert known(judged(by(sound, "e15063", data=put(sound.data, entry + 0x10, b"\x28")))) == set()
+
+
 # What 15063 does with crafted targets
 
 
