@@ -99,7 +99,8 @@ class Stop:
                 vm=replace(
                     process.vm,
                     page_fault_count=_later(process.vm.page_fault_count, counters["PageFaultCount"]),
-                    peak_working_set_size=_later(process.vm.peak_working_set_size, counters["PeakWorkingSetSize"]),
+                    # Wine takes both from Linux, which counts pages in batches: a peak may go back a little.
+                    peak_working_set_size=counters["PeakWorkingSetSize"],
                     working_set_size=counters["WorkingSetSize"],
                 ),
             ),
