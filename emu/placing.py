@@ -114,6 +114,15 @@ def sweep() -> None:
         discard(path)
 
 
+def remove_scratch_of(pid: int) -> None:
+    """Remove the folders of ``scratch_folder`` in a process that has died. Never raises OSError."""
+    import tempfile  # noqa: PLC0415 - as above
+
+    with contextlib.suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}{pid:x}-*{_FOLDER}"):
+            discard(path)
+
+
 def _remove_folder(path: Path) -> None:
     import shutil  # noqa: PLC0415 - loads the compressors of the standard library
 
@@ -121,7 +130,7 @@ def _remove_folder(path: Path) -> None:
 
 
 def _name(folder: Path, suffix: str) -> Path:
-    return folder / f"{PREFIX}{os.urandom(8).hex()}{suffix}"
+    return folder / f"{PREFIX}{os.getpid():x}-{os.urandom(8).hex()}{suffix}"
 
 
 def _set_permissions(path: Path, permissions: int | None) -> None:
