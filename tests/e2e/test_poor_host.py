@@ -165,10 +165,10 @@ def test_native_code_is_guarded_only_where_it_may_run() -> None:
 
 def test_a_sample_of_the_drill_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kills are tested at every file operation (test_interrupted_outputs.py). A host of CI may allow no mount."""
-    from dumptruth.fixtures.drill import drill  # noqa: PLC0415 - POSIX only
+    from dumptruth.fixtures.drill import drill, faults  # noqa: PLC0415 - POSIX only
 
-    names = drill.FAULTS.keys() - {"kill", "small disk", "read-only folder"}
-    monkeypatch.setattr(drill, "FAULTS", {name: fault for name, fault in drill.FAULTS.items() if name in names})
+    names = faults.FAULTS.keys() - {"kill", "small disk", "read-only folder"}
+    monkeypatch.setattr(drill, "FAULTS", {name: faults.FAULTS[name] for name in sorted(names)})
     lines: list[str] = []
     tally = drill.Drill(tmp_path / "drill", seed=14, only="identify").run(8, lines.append)
     assert tally.clean, "\n".join(lines)
