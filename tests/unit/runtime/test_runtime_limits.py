@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -247,10 +247,28 @@ def test_limits_do_not_change_what_a_program_sees_that_stays_below_them(tmp_path
     assert ends[0] == ends[1]
 
 
+INTERRUPTED = """
+import _thread, os, sys, threading, time
+from pathlib import Path
+from dumptruth.emu.process.start import start_process
+
+def interrupt():
+    while True:  # Python drops one that comes while it deletes an object
+        time.sleep(0.2)
+        _thread.interrupt_main()
+
+process = start_process(Path(sys.argv[1]))
+try:
+    threading.Thread(target=interrupt, daemon=True).start()
+    process.run()
+except KeyboardInterrupt:
+    os._exit(77)
+"""
+
+
 def test_an_interrupt_ends_a_program_that_never_stops(tmp_path: Path) -> None:
-    process = started(tmp_path, "void mainCRTStartup(void) { volatile int n = 0; for (;;) n++; }", Limits())
-    timer = threading.Timer(0.2, _thread.interrupt_main)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        process.run()
-    timer.join()
+    source = tmp_path / "program.c"
+    source.write_text(f"{HEAD}void mainCRTStartup(void) {{ volatile int n = 0; for (;;) n++; }}", encoding="utf-8")
+    program = compile_program(source, tmp_path)
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(program)], check=False, timeout=120)
+    assert done.returncode == 77
