@@ -16,6 +16,7 @@ from typing import Any
 
 import dumptruth.oracle
 import pytest
+from dumptruth import oracle
 from dumptruth.oracle import (
     ByteSource,
     Contents,
@@ -191,3 +192,13 @@ def test_the_annotations_of_the_documented_names_resolve() -> None:
     for item in (check, identify, read, all_rules, Contents, Memory, Module, PhysicalPages, Report, RuleResult, Thread):
         assert typing.get_type_hints(item)
     assert Path(str(dumptruth.oracle.__file__)).with_name("py.typed").exists()
+
+
+def test_every_public_name_has_a_home_and_no_other_name_has_one() -> None:
+    """Names of the package are imported when they are used: a missing home shows only then."""
+    assert set(oracle._HOME) == set(oracle.__all__)
+    for name, module in oracle._HOME.items():
+        found = getattr(oracle, name)
+        assert getattr(found, "__module__", "").startswith("dumptruth.oracle") or not callable(found), (name, module)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        oracle.nothing  # noqa: B018
