@@ -1,5 +1,9 @@
 """Builds the synthetic images from their sources, and C files of the user into programs or DLLs.
 
+There are two systems. The small system is in this folder: ntdll and kernel32 as the stock scenarios need them. Its
+bytes never change, because recorded dumps hold them. The runtime system is in `runtime`: it is built from the same
+sources and further ones, and runs programs as people write them.
+
 `python -m dumptruth.emu.images.build` rebuilds the committed files in place. With `--check` it builds in a temporary
 folder and compares.
 """
@@ -17,11 +21,22 @@ from pathlib import Path
 
 from .kernel.build import FOLDER as KERNEL_FOLDER
 from .kernel.build import build_kernel
-from .services import FOLDER, amd64_stubs, services
+from .services import FOLDER, amd64_stubs, exported_services
 from .toolchain import ImageBuildError, Toolchain
 from .version_resource import version_resource
 
-__all__ = ["IMAGES", "Image", "ImageBuildError", "build", "check", "compile_dll", "compile_program", "main"]
+__all__ = [
+    "IMAGES",
+    "RUNTIME",
+    "RUNTIME_IMAGES",
+    "Image",
+    "ImageBuildError",
+    "build",
+    "check",
+    "compile_dll",
+    "compile_program",
+    "main",
+]
 
 OWN_OPTIONS = (
     *("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-DWIN32_LEAN_AND_MEAN"),
@@ -29,6 +44,9 @@ OWN_OPTIONS = (
 )
 # A user's file is compiled without optimization, which could turn a null write into a trap or merge calls.
 USER_OPTIONS = ("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes")
+RUNTIME = FOLDER / "runtime"
+"""The folder of the runtime system: its further sources and its built images."""
+RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME",)
 SYSTEM_VERSION = (10, 0, 26100, 1)
 
 
@@ -49,74 +67,65 @@ class Image:
         return self.name, Path(self.name).with_suffix(".pdb").name
 
 
+_NTDLL = (
+    *("ntdll_start.c", "ntdll_loader.c", "ntdll_heap.c", "ntdll_sync.c", "ntdll_memory.c", "ntdll_rtl.c"),
+    *("ntdll_function_table.c", "ntdll.s", "chkstk.s"),
+    "services.s",  # made from services.toml
+)
+_KERNEL32 = (
+    *("kernel32_memory.c", "kernel32_thread.c", "kernel32_object.c", "kernel32_file.c", "kernel32_module.c"),
+    *("kernel32_sync.c", "kernel32_system.c", "kernel32.s"),
+)
 IMAGES = (
-    Image(
-        "ntdll.dll",
-        (
-            "ntdll_start.c",
-            "ntdll_loader.c",
-            "ntdll_heap.c",
-            "ntdll_sync.c",
-            "ntdll_memory.c",
-            "ntdll_rtl.c",
-            "ntdll_function_table.c",
-            "ntdll.s",
-            "chkstk.s",
-            "services.s",  # made from services.toml
-        ),
-        version=SYSTEM_VERSION,
-        description="Synthetic native interface",
-    ),
-    Image(
-        "kernel32.dll",
-        (
-            "kernel32_memory.c",
-            "kernel32_thread.c",
-            "kernel32_object.c",
-            "kernel32_file.c",
-            "kernel32_module.c",
-            "kernel32_sync.c",
-            "kernel32_system.c",
-            "kernel32.s",
-        ),
-        imports=("ntdll.dll",),
-        version=SYSTEM_VERSION,
-        description="Synthetic Windows interface",
-    ),
+    Image("ntdll.dll", _NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
+    Image("kernel32.dll", _KERNEL32, ("ntdll.dll",), version=SYSTEM_VERSION, description="Synthetic Windows interface"),
     Image("alpha.dll", ("alpha.c",), ("kernel32.dll",), "DllMain", (1, 2, 3, 4), "A DLL that stays loaded"),
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
 )
+RUNTIME_IMAGES = (
+    Image("ntdll.dll", _NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
+    Image("kernel32.dll", _KERNEL32, ("ntdll.dll",), version=SYSTEM_VERSION, description="Synthetic Windows interface"),
+)
 
 
-def export_definition(dll: str) -> str:
-    """The text of the .def file of `dll`. For ntdll it includes every system service."""
-    text = (FOLDER / Path(dll).with_suffix(".def").name).read_text(encoding="utf-8")
+def export_definition(dll: str, *, runtime: bool = False) -> str:
+    """The text of the .def file of `dll`. For ntdll it includes every system service.
+
+    The .def file in `runtime` holds what the runtime system exports in addition.
+    """
+    name = Path(dll).with_suffix(".def").name
+    files = [FOLDER / name, RUNTIME / name] if runtime else [FOLDER / name]
+    text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
     if dll == "ntdll.dll":
-        text += "".join(f"    {service.name}\n" for service in services())
+        text += "".join(f"    {service.name}\n" for service in exported_services(runtime=runtime))
     return text
 
 
-def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES) -> list[Path]:
+def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime: bool = False) -> list[Path]:
     """Build images of `arch` ("amd64") with their PDBs into `out_dir`. Returns the files.
 
-    The bytes depend on the sources and the pinned wheel only. Raises `ImageBuildError`.
+    With `runtime`, sources are searched in the folder `runtime`, too. The bytes depend on the sources and the pinned
+    wheel only. Raises `ImageBuildError`.
     """
     tools = Toolchain(arch)
     made: list[str] = []
+    options = (*OWN_OPTIONS, *RUNTIME_OPTIONS) if runtime else OWN_OPTIONS
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for pattern in ("*.c", "*.h", "*.s"):
-            for source in FOLDER.glob(pattern):
-                # The debug information holds checksums of the sources, which must not depend on git's line ends.
-                _write(work / source.name, source.read_text(encoding="utf-8"))
-        _write(work / "services.s", amd64_stubs())
+        for folder in (FOLDER, RUNTIME) if runtime else (FOLDER,):
+            for pattern in ("*.c", "*.h", "*.s"):
+                for source in folder.glob(pattern):
+                    # The debug information holds checksums of the sources, which must not depend on git's line ends.
+                    _write(work / source.name, source.read_text(encoding="utf-8"))
+        _write(work / "services.s", amd64_stubs(runtime=runtime))
+        sources = dict.fromkeys(source for image in images for source in image.sources)
         with ThreadPoolExecutor() as pool:
-            objects = [pool.submit(_object, tools, work, source) for image in images for source in image.sources]
+            objects = [pool.submit(_object, tools, work, source, options) for source in sources]
         for done in objects:
             done.result()
         for dll in {image.name for image in images} | {dll for image in images for dll in image.imports}:
-            _import_library(tools, work, dll)
+            _import_library(tools, work, dll, runtime=runtime)
         for image in images:
             _build_image(tools, work, image)
             made += image.files
@@ -130,17 +139,18 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _object(tools: Toolchain, work: Path, source: str) -> None:
+def _object(tools: Toolchain, work: Path, source: str, options: Sequence[str]) -> None:
     if source.endswith(".c"):
-        tools.compile(source, Path(f"{source}.obj"), work, OWN_OPTIONS)
+        tools.compile(source, Path(f"{source}.obj"), work, options)
     else:
         tools.assemble(source, Path(f"{source}.obj"), work)
 
 
-def _import_library(tools: Toolchain, work: Path, dll: str) -> None:
+def _import_library(tools: Toolchain, work: Path, dll: str, *, runtime: bool) -> None:
     stem = Path(dll).stem
-    if (FOLDER / f"{stem}.def").exists():
-        _write(work / f"{stem}.def", export_definition(dll))
+    definition = export_definition(dll, runtime=runtime)
+    if definition:
+        _write(work / f"{stem}.def", definition)
         tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
 
 
@@ -164,6 +174,7 @@ def check(arch: str = "amd64") -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         made = [(FOLDER, path) for path in build(arch, out)]
+        made += [(RUNTIME, path) for path in build(arch, out / "runtime", RUNTIME_IMAGES, runtime=True)]
         made += [(KERNEL_FOLDER, path) for path in build_kernel(out / "kernel")]
         return [
             path.name
@@ -206,7 +217,7 @@ def _compile_user(source: Path, out_dir: Path, arch: str, suffix: str, options: 
         tools.assemble("chkstk.s", Path("chkstk.obj"), work)
         libraries = []
         for dll in ("kernel32", "ntdll"):
-            _import_library(tools, work, f"{dll}.dll")
+            _import_library(tools, work, f"{dll}.dll", runtime=True)
             libraries.append(f"import_{dll}.lib")
         try:
             tools.link(image, [obj, "chkstk.obj", *libraries], work, options)
@@ -230,7 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if not options.check:
-            for path in [*build("amd64", FOLDER), *build_kernel(KERNEL_FOLDER)]:
+            built = [*build("amd64", FOLDER), *build("amd64", RUNTIME, RUNTIME_IMAGES, runtime=True)]
+            for path in [*built, *build_kernel(KERNEL_FOLDER)]:
                 print(f"{path.name}: {path.stat().st_size} bytes")
             return 0
         different = check()

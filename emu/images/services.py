@@ -12,25 +12,34 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Service:
-    """One system service: its `number` in EAX, `name`, count of `arguments`, and a `note` on them."""
+    """One system service: its `number` in EAX, `name`, count of `arguments`, and a `note` on them.
+
+    Only the ntdll of the runtime system exports a service with `runtime`.
+    """
 
     number: int
     name: str
     arguments: int
     note: str
+    runtime: bool = False
 
 
 @cache
 def services() -> tuple[Service, ...]:
     """Every service, in the order of the table."""
     rows = tomllib.loads((FOLDER / "services.toml").read_text(encoding="utf-8"))["service"]
-    return tuple(Service(row["number"], row["name"], row["arguments"], row["note"]) for row in rows)
+    return tuple(Service(**row) for row in rows)
 
 
-def amd64_stubs() -> str:
+def exported_services(*, runtime: bool) -> tuple[Service, ...]:
+    """The services that ntdll of the runtime system exports, or ntdll of the small system."""
+    return tuple(service for service in services() if runtime or not service.runtime)
+
+
+def amd64_stubs(*, runtime: bool = False) -> str:
     """The assembly source of ntdll's stubs. R10 gets RCX, which SYSCALL overwrites; EAX gets the number."""
     lines = ["    .text"]
-    for service in services():
+    for service in exported_services(runtime=runtime):
         lines += [
             f"    .globl  {service.name}",
             f"    .def    {service.name}; .scl 2; .type 32; .endef",

@@ -15,7 +15,9 @@ from .system import PROGRAM_DIRECTORY, SYSTEM_DIRECTORY
 
 KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll"})
 SYSTEM_IMAGES = Path(__file__).parent.parent / "images"
-"""The host directory that holds ntdll.dll and kernel32.dll."""
+"""The host directory of the small system: ntdll.dll and kernel32.dll as the stock scenarios need them."""
+RUNTIME_IMAGES = SYSTEM_IMAGES / "runtime"
+"""The host directory of the runtime system, which runs programs of the user."""
 
 
 @dataclass(frozen=True, slots=True)

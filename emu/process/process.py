@@ -29,7 +29,7 @@ from .handle_trace import MAXIMUM_STACKS, HandleTrace, OperationType
 from .handles import HandleTable, Namespace
 from .layouts import TEB_SIZE
 from .ldr_list import LoaderLists
-from .library import ImageLibrary, load_program
+from .library import SYSTEM_IMAGES, ImageLibrary, load_program
 from .loader import Loader
 from .memory import GuestMemory
 from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread
@@ -70,10 +70,10 @@ class SystemServices(Protocol):
 class Process:
     """One user-mode process, ready to run its first instruction.
 
-    ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``. ``command_line``
-    is the whole text, with the program's name. ``services`` handles the system calls. ``limits`` are those of the run.
-    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be
-    loaded.
+    ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``.
+    ``system_directory`` holds the images of System32. ``command_line`` is the whole text, with the program's name.
+    ``services`` handles the system calls. ``limits`` are those of the run. ``xstate`` is the extended state of the
+    simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -88,6 +88,7 @@ class Process:
         *,
         services: SystemServices,
         dll_directories: tuple[Path, ...] = (),
+        system_directory: Path = SYSTEM_IMAGES,
         limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
     ) -> None:
@@ -126,7 +127,7 @@ class Process:
         self._reserve_tebs(PEB_AREA)
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
         lists = LoaderLists(self.memory)
-        library = ImageLibrary((program.parent, *dll_directories))
+        library = ImageLibrary((program.parent, *dll_directories), system_directory)
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
         self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image

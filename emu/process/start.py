@@ -17,6 +17,7 @@ from . import (  # noqa: F401
     service_thread,
     service_token,
 )
+from .library import SYSTEM_IMAGES
 from .process import Process
 from .services import ServiceTable
 
@@ -26,6 +27,7 @@ def start_process(
     command_line: str | None = None,
     *,
     dll_directories: tuple[Path, ...] = (),
+    system_directory: Path = SYSTEM_IMAGES,
     limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
 ) -> Process:
@@ -35,6 +37,7 @@ def start_process(
         command_line,
         services=ServiceTable(),
         dll_directories=dll_directories,
+        system_directory=system_directory,
         limits=limits,
         xstate=xstate,
     )

@@ -16,7 +16,7 @@ from ..capture.process import capture
 from ..errors import DumptruthError
 from ..image import ImageError
 from ..limits import DEFAULTS, Limits
-from ..process.library import SYSTEM_IMAGES, load_file
+from ..process.library import RUNTIME_IMAGES, SYSTEM_IMAGES, load_file
 from ..process.loader import preferred_place
 from ..process.outcome import Exited, RunError
 from ..process.process import STACK_AREA
@@ -217,7 +217,7 @@ def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
     """Run a scenario to its crash. Raises ScenarioError, ExpectationError, LimitReached, RunError."""
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits)
+        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), limits, avx_threads=scenario.avx_threads)
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
@@ -237,15 +237,23 @@ def run_program(
     """
     path = Path(path)
     folders = (*map(Path, dlls), SYSTEM_IMAGES)
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, (), limits)
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, limits, system=RUNTIME_IMAGES)
 
 
 def _run(
-    path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...], limits: Limits
+    path: Path,
+    command_line: str,
+    dlls: tuple[Path, ...],
+    limits: Limits,
+    *,
+    avx_threads: tuple[str, ...] = (),
+    system: Path = SYSTEM_IMAGES,
 ) -> ProcessSnapshot:
     xstate = AVX_STATE if avx_threads else None
     try:
-        process = start_process(path, command_line, dll_directories=dlls, limits=limits, xstate=xstate)
+        process = start_process(
+            path, command_line, dll_directories=dlls, system_directory=system, limits=limits, xstate=xstate
+        )
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error
     outcome = process.run()
