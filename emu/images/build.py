@@ -43,10 +43,16 @@ OWN_OPTIONS = (
     *("-Wall", "-Wextra", "-Werror"),
 )
 # A user's file is compiled without optimization, which could turn a null write into a trap or merge calls.
-USER_OPTIONS = ("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes")
+USER_OPTIONS = (
+    *("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes"),
+    # __try covers loads and stores, too, not only calls. The driver passes -fasync-exceptions for MSVC targets only.
+    *("-fms-extensions", "-Xclang", "-fasync-exceptions"),
+)
 RUNTIME = FOLDER / "runtime"
 """The folder of the runtime system: its further sources and its built images."""
 RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME",)
+_REPLACED = ("-include", "replaced.h")
+"""Options of a source that both systems share, in the runtime system."""
 SYSTEM_VERSION = (10, 0, 26100, 1)
 
 
@@ -83,9 +89,17 @@ IMAGES = (
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
 )
+_EXCEPTIONS = (
+    *("rtl_unwind.c", "rtl_dispatch.c", "rtl_c_specific_handler.c", "rtl_execute_handler.s"),
+    *("ntdll_exception.c", "ntdll_exception.s"),
+)
 RUNTIME_IMAGES = (
-    Image("ntdll.dll", _NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
-    Image("kernel32.dll", _KERNEL32, ("ntdll.dll",), version=SYSTEM_VERSION, description="Synthetic Windows interface"),
+    Image("ntdll.dll", (*_NTDLL, *_EXCEPTIONS), version=SYSTEM_VERSION, description="Synthetic native interface"),
+    Image(
+        *("kernel32.dll", (*_KERNEL32, "kernel32_exception.c"), ("ntdll.dll",)),
+        version=SYSTEM_VERSION,
+        description="Synthetic Windows interface",
+    ),
 )
 
 
@@ -111,17 +125,27 @@ def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime
     tools = Toolchain(arch)
     made: list[str] = []
     options = (*OWN_OPTIONS, *RUNTIME_OPTIONS) if runtime else OWN_OPTIONS
+    folders = (FOLDER, RUNTIME) if runtime else (FOLDER,)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for folder in (FOLDER, RUNTIME) if runtime else (FOLDER,):
+        origin: dict[str, Path] = {}
+        for folder in folders:
             for pattern in ("*.c", "*.h", "*.s"):
                 for source in folder.glob(pattern):
                     # The debug information holds checksums of the sources, which must not depend on git's line ends.
                     _write(work / source.name, source.read_text(encoding="utf-8"))
+                    origin[source.name] = folder
         _write(work / "services.s", amd64_stubs(runtime=runtime))
+
+        def shared(source: str) -> bool:
+            return runtime and origin.get(source) == FOLDER
+
         sources = dict.fromkeys(source for image in images for source in image.sources)
         with ThreadPoolExecutor() as pool:
-            objects = [pool.submit(_object, tools, work, source, options) for source in sources]
+            objects = [
+                pool.submit(_object, tools, work, source, (*options, *_REPLACED) if shared(source) else options)
+                for source in sources
+            ]
         for done in objects:
             done.result()
         for dll in {image.name for image in images} | {dll for image in images for dll in image.imports}:

@@ -18,6 +18,7 @@ from . import (  # noqa: F401
     service_token,
 )
 from .library import SYSTEM_IMAGES
+from .outcome import Chance
 from .process import Process
 from .services import ServiceTable
 
@@ -28,6 +29,7 @@ def start_process(
     *,
     dll_directories: tuple[Path, ...] = (),
     system_directory: Path = SYSTEM_IMAGES,
+    chance: Chance = "second",
     limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
 ) -> Process:
@@ -38,6 +40,7 @@ def start_process(
         services=ServiceTable(),
         dll_directories=dll_directories,
         system_directory=system_directory,
+        chance=chance,
         limits=limits,
         xstate=xstate,
     )
