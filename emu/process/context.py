@@ -47,7 +47,7 @@ def context_bytes(context: Context) -> bytes:
     registers = context.as_mapping()
     data = bytearray(CONTEXT_SIZE)
     segments = (registers[name] for name in _SEGMENTS)
-    struct.pack_into("<II6HI", data, 0x30, context.flags, registers["MxCsr"], *segments, registers["EFlags"])
+    struct.pack_into("<II6HI", data, 0x30, context.context_flags, registers["MxCsr"], *segments, registers["EFlags"])
     struct.pack_into("<6Q", data, 0x48, *(registers[name] for name in _DEBUG))
     struct.pack_into("<16Q", data, 0x78, *(registers[name] for name in _GENERAL))
     struct.pack_into("<Q", data, 0xF8, registers["Rip"])
@@ -63,14 +63,14 @@ def load_context(cpu: Cpu, data: bytes) -> None:
     context = context_from_bytes(data)
     registers = context.as_mapping()
     values: dict[str, int] = {}
-    if context.flags & _FLOATING_POINT:
+    if context.context_flags & _FLOATING_POINT:
         cpu.load_fxsave(context.fxsave)
         values["MxCsr"] = registers["MxCsr"] & _MXCSR_BITS
-    if context.flags & _CONTROL:
+    if context.context_flags & _CONTROL:
         values |= {name: registers[name] for name in ("Rip", "Rsp")}
         values["EFlags"] = registers["EFlags"] & _USER_EFLAGS | INITIAL_EFLAGS
-    if context.flags & _INTEGER:
+    if context.context_flags & _INTEGER:
         values |= {name: registers[name] for name in _GENERAL if name != "Rsp"}
-    if context.flags & _DEBUG_REGISTERS:
+    if context.context_flags & _DEBUG_REGISTERS:
         values |= {name: registers[name] for name in _DEBUG}
     cpu.load(values)
