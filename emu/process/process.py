@@ -135,15 +135,17 @@ class Process:
         self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image
         self.main_module = self.loader.load_process(found, CREATE_TIME)
-        self.peb = write_peb(self.memory, PEB_AREA, image, self.main_module.base, self.system)
+        dispatcher = self._export("KiUserExceptionDispatcher")
+        self.dispatches = dispatcher is not None
+        self._dispatcher = None if chance == "first" else dispatcher
+        # A debugger that sees every exception first is attached from the start; else one comes at the second chance.
+        debugged = self._dispatcher is None
+        self.peb = write_peb(self.memory, PEB_AREA, image, self.main_module.base, self.system, debugged=debugged)
         self.peb["Ldr"] = lists.address
         handles = self._first_handles()
         self.peb["ProcessParameters"] = write_parameters(self.memory, found.path, self.command_line, handles)
         self._ended_state = self.cpu.save()
         self._start_thread = self._ntdll("RtlUserThreadStart")
-        dispatcher = self._export("KiUserExceptionDispatcher")
-        self.dispatches = dispatcher is not None
-        self._dispatcher = None if chance == "first" else dispatcher
         entry = self.main_module.entry_point
         self.create_thread(entry, self.peb.address, first_instruction=self._ntdll("LdrInitializeThunk"))
 
@@ -154,6 +156,7 @@ class Process:
         return ntdll.base + ntdll.image.export_rva(name)
 
     def _export(self, name: str) -> int | None:
+        """The address of an export of ntdll, None if there is none."""
         ntdll = self.loader.find("ntdll.dll")
         export = None if ntdll is None else ntdll.image.export(name)
         return None if ntdll is None or export is None else ntdll.base + export.rva

@@ -16,6 +16,16 @@ typedef struct {
     ULONG scope_index;
 } ACTIVATION;
 
+/* As memcpy, without a block of code for each byte: the emulator counts every repetition of `rep movsb`. */
+static void copy_context(PCONTEXT to, const CONTEXT *from)
+{
+    M128A *target = (M128A *)to;
+    const M128A *source = (const M128A *)from;
+#pragma clang loop unroll_count(11)
+    for (ULONG i = 0; i < sizeof(*to) / sizeof(*target); i++)
+        target[i] = source[i];
+}
+
 static BOOLEAN in_bounds(ULONG64 frame, ULONG64 low, ULONG64 high)
 {
     return (frame & 7) == 0 && frame >= low && frame < high;
@@ -35,17 +45,10 @@ static VOID raise_because(NTSTATUS status, PEXCEPTION_RECORD record)
 static void describe(PDISPATCHER_CONTEXT dispatcher, const ACTIVATION *of, ULONG64 target_pc, PCONTEXT context,
                      PUNWIND_HISTORY_TABLE history)
 {
-    memset(dispatcher, 0, sizeof(*dispatcher));
-    dispatcher->ControlPc = of->pc;
-    dispatcher->ImageBase = of->base;
-    dispatcher->FunctionEntry = of->function;
-    dispatcher->EstablisherFrame = of->established;
-    dispatcher->TargetIp = target_pc;
-    dispatcher->ContextRecord = context;
-    dispatcher->LanguageHandler = of->handler;
-    dispatcher->HandlerData = of->handler_data;
-    dispatcher->HistoryTable = history;
-    dispatcher->ScopeIndex = of->scope_index;
+    *dispatcher = (DISPATCHER_CONTEXT){
+        of->pc,      of->base,         of->function, of->established,  target_pc, context,
+        of->handler, of->handler_data, history,      of->scope_index, 0,
+    };
 }
 
 /* After a collided unwind: the activation that the interrupted unwind was working on. */
@@ -61,8 +64,7 @@ static ACTIVATION collided(PDISPATCHER_CONTEXT dispatcher)
 static NTSTATUS next_activation(ACTIVATION *at, ULONG handler_type, PCONTEXT context, PUNWIND_HISTORY_TABLE history,
                                 ULONG64 low, ULONG64 high)
 {
-    memset(at, 0, sizeof(*at));
-    at->pc = context->Rip;
+    *at = (ACTIVATION){.pc = context->Rip};
     at->function = RtlLookupFunctionEntry(at->pc, &at->base, history);
     if (at->function == NULL) { /* a leaf function: its frame is the return address */
         at->established = context->Rsp;
@@ -82,11 +84,13 @@ BOOLEAN dispatch_to_frames(PEXCEPTION_RECORD record, PCONTEXT context)
     ULONG64 high;
     ULONG64 nested_frame = 0;
     ULONG flags = record->ExceptionFlags & EXCEPTION_NONCONTINUABLE;
-    CONTEXT walked = *context;
+    CONTEXT walked;
     UNWIND_HISTORY_TABLE history;
     DISPATCHER_CONTEXT dispatcher;
     ACTIVATION at;
-    memset(&history, 0, sizeof(history));
+    copy_context(&walked, context);
+    history.Count = 0;
+    history.Search = UNWIND_HISTORY_TABLE_NONE;
     stack_limits(&low, &high);
     do {
         NTSTATUS status = next_activation(&at, UNW_FLAG_EHANDLER, &walked, &history, low, high);
@@ -121,7 +125,7 @@ BOOLEAN dispatch_to_frames(PEXCEPTION_RECORD record, PCONTEXT context)
                 break;
             case ExceptionCollidedUnwind: /* the frames above belong to an unwind: go on where it stands */
                 at = collided(&dispatcher);
-                walked = *dispatcher.ContextRecord;
+                copy_context(&walked, dispatcher.ContextRecord);
                 walked.Rip = at.pc;
                 {
                     ACTIVATION above;
@@ -161,7 +165,7 @@ VOID NTAPI RtlUnwindEx(PVOID target_frame, PVOID target_pc, PEXCEPTION_RECORD re
     }
     ULONG flags = EXCEPTION_UNWINDING | (target_frame == NULL ? EXCEPTION_EXIT_UNWIND : 0);
     do {
-        *above = *current;
+        copy_context(above, current);
         NTSTATUS status = next_activation(&at, UNW_FLAG_UHANDLER, above, history, low, high);
         if (!NT_SUCCESS(status)) {
             if (status == STATUS_BAD_FUNCTION_TABLE)
@@ -186,11 +190,11 @@ VOID NTAPI RtlUnwindEx(PVOID target_frame, PVOID target_pc, PEXCEPTION_RECORD re
                 break;
             case ExceptionCollidedUnwind: /* another unwind was interrupted here: take over its place */
                 at = collided(&dispatcher);
-                *context = *dispatcher.ContextRecord;
+                copy_context(context, dispatcher.ContextRecord);
                 context->Rip = at.pc;
                 current = context;
                 above = &other;
-                *above = *current;
+                copy_context(above, current);
                 {
                     ACTIVATION caller;
                     if (!NT_SUCCESS(next_activation(&caller, UNW_FLAG_NHANDLER, above, history, low, high)))
