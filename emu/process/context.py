@@ -56,9 +56,9 @@ def context_bytes(context: Context) -> bytes:
 
 
 def load_context(cpu: Cpu, data: bytes) -> None:
-    """Load the parts of a CONTEXT that its ContextFlags name, as NtContinue does. The selectors stay those of user code.
+    """Load the parts of a CONTEXT that its ContextFlags name, as NtContinue does.
 
-    Bits that user code may not change keep their values: WRK KeContextToKframes.
+    Selectors, and bits that user code may not change, keep their values: WRK KeContextToKframes.
     """
     context = context_from_bytes(data)
     registers = context.as_mapping()

@@ -23,7 +23,7 @@ FRAME_SIZE = 0x5C0
 
 
 class NoRoom(Exception):  # noqa: N818 - the caller handles it
-    """The frame cannot be written. ``overflow`` is the record of the stack overflow that the attempt raised, or None."""
+    """The frame cannot be written. ``overflow``: the record of the stack overflow that the attempt raised, or None."""
 
     def __init__(self, overflow: ExceptionRecord | None) -> None:
         super().__init__("no room on the stack for the exception")

@@ -11,11 +11,10 @@ from .memory import WRITABLE, GuestMemory
 from .objects import Thread
 from .winnt import PAGE_SIZE, Status, StatusError
 
-
 MINIMUM_GUARANTEE = 2 * PAGE_SIZE
 """Room that stays for the handler of a stack overflow, where the process handles exceptions.
 
-The CRT's _resetstkoflw rebuilds a guard region of two pages (MIN_STACK_REQ_WINNT). SetThreadStackGuarantee asks for more.
+The CRT's _resetstkoflw rebuilds a guard region of at least two pages. SetThreadStackGuarantee asks for more.
 """
 
 

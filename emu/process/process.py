@@ -1,8 +1,8 @@
 """Creates the target process and runs it to its end.
 
 Guest code runs until it faults, calls a service, or uses up its quantum. The memory manager handles copy on write and
-stack growth. Every other fault is an exception. An ntdll that exports KiUserExceptionDispatcher gets it, and the run ends
-at its second chance. Without that export the first exception ends the run.
+stack growth. Every other fault is an exception. An ntdll that exports KiUserExceptionDispatcher gets it, and the run
+ends at its second chance. Without that export the first exception ends the run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .loader import Loader
 from .memory import GuestMemory
 from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread
 from .objects import Event as EventObject
-from .outcome import Chance, Control, Crashed, Deadlock, Exited, Outcome, RunError
+from .outcome import CHANCES, Chance, Control, Crashed, Deadlock, Exited, Outcome, RunError
 from .page_faults import MINIMUM_GUARANTEE, guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
@@ -74,8 +74,8 @@ class Process:
 
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``.
     ``system_directory`` holds the images of System32. ``command_line`` is the whole text, with the program's name.
-    ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are those of the run. ``xstate`` is the extended state of the
-    simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
+    ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are those of the run.
+    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -95,6 +95,8 @@ class Process:
         limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
     ) -> None:
+        if chance not in CHANCES:
+            raise ValueError(f"chance {chance!r}: expected {' or '.join(CHANCES)}")
         found = load_program(program)
         self.system: SystemInformation = system_information(xstate)
         self.command_line = found.image.name if command_line is None else command_line

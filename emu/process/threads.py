@@ -15,9 +15,7 @@ MINIMUM_COMMIT = 0x4000
 NORMAL_BASE_PRIORITY = 8  # NORMAL_PRIORITY_CLASS
 
 
-def create_stack(
-    memory: GuestMemory, low: int, reserve: int, commit: int, *, guarantee: int = 0
-) -> tuple[Stack, int]:
+def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int, *, guarantee: int = 0) -> tuple[Stack, int]:
     """Reserve a stack at or above ``low`` and commit its top with a guard page below. Returns (stack, StackLimit).
 
     ``guarantee`` is the least room that a stack overflow leaves for its handler.

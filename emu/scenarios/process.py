@@ -18,7 +18,7 @@ from ..image import ImageError
 from ..limits import DEFAULTS, Limits
 from ..process.library import RUNTIME_IMAGES, SYSTEM_IMAGES, load_file
 from ..process.loader import preferred_place
-from ..process.outcome import Exited, RunError
+from ..process.outcome import Chance, Exited, RunError
 from ..process.process import STACK_AREA
 from ..process.start import start_process
 from ..process.winnt import PAGE_SIZE, Status, StatusError
@@ -227,17 +227,25 @@ def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
 
 
 def run_program(
-    path: str | Path, arguments: Sequence[str] = (), *, dlls: Sequence[str | Path] = (), limits: Limits = DEFAULTS
+    path: str | Path,
+    arguments: Sequence[str] = (),
+    *,
+    dlls: Sequence[str | Path] = (),
+    limits: Limits = DEFAULTS,
+    chance: Chance = "second",
 ) -> ProcessSnapshot:
     """Run a PE file of the user to its crash.
 
+    ``chance`` is where an exception stops it: "first", before its handlers, or "second", if all of them declined.
     ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
     beta.dll. Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
     PE file, is for another machine or is a DLL; RunError for a missing import; OSError.
     """
     path = Path(path)
     folders = (*map(Path, dlls), SYSTEM_IMAGES)
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, limits, system=RUNTIME_IMAGES)
+    return _run(
+        path, subprocess.list2cmdline([path.name, *arguments]), folders, limits, system=RUNTIME_IMAGES, chance=chance
+    )
 
 
 def _run(
@@ -248,11 +256,17 @@ def _run(
     *,
     avx_threads: tuple[str, ...] = (),
     system: Path = SYSTEM_IMAGES,
+    chance: Chance = "second",
 ) -> ProcessSnapshot:
     xstate = AVX_STATE if avx_threads else None
     try:
         process = start_process(
-            path, command_line, dll_directories=dlls, system_directory=system, limits=limits, xstate=xstate
+            *(path, command_line),
+            dll_directories=dlls,
+            system_directory=system,
+            chance=chance,
+            limits=limits,
+            xstate=xstate,
         )
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error
