@@ -74,8 +74,9 @@ class Process:
 
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``.
     ``system_directory`` holds the images of System32. ``command_line`` is the whole text, with the program's name.
-    ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are those of the run.
-    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
+    ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are its limits.
+    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be
+    loaded.
     """
 
     process_id = PROCESS_ID
