@@ -143,7 +143,7 @@ EXCEPTION_DISPOSITION thread_start_handler(PEXCEPTION_RECORD record, PVOID frame
     if (answer < 0)
         return ExceptionContinueExecution;
     if (answer > 0)
-        RtlUnwindEx(frame, guarded_start_handler, record, (PVOID)(ULONG_PTR)record->ExceptionCode,
+        RtlUnwindEx(frame, thread_start_ended, record, (PVOID)(ULONG_PTR)record->ExceptionCode,
                     dispatcher->ContextRecord, dispatcher->HistoryTable);
     return ExceptionContinueSearch;
 }

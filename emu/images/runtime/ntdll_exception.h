@@ -26,6 +26,6 @@ PVOID NTAPI RtlAddVectoredContinueHandler(ULONG first, PVECTORED_EXCEPTION_HANDL
 ULONG NTAPI RtlRemoveVectoredContinueHandler(PVOID handle);
 
 /* ntdll_exception.s */
-DWORD guarded_start(PTHREAD_START_ROUTINE start, PVOID parameter);
-VOID guarded_start_handler(VOID);
+NTSTATUS call_thread_start(PTHREAD_START_ROUTINE start, PVOID parameter);
+VOID thread_start_ended(VOID);
 ULONG64 consolidate_frames(PEXCEPTION_RECORD record, PCONTEXT context);

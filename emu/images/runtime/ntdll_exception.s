@@ -91,14 +91,14 @@ consolidated_call:
     retq
     .seh_endproc
 
-# VOID guarded_start(PTHREAD_START_ROUTINE start, PVOID parameter): returns what `start` returns. An exception that
+# NTSTATUS call_thread_start(PTHREAD_START_ROUTINE start, PVOID parameter): returns what `start` returns. An exception that
 # nobody handles goes to the unhandled exception filter; if it wants the handler, the process ends with its code.
-    .globl  guarded_start
-    .globl  guarded_start_handler
-    .def    guarded_start; .scl 2; .type 32; .endef
+    .globl  call_thread_start
+    .globl  thread_start_ended
+    .def    call_thread_start; .scl 2; .type 32; .endef
     .p2align 4
-guarded_start:
-.seh_proc guarded_start
+call_thread_start:
+.seh_proc call_thread_start
     .seh_handler thread_start_handler, @except
     subq    $0x28, %rsp
     .seh_stackalloc 0x28
@@ -109,7 +109,7 @@ guarded_start:
     nop
     addq    $0x28, %rsp
     retq
-guarded_start_handler:
+thread_start_ended:
     movl    %eax, %edx                  # RtlUnwindEx gives the exception's code
     movq    $-1, %rcx
     callq   NtTerminateProcess

@@ -48,14 +48,14 @@ DECLSPEC_NORETURN VOID NTAPI LdrInitializeThunk(PVOID entry, PPEB peb)
     NTSTATUS status = call_init_routines();
     if (!NT_SUCCESS(status))
         RtlExitUserProcess(status);
-    RtlExitUserProcess((NTSTATUS)guarded_start((PTHREAD_START_ROUTINE)entry, peb));
+    RtlExitUserProcess(call_thread_start((PTHREAD_START_ROUTINE)entry, peb));
 }
 
 /* The first instruction of every other thread. */
 DECLSPEC_NORETURN VOID NTAPI RtlUserThreadStart(PTHREAD_START_ROUTINE start, PVOID parameter)
 {
     notify_modules(DLL_THREAD_ATTACH, FALSE);
-    RtlExitUserThread((NTSTATUS)guarded_start(start, parameter));
+    RtlExitUserThread(call_thread_start(start, parameter));
 }
 
 DECLSPEC_NORETURN VOID NTAPI RtlExitUserThread(NTSTATUS status)
