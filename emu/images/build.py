@@ -86,8 +86,17 @@ IMAGES = (
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
 )
-_RUNTIME_NTDLL = (*_NTDLL, "ntdll_tls.c", "ntdll_fls.c", "ntdll_load.c")
-_RUNTIME_KERNEL32 = (*_KERNEL32, "kernel32_tls.c")
+_RUNTIME_NTDLL = (
+    *_NTDLL,
+    *("ntdll_tls.c", "ntdll_fls.c", "ntdll_load.c", "ntdll_address_wait.c", "ntdll_strings.c", "ntdll_status.c"),
+    "ntdll_path.c",
+)
+_RUNTIME_KERNEL32 = (
+    *_KERNEL32,
+    *("kernel32_tls.c", "kernel32_environment.c", "kernel32_path.c", "kernel32_file_info.c", "kernel32_file_ansi.c"),
+    *("kernel32_find.c", "kernel32_wait.c", "kernel32_time.c", "kernel32_text.c", "kernel32_locale.c"),
+    *("kernel32_console.c", "kernel32_misc.c", "kernel32_message.c"),
+)
 RUNTIME_IMAGES = (
     Image("ntdll.dll", _RUNTIME_NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
     Image(
@@ -154,8 +163,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _replaced(work: Path) -> dict[str, tuple[str, ...]]:
-    """The options, by source, that make functions weak which the runtime system replaces. Writes headers into `work`."""
-    options = {}
+    """The options, by source, that make functions weak which the runtime system replaces, with headers in `work`."""
+    options: dict[str, tuple[str, ...]] = {}
     for source, names in tomllib.loads(REPLACED.read_text(encoding="utf-8")).items():
         header = f"{source}.weak.h"
         _write(work / header, "".join(f"#pragma weak {name}\n" for name in names))

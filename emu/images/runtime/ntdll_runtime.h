@@ -20,3 +20,12 @@ void call_fls_callbacks(void);
 /* --- ntdll_start.c */
 /* Run the start routine of a thread, and return its exit status. */
 NTSTATUS call_thread_start(PTHREAD_START_ROUTINE start, PVOID parameter);
+
+/* --- system services of the runtime system (phnt) */
+NTSTATUS NTAPI NtWaitForAlertByThreadId(PVOID address, PLARGE_INTEGER timeout);
+NTSTATUS NTAPI NtAlertThreadByThreadId(HANDLE thread_id);
+
+/* --- ntdll_address_wait.c (phnt) */
+NTSTATUS NTAPI RtlWaitOnAddress(const VOID volatile *address, const VOID *compare, SIZE_T size, PLARGE_INTEGER timeout);
+VOID NTAPI RtlWakeAddressSingle(PVOID address);
+VOID NTAPI RtlWakeAddressAll(PVOID address);

@@ -14,6 +14,7 @@ typedef struct TLS_THREAD {
 } TLS_THREAD;
 
 static PVOID modules[TLS_MODULES]; /* by index: the base, NULL for a free index */
+static ULONG highest;              /* every index that was ever given is below */
 static LIST_ENTRY threads = {&threads, &threads};
 
 static PIMAGE_TLS_DIRECTORY tls_directory(PVOID base)
@@ -53,6 +54,8 @@ static NTSTATUS give_index(PVOID base)
         if (modules[index] != NULL)
             continue;
         modules[index] = base;
+        if (index >= highest)
+            highest = index + 1;
         *(PULONG)tls_directory(base)->AddressOfIndex = index;
         NTSTATUS status = STATUS_SUCCESS;
         for (PLIST_ENTRY link = threads.Flink; link != &threads && NT_SUCCESS(status); link = link->Flink)
@@ -89,7 +92,7 @@ NTSTATUS allocate_tls_of_thread(void)
     threads.Blink = &thread->Link;
     NtCurrentTeb()->ThreadLocalStoragePointer = thread->Vector;
     NTSTATUS status = STATUS_SUCCESS;
-    for (ULONG index = 0; index < TLS_MODULES && NT_SUCCESS(status); index++)
+    for (ULONG index = 0; index < highest && NT_SUCCESS(status); index++)
         if (modules[index] != NULL)
             status = make_copy(thread, index);
     return status;
@@ -104,7 +107,7 @@ void free_tls_of_thread(void)
     NtCurrentTeb()->ThreadLocalStoragePointer = NULL;
     thread->Link.Flink->Blink = thread->Link.Blink;
     thread->Link.Blink->Flink = thread->Link.Flink;
-    for (ULONG index = 0; index < TLS_MODULES; index++)
+    for (ULONG index = 0; index < highest; index++)
         free_copy(thread, index);
     RtlFreeHeap(NtCurrentPeb()->ProcessHeap, 0, thread);
 }
@@ -112,7 +115,7 @@ void free_tls_of_thread(void)
 /* The module's index is free again. */
 void free_tls_of_module(PVOID base)
 {
-    for (ULONG index = 0; index < TLS_MODULES; index++) {
+    for (ULONG index = 0; index < highest; index++) {
         if (modules[index] != base)
             continue;
         for (PLIST_ENTRY link = threads.Flink; link != &threads; link = link->Flink)
