@@ -51,7 +51,7 @@ USER_OPTIONS = (
 )
 RUNTIME = FOLDER / "runtime"
 """The folder of the runtime system: its further sources and its built images."""
-RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME", "-ffunction-sections")
+RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME",)
 REPLACED = RUNTIME / "replaced.toml"
 """The functions of shared sources that the runtime system replaces."""
 SYSTEM_VERSION = (10, 0, 26100, 1)
@@ -157,7 +157,7 @@ def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime
         for dll in {image.name for image in images} | {dll for image in images for dll in image.imports}:
             _import_library(tools, work, dll, runtime=runtime)
         for image in images:
-            _build_image(tools, work, image, ["/opt:ref"] if runtime else [])
+            _build_image(tools, work, image)
             made += image.files
         out_dir.mkdir(parents=True, exist_ok=True)
         for file in made:
@@ -194,9 +194,9 @@ def _import_library(tools: Toolchain, work: Path, dll: str, *, runtime: bool) ->
         tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
 
 
-def _build_image(tools: Toolchain, work: Path, image: Image, more: Sequence[str] = ()) -> None:
+def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
     inputs = [f"{source}.obj" for source in image.sources]
-    options = [*more, f"/entry:{image.entry}" if image.entry else "/noentry"]
+    options = [f"/entry:{image.entry}" if image.entry else "/noentry"]
     if image.name.endswith(".dll"):
         options.append("/dll")
     stem = Path(image.name).stem
