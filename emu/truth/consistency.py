@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 
 from ..constants import MEM_COMMIT, MEM_FREE, MEM_RESERVE, PAGE_NOACCESS, readable_protection
+from ..snapshot.pending import sample_of
 from ..snapshot.process import (
     PAGE_SIZE,
     POINTER_SIZE,
@@ -178,9 +180,13 @@ def _check_contexts(snapshot: ProcessSnapshot) -> None:
         raise BadValue("a thread of the process", str(event.thread_id), "exception", "thread_id")
     if snapshot.system.xstate is not None:
         _check_xstate(snapshot.system.xstate)
+    samples = {id(sample): sample for sample in map(sample_of, map(attrgetter("context"), snapshot.threads))}
     for number, thread in enumerate(snapshot.threads):
+        sample = samples.pop(id(sample_of(thread.context)), None)
+        if sample is None:
+            continue  # of the shape of another one
         try:
-            _check_context(thread.context, snapshot.system)
+            _check_context(sample, snapshot.system)
         except BadValue as bad:
             raise bad.inside("threads", number, "context") from None
     try:
