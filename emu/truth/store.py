@@ -253,7 +253,7 @@ def _read_memory(
     if found != expected:
         raise TruthError(f"{path}: expected {expected} bytes, as {TRUTH_FILE} lists, found {found}")
     try:
-        with path.open("rb") as memory:
+        with path.open("rb", buffering=0) as memory:
             return [read(memory, offset, size) for size, offset in places]
     except OSError as error:
         raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
