@@ -153,6 +153,9 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
 def _move_in(staging: Path, directory: Path, permissions: int | None) -> None:
     """Replace the old files by the new ones. While it does so truth.json is missing: a truth never mixes snapshots."""
     directory.mkdir(exist_ok=True)
+    for name in (MEMORY_FILE, REQUEST_FILE, TRUTH_FILE):
+        if (directory / name).is_dir() and not (directory / name).is_symlink():
+            raise OSError(f"{name} in it is a folder, expected a file")
     old = staging / "old"
     if (directory / TRUTH_FILE).exists():
         (directory / TRUTH_FILE).replace(old)
