@@ -6,19 +6,22 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_SMALL
 from dumptruth.emu.request import Request, UserStream
 from dumptruth.emu.snapshot.kernel import DataBlob
 from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.synthetic.stream_process import stream_target
-from dumptruth.emu.truth import store
+from dumptruth.emu.truth import rows, store
+from dumptruth.oracle.truth import layouts
 from dumptruth.oracle.truth import load as oracle
 
 STRANGE: tuple[Any, ...] = (
@@ -119,11 +122,33 @@ _LINE = re.compile(
 )
 
 
+@contextmanager
+def every_text_is_long() -> Iterator[None]:
+    """Both loaders read arrays as they read those of large truths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layouts, "LONG", 0)
+        patch.setattr(rows, "LONG", 0)
+        yield
+
+
+def refusal(load: Any, folder: Path, error: type[Exception]) -> str | None:
+    """The line with which the loader refuses. A large truth gets the same one."""
+    lines: list[str | None] = []
+    for way in (nullcontext, every_text_is_long):
+        with way():
+            try:
+                load(folder)
+                lines.append(None)
+            except error as refused:
+                lines.append(str(refused))
+    assert lines[0] == lines[1]
+    return lines[0]
+
+
 def _verdict(load: Any, folder: Path, error: type[Exception]) -> str:
-    try:
-        load(folder)
-    except error as refused:
-        text = str(refused).removeprefix(str(folder)).lstrip("/\\")
+    line = refusal(load, folder, error)
+    if line is not None:
+        text = line.removeprefix(str(folder)).lstrip("/\\")
         match = _LINE.fullmatch(text)
         assert match, text
         assert text.isprintable(), text

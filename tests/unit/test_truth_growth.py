@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from dumptruth.emu.truth import store
 from dumptruth.oracle.truth import load as oracle
 
-from ..truth_corpus import sound, write
+from ..truth_corpus import every_text_is_long, sound, write
 
 SMALL, LARGE, ROUNDS = 300, 3_000, 3
 PAGE = 0x1000
@@ -126,10 +127,12 @@ def test_a_list_ten_times_as_long_takes_at_most_fifteen_times_as_long(name: str,
         with (folder / "memory.bin").open("wb") as file:
             file.truncate(pages)
         folders.append(folder)
-    for load in (oracle.load_any_truth, store.load_snapshot):
-        rounds = [[_seconds(load, folder) for folder in folders] for _ in range(ROUNDS)]
-        small, large = map(min, zip(*rounds, strict=True))
-        assert large < 15 * small, f"{load.__module__}: {small:.4f} s, {large:.4f} s"
+    for way in (nullcontext, every_text_is_long):
+        for load in (oracle.load_any_truth, store.load_snapshot):
+            with way():
+                rounds = [[_seconds(load, folder) for folder in folders] for _ in range(ROUNDS)]
+            small, large = map(min, zip(*rounds, strict=True))
+            assert large < 15 * small, f"{load.__module__}, {way.__name__}: {small:.4f} s, {large:.4f} s"
 
 
 def _seconds(load: Callable[[Path], object], folder: Path) -> float:
