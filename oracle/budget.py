@@ -48,7 +48,7 @@ class Budget:
             Work.BYTES: _BYTES + 2 * size,
             Work.RECORDS: records + size // 1024,
             Work.ROWS: _ROWS + size // 32,
-            Work.RANGES: _RANGES + size // 128,
+            Work.RANGES: _RANGES + size // 512,
             Work.CHECKS: _CHECKS + size // 32,
             Work.FAILURES: _FAILURES,
         }

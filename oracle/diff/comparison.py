@@ -18,6 +18,7 @@ from ..memory.page import PAGE_SIZE
 from ..memory.page_compare import differing
 from ..memory.source import ByteSource
 from ..model import Unjudged
+from ..readers.dump import forget
 from ..readers.facts import Dump
 from ..readers.identify import identify
 from ..readers.kernel_dump import KernelDump
@@ -118,6 +119,7 @@ def _read(source: ByteSource, max_expansion: int) -> Dump | KernelDump:
     for subject in reversed(subjects(source, max_expansion)):
         if isinstance(subject.reading, Dump | KernelDump):
             # The claims of two large files would need more memory than all that is compared.
+            forget(subject.reading.source)
             subject.reading.claims.clear()
             return subject.reading
     raise NotComparableError(f"{source.name} is {identify(source).description}: expected a minidump or a kernel dump")

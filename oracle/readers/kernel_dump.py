@@ -12,7 +12,7 @@ from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from ..model import Span
 from .kernel_pages import NoPages, PageBitmap, PageMap, PageRuns
-from .lookup import Lookup
+from .lookup import Lookup, kept_lookup
 from .reading import Reading
 from .recorded import RecordedModule
 
@@ -262,7 +262,7 @@ class KernelDump(Reading):
                 span = self.triage.blocks.get(name)
                 if span is not None:
                     extents.append(Extent(address, address + len(span), span.start))
-        return Lookup(extents)
+        return kept_lookup(self.source, extents)
 
     def read(self, address: int, size: int) -> bytes | None:
         """``size`` bytes of the target's virtual memory; None unless the dump holds all of them."""

@@ -54,14 +54,14 @@ def test_every_byte_is_in_one_region_and_a_double_claim_is_an_overlap(
 ) -> None:
     claims = [Claim(start, start + length, label, owner, shared) for start, length, owner, shared, label in drawn]
     regions = regions_of(claims, size)
-    assert [region.span.start for region in regions[:1]] == [0] * bool(size)
-    assert [region.span.end for region in regions[-1:]] == [size] * bool(size)
-    assert all(one.span.end == two.span.start for one, two in pairwise(regions))
+    assert [region.start for region in regions[:1]] == [0] * bool(size)
+    assert [region.end for region in regions[-1:]] == [size] * bool(size)
+    assert all(one.end == two.start for one, two in pairwise(regions))
     distinct = {claim if not claim.shared else claim.span for claim in claims}
     # Not a set: two equal claims that are not shared are an overlap.
     spans = [claim.span for claim in claims if not claim.shared] + [span for span in distinct if isinstance(span, Span)]
     for region in regions:
-        for byte in range(region.span.start, region.span.end):
+        for byte in range(region.start, region.end):
             owners = sum(span.start <= byte < span.end for span in spans)
             wanted = {0: region.part is Part.UNCLAIMED, 1: region.part not in (Part.UNCLAIMED, Part.OVERLAP)}
             assert wanted.get(owners, region.part is Part.OVERLAP), (byte, region)
@@ -75,7 +75,7 @@ def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(base
     for subject in found:
         dump = subject.reading
         regions = list(file_regions(dump))
-        assert sum(len(region.span) for region in regions) == dump.source.size
+        assert sum(region.end - region.start for region in regions) == dump.source.size
         assert not {region.part for region in regions} & {Part.UNCLAIMED, Part.OVERLAP}
         assert regions[0].part is Part.HEADER
         if isinstance(dump, Dump):
