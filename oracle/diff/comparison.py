@@ -143,9 +143,11 @@ class _Facts:
         alike = self._facts_of_a_row(listed)
         for key, item in first.items():
             other = second.get(key)
-            if alike and item == other:
-                self.total += alike
-            else:
+            facts = 0
+            if other is not None:
+                facts = alike if alike and item == other else listed.same(item, other)
+            self.total += facts
+            if not facts:
                 self._item(listed, key, (item, other))
         for key, item in second.items():
             if key not in first:

@@ -159,7 +159,6 @@ class KernelDump(Reading):
     """A kernel dump, as read."""
 
     kind: ClassVar[str] = "kernel-dump"
-    most_records: ClassVar[int] = 32_768
 
     bits: int = 64
     """Width of the target's pointers, 32 or 64."""
