@@ -31,7 +31,7 @@ class Work(StrEnum):
     ROWS = "rows"
     """Entries of long lists that are read as arrays: memory regions, handles, times of threads."""
     RANGES = "ranges"
-    """Ranges of captured memory."""
+    """Ranges of captured memory, and runs of pages."""
     CHECKS = "checks"
     FAILURES = "failures"
 

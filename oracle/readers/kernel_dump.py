@@ -32,8 +32,6 @@ FILL32: Final = int.from_bytes(FILL, "little")
 XP: Final = 2600
 """The build of Windows XP."""
 
-MAX_RUNS: Final = 131_072
-"""How many runs are read: enough for 4 TiB in which every other 16 MiB is RAM."""
 MAX_MODULES: Final = 4096
 """How many entries of a module list are followed. Real lists have up to 245."""
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
+from ..budget import Budget, Work
 from ..entitlement import user
 from ..entitlement.clauses import Duty
 from ..entitlement.flags import active_filter
@@ -27,10 +28,6 @@ from ..readers.reading import Reading
 from ..readers.userdump_facts import UserDump
 from ..truth.load import KernelTruth, ProcessTruth, RequestTruth, Truth
 from .memory_model import Landmark, MemoryMap, MemoryRegion, State
-
-MAX_RUNS: Final = 100_000
-"""Captured runs of pages or ranges that are read at most; a hostile file may have more (``MemoryMap.complete``)."""
-
 
 MAX_LANDMARKS: Final = 10_000
 """Modules, threads and other names that the map has at most."""
@@ -97,20 +94,19 @@ def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> Me
         return _physical(dump, machine, request)
     if not isinstance(dump, Dump | KernelDump | UserDump):
         return MemoryMap("virtual", (), (), False)
-    pieces = dump.pieces()[:MAX_RUNS]
-    landmarks, complete = tuple(sorted(islice(_landmarks(dump), MAX_LANDMARKS))), len(pieces) == len(dump.pieces())
+    pieces, landmarks = dump.pieces(), tuple(sorted(islice(_landmarks(dump), MAX_LANDMARKS)))
     if truth is None:
-        return MemoryMap("virtual", tuple([_held(*piece) for piece in pieces]), landmarks, False, complete)
+        return MemoryMap("virtual", tuple([_held(*piece) for piece in pieces]), landmarks, False)
     held = [_Layer(*piece) for piece in pieces]
     if process is not None and isinstance(dump, UserDump):
-        return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True, complete)
+        return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True)
     if process is not None and request is not None and isinstance(dump, Dump) and not user_refusal(process, request):
-        return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True, complete)
+        return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True)
     if isinstance(dump, KernelDump) and machine is not None:
         regions = _compared(dump, machine, held)
     else:
         regions = (_held(*piece) for piece in pieces)
-    return MemoryMap("virtual", tuple(regions), landmarks, False, complete)
+    return MemoryMap("virtual", tuple(regions), landmarks, False)
 
 
 class _Layer(NamedTuple):
@@ -260,15 +256,19 @@ def _landmarks(dump: Reading) -> Iterator[Landmark]:
 
 
 def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth | None) -> MemoryMap:
-    runs = list(islice(dump.pages.runs(), MAX_RUNS + 1))
-    complete = len(runs) <= MAX_RUNS
+    work = Budget(dump.source.size, 0)
+    most = work.left(Work.RANGES)  # a bitmap of a megabyte may name four million runs
+    runs = list(islice(dump.pages.runs(), most + 1))
+    if len(runs) > most:
+        work.leave("runs of pages on the map", work.limit(Work.RANGES), most, None)
+        del runs[most:]
     landmarks = []
     if dump.header is not None and dump.architecture is not None:
         root = dump.header["DirectoryTableBase"] // PAGE_SIZE * PAGE_SIZE
         landmarks.append(Landmark(root, root + PAGE_SIZE, "root page table"))
     kind = None if request is None else kind_of(request.qualifier_value)
     if truth is None or request is None or kind is None or kernel_refusal(truth, request) is not None:
-        return MemoryMap("physical", tuple(_joined(_listed(dump, runs))), tuple(landmarks), False, complete)
+        return MemoryMap("physical", tuple(_joined(_listed(dump, runs))), tuple(landmarks), False, work.unjudged)
     listed = list(_listed(dump, runs))
     held = [_Layer(region.start, region.end, region.offset) for region in listed if region.offset is not None]
     cut = [_Layer(region.start, region.end, None) for region in listed if region.offset is None]
@@ -284,7 +284,7 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
             duty, why = (Duty.NEVER, "not memory of the machine") if clause is None else (clause.duty, clause.name)
             yield MemoryRegion(start, end, _state(duty, offset is not None, wrong is not None), why, offset)
 
-    return MemoryMap("physical", tuple(_joined(regions())), tuple(landmarks), True, complete)
+    return MemoryMap("physical", tuple(_joined(regions())), tuple(landmarks), True, work.unjudged)
 
 
 def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:

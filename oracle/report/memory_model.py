@@ -11,7 +11,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
-from ..model import Span
+from ..model import Span, Unjudged
 
 
 class State(StrEnum):
@@ -79,8 +79,13 @@ class MemoryMap:
     """Ascending; they may overlap."""
     judged: bool
     """Whether a truth and a request define what the dump must hold."""
-    complete: bool = True
-    """False if the file has more runs than the map reads."""
+    unjudged: tuple[Unjudged, ...] = ()
+    """What the map does not show, because the work is limited."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the map shows all memory that was read."""
+        return not self.unjudged
 
     def total(self, state: State) -> int:
         """Bytes in the state ``state``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..budget import MAX_EXPANSION
@@ -10,6 +11,7 @@ from ..model import Finding, Report
 from ..readers.dump import read_dump
 from ..readers.identify import CABINET, identify
 from ..readers.reading import Reading
+from .memory_model import MemoryMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ def subjects(source: ByteSource, max_expansion: int = MAX_EXPANSION) -> list[Sub
         if reading is not None:
             found.append(Subject(member.name, reading))
     return found
+
+
+def not_shown(found: Sequence[Subject], memory: MemoryMap) -> list[str]:
+    """What the maps of a file leave out, because the work is limited; a line each."""
+    left = [item for subject in found for item in subject.reading.budget.unjudged]
+    return [str(item) for item in (*left, *memory.unjudged)]
 
 
 def findings_inside(report: Report, subject: Subject) -> list[Finding]:
