@@ -29,7 +29,7 @@ class Defect:
 MAX_DEFECTS: Final = 1000
 """How many defects of one topic are kept: a broken list may have one for each entry."""
 MOST_RECORDS: Final = 8192
-"""How many records are decoded at most, beyond one for each KiB of the file."""
+"""How many records are decoded at most, beyond one for each 2 KiB of the file."""
 
 
 class Owner(StrEnum):

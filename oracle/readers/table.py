@@ -65,6 +65,10 @@ class Table(Sequence[Record]):
         """The bytes of one record, with the padding after it."""
         return self._source.view(self._places[index], self._places.step)
 
+    def content(self) -> memoryview:
+        """The bytes of all records."""
+        return self._source.view(self._places.start, len(self) * self._places.step)
+
     def column(self, name: str) -> list[int]:
         """The values of one integer field."""
         return [value for (value,) in self.rows(name)]

@@ -20,8 +20,10 @@ from dumptruth.oracle.report.memory_map import memory_map
 from dumptruth.oracle.report.subjects import subjects
 from rich.console import Console
 
-FLOOR: Final = 0.02
+FLOOR: Final = 0.004
 """Seconds. A smaller cost is taken as this: it is noise."""
+FEWEST: Final = 80
+"""Entries of a list that grows a hundredfold. The budget of work grants the hundredfold list."""
 STEEPEST: Final = 1.2
 """The exponent of growth: 1 is linear."""
 
@@ -87,21 +89,21 @@ def seconds(work: Callable[[], object], times: int) -> float:
     return max(min(found), FLOOR)
 
 
-def slope(build: Callable[[int], bytes], command: Callable[[bytes], None], small: int, large: int) -> float:
-    """The exponent with which the cost grows from ``small`` to ``large`` entries."""
-    files = build(small), build(large)
-    before, after = seconds(lambda: command(files[0]), 3), seconds(lambda: command(files[1]), 2)
-    return log(after / before, large / small)
+def slope(build: Callable[[int], bytes], command: Callable[[bytes], None]) -> float:
+    """The exponent with which the cost grows from once to a hundred times ``FEWEST`` entries."""
+    small, large = build(FEWEST), build(100 * FEWEST)
+    before, after = seconds(lambda: command(small), 3), seconds(lambda: command(large), 2)
+    return log(after / before, 100)
 
 
-def steep(builders: Mapping[str, Callable[[int], bytes]], small: int, large: int) -> list[str]:
+def steep(builders: Mapping[str, Callable[[int], bytes]]) -> list[str]:
     """Prints the slopes of all commands, a line for each list. Returns those that are too steep."""
     for command in COMMANDS.values():
-        command(next(iter(builders.values()))(small))  # tables and templates are loaded once
+        command(next(iter(builders.values()))(FEWEST))  # tables and templates are loaded once
     print("\n" + "".join(f"{name:>9}" for name in COMMANDS))
     found = []
     for name, build in builders.items():
-        slopes = {command: slope(build, work, small, large) for command, work in COMMANDS.items()}
+        slopes = {command: slope(build, work) for command, work in COMMANDS.items()}
         print(_row(slopes.values()), name, flush=True)
         found += [f"{command} of {name}: {value:.2f}" for command, value in slopes.items() if value > STEEPEST]
     return found

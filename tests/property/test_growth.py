@@ -12,9 +12,11 @@ import pytest
 from .growing_lists import LISTS, minidump
 from .growth import calls, compared, described, drawn, judged, seconds, steep
 
-SMALL, LARGE, LARGEST = 150, 1500, 15_000
+SMALL, LARGE = 150, 1500
 MOST = 15
 """How many times the cost may grow if a list grows tenfold."""
+NOISE = 0.02
+"""Seconds. A smaller cost is taken as this."""
 
 
 def both(data: bytes) -> None:
@@ -30,7 +32,7 @@ def _loaded() -> None:
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_ten_times_as_long_costs_at_most_fifteen_times_as_much(name: str) -> None:
     small, large = LISTS[name](SMALL), LISTS[name](LARGE)
-    before, after = seconds(lambda: both(small), 2), seconds(lambda: both(large), 1)
+    before, after = max(seconds(lambda: both(small), 2), NOISE), seconds(lambda: both(large), 1)
     assert after <= MOST * before, f"{name}: {after / before:.1f} times"
 
 
@@ -46,5 +48,5 @@ def test_maps_and_comparisons_make_at_most_fifteen_times_the_calls(name: str, co
 @pytest.mark.slow
 def test_slopes_from_once_to_a_hundred_times_are_at_most_1_2(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        found = steep(LISTS, SMALL, LARGEST)
+        found = steep(LISTS)
     assert not found
