@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -68,16 +69,9 @@ def file_regions(dump: Reading) -> Iterator[FileRegion]:
             at = min(first.end, size)
             yield FileRegion(first.start, at, _part(first, parts), first.label)
             continue
-        active: dict[int, Claim] = {}
-        claims = [first, *others]
-        for boundary, index, begins in _events(claims, size):
-            if boundary > at:
-                yield _region(at, boundary, active, parts)
-                at = boundary
-            if begins:
-                active[index] = claims[index]
-            else:
-                del active[index]
+        for region in _overlapping([first, *others], size, parts):
+            yield region
+            at = region.end
     if at < size:
         yield FileRegion(at, size, Part.UNCLAIMED, "")
 
@@ -115,14 +109,36 @@ def _events(claims: list[Claim], size: int) -> list[tuple[int, int, bool]]:
     return sorted(events, key=itemgetter(0, 2, 1))
 
 
-def _region(start: int, end: int, active: dict[int, Claim], parts: _Parts) -> FileRegion:
-    """The region between two boundaries of claims that overlap one another: no byte there is without a claim."""
-    labels = iter(active.values())
-    first = next(labels)
-    if len(active) == 1:
-        return FileRegion(start, end, _part(first, parts), first.label)
-    more = f" and {len(active) - 2} more" if len(active) > 2 else ""
-    return FileRegion(start, end, Part.OVERLAP, f"{first.label}, {next(labels).label}{more}")
+def _overlapping(claims: list[Claim], size: int, parts: _Parts) -> Iterator[FileRegion]:
+    """The regions of claims that overlap one another, without a gap. Bytes of two or more claims are one region."""
+    active: dict[int, Claim] = {}
+    at, low, owners, begun = claims[0].start, -1, 0, 0
+    label = ""
+    for boundary, index, begins in _events(claims, size):
+        if boundary > at:
+            if len(active) > 1 and low < 0:
+                low, owners = at, len(active)
+                label = ", ".join(claim.label for claim in islice(active.values(), 2))
+            elif len(active) > 1:
+                owners += begun
+            else:
+                if low >= 0:
+                    yield _overlap(low, at, owners, label)
+                    low = -1
+                (claim,) = active.values()
+                yield FileRegion(at, boundary, _part(claim, parts), claim.label)
+            at, begun = boundary, 0
+        if begins:
+            active[index] = claims[index]
+            begun += 1
+        else:
+            del active[index]
+    if low >= 0:
+        yield _overlap(low, at, owners, label)
+
+
+def _overlap(start: int, end: int, owners: int, label: str) -> FileRegion:
+    return FileRegion(start, end, Part.OVERLAP, f"{label} and {owners - 2} more" if owners > 2 else label)
 
 
 def _part(claim: Claim, parts: _Parts) -> Part:

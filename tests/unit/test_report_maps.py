@@ -152,3 +152,21 @@ def test_a_cut_kernel_dump_misses_the_pages_that_it_names() -> None:
     assert not whole.total(State.MISSING)
     assert found.total(State.MISSING) + found.total(State.PRESENT) == whole.total(State.PRESENT)
     assert found.total(State.MISSING) > 0x1000
+
+
+def test_bytes_that_many_structures_claim_are_one_region_with_the_number_of_the_others() -> None:
+    claims = [Claim(10 + index, 20 + index, f"range {index}") for index in range(1000)]
+    assert regions_of(claims, 2000) == [
+        (0, 10, Part.UNCLAIMED, ""),
+        (10, 11, Part.RECORD, "range 0"),
+        (11, 1018, Part.OVERLAP, "range 0, range 1 and 998 more"),
+        (1018, 1019, Part.RECORD, "range 999"),
+        (1019, 2000, Part.UNCLAIMED, ""),
+    ]
+
+
+def test_overlaps_that_only_touch_are_one_region_and_count_each_claim_once() -> None:
+    claims = [Claim(0, 6, "a"), Claim(2, 4, "b"), Claim(4, 8, "c"), Claim(6, 7, "d")]
+    assert regions_of(claims, 8) == [
+        (0, 2, Part.RECORD, "a"), (2, 7, Part.OVERLAP, "a, b and 2 more"), (7, 8, Part.RECORD, "c"),
+    ]  # fmt: skip
