@@ -12,6 +12,7 @@ from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplay
 from .known_errors import recognised
 from .memory.source import ByteSource
 from .model import Fault, Finding, MemberReport, Outcome, Report, RuleResult, Span, Unjudged, Verdict
+from .readers.dump import read_dump
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .readers.reading import MAX_DEFECTS
 from .rule import RULES, Check, Rule
@@ -21,6 +22,9 @@ from .selection import Selected, SelectionError, selection, without_facts, witho
 if TYPE_CHECKING:
     from .diagnosis.cause import Results
     from .readers.cab_facts import Cabinet
+    from .readers.facts import Dump
+    from .readers.kernel_dump import KernelDump
+    from .readers.userdump_facts import UserDump
     from .truth.load import RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
@@ -122,24 +126,19 @@ class _Judged:
         """The case of a dump; or None, and why ``source`` cannot be judged."""
         machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
         process = self.truth if self.truth is not None and self.truth.mode == "user" else None
-        # Each reader is imported for a file of its kind only.
-        if identity.kind == KERNEL_DUMP:
-            from .readers.kernel import read_kernel  # noqa: PLC0415
-
-            if process is not None:
-                return None, f"{identity.description}; the truth describes a process"
-            replay = cast("KernelReplayer | None", self.replay)
-            return KernelCase(read_kernel(source), machine, self.request, replay), ""
+        if identity.kind == KERNEL_DUMP and process is not None:
+            return None, f"{identity.description}; the truth describes a process"
         if identity.kind in (MINIDUMP, USERDUMP) and machine is not None:
             return None, f"{identity.description}; the truth describes a whole machine"
+        dump = read_dump(identity.kind, source)
+        # The kind of a reading is compared, not its class: a reader is imported for a file of its kind only.
+        if identity.kind == KERNEL_DUMP:
+            replay = cast("KernelReplayer | None", self.replay)
+            return KernelCase(cast("KernelDump", dump), machine, self.request, replay), ""
         if identity.kind == MINIDUMP:
-            from .readers.minidump import read_minidump  # noqa: PLC0415
-
-            return Case(read_minidump(source), process, self.request, cast("Replayer | None", self.replay)), ""
+            return Case(cast("Dump", dump), process, self.request, cast("Replayer | None", self.replay)), ""
         if identity.kind == USERDUMP:
-            from .readers.userdump import read_userdump  # noqa: PLC0415
-
-            return UserdumpCase(read_userdump(source), process, self.request), ""
+            return UserdumpCase(cast("UserDump", dump), process, self.request), ""
         return None, identity.description
 
 

@@ -61,6 +61,14 @@ class Table(Sequence[Record]):
         view = self._source.view(self._places.start, len(self) * stride)
         return (data for (data,) in struct.iter_unpack(f"{stride}s", view))
 
+    def data(self, index: int) -> memoryview:
+        """The bytes of one record, with the padding after it."""
+        return self._source.view(self._places[index], self._places.step)
+
+    def content(self) -> memoryview:
+        """The bytes of all records."""
+        return self._source.view(self._places.start, len(self) * self._places.step)
+
     def column(self, name: str) -> list[int]:
         """The values of one integer field."""
         return [value for (value,) in self.rows(name)]

@@ -32,8 +32,8 @@ def _check_ids(dump: Dump) -> None:
     """Thread ids must be unique: four other streams refer to threads by id."""
     seen: set[int] = set()
     for thread in dump.threads:
-        span = thread.record.span_of("ThreadId")
         if thread.id in seen:
+            span = thread.record.span_of("ThreadId")
             expected = "an id that no other thread has"
             dump.defect("thread.id", thread.record.path, expected, f"{thread.id:#x} again", span)
             dump.breaks("thread.ids", "thread.id")
@@ -43,13 +43,12 @@ def _check_ids(dump: Dump) -> None:
 def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) -> ContextFact | None:
     """Read and claim the context at ThreadContext of ``record``. None without a known architecture."""
     size, rva = record["ThreadContext.DataSize"], record["ThreadContext.Rva"]
-    spans = (record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva"))
     architecture = dump.architecture
     if without_context(record):
         return None
     if rva + size > dump.source.size:
         expected = f"{size} bytes inside the file of {dump.source.size} bytes"
-        dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *spans, loses=(fact,))
+        dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *_spans(record), loses=(fact,))
         return None
     if architecture is None:
         dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
@@ -61,12 +60,17 @@ def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) ->
             subject,
             f"a context of {least} bytes or more ({architecture})",
             f"{size} bytes",
-            spans[0],
+            _spans(record)[0],
             loses=(fact,),
         )
         return None
     dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
     return read_context(dump.source, architecture, rva, size, f"context of {subject}")
+
+
+def _spans(record: Record) -> tuple[Span, Span]:
+    """The size and the place of the context in ``record``."""
+    return record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva")
 
 
 def read_thread_infos(dump: Dump) -> None:
