@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
-from importlib.resources import files
 from operator import or_
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from .memory.source import ByteSource
 from .model import Grade, Source, Span
@@ -66,8 +66,7 @@ class Field:
         return self.width // KINDS[self.kind][0]
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """One structure of a format, as its table has it."""
 
     name: str
@@ -178,10 +177,7 @@ def _whole(size: int, integers: Sequence[tuple[int, int, bool]]) -> Callable[[by
 def _sections() -> Mapping[str, Mapping[str, str]]:
     """The text of each structure and each enumeration, by name. Parsing all of them takes longer than most checks."""
     found: dict[str, dict[str, str]] = {"structures": {}, "enumerations": {}}
-    folder = files(__package__) / "tables"
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.name.endswith(".toml"):
-            continue
+    for entry in sorted(Path(__file__).with_name("tables").glob("*.toml")):
         head, *parts = _SECTION.split(entry.read_text(encoding="utf-8"))
         if tomllib.loads(head):
             raise TableError(f"{entry.name}: the first line is neither a comment nor a structure or enumeration")

@@ -84,8 +84,9 @@ def request_of(
     if value:
         raise InputError("flags are given without a qualifier: pass qualifier='small', or a request")
     if request is None:
-        given = beside is not None and isinstance(beside, str | os.PathLike)
-        return _loaded_request(Path(beside)) if given else None
+        if beside is None or not isinstance(beside, str | os.PathLike):
+            return None
+        return _loaded_request(Path(beside))
     if isinstance(request, RequestTruth):
         return request
     if isinstance(request, Mapping):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, filterfalse, islice, repeat
 from operator import attrgetter, is_
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from .budget import MAX_EXPANSION, Work
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
@@ -88,7 +88,7 @@ def _diagnosed(case: _DumpCase, results: Results, rules: Iterable[Selected], jud
         return results
     from .diagnosis.cause import with_causes  # noqa: PLC0415 - sound dumps do not need it
 
-    without_replay = replace(judged, replay=None)
+    without_replay = judged._replace(replay=None)
 
     def again(source: ByteSource) -> tuple[AnyCase, Results] | None:
         identity = identify(source)
@@ -106,8 +106,7 @@ def _default_profile(kind: str) -> str:
     return "portable" if kind == KERNEL_DUMP else "modern"
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
     """The arguments that a dump is judged with."""
 
     truth: Truth | None

@@ -277,7 +277,7 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
     if dump.grant(size, "bytes of strings", *facts, work=_BYTES, judged=judged) < size:
         return None
     end = start + size
-    terminated = source.view(end, 2) == b"\0\0"
+    terminated = source.read(end, 2) == b"\0\0"
     span = Span(rva, end + 2 * terminated)
     dump.claim(span, subject, shared=True, tail=2 * terminated)
     found = dump.strings[rva] = StringFact(span, source.view(start, size), terminated)

@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 from ..entitlement import user
-from ..entitlement.clauses import Duty
+from ..entitlement.duty import Duty
 from ..entitlement.flags import active_filter
 from ..entitlement.kernel import entitlement_of, kind_of
 from ..entitlement.kernel import refusal as kernel_refusal
