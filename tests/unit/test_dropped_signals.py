@@ -68,6 +68,25 @@ def wait():
 
 ended(wait)
 """
+LOADED = """
+import enum
+original, sent = enum.EnumType.__setattr__, []
+
+def in_the_module(cls, name, value):
+    if not sent:
+        sent.append(True)
+        send()
+    original(cls, name, value)
+
+enum.EnumType.__setattr__ = in_the_module
+
+def wait():
+    import lief
+    if sent:
+        time.sleep(30)
+
+ended(wait)
+"""
 WHILE_IT_CLEANS_UP = """
 def wait():
     try:
@@ -84,8 +103,10 @@ ended(wait)
 
 @posix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-@pytest.mark.parametrize("program", [DELETED, CALLED_BACK, SWALLOWED], ids=["deleted", "called back", "swallowed"])
-def test_a_signal_ends_the_process_although_python_drops_its_exception(name: str, program: str) -> None:
+@pytest.mark.parametrize(
+    "program", [DELETED, CALLED_BACK, LOADED, SWALLOWED], ids=["deleted", "called back", "loaded", "swallowed"]
+)
+def test_a_signal_ends_the_process_although_no_exception_may_be_raised(name: str, program: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INSTALLED + program, name], check=False, timeout=60, capture_output=True, text=True
     )
