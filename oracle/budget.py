@@ -99,6 +99,11 @@ class Budget:
         self._unjudged[subject, limit] = Unjudged(subject, limit, judged, left)
 
     @property
+    def notes(self) -> int:
+        """How many parts were not judged."""
+        return len(self._unjudged)
+
+    @property
     def ended(self) -> bool:
         """Whether something was not judged."""
         return bool(self._unjudged)

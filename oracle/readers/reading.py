@@ -14,8 +14,7 @@ from ..memory.source import ByteSource
 from ..model import DontCare, Fault, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(NamedTuple):
     """Something in the file that the format does not allow. The rule whose ``reports`` has its topic reports it."""
 
     topic: str
@@ -58,8 +57,7 @@ class Claim(NamedTuple):
         return Span(self.start, self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Accounting:
+class Accounting(NamedTuple):
     """The account of the bytes of a file."""
 
     claimed: int = 0

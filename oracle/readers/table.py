@@ -7,10 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import overload
 
-from ..decode import Record, decode, structure
+from ..decode import CODES, Record, decode, structure
 from ..memory.source import ByteSource
-
-_CODES = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q", (4, True): "i"}
 
 
 class Table(Sequence[Record]):
@@ -82,6 +80,6 @@ def _layout(entry: str, names: tuple[str, ...], stride: int) -> struct.Struct:
     table, at, code = structure(entry), 0, "<"
     for name in names:
         start, end, signed = table.integers[name]
-        code += f"{start - at}x{_CODES[end - start, signed]}"
+        code += f"{start - at}x{CODES[end - start, signed]}"
         at = end
     return struct.Struct(f"{code}{stride - at}x")

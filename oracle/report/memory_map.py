@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ..budget import Budget, Work
 from ..entitlement import user
-from ..entitlement.clauses import Duty
+from ..entitlement.duty import Duty
 from ..entitlement.flags import active_filter
 from ..entitlement.kernel import entitlement_of, kind_of
 from ..entitlement.kernel import refusal as kernel_refusal
