@@ -63,10 +63,10 @@ def test_a_rule_that_meets_trouble_of_the_host_gives_no_verdict(
 ) -> None:
     first = next(rule for rule in all_rules().values() if rule.id == "MDMP-DIR-001")
 
-    def fails(_rule: Rule, _case: object) -> NoReturn:
+    def fails(_selected: object, _case: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("dumptruth.oracle.judge._checks", fails)
+    monkeypatch.setattr("dumptruth.oracle.judge._judged", fails)
     with pytest.raises(type(error)):
         check(path_of(USER), select=first.id)
 

@@ -6,6 +6,22 @@
 #include "kernel32_internal.h"
 #include "ntdll_exception.h"
 
+/* EXCEPTION_NONCONTINUABLE is the only flag that a caller may give. RtlRaiseException sets the address. */
+VOID WINAPI RaiseException(DWORD code, DWORD flags, DWORD count, CONST ULONG_PTR *arguments)
+{
+    EXCEPTION_RECORD record;
+    record.ExceptionCode = code;
+    record.ExceptionFlags = flags & EXCEPTION_NONCONTINUABLE;
+    record.ExceptionRecord = NULL;
+    record.ExceptionAddress = (PVOID)RaiseException;
+    record.NumberParameters = arguments == NULL                         ? 0
+                              : count > EXCEPTION_MAXIMUM_PARAMETERS ? EXCEPTION_MAXIMUM_PARAMETERS
+                                                                     : count;
+    for (DWORD i = 0; i < record.NumberParameters; i++)
+        record.ExceptionInformation[i] = arguments[i];
+    RtlRaiseException(&record);
+}
+
 static LPTOP_LEVEL_EXCEPTION_FILTER volatile top_level_filter;
 
 LONG WINAPI UnhandledExceptionFilter(PEXCEPTION_POINTERS pointers)
