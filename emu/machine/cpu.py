@@ -35,6 +35,7 @@ from unicorn.unicorn_py3 import Uc, UcContext, UcError
 from unicorn.unicorn_py3.arch.intel import UcIntel
 from unicorn.unicorn_py3.unicorn import uclib
 
+from .block_end import BlockEnd
 from .context_blob import (
     GENERAL,
     MARK_DR,
@@ -48,11 +49,12 @@ from .context_blob import (
 )
 from .direct_registers import DirectRegisters
 from .interrupts import Interrupts
-from .paging import PageTables
+from .paging import GuestReader, PageTables
 from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
 from .run_end import Signals, event_of
-from .traps import RFLAGS_RF, SYSCALL_LENGTH, Event, Halted, Stopped
+from .shadow_stack import Call, FindStack, ShadowStack, Span
+from .traps import RFLAGS_RF, SYSCALL_LENGTH, Event, Fault, Halted, Stopped, Syscall
 from .watchdog import Watchdog
 
 # The newest model without RDRAND, which would return host randomness (docs/format/emulation.md#determinism).
@@ -144,6 +146,9 @@ class Cpu(RegisterFile):
         """
         self.blocks_run = 0
         """Number of basic blocks of the last run; counted with a quantum only."""
+        self.shadow_stack: ShadowStack | None = None
+        """The calls that have not returned; None unless `record_calls` was called."""
+        self._called = False
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -166,6 +171,10 @@ class Cpu(RegisterFile):
         signals.blocks_left = self.quantum
         if self.quantum is not None and not self._block_hook_installed:
             self._install_block_hook()
+        calls = self.shadow_stack
+        if calls is not None:
+            calls.begin(self.get("Rip"), self.get("Rsp"), supervisor=self.cpl == 0, called=self._called)
+            signals.block = signals.block_end = None
         failure: UcError | None = None
         if self._watchdog:
             self._watchdog.arm()
@@ -179,6 +188,8 @@ class Cpu(RegisterFile):
                 self._watchdog.disarm()
         self.blocks_run = 0 if self.quantum is None else self.quantum - (signals.blocks_left or 0)
         event = event_of(signals, self, self._ram)
+        if calls is not None:
+            self._end_of_run(calls, event)
         if event is not None:
             return event
         rip = self.get("Rip")
@@ -189,6 +200,20 @@ class Cpu(RegisterFile):
         if failure is not None:
             raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
         return Halted(rip - 1)  # HLT is one byte, F4
+
+    def _end_of_run(self, calls: ShadowStack, event: Event | None) -> None:
+        signals, rip = self._signals, self.get("Rip")
+        self._called = isinstance(event, Syscall)
+        skipped = SYSCALL_LENGTH if isinstance(event, Syscall) else event.length if isinstance(event, Fault) else 0
+        within = signals.block is not None and signals.block[0] <= rip < signals.block[1]
+        calls.end(rip, self.get("Rsp"), rip + skipped, signals.block_end, within)
+
+    def record_calls(self, find_stack: FindStack, kept: dict[Span, Call | None] | None = None) -> None:
+        """Record calls from the next run on. It needs a quantum. Parameters: see ShadowStack."""
+        # Not by way of `self`: the block hook holds it, and a cycle would keep RAM.
+        read_sp = partial(self._registers.reg_read, _REGISTER_IDS["Rsp"])
+        reader = GuestReader(self._ram, partial(self._registers.reg_read, _REGISTER_IDS["Cr3"]))
+        self.shadow_stack = ShadowStack(find_stack, read_sp, reader.word, BlockEnd(reader.read), kept)
 
     def request_stop(self) -> None:
         """Makes the current or the next run return Stopped. Safe in signal handlers and other threads."""
@@ -218,6 +243,8 @@ class Cpu(RegisterFile):
         See docs/format/emulation.md#host-writes-into-code.
         """
         self._uc.ctl_flush_tb()
+        if self.shadow_stack is not None:
+            self.shadow_stack.forget_code()
 
     # --- time and identity -----------------------------------------------------------------------------------------
 
@@ -329,7 +356,9 @@ class Cpu(RegisterFile):
                 signals.stop()
 
         # Called through ctypes: 0.3 us per block instead of 1 us through the binding.
-        self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(on_block))
+        calls = self.shadow_stack
+        hook = on_block if calls is None else _recording(on_block, signals, calls)
+        self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(hook))
         self._block_hook_installed = True
         # Blocks translated earlier do not call the hook: docs/format/emulation.md#hooks-after-translation.
         self.flush_code()
@@ -344,6 +373,26 @@ class Cpu(RegisterFile):
         )
         if status:
             raise UcError(status)
+
+
+def _recording(
+    on_block: Callable[[int, int, int, object], None], signals: Signals, calls: ShadowStack
+) -> Callable[[int, int, int, object], None]:
+    """A block hook that also tells `calls` how each block ended."""
+    plain, end_of, transfer = calls.blocks.plain, calls.blocks.of, calls.transfer
+
+    def on_recorded_block(handle: int, address: int, size: int, data: object) -> None:
+        if signals.block_end is not None:
+            transfer(signals.block_end, address)
+            signals.block_end = None
+        on_block(handle, address, size, data)
+        if signals.preempted:
+            return  # the block does not run
+        signals.block = address, address + size
+        if plain.get(address) != size:
+            signals.block_end = end_of(address, size)
+
+    return on_recorded_block
 
 
 def _started(ram: Ram) -> UcIntel:

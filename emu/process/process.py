@@ -18,6 +18,7 @@ from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
+from ..machine.shadow_stack import Span
 from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.process import SystemInformation, XstateConfiguration
 from .ceilings import Ceilings
@@ -72,8 +73,8 @@ class Process:
 
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``. ``command_line``
     is the whole text, with the program's name. ``services`` handles the system calls. ``limits`` are those of the run.
-    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be
-    loaded.
+    ``xstate`` is the extended state of the simulated processors. ``stacks``: record the call stacks. Raises ImageError,
+    OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -90,6 +91,7 @@ class Process:
         dll_directories: tuple[Path, ...] = (),
         limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
+        stacks: bool = False,
     ) -> None:
         found = load_program(program)
         self.system: SystemInformation = system_information(xstate)
@@ -107,6 +109,8 @@ class Process:
         tables = PageTables(ram)
         self.cpu = Cpu(ram, tables.root, tables=tables, time_limit=limits.host_seconds)
         self.cpu.quantum = QUANTUM
+        if stacks:
+            self.cpu.record_calls(self._stack_at)
         self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP, meter=meter)
         self.memory.on_guard = self._service_touched_guard_page
         self.scheduler = Scheduler(CREATE_TIME)
@@ -290,6 +294,11 @@ class Process:
         """End the run with ``outcome``."""
         self._outcome = outcome
 
+    def _stack_at(self, sp: int) -> Span | None:
+        """The memory that serves as a stack at ``sp``: a whole allocation."""
+        found = self.memory.space.allocation_at(sp - 1)
+        return None if found is None else (*self.memory.space.extent(found), 0)
+
     # --- running
 
     def run(self) -> Outcome:
@@ -327,6 +336,8 @@ class Process:
         self._give_way = False
         self._shared_data.keep_time(self.scheduler.now)
         self.cpu.restore(thread.state)
+        if self.cpu.shadow_stack is not None:
+            self.cpu.shadow_stack.switch_to(thread.thread_id)
         if thread.wake_status is not None:
             self.cpu.set("Rax", thread.wake_status)
             thread.wake_status = None

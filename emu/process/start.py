@@ -28,6 +28,7 @@ def start_process(
     dll_directories: tuple[Path, ...] = (),
     limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
+    stacks: bool = False,
 ) -> Process:
     """A process that is ready to run its first instruction. Parameters and errors are those of ``Process``."""
     return Process(
@@ -37,4 +38,5 @@ def start_process(
         dll_directories=dll_directories,
         limits=limits,
         xstate=xstate,
+        stacks=stacks,
     )
