@@ -205,13 +205,13 @@ class Cpu(RegisterFile):
         signals, rip = self._signals, self.get("Rip")
         self._called = isinstance(event, Syscall)
         skipped = SYSCALL_LENGTH if isinstance(event, Syscall) else event.length if isinstance(event, Fault) else 0
-        within = signals.block is not None and signals.block[0] <= rip < signals.block[1]
+        within = signals.block is not None and signals.block <= rip < signals.block + signals.block_size
         calls.end(rip, self.get("Rsp"), rip + skipped, signals.block_end, within)
 
     def record_calls(self, find_stack: FindStack, kept: dict[Span, Call | None] | None = None) -> None:
         """Record calls from the next run on. It needs a quantum. Parameters: see ShadowStack."""
         # Not by way of `self`: the block hook holds it, and a cycle would keep RAM.
-        read_sp = partial(self._registers.reg_read, _REGISTER_IDS["Rsp"])
+        read_sp = _reader_of(self._uc._uch, x86.UC_X86_REG_RSP)
         reader = GuestReader(self._ram, partial(self._registers.reg_read, _REGISTER_IDS["Cr3"]))
         self.shadow_stack = ShadowStack(find_stack, read_sp, reader.word, BlockEnd(reader.read), kept)
 
@@ -357,7 +357,7 @@ class Cpu(RegisterFile):
 
         # Called through ctypes: 0.3 us per block instead of 1 us through the binding.
         calls = self.shadow_stack
-        hook = on_block if calls is None else _recording(on_block, signals, calls)
+        hook = on_block if calls is None else _recording_hook(signals, calls)
         self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(hook))
         self._block_hook_installed = True
         # Blocks translated earlier do not call the hook: docs/format/emulation.md#hooks-after-translation.
@@ -375,24 +375,26 @@ class Cpu(RegisterFile):
             raise UcError(status)
 
 
-def _recording(
-    on_block: Callable[[int, int, int, object], None], signals: Signals, calls: ShadowStack
-) -> Callable[[int, int, int, object], None]:
+def _recording_hook(signals: Signals, calls: ShadowStack) -> Callable[[int, int, int, object], None]:
     """A block hook that also tells `calls` how each block ended."""
     plain, end_of, transfer = calls.blocks.plain, calls.blocks.of, calls.transfer
 
-    def on_recorded_block(handle: int, address: int, size: int, data: object) -> None:
+    def on_block(_handle: int, address: int, size: int, _data: object) -> None:
         if signals.block_end is not None:
             transfer(signals.block_end, address)
             signals.block_end = None
-        on_block(handle, address, size, data)
-        if signals.preempted:
-            return  # the block does not run
-        signals.block = address, address + size
+        left = signals.blocks_left
+        if left is not None:
+            if not left:
+                signals.preempted = True
+                signals.stop()
+                return  # the block does not run
+            signals.blocks_left = left - 1
+        signals.block, signals.block_size = address, size
         if plain.get(address) != size:
             signals.block_end = end_of(address, size)
 
-    return on_recorded_block
+    return on_block
 
 
 def _started(ram: Ram) -> UcIntel:
@@ -409,6 +411,18 @@ def _started(ram: Ram) -> UcIntel:
     except UcError as error:
         raise MemoryError(f"the emulator cannot start ({error})") from error
     return uc
+
+
+def _reader_of(handle: ctypes.c_void_p, register: int) -> Callable[[], int]:
+    """A function that reads one register of 64 bits: it runs at every call and return of the guest."""
+    value = ctypes.c_uint64()
+    pointer, read = ctypes.byref(value), uclib.uc_reg_read
+
+    def read_register() -> int:
+        read(handle, register, pointer)
+        return value.value
+
+    return read_register
 
 
 def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: bool) -> Callable[[int, int], int]:

@@ -42,8 +42,9 @@ class Signals:
     port_instruction: int | None = None
     blocks_left: int | None = None
     time_stamp: int = 0
-    block: tuple[int, int] | None = None
-    """Address and end of the last basic block that began, while calls are recorded."""
+    block: int | None = None
+    """Address of the last basic block that began, while calls are recorded."""
+    block_size: int = 0
     block_end: Ending | None = None
     """Its end, if it may be a call or a return."""
 

@@ -106,25 +106,25 @@ class ShadowStack:
 
     def transfer(self, end: Ending, address: int) -> None:
         """The block with this end ran, and the processor goes on at `address`."""
-        if end.call:
-            self._called(end, address)
-        elif address != end.address and address != end.jump:
-            self._follow(self._read_sp())
-
-    def _called(self, end: Ending, address: int) -> None:
-        sp = self._read_sp()
-        if end.target is None:
-            if self._read_word(sp) != end.address:  # bytes that only look like a call
-                return
-        elif end.target != address:
+        if not end.call:
+            top, sp = self._top, self._read_sp()
+            if top is not None and top.caller_sp == sp and top.how is Entered.CALL:
+                self._top = top.below  # the usual return
+            elif address not in (end.address, end.jump):
+                self._follow(sp)
             return
-        stack = self._on(sp)
-        top = self._top
-        if stack is not self._stack:
-            top = self._changed(stack, sp + 8)
-        while top is not None and top.stack is stack and top.caller_sp <= sp + 8:
+        sp = self._read_sp()
+        if end.target != address and (end.target is not None or self._read_word(sp) != end.address):
+            return  # bytes that only look like a call
+        after = sp + 8
+        stack, top = self._stack, self._top
+        if stack is None or not stack[0] < sp <= stack[1]:
+            found = self._on(sp)
+            if found is not stack:
+                stack, top = found, self._changed(found, after)
+        while top is not None and top.caller_sp <= after and top.stack is stack:
             top = top.below
-        self._top = Call(Entered.CALL, stack, sp + 8, end.address, address, top)
+        self._top = Call(Entered.CALL, stack, after, end.address, address, top)
 
     def _changed(self, stack: Span, sp: int) -> Call | None:
         """The code has moved RSP to another stack and calls: a function with a stack of its own, or a fiber goes on."""
