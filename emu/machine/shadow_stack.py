@@ -55,7 +55,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame of a call stack."""
+    """A frame of a call stack. It returns to the instruction pointer of the next frame."""
 
     instruction_pointer: int
     stack_pointer: int
@@ -63,8 +63,6 @@ class Frame:
     entered: Entered
     entry: int | None
     """The first instruction that ran; after a tail call it lies in another function. None for START."""
-    return_address: int | None
-    """Where its caller goes on; None for START."""
 
 
 @dataclass(slots=True)
@@ -239,9 +237,9 @@ class ShadowStack:
 def _walked(top: Call | None, rip: int, sp: int) -> tuple[Frame, ...]:
     found = []
     while top is not None:
-        found.append(Frame(rip, sp, top.how, top.entry, top.return_address))
+        found.append(Frame(rip, sp, top.how, top.entry))
         rip, sp, top = top.return_address, top.caller_sp, top.below
-    return (*found, Frame(rip, sp, Entered.START, None, None))
+    return (*found, Frame(rip, sp, Entered.START, None))
 
 
 def _settled(top: Call | None, stack: Span, sp: int) -> Call | None:

@@ -30,7 +30,7 @@ from .handle_trace import MAXIMUM_STACKS, HandleTrace, OperationType
 from .handles import HandleTable, Namespace
 from .layouts import TEB_SIZE
 from .ldr_list import LoaderLists
-from .library import ImageLibrary, load_program
+from .library import SYSTEM_IMAGES, ImageLibrary, load_program
 from .loader import Loader
 from .memory import GuestMemory
 from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread
@@ -131,6 +131,7 @@ class Process:
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories))
+        self.image_folders = (program.parent, *dll_directories, SYSTEM_IMAGES)
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
         self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image

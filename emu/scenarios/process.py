@@ -213,11 +213,11 @@ def find_scenario(name: str) -> Scenario:
     raise ScenarioError(f"no scenario is called {name!r}; there are {known}")
 
 
-def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
-    """Run a scenario to its crash. Raises ScenarioError, ExpectationError, LimitReached, RunError."""
+def run_scenario(name: str, limits: Limits = DEFAULTS, *, stacks: bool = False) -> ProcessSnapshot:
+    """Run a scenario to its crash. ``stacks``: record the call stacks. Raises ScenarioError, ExpectationError, LimitReached, RunError."""
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits)
+        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits, stacks)
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
@@ -227,25 +227,37 @@ def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
 
 
 def run_program(
-    path: str | Path, arguments: Sequence[str] = (), *, dlls: Sequence[str | Path] = (), limits: Limits = DEFAULTS
+    path: str | Path,
+    arguments: Sequence[str] = (),
+    *,
+    dlls: Sequence[str | Path] = (),
+    limits: Limits = DEFAULTS,
+    stacks: bool = False,
 ) -> ProcessSnapshot:
     """Run a PE file of the user to its crash.
 
     ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
-    beta.dll. Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
+    beta.dll. ``stacks``: record the call stacks. Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
     PE file, is for another machine or is a DLL; RunError for a missing import; OSError.
     """
     path = Path(path)
     folders = (*map(Path, dlls), SYSTEM_IMAGES)
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, (), limits)
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, (), limits, stacks)
 
 
 def _run(
-    path: Path, command_line: str, dlls: tuple[Path, ...], avx_threads: tuple[str, ...], limits: Limits
+    path: Path,
+    command_line: str,
+    dlls: tuple[Path, ...],
+    avx_threads: tuple[str, ...],
+    limits: Limits,
+    stacks: bool,
 ) -> ProcessSnapshot:
     xstate = AVX_STATE if avx_threads else None
     try:
-        process = start_process(path, command_line, dll_directories=dlls, limits=limits, xstate=xstate)
+        process = start_process(
+            path, command_line, dll_directories=dlls, limits=limits, xstate=xstate, stacks=stacks
+        )
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error
     outcome = process.run()
