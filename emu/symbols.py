@@ -100,7 +100,7 @@ def _streams(data: bytes) -> list[bytes]:
         raise ValueError(f"PDB: expected a block size that is a power of two, found {block_size}")
 
     def blocks(size: int) -> int:
-        return -(-size // block_size)
+        return (size + int(block_size) - 1) // int(block_size)
 
     def joined(numbers: Iterable[int], size: int) -> bytes:
         return b"".join(data[number * block_size : (number + 1) * block_size] for number in numbers)[:size]

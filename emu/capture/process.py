@@ -27,8 +27,6 @@ from ..process.process import Process
 from ..process.system import PROGRAM_DIRECTORY
 from ..process.tokens import token_of
 from ..process.winnt import PAGE_SIZE
-from ..snapshot.stack import ThreadStack
-from ..symbols import PdbFiles
 from ..snapshot.process import (
     CodeView,
     Context,
@@ -48,6 +46,8 @@ from ..snapshot.process import (
     UnloadedModule,
     VmCounters,
 )
+from ..snapshot.stack import ThreadStack
+from ..symbols import PdbFiles
 from .stacks import Placed, named
 
 Xstate = tuple[tuple[int, bytes], ...]

@@ -38,9 +38,8 @@ def _named(frame: Frame, covering: Covering, back: int) -> StackFrame:
     image = covering(ip - back)
     function = None if image is None or image.functions is None else image.functions.at(ip - back - image.base)
     # The code that was called begins at the entry. A name that lies before it is that of another function.
-    if image is not None and function is not None and frame.entry is not None:
-        if function[1] + image.base < frame.entry <= ip - back:
-            function = None
+    if image is not None and function and frame.entry and function[1] + image.base < frame.entry <= ip - back:
+        function = None
     return StackFrame(
         instruction_pointer=ip,
         stack_pointer=frame.stack_pointer,

@@ -34,23 +34,19 @@ class Entered(enum.StrEnum):
     """By none of these: it is the outermost frame of a thread."""
 
 
+@dataclass(eq=False, slots=True)
 class Call:
     """One call that has not returned, or one interrupted instruction stream. The older ones follow by `below`."""
 
-    __slots__ = ("below", "caller_sp", "entry", "how", "return_address", "stack")
-
-    def __init__(
-        self, how: Entered, stack: Span | None, caller_sp: int, return_address: int, entry: int, below: Call | None
-    ) -> None:
-        self.how = how
-        self.stack = stack
-        """The stack of the caller."""
-        self.caller_sp = caller_sp
-        """RSP of the caller when it goes on."""
-        self.return_address = return_address
-        self.entry = entry
-        """The first instruction that ran."""
-        self.below = below
+    how: Entered
+    stack: Span | None
+    """The stack of the caller."""
+    caller_sp: int
+    """RSP of the caller when it goes on."""
+    return_address: int
+    entry: int
+    """The first instruction that ran."""
+    below: Call | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,8 @@ class _Thread:
 class ShadowStack:
     """The calls of one processor. Processors of a machine share `kept`, because their threads move between them.
 
-    `find_stack` returns the stack that a stack pointer uses, None if there is none. `read_sp` and `read_word` read RSP and guest memory.
+    `find_stack` returns the stack that a stack pointer uses, None if there is none. `read_sp` and `read_word` read RSP
+    and guest memory.
     """
 
     def __init__(

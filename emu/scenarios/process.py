@@ -214,10 +214,13 @@ def find_scenario(name: str) -> Scenario:
 
 
 def run_scenario(name: str, limits: Limits = DEFAULTS, *, stacks: bool = False) -> ProcessSnapshot:
-    """Run a scenario to its crash. ``stacks``: record the call stacks. Raises ScenarioError, ExpectationError, LimitReached, RunError."""
+    """Run a scenario to its crash. ``stacks``: record the call stacks.
+
+    Raises ScenarioError, ExpectationError, LimitReached, RunError.
+    """
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits, stacks)
+        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits=limits, stacks=stacks)
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
@@ -237,12 +240,14 @@ def run_program(
     """Run a PE file of the user to its crash.
 
     ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
-    beta.dll. ``stacks``: record the call stacks. Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
+    beta.dll. ``stacks``: record the call stacks.
+
+    Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
     PE file, is for another machine or is a DLL; RunError for a missing import; OSError.
     """
     path = Path(path)
     folders = (*map(Path, dlls), SYSTEM_IMAGES)
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, (), limits, stacks)
+    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, (), limits=limits, stacks=stacks)
 
 
 def _run(
@@ -250,14 +255,13 @@ def _run(
     command_line: str,
     dlls: tuple[Path, ...],
     avx_threads: tuple[str, ...],
+    *,
     limits: Limits,
     stacks: bool,
 ) -> ProcessSnapshot:
     xstate = AVX_STATE if avx_threads else None
     try:
-        process = start_process(
-            path, command_line, dll_directories=dlls, limits=limits, xstate=xstate, stacks=stacks
-        )
+        process = start_process(path, command_line, dll_directories=dlls, limits=limits, xstate=xstate, stacks=stacks)
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error
     outcome = process.run()

@@ -23,9 +23,9 @@ def run(
 
     ``dumptruth scenarios`` lists the names. The other parameters describe the machine of a kernel-mode scenario;
     user-mode scenarios ignore them. ``ram`` and ``touched`` are sizes in bytes or texts such as ``64M``; ``build`` is
-    9600, 19041 or 26100; if ``processors`` is None, the scenario decides. ``stacks``: record the call stacks, for the truth. Raises
-    ScenarioError for an unknown name, LimitReached,
-    ConfigurationError and RamSizeError for invalid parameters, ExpectationError if the target ends with another event
+    9600, 19041 or 26100; if ``processors`` is None, the scenario decides. ``stacks``: record the call stacks.
+
+    Raises ScenarioError for an unknown name, LimitReached, ConfigurationError and RamSizeError for invalid parameters, ExpectationError if the target ends with another event
     than the scenario declares.
     """
     if any(scenario.name == name for scenario in KERNEL_SCENARIOS):

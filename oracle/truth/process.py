@@ -17,8 +17,8 @@ from ..memory.source import ByteSource
 from .context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStateTruth
 from .members import I32, U8, U16, U32, Bytes, Wide, array, choice, number, wide
 from .objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserStreamTruth
-from .stacks import ThreadStackTruth
 from .region import COMMIT, FREE, GUARD, IMAGE, MAPPED, NOACCESS, PRIVATE, RESERVE
+from .stacks import ThreadStackTruth
 
 REGISTERS = {"amd64": CONTEXT_REGISTERS["amd64"]}
 """Architecture -> the registers of a processor's context. These are the architectures of a kernel-mode truth."""
