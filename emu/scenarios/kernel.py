@@ -288,7 +288,9 @@ def run_driver(
 ) -> KernelSnapshot:
     """Load a driver (.sys) of the user, after ``others``, and run the system until it crashes.
 
-    ``stacks``: record the call stacks. Raises NoBugCheck if it does not crash; LimitReached; ImageError for a file that is not a driver or has a missing
+    ``stacks``: record the call stacks.
+
+    Raises NoBugCheck if it does not crash; LimitReached; ImageError for a file that is not a driver or has a missing
     import; OSError; RamSizeError, ConfigurationError, MachineError, StructureError.
     """
     path = Path(path)

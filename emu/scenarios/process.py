@@ -27,6 +27,7 @@ from ..snapshot.processor_state import AVX_STATE
 
 __all__ = [
     "SCENARIOS",
+    "STACK_SCENARIOS",
     "ExitedNormally",
     "ExpectationError",
     "ExpectedEvent",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 CRASH_PROGRAM = SYSTEM_IMAGES / "crash.exe"
+STACK_PROGRAM = SYSTEM_IMAGES / "stacks.exe"
 
 # The addresses that crash.c allocates (see its first comment).
 _READ_ONLY_PAGE = 0x20000000000
@@ -103,11 +105,12 @@ class Scenario:
     arch: str = "amd64"
     avx_threads: tuple[str, ...] = ()
     """Names of the threads that get AVX state. It is set, not computed: Unicorn executes no AVX instruction."""
+    program: Path = CRASH_PROGRAM
 
     @property
     def command_line(self) -> str:
-        """The command line of crash.exe for this scenario."""
-        return f"{CRASH_PROGRAM.name} {self.name}"
+        """The command line of the program for this scenario."""
+        return f"{self.program.name} {self.name}"
 
     @cached_property
     def expected(self) -> ExpectedEvent | None:
@@ -204,12 +207,37 @@ SCENARIOS = (
 )
 
 
+def _stack(name: str, description: str, site: str, address: int) -> Scenario:
+    return Scenario(
+        f"stack-{name}",
+        description,
+        _Declaration(_AV, f"{STACK_PROGRAM.name}!{site}", (0, address)),
+        program=STACK_PROGRAM,
+    )
+
+
+# The addresses that stacks.c lists in its first comment.
+STACK_SCENARIOS = (
+    _stack("leaf", "crashes in a leaf function, which has no unwind data", "leaf_site", 0x10),
+    _stack("tail-call", "crashes in a function that was jumped to: its caller's frame is gone", "tail_site", 0x14),
+    _stack("dynamic", "crashes below a stack of dynamic size: only a frame pointer leads on", "dynamic_site", 0x18),
+    _stack("epilogue", "crashes in an epilogue: the frame is gone, the return address is not", "epilogue_site", 0),
+    _stack("prologue", "crashes in a prologue: half of the frame is there", "prologue_site", 0x1C),
+    _stack("no-unwind", "crashes below a function whose unwind data is missing", "no_unwind_site", 0x20),
+    _stack("chained", "crashes below a function with chained unwind data", "chained_site", 0x24),
+    _stack("corrupted", "crashes in a function whose return address was overwritten", "corrupted_site", 0x28),
+    _stack("long-jump", "crashes after a jump over frames that never returned", "jump_site", 0x2C),
+    _stack("other", "crashes on a second stack; the callers are on the first", "other_stack_site", 0x30),
+)
+"""Crashes of stacks.exe, for stack walkers."""
+
+
 def find_scenario(name: str) -> Scenario:
     """The user-mode scenario of that name. Raises ScenarioError, with the list of names."""
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *STACK_SCENARIOS):
         if scenario.name == name:
             return scenario
-    known = ", ".join(scenario.name for scenario in SCENARIOS)
+    known = ", ".join(scenario.name for scenario in (*SCENARIOS, *STACK_SCENARIOS))
     raise ScenarioError(f"no scenario is called {name!r}; there are {known}")
 
 
@@ -220,7 +248,7 @@ def run_scenario(name: str, limits: Limits = DEFAULTS, *, stacks: bool = False) 
     """
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), scenario.avx_threads, limits=limits, stacks=stacks)
+        snapshot = _run(scenario.program, scenario.command_line, (), scenario.avx_threads, limits=limits, stacks=stacks)
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
