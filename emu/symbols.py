@@ -10,7 +10,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PureWindowsPath
 
 _MAGIC = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
@@ -23,17 +23,32 @@ _LARGEST = 1 << 30
 _RSDS = b"RSDS"
 
 
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function by a PDB."""
+
+    rva: int
+    size: int
+    """0: the PDB does not tell it."""
+    name: str
+
+
 @dataclass(frozen=True)
-class FunctionNames:
-    """The functions of an image by RVA."""
+class Pdb:
+    """What a PDB says: its identity, as in the image's CodeView record, and the functions by RVA."""
 
-    starts: tuple[int, ...]
-    names: tuple[str, ...]
+    guid: bytes
+    age: int
+    functions: tuple[Function, ...]
 
-    def at(self, rva: int) -> tuple[str, int] | None:
-        """(name, RVA) of the last function that starts at or before ``rva``; None if there is none."""
-        index = bisect_right(self.starts, rva) - 1
-        return None if index < 0 else (self.names[index], self.starts[index])
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [function.rva for function in self.functions]
+
+    def at(self, rva: int) -> Function | None:
+        """The last function that starts at or before ``rva``; None if there is none."""
+        index = bisect_right(self._starts, rva) - 1
+        return None if index < 0 else self.functions[index]
 
 
 class PdbFiles:
@@ -42,8 +57,8 @@ class PdbFiles:
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = tuple(dict.fromkeys(folders))
 
-    def of(self, code_view: bytes | None) -> FunctionNames | None:
-        """The functions by the PDB of that record; None if no folder has it, or it cannot be read."""
+    def of(self, code_view: bytes | None) -> Pdb | None:
+        """The PDB of that record; None if no folder has it, or it cannot be read."""
         if code_view is None or code_view[:4] != _RSDS or len(code_view) < 25:
             return None
         identity = code_view[4:20], int.from_bytes(code_view[20:24], "little")
@@ -52,21 +67,21 @@ class PdbFiles:
             path = folder / name
             if name and path.is_file() and path.stat().st_size <= _LARGEST:
                 found = _read(path, path.stat().st_mtime_ns)
-                if found is not None and found[:2] == identity:
-                    return found[2]
+                if found is not None and (found.guid, found.age) == identity:
+                    return found
         return None
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, _changed: int) -> tuple[bytes, int, FunctionNames] | None:
+def _read(path: Path, _changed: int) -> Pdb | None:
     try:
         return read_pdb(path.read_bytes())
     except (ValueError, struct.error, IndexError, OSError):
         return None
 
 
-def read_pdb(data: bytes) -> tuple[bytes, int, FunctionNames]:
-    """(GUID, age, functions) of a PDB. The age is that of the DBI stream, as in the CodeView record.
+def read_pdb(data: bytes) -> Pdb:
+    """What a PDB says. The age is that of the DBI stream, as in the CodeView record.
 
     Raises ValueError, struct.error or IndexError for a file that is not a PDB.
     """
@@ -81,15 +96,14 @@ def read_pdb(data: bytes) -> tuple[bytes, int, FunctionNames]:
         raise ValueError("PDB: no stream of section headers")
     headers = streams[struct.unpack_from("<H", dbi, debug_header + 2 * _SECTION_HEADERS)[0]]
     sections = [struct.unpack_from("<I", headers, at + 12)[0] for at in range(0, len(headers), 40)]
-    found: dict[int, str] = {}
-    for segment, offset, name in _public_functions(streams[symbol_records]):
-        if 0 < segment <= len(sections):
-            found[sections[segment - 1] + offset] = name
-    for segment, offset, name in _procedures(streams, dbi[64 : 64 + modules]):
-        if 0 < segment <= len(sections):
-            found[sections[segment - 1] + offset] = name
-    starts = sorted(found)
-    return guid, age, FunctionNames(tuple(starts), tuple(found[start] for start in starts))
+    found: dict[int, Function] = {}
+    # A procedure tells more than a public symbol at its address.
+    for symbols in (_public_functions(streams[symbol_records]), _procedures(streams, dbi[64 : 64 + modules])):
+        for segment, offset, size, name in symbols:
+            if 0 < segment <= len(sections):
+                rva = sections[segment - 1] + offset
+                found[rva] = Function(rva, size, name)
+    return Pdb(guid, age, tuple(found[rva] for rva in sorted(found)))
 
 
 def _streams(data: bytes) -> list[bytes]:
@@ -127,17 +141,17 @@ def _records(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
         start += 2 + length
 
 
-def _public_functions(data: bytes) -> Iterator[tuple[int, int, str]]:
-    """(segment, offset, name)."""
+def _public_functions(data: bytes) -> Iterator[tuple[int, int, int, str]]:
+    """(segment, offset, 0, name)."""
     for kind, body in _records(data):
         if kind == _S_PUB32:
             flags, offset, segment = struct.unpack_from("<IIH", body)
             if flags & _PUBLIC_FUNCTION:
-                yield segment, offset, _name(body[10:])
+                yield segment, offset, 0, _name(body[10:])
 
 
-def _procedures(streams: list[bytes], modules: bytes) -> Iterator[tuple[int, int, str]]:
-    """(segment, offset, name), also of functions that are not public."""
+def _procedures(streams: list[bytes], modules: bytes) -> Iterator[tuple[int, int, int, str]]:
+    """(segment, offset, size, name), also of functions that are not public."""
     at = 0
     while at + 64 <= len(modules):
         stream, size = struct.unpack_from("<HI", modules, at + 34)
@@ -147,8 +161,9 @@ def _procedures(streams: list[bytes], modules: bytes) -> Iterator[tuple[int, int
             continue
         for kind, body in _records(streams[stream][:size], 4):
             if kind in (_S_LPROC32, _S_GPROC32, _S_LPROC32_ID, _S_GPROC32_ID):
+                (size_of_code,) = struct.unpack_from("<I", body, 12)
                 offset, segment = struct.unpack_from("<IH", body, 28)
-                yield segment, offset, _name(body[35:])
+                yield segment, offset, size_of_code, _name(body[35:])
 
 
 def _name(data: bytes) -> str:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from ..machine.shadow_stack import Entered, Frame
 from ..snapshot.stack import StackFrame
-from ..symbols import FunctionNames
+from ..symbols import Pdb
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image in memory, with its functions if a PDB was found."""
+    """An image in memory, with its PDB if one was found."""
 
     name: str
     base: int
-    functions: FunctionNames | None
+    pdb: Pdb | None
 
 
 Covering = Callable[[int], Placed | None]
@@ -36,9 +36,9 @@ def named(frames: Iterable[Frame], covering: Covering) -> tuple[StackFrame, ...]
 def _named(frame: Frame, covering: Covering, back: int) -> StackFrame:
     ip = frame.instruction_pointer
     image = covering(ip - back)
-    function = None if image is None or image.functions is None else image.functions.at(ip - back - image.base)
+    function = None if image is None or image.pdb is None else image.pdb.at(ip - back - image.base)
     # The code that was called begins at the entry. A name that lies before it is that of another function.
-    if image is not None and function and frame.entry and function[1] + image.base < frame.entry <= ip - back:
+    if image is not None and function and frame.entry and function.rva + image.base < frame.entry <= ip - back:
         function = None
     return StackFrame(
         instruction_pointer=ip,
@@ -47,8 +47,8 @@ def _named(frame: Frame, covering: Covering, back: int) -> StackFrame:
         entry=frame.entry,
         module=None if image is None else image.name,
         module_offset=None if image is None else ip - image.base,
-        function=None if function is None else function[0],
-        function_offset=None if image is None or function is None else ip - image.base - function[1],
+        function=None if function is None else function.name,
+        function_offset=None if image is None or function is None else ip - image.base - function.rva,
     )
 
 
