@@ -1,5 +1,5 @@
-# The functions of stacks.exe whose stacks are hard to walk. Each crashes at a label of its own, which stacks.exe exports:
-# scenarios declare their exception address from the image's export table. RCX is a null pointer in all of them.
+# The functions of stacks.exe whose stacks are hard to walk. RCX is a null pointer in all of them. Where each crashes has no
+# label: debuggers would take it for the start of a function. Scenarios declare it by the function and an offset.
 # Rules of prologues and epilogues: learn.microsoft.com "x64 prolog and epilog", "x64 exception handling".
     .text
 
@@ -10,14 +10,8 @@
 \name:
 .endm
 
-.macro  SITE name
-    .globl  \name
-\name:
-.endm
-
 # A leaf function: it has no unwind data and needs none.
 FUNCTION leaf
-SITE leaf_site
     movl    0x10(%rcx), %eax
     ret
 
@@ -45,7 +39,6 @@ FUNCTION tail_target
     subq    $0x38, %rsp
     .seh_stackalloc 0x38
     .seh_endprologue
-SITE tail_site
     movl    0x14(%rcx), %eax
     addq    $0x38, %rsp
     ret
@@ -72,7 +65,6 @@ FUNCTION dynamic_stack
     .seh_endproc
 
 FUNCTION dynamic_leaf
-SITE dynamic_site
     movl    0x18(%rcx), %eax
     ret
 
@@ -90,7 +82,6 @@ FUNCTION epilogue
     movq    %rbx, %rax
     addq    $0x30, %rsp
     popq    %rbx
-SITE epilogue_site
     rex64 jmpq *(%rax)
     .seh_endproc
 
@@ -99,7 +90,6 @@ FUNCTION prologue
 .seh_proc prologue
     pushq   %rbx
     .seh_pushreg %rbx
-SITE prologue_site
     movl    0x1C(%rcx), %eax
     pushq   %rsi
     .seh_pushreg %rsi
@@ -122,7 +112,6 @@ FUNCTION no_unwind
     ret
 
 FUNCTION no_unwind_leaf
-SITE no_unwind_site
     movl    0x20(%rcx), %eax
     ret
 
@@ -147,7 +136,6 @@ FUNCTION chained
     .seh_endproc
 
 FUNCTION chained_leaf
-SITE chained_site
     movl    0x24(%rcx), %eax
     ret
 
@@ -159,7 +147,6 @@ FUNCTION corrupted
     .seh_endprologue
     leaq    pointer(%rip), %rax
     movq    %rax, 0x28(%rsp)
-SITE corrupted_site
     movl    0x28(%rcx), %eax
     addq    $0x28, %rsp
     ret
@@ -172,7 +159,7 @@ pointer:
     .quad   0, 0
     .text
 
-# A jump over frames, as longjmp does it: the frames of dive are gone when jump_site faults.
+# A jump over frames, as longjmp does it: the frames of dive are gone at the crash.
 FUNCTION long_jump
 .seh_proc long_jump
     pushq   %rbp
@@ -187,7 +174,6 @@ FUNCTION long_jump
 back:
     leaq    -0x30(%rbp), %rsp
     xorl    %ecx, %ecx
-SITE jump_site
     movl    0x2C(%rcx), %eax
     addq    $0x30, %rsp
     popq    %rbp
@@ -229,7 +215,6 @@ FUNCTION on_other_stack
     subq    $0x28, %rsp
     .seh_stackalloc 0x28
     .seh_endprologue
-SITE other_stack_site
     movl    0x30(%rcx), %eax
     addq    $0x28, %rsp
     ret

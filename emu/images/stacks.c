@@ -2,17 +2,17 @@
 
    Every scenario is an access violation: it reads address N.
 
-   scenario            address N  exception address  what is hard
-   stack-leaf          0x10       leaf_site          no unwind data, and none needed
-   stack-tail-call     0x14       tail_site          the caller's frame is gone
-   stack-dynamic       0x18       dynamic_site       only a frame pointer leads to the caller
-   stack-epilogue      0          epilogue_site      the frame is gone, the return address is not
-   stack-prologue      0x1C       prologue_site      half of the frame is there
-   stack-no-unwind     0x20       no_unwind_site     unwind data is missing
-   stack-chained       0x24       chained_site       unwind data of a part of a function
-   stack-corrupted     0x28       corrupted_site     the return address is overwritten
-   stack-long-jump     0x2C       jump_site          frames were left without a return
-   stack-other         0x30       other_stack_site   the frames lie on two stacks
+   scenario            address N  exception address     what is hard
+   stack-leaf          0x10       leaf                  no unwind data, and none needed
+   stack-tail-call     0x14       tail_target + 4       the caller's frame is gone
+   stack-dynamic       0x18       dynamic_leaf          only a frame pointer leads to the caller
+   stack-epilogue      0          epilogue + 0x15       the frame is gone, the return address is not
+   stack-prologue      0x1C       prologue + 1          half of the frame is there
+   stack-no-unwind     0x20       no_unwind_leaf        unwind data is missing
+   stack-chained       0x24       chained_leaf          unwind data of a part of a function
+   stack-corrupted     0x28       corrupted + 0x10      the return address is overwritten
+   stack-long-jump     0x2C       long_jump + 0x1A      frames were left without a return
+   stack-other         0x30       on_other_stack + 4    the frames lie on two stacks
 
    Two more threads wait: one in a system call, one for another thread. */
 #include <windows.h>

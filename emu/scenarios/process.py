@@ -87,7 +87,7 @@ class ExpectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Declaration:
-    """A declared exception. ``place`` is its address, as a number or as ``image!export``."""
+    """A declared exception. ``place`` is its address, as a number, as ``image!export`` or as ``image!export+0x4``."""
 
     code: int
     place: int | str
@@ -123,9 +123,10 @@ class Scenario:
 
 
 def _export_address(place: str) -> int:
-    name, _, export = place.partition("!")
+    name, _, site = place.partition("!")
+    export, _, offset = site.partition("+")
     image = load_file(SYSTEM_IMAGES / name)
-    return preferred_place(image) + image.export_rva(export)
+    return preferred_place(image) + image.export_rva(export) + int(offset or "0", 16)
 
 
 _AV = Status.ACCESS_VIOLATION
@@ -218,16 +219,16 @@ def _stack(name: str, description: str, site: str, address: int) -> Scenario:
 
 # The addresses that stacks.c lists in its first comment.
 STACK_SCENARIOS = (
-    _stack("leaf", "crashes in a leaf function, which has no unwind data", "leaf_site", 0x10),
-    _stack("tail-call", "crashes in a function that was jumped to: its caller's frame is gone", "tail_site", 0x14),
-    _stack("dynamic", "crashes below a stack of dynamic size: only a frame pointer leads on", "dynamic_site", 0x18),
-    _stack("epilogue", "crashes in an epilogue: the frame is gone, the return address is not", "epilogue_site", 0),
-    _stack("prologue", "crashes in a prologue: half of the frame is there", "prologue_site", 0x1C),
-    _stack("no-unwind", "crashes below a function whose unwind data is missing", "no_unwind_site", 0x20),
-    _stack("chained", "crashes below a function with chained unwind data", "chained_site", 0x24),
-    _stack("corrupted", "crashes in a function whose return address was overwritten", "corrupted_site", 0x28),
-    _stack("long-jump", "crashes after a jump over frames that never returned", "jump_site", 0x2C),
-    _stack("other", "crashes on a second stack; the callers are on the first", "other_stack_site", 0x30),
+    _stack("leaf", "crashes in a leaf function, which has no unwind data", "leaf", 0x10),
+    _stack("tail-call", "crashes in a function that was jumped to: its caller's frame is gone", "tail_target+0x4", 0x14),
+    _stack("dynamic", "crashes below a stack of dynamic size: only a frame pointer leads on", "dynamic_leaf", 0x18),
+    _stack("epilogue", "crashes in an epilogue: the frame is gone, the return address is not", "epilogue+0x15", 0),
+    _stack("prologue", "crashes in a prologue: half of the frame is there", "prologue+0x1", 0x1C),
+    _stack("no-unwind", "crashes below a function whose unwind data is missing", "no_unwind_leaf", 0x20),
+    _stack("chained", "crashes below a function with chained unwind data", "chained_leaf", 0x24),
+    _stack("corrupted", "crashes in a function whose return address was overwritten", "corrupted+0x10", 0x28),
+    _stack("long-jump", "crashes after a jump over frames that never returned", "long_jump+0x1a", 0x2C),
+    _stack("other", "crashes on a second stack; the callers are on the first", "on_other_stack+0x4", 0x30),
 )
 """Crashes of stacks.exe, for stack walkers."""
 
