@@ -54,7 +54,7 @@ from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
 from .run_end import Signals, event_of
 from .shadow_stack import Call, FindStack, ShadowStack, Span
-from .traps import RFLAGS_RF, SYSCALL_LENGTH, Event, Fault, Halted, Stopped, Syscall
+from .traps import BREAKPOINT, RFLAGS_RF, SYSCALL_LENGTH, Event, Fault, Halted, Stopped, Syscall
 from .watchdog import Watchdog
 
 # The newest model without RDRAND, which would return host randomness (docs/format/emulation.md#determinism).
@@ -70,6 +70,10 @@ _CR4_VALUE = 0x0004_06F8  # OSXSAVE OSXMMEXCPT OSFXSR PGE MCE PAE PSE DE
 TIME_STAMP_STEP = 1000
 
 _MASK64 = (1 << 64) - 1
+
+# INT 3 and INT 29h: Windows sets Rip of the trap frame back to the instruction (WRK trap.asm KiBreakpointTrap;
+# learn.microsoft.com, __fastfail).
+_REPORT_THEMSELVES = (BREAKPOINT, 0x29)
 
 # Unicorn's number for each register name of RegisterFile.
 _REGISTER_IDS = {
@@ -204,7 +208,9 @@ class Cpu(RegisterFile):
     def _end_of_run(self, calls: ShadowStack, event: Event | None) -> None:
         signals, rip = self._signals, self.get("Rip")
         self._called = isinstance(event, Syscall)
-        skipped = SYSCALL_LENGTH if isinstance(event, Syscall) else event.length if isinstance(event, Fault) else 0
+        skipped = SYSCALL_LENGTH if isinstance(event, Syscall) else 0
+        if isinstance(event, Fault) and event.vector not in _REPORT_THEMSELVES:
+            skipped = event.length
         within = signals.block is not None and signals.block <= rip < signals.block + signals.block_size
         calls.end(rip, self.get("Rsp"), rip + skipped, signals.block_end, within)
 

@@ -220,7 +220,9 @@ def _stack(name: str, description: str, site: str, address: int) -> Scenario:
 # The addresses that stacks.c lists in its first comment.
 STACK_SCENARIOS = (
     _stack("leaf", "crashes in a leaf function, which has no unwind data", "leaf", 0x10),
-    _stack("tail-call", "crashes in a function that was jumped to: its caller's frame is gone", "tail_target+0x4", 0x14),
+    _stack(
+        "tail-call", "crashes in a function that was jumped to: its caller's frame is gone", "tail_target+0x4", 0x14
+    ),
     _stack("dynamic", "crashes below a stack of dynamic size: only a frame pointer leads on", "dynamic_leaf", 0x18),
     _stack("epilogue", "crashes in an epilogue: the frame is gone, the return address is not", "epilogue+0x15", 0),
     _stack("prologue", "crashes in a prologue: half of the frame is there", "prologue+0x1", 0x1C),

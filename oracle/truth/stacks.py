@@ -64,12 +64,11 @@ def check_kernel_stacks(stacks: Iterable[KernelStackTruth], processors: int, whe
 
 
 def _check_frames(frames: tuple[StackFrameTruth, ...], where: str) -> None:
-    starts = [index for index, frame in enumerate(frames) if frame.entered == "start"]
-    if not frames or starts[-1:] != [len(frames) - 1]:
+    if not frames or frames[-1].entered != "start":
         fail(where, "a last frame with entered start", "none")
-    if len(starts) > 1:
-        fail(f"{where}[{starts[0]}].entered", "start in the last frame only", "start")
     for index, frame in enumerate(frames):
+        if frame.entered == "start" and index < len(frames) - 1:
+            fail(f"{where}[{index}].entered", "start in the last frame only", "start")
         pairs = {
             "entry": (frame.entry, frame.entered != "start"),
             "module_offset": (frame.module_offset, frame.module is not None),
