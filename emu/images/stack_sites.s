@@ -115,25 +115,36 @@ FUNCTION no_unwind_leaf
     movl    0x20(%rcx), %eax
     ret
 
-# Two pieces of code, each with an entry in .pdata. The unwind data of the second is chained to the first's.
+# Two pieces of code, each with an entry in .pdata. The unwind data of the second is chained to the first's. It is
+# written by hand: the assembler would let the entries overlap, which loaders need not accept.
 FUNCTION chained
-.seh_proc chained
     pushq   %rbx
-    .seh_pushreg %rbx
     subq    $0x50, %rsp
-    .seh_stackalloc 0x50
-    .seh_endprologue
-    .seh_startchained
+chained_second:
     movq    %rsi, 0x40(%rsp)
-    .seh_savereg %rsi, 0x40
-    .seh_endprologue
     callq   chained_leaf
     movq    0x40(%rsp), %rsi
-    .seh_endchained
     addq    $0x50, %rsp
     popq    %rbx
     ret
-    .seh_endproc
+chained_end:
+
+    .section .xdata,"dr"
+    .p2align 2
+first_part:
+    .byte   1, 5, 2, 0                  # UNWIND_INFO version 1, a prologue of 5 bytes, 2 codes
+    .byte   5, 0x92                     # after 5 bytes: UWOP_ALLOC_SMALL of 8 * 9 + 8 bytes
+    .byte   1, 0x30                     # after 1 byte: UWOP_PUSH_NONVOL of RBX
+second_part:
+    .byte   0x21, 5, 2, 0               # UNW_FLAG_CHAININFO
+    .byte   5, 0x64                     # after 5 bytes: UWOP_SAVE_NONVOL of RSI
+    .short  8                           # at RSP + 8 * 8
+    .long   chained@IMGREL, chained_second@IMGREL, first_part@IMGREL
+
+    .section .pdata,"dr"
+    .long   chained@IMGREL, chained_second@IMGREL, first_part@IMGREL
+    .long   chained_second@IMGREL, chained_end@IMGREL, second_part@IMGREL
+    .text
 
 FUNCTION chained_leaf
     movl    0x24(%rcx), %eax

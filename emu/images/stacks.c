@@ -61,6 +61,8 @@ static DWORD WINAPI waiter(void *thread)
     return WaitForSingleObject(thread, INFINITE);
 }
 
+static volatile unsigned depth = 1;
+
 /* Three frames of C between the entry point and the function that crashes. */
 __attribute__((noinline)) static unsigned inner(unsigned index, void *null)
 {
@@ -69,7 +71,7 @@ __attribute__((noinline)) static unsigned inner(unsigned index, void *null)
 
 __attribute__((noinline)) static unsigned middle(unsigned index)
 {
-    unsigned kept[8] = {index};
+    unsigned kept[8] = {depth++};
     unsigned found = inner(index, NULL);
     return found + ((volatile unsigned *)kept)[0];
 }
