@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _LONGEST = 7
 """CALL with a SIB byte and a displacement of 32 bits; a prefix before it changes nothing here."""
-_CALL, _JUMP, _GROUP_5 = 0xE8, 0xEB, 0xFF
+_CALL, _JUMP, _GROUP_5 = 0xE8, 0xEB, b"\xff"
 _RETURNS = {0xC3, 0xCB, 0xCF}  # RET, far RET, IRET
 _RETURN_POPS = 0xC2
 _SYSRET = b"\x0f\x07"
@@ -64,8 +64,11 @@ def ending(tail: bytes, end: int) -> Ending | None:
     """What the last bytes of a block say. `end` is the address after them."""
     if len(tail) >= 5 and tail[-5] == _CALL:
         return Ending(end, call=True, target=end + struct.unpack("<i", tail[-4:])[0])
-    if any(tail[-size] == _GROUP_5 and _call_size(tail[-size:]) == size for size in range(2, len(tail) + 1)):
-        return Ending(end, call=True)
+    at = tail.rfind(_GROUP_5)
+    while at >= 0:
+        if _call_size(tail[at:]) == len(tail) - at:
+            return Ending(end, call=True)
+        at = tail.rfind(_GROUP_5, 0, at)
     popped = struct.unpack("<H", tail[-2:])[0] if len(tail) >= 3 and tail[-3] == _RETURN_POPS else None
     if tail[-1] in _RETURNS or tail[-2:] == _SYSRET or (popped is not None and popped % 8 == 0):
         short = len(tail) >= 2 and (tail[-2] == _JUMP or 0x70 <= tail[-2] <= 0x7F)

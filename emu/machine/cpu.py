@@ -29,6 +29,7 @@ from unicorn.unicorn_const import (
     UC_HOOK_MEM_INVALID,
     UC_MODE_64,
     UC_PROT_ALL,
+    UC_PROT_READ,
     UC_TLB_CPU,
 )
 from unicorn.unicorn_py3 import Uc, UcContext, UcError
@@ -49,7 +50,7 @@ from .context_blob import (
 )
 from .direct_registers import DirectRegisters
 from .interrupts import Interrupts
-from .paging import GuestReader, PageTables
+from .paging import PageTables
 from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
 from .run_end import Signals, event_of
@@ -178,7 +179,7 @@ class Cpu(RegisterFile):
         calls = self.shadow_stack
         if calls is not None:
             calls.begin(self.get("Rip"), self.get("Rsp"), supervisor=self.cpl == 0, called=self._called)
-            signals.block = signals.block_end = None
+            signals.block_end = None
         failure: UcError | None = None
         if self._watchdog:
             self._watchdog.arm()
@@ -211,15 +212,21 @@ class Cpu(RegisterFile):
         skipped = SYSCALL_LENGTH if isinstance(event, Syscall) else 0
         if isinstance(event, Fault) and event.vector not in _REPORT_THEMSELVES:
             skipped = event.length
-        within = signals.block is not None and signals.block <= rip < signals.block + signals.block_size
-        calls.end(rip, self.get("Rsp"), rip + skipped, signals.block_end, within)
+        pending = signals.block_end
+        within = pending is not None and signals.block <= rip < pending.address
+        calls.end(rip, self.get("Rsp"), rip + skipped, pending, within)
 
     def record_calls(self, find_stack: FindStack, kept: dict[Span, Call | None] | None = None) -> None:
         """Record calls from the next run on. It needs a quantum. Parameters: see ShadowStack."""
         # Not by way of `self`: the block hook holds it, and a cycle would keep RAM.
         read_sp = _reader_of(self._uc._uch, x86.UC_X86_REG_RSP)
-        reader = GuestReader(self._ram, partial(self._registers.reg_read, _REGISTER_IDS["Cr3"]))
-        self.shadow_stack = ShadowStack(find_stack, read_sp, reader.word, BlockEnd(reader.read), kept)
+        read = _memory_reader(self._uc._uch)
+
+        def read_word(address: int) -> int | None:
+            data = read(address, 8)
+            return None if data is None else int.from_bytes(data, "little")
+
+        self.shadow_stack = ShadowStack(find_stack, read_sp, read_word, BlockEnd(read), kept)
 
     def request_stop(self) -> None:
         """Makes the current or the next run return Stopped. Safe in signal handlers and other threads."""
@@ -396,9 +403,8 @@ def _recording_hook(signals: Signals, calls: ShadowStack) -> Callable[[int, int,
                 signals.stop()
                 return  # the block does not run
             signals.blocks_left = left - 1
-        signals.block, signals.block_size = address, size
         if plain.get(address) != size:
-            signals.block_end = end_of(address, size)
+            signals.block, signals.block_end = address, end_of(address, size)
 
     return on_block
 
@@ -429,6 +435,22 @@ def _reader_of(handle: ctypes.c_void_p, register: int) -> Callable[[], int]:
         return value.value
 
     return read_register
+
+
+def _memory_reader(handle: ctypes.c_void_p) -> Callable[[int, int], bytes | None]:
+    """A function that reads up to 16 bytes of what the guest has just executed or written.
+
+    A read that fails overwrites CR2 (docs/format/emulation.md#memory-access-by-the-host). Such bytes are there.
+    """
+    buffer = ctypes.create_string_buffer(16)
+    read = uclib.uc_vmem_read
+    read.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t]
+    read.restype = ctypes.c_int
+
+    def read_memory(address: int, size: int) -> bytes | None:
+        return None if read(handle, address, UC_PROT_READ, buffer, size) else buffer.raw[:size]
+
+    return read_memory
 
 
 def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: bool) -> Callable[[int, int], int]:

@@ -6,7 +6,7 @@ It reads 4 KiB, 2 MiB and 1 GiB pages. `map` creates 4 KiB pages and `map_large`
 """
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .ram import PAGE_SIZE, Ram
@@ -333,28 +333,3 @@ class PageTables:
 
 def _flags(*, write: bool, user: bool, execute: bool) -> int:
     return PRESENT | write * WRITABLE | user * USER | (not execute) * NO_EXECUTE
-
-
-class GuestReader:
-    """Reads the memory that the running code sees. `read_root` returns CR3."""
-
-    def __init__(self, ram: Ram, read_root: Callable[[], int]) -> None:
-        self._ram = ram
-        self._read_root = read_root
-        self._tables: PageTables | None = None
-
-    def read(self, va: int, size: int) -> bytes | None:
-        """`size` bytes at `va`; None if a page is missing."""
-        root = self._read_root() & FRAME
-        tables = self._tables
-        if tables is None or tables.root != root:
-            tables = self._tables = PageTables(self._ram, root)
-        try:
-            return tables.read(va, size)
-        except PageNotPresent:
-            return None
-
-    def word(self, va: int) -> int | None:
-        """The 8 bytes at `va` as a number; None if a page is missing."""
-        data = self.read(va, 8)
-        return None if data is None else int.from_bytes(data, "little")

@@ -42,11 +42,10 @@ class Signals:
     port_instruction: int | None = None
     blocks_left: int | None = None
     time_stamp: int = 0
-    block: int | None = None
-    """Address of the last basic block that began, while calls are recorded."""
-    block_size: int = 0
     block_end: Ending | None = None
-    """Its end, if it may be a call or a return."""
+    """The end of the last basic block that began, if it may be a call or a return, and calls are recorded."""
+    block: int = 0
+    """The address of that block."""
 
     def clear(self) -> None:
         """Reset the records before a run. A stop that was requested stays."""
