@@ -115,7 +115,12 @@ def test_a_deep_recursion_is_kept_whole_and_its_nameless_function_gets_no_other_
 
 @pytest.mark.parametrize("name", ["every-stream", "deadlock", "bugcheck-d1", "second-processor"])
 def test_recording_changes_nothing_else(name: str) -> None:
-    assert replace(run(name, ram="4M", stacks=True), stacks=()) == run(name, ram="4M")
+    recorded = run(name, ram="4M", stacks=True)
+    assert recorded.stacks
+    if isinstance(recorded, ProcessSnapshot):
+        assert replace(recorded, stacks=()) == run(name)
+    else:
+        assert replace(recorded, stacks=()) == run(name, ram="4M")
 
 
 def test_a_crash_in_a_driver_goes_on_behind_its_trap_frame() -> None:
@@ -175,8 +180,10 @@ def test_the_stacks_come_back_from_a_truth(name: str, tmp_path: Path) -> None:
     assert store.load_snapshot(tmp_path).stacks == snapshot.stacks
     truth = load_any_truth(tmp_path)
     assert truth.stacks is not None
-    for mine, theirs in zip(snapshot.stacks, truth.stacks, strict=True):
-        for frame, read in zip(mine.frames, theirs.frames, strict=True):
+    mine = [stack.frames for stack in snapshot.stacks]
+    theirs = [stack.frames for stack in truth.stacks]
+    for frames, loaded in zip(mine, theirs, strict=True):
+        for frame, read in zip(frames, loaded, strict=True):
             assert [getattr(frame, name) for name in frame.__slots__] == [
                 getattr(read, name) for name in read.__slots__
             ]
