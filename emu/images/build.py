@@ -89,6 +89,7 @@ IMAGES = (
     Image("alpha.dll", ("alpha.c",), ("kernel32.dll",), "DllMain", (1, 2, 3, 4), "A DLL that stays loaded"),
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
+    Image("stacks.exe", ("stacks.c", "stack_sites.s"), ("kernel32.dll",), "mainCRTStartup"),
 )
 _RUNTIME_NTDLL = (
     *_NTDLL,

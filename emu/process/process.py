@@ -19,6 +19,7 @@ from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
+from ..machine.shadow_stack import Span
 from ..machine.traps import DEBUG, PAGE_FAULT, RFLAGS_TF, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.process import SystemInformation, XstateConfiguration
 from .ceilings import Ceilings
@@ -75,8 +76,8 @@ class Process:
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``.
     ``system_directory`` holds the images of System32. ``command_line`` is the whole text, with the program's name.
     ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are its limits.
-    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be
-    loaded.
+    ``xstate`` is the extended state of the simulated processors. ``stacks``: record the call stacks. Raises ImageError,
+    OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -95,6 +96,7 @@ class Process:
         chance: Chance = "second",
         limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
+        stacks: bool = False,
     ) -> None:
         if chance not in CHANCES:
             raise ValueError(f"chance {chance!r}: expected {' or '.join(CHANCES)}")
@@ -114,6 +116,8 @@ class Process:
         tables = PageTables(ram)
         self.cpu = Cpu(ram, tables.root, tables=tables, time_limit=limits.host_seconds)
         self.cpu.quantum = QUANTUM
+        if stacks:
+            self.cpu.record_calls(self._stack_at)
         self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP, meter=meter)
         self.memory.on_guard = self._service_touched_guard_page
         self.scheduler = Scheduler(CREATE_TIME)
@@ -134,6 +138,7 @@ class Process:
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories), system_directory)
+        self.image_folders = (program.parent, *dll_directories, system_directory)
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
         self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image
@@ -311,6 +316,11 @@ class Process:
         """End the run with ``outcome``."""
         self._outcome = outcome
 
+    def _stack_at(self, sp: int) -> Span | None:
+        """The memory that serves as a stack at ``sp``: a whole allocation."""
+        found = self.memory.space.allocation_at(sp - 1)
+        return None if found is None else (*self.memory.space.extent(found), 0)
+
     # --- running
 
     def run(self) -> Outcome:
@@ -348,6 +358,8 @@ class Process:
         self._give_way = False
         self._shared_data.keep_time(self.scheduler.now)
         self.cpu.restore(thread.state)
+        if self.cpu.shadow_stack is not None:
+            self.cpu.shadow_stack.switch_to(thread.thread_id)
         if thread.wake_status is not None:
             self.cpu.set("Rax", thread.wake_status)
             thread.wake_status = None

@@ -34,6 +34,7 @@ def start_process(
     chance: Chance = "second",
     limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
+    stacks: bool = False,
 ) -> Process:
     """A process that is ready to run its first instruction. Parameters and errors are those of ``Process``."""
     return Process(
@@ -45,4 +46,5 @@ def start_process(
         chance=chance,
         limits=limits,
         xstate=xstate,
+        stacks=stacks,
     )

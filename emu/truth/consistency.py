@@ -21,6 +21,7 @@ from ..snapshot.process import (
 )
 from ..snapshot.processor_state import REGISTERS
 from .members import BadValue, excerpt, expect_members
+from .stacks import check_thread_stacks
 
 _COMPACTION = 1 << 63
 """winnt.h XSTATE_COMPACTION_ENABLE_MASK: the bit names a format, not a component."""
@@ -40,6 +41,7 @@ def check_process(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int
     _check_processor(snapshot.system)
     _check_function_tables(snapshot.function_tables, snapshot.system.architecture)
     _check_tokens(snapshot.tokens)
+    check_thread_stacks(snapshot.stacks, {thread.thread_id for thread in snapshot.threads})
     check_distinct("threads", "thread_id", (thread.thread_id for thread in snapshot.threads))
     check_distinct("modules", "base", (module.base for module in snapshot.modules))
     check_images(image_files, {module.base for module in snapshot.modules}, "module")

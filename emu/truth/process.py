@@ -55,6 +55,7 @@ from .members import (
     tuple_of,
     word,
 )
+from .stacks import THREAD_STACKS
 
 
 def _read_component(name: str) -> int:
@@ -302,4 +303,5 @@ SNAPSHOT_LATER = {
     "function_tables": Later(list_of(_FUNCTION_TABLE), (), always=True),
     "handle_operations": Later(list_of(_HANDLE_OPERATION), ()),
     "tokens": Later(list_of(_TOKEN), ()),
+    "stacks": THREAD_STACKS,
 }

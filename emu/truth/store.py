@@ -18,12 +18,11 @@ from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
 from . import rows
 from .consistency import check_process
 from .files import memory_size, no_collection, parse_json, read_content, read_json
-from .kernel import KERNEL_SNAPSHOT
+from .kernel import KERNEL_SNAPSHOT, KERNEL_SNAPSHOT_LATER
 from .kernel_consistency import check_machine
 from .members import (
     BYTES,
     HEX,
-    NOTHING,
     TEXT,
     U32,
     BadValue,
@@ -145,8 +144,7 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
     made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), SOURCE: source}
     for name, kind in (KERNEL_SNAPSHOT if kernel else SNAPSHOT).items():
         made[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
-    if not kernel:
-        made |= write_members(snapshot, {}, SNAPSHOT_LATER)
+    made |= write_members(snapshot, {}, KERNEL_SNAPSHOT_LATER if kernel else SNAPSHOT_LATER)
     return made
 
 
@@ -219,7 +217,7 @@ def _load_process(directory: Path, document: Any) -> tuple[str, ProcessSnapshot]
 
 def _load_machine(directory: Path, document: Any) -> tuple[str, KernelSnapshot]:
     with at_file(directory / TRUTH_FILE):
-        values = _values(document, _KERNEL_HEAD, KERNEL_SNAPSHOT)
+        values = _values(document, _KERNEL_HEAD, KERNEL_SNAPSHOT, KERNEL_SNAPSHOT_LATER)
         source, index, images = (values.pop(name) for name in (SOURCE, "memory", IMAGE_FILES))
         snapshot = KernelSnapshot(**values, memory=())
         check_machine(snapshot, index, images)
@@ -230,7 +228,7 @@ def _load_machine(directory: Path, document: Any) -> tuple[str, KernelSnapshot]:
 
 
 def _values(
-    document: Any, head: Mapping[str, Any], members: Mapping[str, Kind], later: Mapping[str, Later] = NOTHING
+    document: Any, head: Mapping[str, Any], members: Mapping[str, Kind], later: Mapping[str, Later]
 ) -> dict[str, Any]:
     """Return the snapshot's values, and those of SOURCE and IMAGE_FILES. Raises BadValue."""
     body = _without_head(document, head)

@@ -35,6 +35,7 @@ from .process import (
     UnloadedModuleTruth,
 )
 from .region import COMMIT, FREE, NOACCESS, RESERVE
+from .stacks import check_thread_stacks
 
 __all__ = [
     "ContextTruth",
@@ -272,6 +273,7 @@ def _check_lists(truth: ProcessTruth) -> None:
     _check_processor(system)
     check_function_tables(truth.function_tables or (), system.architecture, f"{TRUTH}.function_tables")
     check_tokens(truth.tokens or (), f"{TRUTH}.tokens")
+    check_thread_stacks(truth.stacks or (), (thread.thread_id for thread in truth.threads), f"{TRUTH}.stacks")
     _check_unique([thread.thread_id for thread in truth.threads], "threads", "thread_id")
     bases = [module.base for module in truth.modules]
     _check_unique(bases, "modules", "base")

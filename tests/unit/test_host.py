@@ -16,7 +16,6 @@ from dumptruth.fixtures.app.host import about, is_poor, told
 from dumptruth.oracle import all_rules, check
 from dumptruth.oracle.conform import Command, Limits, Options, WriterCase, run_writer
 from dumptruth.oracle.conform.results import CaseResult, Summary, Verdict
-from dumptruth.oracle.rule import Rule
 from unicorn.unicorn_const import UC_ERR_NOMEM
 from unicorn.unicorn_py3 import UcError
 
