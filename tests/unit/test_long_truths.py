@@ -17,7 +17,12 @@ from ..truth_corpus import STRANGE, every_text_is_long, holder, places, put, ref
 
 LOADERS = [(oracle.load_any_truth, oracle.TruthError), (store.load_snapshot, store.TruthError)]
 Load = Callable[[Path], Any]
-KEYS = {"threads": ("thread_id", 4), "modules": ("base", "0x10000"), "handles": ("value", 4)}
+KEYS = {
+    "threads": ("thread_id", 4),
+    "modules": ("base", "0x10000"),
+    "handles": ("value", 4),
+    "stacks": ("thread_id", 4),
+}
 """Members that differ between the elements of an array, and that of the first."""
 
 
@@ -26,7 +31,7 @@ def grown(name: str) -> tuple[dict[str, Any], list[str]]:
     document = sound()[name].copy()
     arrays = [key for key, rows in document.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)]
     for array in set(arrays) - {"regions", "memory", "unreadable", "processors"}:
-        if array.endswith(("_pages", "_runs")):
+        if array.endswith(("_pages", "_runs")) or (array == "stacks" and name == "machine"):  # one for each processor
             continue
         made = [copy.deepcopy(document[array][0]) for _ in range(4)]
         if array in KEYS and name != "machine":

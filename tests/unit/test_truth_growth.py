@@ -47,6 +47,8 @@ def _copies(path: str, key: str = "", *, hexadecimal: bool = False, first: int =
 def _threads(document: dict[str, Any], count: int) -> None:
     _copies("threads", "thread_id")(document, count)
     document["exception"]["thread_id"] = 4
+    if "stacks" in document:
+        _copies("stacks", "thread_id")(document, count)
 
 
 def _modules(document: dict[str, Any], count: int) -> None:
