@@ -24,6 +24,7 @@ def NtRaiseException(call: Call) -> Control:
     if not process.dispatches:  # the context is told as the caller captured it
         process.end(Crashed(call.thread, record, context_from_bytes(data), first_chance=first_chance))
         return Control.ENDED
+    process.cpu.complete_syscall(Status.SUCCESS)  # the state that the context changes
     load_context(process.cpu, data)
     return Control.CONTINUES if process.raise_exception(call.thread, record, first_chance) else Control.ENDED
 
@@ -31,7 +32,9 @@ def NtRaiseException(call: Call) -> Control:
 @service
 def NtContinue(call: Call) -> Control:
     """Goes on with the context. There are no user APCs that TestAlert could deliver."""
-    load_context(call.process.cpu, call.process.memory.read(call.arguments[0], CONTEXT_SIZE))
+    data = call.process.memory.read(call.arguments[0], CONTEXT_SIZE)
+    call.process.cpu.complete_syscall(Status.SUCCESS)  # the state that the context changes
+    load_context(call.process.cpu, data)
     return Control.CONTINUES
 
 
