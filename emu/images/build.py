@@ -89,13 +89,29 @@ IMAGES = (
     Image("alpha.dll", ("alpha.c",), ("kernel32.dll",), "DllMain", (1, 2, 3, 4), "A DLL that stays loaded"),
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
+    Image("stacks.exe", ("stacks.c", "stack_sites.s"), ("kernel32.dll",), "mainCRTStartup"),
 )
 _RUNTIME_NTDLL = (
     *_NTDLL,
     *("rtl_unwind.c", "rtl_dispatch.c", "rtl_c_specific_handler.c", "rtl_execute_handler.s"),
     *("ntdll_exception.c", "ntdll_exception.s"),
+    *("ntdll_tls.c", "ntdll_fls.c", "ntdll_load.c", "ntdll_address_wait.c", "ntdll_strings.c", "ntdll_status.c"),
+    "ntdll_path.c",
 )
-_RUNTIME_KERNEL32 = (*_KERNEL32, "kernel32_exception.c")
+_RUNTIME_KERNEL32 = (
+    *_KERNEL32,
+    "kernel32_exception.c",
+    *("kernel32_tls.c", "kernel32_environment.c", "kernel32_path.c", "kernel32_file_info.c", "kernel32_file_ansi.c"),
+    *("kernel32_find.c", "kernel32_wait.c", "kernel32_time.c", "kernel32_text.c", "kernel32_locale.c"),
+    *("kernel32_console.c", "kernel32_misc.c", "kernel32_message.c", "kernel32_threadpool.c"),
+)
+
+
+def _system_dll(name: str, sources: tuple[str, ...], description: str) -> Image:
+    """A DLL of the runtime system above kernel32 and ntdll."""
+    return Image(name, sources, ("kernel32.dll", "ntdll.dll"), version=SYSTEM_VERSION, description=description)
+
+
 RUNTIME_IMAGES = (
     Image("ntdll.dll", _RUNTIME_NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
     Image(
@@ -105,6 +121,12 @@ RUNTIME_IMAGES = (
         version=SYSTEM_VERSION,
         description="Synthetic Windows interface",
     ),
+    _system_dll("user32.dll", ("user32.c", "chkstk.s"), "Synthetic message boxes"),
+    _system_dll("advapi32.dll", ("advapi32.c",), "Synthetic registry, user and random bytes"),
+    _system_dll("bcrypt.dll", ("bcrypt.c",), "Synthetic random bytes"),
+    _system_dll("bcryptprimitives.dll", ("bcrypt.c",), "Synthetic random bytes"),
+    _system_dll("winmm.dll", ("winmm.c",), "Synthetic multimedia clock"),
+    _system_dll("ws2_32.dll", ("ws2_32.c",), "Synthetic sockets of a host without a network"),
 )
 
 
@@ -188,7 +210,7 @@ def _import_library(tools: Toolchain, work: Path, dll: str, *, runtime: bool) ->
 
 def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
     inputs = [f"{source}.obj" for source in image.sources]
-    options = [f"/entry:{image.entry}"] if image.entry else ["/noentry"]
+    options = [f"/entry:{image.entry}" if image.entry else "/noentry"]
     if image.name.endswith(".dll"):
         options.append("/dll")
     stem = Path(image.name).stem

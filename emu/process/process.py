@@ -19,6 +19,7 @@ from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
+from ..machine.shadow_stack import Span
 from ..machine.traps import DEBUG, PAGE_FAULT, RFLAGS_TF, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.process import SystemInformation, XstateConfiguration
 from .ceilings import Ceilings
@@ -34,7 +35,7 @@ from .ldr_list import LoaderLists
 from .library import SYSTEM_IMAGES, ImageLibrary, load_program
 from .loader import Loader
 from .memory import GuestMemory
-from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread
+from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread, Timer
 from .objects import Event as EventObject
 from .outcome import CHANCES, Chance, Control, Crashed, Deadlock, Exited, Outcome, RunError
 from .page_faults import MINIMUM_GUARANTEE, guard_page, page_fault
@@ -75,8 +76,8 @@ class Process:
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``.
     ``system_directory`` holds the images of System32. ``command_line`` is the whole text, with the program's name.
     ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are its limits.
-    ``xstate`` is the extended state of the simulated processors. Raises ImageError, OSError for an image that cannot be
-    loaded.
+    ``xstate`` is the extended state of the simulated processors. ``stacks``: record the call stacks. Raises ImageError,
+    OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -95,6 +96,7 @@ class Process:
         chance: Chance = "second",
         limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
+        stacks: bool = False,
     ) -> None:
         if chance not in CHANCES:
             raise ValueError(f"chance {chance!r}: expected {' or '.join(CHANCES)}")
@@ -114,6 +116,8 @@ class Process:
         tables = PageTables(ram)
         self.cpu = Cpu(ram, tables.root, tables=tables, time_limit=limits.host_seconds)
         self.cpu.quantum = QUANTUM
+        if stacks:
+            self.cpu.record_calls(self._stack_at)
         self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP, meter=meter)
         self.memory.on_guard = self._service_touched_guard_page
         self.scheduler = Scheduler(CREATE_TIME)
@@ -123,7 +127,7 @@ class Process:
         self.object = ProcessObject()
         self.token = TokenObject()
         self.handle_trace: HandleTrace | None = None
-        self.files = FileSystem(DIRECTORIES, meter)
+        self.files = FileSystem(DIRECTORIES, meter, lambda: self.scheduler.now)
         self.files.add(File(found.path, read_only=True, data=bytearray(read_image(program))))
         self._services = services
 
@@ -134,6 +138,7 @@ class Process:
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories), system_directory)
+        self.image_folders = (program.parent, *dll_directories, system_directory)
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
         self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image
@@ -277,6 +282,8 @@ class Process:
         self.names.dropped(target)
         if isinstance(target, Section):
             self.drop_section(target)
+        if isinstance(target, Timer) and not target.handle_count:
+            self.scheduler.stop_timer(target)
         if isinstance(target, FileObject) and target.node and not target.handle_count:
             if target.delete_on_close:
                 self.files.delete(target.node)
@@ -308,6 +315,11 @@ class Process:
     def end(self, outcome: Outcome) -> None:
         """End the run with ``outcome``."""
         self._outcome = outcome
+
+    def _stack_at(self, sp: int) -> Span | None:
+        """The memory that serves as a stack at ``sp``: a whole allocation."""
+        found = self.memory.space.allocation_at(sp - 1)
+        return None if found is None else (*self.memory.space.extent(found), 0)
 
     # --- running
 
@@ -346,6 +358,8 @@ class Process:
         self._give_way = False
         self._shared_data.keep_time(self.scheduler.now)
         self.cpu.restore(thread.state)
+        if self.cpu.shadow_stack is not None:
+            self.cpu.shadow_stack.switch_to(thread.thread_id)
         if thread.wake_status is not None:
             self.cpu.set("Rax", thread.wake_status)
             thread.wake_status = None

@@ -11,8 +11,10 @@ from ..snapshot.process import XstateConfiguration
 from . import (  # noqa: F401
     service_exception,
     service_file,
+    service_file_information,
     service_image,
     service_memory,
+    service_object,
     service_sync,
     service_thread,
     service_token,
@@ -32,6 +34,7 @@ def start_process(
     chance: Chance = "second",
     limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
+    stacks: bool = False,
 ) -> Process:
     """A process that is ready to run its first instruction. Parameters and errors are those of ``Process``."""
     return Process(
@@ -43,4 +46,5 @@ def start_process(
         chance=chance,
         limits=limits,
         xstate=xstate,
+        stacks=stacks,
     )
