@@ -180,6 +180,11 @@ class ShadowStack:
         else:
             self._follow(sp)
 
+    def moved(self, rip: int, sp: int) -> None:
+        """The host gave the stopped code another context: the calls that its RSP has left are over."""
+        self._follow(sp)
+        self._left_at = rip, sp, rip
+
     def end(self, rip: int, sp: int, resume: int, pending: Ending | None, within: bool) -> None:
         """A run ended at `rip`, and goes on at `resume` if nothing interferes.
 

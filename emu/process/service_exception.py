@@ -8,6 +8,7 @@ from .context import CONTEXT_SIZE, context_from_bytes, load_context
 from .exceptions import EXCEPTION_RECORD_SIZE, record_from_bytes
 from .outcome import Control, Crashed
 from .peb import PERFORMANCE_FREQUENCY
+from .process import Process
 from .services import Call, boolean, service
 from .system import BOOT_TIME
 from .winnt import Status
@@ -24,15 +25,25 @@ def NtRaiseException(call: Call) -> Control:
     if not process.dispatches:  # the context is told as the caller captured it
         process.end(Crashed(call.thread, record, context_from_bytes(data), first_chance=first_chance))
         return Control.ENDED
-    load_context(process.cpu, data)
+    _change_context(process, data)
     return Control.CONTINUES if process.raise_exception(call.thread, record, first_chance) else Control.ENDED
 
 
 @service
 def NtContinue(call: Call) -> Control:
     """Goes on with the context. There are no user APCs that TestAlert could deliver."""
-    load_context(call.process.cpu, call.process.memory.read(call.arguments[0], CONTEXT_SIZE))
+    data = call.process.memory.read(call.arguments[0], CONTEXT_SIZE)
+    _change_context(call.process, data)
     return Control.CONTINUES
+
+
+def _change_context(process: Process, data: bytes) -> None:
+    """Go on as after the system call, but for what the CONTEXT ``data`` changes."""
+    cpu = process.cpu
+    cpu.complete_syscall(Status.SUCCESS)
+    load_context(cpu, data)
+    if cpu.shadow_stack is not None:
+        cpu.shadow_stack.moved(cpu.get("Rip"), cpu.get("Rsp"))
 
 
 @service

@@ -370,3 +370,38 @@ def test_nobody_handles_it(tmp_path: Path, body: str, code: int) -> None:
     """
     _, crashed = crashes(tmp_path, text)
     assert (crashed.record.code, crashed.first_chance) == (code, False)
+
+
+TLS = """
+    static void NTAPI on_tls(PVOID module, DWORD reason, PVOID reserved);
+    static ULONG tls_index;
+    static char tls_start[8], tls_end[1];
+    __attribute__((section(".CRT$XLA"), used)) PIMAGE_TLS_CALLBACK xl_a = 0;
+    __attribute__((section(".CRT$XLB"), used)) PIMAGE_TLS_CALLBACK xl_b = on_tls;
+    __attribute__((section(".CRT$XLZ"), used)) PIMAGE_TLS_CALLBACK xl_z = 0;
+    __attribute__((used)) const IMAGE_TLS_DIRECTORY _tls_used = {
+        (ULONG_PTR)tls_start, (ULONG_PTR)(tls_start + 8), (ULONG_PTR)&tls_index, (ULONG_PTR)(&xl_a + 1), 0, {0}};
+    static void NTAPI on_tls(PVOID module, DWORD reason, PVOID reserved)
+    {
+        __try { *null = 1; } __except (EXCEPTION_EXECUTE_HANDLER) { said("handled"); }
+        if (reason == DLL_PROCESS_ATTACH)
+            return;
+        *(volatile int *)0x30 = 1;
+    }
+    static DWORD WINAPI work(PVOID context) { said("not-here"); return 0; }
+    int mainCRTStartup(void)
+    {
+        said("main");
+        WaitForSingleObject(CreateThread(NULL, 0, work, NULL, 0, NULL), INFINITE);
+        return 0;
+    }
+"""
+
+
+def test_an_exception_in_a_tls_callback_is_handled_there_or_ends_the_run(tmp_path: Path) -> None:
+    """The callback runs before the program's entry point, and before the start routine of each thread."""
+    output, crashed = crashes(tmp_path, TLS)
+    assert output == "handled main handled"
+    assert (crashed.record.code, crashed.record.information) == (ACCESS_VIOLATION, (1, 0x30))
+    assert not crashed.first_chance
+    assert crashed.thread.thread_id != 0x1F5C
