@@ -14,6 +14,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ OWN_OPTIONS = (
 USER_OPTIONS = ("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes")
 RUNTIME = FOLDER / "runtime"
 """The folder of the runtime system: its further sources and its built images."""
-RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME",)
+RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME", "-ffunction-sections")
+REPLACED = RUNTIME / "replaced.toml"
+"""The functions of shared sources that the runtime system replaces."""
 SYSTEM_VERSION = (10, 0, 26100, 1)
 
 
@@ -83,9 +86,26 @@ IMAGES = (
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
 )
+_RUNTIME_NTDLL = (
+    *_NTDLL,
+    *("ntdll_tls.c", "ntdll_fls.c", "ntdll_load.c", "ntdll_address_wait.c", "ntdll_strings.c", "ntdll_status.c"),
+    "ntdll_path.c",
+)
+_RUNTIME_KERNEL32 = (
+    *_KERNEL32,
+    *("kernel32_tls.c", "kernel32_environment.c", "kernel32_path.c", "kernel32_file_info.c", "kernel32_file_ansi.c"),
+    *("kernel32_find.c", "kernel32_wait.c", "kernel32_time.c", "kernel32_text.c", "kernel32_locale.c"),
+    *("kernel32_console.c", "kernel32_misc.c", "kernel32_message.c"),
+)
 RUNTIME_IMAGES = (
-    Image("ntdll.dll", _NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
-    Image("kernel32.dll", _KERNEL32, ("ntdll.dll",), version=SYSTEM_VERSION, description="Synthetic Windows interface"),
+    Image("ntdll.dll", _RUNTIME_NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
+    Image(
+        "kernel32.dll",
+        _RUNTIME_KERNEL32,
+        ("ntdll.dll",),
+        version=SYSTEM_VERSION,
+        description="Synthetic Windows interface",
+    ),
 )
 
 
@@ -105,7 +125,7 @@ def export_definition(dll: str, *, runtime: bool = False) -> str:
 def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime: bool = False) -> list[Path]:
     """Build images of `arch` ("amd64") with their PDBs into `out_dir`. Returns the files.
 
-    With `runtime`, sources are searched in the folder `runtime`, too. The bytes depend on the sources and the pinned
+    With `runtime`, sources are searched in the folder `runtime` first. The bytes depend on the sources and the pinned
     wheel only. Raises `ImageBuildError`.
     """
     tools = Toolchain(arch)
@@ -119,15 +139,18 @@ def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime
                     # The debug information holds checksums of the sources, which must not depend on git's line ends.
                     _write(work / source.name, source.read_text(encoding="utf-8"))
         _write(work / "services.s", amd64_stubs(runtime=runtime))
+        replaced = _replaced(work) if runtime else {}
         sources = dict.fromkeys(source for image in images for source in image.sources)
         with ThreadPoolExecutor() as pool:
-            objects = [pool.submit(_object, tools, work, source, options) for source in sources]
+            objects = [
+                pool.submit(_object, tools, work, source, (*options, *replaced.get(source, ()))) for source in sources
+            ]
         for done in objects:
             done.result()
         for dll in {image.name for image in images} | {dll for image in images for dll in image.imports}:
             _import_library(tools, work, dll, runtime=runtime)
         for image in images:
-            _build_image(tools, work, image)
+            _build_image(tools, work, image, ["/opt:ref"] if runtime else [])
             made += image.files
         out_dir.mkdir(parents=True, exist_ok=True)
         for file in made:
@@ -137,6 +160,16 @@ def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _replaced(work: Path) -> dict[str, tuple[str, ...]]:
+    """The options, by source, that make functions weak which the runtime system replaces, with headers in `work`."""
+    options: dict[str, tuple[str, ...]] = {}
+    for source, names in tomllib.loads(REPLACED.read_text(encoding="utf-8")).items():
+        header = f"{source}.weak.h"
+        _write(work / header, "".join(f"#pragma weak {name}\n" for name in names))
+        options[source] = ("-include", header)
+    return options
 
 
 def _object(tools: Toolchain, work: Path, source: str, options: Sequence[str]) -> None:
@@ -154,9 +187,9 @@ def _import_library(tools: Toolchain, work: Path, dll: str, *, runtime: bool) ->
         tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
 
 
-def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
+def _build_image(tools: Toolchain, work: Path, image: Image, more: Sequence[str] = ()) -> None:
     inputs = [f"{source}.obj" for source in image.sources]
-    options = [f"/entry:{image.entry}"] if image.entry else ["/noentry"]
+    options = [*more, f"/entry:{image.entry}" if image.entry else "/noentry"]
     if image.name.endswith(".dll"):
         options.append("/dll")
     stem = Path(image.name).stem

@@ -6,8 +6,8 @@ Paths are Win32 paths with a drive letter; their comparison ignores case. The on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from .ceilings import Ceilings
 from .winnt import Status, StatusError
@@ -19,6 +19,9 @@ DRIVE = "C:"
 FILE_SUPERSEDE, FILE_OPEN, FILE_CREATE, FILE_OPEN_IF, FILE_OVERWRITE, FILE_OVERWRITE_IF = range(6)
 FILE_SUPERSEDED, FILE_OPENED, FILE_CREATED, FILE_OVERWRITTEN = range(4)
 _RECORD_SIZE = 1024  # of a file record of NTFS
+# winnt.h
+FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_ARCHIVE = 0x1, 0x10, 0x20
+FILE_ATTRIBUTE_SETTABLE = 0x2 | 0x4 | 0x100 | 0x2000  # HIDDEN, SYSTEM, TEMPORARY, NOT_CONTENT_INDEXED
 FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE = 0x1, 0x40
 
 
@@ -35,25 +38,54 @@ class File:
     charge: int = 0
     """Bytes of the disk that it takes, without its data; 0 for a file that the program has not made."""
     deleted: bool = False
+    attributes: int = 0
+    """FILE_ATTRIBUTE_HIDDEN, _SYSTEM and the like, as the program sets them."""
+    created: int = 0
+    accessed: int = 0
+    written: int = 0
+    """Times are FILETIMEs."""
+    index: int = 0
+    """The number of the file on its volume."""
 
-    @cached_property
+    @property
+    def all_attributes(self) -> int:
+        """FILE_ATTRIBUTE_* as a program sees them."""
+        kind = FILE_ATTRIBUTE_DIRECTORY if self.is_directory else FILE_ATTRIBUTE_ARCHIVE
+        return self.attributes | kind | (FILE_ATTRIBUTE_READONLY if self.read_only else 0)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("\\")[2]
+
+    @property
     def object_name(self) -> str:
         """The object manager path of the file."""
         return VOLUME + self.path[len(DRIVE) :]
 
 
 class FileSystem:
-    """The files and directories of drive C:. ``meter`` limits what the program writes."""
+    """The files and directories of drive C:. ``meter`` limits what the program writes.
 
-    def __init__(self, directories: tuple[str, ...], meter: Ceilings | None = None) -> None:
+    ``now`` is the time of the system, a FILETIME: new and written files get it.
+    """
+
+    def __init__(
+        self, directories: tuple[str, ...], meter: Ceilings | None = None, now: Callable[[], int] = lambda: 0
+    ) -> None:
         self._meter = meter or Ceilings()
+        self.now = now
         self._used = 0
+        self._next_index = 0x1_0000_0000_0005  # NTFS: sequence number 1, record number; 5 is the root directory
         self._nodes: dict[str, File] = {}
         for path in directories:
             self.add(File(path, is_directory=True))
 
     def add(self, node: File) -> None:
         """Add a file or directory. Replaces one with the same path."""
+        node.created = node.accessed = node.written = self.now()
+        node.index = self._next_index
+        self._next_index += 1
         self._nodes[_key(node.path)] = node
 
     def delete(self, node: File) -> None:
@@ -79,6 +111,43 @@ class FileSystem:
             self._meter.admit("disk", self._used, more)
             self._used += more
             node.data.extend(bytes(more))
+
+    def resize(self, node: File, size: int) -> None:
+        """Cut a file, or fill it with zeros. Raises DISK_FULL."""
+        self.extend(node, size)
+        self._used -= len(node.data) - size
+        del node.data[size:]
+        node.written = self.now()
+
+    def listing(self, directory: File) -> list[File]:
+        """The files and directories of a directory, in the order of their names without case, as NTFS has them."""
+        prefix = _key(directory.path) + "\\"
+        names = [key for key in self._nodes if key.startswith(prefix) and "\\" not in key[len(prefix) :]]
+        return [self._nodes[key] for key in sorted(names, key=str.upper)]
+
+    def rename(self, node: File, path: str, *, replace: bool) -> None:
+        """Give a file or directory another path, with all that is in it.
+
+        Raises OBJECT_NAME_COLLISION, OBJECT_PATH_NOT_FOUND, ACCESS_DENIED, INVALID_PARAMETER.
+        """
+        parent, target = self.find(path.rpartition("\\")[0]), self.find(path)
+        if parent is None or not parent.is_directory:
+            raise StatusError(Status.OBJECT_PATH_NOT_FOUND)
+        old, new = _key(node.path), _key(path)
+        if node.is_directory and new.startswith(old + "\\"):
+            raise StatusError(Status.INVALID_PARAMETER)
+        if target is not None and target is not node:
+            if not replace:
+                raise StatusError(Status.OBJECT_NAME_COLLISION)
+            if target.is_directory or target.read_only or target.opened:
+                raise StatusError(Status.ACCESS_DENIED)
+            self.delete(target)
+        moved = [key for key in self._nodes if key == old or key.startswith(old + "\\")]
+        for key in moved:
+            child = self._nodes.pop(key)
+            child.path = path + child.path[len(node.path) :] if child is not node else child.path
+            self._nodes[new + key[len(old) :]] = child
+        node.path = path
 
     def find(self, path: str) -> File | None:
         """The file or directory with that Win32 path, or None."""
@@ -108,6 +177,7 @@ class FileSystem:
             raise StatusError(Status.ACCESS_DENIED)
         self._used -= len(node.data)
         node.data.clear()
+        node.written = self.now()
         return node, FILE_SUPERSEDED if disposition == FILE_SUPERSEDE else FILE_OVERWRITTEN
 
     def _new(self, path: str, disposition: int, is_directory: bool) -> File:

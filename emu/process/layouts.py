@@ -35,6 +35,7 @@ TEB: Layout = {
     "DeallocationStack": (0x1478, 8),
     "TlsSlots": (0x1480, 0x200),
     "GuaranteedStackBytes": (0x1748, 4),
+    "TlsExpansionSlots": (0x1780, 8),
 }
 
 PEB: Layout = {

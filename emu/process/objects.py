@@ -16,6 +16,7 @@ from .winnt import Status, StatusError
 
 GENERIC_READ, GENERIC_WRITE, GENERIC_EXECUTE, GENERIC_ALL = 0x80000000, 0x40000000, 0x20000000, 0x10000000
 MAXIMUM_ALLOWED = 0x02000000
+DELETE = 0x00010000
 SYNCHRONIZE = 0x00100000
 READ_CONTROL = 0x00020000
 
@@ -102,6 +103,28 @@ class Wait:
             if waited.is_signaled(thread):
                 return (Status.ABANDONED_WAIT_0 if waited.acquire(thread) else Status.SUCCESS) + index
         return None
+
+
+@dataclass(eq=False)
+class Timer(KernelObject):
+    """A timer. It is signaled at ``due``, a FILETIME, and again after each ``period`` of 100 ns, if that is not 0."""
+
+    type_name = "Timer"
+    all_access = 0x1F0003
+    read_access, write_access, execute_access = 0x1, 0x2, SYNCHRONIZE
+
+    manual_reset: bool = False
+    signaled: bool = False
+    due: int | None = None
+    period: int = 0
+
+    def is_signaled(self, thread: Thread) -> bool:
+        return self.signaled
+
+    def acquire(self, thread: Thread) -> bool:
+        if not self.manual_reset:
+            self.signaled = False
+        return False
 
 
 @dataclass(eq=False)
@@ -221,6 +244,8 @@ class FileObject(KernelObject):
     device: str = ""
     """``console`` for handles to the console, else empty."""
     delete_on_close: bool = False
+    listing: list[tuple[str, FileNode]] | None = None
+    """What NtQueryDirectoryFile has still to tell; None before its first call."""
 
     def is_signaled(self, thread: Thread) -> bool:
         return True
@@ -310,6 +335,10 @@ class Thread:
     wait: Wait | None = None
     wake_status: int | None = None
     """Return value of the blocking service, for the moment when the thread runs again."""
+    alerted: bool = False
+    """Whether NtAlertThreadByThreadId was called since the last NtWaitForAlertByThreadId ended."""
+    alertable_by_id: bool = False
+    """Whether the thread waits in NtWaitForAlertByThreadId."""
     mutants: list[Mutant] = field(default_factory=list)
     object: ThreadObject = field(default_factory=ThreadObject)
 

@@ -32,7 +32,7 @@ from .ldr_list import LoaderLists
 from .library import SYSTEM_IMAGES, ImageLibrary, load_program
 from .loader import Loader
 from .memory import GuestMemory
-from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread
+from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread, Timer
 from .objects import Event as EventObject
 from .outcome import Control, Crashed, Deadlock, Exited, Outcome, RunError
 from .page_faults import guard_page, page_fault
@@ -117,7 +117,7 @@ class Process:
         self.object = ProcessObject()
         self.token = TokenObject()
         self.handle_trace: HandleTrace | None = None
-        self.files = FileSystem(DIRECTORIES, meter)
+        self.files = FileSystem(DIRECTORIES, meter, lambda: self.scheduler.now)
         self.files.add(File(found.path, read_only=True, data=bytearray(read_image(program))))
         self._services = services
 
@@ -259,6 +259,8 @@ class Process:
         self.names.dropped(target)
         if isinstance(target, Section):
             self.drop_section(target)
+        if isinstance(target, Timer) and not target.handle_count:
+            self.scheduler.stop_timer(target)
         if isinstance(target, FileObject) and target.node and not target.handle_count:
             if target.delete_on_close:
                 self.files.delete(target.node)

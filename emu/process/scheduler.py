@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .objects import KernelObject, Thread, Wait
+from .objects import KernelObject, Thread, Timer, Wait
 from .system import TICK
 from .winnt import Status
 
@@ -28,6 +28,7 @@ class Scheduler:
         self.threads: list[Thread] = []
         """Living threads in creation order."""
         self._ready: deque[Thread] = deque()
+        self._timers: list[Timer] = []
 
     # --- time
 
@@ -59,6 +60,7 @@ class Scheduler:
         self.expire()
         if not self._ready:
             deadlines = [wait.deadline for wait in self._waits() if wait.deadline is not None]
+            deadlines += [timer.due for timer in self._timers if timer.due is not None and timer.waits]
             if not deadlines:
                 return None
             self.now = max(self.now, min(deadlines))
@@ -97,11 +99,40 @@ class Scheduler:
                 self.wake(wait.thread, status)
 
     def expire(self) -> None:
-        """End the waits whose deadline has passed, in creation order of their threads."""
+        """Fire the timers that are due, and end the waits whose deadline has passed, both in order of creation."""
+        for timer in list(self._timers):
+            if timer.due is not None and timer.due <= self.now:
+                self._fire(timer)
         for wait in self._waits():
             if wait.deadline is not None and wait.deadline <= self.now:
                 # A delay without objects ends with SUCCESS, a wait for objects with TIMEOUT.
-                self.wake(wait.thread, Status.TIMEOUT if wait.objects else Status.SUCCESS)
+                timed_out = wait.objects or wait.thread.alertable_by_id
+                wait.thread.alertable_by_id = False
+                self.wake(wait.thread, Status.TIMEOUT if timed_out else Status.SUCCESS)
+
+    # --- timers
+
+    def set_timer(self, timer: Timer, due: int, period: int) -> None:
+        """Signal the timer at ``due``, and again after each ``period`` if that is not 0."""
+        timer.signaled, timer.due, timer.period = False, due, period
+        if timer not in self._timers:
+            self._timers.append(timer)
+        self.expire()
+
+    def stop_timer(self, timer: Timer) -> None:
+        """Forget the timer. Its state stays."""
+        timer.due = None
+        if timer in self._timers:
+            self._timers.remove(timer)
+
+    def _fire(self, timer: Timer) -> None:
+        assert timer.due is not None
+        if timer.period:
+            timer.due += (1 + (self.now - timer.due) // timer.period) * timer.period
+        else:
+            self.stop_timer(timer)
+        timer.signaled = True
+        self.signal(timer)
 
     def _waits(self) -> list[Wait]:
         return [thread.wait for thread in self.threads if thread.wait is not None]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import struct
 
-from .files import FILE_OPEN, File, win32_path
+from .files import FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_SETTABLE, FILE_CREATED, FILE_OPEN, File, win32_path
 from .objects import FILE_APPEND_DATA, FILE_READ_DATA, FILE_WRITE_DATA, Event, FileObject
 from .services import Call, object_attributes, service, u32
 from .winnt import Status, StatusError
 
 FILE_DELETE_ON_CLOSE = 0x1000  # wdm.h
-FILE_ATTRIBUTE_READONLY = 0x1  # winnt.h
 _USE_FILE_POSITION = -2  # FILE_USE_FILE_POINTER_POSITION with HighPart -1
 _WRITE_TO_END = -1  # FILE_WRITE_TO_END_OF_FILE with HighPart -1
 
@@ -43,8 +42,9 @@ def _open(call: Call, disposition: int, options: int, attributes_of_file: int) -
         wants_write = granted & (FILE_WRITE_DATA | FILE_APPEND_DATA)
         if wants_write and (target.node.read_only or target.node.is_directory):
             raise StatusError(Status.ACCESS_DENIED)
-        if information == 2 and attributes_of_file & FILE_ATTRIBUTE_READONLY:
-            target.node.read_only = True
+        if information == FILE_CREATED:
+            target.node.read_only = bool(attributes_of_file & FILE_ATTRIBUTE_READONLY)
+            target.node.attributes = attributes_of_file & FILE_ATTRIBUTE_SETTABLE
         target.node.opened += 1
     memory.put_u64(handle_at, process.handles.insert(target, granted, attributes.attributes))
     memory.write(iosb_at, struct.pack("<QQ", Status.SUCCESS, information))
@@ -130,5 +130,6 @@ def NtWriteFile(call: Call) -> int:
     if length:
         call.process.files.extend(node, offset + length)
         node.data[offset : offset + length] = memory.read(buffer, length)
+        node.written = call.process.files.now()
     file.position = offset + length
     return _complete(call, length)

@@ -25,7 +25,7 @@ NOTIFICATION_EVENT, SYNCHRONIZATION_EVENT = 0, 1  # ntdef.h EVENT_TYPE
 _FOREVER = -(1 << 63)
 
 
-def _create(call: Call, make: Callable[[], KernelObject]) -> int:
+def create_object(call: Call, make: Callable[[], KernelObject]) -> int:
     """The common part of the create services, whose arguments begin (*handle, access, *OBJECT_ATTRIBUTES, ...)."""
     handle_at, access, attributes_at = call.arguments[:3]
     process = call.process
@@ -62,7 +62,7 @@ def NtCreateEvent(call: Call) -> int:
     kind, initial = u32(call.arguments[3]), boolean(call.arguments[4])
     if kind not in (NOTIFICATION_EVENT, SYNCHRONIZATION_EVENT):
         raise StatusError(Status.INVALID_PARAMETER_4)
-    return _create(call, lambda: Event(manual_reset=kind == NOTIFICATION_EVENT, signaled=initial))
+    return create_object(call, lambda: Event(manual_reset=kind == NOTIFICATION_EVENT, signaled=initial))
 
 
 @service
@@ -105,7 +105,7 @@ def NtResetEvent(call: Call) -> int:
 
 @service
 def NtCreateMutant(call: Call) -> int:
-    return _create(call, Mutant)
+    return create_object(call, Mutant)
 
 
 @service
@@ -123,7 +123,7 @@ def NtCreateSemaphore(call: Call) -> int:
     count, limit = s32(call.arguments[3]), s32(call.arguments[4])
     if limit <= 0 or not 0 <= count <= limit:
         raise StatusError(Status.INVALID_PARAMETER)
-    return _create(call, lambda: Semaphore(count=count, limit=limit))
+    return create_object(call, lambda: Semaphore(count=count, limit=limit))
 
 
 @service

@@ -6,6 +6,7 @@ import struct
 
 from .handle_trace import DEFAULT_SLOTS, MAXIMUM_SLOTS, HandleTrace
 from .handles import CURRENT_PROCESS, CURRENT_THREAD
+from .layouts import TEB, Structure
 from .objects import THREAD_SUSPEND_RESUME, THREAD_TERMINATE, ProcessObject, Thread, ThreadObject, Wait
 from .outcome import Control, Exited
 from .service_sync import deadline
@@ -15,10 +16,12 @@ from .winnt import Status, StatusError
 
 THREAD_CREATE_FLAGS_CREATE_SUSPENDED = 0x1  # phnt, ntpsapi.h
 MAXIMUM_SUSPEND_COUNT = 127  # winnt.h
+TLS_SLOTS, TLS_EXPANSION_SLOTS = 64, 1024  # TLS_MINIMUM_AVAILABLE (winnt.h); the TlsAlloc reference page: 1,088
 
 # THREADINFOCLASS, PROCESSINFOCLASS (winternl.h, ntddk.h)
 THREAD_BASIC_INFORMATION, THREAD_TIMES = 0, 1
 THREAD_PRIORITY, THREAD_BASE_PRIORITY, THREAD_AFFINITY_MASK, THREAD_NAME_INFORMATION = 2, 3, 4, 38
+THREAD_ZERO_TLS_CELL = 10
 PROCESS_BASIC_INFORMATION, PROCESS_TIMES, PROCESS_HANDLE_TRACING = 0, 4, 32
 
 
@@ -122,12 +125,15 @@ def NtSetInformationThread(call: Call) -> int:
     thread = thread_of(call, handle)
     memory = call.process.memory
     sizes = {THREAD_PRIORITY: 4, THREAD_BASE_PRIORITY: 4, THREAD_AFFINITY_MASK: 8, THREAD_NAME_INFORMATION: 16}
+    sizes[THREAD_ZERO_TLS_CELL] = 4
     expected = sizes.get(u32(information_class))
     if expected is None:
         raise StatusError(Status.INVALID_INFO_CLASS)
     if u32(length) != expected:
         raise StatusError(Status.INFO_LENGTH_MISMATCH)
     match u32(information_class):
+        case 10:
+            _zero_tls_cell(call, memory.u32(buffer))
         case 38:
             name = memory.unicode_string(buffer)
             call.process.names.charge(name)  # until the process ends, as a handle may keep the thread
@@ -149,6 +155,19 @@ def NtSetInformationThread(call: Call) -> int:
                 raise StatusError(Status.INVALID_PARAMETER)
             thread.priority = absolute - NORMAL_BASE_PRIORITY
     return Status.SUCCESS
+
+
+def _zero_tls_cell(call: Call, slot: int) -> None:
+    """Clear a TLS slot in every thread, as TlsFree asks. Raises INVALID_PARAMETER."""
+    if slot >= TLS_SLOTS + TLS_EXPANSION_SLOTS:
+        raise StatusError(Status.INVALID_PARAMETER)
+    memory = call.process.memory
+    for thread in call.process.scheduler.threads:
+        teb = Structure(memory, thread.teb, TEB)
+        if slot < TLS_SLOTS:
+            memory.put_u64(teb.at("TlsSlots") + 8 * slot, 0)
+        elif slots := teb["TlsExpansionSlots"]:
+            memory.put_u64(slots + 8 * (slot - TLS_SLOTS), 0)
 
 
 @service

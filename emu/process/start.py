@@ -11,8 +11,10 @@ from ..snapshot.process import XstateConfiguration
 from . import (  # noqa: F401
     service_exception,
     service_file,
+    service_file_information,
     service_image,
     service_memory,
+    service_object,
     service_sync,
     service_thread,
     service_token,
