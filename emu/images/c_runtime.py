@@ -27,19 +27,19 @@ OPTIONS = (
 )
 _OWN = (
     *("startup.c", "environment.c", "fail.c", "thread.c", "heap.c", "string.c", "wide.c", "ctype.c", "multibyte.c"),
-    *("algorithm.c", "convert.c", "time.c", "lowio.c", "stream.c", "path.c", "print.c", "scan.c", "math.c", "jump.c"),
+    *("algorithm.c", "convert.c", "time.c", "lowio.c", "stream.c", "path.c", "print.c", "scan.c", "math.c", "jump.c", "aliases.c"),
 )
 # Own files that take a file of musl in: musl's FILE is replaced by a text in memory.
 _ADAPTERS = {"musl_format.c": "stdio", "musl_scan.c": "internal"}
 _MUSL_MATH = (
-    *("__cos", "__cosdf", "__expo2", "__expo2f", "__fpclassify", "__math_divzero", "__math_divzerof"),
+    *("__cos", "__cosdf", "__expo2", "__expo2f", "__fpclassify", "__fpclassifyl", "__math_divzero", "__math_divzerof"),
     *("__math_invalid", "__math_invalidf", "__math_oflow", "__math_oflowf", "__math_uflow", "__math_uflowf"),
-    *("__math_xflow", "__math_xflowf", "__signbit", "__sin", "__sindf", "acosh", "asinf", "asinh", "asinhf", "atan2"),
+    *("__math_xflow", "__math_xflowf", "__signbit", "__signbitl", "__sin", "__sindf", "acosh", "asinf", "asinh", "asinhf", "atan2"),
     *("atan2f", "atanh", "atanhf", "erf", "erff", "exp2f_data", "exp_data", "expm1", "expm1f", "ilogb", "ilogbf"),
     *("j0", "j1", "jn", "ldexp", "ldexpf", "lgamma", "lgamma_r", "lgammaf", "lgammaf_r", "llrint", "llrintf"),
     *("llround", "llroundf", "logb", "logbf", "nearbyint", "nearbyintf", "nextafter", "nextafterf", "nexttoward"),
     *("nexttowardf", "pow", "pow_data", "powf", "powf_data", "remainder", "remainderf", "remquo", "remquof"),
-    *("scalbln", "scalblnf", "scalbn", "scalbnf", "signgam", "sinh", "sinhf", "tgamma", "tgammaf"),
+    *("scalbln", "scalblnf", "scalbn", "scalbnf", "scalbnl", "signgam", "sinh", "sinhf", "tgamma", "tgammaf"),
 )
 
 
@@ -58,7 +58,7 @@ class RuntimeDll:
 
 DLLS = (
     RuntimeDll("ucrtbase.dll", _OWN, ("kernel32", "ntdll"), "Synthetic C runtime", "DllMain", library=True),
-    RuntimeDll("msvcrt.dll", ("msvcrt.c",), ("ucrtbase", "kernel32", "ntdll"), "Synthetic old C runtime"),
+    RuntimeDll("msvcrt.dll", ("msvcrt.c",), ("ucrtbase", "kernel32", "ntdll"), "Synthetic old C runtime", "DllMain"),
     RuntimeDll("vcruntime140.dll", ("vcruntime.c",), ("ucrtbase", "kernel32", "ntdll"), "Synthetic compiler runtime"),
 )
 

@@ -154,7 +154,6 @@ int __wgetmainargs(int *count, wchar_t ***arguments, wchar_t ***environment, int
 }
 
 typedef int(__cdecl *onexit_function)(void);
-int _register_onexit_function(void *table, void_function function);
 
 onexit_function _onexit(onexit_function function)
 {
@@ -192,14 +191,47 @@ __attribute__((noreturn)) void old_abort(void)
 
 __attribute__((noreturn)) void old_assert(const char *expression, const char *file, unsigned line)
 {
-    char text[512];
-    __stdio_common_vfprintf(0, NULL, NULL, NULL, NULL);
-    (void)text;
-    (void)expression;
-    (void)file;
-    (void)line;
+    fprintf(stderr, "Assertion failed: %s, file %s, line %u\n", expression, file, line);
     old_abort();
 }
 
-/* --- data that programs import: filled before any program's code runs */
-int *_fmode, *_commode;
+__attribute__((noreturn)) void old_wassert(const wchar_t *expression, const wchar_t *file, unsigned line)
+{
+    fprintf(stderr, "Assertion failed: %S, file %S, line %u\n", expression, file, line);
+    old_abort();
+}
+
+/* --- data that programs import. The program's values are copied before its code runs. */
+int _fmode = _O_TEXT, _commode, __argc, __mb_cur_max = 1;
+char *_acmdln, *_pgmptr, **_environ, **__initenv, **__argv;
+wchar_t *_wcmdln, *_wpgmptr, **_wenviron, **__winitenv, **__wargv;
+const unsigned short *__pctype_func(void);
+const unsigned short *_pctype;
+double _HUGE;
+
+BOOL WINAPI DllMain(HINSTANCE instance, DWORD reason, LPVOID reserved)
+{
+    static const unsigned long long infinity = 0x7FF0000000000000ull;
+    UNREFERENCED_PARAMETER(instance);
+    UNREFERENCED_PARAMETER(reserved);
+    if (reason == DLL_PROCESS_ATTACH) {
+        _configure_narrow_argv(0);
+        __argc = *__p___argc();
+        __argv = *__p___argv();
+        __wargv = *__p___wargv();
+        _environ = __initenv = *__p__environ();
+        _wenviron = __winitenv = *__p__wenviron();
+        _acmdln = *__p__acmdln();
+        _wcmdln = *__p__wcmdln();
+        _pgmptr = *__p__pgmptr();
+        _wpgmptr = *__p__wpgmptr();
+        _pctype = __pctype_func();
+        memcpy(&_HUGE, &infinity, sizeof(_HUGE));
+    }
+    return TRUE;
+}
+
+void *__lconv_init(void)
+{
+    return localeconv();
+}

@@ -45,3 +45,34 @@ int format_double(char *buffer, size_t size, double value, int flags, int precis
         buffer[file.length < size ? file.length : size - 1] = 0;
     return (int)file.length;
 }
+
+/* What musl's two files call of math for the extended type. */
+typedef union {
+    long double value;
+    struct {
+        unsigned long long fraction;
+        unsigned short exponent;
+    } parts;
+} extended;
+
+long double frexpl(long double value, int *exponent)
+{
+    extended x = {value};
+    *exponent = 0;
+    if (value == 0 || (x.parts.exponent & 0x7FFF) == 0x7FFF)
+        return value;
+    if ((x.parts.exponent & 0x7FFF) == 0) {
+        x.value *= 0x1p120L;
+        *exponent = -120;
+    }
+    *exponent += (x.parts.exponent & 0x7FFF) - 0x3FFE;
+    x.parts.exponent = (x.parts.exponent & 0x8000) | 0x3FFE;
+    return x.value;
+}
+
+long double copysignl(long double magnitude, long double sign)
+{
+    extended m = {magnitude}, s = {sign};
+    m.parts.exponent = (m.parts.exponent & 0x7FFF) | (s.parts.exponent & 0x8000);
+    return m.value;
+}

@@ -141,3 +141,14 @@ void perror(const char *prefix)
     fputs(text, stderr);
     fputs("\n", stderr);
 }
+
+int *__sys_nerr(void)
+{
+    static int count = RTL_NUMBER_OF(messages) - 1;
+    return &count;
+}
+
+char **__sys_errlist(void)
+{
+    return (char **)messages;
+}

@@ -61,6 +61,10 @@
 #undef _iswgraph_l
 #undef _iscntrl_l
 #undef _iswcntrl_l
+#undef iswblank
+#undef isblank
+#undef _pctype
+#undef _pwctype
 #undef WEOF
 #undef _TRUNCATE
 #undef stdin
