@@ -22,6 +22,7 @@ IMAGE_FILE_MACHINE_AMD64 = 0x8664  # winnt.h, like the next three constants
 IMAGE_FILE_MACHINE_I386 = 0x014C
 IMAGE_FILE_MACHINE_ARM64 = 0xAA64
 IMAGE_FILE_EXECUTABLE_IMAGE = 0x0002
+IMAGE_FILE_RELOCS_STRIPPED = 0x1
 IMAGE_FILE_DLL = 0x2000
 _MACHINES = {
     IMAGE_FILE_MACHINE_AMD64: "amd64",
@@ -147,16 +148,26 @@ class Image:
             raise KeyError(f"{self.name}!{name} is a forwarder")
         return export.rva
 
+    @cached_property
+    def fixed(self) -> bool:
+        """Whether the image can only have its preferred base: its relocations were stripped.
+
+        Source: PE format, "Characteristics". An image without relocations that were not stripped needs none, as one without absolute addresses.
+        """
+        header = int.from_bytes(self.preferred[0x3C:0x40], "little")
+        flags = int.from_bytes(self.preferred[header + 22 : header + 24], "little")
+        return not self.relocations and bool(flags & IMAGE_FILE_RELOCS_STRIPPED)
+
     def mapped_at(self, base: int) -> bytearray:
         """The mapped image, relocated to ``base``. ImageBase in its headers is ``base`` too.
 
-        Raises ImageError for another base than the preferred one if the image has no relocations.
+        Raises ImageError for another base than the preferred one if the image is ``fixed``.
         """
         mapped = bytearray(self.preferred)
         delta = base - self.image_base
         if not delta:
             return mapped
-        if not self.relocations:
+        if self.fixed:
             raise ImageError(
                 f"{self.name}: no relocations, so it cannot be loaded at 0x{base:X} instead of 0x{self.image_base:X}"
             )

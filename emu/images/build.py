@@ -95,8 +95,15 @@ _RUNTIME_KERNEL32 = (
     *_KERNEL32,
     *("kernel32_tls.c", "kernel32_environment.c", "kernel32_path.c", "kernel32_file_info.c", "kernel32_file_ansi.c"),
     *("kernel32_find.c", "kernel32_wait.c", "kernel32_time.c", "kernel32_text.c", "kernel32_locale.c"),
-    *("kernel32_console.c", "kernel32_misc.c", "kernel32_message.c"),
+    *("kernel32_console.c", "kernel32_misc.c", "kernel32_message.c", "kernel32_threadpool.c"),
 )
+
+
+def _system_dll(name: str, sources: tuple[str, ...], description: str) -> Image:
+    """A DLL of the runtime system above kernel32 and ntdll."""
+    return Image(name, sources, ("kernel32.dll", "ntdll.dll"), version=SYSTEM_VERSION, description=description)
+
+
 RUNTIME_IMAGES = (
     Image("ntdll.dll", _RUNTIME_NTDLL, version=SYSTEM_VERSION, description="Synthetic native interface"),
     Image(
@@ -106,6 +113,12 @@ RUNTIME_IMAGES = (
         version=SYSTEM_VERSION,
         description="Synthetic Windows interface",
     ),
+    _system_dll("user32.dll", ("user32.c", "chkstk.s"), "Synthetic message boxes"),
+    _system_dll("advapi32.dll", ("advapi32.c",), "Synthetic registry, user and random bytes"),
+    _system_dll("bcrypt.dll", ("bcrypt.c",), "Synthetic random bytes"),
+    _system_dll("bcryptprimitives.dll", ("bcrypt.c",), "Synthetic random bytes"),
+    _system_dll("winmm.dll", ("winmm.c",), "Synthetic multimedia clock"),
+    _system_dll("ws2_32.dll", ("ws2_32.c",), "Synthetic sockets of a host without a network"),
 )
 
 

@@ -1,7 +1,7 @@
 r"""Finds images in host directories that represent guest directories, in the search order of Windows.
 
-A name without a path is searched in the program's directory. ntdll and kernel32 are known DLLs and come from System32
-only ("Dynamic-link library search order").
+A name without a path is searched in the program's directory, then in System32. ntdll and kernel32 are known DLLs and
+come from System32 only ("Dynamic-link library search order").
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from ..image import Image, ImageError, load_image, read_image
 from .system import PROGRAM_DIRECTORY, SYSTEM_DIRECTORY
 
 KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll"})
+SYSTEM_DLLS = KNOWN_DLLS | {
+    "advapi32.dll", "bcrypt.dll", "bcryptprimitives.dll", "user32.dll", "winmm.dll", "ws2_32.dll"
+}  # fmt: skip
+"""What System32 holds. The folder of the small system holds images of programs, too."""
 SYSTEM_IMAGES = Path(__file__).parent.parent / "images"
 """The host directory of the small system: ntdll.dll and kernel32.dll as the stock scenarios need them."""
 RUNTIME_IMAGES = SYSTEM_IMAGES / "runtime"
@@ -57,7 +61,7 @@ class ImageLibrary:
         for guest, host in self._sources:
             if directory and directory.lower() != guest.lower():
                 continue
-            if (base.lower() in KNOWN_DLLS) != (guest == SYSTEM_DIRECTORY):
+            if base.lower() not in SYSTEM_DLLS if guest == SYSTEM_DIRECTORY else base.lower() in KNOWN_DLLS:
                 continue
             found = _host_file(host, base.lower())
             if found is not None:

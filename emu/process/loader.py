@@ -30,6 +30,7 @@ from .address_space import page_ceiling
 from .ldr_list import LoaderLists
 from .library import FoundImage, ImageLibrary
 from .memory import GuestMemory
+from .missing_imports import MissingImport
 from .winnt import ALLOCATION_GRANULARITY, PAGE_SIZE, Status, StatusError
 
 IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE = 0x40  # winnt.h
@@ -92,17 +93,6 @@ class LoadedModule:
     @property
     def end(self) -> int:
         return self.base + self.image.size_of_image
-
-
-@dataclass(frozen=True, slots=True)
-class MissingImport:
-    """``importer`` imports ``imported`` (``KERNEL32.dll!Foo``), which no image exports."""
-
-    importer: str
-    imported: str
-
-    def __str__(self) -> str:
-        return f"{self.importer} imports {self.imported}, which no image exports"
 
 
 class Loader:
@@ -207,7 +197,7 @@ class Loader:
         if not _relocatable(image):
             if self._memory.space.is_free(image.image_base, size):
                 return image.image_base
-            if not image.relocations:
+            if image.fixed:
                 raise StatusError(Status.CONFLICTING_ADDRESSES)
         low, high = DLL_ARENA if image.is_dll else PROGRAM_ARENA
         for start in (preferred_place(image), low):
@@ -254,7 +244,8 @@ class Loader:
         index = len(self.missing)
         if (index + 1) * 16 > _STUB_AREA:
             raise StatusError(Status.NO_MEMORY)
-        self.missing.append(MissingImport(module.name, slot.label))
+        found = self._already(slot.dll) is not None
+        self.missing.append(MissingImport(module.name, slot.label, found))
         space = self._memory.space
         if not self._stubs:
             at = space.find_free(_STUB_AREA, DLL_ARENA[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..image import ImageError
+from .missing_imports import describe
 from .outcome import Control, RunError
 from .services import Call, service, u32
 from .winnt import Status, StatusError
@@ -68,4 +69,4 @@ def NtxMissingImport(call: Call) -> Control:
     index = u32(call.arguments[0])
     if index >= len(missing):
         raise StatusError(Status.INVALID_PARAMETER)
-    raise RunError(str(missing[index]))
+    raise RunError(describe(missing, missing[index]))

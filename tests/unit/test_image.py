@@ -154,11 +154,21 @@ def test_an_image_cut_at_any_length_is_refused() -> None:
             load_image(data[:length], name="cut.exe")
 
 
-def test_an_image_without_relocations_stays_at_its_preferred_base(crash: Image) -> None:
-    fixed = replace(crash, relocations=())
+def test_an_image_whose_relocations_were_stripped_stays_at_its_preferred_base(crash: Image) -> None:
+    stripped = bytearray(crash.preferred)
+    stripped[int.from_bytes(stripped[0x3C:0x40], "little") + 22] |= 1  # IMAGE_FILE_RELOCS_STRIPPED
+    fixed = replace(crash, relocations=(), preferred=bytes(stripped))
     assert fixed.mapped_at(fixed.image_base) == fixed.preferred
     with pytest.raises(ImageError, match=r"crash.exe: no relocations, so it cannot be loaded at 0x10000"):
         fixed.mapped_at(0x10000)
+
+
+def test_an_image_that_needs_no_relocations_may_have_any_base(crash: Image) -> None:
+    image = replace(crash, relocations=())
+    header = int.from_bytes(image.preferred[0x3C:0x40], "little") + 24 + 24
+    mapped = image.mapped_at(0x10000)
+    assert mapped[header : header + 8] == (0x10000).to_bytes(8, "little")
+    assert mapped[header + 8 :] == image.preferred[header + 8 :]
 
 
 def test_an_image_that_is_too_large_is_refused_before_it_is_mapped(
