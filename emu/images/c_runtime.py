@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .services import FOLDER
+from .definitions import C_RUNTIME, export_definition
 from .toolchain import Toolchain
 from .version_resource import version_resource
 
-RUNTIME = FOLDER / "runtime"
-SOURCES = RUNTIME / "ucrt"
-"""The folder of the sources and of the .def files of the C runtime."""
 VERSION = (10, 0, 26100, 1)
 OPTIONS = (
     *("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-DWIN32_LEAN_AND_MEAN", "-ffunction-sections"),
@@ -63,20 +60,17 @@ DLLS = (
 )
 
 
-def build_c_runtime(arch: str, out_dir: Path, definition: Callable[[str], str]) -> list[Path]:
-    """Build the DLLs with their PDBs into `out_dir`. Returns the files.
-
-    `definition` gives the text of a system DLL's .def file. Raises `ImageBuildError`.
-    """
+def build_c_runtime(arch: str, out_dir: Path) -> list[Path]:
+    """Build the DLLs with their PDBs into `out_dir`. Returns the files. Raises `ImageBuildError`."""
     tools = Toolchain(arch)
     made: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         for pattern in ("*.c", "*.h", "*.s", "*.zig", "*.def"):
-            for source in SOURCES.glob(pattern):
+            for source in C_RUNTIME.glob(pattern):
                 (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
         for dll in ("kernel32", "ntdll"):
-            (work / f"{dll}.def").write_text(definition(f"{dll}.dll"), encoding="utf-8", newline="\n")
+            (work / f"{dll}.def").write_text(export_definition(f"{dll}.dll", runtime=True), encoding="utf-8", newline="\n")
         for dll in ("kernel32", "ntdll", "ucrtbase"):
             tools.import_library(f"{dll}.def", f"import_{dll}.lib", work)
         with ThreadPoolExecutor() as pool:
@@ -93,11 +87,11 @@ def build_c_runtime(arch: str, out_dir: Path, definition: Callable[[str], str]) 
     return [out_dir / file for file in made]
 
 
-def _own(tools: Toolchain, work: Path, pool: ThreadPoolExecutor, source: str):  # type: ignore[no-untyped-def]
+def _own(tools: Toolchain, work: Path, pool: ThreadPoolExecutor, source: str) -> Future[None]:
     return pool.submit(tools.compile, source, Path(f"{source}.obj"), work, OPTIONS)
 
 
-def _library(tools: Toolchain, work: Path, pool: ThreadPoolExecutor):  # type: ignore[no-untyped-def]
+def _library(tools: Toolchain, work: Path, pool: ThreadPoolExecutor) -> dict[str, Future[None]]:
     """The objects that hold parts of the wheel, by name, and the jobs that make them."""
     jobs = {
         "compiler_rt.obj": pool.submit(tools.zig_object, tools.root / "lib/compiler_rt.zig", "compiler_rt.obj", work),

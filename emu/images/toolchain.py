@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,14 @@ class Toolchain:
         command += ["--cache-dir", "zig-cache", "--global-cache-dir", "zig-cache", f"-femit-bin={output}"]
         self._run(command, folder)
 
+    def compile_cxx(self, source: str, folder: Path, cache: Path, options: Sequence[str]) -> None:
+        """Make a program of the C++ file `source` of `folder` by `zig c++`, with libc++ and mingw-w64's start-up code.
+
+        Zig compiles those at the first use, into the user's cache of Zig. `cache` is for what depends on the program.
+        """
+        target = ("-target", f"{self.target.headers}-windows-gnu")
+        self._run(["c++", *target, *options, source], folder, {"ZIG_LOCAL_CACHE_DIR": str(cache)})
+
     def assemble(self, source: str, output: Path, folder: Path) -> None:
         """Assemble the file `source` of `folder` into the object `output`."""
         self._run(["clang", f"--target={self.target.triple}", "-c", "-o", str(output), source], folder)
@@ -114,10 +122,11 @@ class Toolchain:
         command += ["/debug", f"/pdb:{pdb}", f"/pdbaltpath:{pdb}", "/pdbsourcepath:."]
         self._run([*command, *options, f"/out:{output}", *inputs], folder)
 
-    def _run(self, arguments: list[str], folder: Path) -> None:
+    def _run(self, arguments: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> None:
         done = subprocess.run(
             [str(self.program), *arguments],
             cwd=folder,
+            env={**os.environ, **(variables or {})},
             capture_output=True,
             encoding="utf-8",
             errors="replace",
