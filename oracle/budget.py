@@ -17,7 +17,7 @@ MAX_EXPANSION: Final = 128 << 20
 _BYTES: Final = 1 << 20
 """Bytes that may be read beyond twice the size of the file: what several records share is read once."""
 _ROWS: Final = 65_536
-_RANGES: Final = 32_768
+_RANGES: Final = 24_576
 _CHECKS: Final = 500_000
 _FAILURES: Final = 10_000
 
@@ -31,7 +31,7 @@ class Work(StrEnum):
     ROWS = "rows"
     """Entries of long lists that are read as arrays: memory regions, handles, times of threads."""
     RANGES = "ranges"
-    """Ranges of captured memory."""
+    """Ranges of captured memory, and runs of pages."""
     CHECKS = "checks"
     FAILURES = "failures"
 
@@ -43,12 +43,12 @@ class Budget:
     """The work that is left, and what was not judged because it ended."""
 
     def __init__(self, size: int, records: int) -> None:
-        """``size``: the bytes of the file. ``records``: how many it may have beyond one for each KiB."""
+        """``size``: the bytes of the file. ``records``: how many it may have beyond one for each 2 KiB."""
         self._ceilings = {
             Work.BYTES: _BYTES + 2 * size,
-            Work.RECORDS: records + size // 1024,
+            Work.RECORDS: records + size // 2048,
             Work.ROWS: _ROWS + size // 32,
-            Work.RANGES: _RANGES + size // 128,
+            Work.RANGES: _RANGES + size // 1024,
             Work.CHECKS: _CHECKS + size // 32,
             Work.FAILURES: _FAILURES,
         }
@@ -97,6 +97,11 @@ class Budget:
         if before is not None and before.left is not None and left is not None:
             judged, left = max(judged, before.judged), left + before.left
         self._unjudged[subject, limit] = Unjudged(subject, limit, judged, left)
+
+    @property
+    def notes(self) -> int:
+        """How many parts were not judged."""
+        return len(self._unjudged)
 
     @property
     def ended(self) -> bool:

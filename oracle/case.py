@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from .entitlement.user import Entitlement
@@ -46,8 +46,7 @@ class KernelReplayer(Protocol):
         """Load and run ``dump``. Never raises on its content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """A minidump."""
 
     dump: Dump
@@ -78,8 +77,7 @@ class Case:
         return entitlement_of(self.truth, self.request)
 
 
-@dataclass(frozen=True, slots=True)
-class KernelCase:
+class KernelCase(NamedTuple):
     """A kernel dump."""
 
     dump: KernelDump
@@ -89,8 +87,7 @@ class KernelCase:
     replay: KernelReplayer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UserdumpCase:
+class UserdumpCase(NamedTuple):
     """A legacy full user dump."""
 
     dump: UserDump
@@ -99,8 +96,7 @@ class UserdumpCase:
     request: RequestTruth | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CabinetCase:
+class CabinetCase(NamedTuple):
     """A cabinet. The dump inside is a separate case."""
 
     dump: Cabinet
@@ -108,8 +104,7 @@ class CabinetCase:
     request: RequestTruth | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileCase:
+class FileCase(NamedTuple):
     """The file itself, of any kind."""
 
     dump: Reading

@@ -55,7 +55,6 @@ def check(
     strict: SHOULD rules fail the dump too; without truth, rules of grade INFERRED as well.
     replay: runs the dump in a machine of the caller's. A Replayer for a minidump, a KernelReplayer for a kernel dump.
     max_expansion: bytes that a cabinet may expand to.
-    max_expansion: bytes that a cabinet may expand to.
 
     The dump inside a cabinet is judged too; ``RuleResult.inside`` names its member. A dump of one mode cannot be judged
     against a truth of the other: the outcome is NOT_A_DUMP, with the reason.
@@ -90,6 +89,8 @@ def check(
             replay=replay,
             max_expansion=max_expansion,
         )
-        for file in (source, *(() if held is None else (held.contents,))):
-            file.assure_unchanged()
+        if source is dump:
+            source.assure_unchanged()
+        if held is not None and held is truth:
+            held.contents.assure_unchanged()
         return report

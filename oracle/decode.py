@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import struct
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
-from importlib.resources import files
 from operator import or_
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from .memory.source import ByteSource
 from .model import Grade, Source, Span
@@ -36,14 +36,11 @@ _SECTION: Final = re.compile(r"^\[(structures|enumerations)\.(\w+)\]$", re.MULTI
 """The first line of a structure or an enumeration in a table."""
 
 
-_UNPACK: Final = {
-    (1, False): struct.Struct("<B").unpack_from,
-    (2, False): struct.Struct("<H").unpack_from,
-    (4, False): struct.Struct("<I").unpack_from,
-    (8, False): struct.Struct("<Q").unpack_from,
-    (4, True): struct.Struct("<i").unpack_from,
-}
-"""By width in bytes, and whether the integer is signed."""
+CODES: Final = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q", (4, True): "i"}
+"""Width in bytes, and whether the integer is signed -> the code of ``struct``."""
+_UNPACK: Final = {kind: struct.Struct(f"<{code}").unpack_from for kind, code in CODES.items()}
+_AT_ONCE: Final = 24
+"""Fields. A record with more, such as a CONTEXT, decodes the few that are asked for."""
 
 
 class TableError(Exception):
@@ -69,8 +66,7 @@ class Field:
         return self.width // KINDS[self.kind][0]
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """One structure of a format, as its table has it."""
 
     name: str
@@ -89,6 +85,8 @@ class Structure:
     """Field -> start, end, whether it is signed. Precomputed for reads of integers."""
     decoders: Mapping[str, tuple[Callable[[bytes, int], tuple[int]], int]]
     """Field -> what decodes it in a whole record, and its start; of the integers whose size ``struct`` knows."""
+    whole: Callable[[bytes], tuple[int, ...]] | None
+    """Decodes all integers of a whole record at once, in the order of ``decoders``; None for a large structure."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +143,11 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
             else source,
         )
     integers = {item.name: (item.offset, item.offset + item.width, KINDS[item.kind][1]) for item in fields.values()}
+    decoders = {
+        name: (_UNPACK[end - start, sign], start)
+        for name, (start, end, sign) in integers.items()
+        if (end - start, sign) in _UNPACK
+    }
     return Structure(
         name,
         table["size"],
@@ -154,22 +157,27 @@ def _structure(name: str, table: Mapping[str, Any]) -> Structure:
         table.get("c_type", name),
         tuple(table.get("architectures", ())),
         integers,
-        {
-            name: (_UNPACK[end - start, sign], start)
-            for name, (start, end, sign) in integers.items()
-            if (end - start, sign) in _UNPACK
-        },
+        decoders,
+        _whole(table["size"], [integers[name] for name in decoders]) if len(decoders) <= _AT_ONCE else None,
     )
+
+
+def _whole(size: int, integers: Sequence[tuple[int, int, bool]]) -> Callable[[bytes], tuple[int, ...]] | None:
+    """What decodes these integers of a record of ``size`` bytes; None if they overlap or do not ascend."""
+    at, codes = 0, "<"
+    for start, end, signed in integers:
+        if start < at:
+            return None
+        codes += f"{start - at}x{CODES[end - start, signed]}"
+        at = end
+    return struct.Struct(f"{codes}{size - at}x").unpack
 
 
 @cache
 def _sections() -> Mapping[str, Mapping[str, str]]:
     """The text of each structure and each enumeration, by name. Parsing all of them takes longer than most checks."""
     found: dict[str, dict[str, str]] = {"structures": {}, "enumerations": {}}
-    folder = files(__package__) / "tables"
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.name.endswith(".toml"):
-            continue
+    for entry in sorted(Path(__file__).with_name("tables").glob("*.toml")):
         head, *parts = _SECTION.split(entry.read_text(encoding="utf-8"))
         if tomllib.loads(head):
             raise TableError(f"{entry.name}: the first line is neither a comment nor a structure or enumeration")
@@ -215,7 +223,7 @@ def enumeration(name: str) -> Enumeration:
 
 
 class Record(dict[str, int]):
-    """One structure in a file: field -> value of an integer field, decoded when it is first read.
+    """One structure in a file: field -> value of an integer field, decoded when one is first read.
 
     Records are equal only if they are the same.
     """
@@ -254,11 +262,15 @@ class Record(dict[str, int]):
 
     def __missing__(self, name: str) -> int:
         """Decode an integer field and keep its value. Raises KeyError if the table has no such field."""
+        table = self.structure
         try:
-            unpack, start = self.structure.decoders[name]
-            (value,) = unpack(self._data, start)
+            unpack, start = table.decoders[name]
+            if table.whole is not None:
+                self.update(zip(table.decoders, table.whole(self._data), strict=True))
+                return self[name]
+            value = unpack(self._data, start)[0]
         except (KeyError, struct.error):
-            start, end, signed = self.structure.integers[name]
+            start, end, signed = table.integers[name]
             value = int.from_bytes(self._data[start:end], "little", signed=signed)
         self[name] = value
         return value

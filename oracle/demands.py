@@ -53,13 +53,13 @@ _PREFIXES: Final = frozenset({"DEBUG_DUMP", "DEBUG_FORMAT", "DEBUG_FORMAT_USER_S
 
 def truth_of(truth: TruthInput | None) -> Truth | None:
     """The loaded truth. Raises TruthError, which names the directory."""
+    if truth is None or isinstance(truth, ProcessTruth | KernelTruth):
+        return truth
     if isinstance(truth, str | os.PathLike):
         try:
             return load_any_truth(Path(truth))
         except TruthError as error:
             raise TruthError(f"{os.fspath(truth)}: {error}") from error
-    if truth is None or isinstance(truth, ProcessTruth | KernelTruth):
-        return truth
     raise wrong_type("truth", "a directory or a loaded truth", truth)
 
 
@@ -84,7 +84,9 @@ def request_of(
     if value:
         raise InputError("flags are given without a qualifier: pass qualifier='small', or a request")
     if request is None:
-        return _loaded_request(Path(beside)) if isinstance(beside, str | os.PathLike) else None
+        if beside is None or not isinstance(beside, str | os.PathLike):
+            return None
+        return _loaded_request(Path(beside))
     if isinstance(request, RequestTruth):
         return request
     if isinstance(request, Mapping):

@@ -29,7 +29,7 @@ def open_source(dump: DumpInput) -> ByteSource:
         return ByteSource(dump, "the bytes")
     if not isinstance(dump, str | os.PathLike):
         raise wrong_type("dump", "a path, bytes or a ByteSource", dump)
-    path = Path(dump)
+    path = dump if isinstance(dump, Path) else Path(dump)
     if "\0" in str(path):
         raise OSError(errno.EINVAL, "the path contains a NUL", str(path))
     try:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import replace
+from itertools import chain, filterfalse, islice, repeat
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from .budget import MAX_EXPANSION, Work
 from .case import AnyCase, CabinetCase, Case, FileCase, KernelCase, KernelReplayer, Replayer, UserdumpCase
 from .known_errors import recognised
 from .memory.source import ByteSource
 from .model import Fault, Finding, MemberReport, Outcome, Report, RuleResult, Span, Unjudged, Verdict
+from .readers.dump import read_dump
 from .readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, Identity, identify
 from .readers.reading import MAX_DEFECTS
-from .rule import RULES, Check, Rule
+from .rule import PASSED, RULES, Check, Rule
 from .rules import FILE, KINDS
 from .selection import Selected, SelectionError, selection, without_facts, without_failure
 
 if TYPE_CHECKING:
     from .diagnosis.cause import Results
     from .readers.cab_facts import Cabinet
+    from .readers.facts import Dump
+    from .readers.kernel_dump import KernelDump
+    from .readers.userdump_facts import UserDump
     from .truth.load import RequestTruth, Truth
 
 MAX_FINDINGS: Final = 20
 """How many findings of one rule are kept. ``RuleResult.failures`` counts all."""
+_FEW: Final = 32
+"""Checks of a rule that are looked at together."""
 _FAIL, _ERROR = Verdict.FAIL, Verdict.ERROR
+_CHECKS, _FAILURES = Work.CHECKS, Work.FAILURES
+"""Kept here, since Enum looks a member up each time."""
 _DumpCase = Case | KernelCase | UserdumpCase
 
 
@@ -79,11 +88,11 @@ def judge(
 
 def _diagnosed(case: _DumpCase, results: Results, rules: Iterable[Selected], judged: _Judged) -> Results:
     """The results of a dump, sorted by cause. The trials run no dump: a replay takes long."""
-    if not _with(_FAIL, results):
+    if _FAIL not in _verdicts(results):
         return results
     from .diagnosis.cause import with_causes  # noqa: PLC0415 - sound dumps do not need it
 
-    without_replay = replace(judged, replay=None)
+    without_replay = judged._replace(replay=None)
 
     def again(source: ByteSource) -> tuple[AnyCase, Results] | None:
         identity = identify(source)
@@ -101,8 +110,7 @@ def _default_profile(kind: str) -> str:
     return "portable" if kind == KERNEL_DUMP else "modern"
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
     """The arguments that a dump is judged with."""
 
     truth: Truth | None
@@ -122,24 +130,19 @@ class _Judged:
         """The case of a dump; or None, and why ``source`` cannot be judged."""
         machine = self.truth if self.truth is not None and self.truth.mode == "kernel" else None
         process = self.truth if self.truth is not None and self.truth.mode == "user" else None
-        # Each reader is imported for a file of its kind only.
-        if identity.kind == KERNEL_DUMP:
-            from .readers.kernel import read_kernel  # noqa: PLC0415
-
-            if process is not None:
-                return None, f"{identity.description}; the truth describes a process"
-            replay = cast("KernelReplayer | None", self.replay)
-            return KernelCase(read_kernel(source), machine, self.request, replay), ""
+        if identity.kind == KERNEL_DUMP and process is not None:
+            return None, f"{identity.description}; the truth describes a process"
         if identity.kind in (MINIDUMP, USERDUMP) and machine is not None:
             return None, f"{identity.description}; the truth describes a whole machine"
+        dump = read_dump(identity.kind, source)
+        # The kind of a reading is compared, not its class: a reader is imported for a file of its kind only.
+        if identity.kind == KERNEL_DUMP:
+            replay = cast("KernelReplayer | None", self.replay)
+            return KernelCase(cast("KernelDump", dump), machine, self.request, replay), ""
         if identity.kind == MINIDUMP:
-            from .readers.minidump import read_minidump  # noqa: PLC0415
-
-            return Case(read_minidump(source), process, self.request, cast("Replayer | None", self.replay)), ""
+            return Case(cast("Dump", dump), process, self.request, cast("Replayer | None", self.replay)), ""
         if identity.kind == USERDUMP:
-            from .readers.userdump import read_userdump  # noqa: PLC0415
-
-            return UserdumpCase(read_userdump(source), process, self.request), ""
+            return UserdumpCase(cast("UserDump", dump), process, self.request), ""
         return None, identity.description
 
 
@@ -177,7 +180,7 @@ def _results(
 ) -> tuple[RuleResult, ...]:
     """The results of the rules that have a case in ``cases``. ``member`` names the cabinet member that is a dump."""
     if member is None:
-        return tuple([_run(selected, cases[selected.rule.kind]) for selected in rules])
+        return tuple([selected.fixed or _run(selected, cases[selected.rule.kind]) for selected in rules])
     return tuple(
         result if selected.rule.kind in (FILE, CABINET) else replace(result, inside=member)
         for selected, result in zip(rules, _results(rules, cases), strict=True)
@@ -221,7 +224,7 @@ def _run(selected: Selected, case: AnyCase) -> RuleResult:
             return selected.not_applicable
         if not selected.needs <= case.dump.facts:
             return _not_run(selected, case)
-        return _tally(selected, case)
+        return _judged(selected, case)
     except (OSError, MemoryError):  # trouble of the host says nothing about the dump
         raise
     except Exception as error:  # a bug in one rule must not hide what the others found
@@ -231,13 +234,13 @@ def _run(selected: Selected, case: AnyCase) -> RuleResult:
 def _not_run(selected: Selected, case: AnyCase) -> RuleResult:
     """The result of a rule that needs a fact that is damaged, was not read whole, or that the dump does not have."""
     needs, dump = selected.rule.needs, case.dump
-    for fact in needs:
+    for fact in needs if dump.broken or dump.unread else ():
         if fact in dump.broken:
             note = _damage(case, fact)
             return selected.result(Verdict.BLOCKED, blocked_by=reporting_rule(dump.broken[fact]), note=note, fact=fact)
         if fact in dump.unread:
             return selected.result(Verdict.INCOMPLETE, note=f"{fact} was not read whole", fact=fact)
-    return without_facts(selected, tuple(fact for fact in needs if fact not in dump.facts))
+    return without_facts(selected, tuple(filterfalse(dump.facts.__contains__, needs)))
 
 
 def _damage(case: AnyCase, fact: str) -> str:
@@ -254,12 +257,6 @@ def reporting_rule(topic: str) -> str | None:
     return next((rule.id for rule in RULES.values() if topic in rule.reports), None)
 
 
-def _checks(rule: Rule, case: AnyCase) -> Iterator[Check]:
-    """The defects that the rule reports, and its own checks."""
-    own: Iterator[Check] = rule.check(case)
-    return chain(_reported(rule, case), own) if rule.reports and case.dump.defects else own
-
-
 def _reported(rule: Rule, case: AnyCase) -> Iterator[Check]:
     for defect in case.dump.defects:
         if defect.topic in rule.reports:
@@ -270,14 +267,34 @@ def _reported(rule: Rule, case: AnyCase) -> Iterator[Check]:
             yield Check("further entries", False, Fault.WRONG, ("none",), f"{hidden} more", count=hidden)
 
 
-def _tally(selected: Selected, case: AnyCase) -> RuleResult:
-    rule = selected.rule
+def _judged(selected: Selected, case: AnyCase) -> RuleResult:
+    """The result of a rule that applies. Most rules make a few equal checks, which need no look at each."""
+    rule, dump = selected.rule, case.dump
+    budget = dump.budget
+    notes = budget.notes
+    items: Iterator[Check] = rule.check(case)
+    if rule.reports and dump.defects:
+        items = chain(_reported(rule, case), items)
+    few = list(islice(items, _FEW))
+    made = len(few)
+    if not (made < _FEW and all(map(is_, few, repeat(PASSED))) and made <= budget.left(_CHECKS)):
+        return _tally(selected, case, chain(few, items), notes)
+    budget.spend(_CHECKS, made)
+    return without_failure(selected, made) if made or budget.notes == notes else _unavailable(selected)
+
+
+def _unavailable(selected: Selected) -> RuleResult:
+    return selected.result(Verdict.INCOMPLETE, note="what the rule judges was not available")
+
+
+def _tally(selected: Selected, case: AnyCase, items: Iterator[Check], notes: int) -> RuleResult:
+    """The result of a rule that makes the checks ``items``. ``notes`` is the number of the budget's before it ran."""
+    rule, dump = selected.rule, case.dump
     checks = failures = known = made = 0
     findings: list[Finding] = []
-    budget, note = case.dump.budget, None
-    checks_left, failures_left = budget.left(Work.CHECKS), max(budget.left(Work.FAILURES), 1)
-    left_before = len(budget.unjudged)
-    for item in _checks(rule, case):
+    budget, note = dump.budget, None
+    checks_left, failures_left = budget.left(_CHECKS), max(budget.left(_FAILURES), 1)
+    for item in items:
         if made == checks_left:
             note = "the limit on checks ended the rule"
             break
@@ -292,20 +309,20 @@ def _tally(selected: Selected, case: AnyCase) -> RuleResult:
         error = recognised(rule.id, case, item)
         known += item.count if error is not None else 0
         if len(findings) < MAX_FINDINGS:
-            spans = tuple(_clipped(span, case.dump.source.size) for span in item.spans)
+            spans = tuple(_clipped(span, dump.source.size) for span in item.spans)
             findings.append(
                 Finding(rule.id, item.subject, item.fault, item.expected, item.actual, spans, item.memory, error)
             )
-    budget.spend(Work.CHECKS, made)
+    budget.spend(_CHECKS, made)
     if failures:
-        budget.spend(Work.FAILURES, failures)
+        budget.spend(_FAILURES, failures)
         told = 0 if note is not None else known
         return selected.result(Verdict.FAIL, checks, failures, tuple(findings), known=told, note=note)
     if note is not None:
-        budget.leave(rule.id, budget.limit(Work.CHECKS), checks, None)
+        budget.leave(rule.id, budget.limit(_CHECKS), checks, None)
         return selected.result(Verdict.INCOMPLETE, checks, note=note)
-    if not checks and len(budget.unjudged) > left_before:
-        return selected.result(Verdict.INCOMPLETE, note="what the rule judges was not available")
+    if not checks and budget.notes > notes:
+        return _unavailable(selected)
     return without_failure(selected, checks)
 
 
@@ -315,14 +332,16 @@ def _clipped(span: Span, size: int) -> Span:
 
 
 def _outcome(results: tuple[RuleResult, ...], unjudged: tuple[Unjudged, ...]) -> tuple[Outcome, str | None]:
-    for result in _with(_ERROR, results):
-        return Outcome.INTERNAL_ERROR, f"{result.rule}: {result.note}"
-    failed = any(result.counts for result in _with(_FAIL, results))
+    verdicts = _verdicts(results)
+    if _ERROR in verdicts:
+        error = next(result for result in results if result.verdict is _ERROR)
+        return Outcome.INTERNAL_ERROR, f"{error.rule}: {error.note}"
+    failed = _FAIL in verdicts and any(result.counts for result in results if result.verdict is _FAIL)
     if failed or not unjudged:
         return (Outcome.NON_CONFORMANT if failed else Outcome.CONFORMANT), None
     more = f"; and {len(unjudged) - 1} more" if len(unjudged) > 1 else ""
     return Outcome.INCOMPLETE, f"{unjudged[0]}{more}"
 
 
-def _with(verdict: Verdict, results: Results) -> list[RuleResult]:
-    return [result for result in results if result.verdict is verdict]
+def _verdicts(results: Results) -> set[Verdict]:
+    return set(map(attrgetter("verdict"), results))

@@ -8,8 +8,7 @@ breaks. It has an id, a source, and a function that recognises the error in a fa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .model import KnownError
 
@@ -21,8 +20,7 @@ Recognise = Callable[[Any, "Check"], bool]
 """Takes the case and a failed check of one of the rules. It must not raise on content."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     error: KnownError
     rules: frozenset[str]
     recognise: Recognise

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .model import Fault, Grade, Level, Source, Span
@@ -44,12 +45,18 @@ class Check:
     """The virtual address that led to ``memory``, if page tables did."""
 
 
-_PASSED: Final = Check("", True)
+PASSED: Final = Check("", True)
+"""One check that passed."""
 
 
 def ok(subject: str, count: int = 1) -> Check:  # noqa: ARG001 - it tells a reader of the rule what was checked
     """A check of ``subject`` that passed, or ``count`` of them. Reports count them and do not name the subject."""
-    return _PASSED if count == 1 else Check("", True, count=count)
+    return PASSED if count == 1 else _passed(count)
+
+
+@lru_cache(maxsize=256)
+def _passed(count: int) -> Check:
+    return Check("", True, count=count)
 
 
 def bad(

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from .model import Finding, Grade, Level, RuleResult, Verdict
-from .rule import RULES, Rule, always
+from .rule import RULES, Rule, always, own
 from .rules import KINDS, register
 
 GRADES_THAT_FAIL_FOREIGN: Final = frozenset(Grade) - {Grade.INFERRED}
@@ -40,11 +40,18 @@ class Selected:
     level: Level
     counts: bool
     """As in ``RuleResult``."""
+    own: bool
+    """Whether the files are judged against a truth."""
 
     @cached_property
     def always(self) -> bool:
         """Whether the rule applies to every file of its kind."""
         return self.rule.applies is always
+
+    @cached_property
+    def fixed(self) -> RuleResult | None:
+        """The result for every file of its kind; None if it depends on the file."""
+        return self.not_applicable if self.rule.applies is own and not self.own else None
 
     @cached_property
     def needs(self) -> frozenset[str]:
@@ -90,9 +97,9 @@ def without_facts(selected: Selected, facts: tuple[str, ...]) -> RuleResult:
 
 @lru_cache(maxsize=64)
 def selection(
-    kinds: tuple[str, ...], select: tuple[str, ...], skip: tuple[str, ...], own: bool, strict: bool
+    kinds: tuple[str, ...], select: tuple[str, ...], skip: tuple[str, ...], with_truth: bool, strict: bool
 ) -> tuple[Selected, ...]:
-    """The rules for files of these kinds, by id. ``own``: the file is judged against a truth.
+    """The rules for files of these kinds, by id. ``with_truth``: the file is judged against one.
 
     Raises SelectionError for a pattern that matches no rule of any kind.
     """
@@ -101,15 +108,18 @@ def selection(
     rules = all_rules() if select or skip else RULES
     chosen = (_matching(rules, select) if select else set(rules)) - _matching(rules, skip)
     return tuple(
-        _selected(rule, own, strict) for id_, rule in sorted(rules.items()) if id_ in chosen and rule.kind in kinds
+        _selected(rule, with_truth, strict)
+        for id_, rule in sorted(rules.items())
+        if id_ in chosen and rule.kind in kinds
     )
 
 
-def _selected(rule: Rule, own: bool, strict: bool) -> Selected:
-    level = rule.level if own else rule.foreign_level
+def _selected(rule: Rule, with_truth: bool, strict: bool) -> Selected:
+    level = rule.level if with_truth else rule.foreign_level
     if strict:
-        return Selected(rule, level, level is not Level.MAY)
-    return Selected(rule, level, level is Level.MUST and (own or rule.grade in GRADES_THAT_FAIL_FOREIGN))
+        return Selected(rule, level, level is not Level.MAY, with_truth)
+    counts = level is Level.MUST and (with_truth or rule.grade in GRADES_THAT_FAIL_FOREIGN)
+    return Selected(rule, level, counts, with_truth)
 
 
 def _matching(rules: Mapping[str, Rule], patterns: Collection[str]) -> set[str]:

@@ -6,19 +6,23 @@ import copy
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from dumptruth.emu.constants import DEBUG_DUMP_SMALL
 from dumptruth.emu.request import Request, UserStream
 from dumptruth.emu.snapshot.kernel import DataBlob
+from dumptruth.emu.snapshot.stack import KernelStack, StackFrame, ThreadStack
 from dumptruth.emu.synthetic.kernel import synthetic_machine
 from dumptruth.emu.synthetic.process import synthetic_process
 from dumptruth.emu.synthetic.stream_process import stream_target
-from dumptruth.emu.truth import store
+from dumptruth.emu.truth import rows, store
+from dumptruth.oracle.truth import layouts
 from dumptruth.oracle.truth import load as oracle
 
 STRANGE: tuple[Any, ...] = (
@@ -56,10 +60,19 @@ def _saved(name: str, snapshot: store.Snapshot, image: int) -> Sound:
 def sound() -> dict[str, Sound]:
     """The sound truths by name: a process of each architecture, and a machine."""
     streams = stream_target()
+    frames = (
+        StackFrame(0x7FF600001010, 0x6B5F0FF0, "call", 0x7FF600001000, "app.exe", 0x1010, "main", 0x10),
+        StackFrame(0x7FF600001020, 0x6B5F1000, "trap", 0x7FF600001018, "app.exe", 0x1020, None, None),
+        StackFrame(0x1C80000, 0x6B5F1100, "start", None, None, None, None, None),
+    )
+    streams = replace(streams, stacks=(ThreadStack(streams.threads[0].thread_id, frames),))
     machine = synthetic_machine(
         build=26100, processors=2, in_user_process=True, blobs=(DataBlob(b"\xaa" * 16, b"\1"),),
         triage_data=((0xFFFFF80000200000, 16),), added_pages=((5, 2),), exception=(0xC0000005, 0, 0xFFFFF80000201234),
     )  # fmt: skip
+    machine = replace(
+        machine, stacks=(KernelStack(0xFFFF9C0E401D6010, 1, frames), KernelStack(0xFFFF9C0E401D7010, None, frames))
+    )
     made = [
         _saved("amd64", streams, streams.modules[0].base),
         _saved("machine", machine, machine.drivers[0].base),
@@ -119,11 +132,33 @@ _LINE = re.compile(
 )
 
 
+@contextmanager
+def every_text_is_long() -> Iterator[None]:
+    """Both loaders read arrays as they read those of large truths."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layouts, "LONG", 0)
+        patch.setattr(rows, "LONG", 0)
+        yield
+
+
+def refusal(load: Any, folder: Path, error: type[Exception]) -> str | None:
+    """The line with which the loader refuses. A large truth gets the same one."""
+    lines: list[str | None] = []
+    for way in (nullcontext, every_text_is_long):
+        with way():
+            try:
+                load(folder)
+                lines.append(None)
+            except error as refused:
+                lines.append(str(refused))
+    assert lines[0] == lines[1]
+    return lines[0]
+
+
 def _verdict(load: Any, folder: Path, error: type[Exception]) -> str:
-    try:
-        load(folder)
-    except error as refused:
-        text = str(refused).removeprefix(str(folder)).lstrip("/\\")
+    line = refusal(load, folder, error)
+    if line is not None:
+        text = line.removeprefix(str(folder)).lstrip("/\\")
         match = _LINE.fullmatch(text)
         assert match, text
         assert text.isprintable(), text

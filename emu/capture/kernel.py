@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import sizeof
 
 from ..kernel import structures as layout
 from ..kernel.boot_block import BUGCHECK_BLOBS, BUGCHECK_RANGES, KUSER_KERNEL, MMPFN_SIZE, PageState
+from ..kernel.configuration import KERNEL_FOLDER
 from ..kernel.machine import Machine, Stopped
 from ..kernel.structures import KernelStructures, StructureError
 from ..kernel.system_space import PFN_DATABASE
@@ -26,6 +27,9 @@ from ..snapshot.kernel import (
     Symbols,
     UnloadedDriver,
 )
+from ..snapshot.stack import KernelStack
+from ..symbols import PdbFiles
+from .stacks import Placed, in_order, named
 
 Runs = tuple[tuple[int, int], ...]
 _ENTRIES_AT_ONCE = 1 << 14
@@ -77,6 +81,7 @@ class _Capture:
             added_pages=_merged(self._ranges("KiBugCheckAddedPages")),
             triage_data=self._ranges("KiBugCheckTriageData"),
             blobs=tuple(self._blobs()),
+            stacks=tuple(self._stacks(processors)),
         )
 
     # --- addresses -------------------------------------------------------------------------------------------------
@@ -143,6 +148,33 @@ class _Capture:
             stack_limit=limit,
             stack_base=base,
         )
+
+    # --- call stacks -----------------------------------------------------------------------------------------------
+
+    def _stacks(self, processors: Sequence[Processor]) -> Iterator[KernelStack]:
+        """The recorded call stacks: of each processor from its context on, of each thread that has waited."""
+        calls = [cpu.shadow_stack for cpu in self._machine.cpus]
+        first = calls[0]
+        if first is None:
+            return
+        pdbs = PdbFiles((KERNEL_FOLDER, *(path.parent for path in self._boot.configuration.drivers)))
+        images = {
+            (image.base, image.end): Placed(image.name, image.base, pdbs.of(image.image.code_view))
+            for image in (*self._boot.images, self._boot.program)
+        }
+        covering = in_order(images)
+        for processor, shadow in zip(processors, calls, strict=True):
+            if shadow is not None:
+                frames = shadow.frames(processor.context["Rip"], processor.context["Rsp"])
+                yield KernelStack(processor.current_thread, processor.number, named(frames, covering))
+        running = {processor.current_thread for processor in processors}
+        pointer = self._debugger_data(layout.KDBG_OFFSET_K_THREAD_KERNEL_STACK)
+        for process in self._processes():
+            for thread in process.threads:
+                if thread.thread not in running:
+                    frames = first.frames_of_stack(self._memory.number(thread.thread + pointer))
+                    if frames:
+                        yield KernelStack(thread.thread, None, named(frames, covering))
 
     # --- processes, drivers ----------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cache
 
 from ..constants import (
     CONTEXT_AMD64_ALL,
@@ -45,6 +46,9 @@ from ..snapshot.process import (
     UnloadedModule,
     VmCounters,
 )
+from ..snapshot.stack import ThreadStack
+from ..symbols import PdbFiles
+from .stacks import Placed, named
 
 Xstate = tuple[tuple[int, bytes], ...]
 
@@ -115,7 +119,35 @@ def capture(process: Process, outcome: Outcome, *, avx_threads: Collection[str] 
             for operation in process.handle_trace or ()
         ),
         tokens=_tokens(process),
+        stacks=_stacks(process, threads),
     )  # fmt: skip
+
+
+def _stacks(process: Process, threads: Collection[Thread]) -> tuple[ThreadStack, ...]:
+    """The recorded call stacks, from the contexts of the threads on."""
+    calls = process.cpu.shadow_stack
+    if calls is None:
+        return ()
+    pdbs = PdbFiles(process.image_folders)
+
+    @cache
+    def placed(module: LoadedModule) -> Placed:
+        return Placed(module.name, module.base, pdbs.of(module.image.code_view))
+
+    def covering(address: int) -> Placed | None:
+        module = process.loader.covering(address)
+        return None if module is None else placed(module)
+
+    return tuple(
+        ThreadStack(
+            thread.thread_id,
+            named(
+                calls.frames_of_thread(thread.thread_id, thread.context["Rip"], thread.context["Rsp"]),
+                covering,
+            ),
+        )
+        for thread in threads
+    )
 
 
 def _function_table(table: DynamicFunctionTable) -> FunctionTable:

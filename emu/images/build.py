@@ -47,7 +47,7 @@ OWN_OPTIONS = (
     *("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-DWIN32_LEAN_AND_MEAN"),
     *("-Wall", "-Wextra", "-Werror"),
 )
-RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME", "-ffunction-sections")
+RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME",)
 REPLACED = RUNTIME / "replaced.toml"
 """The functions of shared sources that the runtime system replaces."""
 SYSTEM_VERSION = (10, 0, 26100, 1)
@@ -85,14 +85,18 @@ IMAGES = (
     Image("alpha.dll", ("alpha.c",), ("kernel32.dll",), "DllMain", (1, 2, 3, 4), "A DLL that stays loaded"),
     Image("beta.dll", ("beta.c",), ("kernel32.dll",), "DllMain"),
     Image("crash.exe", ("crash.c", "crash_sites.s"), ("kernel32.dll", "ntdll.dll", "alpha.dll"), "mainCRTStartup"),
+    Image("stacks.exe", ("stacks.c", "stack_sites.s"), ("kernel32.dll",), "mainCRTStartup"),
 )
 _RUNTIME_NTDLL = (
     *_NTDLL,
+    *("rtl_unwind.c", "rtl_dispatch.c", "rtl_c_specific_handler.c", "rtl_execute_handler.s"),
+    *("ntdll_exception.c", "ntdll_exception.s"),
     *("ntdll_tls.c", "ntdll_fls.c", "ntdll_load.c", "ntdll_address_wait.c", "ntdll_strings.c", "ntdll_status.c"),
     "ntdll_path.c",
 )
 _RUNTIME_KERNEL32 = (
     *_KERNEL32,
+    "kernel32_exception.c",
     *("kernel32_tls.c", "kernel32_environment.c", "kernel32_path.c", "kernel32_file_info.c", "kernel32_file_ansi.c"),
     *("kernel32_find.c", "kernel32_wait.c", "kernel32_time.c", "kernel32_text.c", "kernel32_locale.c"),
     *("kernel32_console.c", "kernel32_misc.c", "kernel32_message.c", "kernel32_threadpool.c"),
@@ -150,7 +154,7 @@ def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime
         for dll in {image.name for image in images} | {dll for image in images for dll in image.imports}:
             _import_library(tools, work, dll, runtime=runtime)
         for image in images:
-            _build_image(tools, work, image, ["/opt:ref"] if runtime else [])
+            _build_image(tools, work, image)
             made += image.files
         out_dir.mkdir(parents=True, exist_ok=True)
         for file in made:
@@ -187,9 +191,9 @@ def _import_library(tools: Toolchain, work: Path, dll: str, *, runtime: bool) ->
         tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
 
 
-def _build_image(tools: Toolchain, work: Path, image: Image, more: Sequence[str] = ()) -> None:
+def _build_image(tools: Toolchain, work: Path, image: Image) -> None:
     inputs = [f"{source}.obj" for source in image.sources]
-    options = [*more, f"/entry:{image.entry}" if image.entry else "/noentry"]
+    options = [f"/entry:{image.entry}" if image.entry else "/noentry"]
     if image.name.endswith(".dll"):
         options.append("/dll")
     stem = Path(image.name).stem

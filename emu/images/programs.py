@@ -27,6 +27,8 @@ START = RUNTIME / "start"
 USER_OPTIONS = (
     *("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-fms-extensions", "-mlong-double-64", "-fhosted"),
     *("-Wno-pragma-pack", "-Wno-ignored-attributes", "-Wno-microsoft"),
+    # __try covers loads and stores, too, not only calls. The driver passes -fasync-exceptions for MSVC targets only.
+    *("-Xclang", "-fasync-exceptions"),
 )
 _START_OPTIONS = ("-std=c17", "-O1", "-fno-builtin", "-mlong-double-64", "-mno-stack-arg-probe", "-w")
 _CXX_OPTIONS = ("-g", "-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-fms-extensions", "-fno-sanitize=undefined")

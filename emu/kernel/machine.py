@@ -15,10 +15,12 @@ from ..machine.cpu import Cpu, RunawayError
 from ..machine.delivery import DeliveryError, deliver_fault, deliver_interrupt, enter_syscall
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.run_end import UnsupportedInstructionError
+from ..machine.shadow_stack import Call, Span
 from ..machine.traps import DOUBLE_FAULT, RFLAGS_IF, BadMemory, Fault, Halted, Preempted, Syscall
 from ..process.system import SECOND, TICK
 from .boot import Boot
 from .boot_block import CLOCK_VECTOR, NMI_VECTOR, Hypercall
+from .stacks import stack_finder
 
 QUANTUM = 20_000
 """Number of basic blocks that a processor may run before the next one gets its turn."""
@@ -75,9 +77,14 @@ class _Processor:
 
 
 class Machine:
-    """The running machine. Processor 0 enters the kernel first. ``guest`` is its name in messages."""
+    """The running machine. Processor 0 enters the kernel first. ``guest`` is its name in messages.
 
-    def __init__(self, boot: Boot, limits: Limits = DEFAULTS, guest: str = "the machine") -> None:
+    ``stacks``: record the call stacks.
+    """
+
+    def __init__(
+        self, boot: Boot, limits: Limits = DEFAULTS, guest: str = "the machine", *, stacks: bool = False
+    ) -> None:
         self.boot = boot
         self.meter = Meter(guest, limits)
         self.output = bytearray()
@@ -89,6 +96,10 @@ class Machine:
             _Processor(number, Cpu(boot.memory, root, time_limit=limits.host_seconds))
             for number in range(len(boot.processors))
         ]
+        if stacks:
+            kept: dict[Span, Call | None] = {}
+            for cpu in self.cpus:
+                cpu.record_calls(stack_finder(boot, cpu), kept)
         self._start(0)
 
     @property

@@ -29,12 +29,14 @@ from unicorn.unicorn_const import (
     UC_HOOK_MEM_INVALID,
     UC_MODE_64,
     UC_PROT_ALL,
+    UC_PROT_READ,
     UC_TLB_CPU,
 )
 from unicorn.unicorn_py3 import Uc, UcContext, UcError
 from unicorn.unicorn_py3.arch.intel import UcIntel
 from unicorn.unicorn_py3.unicorn import uclib
 
+from .block_end import BlockEnd
 from .context_blob import (
     GENERAL,
     MARK_DR,
@@ -52,7 +54,8 @@ from .paging import PageTables
 from .ram import Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
 from .run_end import Signals, event_of
-from .traps import RFLAGS_RF, SYSCALL_LENGTH, Event, Halted, Stopped
+from .shadow_stack import Call, FindStack, ShadowStack, Span
+from .traps import BREAKPOINT, RFLAGS_RF, SYSCALL_LENGTH, Event, Fault, Halted, Stopped, Syscall
 from .watchdog import Watchdog
 
 # The newest model without RDRAND, which would return host randomness (docs/format/emulation.md#determinism).
@@ -68,6 +71,10 @@ _CR4_VALUE = 0x0004_06F8  # OSXSAVE OSXMMEXCPT OSFXSR PGE MCE PAE PSE DE
 TIME_STAMP_STEP = 1000
 
 _MASK64 = (1 << 64) - 1
+
+# INT 3 and INT 29h: Windows sets Rip of the trap frame back to the instruction (WRK trap.asm KiBreakpointTrap;
+# learn.microsoft.com, __fastfail).
+_REPORT_THEMSELVES = (BREAKPOINT, 0x29)
 
 # Unicorn's number for each register name of RegisterFile.
 _REGISTER_IDS = {
@@ -144,6 +151,9 @@ class Cpu(RegisterFile):
         """
         self.blocks_run = 0
         """Number of basic blocks of the last run; counted with a quantum only."""
+        self.shadow_stack: ShadowStack | None = None
+        """The calls that have not returned; None unless `record_calls` was called."""
+        self._called = False
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -166,6 +176,10 @@ class Cpu(RegisterFile):
         signals.blocks_left = self.quantum
         if self.quantum is not None and not self._block_hook_installed:
             self._install_block_hook()
+        calls = self.shadow_stack
+        if calls is not None:
+            calls.begin(self.get("Rip"), self.get("Rsp"), supervisor=self.cpl == 0, called=self._called)
+            signals.block_end = None
         failure: UcError | None = None
         if self._watchdog:
             self._watchdog.arm()
@@ -179,6 +193,8 @@ class Cpu(RegisterFile):
                 self._watchdog.disarm()
         self.blocks_run = 0 if self.quantum is None else self.quantum - (signals.blocks_left or 0)
         event = event_of(signals, self, self._ram)
+        if calls is not None:
+            self._end_of_run(calls, event)
         if event is not None:
             return event
         rip = self.get("Rip")
@@ -189,6 +205,28 @@ class Cpu(RegisterFile):
         if failure is not None:
             raise RuntimeError(f"unicorn failed at {rip:#x}: {failure}") from failure
         return Halted(rip - 1)  # HLT is one byte, F4
+
+    def _end_of_run(self, calls: ShadowStack, event: Event | None) -> None:
+        signals, rip = self._signals, self.get("Rip")
+        self._called = isinstance(event, Syscall)
+        skipped = SYSCALL_LENGTH if isinstance(event, Syscall) else 0
+        if isinstance(event, Fault) and event.vector not in _REPORT_THEMSELVES:
+            skipped = event.length
+        pending = signals.block_end
+        within = pending is not None and signals.block <= rip < pending.address
+        calls.end(rip, self.get("Rsp"), rip + skipped, pending, within)
+
+    def record_calls(self, find_stack: FindStack, kept: dict[Span, Call | None] | None = None) -> None:
+        """Record calls from the next run on. It needs a quantum. Parameters: see ShadowStack."""
+        # Not by way of `self`: the block hook holds it, and a cycle would keep RAM.
+        read_sp = _reader_of(self._uc._uch, x86.UC_X86_REG_RSP)
+        read = _memory_reader(self._uc._uch)
+
+        def read_word(address: int) -> int | None:
+            data = read(address, 8)
+            return None if data is None else int.from_bytes(data, "little")
+
+        self.shadow_stack = ShadowStack(find_stack, read_sp, read_word, BlockEnd(read), kept)
 
     def request_stop(self) -> None:
         """Makes the current or the next run return Stopped. Safe in signal handlers and other threads."""
@@ -218,6 +256,8 @@ class Cpu(RegisterFile):
         See docs/format/emulation.md#host-writes-into-code.
         """
         self._uc.ctl_flush_tb()
+        if self.shadow_stack is not None:
+            self.shadow_stack.forget_code()
 
     # --- time and identity -----------------------------------------------------------------------------------------
 
@@ -329,7 +369,9 @@ class Cpu(RegisterFile):
                 signals.stop()
 
         # Called through ctypes: 0.3 us per block instead of 1 us through the binding.
-        self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(on_block))
+        calls = self.shadow_stack
+        hook = on_block if calls is None else _recording_hook(signals, calls)
+        self._add_raw_hook(UC_HOOK_BLOCK, _BLOCK_HOOK(hook))
         self._block_hook_installed = True
         # Blocks translated earlier do not call the hook: docs/format/emulation.md#hooks-after-translation.
         self.flush_code()
@@ -346,6 +388,27 @@ class Cpu(RegisterFile):
             raise UcError(status)
 
 
+def _recording_hook(signals: Signals, calls: ShadowStack) -> Callable[[int, int, int, object], None]:
+    """A block hook that also tells `calls` how each block ended."""
+    plain, end_of, transfer = calls.blocks.plain, calls.blocks.of, calls.transfer
+
+    def on_block(_handle: int, address: int, size: int, _data: object) -> None:
+        if signals.block_end is not None:
+            transfer(signals.block_end, address)
+            signals.block_end = None
+        left = signals.blocks_left
+        if left is not None:
+            if not left:
+                signals.preempted = True
+                signals.stop()
+                return  # the block does not run
+            signals.blocks_left = left - 1
+        if plain.get(address) != size:
+            signals.block, signals.block_end = address, end_of(address, size)
+
+    return on_block
+
+
 def _started(ram: Ram) -> UcIntel:
     """A processor with the windows of ``ram``. Raises MemoryError if the host has too little for it."""
     try:
@@ -360,6 +423,34 @@ def _started(ram: Ram) -> UcIntel:
     except UcError as error:
         raise MemoryError(f"the emulator cannot start ({error})") from error
     return uc
+
+
+def _reader_of(handle: ctypes.c_void_p, register: int) -> Callable[[], int]:
+    """A function that reads one register of 64 bits: it runs at every call and return of the guest."""
+    value = ctypes.c_uint64()
+    pointer, read = ctypes.byref(value), uclib.uc_reg_read
+
+    def read_register() -> int:
+        read(handle, register, pointer)
+        return value.value
+
+    return read_register
+
+
+def _memory_reader(handle: ctypes.c_void_p) -> Callable[[int, int], bytes | None]:
+    """A function that reads up to 16 bytes of what the guest has just executed or written.
+
+    A read that fails overwrites CR2 (docs/format/emulation.md#memory-access-by-the-host). Such bytes are there.
+    """
+    buffer = ctypes.create_string_buffer(16)
+    read = uclib.uc_vmem_read
+    read.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t]
+    read.restype = ctypes.c_int
+
+    def read_memory(address: int, size: int) -> bytes | None:
+        return None if read(handle, address, UC_PROT_READ, buffer, size) else buffer.raw[:size]
+
+    return read_memory
 
 
 def _time_stamp_reader(handle: ctypes.c_void_p, signals: Signals, *, auxiliary: bool) -> Callable[[int, int], int]:

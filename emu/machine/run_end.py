@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .block_end import Ending
 from .paging import PageTables
 from .ram import Ram
 from .register_file import RegisterFile
@@ -41,6 +42,10 @@ class Signals:
     port_instruction: int | None = None
     blocks_left: int | None = None
     time_stamp: int = 0
+    block_end: Ending | None = None
+    """The end of the last basic block that began, if it may be a call or a return, and calls are recorded."""
+    block: int = 0
+    """The address of that block."""
 
     def clear(self) -> None:
         """Reset the records before a run. A stop that was requested stays."""

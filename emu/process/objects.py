@@ -301,10 +301,14 @@ class Key(KernelObject):
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The stack of a thread: ``[allocation, base)`` is reserved, ``[TEB.NtTib.StackLimit, base)`` is committed."""
+    """The stack of a thread: ``[allocation, base)`` is reserved, ``[TEB.NtTib.StackLimit, base)`` is committed.
+
+    ``guarantee`` is the least room that a stack overflow leaves for its handler.
+    """
 
     allocation: int
     base: int
+    guarantee: int = 0
 
 
 @dataclass(eq=False)

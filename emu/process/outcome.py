@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ..errors import RunError
 from ..snapshot.process import Context
 from .exceptions import ExceptionRecord
 from .objects import Thread
 
-__all__ = ["Control", "Crashed", "Deadlock", "Exited", "Outcome", "RunError"]
+__all__ = ["CHANCES", "Chance", "Control", "Crashed", "Deadlock", "Exited", "Outcome", "RunError"]
+
+
+Chance = Literal["first", "second"]
+"""Where an exception stops the process: before its handlers, or after all of them declined."""
+CHANCES: tuple[Chance, ...] = get_args(Chance)
 
 
 class Control(enum.Enum):
     """The state of the calling thread after a service that does not return to it at once."""
 
+    CONTINUES = "runs on, with a context of its own choice"
     BLOCKED = "waits"
     ENDED = "has ended, or the whole run has"
 

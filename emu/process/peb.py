@@ -105,16 +105,18 @@ def write_parameters(memory: GuestMemory, image_path: str, command_line: str, ha
     return address
 
 
-def write_peb(memory: GuestMemory, address: int, image: Image, base: int, system: SystemInformation) -> Structure:
-    """Write the PEB as CreateProcess does under a debugger. The caller sets Ldr and ProcessParameters."""
+def write_peb(
+    memory: GuestMemory, address: int, image: Image, base: int, system: SystemInformation, *, debugged: bool
+) -> Structure:
+    """Write the PEB as CreateProcess does, under a debugger or not. The caller sets Ldr and ProcessParameters."""
     peb = Structure(memory, address, PEB)
-    peb["BeingDebugged"] = 1
+    peb["BeingDebugged"] = int(debugged)
     peb["BitField"] = 0x4  # IsImageDynamicallyRelocated
     peb["Mutant"] = (1 << 64) - 1
     peb["ImageBaseAddress"] = base
     peb["NumberOfProcessors"] = system.number_of_processors
     # FLG_HEAP_ENABLE_TAIL_CHECK, _FREE_CHECK, _VALIDATE_PARAMETERS: Windows sets them under a debugger.
-    peb["NtGlobalFlag"] = 0x70
+    peb["NtGlobalFlag"] = 0x70 if debugged else 0
     peb["CriticalSectionTimeout"] = (1 << 64) - 25_920_000_000_000  # 30 days, relative
     peb["HeapSegmentReserve"] = image.heap_reserve
     peb["HeapSegmentCommit"] = image.heap_commit

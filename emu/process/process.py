@@ -1,7 +1,8 @@
 """Creates the target process and runs it to its end.
 
 Guest code runs until it faults, calls a service, or uses up its quantum. The memory manager handles copy on write and
-stack growth. Every other fault ends the run, because the debugger sees every exception first.
+stack growth. Every other fault is an exception. An ntdll that exports KiUserExceptionDispatcher gets it, and the run
+ends at its second chance. Without that export the first exception ends the run.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from ..machine.cpu import Cpu, RunawayError
 from ..machine.paging import PageNotPresent, PageTables
 from ..machine.ram import Ram
 from ..machine.run_end import UnsupportedInstructionError
-from ..machine.traps import PAGE_FAULT, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
+from ..machine.shadow_stack import Span
+from ..machine.traps import DEBUG, PAGE_FAULT, RFLAGS_TF, SYSCALL_LENGTH, Access, Event, Fault, Preempted, Syscall
 from ..snapshot.process import SystemInformation, XstateConfiguration
 from .ceilings import Ceilings
 from .context import context_of
-from .exceptions import exception_from_fault
+from .exception_frame import NoRoom, push_exception_frame
+from .exceptions import ExceptionRecord, exception_from_fault
 from .files import File, FileSystem
 from .function_lookup import FunctionLookup
 from .handle_trace import MAXIMUM_STACKS, HandleTrace, OperationType
@@ -34,8 +37,8 @@ from .loader import Loader
 from .memory import GuestMemory
 from .objects import Directory, FileObject, Key, ProcessObject, Section, Thread, Timer
 from .objects import Event as EventObject
-from .outcome import Control, Crashed, Deadlock, Exited, Outcome, RunError
-from .page_faults import guard_page, page_fault
+from .outcome import CHANCES, Chance, Control, Crashed, Deadlock, Exited, Outcome, RunError
+from .page_faults import MINIMUM_GUARANTEE, guard_page, page_fault
 from .peb import SharedUserData, StandardHandles, write_parameters, write_peb
 from .scheduler import SERVICES_PER_TURN, Scheduler
 from .stack_trace import NONVOLATILE, return_addresses
@@ -72,8 +75,9 @@ class Process:
 
     ``program`` is a PE file on the host; DLLs are searched in its folder and in ``dll_directories``.
     ``system_directory`` holds the images of System32. ``command_line`` is the whole text, with the program's name.
-    ``services`` handles the system calls. ``limits`` are those of the run. ``xstate`` is the extended state of the
-    simulated processors. Raises ImageError, OSError for an image that cannot be loaded.
+    ``services`` handles the system calls. ``chance`` is where an exception ends the run. ``limits`` are its limits.
+    ``xstate`` is the extended state of the simulated processors. ``stacks``: record the call stacks. Raises ImageError,
+    OSError for an image that cannot be loaded.
     """
 
     process_id = PROCESS_ID
@@ -89,9 +93,13 @@ class Process:
         services: SystemServices,
         dll_directories: tuple[Path, ...] = (),
         system_directory: Path = SYSTEM_IMAGES,
+        chance: Chance = "second",
         limits: Limits = DEFAULTS,
         xstate: XstateConfiguration | None = None,
+        stacks: bool = False,
     ) -> None:
+        if chance not in CHANCES:
+            raise ValueError(f"chance {chance!r}: expected {' or '.join(CHANCES)}")
         found = load_program(program)
         self.system: SystemInformation = system_information(xstate)
         self.command_line = found.image.name if command_line is None else command_line
@@ -108,6 +116,8 @@ class Process:
         tables = PageTables(ram)
         self.cpu = Cpu(ram, tables.root, tables=tables, time_limit=limits.host_seconds)
         self.cpu.quantum = QUANTUM
+        if stacks:
+            self.cpu.record_calls(self._stack_at)
         self.memory = GuestMemory(ram, tables, bottom_up=BOTTOM_UP, meter=meter)
         self.memory.on_guard = self._service_touched_guard_page
         self.scheduler = Scheduler(CREATE_TIME)
@@ -128,11 +138,17 @@ class Process:
         space.allocate(PEB_AREA, PAGE_SIZE, MEM_COMMIT, PAGE_READWRITE)
         lists = LoaderLists(self.memory)
         library = ImageLibrary((program.parent, *dll_directories), system_directory)
+        self.image_folders = (program.parent, *dll_directories, system_directory)
         self.loader = Loader(self.memory, library, lists, number_of("NtxMissingImport"))
         self.functions = FunctionLookup(self.memory, self.loader)
         image = found.image
         self.main_module = self.loader.load_process(found, CREATE_TIME)
-        self.peb = write_peb(self.memory, PEB_AREA, image, self.main_module.base, self.system)
+        dispatcher = self._export("KiUserExceptionDispatcher")
+        self.dispatches = dispatcher is not None
+        self._dispatcher = None if chance == "first" else dispatcher
+        # A debugger that sees every exception first is attached from the start; else one comes at the second chance.
+        debugged = self._dispatcher is None
+        self.peb = write_peb(self.memory, PEB_AREA, image, self.main_module.base, self.system, debugged=debugged)
         self.peb["Ldr"] = lists.address
         handles = self._first_handles()
         self.peb["ProcessParameters"] = write_parameters(self.memory, found.path, self.command_line, handles)
@@ -146,6 +162,12 @@ class Process:
         if ntdll is None:
             raise RunError("ntdll.dll: not found in the system directory")
         return ntdll.base + ntdll.image.export_rva(name)
+
+    def _export(self, name: str) -> int | None:
+        """The address of an export of ntdll, None if there is none."""
+        ntdll = self.loader.find("ntdll.dll")
+        export = None if ntdll is None else ntdll.image.export(name)
+        return None if ntdll is None or export is None else ntdll.base + export.rva
 
     def _first_handles(self) -> StandardHandles:
         """Open the handles that a console program of Windows 10 starts with, as HandleData of a new process shows."""
@@ -202,7 +224,8 @@ class Process:
         self.meter.admit("threads", len(self.scheduler.threads))
         image = self.main_module.image
         stack, limit = create_stack(
-            self.memory, STACK_AREA, reserve or image.stack_reserve, commit or image.stack_commit
+            *(self.memory, STACK_AREA, reserve or image.stack_reserve, commit or image.stack_commit),
+            guarantee=MINIMUM_GUARANTEE if self.dispatches else 0,
         )
         try:
             teb = self._new_teb()
@@ -293,6 +316,11 @@ class Process:
         """End the run with ``outcome``."""
         self._outcome = outcome
 
+    def _stack_at(self, sp: int) -> Span | None:
+        """The memory that serves as a stack at ``sp``: a whole allocation."""
+        found = self.memory.space.allocation_at(sp - 1)
+        return None if found is None else (*self.memory.space.extent(found), 0)
+
     # --- running
 
     def run(self) -> Outcome:
@@ -330,6 +358,8 @@ class Process:
         self._give_way = False
         self._shared_data.keep_time(self.scheduler.now)
         self.cpu.restore(thread.state)
+        if self.cpu.shadow_stack is not None:
+            self.cpu.shadow_stack.switch_to(thread.thread_id)
         if thread.wake_status is not None:
             self.cpu.set("Rax", thread.wake_status)
             thread.wake_status = None
@@ -381,8 +411,10 @@ class Process:
             if result is Control.BLOCKED:
                 # RAX holds the service number while the thread waits, as in dumps of Windows.
                 cpu.complete_syscall(number)
-            return False
-        cpu.complete_syscall(result)
+            if result is not Control.CONTINUES:
+                return False
+        else:
+            cpu.complete_syscall(result)
         return not (self._give_way or thread.suspend_count or self._outcome is not None)
 
     # --- faults
@@ -394,6 +426,8 @@ class Process:
             if answer is None:
                 return True
             status = answer
+        if fault.vector == DEBUG:  # the trap clears it: WRK KiDebugTrapOrFault
+            self.cpu.set("EFlags", self.cpu.get("EFlags") & ~RFLAGS_TF)
         context = context_of(self.cpu)
         fxsave = context.fxsave
         record = exception_from_fault(
@@ -405,7 +439,30 @@ class Process:
             floating_status=int.from_bytes(fxsave[2:4], "little"),
             segment_bases={0x65: self.cpu.get("GsBase"), 0x64: self.cpu.get("FsBase")},
         )
-        self.end(Crashed(thread, record, context))
+        # Fail-fast exceptions have no first chance (__fastfail reference page).
+        return self.raise_exception(thread, record, record.code != Status.STACK_BUFFER_OVERRUN or not self.dispatches)
+
+    def raise_exception(self, thread: Thread, record: ExceptionRecord, first_chance: bool = True) -> bool:
+        """Raise an exception of the running thread, in the context of the processor.
+
+        Returns whether the thread goes on, in the dispatcher of its ntdll. Else the run has ended. Source: WRK,
+        KiDispatchException. An exception that finds no room on the stack is at its second chance at once.
+        """
+        context = context_of(self.cpu)
+        if first_chance and self._dispatcher is not None:
+            for _ in range(2):
+                try:
+                    frame = push_exception_frame(self.memory, thread, record, context)
+                except NoRoom as refused:
+                    if refused.overflow is None:
+                        break
+                    record = refused.overflow
+                else:
+                    eflags = context.as_mapping()["EFlags"] & ~RFLAGS_TF
+                    self.cpu.load({"Rip": self._dispatcher, "Rsp": frame, "EFlags": eflags})
+                    return True
+            first_chance = False
+        self.end(Crashed(thread, record, context, first_chance=first_chance))
         return False
 
     def _service_touched_guard_page(self, address: int) -> bool:

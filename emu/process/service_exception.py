@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .context import CONTEXT_SIZE, context_from_bytes
+from .context import CONTEXT_SIZE, context_from_bytes, load_context
 from .exceptions import EXCEPTION_RECORD_SIZE, record_from_bytes
 from .outcome import Control, Crashed
 from .peb import PERFORMANCE_FREQUENCY
@@ -15,13 +15,24 @@ from .winnt import Status
 
 @service
 def NtRaiseException(call: Call) -> Control:
-    """Ends the run, because the debugger sees every raised exception first."""
-    record_at, context_at, first_chance = call.arguments
-    memory = call.process.memory
-    record = record_from_bytes(memory.read(record_at, EXCEPTION_RECORD_SIZE))
-    context = context_from_bytes(memory.read(context_at, CONTEXT_SIZE))
-    call.process.end(Crashed(call.thread, record, context, first_chance=boolean(first_chance)))
-    return Control.ENDED
+    """Raises an exception with the context of the caller's choice."""
+    record_at, context_at, chance = call.arguments
+    process = call.process
+    record = record_from_bytes(process.memory.read(record_at, EXCEPTION_RECORD_SIZE))
+    data = process.memory.read(context_at, CONTEXT_SIZE)
+    first_chance = boolean(chance)
+    if not process.dispatches:  # the context is told as the caller captured it
+        process.end(Crashed(call.thread, record, context_from_bytes(data), first_chance=first_chance))
+        return Control.ENDED
+    load_context(process.cpu, data)
+    return Control.CONTINUES if process.raise_exception(call.thread, record, first_chance) else Control.ENDED
+
+
+@service
+def NtContinue(call: Call) -> Control:
+    """Goes on with the context. There are no user APCs that TestAlert could deliver."""
+    load_context(call.process.cpu, call.process.memory.read(call.arguments[0], CONTEXT_SIZE))
+    return Control.CONTINUES
 
 
 @service

@@ -104,7 +104,7 @@ def _undo(read: Read, function: Function, state: dict[str, int]) -> bool:
         version_and_flags, _, count, frame = _bytes(read, unwind, 4)
         if version_and_flags & 7 not in (1, 2):
             raise NoUnwindData
-        codes = [code for code in _codes(_bytes(read, unwind + 4, 2 * count)) if code.place <= executed]
+        codes = [code for code in unwind_codes(_bytes(read, unwind + 4, 2 * count)) if code.place <= executed]
         if _undo_codes(read, codes, frame, state):
             return True
         if not version_and_flags >> 3 & _UNW_FLAG_CHAININFO:
@@ -116,7 +116,8 @@ def _undo(read: Read, function: Function, state: dict[str, int]) -> bool:
     raise NoUnwindData
 
 
-def _codes(data: bytes) -> list[Code]:
+def unwind_codes(data: bytes) -> list[Code]:
+    """The codes of an UNWIND_INFO, in its order. Raises NoUnwindData."""
     found = []
     at = 0
     while at < len(data):

@@ -20,6 +20,7 @@ from . import (  # noqa: F401
     service_token,
 )
 from .library import SYSTEM_IMAGES
+from .outcome import Chance
 from .process import Process
 from .services import ServiceTable
 
@@ -30,8 +31,10 @@ def start_process(
     *,
     dll_directories: tuple[Path, ...] = (),
     system_directory: Path = SYSTEM_IMAGES,
+    chance: Chance = "second",
     limits: Limits = DEFAULTS,
     xstate: XstateConfiguration | None = None,
+    stacks: bool = False,
 ) -> Process:
     """A process that is ready to run its first instruction. Parameters and errors are those of ``Process``."""
     return Process(
@@ -40,6 +43,8 @@ def start_process(
         services=ServiceTable(),
         dll_directories=dll_directories,
         system_directory=system_directory,
+        chance=chance,
         limits=limits,
         xstate=xstate,
+        stacks=stacks,
     )

@@ -15,9 +15,10 @@ MINIMUM_COMMIT = 0x4000
 NORMAL_BASE_PRIORITY = 8  # NORMAL_PRIORITY_CLASS
 
 
-def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int) -> tuple[Stack, int]:
+def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int, *, guarantee: int = 0) -> tuple[Stack, int]:
     """Reserve a stack at or above ``low`` and commit its top with a guard page below. Returns (stack, StackLimit).
 
+    ``guarantee`` is the least room that a stack overflow leaves for its handler.
     Sizes are in bytes, rounded as Windows does (CreateThread reference, "Thread Stack Size"). Raises StatusError.
     """
     commit = page_ceiling(max(commit, MINIMUM_COMMIT))
@@ -33,7 +34,7 @@ def create_stack(memory: GuestMemory, low: int, reserve: int, commit: int) -> tu
     except StatusError:
         space.free(allocation, 0, MEM_RELEASE)
         raise
-    return Stack(allocation, allocation + reserve), limit
+    return Stack(allocation, allocation + reserve, guarantee), limit
 
 
 def write_teb(

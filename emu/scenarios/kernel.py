@@ -239,11 +239,13 @@ def run_kernel_scenario(
     touched: str | int = 0,
     *,
     limits: Limits = DEFAULTS,
+    stacks: bool = False,
 ) -> KernelSnapshot:
     """Run a scenario to its bug check or live dump.
 
     ``ram`` is the size of RAM. ``touched`` is the size of the memory that a user process fills in addition. Both are in
-    bytes, or texts such as ``16M``. If ``processors`` is None, the scenario decides. Raises ScenarioError,
+    bytes, or texts such as ``16M``. If ``processors`` is None, the scenario decides. ``stacks``: record the
+    call stacks. Raises ScenarioError,
     RamSizeError, ConfigurationError, ExpectationError, LimitReached, MachineError, StructureError.
     """
     scenario = find_kernel_scenario(name)
@@ -258,7 +260,7 @@ def run_kernel_scenario(
         raise ConfigurationError(
             f"scenario {name}: {configuration.processors} processors, expected more than {scenario.crashing_processor}"
         )
-    machine = Machine(Boot(configuration), limits, f"scenario {name}")
+    machine = Machine(Boot(configuration), limits, f"scenario {name}", stacks=stacks)
     outcome = machine.run()
     if isinstance(outcome, Finished):
         raise ExpectationError(f"scenario {name}: expected bug check 0x{scenario.declared.code:X}, found none")
@@ -282,14 +284,17 @@ def run_driver(
     *,
     others: Sequence[str | Path] = (),
     limits: Limits = DEFAULTS,
+    stacks: bool = False,
 ) -> KernelSnapshot:
     """Load a driver (.sys) of the user, after ``others``, and run the system until it crashes.
+
+    ``stacks``: record the call stacks.
 
     Raises NoBugCheck if it does not crash; LimitReached; ImageError for a file that is not a driver or has a missing
     import; OSError; RamSizeError, ConfigurationError, MachineError, StructureError.
     """
     path = Path(path)
-    machine = machine_with(path, ram, build, processors, touched, others=others, limits=limits)
+    machine = machine_with(path, ram, build, processors, touched, others=others, limits=limits, stacks=stacks)
     outcome = machine.run()
     if isinstance(outcome, Finished):
         raise NoBugCheck(path.name, bytes(machine.output))
@@ -305,6 +310,7 @@ def machine_with(
     *,
     others: Sequence[str | Path] = (),
     limits: Limits = DEFAULTS,
+    stacks: bool = False,
 ) -> Machine:
     """A machine that is ready to load a driver of the user. Parameters and errors are those of ``run_driver``."""
     configuration = Configuration(
@@ -315,7 +321,7 @@ def machine_with(
         task=GuestTask(ticks=DRIVER_TICKS),
         drivers=(*map(Path, others), path),
     )
-    return Machine(Boot(configuration), limits, path.name)
+    return Machine(Boot(configuration), limits, path.name, stacks=stacks)
 
 
 def _size(value: str | int) -> int:

@@ -18,7 +18,7 @@ from ..image import ImageError
 from ..limits import DEFAULTS, Limits
 from ..process.library import RUNTIME_IMAGES, SYSTEM_IMAGES, load_file
 from ..process.loader import preferred_place
-from ..process.outcome import Exited, RunError
+from ..process.outcome import Chance, Exited, RunError
 from ..process.process import STACK_AREA
 from ..process.start import start_process
 from ..process.winnt import PAGE_SIZE, Status, StatusError
@@ -27,6 +27,7 @@ from ..snapshot.processor_state import AVX_STATE
 
 __all__ = [
     "SCENARIOS",
+    "STACK_SCENARIOS",
     "ExitedNormally",
     "ExpectationError",
     "ExpectedEvent",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 CRASH_PROGRAM = SYSTEM_IMAGES / "crash.exe"
+STACK_PROGRAM = SYSTEM_IMAGES / "stacks.exe"
 
 # The addresses that crash.c allocates (see its first comment).
 _READ_ONLY_PAGE = 0x20000000000
@@ -85,7 +87,7 @@ class ExpectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Declaration:
-    """A declared exception. ``place`` is its address, as a number or as ``image!export``."""
+    """A declared exception. ``place`` is its address, as a number, as ``image!export`` or as ``image!export+0x4``."""
 
     code: int
     place: int | str
@@ -103,11 +105,12 @@ class Scenario:
     arch: str = "amd64"
     avx_threads: tuple[str, ...] = ()
     """Names of the threads that get AVX state. It is set, not computed: Unicorn executes no AVX instruction."""
+    program: Path = CRASH_PROGRAM
 
     @property
     def command_line(self) -> str:
-        """The command line of crash.exe for this scenario."""
-        return f"{CRASH_PROGRAM.name} {self.name}"
+        """The command line of the program for this scenario."""
+        return f"{self.program.name} {self.name}"
 
     @cached_property
     def expected(self) -> ExpectedEvent | None:
@@ -120,9 +123,10 @@ class Scenario:
 
 
 def _export_address(place: str) -> int:
-    name, _, export = place.partition("!")
+    name, _, site = place.partition("!")
+    export, _, offset = site.partition("+")
     image = load_file(SYSTEM_IMAGES / name)
-    return preferred_place(image) + image.export_rva(export)
+    return preferred_place(image) + image.export_rva(export) + int(offset or "0", 16)
 
 
 _AV = Status.ACCESS_VIOLATION
@@ -204,20 +208,57 @@ SCENARIOS = (
 )
 
 
+def _stack(name: str, description: str, site: str, address: int) -> Scenario:
+    return Scenario(
+        f"stack-{name}",
+        description,
+        _Declaration(_AV, f"{STACK_PROGRAM.name}!{site}", (0, address)),
+        program=STACK_PROGRAM,
+    )
+
+
+# The addresses that stacks.c lists in its first comment.
+STACK_SCENARIOS = (
+    _stack("leaf", "crashes in a leaf function, which has no unwind data", "leaf", 0x10),
+    _stack(
+        "tail-call", "crashes in a function that was jumped to: its caller's frame is gone", "tail_target+0x4", 0x14
+    ),
+    _stack("dynamic", "crashes below a stack of dynamic size: only a frame pointer leads on", "dynamic_leaf", 0x18),
+    _stack("epilogue", "crashes in an epilogue: the frame is gone, the return address is not", "epilogue+0x15", 0),
+    _stack("prologue", "crashes in a prologue: half of the frame is there", "prologue+0x1", 0x1C),
+    _stack("no-unwind", "crashes below a function whose unwind data is missing", "no_unwind_leaf", 0x20),
+    _stack("chained", "crashes below a function with chained unwind data", "chained_leaf", 0x24),
+    _stack("corrupted", "crashes in a function whose return address was overwritten", "corrupted+0x10", 0x28),
+    _stack("long-jump", "crashes after a jump over frames that never returned", "long_jump+0x1a", 0x2C),
+    _stack("other", "crashes on a second stack; the callers are on the first", "on_other_stack+0x4", 0x30),
+)
+"""Crashes of stacks.exe, for stack walkers."""
+
+
 def find_scenario(name: str) -> Scenario:
     """The user-mode scenario of that name. Raises ScenarioError, with the list of names."""
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *STACK_SCENARIOS):
         if scenario.name == name:
             return scenario
-    known = ", ".join(scenario.name for scenario in SCENARIOS)
+    known = ", ".join(scenario.name for scenario in (*SCENARIOS, *STACK_SCENARIOS))
     raise ScenarioError(f"no scenario is called {name!r}; there are {known}")
 
 
-def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
-    """Run a scenario to its crash. Raises ScenarioError, ExpectationError, LimitReached, RunError."""
+def run_scenario(name: str, limits: Limits = DEFAULTS, *, stacks: bool = False) -> ProcessSnapshot:
+    """Run a scenario to its crash. ``stacks``: record the call stacks.
+
+    Raises ScenarioError, ExpectationError, LimitReached, RunError.
+    """
     scenario = find_scenario(name)
     try:
-        snapshot = _run(CRASH_PROGRAM, scenario.command_line, (), limits, avx_threads=scenario.avx_threads)
+        snapshot = _run(
+            scenario.program,
+            scenario.command_line,
+            (),
+            avx_threads=scenario.avx_threads,
+            limits=limits,
+            stacks=stacks,
+        )
     except ExitedNormally as exited:
         raise ExpectationError(f"scenario {name}: {exited}") from exited
     expected, found = scenario.expected, _event(snapshot.exception)
@@ -227,32 +268,57 @@ def run_scenario(name: str, limits: Limits = DEFAULTS) -> ProcessSnapshot:
 
 
 def run_program(
-    path: str | Path, arguments: Sequence[str] = (), *, dlls: Sequence[str | Path] = (), limits: Limits = DEFAULTS
+    path: str | Path,
+    arguments: Sequence[str] = (),
+    *,
+    dlls: Sequence[str | Path] = (),
+    limits: Limits = DEFAULTS,
+    chance: Chance = "second",
+    stacks: bool = False,
 ) -> ProcessSnapshot:
     """Run a PE file of the user to its crash.
 
+    ``chance`` is where an exception stops it: "first", before its handlers, or "second", if all of them declined.
     ``dlls`` are folders with DLLs, in addition to the program's own folder. Every program can also load alpha.dll and
-    beta.dll. Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
+    beta.dll. ``stacks``: record the call stacks.
+
+    Raises ExitedNormally; LimitReached for a program that does not end; ImageError for a file that is not a
     PE file, is for another machine or is a DLL; RunError for a missing import; OSError.
     """
     path = Path(path)
     folders = (*map(Path, dlls), SYSTEM_IMAGES)
-    return _run(path, subprocess.list2cmdline([path.name, *arguments]), folders, limits, system=RUNTIME_IMAGES)
+    return _run(
+        path,
+        subprocess.list2cmdline([path.name, *arguments]),
+        folders,
+        system=RUNTIME_IMAGES,
+        chance=chance,
+        limits=limits,
+        stacks=stacks,
+    )
 
 
 def _run(
     path: Path,
     command_line: str,
     dlls: tuple[Path, ...],
-    limits: Limits,
     *,
+    limits: Limits,
+    stacks: bool,
     avx_threads: tuple[str, ...] = (),
     system: Path = SYSTEM_IMAGES,
+    chance: Chance = "second",
 ) -> ProcessSnapshot:
     xstate = AVX_STATE if avx_threads else None
     try:
         process = start_process(
-            path, command_line, dll_directories=dlls, system_directory=system, limits=limits, xstate=xstate
+            *(path, command_line),
+            dll_directories=dlls,
+            system_directory=system,
+            chance=chance,
+            limits=limits,
+            xstate=xstate,
+            stacks=stacks,
         )
     except StatusError as error:
         raise RunError(f"{path.name}: cannot be loaded: {error}") from error

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from .process import PAGE_SIZE, Context
+from .stack import KernelStack
 
 CR4_LA57 = 1 << 12
 """Five levels of page tables (AMD64 Architecture Programmer's Manual vol. 2, 5.3)."""
@@ -205,6 +206,8 @@ class KernelSnapshot:
     triage_data: tuple[tuple[int, int], ...]
     """(address, size) that KbCallbackTriageDumpData callbacks add to a small dump."""
     blobs: tuple[DataBlob, ...]
+    stacks: tuple[KernelStack, ...] = ()
+    """The call stacks of threads, those of the processors first; empty if they were not recorded."""
 
     @property
     def paging_levels(self) -> int:

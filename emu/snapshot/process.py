@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 
 from .processor_state import Context, X86CpuInformation, XstateConfiguration, XstateFeature
 from .sparse import PAGE_SIZE, SparseBytes
+from .stack import ThreadStack
 
 __all__ = [
     "PAGE_SIZE", "POINTER_SIZE", "CodeView", "Context", "ExceptionEvent", "FunctionEntry", "FunctionTable",
@@ -373,6 +374,8 @@ class ProcessSnapshot:
     """Oldest first. Empty if handle tracing is off."""
     tokens: tuple[Token, ...] = ()
     """The token of the process, then impersonation tokens of threads."""
+    stacks: tuple[ThreadStack, ...] = ()
+    """The call stacks of threads, in their order; empty if they were not recorded."""
 
     @cached_property
     def _starts(self) -> list[int]:

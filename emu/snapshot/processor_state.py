@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .pending import Pending
+
 # Registers of a context by their field names in winnt.h, in the order of a snapshot (docs/truth-format.md).
 AMD64_REGISTERS = (
     "SegCs", "SegDs", "SegEs", "SegFs", "SegGs", "SegSs", "EFlags", "Dr0", "Dr1", "Dr2", "Dr3", "Dr6", "Dr7",
@@ -73,7 +75,7 @@ class X86CpuInformation:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Context(Pending):
     """A processor context, by the field names of CONTEXT.
 
     ``registers`` holds every integer, control, segment and debug register by field name, in the order of

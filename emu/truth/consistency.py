@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 from ..constants import MEM_COMMIT, MEM_FREE, MEM_RESERVE, PAGE_NOACCESS, readable_protection
+from ..snapshot.pending import sample_of
 from ..snapshot.process import (
     PAGE_SIZE,
     POINTER_SIZE,
@@ -19,6 +21,7 @@ from ..snapshot.process import (
 )
 from ..snapshot.processor_state import REGISTERS
 from .members import BadValue, excerpt, expect_members
+from .stacks import check_thread_stacks
 
 _COMPACTION = 1 << 63
 """winnt.h XSTATE_COMPACTION_ENABLE_MASK: the bit names a format, not a component."""
@@ -33,13 +36,12 @@ def check_process(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int
     ``index`` has start, size and offset of each run of memory.
     """
     _check_regions(snapshot)
-    _check_pages(snapshot.regions, "unreadable", snapshot.unreadable)
-    _check_pages(snapshot.regions, "memory", [(start, size) for start, size, _ in index])
-    _check_readable(snapshot, index)
+    _check_memory(snapshot, index)
     _check_contexts(snapshot)
     _check_processor(snapshot.system)
     _check_function_tables(snapshot.function_tables, snapshot.system.architecture)
     _check_tokens(snapshot.tokens)
+    check_thread_stacks(snapshot.stacks, {thread.thread_id for thread in snapshot.threads})
     check_distinct("threads", "thread_id", (thread.thread_id for thread in snapshot.threads))
     check_distinct("modules", "base", (module.base for module in snapshot.modules))
     check_images(image_files, {module.base for module in snapshot.modules}, "module")
@@ -101,40 +103,18 @@ def _check_regions(snapshot: ProcessSnapshot) -> None:
         raise BadValue(f"regions up to {top:#x}, maximum_user_mode_address + 1", f"an end at {end:#x}", "regions")
 
 
-def _readable(region: Region) -> bool:
-    return region.state == MEM_COMMIT and readable_protection(region.protect)
-
-
-def _check_pages(regions: Sequence[Region], member: str, runs: Sequence[tuple[int, int]]) -> None:
-    """The runs are sorted, apart, and of pages that their protection allows to read."""
-    around = iter(regions)
-    region = next(around)
-    before = -1
-    for number, (start, size) in enumerate(runs):
-        end = start + size
-        if start % PAGE_SIZE or size % PAGE_SIZE or not size or start <= before:
-            expected = "runs of whole pages, sorted, none empty or adjacent"
-            raise BadValue(expected, f"{start:#x}, {size:#x} bytes", member, number)
-        before = end
-        while region.end <= start:
-            region = next(around, _NOTHING_ELSE)
-        while _readable(region) and region.end < end:
-            region = next(around, _NOTHING_ELSE)
-        if not _readable(region):
-            raise BadValue("pages whose protection allows a read", f"{start:#x}, {size:#x} bytes", member, number)
-
-
-_NOTHING_ELSE = Region(0, 1 << 66, 0, 0, MEM_FREE, PAGE_NOACCESS, 0)
-"""Stands for the addresses after the last region."""
-
-
-def _check_readable(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int]]) -> None:
+def _check_memory(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, int]]) -> None:
     """The runs of memory are exactly the pages that a debugger can read."""
-    due = list(_merged(_without(snapshot.regions, snapshot.unreadable)))
+    allowed = list(_allowed(snapshot.regions))
+    _check_pages(allowed, "unreadable", [(start, start + size) for start, size in snapshot.unreadable])
+    runs = [(start, start + size) for start, size, _ in index]
+    due = list(_between(allowed, snapshot.unreadable)) if snapshot.unreadable else allowed
+    if runs != due:
+        _check_pages(allowed, "memory", runs)
     filled = 0
     for number, (start, size, offset) in enumerate(index):
         check_offset(number, offset, filled)
-        if number >= len(due) or due[number] != (start, start + size):
+        if number >= len(due) or due[number] != runs[number]:
             expected = f"{due[number][0]:#x} to {due[number][1]:#x}" if number < len(due) else "no more readable pages"
             raise BadValue(expected, f"{start:#x} to {start + size:#x}", "memory", number)
         filled += size
@@ -143,33 +123,46 @@ def _check_readable(snapshot: ProcessSnapshot, index: Sequence[tuple[int, int, i
         raise BadValue(f"a run for the readable pages {start:#x} to {end:#x}", "none", "memory")
 
 
-def _without(regions: Sequence[Region], holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the readable parts of the regions between the holes, as (start, end)."""
+def _allowed(regions: Sequence[Region]) -> Iterator[tuple[int, int]]:
+    """Yield where the protection allows to read, as (start, end). Regions that touch are one."""
+    kinds = {(region.state, region.protect) for region in regions}
+    readable = {kind for kind in kinds if kind[0] == MEM_COMMIT and readable_protection(kind[1])}
+    for allows, together in groupby(regions, lambda region: (region.state, region.protect) in readable):
+        if allows:
+            first = last = next(together)
+            for last in together:  # noqa: B007 - the last one is used
+                pass
+            yield first.base, last.end
+
+
+def _check_pages(allowed: Sequence[tuple[int, int]], member: str, runs: Sequence[tuple[int, int]]) -> None:
+    """The runs are sorted, apart, and each is in one of ``allowed``."""
+    around = iter(allowed)
+    low = high = before = -1
+    for number, (start, end) in enumerate(runs):
+        found = f"{start:#x}, {end - start:#x} bytes"
+        if start % PAGE_SIZE or end % PAGE_SIZE or end == start or start <= before:
+            raise BadValue("runs of whole pages, sorted, none empty or adjacent", found, member, number)
+        before = end
+        while high <= start:
+            low, high = next(around, (1 << 65, 1 << 65))
+        if start < low or end > high:
+            raise BadValue("pages whose protection allows a read", found, member, number)
+
+
+def _between(allowed: Sequence[tuple[int, int]], holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of ``allowed`` outside of the holes. Each hole, as (start, size), is in one of ``allowed``."""
     cuts = iter(holes)
-    hole, length = next(cuts, (1 << 65, 0))
-    for region in regions:
-        start = region.base
-        while _readable(region) and start < region.end:
-            if hole + length <= start:
-                hole, length = next(cuts, (1 << 65, 0))
-            elif hole <= start:
-                start = hole + length
-            else:
-                yield start, min(region.end, hole)
-                start = min(region.end, hole)
-
-
-def _merged(parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    last: tuple[int, int] | None = None
-    for start, end in parts:
-        if last is None or last[1] != start:
-            if last is not None:
-                yield last
-            last = start, end
-        else:
-            last = last[0], end
-    if last is not None:
-        yield last
+    hole, size = next(cuts, (1 << 65, 0))
+    for low, high in allowed:
+        start = low
+        while hole < high:
+            if start < hole:
+                yield start, hole
+            start = hole + size
+            hole, size = next(cuts, (1 << 65, 0))
+        if start < high:
+            yield start, high
 
 
 def _check_contexts(snapshot: ProcessSnapshot) -> None:
@@ -178,9 +171,13 @@ def _check_contexts(snapshot: ProcessSnapshot) -> None:
         raise BadValue("a thread of the process", str(event.thread_id), "exception", "thread_id")
     if snapshot.system.xstate is not None:
         _check_xstate(snapshot.system.xstate)
+    samples = {id(sample): sample for sample in map(sample_of, map(attrgetter("context"), snapshot.threads))}
     for number, thread in enumerate(snapshot.threads):
+        sample = samples.pop(id(sample_of(thread.context)), None)
+        if sample is None:
+            continue  # of the shape of another one
         try:
-            _check_context(thread.context, snapshot.system)
+            _check_context(sample, snapshot.system)
         except BadValue as bad:
             raise bad.inside("threads", number, "context") from None
     try:

@@ -22,8 +22,16 @@ MOST = (("{", "objects", 4 << 20), ("[", "arrays", 4 << 20), (",", "commas", 16 
 
 def read_json(path: Path) -> Any:
     """Return the value of the JSON file. Raises TruthError."""
+    return parse_json(path, read_content(path))
+
+
+def parse_json(path: Path, content: bytes) -> Any:
+    """Return the value of the JSON text, which ``path`` has. Raises TruthError."""
     with at_file(path):
-        text = _text(path)
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise BadValue("UTF-8", f"byte {content[error.start]:#04x} at {error.start}") from error
         if len(text) > min(most for _, _, most in MOST):
             for mark, name, most in MOST:
                 if text.count(mark) > most:
@@ -64,7 +72,13 @@ def no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _text(path: Path) -> str:
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a JSON file. Raises TruthError unless it is a regular file within the ceiling."""
+    with at_file(path):
+        return _content(path)
+
+
+def _content(path: Path) -> bytes:
     try:
         # O_NONBLOCK: to open a FIFO would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -74,15 +88,11 @@ def _text(path: Path) -> str:
             if status.st_size > LARGEST_DOCUMENT:
                 raise BadValue(f"at most {LARGEST_DOCUMENT} bytes", str(status.st_size))
             with open(descriptor, "rb", closefd=False) as file:
-                content = file.read(status.st_size)
+                return file.read(status.st_size)
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise BadValue("UTF-8", f"byte {content[error.start]:#04x} at {error.start}") from error
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> TruthError:

@@ -29,6 +29,7 @@ from .members import (
     word,
 )
 from .process import KERNEL_CONTEXT
+from .stacks import KERNEL_STACKS
 
 _SYSTEM = object_of(
     KernelSystem,
@@ -121,3 +122,4 @@ KERNEL_SNAPSHOT = {
     "triage_data": list_of(pair_of("address", "size")),
     "blobs": list_of(object_of(DataBlob, {"tag": bytes_of(16), "data": BYTES})),
 }
+KERNEL_SNAPSHOT_LATER = {"stacks": KERNEL_STACKS}

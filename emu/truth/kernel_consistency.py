@@ -9,6 +9,7 @@ from ..snapshot.kernel import KernelSnapshot
 from ..snapshot.process import PAGE_SIZE
 from .consistency import check_images, check_offset, check_registers
 from .members import BadValue
+from .stacks import check_kernel_stacks
 
 Runs = Sequence[tuple[int, int]]
 _PAGES = 1 << 40
@@ -52,6 +53,7 @@ def check_machine(snapshot: KernelSnapshot, index: Sequence[tuple[int, int, int]
     check_images(image_files, {driver.base for driver in snapshot.drivers}, "driver")
     if not snapshot.drivers:
         raise BadValue("the kernel at least", "none", "drivers")
+    check_kernel_stacks(snapshot.stacks, len(snapshot.processors))
 
 
 def _check_runs(member: str, runs: Runs) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -85,6 +85,56 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Scalar(Kind):
+    """A value that is no object and no array. ``rows`` reads it from the text."""
+
+    pattern: bytes
+    """Finds the value in JSON text, and has one group. A value of another form is for ``read``."""
+    convert: Callable[[Sequence[bytes]], Sequence[Any]]
+    """Makes values from what the group found in many rows. Raises ValueError for what ``read`` is to judge."""
+
+
+@dataclass(frozen=True)
+class Optional(Kind):
+    """A value or null."""
+
+    kind: Kind
+    null: Any = None
+    """What null stands for in the snapshot."""
+
+
+@dataclass(frozen=True)
+class List(Kind):
+    """An array."""
+
+    item: Kind
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Named(Kind):
+    """An object with any names."""
+
+    item: Kind
+
+
+@dataclass(frozen=True)
+class Object(Kind):
+    """An object with these members."""
+
+    make: Callable[..., Any]
+    members: Mapping[str, Kind]
+    later: Mapping[str, Later]
+
+
+class Rows(tuple[Any, ...]):
+    """The items of an array that ``rows`` has read already."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
 class Later:
     """A member that a later version of the format added. An older truth lacks it; then it has its default.
 
@@ -101,7 +151,7 @@ class Later:
 NOTHING: Mapping[str, Later] = MappingProxyType({})
 
 
-def integer(low: int, high: int) -> Kind:
+def integer(low: int, high: int) -> Scalar:
     """Return a number from ``low`` to ``high``."""
 
     def read(value: Any) -> int:
@@ -109,10 +159,16 @@ def integer(low: int, high: int) -> Kind:
             return value
         raise BadValue(f"an integer from {low} to {high}", excerpt(value))
 
-    return Kind(int, read)
+    def convert(texts: Sequence[bytes]) -> list[int]:
+        values = list(map(int, texts))
+        if min(values) < low or max(values) > high:
+            raise ValueError
+        return values
+
+    return Scalar(int, read, _INTEGER, convert)
 
 
-def code(*choice: int) -> Kind:
+def code(*choice: int) -> Scalar:
     """Return a number that is one of ``choice``."""
 
     def read(value: Any) -> int:
@@ -120,7 +176,14 @@ def code(*choice: int) -> Kind:
             return value
         raise BadValue(f"one of {', '.join(map(str, choice))}", excerpt(value))
 
-    return Kind(int, read)
+    def convert(texts: Sequence[bytes]) -> list[int]:
+        known = {text: int(text) for text in set(texts)}
+        if not choices.issuperset(known.values()):
+            raise ValueError
+        return [known[text] for text in texts]
+
+    choices = frozenset(choice)
+    return Scalar(int, read, _INTEGER, convert)
 
 
 def _read_hex(value: Any) -> int:
@@ -141,7 +204,7 @@ def _read_bool(value: Any) -> bool:
     raise BadValue("true or false", excerpt(value))
 
 
-def bytes_of(size: int | None = None) -> Kind:
+def bytes_of(size: int | None = None) -> Scalar:
     """Return a string of bytes; with ``size``, of exactly so many."""
 
     def read(value: Any) -> bytes:
@@ -155,15 +218,29 @@ def bytes_of(size: int | None = None) -> Kind:
             raise BadValue(f"{size} bytes", str(len(data)))
         return data
 
-    return Kind(bytes.hex, read)
+    def convert(texts: Sequence[bytes]) -> list[bytes]:
+        found = [bytes.fromhex(text.decode("ascii")) for text in texts]
+        if any(data.hex().encode() != text for data, text in zip(found, texts, strict=True)):
+            raise ValueError
+        if size is not None and any(len(data) != size for data in found):
+            raise ValueError
+        return found
+
+    return Scalar(bytes.hex, read, rb'"([^"]*+)"', convert)
 
 
+def _texts(found: Sequence[bytes]) -> list[str]:
+    known: dict[bytes, str] = {text: json.loads(f'"{text.decode()}"') for text in set(found)}
+    return [known[text] for text in found]
+
+
+_INTEGER = rb"(-?(?:0|[1-9][0-9]{0,9}+))"
 U8, U16, U32 = (integer(0, (1 << bits) - 1) for bits in (8, 16, 32))
 I32 = integer(-(1 << 31), (1 << 31) - 1)
-HEX = Kind(hex, _read_hex)
-TEXT = Kind(str, _read_text)
+HEX = Scalar(hex, _read_hex, rb'"0x(0|[1-9a-f][0-9a-f]{0,15}+)"', lambda texts: list(map(int, texts, repeat(16))))
+TEXT = Scalar(str, _read_text, rb'"((?:[^"\\]++|\\.)*+)"', _texts)
 BYTES = bytes_of()
-BOOL = Kind(bool, _read_bool)
+BOOL = Scalar(bool, _read_bool, b"(true|false)", lambda texts: [text == b"true" for text in texts])
 
 
 def word(*choice: str) -> Kind:
@@ -179,9 +256,10 @@ def word(*choice: str) -> Kind:
 
 def optional(kind: Kind) -> Kind:
     """Return ``kind`` or null."""
-    return Kind(
+    return Optional(
         lambda value: None if value is None else kind.write(value),
         lambda value: None if value is None else kind.read(value),
+        kind,
     )
 
 
@@ -190,6 +268,8 @@ def list_of(kind: Kind, length: int | None = None, *, most: int = LONGEST_ARRAY)
     least, most = (0, most) if length is None else (length, length)
 
     def read(value: Any) -> tuple[Any, ...]:
+        if type(value) is Rows:
+            return value
         if type(value) is not list:
             raise BadValue("an array", excerpt(value))
         if not least <= len(value) <= most:
@@ -202,7 +282,7 @@ def list_of(kind: Kind, length: int | None = None, *, most: int = LONGEST_ARRAY)
             raise bad.inside(len(items)) from None
         return tuple(items)
 
-    return Kind(lambda value: [kind.write(item) for item in value], read)
+    return List(lambda value: [kind.write(item) for item in value], read, kind, least, most)
 
 
 def object_of(make: Callable[..., Any], members: Mapping[str, Kind], later: Mapping[str, Later] = NOTHING) -> Kind:
@@ -214,7 +294,7 @@ def object_of(make: Callable[..., Any], members: Mapping[str, Kind], later: Mapp
     def read(value: Any) -> Any:
         return make(**read_members(value, members, later))
 
-    return Kind(write, read)
+    return Object(write, read, make, members, later)
 
 
 def write_members(value: Any, members: Mapping[str, Kind], later: Mapping[str, Later]) -> dict[str, Any]:
@@ -271,7 +351,7 @@ def named(kind: Kind, name_of: Kind = TEXT) -> Kind:
             raise bad.inside(name) from None
         return tuple(pairs)
 
-    return Kind(lambda pairs: {name_of.write(name): kind.write(value) for name, value in pairs}, read)
+    return Named(lambda pairs: {name_of.write(name): kind.write(value) for name, value in pairs}, read, kind)
 
 
 def _read_registers(value: Any) -> tuple[tuple[str, int], ...]:
@@ -286,7 +366,7 @@ def _read_registers(value: Any) -> tuple[tuple[str, int], ...]:
 
 
 _EACH_REGISTER = named(HEX)
-REGISTERS = Kind(_EACH_REGISTER.write, _read_registers)
+REGISTERS = Named(_EACH_REGISTER.write, _read_registers, HEX)
 
 
 def tuple_of(members: Mapping[str, Kind]) -> Kind:
@@ -298,7 +378,7 @@ def tuple_of(members: Mapping[str, Kind]) -> Kind:
     def write(values: Any) -> dict[str, Any]:
         return {name: kind.write(value) for (name, kind), value in zip(members.items(), values, strict=True)}
 
-    return Kind(write, read)
+    return Object(write, read, tuple, members, NOTHING)
 
 
 def pair_of(*names: str) -> Kind:

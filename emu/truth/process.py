@@ -41,6 +41,9 @@ from .members import (
     BadValue,
     Kind,
     Later,
+    Named,
+    Optional,
+    Scalar,
     bytes_of,
     code,
     excerpt,
@@ -52,6 +55,7 @@ from .members import (
     tuple_of,
     word,
 )
+from .stacks import THREAD_STACKS
 
 
 def _read_component(name: str) -> int:
@@ -61,9 +65,11 @@ def _read_component(name: str) -> int:
 
 
 _COMPONENTS = named(BYTES, Kind(str, _read_component))
-_XSTATE_PARTS = Kind(_COMPONENTS.write, lambda value: tuple(sorted(_COMPONENTS.read(value))))
+_XSTATE_PARTS = Named(_COMPONENTS.write, lambda value: tuple(sorted(_COMPONENTS.read(value))), BYTES)
 _FXSAVE = bytes_of(512)
-_EMPTY_OR_FXSAVE = Kind(lambda value: value.hex() or None, lambda value: b"" if value is None else _FXSAVE.read(value))
+_EMPTY_OR_FXSAVE = Optional(
+    lambda value: value.hex() or None, lambda value: b"" if value is None else _FXSAVE.read(value), _FXSAVE, b""
+)
 KERNEL_CONTEXT = object_of(Context, {"context_flags": U32, "registers": REGISTERS, "fxsave": _FXSAVE})
 CONTEXT = object_of(
     Context,
@@ -180,7 +186,12 @@ _THREAD = object_of(
     },
 )
 _SECTION = object_of(Section, {"name": TEXT, "virtual_address": U32, "virtual_size": U32, "characteristics": U32})
-_CODE_VIEW = Kind(lambda value: value.record.hex(), lambda value: CodeView(BYTES.read(value)))
+_CODE_VIEW = Scalar(
+    lambda value: value.record.hex(),
+    lambda value: CodeView(BYTES.read(value)),
+    BYTES.pattern,
+    lambda texts: list(map(CodeView, BYTES.convert(texts))),
+)
 _MODULE = object_of(
     Module,
     {
@@ -292,4 +303,5 @@ SNAPSHOT_LATER = {
     "function_tables": Later(list_of(_FUNCTION_TABLE), (), always=True),
     "handle_operations": Later(list_of(_HANDLE_OPERATION), ()),
     "tokens": Later(list_of(_TOKEN), ()),
+    "stacks": THREAD_STACKS,
 }

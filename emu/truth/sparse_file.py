@@ -41,10 +41,14 @@ def _write_sparse(file: BinaryIO, data: memoryview) -> None:
 
 def read_dense(file: BinaryIO, offset: int, size: int) -> bytes:
     """Return ``size`` bytes at ``offset``. Raises OSError if the file became shorter."""
-    file.seek(offset)
+    if file.tell() != offset:
+        file.seek(offset)
     data = file.read(size)
-    if len(data) != size:
-        raise OSError(errno.EBUSY, "changed while it was read", file.name)
+    while len(data) < size:  # a call of the system reads 2 GiB at most
+        part = file.read(size - len(data))
+        if not part:
+            raise OSError(errno.EBUSY, "changed while it was read", file.name)
+        data += part
     return data
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -14,14 +15,14 @@ from ..placing import PRIVATE, inherit, take_place
 from ..request import Contract, Request, Session, UserStream, format_flag_names
 from ..snapshot.kernel import KernelSnapshot, PhysicalRun
 from ..snapshot.process import PAGE_SIZE, MemoryRun, ProcessSnapshot
+from . import rows
 from .consistency import check_process
-from .files import memory_size, no_collection, read_json
-from .kernel import KERNEL_SNAPSHOT
+from .files import memory_size, no_collection, parse_json, read_content, read_json
+from .kernel import KERNEL_SNAPSHOT, KERNEL_SNAPSHOT_LATER
 from .kernel_consistency import check_machine
 from .members import (
     BYTES,
     HEX,
-    NOTHING,
     TEXT,
     U32,
     BadValue,
@@ -143,14 +144,16 @@ def truth_document(snapshot: Snapshot, source: str = "") -> dict[str, Any]:
     made: dict[str, Any] = {**(_KERNEL_HEAD if kernel else _HEAD), SOURCE: source}
     for name, kind in (KERNEL_SNAPSHOT if kernel else SNAPSHOT).items():
         made[name] = index if name == "memory" else kind.write(getattr(snapshot, name))
-    if not kernel:
-        made |= write_members(snapshot, {}, SNAPSHOT_LATER)
+    made |= write_members(snapshot, {}, KERNEL_SNAPSHOT_LATER if kernel else SNAPSHOT_LATER)
     return made
 
 
 def _move_in(staging: Path, directory: Path, permissions: int | None) -> None:
     """Replace the old files by the new ones. While it does so truth.json is missing: a truth never mixes snapshots."""
     directory.mkdir(exist_ok=True)
+    for name in (MEMORY_FILE, REQUEST_FILE, TRUTH_FILE):
+        if (directory / name).is_dir() and not (directory / name).is_symlink():
+            raise OSError(f"{name} in it is a folder, expected a file")
     old = staging / "old"
     if (directory / TRUTH_FILE).exists():
         (directory / TRUTH_FILE).replace(old)
@@ -167,12 +170,12 @@ def _move_in(staging: Path, directory: Path, permissions: int | None) -> None:
 
 def load(directory: Path) -> ProcessSnapshot:
     """Load a user-mode snapshot; it is equal to the saved one. Raises TruthError."""
-    return _load_process(directory, read_json(directory / TRUTH_FILE))[1]
+    return _load_process(directory, _read_truth(directory / TRUTH_FILE))[1]
 
 
 def load_kernel(directory: Path) -> KernelSnapshot:
     """Load a kernel-mode snapshot; it is equal to the saved one. Raises TruthError."""
-    return _load_machine(directory, read_json(directory / TRUTH_FILE))[1]
+    return _load_machine(directory, _read_truth(directory / TRUTH_FILE))[1]
 
 
 def load_snapshot(directory: str | Path) -> Snapshot:
@@ -184,9 +187,20 @@ def load_snapshot(directory: str | Path) -> Snapshot:
 def load_named(directory: str | Path) -> tuple[str, Snapshot]:
     """Load the name of the scenario or program, and the snapshot, of either mode. Raises TruthError."""
     directory = Path(directory)
-    document = read_json(directory / TRUTH_FILE)
+    document = _read_truth(directory / TRUTH_FILE)
     kernel = isinstance(document, dict) and document.get("mode") == _KERNEL_HEAD["mode"]
     return _load_machine(directory, document) if kernel else _load_process(directory, document)
+
+
+def _read_truth(path: Path) -> Any:
+    """Return the document in ``truth.json``. Long arrays are Rows in it. Raises TruthError."""
+    content = read_content(path)
+    if len(content) >= rows.LONG:
+        # A machine's truth says so before its first array, or it is read as any document.
+        kernel = b'"kernel"' in content[: content.find(b"[")]
+        with suppress(rows.Other, BadValue, TruthError):
+            return rows.read_long(path, content, KERNEL_SNAPSHOT if kernel else SNAPSHOT)
+    return parse_json(path, content)
 
 
 def _load_process(directory: Path, document: Any) -> tuple[str, ProcessSnapshot]:
@@ -203,7 +217,7 @@ def _load_process(directory: Path, document: Any) -> tuple[str, ProcessSnapshot]
 
 def _load_machine(directory: Path, document: Any) -> tuple[str, KernelSnapshot]:
     with at_file(directory / TRUTH_FILE):
-        values = _values(document, _KERNEL_HEAD, KERNEL_SNAPSHOT)
+        values = _values(document, _KERNEL_HEAD, KERNEL_SNAPSHOT, KERNEL_SNAPSHOT_LATER)
         source, index, images = (values.pop(name) for name in (SOURCE, "memory", IMAGE_FILES))
         snapshot = KernelSnapshot(**values, memory=())
         check_machine(snapshot, index, images)
@@ -214,7 +228,7 @@ def _load_machine(directory: Path, document: Any) -> tuple[str, KernelSnapshot]:
 
 
 def _values(
-    document: Any, head: Mapping[str, Any], members: Mapping[str, Kind], later: Mapping[str, Later] = NOTHING
+    document: Any, head: Mapping[str, Any], members: Mapping[str, Kind], later: Mapping[str, Later]
 ) -> dict[str, Any]:
     """Return the snapshot's values, and those of SOURCE and IMAGE_FILES. Raises BadValue."""
     body = _without_head(document, head)
@@ -240,7 +254,7 @@ def _read_memory(
     if found != expected:
         raise TruthError(f"{path}: expected {expected} bytes, as {TRUTH_FILE} lists, found {found}")
     try:
-        with path.open("rb") as memory:
+        with path.open("rb", buffering=0) as memory:
             return [read(memory, offset, size) for size, offset in places]
     except OSError as error:
         raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error

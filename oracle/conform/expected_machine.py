@@ -14,6 +14,7 @@ from ..readers.kernel_dump import FILL, KernelDump, is_fill
 from ..truth.kernel import KernelTruth
 from ..truth.load import Truth
 from .expected import Bytes, Expected, Memory
+from .expected_process import frames_of
 from .registers import registers_of
 
 Item = dict[str, Any]
@@ -99,6 +100,8 @@ def machine_facts(dump: KernelDump, truth: Truth | None) -> Expected:
         facts["unloaded_drivers"] = [_unloaded(entry) for entry in dump.triage.unloaded]
     if truth is not None and truth.mode == "kernel" and dump.paged:
         facts |= _from_truth(truth)
+        if stacks := _stacks(truth):
+            facts["processor_stacks"] = stacks
     return Expected(facts)
 
 
@@ -162,6 +165,12 @@ def _from_truth(truth: KernelTruth) -> Item:
             for process in truth.processes
         ],
     }
+
+
+def _stacks(truth: KernelTruth) -> list[Item]:
+    """The call stacks of the processors; empty if they were not recorded."""
+    stacks = truth.stacks or ()
+    return [{"number": stack.processor} | frames_of(stack.frames) for stack in stacks if stack.processor is not None]
 
 
 def _extra(dump: KernelDump) -> dict[str, int | str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from ..readers.identify import MINIDUMP, USERDUMP
 from ..readers.userdump_facts import UserDump
 from ..readers.xstate import features_of
 from ..truth.load import Truth
+from ..truth.stacks import StackFrameTruth
 from .expected import Bytes, Expected, Memory
 from .registers import registers_of
 
@@ -88,7 +89,7 @@ _X86_CPU: Final = "Cpu.X86CpuInfo."
 
 
 def minidump_facts(dump: Dump, truth: Truth | None) -> Expected:
-    """The facts of a minidump; ``extra`` needs the truth."""
+    """The facts of a minidump; ``extra`` and ``stacks`` need the truth."""
     features = {} if dump.misc_info is None else features_of(dump.misc_info)
     facts: Item = {
         "dump_kind": frozenset({MINIDUMP}),
@@ -137,7 +138,17 @@ def minidump_facts(dump: Dump, truth: Truth | None) -> Expected:
     facts["process"] = None if dump.misc_info is None else _misc(dump.misc_info)
     if truth is not None and truth.mode == "user" and truth.modules:
         facts["extra"] = {"image_base": truth.modules[0].base, "command_line": truth.process.command_line}
+    if truth is not None and truth.mode == "user" and truth.stacks:
+        facts["stacks"] = [{"thread_id": stack.thread_id} | frames_of(stack.frames) for stack in truth.stacks]
     return Expected(facts)
+
+
+def frames_of(frames: Sequence[StackFrameTruth]) -> Item:
+    """The members of a call stack (docs/truth-format.md#call-stacks)."""
+    return {
+        "frames": tuple(frame.instruction_pointer for frame in frames),
+        "stack_pointers": tuple(frame.stack_pointer for frame in frames),
+    }
 
 
 def userdump_facts(dump: UserDump) -> Expected:

@@ -1,4 +1,4 @@
-"""Writes the requests of the conformance protocol 1.2 and parses its answers (docs/conform-protocol.md)."""
+"""Writes the requests of the conformance protocol 1.3 and parses its answers (docs/conform-protocol.md)."""
 
 from __future__ import annotations
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
@@ -38,6 +39,20 @@ _LEAST_PROBES: Final = 3
 _ACCEPTED: Final = 0
 _REJECTED: Final = 1
 """Exit statuses of a plain reader. Any other status is a death."""
+
+
+@contextmanager
+def _case_folder() -> Iterator[str]:
+    """A new folder for one case. It is renamed before it is removed: a process that outlives the case may still write
+    into it by its name.
+    """
+    made = Path(tempfile.mkdtemp(prefix="dumptruth-conform-"))
+    try:
+        yield str(made)
+    finally:
+        with suppress(OSError):
+            made = made.rename(made.with_name(f"{made.name}-done"))
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +154,7 @@ def _all(
 ) -> tuple[CaseResult, ...]:
     def judged(case: Case) -> CaseResult:
         kind = case.kind if isinstance(case, ReaderCase) else None
-        with tempfile.TemporaryDirectory(prefix="dumptruth-conform-", ignore_cleanup_errors=True) as folder:
+        with _case_folder() as folder:
             exchange = Exchange(Path(folder))
             try:
                 result = run(case, exchange)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from ..budget import Budget, Work
 from ..decode import Record, Structure, enumeration, structure
 from ..model import Span
-from ..readers.facts import ContextFact, Dump, StringFact
+from ..readers.facts import ContextFact, Dump, HandleFact, StringFact
 from ..readers.kernel_dump import KernelDump
 from ..readers.table import Table
 
@@ -53,6 +53,8 @@ class Listed(NamedTuple):
     """Of the dump, the item and the budget."""
     table: Callable[[Any], Table] | None = None
     """For a long list, whose items are the bytes of records."""
+    same: Callable[[Any, Any], int] = lambda _one, _two: 0
+    """The number of facts of two items that are the same at a glance; 0 if that takes more."""
 
 
 def lists_of(dump: Dump | KernelDump) -> tuple[Listed, ...]:
@@ -251,6 +253,21 @@ def _handle_values(dump: Dump, handle: Any, budget: Budget) -> Values:  # noqa: 
     yield from _text("object", handle.object_name)
 
 
+def _same_handle(one: HandleFact, two: HandleFact) -> int:
+    """Most handles are the same in two dumps of a target, and there may be a hundred thousand."""
+    if one.descriptors.data(one.position) != two.descriptors.data(two.position):
+        return 0
+    facts = len(names_in(one.descriptors))
+    for mine, theirs in ((one.type_name, two.type_name), (one.object_name, two.object_name)):
+        if (mine is None) != (theirs is None):
+            return 0
+        if mine is not None and theirs is not None:
+            if mine.text != theirs.text:
+                return 0
+            facts += 1
+    return facts if one.descriptors.entry == two.descriptors.entry else 0
+
+
 def _table_values(dump: Dump, table: Any, budget: Budget) -> Values:
     yield "", Fields(table.record)
     for data in _data(dump, "entries", table.entries, "entries of function tables", budget):
@@ -295,6 +312,7 @@ _MINIDUMP = (
         "handle {:#x}".format,
         lambda dump: ((item.value, item) for item in dump.handles),
         _handle_values,
+        same=_same_handle,
     ),
     _rows("region {:#x}", "", "BaseAddress", lambda dump: dump.memory_infos),
     Listed(

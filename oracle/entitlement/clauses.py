@@ -8,21 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..model import Grade, Source
 from . import bulk, images, indirect, process_data, stacks, survival
+from .duty import Duty
 from .flags import Format
 from .pieces import Piece
 from .writers import Writing
-
-
-class Duty(StrEnum):
-    """Whether a dump must, may or must not hold something."""
-
-    MUST = "must"
-    MAY = "may"
-    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)

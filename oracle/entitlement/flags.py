@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..truth.process import ProcessTruth, RequestTruth, ThreadTruth
@@ -93,8 +92,7 @@ def asked(request: RequestTruth) -> Format:
 _NOTHING = Format(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelling:
+class Cancelling(NamedTuple):
     """Which format flags a writer clears and adds before it writes. They go from the header and from the effect.
 
     Sources: docs/format/format-flags.md#order-of-cancelling and the three sections before it.

@@ -21,7 +21,7 @@ from ..memory.walk import MODES, PRESENT, SHARED_HALF, Mapped, mapped
 from ..truth.kernel import KernelTruth
 from ..truth.process import RequestTruth
 from .cache import computed_once
-from .clauses import Duty
+from .duty import Duty
 from .kernel_writers import E15063, E29507, Kind, engine_of
 
 # DbgEng.h DEBUG_DUMP_SMALL, DEFAULT, FULL, ACTIVE: docs/format/kernel-kinds.md#qualifiers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .clauses import Duty
+from .duty import Duty
 from .flags import Format, effective
 
 if TYPE_CHECKING:

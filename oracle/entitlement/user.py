@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..memory.intervals import Range, holding, inside, outside, union
 from .cache import computed_once
-from .clauses import BRIDGED_GAPS, CLAUSES, Clause, Duty
+from .clauses import BRIDGED_GAPS, CLAUSES, Clause
+from .duty import Duty
 from .flags import Format
 from .pieces import Piece
 from .streams import stream_duty

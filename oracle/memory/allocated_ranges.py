@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import importlib
 import os
@@ -48,6 +47,8 @@ def data_extents(handle: int, size: int) -> list[tuple[int, int]] | None:
 def device_io_control() -> Callable[..., Any] | None:
     """DeviceIoControl of kernel32.dll; None on other systems."""
     if sys.platform == "win32":
+        import ctypes  # noqa: PLC0415 - Windows only
+
         control: Callable[..., Any] = ctypes.WinDLL("kernel32").DeviceIoControl
         return control
     return None
@@ -60,6 +61,8 @@ def allocated_ranges(control: Callable[..., Any], handle: int, size: int, limit:
     For Windows. ``handle`` is a Windows handle, not Python's file descriptor. ``size`` is that of the file, in bytes.
     After about ``limit`` ranges, the rest of the file is returned as one range.
     """
+    import ctypes  # noqa: PLC0415 - Windows only
+
     found: list[Extent] = []
     at = 0
     while at < size:

@@ -54,13 +54,11 @@ class ByteSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """At most ``length`` bytes at ``offset``; fewer, or none, if the file ends first."""
-        return bytes(self.view(offset, length))
+        return self.view(offset, length).tobytes()
 
     def view(self, offset: int, length: int) -> memoryview:
         """Like ``read``. Bytes in memory are not copied."""
-        if offset < 0 or length <= 0 or offset >= self.size:
-            return self._view[0:0]
-        return self._view[offset : min(offset + length, self.size)]
+        return self._view[offset : offset + length] if offset >= 0 < length else self._view[:0]
 
     def data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts of ``[start, end)`` that are not holes of a sparse file, ascending. Holes read as zeros.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..decode import enumeration, structure
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """The CONTEXT of one architecture (winnt.h; docs/format/minidump-contexts.md#size-by-architecture)."""
 
     name: str

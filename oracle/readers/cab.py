@@ -19,6 +19,7 @@ from ..model import Span
 from .accounting import account
 from .cab_facts import UNREAD, Cabinet, Folder, Member, member_name
 from .identify import identify
+from .reading import MOST_RECORDS
 from .spool import Spool
 
 __all__ = ["Cabinet", "read_cabinet"]
@@ -44,7 +45,7 @@ def read_cabinet(source: ByteSource, max_expansion: int = MAX_EXPANSION) -> Cabi
 
 def _read(source: ByteSource, max_expansion: int) -> Cabinet:
     cabinet = Cabinet(source)
-    cabinet.budget = Budget(source.size, cabinet.most_records + max_expansion // MAX_BLOCK)
+    cabinet.budget = Budget(source.size, MOST_RECORDS + max_expansion // MAX_BLOCK)
     header = decode(source, 0, "CFHEADER", "header")
     cabinet.claim(Span(0, min(header.structure.size, source.size)), "header")
     if header.complete:

@@ -88,7 +88,6 @@ class Cabinet(Reading):
     """A cabinet, as read."""
 
     kind: ClassVar[str] = "cab"
-    most_records: ClassVar[int] = 32_768
 
     header: Record | None = None
     """CFHEADER."""

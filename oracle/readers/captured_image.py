@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
@@ -20,8 +19,7 @@ _MAX_ENTRIES: Final = 32
 _MAX_CODE_VIEW: Final = 32768
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedImage:
+class CapturedImage(NamedTuple):
     """What a captured image says of itself."""
 
     file: Record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ..budget import Work
@@ -35,11 +36,13 @@ STREAM_FACTS: Final = {
 }
 """Stream type -> the facts that its reader finds besides ``stream.<type>``. Rules name them in ``needs``."""
 
+_UNUSED: Final = STREAM["UnusedStream"]
 MAX_STREAMS: Final = 4096
 """How many directory entries are read. Breakpad reads 128 (docs/format/minidump-container.md#directory)."""
 
 _REPEATED: Final = (STREAM["ExceptionStream"], STREAM["CommentStreamA"], STREAM["CommentStreamW"])
 
+_LENGTH: Final = structure("MINIDUMP_STRING").size
 MAX_STRING: Final = 0xFFFE
 """Bytes. UNICODE_STRING.Length (winternl.h) has 16 bits, so no name of Windows is longer."""
 
@@ -51,6 +54,7 @@ def may_repeat(number: int) -> bool:
     return number in _REPEATED or number > STREAM["LastReservedStream"]
 
 
+@lru_cache(maxsize=256)
 def stream_name(number: int) -> str:
     """A name for reports: ``stream 3 (ThreadListStream)``, ``stream 0x47670001 (BreakpadInfo)``, ``stream 0x10000``."""
     shown = f"stream {number}" if number < 0x7000 else f"stream {number:#x}"
@@ -123,7 +127,7 @@ def _read_directory(dump: Dump, header: Record) -> None:
 
 def _read_entry(dump: Dump, record: Record) -> None:
     number, size, rva = record["StreamType"], record["Location.DataSize"], record["Location.Rva"]
-    if number == STREAM["UnusedStream"]:
+    if number == _UNUSED:
         if size or rva:
             dump.defect(
                 "directory.unused",
@@ -226,6 +230,7 @@ def read_headed(dump: Dump, stream: Stream, header: str, entries: tuple[str, ...
     return _entries(dump, stream, range(start, start + count * entry_size, entry_size), sizes[known], path)
 
 
+_BYTES: Final = Work.BYTES
 _WORK: Final = {STREAM[name]: Work.RECORDS for name in (
     "ThreadListStream", "ModuleListStream", "UnloadedModuleListStream", "ThreadNamesStream",
 )} | {STREAM["MemoryListStream"]: Work.RANGES}  # fmt: skip
@@ -255,26 +260,25 @@ def read_string(dump: Dump, rva: int, topic: str, facts: tuple[str, ...], subjec
         return known
     if rva in dump.odd_strings and dump.again(topic):
         return None
-    length = Span(rva, rva + structure("MINIDUMP_STRING").size)
-    size = int.from_bytes(dump.source.view(rva, len(length)), "little")
-    start = length.end
+    source, start = dump.source, rva + _LENGTH
+    size = int.from_bytes(source.view(rva, _LENGTH), "little")
     problem = None
-    if rva == 0 or start + size > dump.source.size:
-        problem = f"{size} bytes at {start:#x} in a file of {dump.source.size} bytes"
+    if rva == 0 or start + size > source.size:
+        problem = f"{size} bytes at {start:#x} in a file of {source.size} bytes"
     elif size % 2 or size > MAX_STRING:
         problem = f"{size} bytes"
     if problem:
         dump.odd_strings.add(rva)
         if not dump.again(topic):
             expected = f"a string of even length up to {MAX_STRING}, inside the file"
-            dump.defect(topic, subject, expected, problem, length, loses=facts)
+            dump.defect(topic, subject, expected, problem, Span(rva, start), loses=facts)
         return None
-    judged = dump.budget.spent(Work.BYTES)
-    if dump.grant(size, "bytes of strings", *facts, work=Work.BYTES, judged=judged) < size:
+    judged = dump.budget.spent(_BYTES)
+    if dump.grant(size, "bytes of strings", *facts, work=_BYTES, judged=judged) < size:
         return None
     end = start + size
-    terminated = dump.source.read(end, 2) == b"\0\0"
+    terminated = source.read(end, 2) == b"\0\0"
     span = Span(rva, end + 2 * terminated)
     dump.claim(span, subject, shared=True, tail=2 * terminated)
-    found = dump.strings[rva] = StringFact(span, dump.source.view(start, size), terminated)
+    found = dump.strings[rva] = StringFact(span, source.view(start, size), terminated)
     return found

@@ -13,8 +13,7 @@ from .recorded import CapturedMemory, RecordedModule
 from .table import EMPTY, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """A directory entry whose bytes lie inside the file."""
 
     type: int
@@ -54,8 +53,7 @@ class StringFact:
         return str(self.units, "utf-16-le", "replace")
 
 
-@dataclass(frozen=True, slots=True)
-class ContextFact:
+class ContextFact(NamedTuple):
     """A CONTEXT record of the dump's architecture."""
 
     record: Record
@@ -81,8 +79,7 @@ class ContextFact:
         return Span(self.record.span.end, max(self.span.end, self.record.span.end))
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadFact:
+class ThreadFact(NamedTuple):
     """A thread of stream 3."""
 
     record: Record
@@ -111,8 +108,7 @@ class ThreadFact:
         return self.record["Stack.Memory.Rva"]
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadNameFact:
+class ThreadNameFact(NamedTuple):
     """A thread name of stream 24."""
 
     record: Record
@@ -133,8 +129,7 @@ class ModuleFact(RecordedModule):
     """The bytes of the IMAGE_DEBUG_MISC record; None likewise."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnloadedModuleFact:
+class UnloadedModuleFact(NamedTuple):
     """A module of stream 14."""
 
     record: Record
@@ -168,8 +163,7 @@ class MemoryRange(NamedTuple):
         return Span(self.offset, self.offset + self.size)
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionFact:
+class ExceptionFact(NamedTuple):
     """The exception of stream 6."""
 
     record: Record
@@ -196,8 +190,7 @@ class HandleFact(NamedTuple):
         return self.descriptors[self.position]
 
 
-@dataclass(frozen=True, slots=True)
-class CommentFact:
+class CommentFact(NamedTuple):
     """The comment of stream 10 (ANSI) or 11 (UTF-16)."""
 
     stream: Stream
@@ -205,8 +198,7 @@ class CommentFact:
     """The text up to its NUL; None if it does not decode."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionTableFact:
+class FunctionTableFact(NamedTuple):
     """A dynamic function table of stream 13."""
 
     record: Record

@@ -61,6 +61,8 @@ def _object_infos(dump: Dump, table: Table, index: int, first: int, seen: set[in
 
     A record that is in a chain already ends it, as a loop would.
     """
+    if first in seen and dump.again("handle.info"):
+        return ()
     places: list[int] = []
     rva, label = first, f"object information of handle entry {index}"
     source, claims, file_size = dump.source, dump.claims, dump.source.size

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from ..budget import Work
 from ..decode import decode, structure
 from ..memory.source import ByteSource
 from ..model import Span
 from .accounting import account
 from .architectures import ARCHITECTURES
 from .kernel_blobs import read_blobs
-from .kernel_dump import BITMAPS, FILL32, FULL, HEADER, MAX_RUNS, RANGES, READABLE, SUMMARY, TRIAGE, KernelDump
+from .kernel_dump import BITMAPS, FILL32, FULL, HEADER, RANGES, READABLE, SUMMARY, TRIAGE, KernelDump
 from .kernel_pages import PageBitmap, PageRuns
 from .kernel_triage import read_triage
 from .reading import Owner
@@ -107,10 +108,8 @@ def _read_header_runs(dump: KernelDump) -> None:
 
 def _read_runs(dump: KernelDump, at: int, count: int) -> None:
     dump.runs_at = at
-    if count > MAX_RUNS:
-        dump.leave("runs", f"at most {MAX_RUNS} runs", MAX_RUNS, count, "runs", "pages")
-        count = MAX_RUNS
     size = dump.run_size
+    count = dump.grant(count, "runs", "runs", "pages", work=Work.RANGES)
     view = dump.source.view(at, count * size)
     dump.runs = list(struct.iter_unpack("<QQ" if size == 16 else "<II", view[: len(view) // size * size]))
 

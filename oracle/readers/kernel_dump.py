@@ -12,7 +12,7 @@ from ..memory.source import ByteSource
 from ..memory.walk import AddressSpace
 from ..model import Span
 from .kernel_pages import NoPages, PageBitmap, PageMap, PageRuns
-from .lookup import Lookup
+from .lookup import Lookup, kept_lookup
 from .reading import Reading
 from .recorded import RecordedModule
 
@@ -32,8 +32,6 @@ FILL32: Final = int.from_bytes(FILL, "little")
 XP: Final = 2600
 """The build of Windows XP."""
 
-MAX_RUNS: Final = 131_072
-"""How many runs are read: enough for 4 TiB in which every other 16 MiB is RAM."""
 MAX_MODULES: Final = 4096
 """How many entries of a module list are followed. Real lists have up to 245."""
 
@@ -159,7 +157,6 @@ class KernelDump(Reading):
     """A kernel dump, as read."""
 
     kind: ClassVar[str] = "kernel-dump"
-    most_records: ClassVar[int] = 32_768
 
     bits: int = 64
     """Width of the target's pointers, 32 or 64."""
@@ -262,7 +259,7 @@ class KernelDump(Reading):
                 span = self.triage.blocks.get(name)
                 if span is not None:
                     extents.append(Extent(address, address + len(span), span.start))
-        return Lookup(extents)
+        return kept_lookup(self.source, extents)
 
     def read(self, address: int, size: int) -> bytes | None:
         """``size`` bytes of the target's virtual memory; None unless the dump holds all of them."""

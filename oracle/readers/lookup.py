@@ -29,12 +29,17 @@ class Lookup:
         self.pieces: list[tuple[int, int, int]] = []
         """Sorted, disjoint ``(start, end, file offset)``. Where ranges overlap, the lower start owns the bytes."""
         top = 0
-        for item in sorted(ranges, key=lambda item: (item.start, -item.end)):
-            start = max(item.start, top)
-            if item.end <= start:
+        # Of ranges with the same start the longest comes first, then the first in the file.
+        rows = [(item.start, -item.end, index, item.offset) for index, item in enumerate(ranges)]
+        for start, below, _, offset in sorted(rows):
+            end = -below
+            if end <= start:
                 continue
-            self.pieces.append((start, item.end, item.offset + start - item.start))
-            top = item.end
+            if start >= top:
+                self.pieces.append((start, end, offset))
+            elif end > top:
+                self.pieces.append((top, end, offset + top - start))
+            top = max(top, end)
         self._starts = [piece[0] for piece in self.pieces]
         self._held = RangeSet((start, end) for start, end, _ in self.pieces)
         self.union = self._held.runs
@@ -66,3 +71,11 @@ class Lookup:
             size -= length
             index += 1
         return b"".join(parts)
+
+
+def kept_lookup(source: ByteSource, ranges: Iterable[Extent]) -> Lookup:
+    """The lookup of the memory of a dump. It is made once for a source; ``ranges`` are those of its only dump."""
+    kept = source.kept.get("memory")
+    if not isinstance(kept, Lookup):
+        kept = source.kept["memory"] = Lookup(ranges)
+    return kept

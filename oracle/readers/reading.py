@@ -14,8 +14,7 @@ from ..memory.source import ByteSource
 from ..model import DontCare, Fault, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(NamedTuple):
     """Something in the file that the format does not allow. The rule whose ``reports`` has its topic reports it."""
 
     topic: str
@@ -28,6 +27,8 @@ class Defect:
 
 MAX_DEFECTS: Final = 1000
 """How many defects of one topic are kept: a broken list may have one for each entry."""
+MOST_RECORDS: Final = 8192
+"""How many records are decoded at most, beyond one for each 2 KiB of the file."""
 
 
 class Owner(StrEnum):
@@ -56,8 +57,7 @@ class Claim(NamedTuple):
         return Span(self.start, self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Accounting:
+class Accounting(NamedTuple):
     """The account of the bytes of a file."""
 
     claimed: int = 0
@@ -84,8 +84,6 @@ class Reading:
 
     kind: ClassVar[str]
     """The kind of file: that of ``identify``, and the ``Rule.kind`` of its rules."""
-    most_records: ClassVar[int] = 8192
-    """How many records are decoded at most, beyond one for each KiB of the file."""
 
     facts: set[str] = field(default_factory=set)
     """Names of what was decoded. Rules name them in ``needs``."""
@@ -102,7 +100,7 @@ class Reading:
     _defects: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(self.source.size, self.most_records)
+        self.budget = Budget(self.source.size, MOST_RECORDS)
 
     def fresh(self) -> Self:
         """This reading as a judge needs it, who adds to its lists and spends its budget."""

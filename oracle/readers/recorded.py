@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ..decode import Record
 from ..memory.source import ByteSource
-from .lookup import Extent, Lookup
+from .lookup import Extent, Lookup, kept_lookup
 
 
 class RecordedModule:
@@ -41,7 +41,7 @@ class CapturedMemory:
     @cached_property
     def _ranges(self) -> Lookup:
         """Built from ``memory`` on first use, so use it only after the reader has filled ``memory``."""
-        return Lookup(self.memory)
+        return kept_lookup(self.source, self.memory)
 
     def read_memory(self, address: int, size: int) -> bytes | None:
         """``size`` bytes of the target as captured; None unless the dump holds all of them."""

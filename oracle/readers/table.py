@@ -7,10 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import overload
 
-from ..decode import Record, decode, structure
+from ..decode import CODES, Record, decode, structure
 from ..memory.source import ByteSource
-
-_CODES = {(1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q", (4, True): "i"}
 
 
 class Table(Sequence[Record]):
@@ -61,6 +59,14 @@ class Table(Sequence[Record]):
         view = self._source.view(self._places.start, len(self) * stride)
         return (data for (data,) in struct.iter_unpack(f"{stride}s", view))
 
+    def data(self, index: int) -> memoryview:
+        """The bytes of one record, with the padding after it."""
+        return self._source.view(self._places[index], self._places.step)
+
+    def content(self) -> memoryview:
+        """The bytes of all records."""
+        return self._source.view(self._places.start, len(self) * self._places.step)
+
     def column(self, name: str) -> list[int]:
         """The values of one integer field."""
         return [value for (value,) in self.rows(name)]
@@ -74,6 +80,6 @@ def _layout(entry: str, names: tuple[str, ...], stride: int) -> struct.Struct:
     table, at, code = structure(entry), 0, "<"
     for name in names:
         start, end, signed = table.integers[name]
-        code += f"{start - at}x{_CODES[end - start, signed]}"
+        code += f"{start - at}x{CODES[end - start, signed]}"
         at = end
     return struct.Struct(f"{code}{stride - at}x")

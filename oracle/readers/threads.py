@@ -32,9 +32,8 @@ def _check_ids(dump: Dump) -> None:
     """Thread ids must be unique: four other streams refer to threads by id."""
     seen: set[int] = set()
     for thread in dump.threads:
-        span = thread.record.span_of("ThreadId")
         if thread.id in seen:
-            expected = "an id that no other thread has"
+            expected, span = "an id that no other thread has", thread.record.span_of("ThreadId")
             dump.defect("thread.id", thread.record.path, expected, f"{thread.id:#x} again", span)
             dump.breaks("thread.ids", "thread.id")
         seen.add(thread.id)
@@ -43,30 +42,29 @@ def _check_ids(dump: Dump) -> None:
 def _context(dump: Dump, record: Record, topic: str, fact: str, subject: str) -> ContextFact | None:
     """Read and claim the context at ThreadContext of ``record``. None without a known architecture."""
     size, rva = record["ThreadContext.DataSize"], record["ThreadContext.Rva"]
-    spans = (record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva"))
-    architecture = dump.architecture
     if without_context(record):
         return None
     if rva + size > dump.source.size:
         expected = f"{size} bytes inside the file of {dump.source.size} bytes"
+        spans = (record.span_of("ThreadContext.DataSize"), record.span_of("ThreadContext.Rva"))
         dump.defect(f"{topic}.bounds", subject, expected, f"at {rva:#x}", *spans, loses=(fact,))
         return None
-    if architecture is None:
-        dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
-        return None
-    least = structure(layout_of(architecture, size).structure).size
-    if size < least:
-        dump.defect(
-            f"{topic}.size",
-            subject,
-            f"a context of {least} bytes or more ({architecture})",
-            f"{size} bytes",
-            spans[0],
-            loses=(fact,),
-        )
-        return None
-    dump.claim(Span(rva, rva + size), f"context of {subject}", shared=True)
-    return read_context(dump.source, architecture, rva, size, f"context of {subject}")
+    path, context = f"context of {subject}", None
+    if dump.architecture is not None:
+        context = read_context(dump.source, dump.architecture, rva, size, path)
+        if context is None:
+            least = structure(layout_of(dump.architecture, size).structure).size
+            dump.defect(
+                f"{topic}.size",
+                subject,
+                f"a context of {least} bytes or more ({dump.architecture})",
+                f"{size} bytes",
+                record.span_of("ThreadContext.DataSize"),
+                loses=(fact,),
+            )
+            return None
+    dump.claim(Span(rva, rva + size), path, shared=True)
+    return context
 
 
 def read_thread_infos(dump: Dump) -> None:

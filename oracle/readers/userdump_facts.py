@@ -56,7 +56,6 @@ class UserDump(Reading, CapturedMemory):
     """A legacy full user dump, as read."""
 
     kind: ClassVar[str] = "userdump"
-    most_records: ClassVar[int] = 32_768
 
     bits: int = 64
     """Width of the target's pointers, 32 or 64."""

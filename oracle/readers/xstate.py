@@ -6,8 +6,7 @@ Sources: docs/format/minidump-contexts.md#extended-context-header, Intel SDM vol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..decode import Record, decode, structure
 from ..memory.source import ByteSource
@@ -27,8 +26,7 @@ _ALIGNED: Final = frozenset({17, 18})
 _SIZES: Final = {2: 256, 3: 64, 4: 64, 5: 64, 6: 512, 7: 1024, 9: 8, 10: 8, 11: 16, 12: 24, 17: 64, 18: 8192, 19: 128}
 
 
-@dataclass(frozen=True, slots=True)
-class XStateFact:
+class XStateFact(NamedTuple):
     """A chunk of extended state that lies inside its context."""
 
     ex: Record

@@ -5,8 +5,9 @@ The maps of the file are drawn from these regions. A region has the name that th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ from ..readers.userdump_facts import UserDump
 
 class Part(StrEnum):
     """The kind of a region."""
+
+    __hash__ = str.__hash__
+    """Enum's own is written in Python, and each region is counted by its part."""
 
     HEADER = "header"
     """The header of the file, and the tables that lead to its other parts."""
@@ -38,38 +42,61 @@ class Part(StrEnum):
 
 
 class FileRegion(NamedTuple):
-    span: Span
+    """``[start, end)`` of the file."""
+
+    start: int
+    end: int
     part: Part
     label: str
     """The reader's name of the region; empty for unclaimed bytes."""
 
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
 
 def file_regions(dump: Reading) -> Iterator[FileRegion]:
     """The regions in file order; together they cover the file once. Takes O(n log n) of n claims."""
-    parts = _parts(dump)
+    parts, size = _parts(dump), dump.source.size
     at = 0
-    active: dict[int, Claim] = {}
-    claims = _distinct(dump)
-    for boundary, index, begins in _events(claims, dump.source.size):
-        if boundary > at:
-            yield _region(Span(at, boundary), active, parts)
-            at = boundary
-        if begins:
-            active[index] = claims[index]
-        else:
-            del active[index]
-    if at < dump.source.size:
-        yield FileRegion(Span(at, dump.source.size), Part.UNCLAIMED, "")
-
-
-def _distinct(dump: Reading) -> list[Claim]:
-    """The claims in file order. Of shared claims with the same span only one is kept."""
-    found: list[Claim] = []
-    for claim in sorted(dump.claims, key=itemgetter(0, 1)):
-        if found and claim.shared and found[-1].shared and claim[:2] == found[-1][:2]:
+    for first, others in _groups(dump):
+        if min(first.start, size) > at:
+            yield FileRegion(at, min(first.start, size), Part.UNCLAIMED, "")
+        at = first.start
+        if at >= size:
+            return
+        if not others:
+            at = min(first.end, size)
+            yield FileRegion(first.start, at, _part(first, parts), first.label)
             continue
-        found.append(claim)
-    return found
+        for region in _overlapping([first, *others], size, parts):
+            yield region
+            at = region.end
+    if at < size:
+        yield FileRegion(at, size, Part.UNCLAIMED, "")
+
+
+def _groups(dump: Reading) -> Iterator[tuple[Claim, list[Claim]]]:
+    """The claims in file order: each with those that overlap it, or that overlap one of these.
+
+    Of shared claims with the same span only one is kept.
+    """
+    claims = iter(sorted(dump.claims, key=itemgetter(0, 1)))
+    first = previous = next(claims, None)
+    if first is None or previous is None:
+        return
+    others: list[Claim] = []
+    top = first.end
+    for claim in claims:
+        if claim[0] >= top:
+            yield first, others
+            first, others = claim, []
+            top = claim[1]
+        elif not (claim.shared and previous.shared and claim[:2] == previous[:2]):
+            others.append(claim)
+            top = max(top, claim[1])
+        previous = claim
+    yield first, others
 
 
 def _events(claims: list[Claim], size: int) -> list[tuple[int, int, bool]]:
@@ -79,44 +106,74 @@ def _events(claims: list[Claim], size: int) -> list[tuple[int, int, bool]]:
         start, end = min(claim.start, size), min(claim.end, size)
         if start < end:
             events += [(start, index, True), (end, index, False)]
-    return sorted(events, key=lambda event: (event[0], event[2], event[1]))
+    return sorted(events, key=itemgetter(0, 2, 1))
 
 
-def _region(span: Span, active: dict[int, Claim], parts: dict[Span, Part]) -> FileRegion:
-    if not active:
-        return FileRegion(span, Part.UNCLAIMED, "")
-    labels = iter(active.values())
-    first = next(labels)
-    if len(active) > 1:
-        more = f" and {len(active) - 2} more" if len(active) > 2 else ""
-        return FileRegion(span, Part.OVERLAP, f"{first.label}, {next(labels).label}{more}")
-    if first.owner is Owner.MEMORY:
-        part = Part.MEMORY
-    elif first.owner is Owner.PADDING:
-        part = Part.PADDING
-    else:
-        part = parts.get(first.span, Part.RECORD)
-    return FileRegion(span, part, first.label)
+def _overlapping(claims: list[Claim], size: int, parts: _Parts) -> Iterator[FileRegion]:
+    """The regions of claims that overlap one another, without a gap. Bytes of two or more claims are one region."""
+    active: dict[int, Claim] = {}
+    at, low, owners, begun = claims[0].start, -1, 0, 0
+    label = ""
+    for boundary, index, begins in _events(claims, size):
+        if boundary > at:
+            if len(active) > 1 and low < 0:
+                low, owners = at, len(active)
+                label = ", ".join(claim.label for claim in islice(active.values(), 2))
+            elif len(active) > 1:
+                owners += begun
+            else:
+                if low >= 0:
+                    yield _overlap(low, at, owners, label)
+                    low = -1
+                (claim,) = active.values()
+                yield FileRegion(at, boundary, _part(claim, parts), claim.label)
+            at, begun = boundary, 0
+        if begins:
+            active[index] = claims[index]
+            begun += 1
+        else:
+            del active[index]
+    if low >= 0:
+        yield _overlap(low, at, owners, label)
+
+
+def _overlap(start: int, end: int, owners: int, label: str) -> FileRegion:
+    return FileRegion(start, end, Part.OVERLAP, f"{label} and {owners - 2} more" if owners > 2 else label)
+
+
+def _part(claim: Claim, parts: _Parts) -> Part:
+    if claim.owner is Owner.MEMORY:
+        return Part.MEMORY
+    if claim.owner is Owner.PADDING:
+        return Part.PADDING
+    return parts.get(claim[:2], Part.RECORD)
 
 
 _TABLES = frozenset({"header", "directory", "bitmap header", "bitmap", "RDMP header", "runs", "triage header"})
 """The readers' labels of a file's header and of the tables that lead to its other parts."""
 
 
-def _parts(dump: Reading) -> dict[Span, Part]:
-    """The part of each claim that belongs to a fact, by its span."""
-    parts = {claim.span: Part.HEADER for claim in dump.claims if claim.label in _TABLES}
+_Parts = dict[tuple[int, int], Part]
+"""The part of each claim that belongs to a fact, by its start and end."""
+
+
+def _parts(dump: Reading) -> _Parts:
+    parts = {claim[:2]: Part.HEADER for claim in dump.claims if claim.label in _TABLES}
+
+    def add(part: Part, spans: Iterable[Span]) -> None:
+        parts.update(((span.start, span.end), part) for span in spans)
+
     if isinstance(dump, UserDump):
-        parts |= {context.span: Part.CONTEXT for context in dump.contexts}
-        return parts | {module.name: Part.STRING for module in dump.modules}
-    if not isinstance(dump, Dump):
-        return parts
-    parts |= {stream.span: Part.STREAM for stream in (*dump.streams.values(), *dump.duplicates)}
-    contexts = [thread.context for thread in dump.threads]
-    if dump.exception is not None:
-        contexts.append(dump.exception.context)
-    parts |= {context.span: Part.CONTEXT for context in contexts if context is not None}
-    return parts | {string.span: Part.STRING for string in _strings(dump) if string is not None}
+        add(Part.CONTEXT, (context.span for context in dump.contexts))
+        add(Part.STRING, (module.name for module in dump.modules))
+    if isinstance(dump, Dump):
+        add(Part.STREAM, (stream.span for stream in (*dump.streams.values(), *dump.duplicates)))
+        contexts = [thread.context for thread in dump.threads]
+        if dump.exception is not None:
+            contexts.append(dump.exception.context)
+        add(Part.CONTEXT, (context.span for context in contexts if context is not None))
+        add(Part.STRING, (string.span for string in _strings(dump) if string is not None))
+    return parts
 
 
 def _strings(dump: Dump) -> Iterator[StringFact | None]:

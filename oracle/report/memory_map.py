@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
+from ..budget import Budget, Work
 from ..entitlement import user
-from ..entitlement.clauses import Duty
+from ..entitlement.duty import Duty
 from ..entitlement.flags import active_filter
 from ..entitlement.kernel import entitlement_of, kind_of
 from ..entitlement.kernel import refusal as kernel_refusal
@@ -23,15 +24,10 @@ from ..memory.page_compare import differing_pages, nonzero_pages
 from ..model import Fault, Finding
 from ..readers.facts import Dump
 from ..readers.kernel_dump import KernelDump
-from ..readers.lookup import Lookup
 from ..readers.reading import Reading
 from ..readers.userdump_facts import UserDump
 from ..truth.load import KernelTruth, ProcessTruth, RequestTruth, Truth
 from .memory_model import Landmark, MemoryMap, MemoryRegion, State
-
-MAX_RUNS: Final = 100_000
-"""Captured runs of pages or ranges that are read at most; a hostile file may have more (``MemoryMap.complete``)."""
-
 
 MAX_LANDMARKS: Final = 10_000
 """Modules, threads and other names that the map has at most."""
@@ -96,23 +92,21 @@ def _map(dump: Reading, truth: Truth | None, request: RequestTruth | None) -> Me
     process = truth if truth is not None and truth.mode == "user" else None
     if isinstance(dump, KernelDump) and dump.paged:
         return _physical(dump, machine, request)
-    if isinstance(dump, UserDump):
-        pieces = Lookup(dump.memory).pieces
-    elif isinstance(dump, Dump | KernelDump):
-        pieces = dump.pieces()
-    else:
+    if not isinstance(dump, Dump | KernelDump | UserDump):
         return MemoryMap("virtual", (), (), False)
-    held = [_Layer(start, end, offset) for start, end, offset in islice(pieces, MAX_RUNS + 1)]
-    landmarks, complete = tuple(sorted(islice(_landmarks(dump), MAX_LANDMARKS))), len(held) <= MAX_RUNS
+    pieces, landmarks = dump.pieces(), tuple(sorted(islice(_landmarks(dump), MAX_LANDMARKS)))
+    if truth is None:
+        return MemoryMap("virtual", tuple([_held(*piece) for piece in pieces]), landmarks, False)
+    held = [_Layer(*piece) for piece in pieces]
     if process is not None and isinstance(dump, UserDump):
-        return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True, complete)
+        return MemoryMap("virtual", tuple(_all(dump, process, held)), landmarks, True)
     if process is not None and request is not None and isinstance(dump, Dump) and not user_refusal(process, request):
-        return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True, complete)
+        return MemoryMap("virtual", tuple(_judged(dump, process, request, held)), landmarks, True)
     if isinstance(dump, KernelDump) and machine is not None:
         regions = _compared(dump, machine, held)
     else:
-        regions = (_named(item.start, item.end, item) for item in held)
-    return MemoryMap("virtual", tuple(regions), landmarks, False, complete)
+        regions = (_held(*piece) for piece in pieces)
+    return MemoryMap("virtual", tuple(regions), landmarks, False)
 
 
 class _Layer(NamedTuple):
@@ -262,26 +256,22 @@ def _landmarks(dump: Reading) -> Iterator[Landmark]:
 
 
 def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth | None) -> MemoryMap:
-    held: list[_Layer] = []
-    cut: list[_Layer] = []
-    runs = list(islice(dump.pages.runs(), MAX_RUNS + 1))
-    complete = len(runs) <= MAX_RUNS
-    for base, count, offset in runs:
-        inside = min(count, max(dump.source.size - offset, 0) // PAGE_SIZE)
-        if inside:
-            held.append(_Layer(base * PAGE_SIZE, (base + inside) * PAGE_SIZE, offset))
-        if inside < count:
-            cut.append(_Layer((base + inside) * PAGE_SIZE, (base + count) * PAGE_SIZE, None))
+    work = Budget(dump.source.size, 0)
+    most = work.left(Work.RANGES)  # a bitmap of a megabyte may name four million runs
+    runs = list(islice(dump.pages.runs(), most + 1))
+    if len(runs) > most:
+        work.leave("runs of pages on the map", work.limit(Work.RANGES), most, None)
+        del runs[most:]
     landmarks = []
     if dump.header is not None and dump.architecture is not None:
         root = dump.header["DirectoryTableBase"] // PAGE_SIZE * PAGE_SIZE
         landmarks.append(Landmark(root, root + PAGE_SIZE, "root page table"))
     kind = None if request is None else kind_of(request.qualifier_value)
     if truth is None or request is None or kind is None or kernel_refusal(truth, request) is not None:
-        named = [_named(item.start, item.end, item) for item in held]
-        lost = [_named(item.start, item.end, None) for item in cut]
-        found = _joined(sorted([*named, *lost], key=lambda region: region.start))
-        return MemoryMap("physical", tuple(found), tuple(landmarks), False, complete)
+        return MemoryMap("physical", tuple(_joined(_listed(dump, runs))), tuple(landmarks), False, work.unjudged)
+    listed = list(_listed(dump, runs))
+    held = [_Layer(region.start, region.end, region.offset) for region in listed if region.offset is not None]
+    cut = [_Layer(region.start, region.end, None) for region in listed if region.offset is None]
     clauses = entitlement_of(truth, kind, request.contract).decided()
     duties = [
         [_Layer(low * PAGE_SIZE, high * PAGE_SIZE, None) for low, high in clause.pages.runs] for clause in clauses
@@ -294,7 +284,7 @@ def _physical(dump: KernelDump, truth: KernelTruth | None, request: RequestTruth
             duty, why = (Duty.NEVER, "not memory of the machine") if clause is None else (clause.duty, clause.name)
             yield MemoryRegion(start, end, _state(duty, offset is not None, wrong is not None), why, offset)
 
-    return MemoryMap("physical", tuple(_joined(regions())), tuple(landmarks), True, complete)
+    return MemoryMap("physical", tuple(_joined(regions())), tuple(landmarks), True, work.unjudged)
 
 
 def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Iterator[MemoryRegion]:
@@ -310,11 +300,20 @@ def _compared(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> Itera
             yield MemoryRegion(start, end, State.PRESENT if bad is None else State.WRONG, "", _offset(there, start))
 
 
-def _named(start: int, end: int, there: _Layer | None) -> MemoryRegion:
-    """A region that is not judged. One without bytes is listed in the dump, but lies past the end of the file."""
-    if there is None:
-        return MemoryRegion(start, end, State.MISSING, "listed, but the file ends before it", None)
-    return MemoryRegion(start, end, State.PRESENT, "", _offset(there, start))
+def _held(start: int, end: int, offset: int) -> MemoryRegion:
+    """Captured memory that is not judged."""
+    return MemoryRegion(start, end, State.PRESENT, "", offset)
+
+
+def _listed(dump: KernelDump, runs: Iterable[tuple[int, int, int]]) -> Iterator[MemoryRegion]:
+    """The pages of ``runs`` as regions that are not judged; those past the end of the file are missing."""
+    for base, count, offset in runs:
+        start, end = base * PAGE_SIZE, (base + count) * PAGE_SIZE
+        stop = start + min(count, max(dump.source.size - offset, 0) // PAGE_SIZE) * PAGE_SIZE
+        if start < stop:
+            yield _held(start, stop, offset)
+        if stop < end:
+            yield MemoryRegion(stop, end, State.MISSING, "listed, but the file ends before it", None)
 
 
 def _wrong_pages(dump: KernelDump, truth: KernelTruth, held: list[_Layer]) -> list[_Layer]:

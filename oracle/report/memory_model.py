@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
-from ..model import Span
+from ..model import Span, Unjudged
 
 
 class State(StrEnum):
     """The state of a region of the target's memory in the dump."""
+
+    __hash__ = str.__hash__
+    """Enum's own is written in Python, and each region is counted by its state."""
 
     WRONG = "wrong"
     """Captured, with other bytes than the target's."""
@@ -75,33 +79,45 @@ class MemoryMap:
     """Ascending; they may overlap."""
     judged: bool
     """Whether a truth and a request define what the dump must hold."""
-    complete: bool = True
-    """False if the file has more runs than the map reads."""
+    unjudged: tuple[Unjudged, ...] = ()
+    """What the map does not show, because the work is limited."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the map shows all memory that was read."""
+        return not self.unjudged
 
     def total(self, state: State) -> int:
         """Bytes in the state ``state``."""
-        return sum(region.size for region in self.regions if region.state is state)
+        return self._totals[state]
+
+    @cached_property
+    def _totals(self) -> Counter[State]:
+        found: Counter[State] = Counter()
+        for start, end, state, _, _ in self.regions:
+            found[state] += end - start
+        return found
 
     @cached_property
     def _in_file(self) -> list[tuple[int, MemoryRegion]]:
         """The captured regions in the order of their file offsets."""
         return sorted(
-            ((region.offset, region) for region in self.regions if region.offset is not None), key=lambda item: item[0]
+            ((region.offset, region) for region in self.regions if region.offset is not None), key=itemgetter(0)
         )
 
     def at_span(self, span: Span) -> Iterator[tuple[int, int]]:
         """Address ranges ``[start, end)`` whose bytes lie in ``span`` of the file."""
-        index = max(bisect_right(self._in_file, span.start, key=lambda item: item[0]) - 1, 0)
-        for offset, region in islice(self._in_file, index, None):
-            if offset >= span.end:
-                break
+        index = max(bisect_right(self._in_file, span.start, key=itemgetter(0)) - 1, 0)
+        while index < len(self._in_file) and self._in_file[index][0] < span.end:
+            offset, region = self._in_file[index]
+            index += 1
             low, high = max(span.start - offset, 0), min(span.end - offset, region.size)
             if low < high:
                 yield region.start + low, region.start + high
 
     def at_offset(self, offset: int) -> int | None:
         """The address whose byte is at the file offset ``offset``; None if that byte is not memory of the target."""
-        index = bisect_right(self._in_file, offset, key=lambda item: item[0]) - 1
+        index = bisect_right(self._in_file, offset, key=itemgetter(0)) - 1
         if index < 0:
             return None
         start, region = self._in_file[index]

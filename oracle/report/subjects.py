@@ -1,16 +1,17 @@
 """Reads the parts of a file: the file itself and, in a cabinet, the dump inside."""
 
-# ruff: noqa: PLC0415 - each reader is imported for a file of its kind
-
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..budget import MAX_EXPANSION
 from ..memory.source import ByteSource
 from ..model import Finding, Report
-from ..readers.identify import CABINET, KERNEL_DUMP, MINIDUMP, USERDUMP, identify
+from ..readers.dump import read_dump
+from ..readers.identify import CABINET, identify
 from ..readers.reading import Reading
+from .memory_model import MemoryMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +28,23 @@ def subjects(source: ByteSource, max_expansion: int = MAX_EXPANSION) -> list[Sub
     """
     kind = identify(source).kind
     if kind != CABINET:
-        reading = _read(kind, source)
+        reading = read_dump(kind, source)
         return [] if reading is None else [Subject(None, reading)]
-    from ..readers.cab import read_cabinet
+    from ..readers.cab import read_cabinet  # noqa: PLC0415 - imported for a cabinet only
 
     cabinet = read_cabinet(source, max_expansion)
     found = [Subject(None, cabinet)]
     for member, inside in cabinet.dumps()[:1]:
-        reading = None if member.source is None else _read(inside, member.source)
+        reading = None if member.source is None else read_dump(inside, member.source)
         if reading is not None:
             found.append(Subject(member.name, reading))
     return found
 
 
-def _read(kind: str, source: ByteSource) -> Reading | None:
-    """A dump; None for a kind without a reader."""
-    if kind == MINIDUMP:
-        from ..readers.minidump import read_minidump
-
-        return read_minidump(source)
-    if kind == KERNEL_DUMP:
-        from ..readers.kernel import read_kernel
-
-        return read_kernel(source)
-    if kind == USERDUMP:
-        from ..readers.userdump import read_userdump
-
-        return read_userdump(source)
-    return None
+def not_shown(found: Sequence[Subject], memory: MemoryMap) -> list[str]:
+    """What the maps of a file leave out, because the work is limited; a line each."""
+    left = [item for subject in found for item in subject.reading.budget.unjudged]
+    return [str(item) for item in (*left, *memory.unjudged)]
 
 
 def findings_inside(report: Report, subject: Subject) -> list[Finding]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from .deferred import Deferred
 from .members import (
     U32,
     Misfit,
@@ -88,7 +89,7 @@ class XStateTruth:
 
 
 @dataclass(frozen=True, slots=True)
-class ContextTruth:
+class ContextTruth(Deferred):
     """The context of a processor of a machine."""
 
     context_flags: U32

@@ -22,7 +22,16 @@ MOST_MEMORY: Final = 1 << 40
 
 def load_json(path: Path) -> Any:
     """The value of a JSON file, whose name is the place in errors. Raises TruthError."""
-    return parse_json(_text(path), path.name)
+    return parse_bytes(file_bytes(path), path.name)
+
+
+def parse_bytes(data: bytes, name: str) -> Any:
+    """The value of a JSON document in UTF-8. Raises TruthError."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fail(name, "UTF-8", f"byte {data[error.start]:#04x} at {error.start}")
+    return parse_json(text, name)
 
 
 def parse_json(text: str, name: str) -> Any:
@@ -73,7 +82,8 @@ def check_size(memory: ByteSource, expected: int) -> None:
         fail(MEMORY, f"{expected:#x} bytes, the sum of the runs in truth.json", f"{memory.size:#x}")
 
 
-def _text(path: Path) -> str:
+def file_bytes(path: Path) -> bytes:
+    """The bytes of a JSON file. Raises TruthError unless it is a regular file within the ceiling."""
     try:
         file = RegularFile(path)
         try:
@@ -89,10 +99,7 @@ def _text(path: Path) -> str:
         raise _unreadable(path, error) from error
     except ValueError as error:  # a NUL in the path
         raise TruthError(f"{shown(path.name)}: cannot be read: {error}") from error
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        fail(path.name, "UTF-8", f"byte {data[error.start]:#04x} at {error.start}")
+    return data
 
 
 def _unreadable(path: Path, error: OSError) -> TruthError:

@@ -21,6 +21,7 @@ from ..memory.walk import AddressSpace
 from .context import ContextTruth
 from .members import U16, U32, Bytes, Wide, Wides, array, byte_string, choice, wide
 from .process import REGISTERS
+from .stacks import KernelStackTruth
 
 ZERO_PAGE = bytes(PAGE_SIZE)
 _MOST_RUNS = 0x1000
@@ -207,6 +208,8 @@ class KernelTruth:
     blobs: tuple[BlobTruth, ...]
     image_files: tuple[Wide, ...] | None = None
     """Bases of the drivers whose image files a cabinet can hold. None if unknown."""
+    stacks: tuple[KernelStackTruth, ...] | None = None
+    """Call stacks. None or empty if they were not recorded."""
     contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
     computed: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)

@@ -7,18 +7,21 @@ read. Anything else raises ``TruthError``: one line with the file, the member, w
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..memory.page import PAGE_SIZE
 from ..memory.source import ByteSource
+from . import layouts
 from .context import ContextTruth
-from .document import MEMORY, check_size, load_json, open_memory, without_collector
+from .document import MEMORY, check_size, file_bytes, load_json, open_memory, parse_bytes, without_collector
 from .kernel import KernelTruth
 from .load_kernel import parse_kernel_truth
-from .members import Misfit, TruthError, build, fail, shown
+from .members import Array, Misfit, TruthError, build, fail, object_reader, shown
 from .objects import check_function_tables, check_image_files, check_tokens
 from .process import (
     ExceptionTruth,
@@ -31,7 +34,8 @@ from .process import (
     ThreadTruth,
     UnloadedModuleTruth,
 )
-from .region import FREE, NOACCESS, RESERVE
+from .region import COMMIT, FREE, NOACCESS, RESERVE
+from .stacks import check_thread_stacks
 
 __all__ = [
     "ContextTruth",
@@ -59,6 +63,7 @@ Truth = ProcessTruth | KernelTruth
 T = TypeVar("T")
 
 TRUTH, REQUEST = "truth.json", "request.json"
+_KERNEL_HEAD = re.compile(rb'[^\[\]]{,4096}?"mode"\s*:\s*"kernel"')
 _FREE_AS_REPORTED = (NOACCESS, 0, 0, 0)
 _FREE_TEXT = "protect 1, and all else 0, in a free region"
 
@@ -66,16 +71,30 @@ _FREE_TEXT = "protect 1, and all else 0, in a free region"
 @without_collector()
 def load_truth(directory: Path) -> ProcessTruth:
     """The truth of a process in ``directory``. Raises TruthError, also for a truth of mode ``kernel``."""
-    return _with_memory(directory, parse_truth, load_json(directory / TRUTH))
+    return _with_memory(directory, parse_truth, _truth_document(directory / TRUTH))
 
 
 @without_collector()
 def load_any_truth(directory: Path) -> Truth:
     """The truth in ``directory``, of either mode. Raises TruthError."""
-    document = load_json(directory / TRUTH)
+    document = _truth_document(directory / TRUTH)
     kernel = isinstance(document, dict) and document.get("mode") == "kernel"
     parse: Callable[[Any, ByteSource], Truth] = parse_kernel if kernel else parse_truth
     return _with_memory(directory, parse, document)
+
+
+def _truth_document(path: Path) -> Any:
+    """The JSON value of truth.json. Long arrays in it are Rows."""
+    data = file_bytes(path)
+    if len(data) >= layouts.LONG:
+        cls = KernelTruth if _KERNEL_HEAD.match(data) else ProcessTruth
+        plan = object_reader(cls).plan
+        arrays = {member: reader for member, (reader, _) in plan.items() if isinstance(reader, Array)}
+        try:
+            return layouts.parse_long(data, path.name, arrays)
+        except (layouts.Unlike, TruthError):
+            pass  # told, with its place in the file, by the reader of single values
+    return parse_bytes(data, path.name)
 
 
 def _with_memory(directory: Path, parse: Callable[[Any, ByteSource], T], document: Any) -> T:
@@ -140,11 +159,17 @@ def _body(document: Any, name: str, head: dict[str, Any]) -> dict[str, Any]:
 
 def _check_regions(truth: ProcessTruth) -> None:
     end = 0
+    sound: set[tuple[int, ...]] = set()
     for index, region in enumerate(truth.regions):
-        misfit = _misfit(region, end)
-        if misfit is not None:
-            fail(f"{TRUTH}.regions[{index}]{misfit.where}", misfit.expected, misfit.found)
-        end = region.end
+        # Of these values there are few, so each set of them is checked once.
+        allocation = (region.allocation_base, region.allocation_protect) if region.state == FREE else ()
+        values = (region.size % PAGE_SIZE, region.state, region.protect, region.type, *allocation)
+        if region.base != end or not region.size or values not in sound:
+            misfit = _misfit(region, end)
+            if misfit is not None:
+                fail(f"{TRUTH}.regions[{index}]{misfit.where}", misfit.expected, misfit.found)
+            sound.add(values)
+        end += region.size
     top = truth.system.maximum_user_mode_address + 1
     if end != top:
         fail(f"{TRUTH}.regions", f"an end at {top:#x}, maximum_user_mode_address + 1", f"{end:#x}")
@@ -165,63 +190,68 @@ def _misfit(region: RegionTruth, end: int) -> Misfit | None:
 
 
 def _check_memory(truth: ProcessTruth) -> None:
-    _check_runs(truth, "unreadable", [(hole.start, hole.end) for hole in truth.unreadable])
-    _check_runs(truth, "memory", [(run.start, run.end) for run in truth.memory])
-    readable = list(_readable_runs(truth))
+    allowed = list(_allowed(truth))
+    holes = [(hole.start, hole.start + hole.size) for hole in truth.unreadable]
+    _check_runs(allowed, "unreadable", holes)
+    readable = list(_without(allowed, holes))
+    runs = [(run.start, run.start + run.size) for run in truth.memory]
+    if runs != readable:
+        _check_runs(allowed, "memory", runs)
     offset = 0
     for index, run in enumerate(truth.memory):
         if run.offset != offset:
             where = f"{TRUTH}.memory[{index}].offset"
             fail(where, f"{offset:#x}, where the run before ends", f"{run.offset:#x}")
-        if index >= len(readable) or readable[index] != (run.start, run.end):
+        if index >= len(readable) or readable[index] != runs[index]:
             expected = "no run: no more pages are readable" if index >= len(readable) else _span(*readable[index])
-            fail(f"{TRUTH}.memory[{index}]", expected, _span(run.start, run.end))
+            fail(f"{TRUTH}.memory[{index}]", expected, _span(*runs[index]))
         offset += run.size
-    if len(truth.memory) < len(readable):
-        fail(f"{TRUTH}.memory", f"a run for the readable pages {_span(*readable[len(truth.memory)])}", "none")
+    if len(runs) < len(readable):
+        fail(f"{TRUTH}.memory", f"a run for the readable pages {_span(*readable[len(runs)])}", "none")
 
 
-def _check_runs(truth: ProcessTruth, key: str, runs: Sequence[tuple[int, int]]) -> None:
-    """``runs`` are sorted pages of readable regions. They and the regions are walked side by side."""
-    regions, at, before = truth.regions, 0, -1
+def _allowed(truth: ProcessTruth) -> Iterator[tuple[int, int]]:
+    """The maximal runs of pages whose protection allows a read."""
+    start = end = 0
+    for region in truth.regions:
+        if region.state == COMMIT and region.readable:
+            if region.base != end:
+                if start < end:
+                    yield start, end
+                start = region.base
+            end = region.base + region.size
+    if start < end:
+        yield start, end
+
+
+def _check_runs(allowed: Sequence[tuple[int, int]], key: str, runs: Sequence[tuple[int, int]]) -> None:
+    """``runs`` are sorted pages of ``allowed``. Both are walked side by side."""
+    at, before = 0, -1
     for index, (start, end) in enumerate(runs):
         if start % PAGE_SIZE or end % PAGE_SIZE or end == start or start <= before:
             fail(f"{TRUTH}.{key}[{index}]", "sorted runs of whole pages with gaps between them", _span(start, end))
         before = end
-        while at < len(regions) and regions[at].end <= start:
+        while at < len(allowed) and allowed[at][1] <= start:
             at += 1
-        inside = start
-        while inside < end:
-            if at == len(regions) or not regions[at].readable:
-                fail(f"{TRUTH}.{key}[{index}]", "pages whose protection allows a read", _span(start, end))
-            inside = regions[at].end
-            at += inside < end
+        if at == len(allowed) or start < allowed[at][0] or end > allowed[at][1]:
+            fail(f"{TRUTH}.{key}[{index}]", "pages whose protection allows a read", _span(start, end))
 
 
-def _readable_runs(truth: ProcessTruth) -> Iterator[tuple[int, int]]:
-    """The maximal runs of pages that are in readable regions and not in ``unreadable``."""
-    run: tuple[int, int] | None = None
-    holes = [(hole.start, hole.end) for hole in reversed(truth.unreadable)]
-    for region in truth.regions:
-        if not region.readable:
-            continue
-        at = region.base
-        while at < region.end:
-            while holes and holes[-1][1] <= at:
-                holes.pop()
-            if holes and holes[-1][0] <= at:
-                at = holes[-1][1]
-                continue
-            end = min(region.end, holes[-1][0]) if holes else region.end
-            if run is not None and run[1] == at:
-                run = (run[0], end)
-            else:
-                if run is not None:
-                    yield run
-                run = (at, end)
-            at = end
-    if run is not None:
-        yield run
+def _without(allowed: Sequence[tuple[int, int]], holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of ``allowed`` between the holes, which are inside of it."""
+    if not holes:
+        yield from allowed
+        return
+    left = iter(holes)
+    hole = next(left, None)
+    for start, end in allowed:
+        at = start
+        while hole is not None and hole[0] < end:
+            if at < hole[0]:
+                yield at, hole[0]
+            at, hole = hole[1], next(left, None)
+        if at < end:
+            yield at, end
 
 
 def _check_lists(truth: ProcessTruth) -> None:
@@ -233,15 +263,17 @@ def _check_lists(truth: ProcessTruth) -> None:
     contexts = [thread.context for thread in truth.threads]
     if truth.exception is not None:
         contexts.append(truth.exception.context)
-    for index, context in enumerate(contexts):
+    alike = {id(like): (index, like) for index, like in reversed([*enumerate(context.like for context in contexts)])}
+    for index, like in sorted(alike.values(), key=itemgetter(0)):
         try:
-            context.check(system.architecture, system.xstate)
+            like.check(system.architecture, system.xstate)
         except Misfit as misfit:
             where = f"threads[{index}]" if index < len(truth.threads) else "exception"
             fail(f"{TRUTH}.{where}.context{misfit.where}", misfit.expected, misfit.found)
     _check_processor(system)
     check_function_tables(truth.function_tables or (), system.architecture, f"{TRUTH}.function_tables")
     check_tokens(truth.tokens or (), f"{TRUTH}.tokens")
+    check_thread_stacks(truth.stacks or (), (thread.thread_id for thread in truth.threads), f"{TRUTH}.stacks")
     _check_unique([thread.thread_id for thread in truth.threads], "threads", "thread_id")
     bases = [module.base for module in truth.modules]
     _check_unique(bases, "modules", "base")

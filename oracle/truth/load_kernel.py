@@ -12,6 +12,7 @@ from .document import check_size
 from .kernel import KernelTruth, PageRunTruth, TouchedRunTruth
 from .members import Misfit, build, fail
 from .objects import check_image_files
+from .stacks import check_kernel_stacks
 
 _MAX_PFN = 1 << 40  # amd64: 52 bits of physical address
 
@@ -84,3 +85,4 @@ def _check_lists(truth: KernelTruth, name: str) -> None:
     check_image_files(truth.image_files, bases, "driver", f"{name}.image_files")
     if not truth.drivers:
         fail(f"{name}.drivers", "the kernel at least", "none")
+    check_kernel_stacks(truth.stacks or (), len(truth.processors), f"{name}.stacks")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from itertools import repeat
 from types import NoneType, UnionType
@@ -65,18 +65,26 @@ def member(name: str) -> str:
     return f".{name}" if _NAME.fullmatch(name) else f"[{ascii(name)[:_SHOWN]}]"
 
 
-def number(bits: int, *, signed: bool = False, among: tuple[int, ...] = ()) -> Reader:
-    """Reads a JSON number: an integer of ``bits`` bits, and one of ``among`` if given."""
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Reads a JSON number: an integer from ``low`` to ``high``, and one of ``among`` if given."""
 
-    def read(value: Any) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise Misfit(f"an integer from {low} to {high}", shown(value))
-        if among and value not in among:
-            raise Misfit("one of " + ", ".join(str(choice) for choice in among), shown(value))
+    low: int
+    high: int
+    among: tuple[int, ...] = ()
+
+    def __call__(self, value: Any) -> int:
+        if type(value) is not int or not self.low <= value <= self.high:
+            raise Misfit(f"an integer from {self.low} to {self.high}", shown(value))
+        if self.among and value not in self.among:
+            raise Misfit("one of " + ", ".join(str(choice) for choice in self.among), shown(value))
         return value
 
-    return read
+
+def number(bits: int, *, signed: bool = False, among: tuple[int, ...] = ()) -> Number:
+    """Reads an integer of ``bits`` bits."""
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    return Number(low, high, among)
 
 
 def wide(value: Any) -> int:
@@ -90,27 +98,35 @@ def wide(value: Any) -> int:
     return number
 
 
-def byte_string(size: int | None = None) -> Reader:
+@dataclass(frozen=True, slots=True)
+class ByteString:
     """Reads bytes from lower-case hexadecimal without prefix; exactly ``size`` bytes if given."""
 
-    def read(value: Any) -> bytes:
+    size: int | None
+    null_is_empty: bool = False
+
+    def __call__(self, value: Any) -> bytes:
+        if value is None and self.null_is_empty:
+            return b""
         try:
             data = bytes.fromhex(value)
         except (TypeError, ValueError):
             data = b""
         if data.hex() != value:
             raise Misfit("bytes as pairs of lower-case hexadecimal digits", shown(value))
-        if size is not None and len(data) != size:
-            raise Misfit(f"{size} bytes", str(len(data)))
+        if self.size is not None and len(data) != self.size:
+            raise Misfit(f"{self.size} bytes", str(len(data)))
         return data
 
-    return read
+
+def byte_string(size: int | None = None) -> ByteString:
+    """Reads bytes; exactly ``size`` bytes if given."""
+    return ByteString(size)
 
 
-def nullable_byte_string(size: int) -> Reader:
-    """Reads exactly ``size`` bytes like ``byte_string``, or null as no bytes."""
-    inner = byte_string(size)
-    return lambda value: b"" if value is None else inner(value)
+def nullable_byte_string(size: int) -> ByteString:
+    """Reads exactly ``size`` bytes, or null as no bytes."""
+    return ByteString(size, null_is_empty=True)
 
 
 def choice(*among: str) -> Reader:
@@ -124,38 +140,60 @@ def choice(*among: str) -> Reader:
     return read
 
 
-def array(element: Reader, *, least: int = 0, most: int = MOST_ELEMENTS) -> Reader:
+class Rows(tuple[Any, ...]):
+    """The elements of an array that ``layouts`` has read already."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
     """Reads a JSON array of ``least`` to ``most`` elements as a tuple."""
 
-    def read(value: Any) -> tuple[Any, ...]:
+    element: Reader
+    least: int = 0
+    most: int = MOST_ELEMENTS
+
+    def __call__(self, value: Any) -> tuple[Any, ...]:
+        if type(value) is Rows:
+            return value
         if not isinstance(value, list):
             raise Misfit("an array", shown(value))
-        if not least <= len(value) <= most:
-            raise Misfit(f"{least} to {most} elements", str(len(value)))
+        if not self.least <= len(value) <= self.most:
+            raise Misfit(f"{self.least} to {self.most} elements", str(len(value)))
         made: list[Any] = []
         try:
             for item in value:
-                made.append(element(item))
+                made.append(self.element(item))
         except Misfit as misfit:
             raise misfit.below(f"[{len(made)}]") from None
         return tuple(made)
 
-    return read
+
+def array(element: Reader, *, least: int = 0, most: int = MOST_ELEMENTS) -> Array:
+    """Reads a JSON array of ``least`` to ``most`` elements."""
+    return Array(element, least, most)
 
 
-def mapping(element: Reader) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Mapping:
     """Reads a JSON object as a dict of ``element``."""
 
-    def read(value: Any) -> dict[str, Any]:
+    element: Reader
+
+    def __call__(self, value: Any) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, item in _members(value).items():
             try:
-                made[name] = element(item)
+                made[name] = self.element(item)
             except Misfit as misfit:
                 raise misfit.below(member(name)) from None
         return made
 
-    return read
+
+def mapping(element: Reader) -> Mapping:
+    """Reads a JSON object as a dict of ``element``."""
+    return Mapping(element)
 
 
 _each_wide = mapping(wide)
@@ -210,32 +248,64 @@ def exact_members(value: Any, names: Collection[str], optional: Collection[str] 
 def build(cls: type[T], value: Any, where: str) -> T:
     """Read a JSON object as ``cls``. Raises TruthError."""
     try:
-        made: T = _object(cls)(value)  # type: ignore[arg-type]  # a class is hashable
+        made: T = object_reader(cls)(value)  # type: ignore[arg-type]  # a class is hashable
     except Misfit as misfit:
         fail(where + misfit.where, misfit.expected, misfit.found)
     return made
 
 
-@cache
-def _object(cls: type[Any]) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Object:
     """Reads a JSON object as ``cls``. Only members with a default may be absent."""
-    hints = get_type_hints(cls, include_extras=True)
-    entries = [entry for entry in fields(cls) if entry.init]
-    plan = tuple((entry.name, _reader(hints[entry.name]), entry.default) for entry in entries)
-    required = tuple(entry.name for entry in entries if entry.default is MISSING)
-    allowed = frozenset(entry.name for entry in entries)
 
-    def read(value: Any) -> Any:
-        found = exact_members(value, required, allowed)
+    cls: type[Any]
+    plan: dict[str, tuple[Reader, Any]]
+    """Member -> its reader, and its default or MISSING."""
+    required: tuple[str, ...]
+
+    def __call__(self, value: Any) -> Any:
+        found = exact_members(value, self.required, self.plan)
         made: list[Any] = []
+        name = ""
         try:
-            for name, reader, default in plan:
+            for name, (reader, default) in self.plan.items():
                 made.append(reader(found[name]) if name in found else default)
         except Misfit as misfit:
-            raise misfit.below(member(plan[len(made)][0])) from None
-        return cls(*made)
+            raise misfit.below(member(name)) from None
+        return self.cls(*made)
 
-    return read
+
+@cache
+def object_reader(cls: type[Any]) -> Object:
+    """The reader of a dataclass, by the annotations of its members."""
+    hints = get_type_hints(cls, include_extras=True)
+    plan = {entry.name: (_reader(hints[entry.name]), entry.default) for entry in fields(cls) if entry.init}
+    return Object(cls, plan, tuple(name for name, (_, default) in plan.items() if default is MISSING))
+
+
+@dataclass(frozen=True, slots=True)
+class Nullable:
+    """Reads null as None."""
+
+    inner: Reader
+
+    def __call__(self, value: Any) -> Any:
+        return None if value is None else self.inner(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Reads a JSON value of a type that Python has, too."""
+
+    kind: type[Any]
+
+    def __call__(self, value: Any) -> Any:
+        if type(value) is not self.kind:
+            raise Misfit(f"a {_JSON[self.kind]}", shown(value))
+        return value
+
+
+_JSON = {str: "string", bool: "boolean"}
 
 
 def _reader(hint: Any) -> Reader:
@@ -244,24 +314,11 @@ def _reader(hint: Any) -> Reader:
         reader: Reader = arguments[1]
         return reader
     if origin in (Union, UnionType):
-        inner = _reader(next(argument for argument in arguments if argument is not NoneType))
-        return lambda value: None if value is None else inner(value)
+        return Nullable(_reader(next(argument for argument in arguments if argument is not NoneType)))
     if origin is tuple:
-        return array(_reader(arguments[0]))
+        return Array(_reader(arguments[0]))
     if is_dataclass(hint) and isinstance(hint, type):
-        return _object(hint)
+        return object_reader(hint)
     if hint in _JSON:
-        return _plain(hint)
+        return Plain(hint)
     raise TypeError(f"no reader for a member annotated {hint!r}")
-
-
-_JSON = {str: "string", bool: "boolean"}
-
-
-def _plain(kind: type[Any]) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:
-            raise Misfit(f"a {_JSON[kind]}", shown(value))
-        return value
-
-    return read

@@ -18,6 +18,7 @@ from .context import CONTEXT_REGISTERS, POINTER_SIZES, ThreadContextTruth, XStat
 from .members import I32, U8, U16, U32, Bytes, Wide, array, choice, number, wide
 from .objects import FunctionTableTruth, HandleOperationTruth, TokenTruth, UserStreamTruth
 from .region import COMMIT, FREE, GUARD, IMAGE, MAPPED, NOACCESS, PRIVATE, RESERVE
+from .stacks import ThreadStackTruth
 
 REGISTERS = {"amd64": CONTEXT_REGISTERS["amd64"]}
 """Architecture -> the registers of a processor's context. These are the architectures of a kernel-mode truth."""
@@ -276,6 +277,8 @@ class ProcessTruth:
     """None or empty if the writer gets no tokens."""
     image_files: tuple[Wide, ...] | None = None
     """Bases of the modules whose image files a cabinet can hold. None if unknown."""
+    stacks: tuple[ThreadStackTruth, ...] | None = None
+    """Call stacks. None or empty if they were not recorded."""
     contents: ByteSource = field(init=False, repr=False, compare=False, default_factory=lambda: ByteSource(b""))
     """memory.bin."""
     computed: dict[Hashable, Any] = field(init=False, repr=False, compare=False, default_factory=dict)

@@ -48,13 +48,13 @@ def test_version_prints_name_and_number(dumptruth: Any) -> None:
 
 def test_scenarios_lists_name_and_event(dumptruth: Any) -> None:
     lines = dumptruth("scenarios").out.splitlines()
-    assert len(lines) == 2 + 18 + 15
+    assert len(lines) == 2 + 28 + 15
     assert any(line.startswith("wild-call ") and "ACCESS_VIOLATION" in line for line in lines)
 
 
 def test_scenarios_as_json_give_the_expected_event(dumptruth: Any) -> None:
     listed = {item["name"]: item for item in dumptruth("scenarios", "--json").json()}
-    assert [item["mode"] for item in listed.values()] == ["user"] * 18 + ["kernel"] * 15
+    assert [item["mode"] for item in listed.values()] == ["user"] * 28 + ["kernel"] * 15
     wild = listed["wild-call"]
     assert (wild["mode"], wild["arch"]) == ("user", "amd64")
     assert wild["expected"] == {"code": 0xC0000005, "address": "0xbad00000ba0", "information": ["0x8", "0xbad00000ba0"]}
@@ -69,6 +69,8 @@ def test_run_prints_event_threads_and_modules_and_saves_the_truth(dumptruth: Any
     assert "waits for mutex" in done.out
     assert "beta.dll (unloaded)" in done.out
     assert sorted(path.name for path in Path("made/truth").iterdir()) == ["memory.bin", "truth.json"]
+    stacks = json.loads(Path("made/truth/truth.json").read_text(encoding="utf-8"))["stacks"]
+    assert [frame["function"] for frame in stacks[0]["frames"]][:2] == ["crash_write", "write_deep"]
 
 
 def test_run_as_json_is_one_object(dumptruth: Any) -> None:

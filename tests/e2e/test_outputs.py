@@ -206,6 +206,7 @@ def test_a_signal_that_the_caller_ignores_is_ignored(monkeypatch: pytest.MonkeyP
     handled = []
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN if number == signal.SIGINT else None)
     monkeypatch.setattr(signal, "signal", lambda number, _handler: handled.append(number))
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     interruption.install()
     assert signal.SIGINT not in handled
     assert signal.SIGTERM in handled

@@ -158,10 +158,11 @@ MAY_IMPORT: dict[str, str] = {
     "emu.machine": "",
     "emu.sizes": "",
     "emu.limits": "emu.errors emu.sizes",
+    "emu.symbols": "",
     "emu.process": "emu.constants emu.errors emu.limits emu.snapshot emu.image emu.images emu.machine",
     "emu.kernel": "emu.constants emu.errors emu.limits emu.sizes emu.snapshot emu.image emu.images emu.machine"
     " emu.process",
-    "emu.capture": "emu.constants emu.snapshot emu.machine emu.process emu.kernel",
+    "emu.capture": "emu.constants emu.snapshot emu.symbols emu.machine emu.process emu.kernel",
     "emu.scenarios": "emu.errors emu.image emu.limits emu.snapshot emu.process emu.kernel emu.capture",
     "emu.synthetic": "emu.constants emu.snapshot emu.plan emu.process",
     # The judge.

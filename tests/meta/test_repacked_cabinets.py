@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.fixtures.app.blessing import replace_goldens
 from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.mutants import hand_pristine
 from dumptruth.fixtures.vectors import goldens, manifest
@@ -60,7 +61,7 @@ def _made(recipes: dict[str, Recipe], *names: str) -> dict[str, bytes]:
 @pytest.fixture
 def folder(recipes: dict[str, Recipe], tmp_path: Path) -> Path:
     """Goldens, packed with this build of zlib."""
-    goldens.bless(_made(recipes, *SOME), tmp_path / "golden")
+    replace_goldens(_made(recipes, *SOME), tmp_path / "golden")
     return tmp_path / "golden"
 
 

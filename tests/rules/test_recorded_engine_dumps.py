@@ -13,7 +13,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from dumptruth.oracle.entitlement.clauses import Duty
+from dumptruth.oracle.entitlement.duty import Duty
 from dumptruth.oracle.entitlement.flags import TOKEN_INFORMATION, acceptable_header_flags, stack_of
 from dumptruth.oracle.entitlement.refusal import refusal
 from dumptruth.oracle.entitlement.survival import Survival

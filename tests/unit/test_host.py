@@ -16,7 +16,6 @@ from dumptruth.fixtures.app.host import about, is_poor, told
 from dumptruth.oracle import all_rules, check
 from dumptruth.oracle.conform import Command, Limits, Options, WriterCase, run_writer
 from dumptruth.oracle.conform.results import CaseResult, Summary, Verdict
-from dumptruth.oracle.rule import Rule
 from unicorn.unicorn_const import UC_ERR_NOMEM
 from unicorn.unicorn_py3 import UcError
 
@@ -63,10 +62,10 @@ def test_a_rule_that_meets_trouble_of_the_host_gives_no_verdict(
 ) -> None:
     first = next(rule for rule in all_rules().values() if rule.id == "MDMP-DIR-001")
 
-    def fails(_rule: Rule, _case: object) -> NoReturn:
+    def fails(_selected: object, _case: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("dumptruth.oracle.judge._checks", fails)
+    monkeypatch.setattr("dumptruth.oracle.judge._judged", fails)
     with pytest.raises(type(error)):
         check(path_of(USER), select=first.id)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import lief
 import pytest
 from dumptruth.emu.images import build as image_builder
-from dumptruth.emu.images.build import IMAGES, Image, build
-from dumptruth.emu.images.services import FOLDER, services
+from dumptruth.emu.images.build import IMAGES, RUNTIME, Image, build
+from dumptruth.emu.images.services import FOLDER, exported_services, services
 from dumptruth.emu.process.winnt import Status
 
 from ..marks import needs_compiler
@@ -47,13 +47,16 @@ def test_service_numbers_and_names_are_unique_and_below_the_limit() -> None:
     assert all(0 < s.number < 0x1000 and 0 <= s.arguments <= 11 for s in table)
 
 
-def test_every_service_has_a_stub_with_its_number_and_no_stub_has_another() -> None:
-    table = exports(NTDLL)
-    for service in services():
+@pytest.mark.parametrize("runtime", [False, True])
+def test_every_service_has_a_stub_with_its_number_and_no_stub_has_another(runtime: bool) -> None:
+    ntdll = RUNTIME / "ntdll.dll" if runtime else NTDLL
+    table = exports(ntdll)
+    rows = exported_services(runtime=runtime)
+    for service in rows:
         stub = b"\x4c\x8b\xd1\xb8" + struct.pack("<I", service.number) + b"\x0f\x05\xc3"
-        assert code(NTDLL, table[service.name], 11) == stub, service.name  # mov r10, rcx; mov eax, number; syscall; ret
-    text = bytes(next(s for s in parse(NTDLL).sections if s.name == ".text").content)
-    assert text.count(b"\x0f\x05\xc3") == len(services())
+        assert code(ntdll, table[service.name], 11) == stub, service.name  # mov r10, rcx; mov eax, number; syscall; ret
+    text = bytes(next(s for s in parse(ntdll).sections if s.name == ".text").content)
+    assert text.count(b"\x0f\x05\xc3") == len(rows)
 
 
 def test_every_import_is_exported_by_the_image_that_it_names() -> None:
@@ -141,8 +144,8 @@ def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
 
 
 def test_every_failure_of_a_service_has_a_win32_error() -> None:
-    """The C table of RtlNtStatusToDosError against the statuses that the process model can answer."""
-    listed = re.findall(r"\{STATUS_(\w+), ", (FOLDER / "ntdll_rtl.c").read_text(encoding="utf-8"))
+    """The C table of the runtime system's RtlNtStatusToDosError against the statuses that the process model can answer."""
+    listed = re.findall(r"\{STATUS_(\w+), ", (RUNTIME / "ntdll_status.c").read_text(encoding="utf-8"))
     assert len(listed) == len(set(listed))
     exceptions = ("FLOAT_", "INTEGER_", "ILLEGAL_", "ASSERTION_", "STACK_", "PRIVILEGED_")  # raised, never returned
     failures = {status.name for status in Status if status >> 30 == 3 and not status.name.startswith(exceptions)}

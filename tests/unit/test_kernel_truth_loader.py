@@ -120,7 +120,7 @@ _DEFINED = {
     "KernelExceptionTruth": "exception", "SymbolsTruth": "symbols", "KernelThreadTruth": "thread",
     "KernelProcessTruth": "process", "ExtentTruth": "extent", "DriverTruth": "driver",
     "UnloadedDriverTruth": "unloaded_driver", "PageRunTruth": "page_run", "TouchedRunTruth": "touched_run",
-    "BlobTruth": "blob",
+    "BlobTruth": "blob", "KernelStackTruth": "thread_stack",
 }  # fmt: skip
 
 
@@ -130,3 +130,7 @@ def test_the_schema_and_the_loader_know_the_same_members(name: str) -> None:
     members = [entry.name for entry in fields(getattr(truth_kernel_model, name)) if entry.init]
     assert list(body["properties"]) == members
     assert body["required"] == members
+
+
+def test_frames_are_the_same_in_both_schemas() -> None:
+    assert schema(SCHEMA)["$defs"]["stack_frame"] == schema("truth-1.json")["$defs"]["stack_frame"]

@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(*arguments: str) -> Found:
-    return find([Path(argument) for argument in arguments], Path("spool"))
+    return find([Path(argument) for argument in arguments], lambda: Path("spool"))
 
 
 def names(*arguments: str) -> list[str]:

@@ -192,7 +192,7 @@ def test_a_thread_costs_little_more_than_its_records() -> None:
 
 
 def test_threads_and_regions_of_a_user_dump_are_matched_in_little_time() -> None:
-    threads, regions = 2000, 12_000
+    threads, regions = 1000, 6_000
     names = ("USERMODE_CRASHDUMP_HEADER64", "CRASH_THREAD64", "CONTEXT_AMD64", "MEMORY_BASIC_INFORMATION64")
     header, thread, context, region = (structure(name) for name in names)
 

@@ -90,7 +90,7 @@ regions = st.lists(st.tuples(st.integers(1, 5000), st.sampled_from(Part)), max_s
 def _file(sizes: list[tuple[int, Part]]) -> list[FileRegion]:
     found, at = [], 0
     for number, (size, part) in enumerate(sizes):
-        found.append(FileRegion(Span(at, at + size), part, "" if part is Part.UNCLAIMED else f"region {number}"))
+        found.append(FileRegion(at, at + size, part, "" if part is Part.UNCLAIMED else f"region {number}"))
         at += size
     return found
 
@@ -101,11 +101,11 @@ def test_blocks_cover_the_file_in_bounded_number_and_hide_no_fault(sizes: list[t
     made = blocks(file, limit)
     assert len(made) <= limit
     assert sum(block.regions for block in made) == len(file)
-    assert all(one.span.end == two.span.start for one, two in pairwise(made))
-    assert sum(len(block.span) for block in made) == sum(size for size, _ in sizes)
+    assert all(one.end == two.start for one, two in pairwise(made))
+    assert sum(block.size for block in made) == sum(size for size, _ in sizes)
     for region in file:
         if region.part in (Part.OVERLAP, Part.UNCLAIMED):
-            holder = next(block for block in made if block.span.start <= region.span.start < block.span.end)
+            holder = next(block for block in made if block.start <= region.start < block.end)
             assert holder.part in (Part.OVERLAP, Part.UNCLAIMED)
 
 

@@ -54,14 +54,14 @@ def test_every_byte_is_in_one_region_and_a_double_claim_is_an_overlap(
 ) -> None:
     claims = [Claim(start, start + length, label, owner, shared) for start, length, owner, shared, label in drawn]
     regions = regions_of(claims, size)
-    assert [region.span.start for region in regions[:1]] == [0] * bool(size)
-    assert [region.span.end for region in regions[-1:]] == [size] * bool(size)
-    assert all(one.span.end == two.span.start for one, two in pairwise(regions))
+    assert [region.start for region in regions[:1]] == [0] * bool(size)
+    assert [region.end for region in regions[-1:]] == [size] * bool(size)
+    assert all(one.end == two.start for one, two in pairwise(regions))
     distinct = {claim if not claim.shared else claim.span for claim in claims}
     # Not a set: two equal claims that are not shared are an overlap.
     spans = [claim.span for claim in claims if not claim.shared] + [span for span in distinct if isinstance(span, Span)]
     for region in regions:
-        for byte in range(region.span.start, region.span.end):
+        for byte in range(region.start, region.end):
             owners = sum(span.start <= byte < span.end for span in spans)
             wanted = {0: region.part is Part.UNCLAIMED, 1: region.part not in (Part.UNCLAIMED, Part.OVERLAP)}
             assert wanted.get(owners, region.part is Part.OVERLAP), (byte, region)
@@ -75,7 +75,7 @@ def test_the_regions_of_a_pristine_dump_are_its_bytes_and_none_is_unclaimed(base
     for subject in found:
         dump = subject.reading
         regions = list(file_regions(dump))
-        assert sum(len(region.span) for region in regions) == dump.source.size
+        assert sum(region.end - region.start for region in regions) == dump.source.size
         assert not {region.part for region in regions} & {Part.UNCLAIMED, Part.OVERLAP}
         assert regions[0].part is Part.HEADER
         if isinstance(dump, Dump):
@@ -152,3 +152,21 @@ def test_a_cut_kernel_dump_misses_the_pages_that_it_names() -> None:
     assert not whole.total(State.MISSING)
     assert found.total(State.MISSING) + found.total(State.PRESENT) == whole.total(State.PRESENT)
     assert found.total(State.MISSING) > 0x1000
+
+
+def test_bytes_that_many_structures_claim_are_one_region_with_the_number_of_the_others() -> None:
+    claims = [Claim(10 + index, 20 + index, f"range {index}") for index in range(1000)]
+    assert regions_of(claims, 2000) == [
+        (0, 10, Part.UNCLAIMED, ""),
+        (10, 11, Part.RECORD, "range 0"),
+        (11, 1018, Part.OVERLAP, "range 0, range 1 and 998 more"),
+        (1018, 1019, Part.RECORD, "range 999"),
+        (1019, 2000, Part.UNCLAIMED, ""),
+    ]
+
+
+def test_overlaps_that_only_touch_are_one_region_and_count_each_claim_once() -> None:
+    claims = [Claim(0, 6, "a"), Claim(2, 4, "b"), Claim(4, 8, "c"), Claim(6, 7, "d")]
+    assert regions_of(claims, 8) == [
+        (0, 2, Part.RECORD, "a"), (2, 7, Part.OVERLAP, "a, b and 2 more"), (7, 8, Part.RECORD, "c"),
+    ]  # fmt: skip

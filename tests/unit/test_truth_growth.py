@@ -1,9 +1,14 @@
-"""A list of a truth that is ten times as long takes both loaders at most fifteen times as long."""
+"""A list of a truth that is ten times as long takes both loaders at most fifteen times as long.
+
+The slow test prints the slopes of both: ``pytest -n0 -s -m slow tests/unit/test_truth_growth.py -k slopes``.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +16,16 @@ import pytest
 from dumptruth.emu.truth import store
 from dumptruth.oracle.truth import load as oracle
 
-from ..truth_corpus import sound, write
+from ..truth_corpus import every_text_is_long, sound, write
 
 SMALL, LARGE, ROUNDS = 300, 3_000, 3
+FEWEST = 100
+"""Elements of a list that grows a hundredfold."""
+STEEPEST = 1.2
+"""The exponent of growth: 1 is linear."""
+FLOOR = 0.005
+"""Seconds. A smaller cost is taken as this: it is noise."""
+LOADERS: tuple[Callable[[Path], object], ...] = (oracle.load_any_truth, store.load_snapshot)
 PAGE = 0x1000
 Grow = Callable[[dict[str, Any], int], object]
 
@@ -115,21 +127,43 @@ QUICK = [("amd64", "threads"), ("amd64", "modules"), ("amd64", "memory"), ("amd6
     ("name", "member"), [*QUICK, *(pytest.param(*row, marks=pytest.mark.slow) for row in LISTS if row not in QUICK)]
 )
 def test_a_list_ten_times_as_long_takes_at_most_fifteen_times_as_long(name: str, member: str, tmp_path: Path) -> None:
-    truth = sound()[name]
-    folders = []
-    for count in (SMALL, LARGE):
-        document = truth.copy()
-        LISTS[name, member](document, count)
-        runs = document["memory"]
-        pages = sum(int(run["page_count"], 16) * PAGE if "page_count" in run else int(run["size"], 16) for run in runs)
-        folder = write(tmp_path / str(count), document)
-        with (folder / "memory.bin").open("wb") as file:
-            file.truncate(pages)
-        folders.append(folder)
-    for load in (oracle.load_any_truth, store.load_snapshot):
-        rounds = [[_seconds(load, folder) for folder in folders] for _ in range(ROUNDS)]
-        small, large = map(min, zip(*rounds, strict=True))
-        assert large < 15 * small, f"{load.__module__}: {small:.4f} s, {large:.4f} s"
+    folders = [_folder(tmp_path, name, member, count) for count in (SMALL, LARGE)]
+    for way in (nullcontext, every_text_is_long):
+        for load in LOADERS:
+            with way():
+                rounds = [[_seconds(load, folder) for folder in folders] for _ in range(ROUNDS)]
+            small, large = map(min, zip(*rounds, strict=True))
+            assert large < 15 * small, f"{load.__module__}, {way.__name__}: {small:.4f} s, {large:.4f} s"
+
+
+@pytest.mark.slow
+def test_slopes_from_once_to_a_hundred_times_are_at_most_1_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for name, member in LISTS:
+        folders = [_folder(tmp_path / name / member, name, member, count) for count in (FEWEST, 100 * FEWEST)]
+        slopes = []
+        for load in LOADERS:
+            small, large = (max(min(_seconds(load, folder) for _ in range(2)), FLOOR) for folder in folders)
+            slopes.append(log(large / small, 100))
+        found[name, member] = max(slopes)
+        with capsys.disabled():
+            print(f"\n{slopes[0]:6.2f} {slopes[1]:6.2f}  {name} {member}", end="", flush=True)
+    assert max(found.values()) <= STEEPEST, found
+
+
+def _folder(parent: Path, name: str, member: str, count: int) -> Path:
+    """A truth whose list ``member`` has ``count`` elements."""
+    document = sound()[name].copy()
+    LISTS[name, member](document, count)
+    runs = document["memory"]
+    pages = sum(int(run["page_count"], 16) * PAGE if "page_count" in run else int(run["size"], 16) for run in runs)
+    (parent / str(count)).mkdir(parents=True)
+    folder = write(parent / str(count), document)
+    with (folder / "memory.bin").open("wb") as file:
+        file.truncate(pages)
+    return folder
 
 
 def _seconds(load: Callable[[Path], object], folder: Path) -> float:

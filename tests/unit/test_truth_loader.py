@@ -14,6 +14,7 @@ import pytest
 from dumptruth.oracle.truth import context as truth_context
 from dumptruth.oracle.truth import objects as truth_objects
 from dumptruth.oracle.truth import process as truth_model
+from dumptruth.oracle.truth import stacks as truth_stacks
 from dumptruth.oracle.truth.load import TruthError, load_request, load_truth, parse_request, parse_truth
 
 from ..hand_documents import REGISTERS, SYSTEM, VM_COUNTERS, Region, region, request_document
@@ -330,6 +331,8 @@ def test_the_schema_refuses_what_has_the_wrong_shape(change: Callable[[dict[str,
         ("token", truth_objects.TokenTruth),
         ("sid", truth_objects.SidTruth),
         ("privilege", truth_objects.PrivilegeTruth),
+        ("thread_stack", truth_stacks.ThreadStackTruth),
+        ("stack_frame", truth_stacks.StackFrameTruth),
     ],
 )
 def test_schema_and_loader_have_the_same_members(definition: str, cls: type[Any]) -> None:

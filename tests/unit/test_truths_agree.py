@@ -168,6 +168,18 @@ CONTRADICTIONS: list[tuple[str, Change, str]] = [
     ("machine", _set("system_directory_table_base", "0xffff000"), "truth.json system_directory_table_base"),
     ("machine", _set("drivers", []), "truth.json image_files[0]"),
     ("machine", _set("mode", "user"), "truth.json process"),
+    ("amd64", _set("stacks/0/thread_id", 1), "truth.json stacks[0].thread_id"),
+    ("amd64", _again("stacks"), "truth.json stacks[1].thread_id"),
+    ("amd64", _set("stacks/0/frames", []), "truth.json stacks[0].frames"),
+    ("amd64", lambda d: d["stacks"][0]["frames"].pop(), "truth.json stacks[0].frames"),
+    ("amd64", _set("stacks/0/frames/0/entered", "start"), "truth.json stacks[0].frames[0].entered"),
+    ("amd64", _set("stacks/0/frames/2/entry", "0x1"), "truth.json stacks[0].frames[2].entry"),
+    ("amd64", _set("stacks/0/frames/0/entry", None), "truth.json stacks[0].frames[0].entry"),
+    ("amd64", _set("stacks/0/frames/1/module", None), "truth.json stacks[0].frames[1].module_offset"),
+    ("amd64", _set("stacks/0/frames/0/function", None), "truth.json stacks[0].frames[0].function_offset"),
+    ("machine", _set("stacks/0/processor", 2), "truth.json stacks[0].processor"),
+    ("machine", _again("stacks"), "truth.json stacks[2].processor"),
+    ("machine", _set("stacks/1/frames/1/entered", "start"), "truth.json stacks[1].frames[1].entered"),
 ]  # fmt: skip
 
 
@@ -183,7 +195,7 @@ def test_both_refuse_parts_that_contradict_each_other(name: str, change: Change,
 
 def _without_threads(document: dict[str, Any]) -> None:
     document |= {"threads": [], "exception": None, "modules": [], "image_files": [], "unloaded_modules": []}
-    document |= {"handles": [], "tokens": None, "function_tables": None, "handle_operations": None}
+    document |= {"handles": [], "tokens": None, "function_tables": None, "handle_operations": None, "stacks": None}
 
 
 HARMLESS: list[tuple[str, Change]] = [

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from dumptruth.fixtures.app.blessing import replace_goldens
 from dumptruth.fixtures.app.cli import run_command
 from dumptruth.fixtures.vectors import goldens, manifest
 from dumptruth.fixtures.vectors.build import make
@@ -185,7 +186,7 @@ def test_differences_are_listed_file_by_file(tmp_path: Path) -> None:
     vectors = [{"name": "a/b", "sha256": "1"}, {"name": "a/c", "sha256": "2"}]
     text = json.dumps({"vectors": vectors}).encode()
     expected = {"manifest.json": text, "a/b.dmp": b"abc", "a/c.dmp": b"xyz", "a/d.dmp": b""}
-    goldens.bless(expected, tmp_path)
+    replace_goldens(expected, tmp_path)
     assert list(goldens.difference(expected, tmp_path)) == []
     (tmp_path / "a" / "b.dmp").write_bytes(b"aXc")
     (tmp_path / "a" / "c.dmp").write_bytes(b"xy")
@@ -201,7 +202,7 @@ def test_differences_are_listed_file_by_file(tmp_path: Path) -> None:
         ("manifest.json: a/c", "not listed"),
         ("stray.txt", "no recipe makes it"),
     ]
-    goldens.bless(expected, tmp_path)
+    replace_goldens(expected, tmp_path)
     assert list(goldens.difference(expected, tmp_path)) == []
     assert not (tmp_path / "stray.txt").exists()
 

@@ -95,16 +95,6 @@ DWORD WINAPI SetThreadIdealProcessor(HANDLE thread, DWORD processor)
     return GetThreadId(thread) != 0 ? 0 : (DWORD)-1;
 }
 
-WINBOOL WINAPI SetThreadStackGuarantee(PULONG size)
-{
-    PULONG guaranteed = (PULONG)((PUCHAR)NtCurrentTeb() + 0x1748); /* TEB.GuaranteedStackBytes */
-    ULONG old = *guaranteed;
-    if (*size > old)
-        *guaranteed = (*size + 0xFFF) & ~0xFFFUL;
-    *size = old;
-    return TRUE;
-}
-
 VOID WINAPI GetCurrentThreadStackLimits(PULONG_PTR low, PULONG_PTR high)
 {
     *low = (ULONG_PTR)TEB_POINTER(0x1478); /* TEB.DeallocationStack */

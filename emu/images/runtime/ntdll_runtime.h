@@ -19,7 +19,6 @@ void call_fls_callbacks(void);
 
 /* --- ntdll_start.c */
 /* Run the start routine of a thread, and return its exit status. */
-NTSTATUS call_thread_start(PTHREAD_START_ROUTINE start, PVOID parameter);
 
 /* --- system services of the runtime system (phnt) */
 NTSTATUS NTAPI NtWaitForAlertByThreadId(PVOID address, PLARGE_INTEGER timeout);

@@ -1,6 +1,7 @@
 /* ntdll of the runtime system: where threads begin and end. It replaces the file of that name of the small system. */
 #define _NTSYSTEM_
 #include "ntdll_runtime.h"
+#include "ntdll_exception.h"
 
 static RTL_CRITICAL_SECTION loader_lock = {NULL, -1, 0, NULL, NULL, 0};
 
@@ -42,11 +43,6 @@ static void notify_modules(DWORD reason, BOOLEAN backwards)
     }
     call_tls_callbacks(peb->ImageBaseAddress, reason);
     RtlLeaveCriticalSection(peb->LoaderLock);
-}
-
-NTSTATUS call_thread_start(PTHREAD_START_ROUTINE start, PVOID parameter)
-{
-    return (NTSTATUS)start(parameter);
 }
 
 /* Everything that must be there before the first instruction of the program. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...case import KernelCase
-from ...entitlement.clauses import Duty
+from ...entitlement.duty import Duty
 from ...entitlement.kernel import KernelEntitlement, entitlement_of
 from ...entitlement.kernel_writers import Kind, engine_of
 from ...memory.page import PAGE_SIZE

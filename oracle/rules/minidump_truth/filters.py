@@ -13,10 +13,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ...case import Case
-from ...entitlement.clauses import Duty
+from ...entitlement.duty import Duty
 from ...entitlement.flags import Format, active_filter, effective, stack_of
-from ...entitlement.indirect import words
-from ...entitlement.survival import Survival, survival_of
 from ...memory.intervals import RangeSet, inside, outside
 from ...model import Grade, Level, Source, Span
 from ...rule import Check, Checks, bad, ok, rule
@@ -25,6 +23,7 @@ from .pages import compared
 from .triage import FILL
 
 if TYPE_CHECKING:
+    from ...entitlement.survival import Survival
     from ...truth.process import ProcessTruth, RequestTruth
 
 _ENGINES = ("15063", "29507")
@@ -59,6 +58,8 @@ class _Filter:
     """The effect of a request's filter on the memory of a target."""
 
     def __init__(self, case: Case) -> None:
+        from ...entitlement.survival import survival_of  # noqa: PLC0415 - only dumps with a truth need it
+
         truth, request = case.truth, case.request
         assert truth is not None
         assert request is not None
@@ -142,6 +143,8 @@ class _Words:
 
 
 def _words_of(case: Case, view: _Filter) -> Iterator[_Words]:
+    from ...entitlement.indirect import words  # noqa: PLC0415 - only dumps with a truth need it
+
     assert case.truth is not None
     for start, end, offset in case.dump.pieces():
         for low, high in inside(view.owned, start, end):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...case import Case
 from ...decode import enumeration
-from ...entitlement.clauses import Duty
+from ...entitlement.duty import Duty
 from ...entitlement.flags import TOKEN_INFORMATION, acceptable_header_flags
 from ...model import Fault, Grade, Level, Source
 from ...readers.container import stream_name

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...case import Case
-from ...entitlement.clauses import Duty
+from ...entitlement.duty import Duty
 from ...entitlement.flags import Format, active_filter, effective
-from ...entitlement.user import Entitlement, Grant
 from ...memory.intervals import outside
 from ...memory.page import PAGE_SIZE
 from ...memory.page_compare import differing, first_difference
@@ -19,6 +18,7 @@ from ...truth.region import GUARD, PRIVATE
 from ..asserts import asked
 
 if TYPE_CHECKING:
+    from ...entitlement.user import Entitlement, Grant
     from ...truth.process import ProcessTruth, RegionTruth
 
 _CHUNK = 1 << 20

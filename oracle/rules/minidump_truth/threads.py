@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from ...case import Case
 from ...entitlement.flags import stack_of
-from ...entitlement.stacks import keeps_stack
-from ...entitlement.writers import writings
 from ...model import Fault, Grade, Level, Source
 from ...readers.facts import ThreadFact
 from ...rule import Checks, bad, ok, own, rule
@@ -80,6 +78,10 @@ def thread_stacks(case: Case) -> Checks:
     outside the stack. A stack that ends early loses the outermost callers; one that starts early shows dead frames.
     In the dump of a dump, address and size are 0 if the source lacks the thread's TEB.
     """
+    # Only dumps with a truth need the entitlement.
+    from ...entitlement.stacks import keeps_stack  # noqa: PLC0415
+    from ...entitlement.writers import writings  # noqa: PLC0415
+
     assert case.truth is not None
     assert case.request is not None
     answers = writings(case.truth, case.request)

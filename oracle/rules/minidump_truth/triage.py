@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from ...case import Case
 from ...entitlement.flags import Format, effective
-from ...entitlement.survival import FILTERED, survival_of
 from ...readers.facts import ContextFact
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ class Triage:
     """The filter of one request on the contexts of one target."""
 
     def __init__(self, case: Case) -> None:
+        from ...entitlement.survival import FILTERED  # noqa: PLC0415 - as below
+
         truth, request = case.truth, case.request
         flags = Format(0) if request is None else effective(request)
         wanted = bool(flags & Format.FILTER_TRIAGE) and not flags & Format.FULL_MEMORY
@@ -40,6 +41,9 @@ class Triage:
 
     def keeps(self, name: str, value: int, context: ThreadContextTruth) -> bool | None:
         """Whether a register of a thread's ``context`` survives; None if no measurement tells."""
+        # Only dumps with a truth need the entitlement.
+        from ...entitlement.survival import FILTERED, survival_of  # noqa: PLC0415
+
         truth, request = self._case.truth, self._case.request
         assert truth is not None
         assert request is not None

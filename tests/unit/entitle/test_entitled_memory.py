@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.oracle.entitlement.clauses import Duty
+from dumptruth.oracle.entitlement.duty import Duty
 from dumptruth.oracle.entitlement.flags import Format, stack, stack_of
 from dumptruth.oracle.entitlement.indirect import windows, windows_in_doubt
 from dumptruth.oracle.entitlement.survival import survival_of

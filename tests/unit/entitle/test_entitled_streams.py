@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from dumptruth.oracle.entitlement.clauses import Duty
+from dumptruth.oracle.entitlement.duty import Duty
 from dumptruth.oracle.entitlement.flags import MINIDUMP_TYPE, Format, acceptable_header_flags, active_filter, effective
 from dumptruth.oracle.entitlement.refusal import refusal
 from dumptruth.oracle.entitlement.user import Entitlement
