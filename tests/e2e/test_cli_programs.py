@@ -94,3 +94,48 @@ def test_dump_refuses_a_symbols_folder_that_is_a_file_before_it_writes_a_dump(du
     done = dumptruth("dump", "null-read", "-o", str(tmp_path / "a.dmp"), "--symbols", str(tmp_path / "taken"))
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+HANDLES = """
+#include <windows.h>
+static LONG WINAPI top(EXCEPTION_POINTERS *e) { OutputDebugStringA("top\\n"); return EXCEPTION_EXECUTE_HANDLER; }
+void mainCRTStartup(void) {
+    __try { *(volatile int *)0x10 = 1; } __except (EXCEPTION_EXECUTE_HANDLER) { OutputDebugStringA("handled\\n"); }
+    if (GetCommandLineA()[lstrlenA(GetCommandLineA()) - 1] == 'f') SetUnhandledExceptionFilter(top);
+    *(volatile int *)0x20 = 1;
+}
+"""
+
+
+def test_the_chance_decides_which_exception_stops_a_program(dumptruth: Any) -> None:
+    pytest.importorskip(ZIGLANG, reason="compiling C needs the extra 'images'")
+    Path("own.c").write_text(HANDLES, encoding="utf-8")
+    done = dumptruth("run", "own.c", "--chance", "first")
+    assert done.status == 0
+    assert "debug>" not in done.out
+    assert "write of 00000000`00000010" in done.out
+    assert "second chance" not in done.out
+    done = dumptruth("dump", "own.c", "-q", "small", "-o", "own.dmp", "--truth", "t")
+    assert done.status == 0
+    assert done.out.splitlines()[0] == "debug> handled"
+    assert dumptruth("check", "own.dmp", "--truth", "t").status == 0
+    done = dumptruth("run", "t")
+    assert done.out.splitlines()[0].endswith("second chance")
+    done = dumptruth("run", "own.c", "--arg", "f")
+    assert done.status == 1
+    assert "debug> top" in done.out
+    assert "own.exe: exited with code 3221225477 (0xC0000005) and did not crash: nothing to dump" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("own.exe", "--chance", "third"), "--chance third: expected first or second"),
+        (("null-read", "--chance", "second"), "null-read: only a program takes --chance"),
+    ],
+)
+def test_a_chance_that_cannot_be_is_refused(dumptruth: Any, arguments: tuple[str, ...], message: str) -> None:
+    Path("own.exe").write_bytes(b"MZ")
+    done = dumptruth("run", *arguments)
+    assert done.status == 2
+    assert message in done.err
