@@ -21,7 +21,9 @@ int _initterm_e(initializer_e *first, initializer_e *last);
 void _initterm(initializer *first, initializer *last);
 int _crt_atexit(initializer function);
 int _crt_at_quick_exit(initializer function);
+int _seh_filter_exe(unsigned long code, EXCEPTION_POINTERS *pointers);
 __attribute__((noreturn)) void exit(int status);
+__attribute__((noreturn)) void _exit(int status);
 
 /* The linker sorts sections by what follows `$`: initializers of the program lie between these. */
 __attribute__((section(".CRT$XIA"))) initializer_e __xi_a[] = {0};
@@ -90,5 +92,9 @@ int mainCRTStartup(void)
     _initterm(__xc_a, __xc_z);
     _initterm(constructors_begin, constructors_end);
     _crt_atexit(run_destructors);
-    exit(CALL());
+    __try {
+        exit(CALL());
+    } __except (_seh_filter_exe(GetExceptionCode(), GetExceptionInformation())) {
+        _exit((int)GetExceptionCode());
+    }
 }
