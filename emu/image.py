@@ -152,7 +152,8 @@ class Image:
     def fixed(self) -> bool:
         """Whether the image can only have its preferred base: its relocations were stripped.
 
-        Source: PE format, "Characteristics". An image without relocations that were not stripped needs none, as one without absolute addresses.
+        Source: PE format, "Characteristics". An image without relocations that were not stripped needs none: it has no
+        absolute address.
         """
         header = int.from_bytes(self.preferred[0x3C:0x40], "little")
         flags = int.from_bytes(self.preferred[header + 22 : header + 24], "little")

@@ -1,8 +1,9 @@
-"""Builds the synthetic images from their sources, and C files of the user into programs or DLLs.
+"""Builds the synthetic images from their sources.
 
 There are two systems. The small system is in this folder: ntdll and kernel32 as the stock scenarios need them. Its
 bytes never change, because recorded dumps hold them. The runtime system is in `runtime`: it is built from the same
-sources and further ones, and runs programs as people write them.
+sources and further ones, and runs programs as people write them. Its C runtime is built by `c_runtime`; programs of
+the user are compiled by `programs`.
 
 `python -m dumptruth.emu.images.build` rebuilds the committed files in place. With `--check` it builds in a temporary
 folder and compares.
@@ -20,9 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from .c_runtime import build_c_runtime
+from .definitions import RUNTIME, export_definition
 from .kernel.build import FOLDER as KERNEL_FOLDER
 from .kernel.build import build_kernel
-from .services import FOLDER, amd64_stubs, exported_services
+from .programs import compile_dll, compile_program
+from .services import FOLDER, amd64_stubs
 from .toolchain import ImageBuildError, Toolchain
 from .version_resource import version_resource
 
@@ -43,14 +47,6 @@ OWN_OPTIONS = (
     *("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-DWIN32_LEAN_AND_MEAN"),
     *("-Wall", "-Wextra", "-Werror"),
 )
-# A user's file is compiled without optimization, which could turn a null write into a trap or merge calls.
-USER_OPTIONS = (
-    *("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes"),
-    # __try covers loads and stores, too, not only calls. The driver passes -fasync-exceptions for MSVC targets only.
-    *("-fms-extensions", "-Xclang", "-fasync-exceptions"),
-)
-RUNTIME = FOLDER / "runtime"
-"""The folder of the runtime system: its further sources and its built images."""
 RUNTIME_OPTIONS = ("-DDUMPTRUTH_RUNTIME",)
 REPLACED = RUNTIME / "replaced.toml"
 """The functions of shared sources that the runtime system replaces."""
@@ -128,19 +124,6 @@ RUNTIME_IMAGES = (
     _system_dll("winmm.dll", ("winmm.c",), "Synthetic multimedia clock"),
     _system_dll("ws2_32.dll", ("ws2_32.c",), "Synthetic sockets of a host without a network"),
 )
-
-
-def export_definition(dll: str, *, runtime: bool = False) -> str:
-    """The text of the .def file of `dll`. For ntdll it includes every system service.
-
-    The .def file in `runtime` holds what the runtime system exports in addition.
-    """
-    name = Path(dll).with_suffix(".def").name
-    files = [FOLDER / name, RUNTIME / name] if runtime else [FOLDER / name]
-    text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
-    if dll == "ntdll.dll":
-        text += "".join(f"    {service.name}\n" for service in exported_services(runtime=runtime))
-    return text
 
 
 def build(arch: str, out_dir: Path, images: Sequence[Image] = IMAGES, *, runtime: bool = False) -> list[Path]:
@@ -229,61 +212,13 @@ def check(arch: str = "amd64") -> list[str]:
         out = Path(name)
         made = [(FOLDER, path) for path in build(arch, out)]
         made += [(RUNTIME, path) for path in build(arch, out / "runtime", RUNTIME_IMAGES, runtime=True)]
+        made += [(RUNTIME, path) for path in build_c_runtime(arch, out / "runtime")]
         made += [(KERNEL_FOLDER, path) for path in build_kernel(out / "kernel")]
         return [
             path.name
             for folder, path in made
             if not (folder / path.name).exists() or (folder / path.name).read_bytes() != path.read_bytes()
         ]
-
-
-def compile_program(source: str | Path, out_dir: str | Path, arch: str = "amd64") -> Path:
-    """Compile a C file that defines `mainCRTStartup` into an .exe with a PDB in `out_dir`. Returns the .exe.
-
-    The file may include the Windows headers and headers in its folder, and call the exports of kernel32.dll and
-    ntdll.dll. Raises `ImageBuildError` with the messages of the compiler or linker.
-    """
-    return _compile_user(Path(source), Path(out_dir), arch, ".exe", ["/entry:mainCRTStartup"])
-
-
-def compile_dll(source: Path, out_dir: Path, arch: str = "amd64") -> Path:
-    """Compile a C file into a .dll. `DllMain`, if defined, is its entry point; `__declspec(dllexport)` exports.
-
-    Raises `ImageBuildError` with the messages of the compiler or linker.
-    """
-    return _compile_user(source, out_dir, arch, ".dll", ["/dll"])
-
-
-def _compile_user(source: Path, out_dir: Path, arch: str, suffix: str, options: list[str]) -> Path:
-    source = source.resolve()
-    if not source.is_file():
-        raise ImageBuildError(f"no such C file: {source.name}")
-    tools = Toolchain(arch)
-    image = source.stem + suffix
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        obj = f"{source.stem}.obj"
-        tools.compile(source.name, work / obj, source.parent, USER_OPTIONS)
-        symbols = (work / obj).read_bytes()
-        if suffix == ".dll":
-            options = [*options, "/entry:DllMain" if b"DllMain" in symbols else "/noentry"]
-        shutil.copy(FOLDER / "chkstk.s", work)
-        tools.assemble("chkstk.s", Path("chkstk.obj"), work)
-        libraries = []
-        for dll in ("kernel32", "ntdll"):
-            _import_library(tools, work, f"{dll}.dll", runtime=True)
-            libraries.append(f"import_{dll}.lib")
-        try:
-            tools.link(image, [obj, "chkstk.obj", *libraries], work, options)
-        except ImageBuildError as error:
-            if "undefined symbol: mainCRTStartup" in str(error):
-                message = f"{source.name} does not define mainCRTStartup, the entry point of a program"
-                raise ImageBuildError(message) from error
-            raise
-        out_dir.mkdir(parents=True, exist_ok=True)
-        for file in (image, f"{source.stem}.pdb"):
-            shutil.copyfile(work / file, out_dir / file)
-    return out_dir / image
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -296,6 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not options.check:
             built = [*build("amd64", FOLDER), *build("amd64", RUNTIME, RUNTIME_IMAGES, runtime=True)]
+            built += build_c_runtime("amd64", RUNTIME)
             for path in [*built, *build_kernel(KERNEL_FOLDER)]:
                 print(f"{path.name}: {path.stat().st_size} bytes")
             return 0

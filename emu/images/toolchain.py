@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,37 @@ class Toolchain:
         command += ["-Xclang", f"-object-file-name={output.name}", *options, "-c", "-o", str(output), source]
         self._run(command, folder)
 
+    def compile_musl(self, source: str, output: Path, folder: Path) -> None:
+        """Compile the file `source` of musl's `src` folder. Its own headers say what the types of this target are.
+
+        The headers of 32-bit x86 are used, because a long has 32 bits on Windows, too.
+        """
+        musl, include = f"{self.root.as_posix()}/lib/libc/musl", f"{self.root.as_posix()}/lib/libc/include"
+        command = ["clang", f"--target={self.target.triple}", "-nostdlibinc", "-nobuiltininc"]
+        for path in (f"{musl}/src/include", f"{musl}/src/internal", f"{musl}/arch/generic"):
+            command += ["-I", path]
+        for path in (f"{include}/x86-linux-musl", f"{include}/generic-musl"):
+            command += ["-isystem", path]
+        command += ["-D_XOPEN_SOURCE=700", "-std=c99", "-O1", "-ffreestanding", "-fno-builtin", "-w"]
+        command += ["-fno-stack-protector", "-mno-stack-arg-probe", "-fasynchronous-unwind-tables"]
+        command += ["-ffunction-sections", "-fdata-sections", "-c", "-o", str(output), f"{musl}/src/{source}"]
+        self._run(command, folder)
+
+    def zig_object(self, source: Path, output: str, folder: Path) -> None:
+        """Compile a Zig file into an object without debug information. Zig's caches are in `folder`."""
+        command = ["build-obj", str(source), "-target", f"{self.target.headers}-windows-gnu", "-mcpu=baseline"]
+        command += ["-O", "ReleaseSmall", "-fstrip", "-funwind-tables", "-fno-stack-check", "-ffunction-sections"]
+        command += ["--cache-dir", "zig-cache", "--global-cache-dir", "zig-cache", f"-femit-bin={output}"]
+        self._run(command, folder)
+
+    def compile_cxx(self, source: str, folder: Path, cache: Path, options: Sequence[str]) -> None:
+        """Make a program of the C++ file `source` of `folder` by `zig c++`, with libc++ and mingw-w64's start-up code.
+
+        Zig compiles those at the first use, into the user's cache of Zig. `cache` is for what depends on the program.
+        """
+        target = ("-target", f"{self.target.headers}-windows-gnu")
+        self._run(["c++", *target, *options, source], folder, {"ZIG_LOCAL_CACHE_DIR": str(cache)})
+
     def assemble(self, source: str, output: Path, folder: Path) -> None:
         """Assemble the file `source` of `folder` into the object `output`."""
         self._run(["clang", f"--target={self.target.triple}", "-c", "-o", str(output), source], folder)
@@ -91,10 +122,11 @@ class Toolchain:
         command += ["/debug", f"/pdb:{pdb}", f"/pdbaltpath:{pdb}", "/pdbsourcepath:."]
         self._run([*command, *options, f"/out:{output}", *inputs], folder)
 
-    def _run(self, arguments: list[str], folder: Path) -> None:
+    def _run(self, arguments: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> None:
         done = subprocess.run(
             [str(self.program), *arguments],
             cwd=folder,
+            env={**os.environ, **(variables or {})},
             capture_output=True,
             encoding="utf-8",
             errors="replace",

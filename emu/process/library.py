@@ -1,7 +1,7 @@
 r"""Finds images in host directories that represent guest directories, in the search order of Windows.
 
-A name without a path is searched in the program's directory, then in System32. ntdll and kernel32 are known DLLs and
-come from System32 only ("Dynamic-link library search order").
+A name without a path is searched in the program's directory, then in System32. ntdll, kernel32 and the C runtime are known
+DLLs and come from System32 only ("Dynamic-link library search order").
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 from ..image import Image, ImageError, load_image, read_image
 from .system import PROGRAM_DIRECTORY, SYSTEM_DIRECTORY
 
-KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll"})
+KNOWN_DLLS = frozenset({"ntdll.dll", "kernel32.dll", "ucrtbase.dll", "msvcrt.dll"})
 SYSTEM_DLLS = KNOWN_DLLS | {
-    "advapi32.dll", "bcrypt.dll", "bcryptprimitives.dll", "user32.dll", "winmm.dll", "ws2_32.dll"
+    "advapi32.dll", "bcrypt.dll", "bcryptprimitives.dll", "user32.dll", "vcruntime140.dll", "winmm.dll",
+    "ws2_32.dll",
 }  # fmt: skip
 """What System32 holds. The folder of the small system holds images of programs, too."""
 SYSTEM_IMAGES = Path(__file__).parent.parent / "images"

@@ -27,6 +27,7 @@ from ..constants import (
 )
 from ..image import Image, Import
 from .address_space import page_ceiling
+from .api_sets import host_of
 from .ldr_list import LoaderLists
 from .library import FoundImage, ImageLibrary
 from .memory import GuestMemory
@@ -154,6 +155,7 @@ class Loader:
             raise
 
     def _already(self, name: str) -> LoadedModule | None:
+        name = host_of(name)
         base = name.replace("/", "\\").rpartition("\\")[2]
         return self.find(name if "." in base else name + ".dll")
 
@@ -161,7 +163,7 @@ class Loader:
         loaded = self._already(name)
         if loaded is not None:
             return loaded
-        found = self._library.find(name)
+        found = self._library.find(host_of(name))
         if found is None:
             raise StatusError(Status.DLL_NOT_FOUND)
         module = self._map(found, now, pinned=pinned)

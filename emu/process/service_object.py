@@ -1,4 +1,4 @@
-"""Implements the system services for alerts by thread id, timers, flags of handles, and handles by process or thread id.
+"""Implements the system services for alerts by thread id, timers, flags of handles, and handles by id.
 
 Alerts are what WaitOnAddress, slim locks and condition variables wait by: phnt, ntpsapi.h, ntkeapi.h.
 """

@@ -9,6 +9,7 @@ from ..snapshot.process import XstateConfiguration
 
 # The imports register the services.
 from . import (  # noqa: F401
+    service_context,
     service_exception,
     service_file,
     service_file_information,

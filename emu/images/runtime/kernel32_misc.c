@@ -63,6 +63,29 @@ WINBOOL WINAPI GetProcessAffinityMask(HANDLE process, PDWORD_PTR mask, PDWORD_PT
     return TRUE;
 }
 
+NTSTATUS NTAPI NtGetContextThread(HANDLE thread, PCONTEXT context);
+NTSTATUS NTAPI NtSetContextThread(HANDLE thread, const CONTEXT *context);
+
+WINBOOL WINAPI GetThreadContext(HANDLE thread, LPCONTEXT context)
+{
+    return succeeded(NtGetContextThread(thread, context));
+}
+
+WINBOOL WINAPI SetThreadContext(HANDLE thread, CONST CONTEXT *context)
+{
+    return succeeded(NtSetContextThread(thread, context));
+}
+
+/* Every thread runs on the one processor that is simulated: only a mask of processors that exist is taken. */
+WINBOOL WINAPI SetProcessAffinityMask(HANDLE process, DWORD_PTR mask)
+{
+    if (GetProcessId(process) == 0)
+        return FALSE;
+    if (mask == 0 || (mask & ~NtCurrentPeb()->ActiveProcessAffinityMask))
+        return fails(ERROR_INVALID_PARAMETER);
+    return TRUE;
+}
+
 WINBOOL WINAPI IsWow64Process(HANDLE process, PBOOL wow64)
 {
     UNREFERENCED_PARAMETER(process);

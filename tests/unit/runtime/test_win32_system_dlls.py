@@ -28,7 +28,7 @@ int mainCRTStartup(void)
     module = LoadLibraryA("user32.dll");
     CHECK(module != NULL);
     CHECK(FUNCTION(int, MessageBoxA, HWND, LPCSTR, LPCSTR, UINT)(NULL, "caf\xE9", "Title", MB_OK) == IDOK);
-    CHECK(FUNCTION(int, MessageBoxW, HWND, LPCWSTR, LPCWSTR, UINT)(NULL, L"\x20AC", NULL, MB_YESNO | MB_DEFBUTTON2) == IDNO);
+    CHECK(FUNCTION(int, MessageBoxW, HWND, LPCWSTR, LPCWSTR, UINT)(NULL, L"\x20AC", NULL, MB_YESNO | 0x100) == IDNO);
     char text[100];
     int (*print)(LPSTR, LPCSTR, ...) = (int (*)(LPSTR, LPCSTR, ...))GetProcAddress(module, "wsprintfA");
     CHECK(print(text, "%5d|%-4u|%04x|%#X|%s|%.2s|%S|%c|%%|%I64d", -12, 7, 0xAB, 255, "abc", "xyz", L"wide", 'q',

@@ -162,7 +162,7 @@ int mainCRTStartup(void)
     CHECK(SystemTimeToFileTime(&time, &file) && FileTimeToDosDateTime(&file, &date, &clock));
     CHECK(date == (40 << 9 | 5 << 5 | 17) && clock == (13 << 11 | 46 << 5 | 15));
     char text[200];
-    CHECK(FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, 2, 0, text, 200, NULL) == 44);
+    CHECK(FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM, NULL, 2, 0, text, 200, NULL) == 44);
     say(text);
     CHECK(FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM, NULL, 123456, 0, text, 200, NULL) == 0);
     CHECK(GetLastError() == ERROR_MR_MID_NOT_FOUND);
@@ -171,7 +171,8 @@ int mainCRTStartup(void)
                          (va_list *)arguments) == 10);
     say(text);
     char *made;
-    CHECK(FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_ALLOCATE_BUFFER, NULL, 5, 0, (char *)&made, 0, NULL));
+    DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_ALLOCATE_BUFFER;
+    CHECK(FormatMessageA(flags, NULL, 5, 0, (char *)&made, 0, NULL));
     say(made);
     LocalFree(made);
     DWORD mode;

@@ -200,3 +200,41 @@ int mainCRTStartup(void)
 """,
     )
     assert said == "2\n1\n3\n"
+
+
+def test_a_suspended_thread_shows_its_registers_and_takes_others(tmp_path: Path) -> None:
+    output(
+        tmp_path,
+        """
+static volatile LONG running, sent;
+static DWORD WINAPI spin(void *argument)
+{
+    (void)argument;
+    for (running = 1;; running++)
+        ;
+}
+static void elsewhere(void)
+{
+    sent = 1;
+    ExitThread(77);
+}
+int mainCRTStartup(void)
+{
+    DWORD code;
+    CONTEXT context = {.ContextFlags = CONTEXT_FULL};
+    HANDLE thread = CreateThread(NULL, 0, spin, NULL, 0, NULL);
+    while (running == 0)
+        Sleep(1);
+    CHECK(SuspendThread(thread) == 0 && GetThreadContext(thread, &context));
+    CHECK(context.Rip >= (DWORD64)spin && context.Rip < (DWORD64)spin + 0x80 && context.SegCs == 0x33);
+    context.ContextFlags = CONTEXT_CONTROL;
+    context.Rip = (DWORD64)elsewhere;
+    context.Rsp = (context.Rsp & ~15ULL) - 0x28;
+    CHECK(SetThreadContext(thread, &context) && ResumeThread(thread) == 1);
+    CHECK(WaitForSingleObject(thread, INFINITE) == WAIT_OBJECT_0 && sent == 1);
+    CHECK(GetExitCodeThread(thread, &code) && code == 77);
+    CHECK(!GetThreadContext(thread, &context));
+    return 0;
+}
+""",
+    )

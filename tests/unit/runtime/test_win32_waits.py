@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dumptruth.emu.images.services import number_of
 from dumptruth.emu.process.outcome import Deadlock
 
 from ...marks import needs_compiler
@@ -27,7 +28,8 @@ def test_locks_and_condition_variables_pass_work_between_threads(tmp_path: Path)
         + """
 static SRWLOCK lock = SRWLOCK_INIT;
 static CRITICAL_SECTION section;
-static CONDITION_VARIABLE filled = CONDITION_VARIABLE_INIT, emptied = CONDITION_VARIABLE_INIT, done = CONDITION_VARIABLE_INIT;
+static CONDITION_VARIABLE filled = CONDITION_VARIABLE_INIT, emptied = CONDITION_VARIABLE_INIT;
+static CONDITION_VARIABLE done = CONDITION_VARIABLE_INIT;
 static int queue, taken, finished;
 static DWORD WINAPI take(void *argument)
 {
@@ -179,21 +181,22 @@ int mainCRTStartup(void)
     )
 
 
+ALERT = number_of("NtWaitForAlertByThreadId")
 LOCKED_OUT = {
-    "slim lock": ("AcquireSRWLockExclusive(&lock); AcquireSRWLockExclusive(&lock);", "NtWaitForAlertByThreadId"),
+    "slim lock": ("AcquireSRWLockExclusive(&lock); AcquireSRWLockExclusive(&lock);", ALERT),
     "condition variable": (
         "AcquireSRWLockExclusive(&lock); SleepConditionVariableSRW(&variable, &lock, INFINITE, 0);",
-        "NtWaitForAlertByThreadId",
+        ALERT,
     ),
-    "critical section": ("EnterCriticalSection(&section); taken = 1; Sleep(INFINITE);", "NtDelayExecution"),
-    "address": ("WaitOnAddress(&taken, &zero, 4, INFINITE);", "NtWaitForAlertByThreadId"),
+    "critical section": ("EnterCriticalSection(&section);", number_of("NtWaitForSingleObject")),
+    "address": ("WaitOnAddress(&taken, (PVOID)&zero, 4, INFINITE);", ALERT),
 }
 
 
 @pytest.mark.parametrize("kind", LOCKED_OUT)
 def test_threads_that_wait_for_ever_are_a_deadlock(tmp_path: Path, kind: str) -> None:
-    code, _ = LOCKED_OUT[kind]
-    _, outcome = run(
+    code, service = LOCKED_OUT[kind]
+    process, outcome = run(
         tmp_path,
         """
 static SRWLOCK lock = SRWLOCK_INIT;
@@ -211,12 +214,13 @@ static DWORD WINAPI worker(void *argument)
 int mainCRTStartup(void)
 {
     InitializeCriticalSection(&section);
-    HANDLE thread = CreateThread(NULL, 0, worker, NULL, 0, NULL);
-    Sleep(5);
     EnterCriticalSection(&section);
+    HANDLE thread = CreateThread(NULL, 0, worker, NULL, 0, NULL);
     WaitForSingleObject(thread, INFINITE);
     return 0;
 }
 """,
     )
     assert isinstance(outcome, Deadlock), outcome
+    process.cpu.restore(process.scheduler.threads[1].state)
+    assert process.cpu.get("Rax") == service  # as in a dump of Windows: RAX holds the number of the service

@@ -1,0 +1,1 @@
+"""Sources of the C runtime: ucrtbase, msvcrt and vcruntime140."""
