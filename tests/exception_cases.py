@@ -16,6 +16,23 @@ static volatile int zero;
 static void crash(int n) { *(volatile int *)(ULONG_PTR)n = 1; }
 static int deep(int n) { volatile char room[3000]; room[n % 3000] = 1; return deep(n + 1) + room[3]; }
 static LONG is(DWORD found, DWORD code) { return found == code; }
+static DWORD WINAPI idle(PVOID context) { return 0; }
+/* A TLS callback that crashes on a new thread, if a case wants it. */
+static volatile int armed;
+static void NTAPI on_tls(PVOID module, DWORD reason, PVOID reserved)
+{
+    if (!armed || reason != DLL_THREAD_ATTACH)
+        return;
+    __try { crash(0x40); } __except (EXCEPTION_EXECUTE_HANDLER) { }
+    crash(0x50);
+}
+static ULONG tls_index;
+static char tls_data[8];
+__attribute__((section(".CRT$XLA"), used)) PIMAGE_TLS_CALLBACK xl_a = 0;
+__attribute__((section(".CRT$XLB"), used)) PIMAGE_TLS_CALLBACK xl_b = on_tls;
+__attribute__((section(".CRT$XLZ"), used)) PIMAGE_TLS_CALLBACK xl_z = 0;
+__attribute__((used)) const IMAGE_TLS_DIRECTORY _tls_used = {
+    (ULONG_PTR)tls_data, (ULONG_PTR)(tls_data + 8), (ULONG_PTR)&tls_index, (ULONG_PTR)(&xl_a + 1), 0, {0}};
 """
 ACCESS_VIOLATION = 0xC0000005
 
@@ -94,6 +111,10 @@ PROGRAMS = {
         *((0xE0000001, ()), (0xE0000002, ())),
     ),
     "breakpoint": Program("DebugBreak();", (0x80000003, (0,)), (0x80000003, (0,))),
+    "tls-callback": Program(
+        "armed = 1; WaitForSingleObject(CreateThread(NULL, 0, idle, NULL, 0, NULL), INFINITE);",
+        *(written(0x40), written(0x50)),
+    ),
     "fast-fail": Program(
         "__try { __fastfail(3); } __except (EXCEPTION_EXECUTE_HANDLER) { }", (0xC0000409, (3,)), (0xC0000409, (3,))
     ),
