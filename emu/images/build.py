@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .kernel.build import FOLDER as KERNEL_FOLDER
-from .kernel.build import build_kernel
+from .kernel.build import RUNTIME_FOLDER, build_kernel, build_runtime
 from .services import FOLDER, amd64_stubs, services
 from .toolchain import ImageBuildError, Toolchain
 from .version_resource import version_resource
@@ -165,6 +165,7 @@ def check(arch: str = "amd64") -> list[str]:
         out = Path(name)
         made = [(FOLDER, path) for path in build(arch, out)]
         made += [(KERNEL_FOLDER, path) for path in build_kernel(out / "kernel")]
+        made += [(RUNTIME_FOLDER, path) for path in build_runtime(out / "runtime")]
         return [
             path.name
             for folder, path in made
@@ -230,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if not options.check:
-            for path in [*build("amd64", FOLDER), *build_kernel(KERNEL_FOLDER)]:
+            for path in [*build("amd64", FOLDER), *build_kernel(KERNEL_FOLDER), *build_runtime(RUNTIME_FOLDER)]:
                 print(f"{path.name}: {path.stat().st_size} bytes")
             return 0
         different = check()

@@ -13,7 +13,7 @@ from ..machine.paging import LARGE_PAGE_SIZE
 from ..machine.ram import PAGE_SIZE, RamExhausted
 from ..process.library import load_file
 from . import boot_block as block
-from .configuration import BUILDS, KERNEL_FOLDER, PRODUCT_TYPE, SUITE_MASK, Configuration, ConfigurationError
+from .configuration import BUILDS, PRODUCT_TYPE, SUITE_MASK, Configuration, ConfigurationError, KernelSet
 from .frame_database import FrameDatabase
 from .images import LoadedImage, bind_image, map_image
 from .page_states import Frames, database_pages, frames_in_use
@@ -110,9 +110,10 @@ class Boot:
             self.space.share_with(process.root)
 
     def _load_images(self) -> None:
+        kernel = self.configuration.kernel
         for name in ("ntoskrnl.exe", "hal.dll"):
-            self._place(load_file(KERNEL_FOLDER / name), rf"\SystemRoot\system32\{name}")
-        for path in (*self.configuration.drivers, KERNEL_FOLDER / "gone.sys"):
+            self._place(load_file(kernel.file(name)), rf"\SystemRoot\system32\{name}")
+        for path in (*self.configuration.drivers, kernel.file("gone.sys")):
             self._place(_driver(path), rf"\SystemRoot\System32\drivers\{path.name}")
         for loaded in self.images:
             map_image(self.memory, self.space.tables, loaded)
@@ -142,7 +143,7 @@ class Boot:
         self.paged_pool = PAGED_POOL, paged * PAGE_SIZE
 
     def _create_processes(self) -> None:
-        image = load_file(KERNEL_FOLDER / "app.exe")
+        image = load_file(self.configuration.kernel.file("app.exe"))
         self._program = LoadedImage(image, image.image_base, rf"{_VOLUME}\dumptruth\app.exe")
         program = ProgramImage(self.space, self._program)
         plans = process_plans(self.configuration)
