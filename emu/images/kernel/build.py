@@ -29,8 +29,10 @@ __all__ = [
 
 FOLDER = Path(__file__).parent
 RUNTIME_FOLDER = FOLDER / "runtime"
-"""The kernel for drivers of the user, with the routines that drivers call. That of the scenarios never changes: recorded
-dumps hold its bytes."""
+"""The kernel for drivers of the user, with the routines that drivers call.
+
+That of the scenarios never changes: recorded dumps hold its bytes.
+"""
 
 _OWN_OPTIONS = ("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-Wall", "-Wextra", "-Werror")
 # A user's file is compiled without optimization. driver.h is included before it and includes <ntddk.h>. __try takes
@@ -153,7 +155,7 @@ RUNTIME_IMAGES = (
         "ntkrnlmp.pdb",
         superseded={
             "mm_init.c": ("MmCreateKernelStack",),
-            "ps_load.c": ("IoStartDrivers",),
+            "ps_load.c": ("IoStartDrivers", "PspPhase1"),
             "ps_process.c": ("PsCreateSystemThread", "ObReferenceObjectByHandle", "ObfDereferenceObject", "ZwClose"),
             "rtl.c": ("DbgPrint", "DbgPrintEx"),
         },

@@ -2,6 +2,7 @@
 #include "runtime.h"
 
 #define MAXIMUM_DRIVERS 16
+#define PATIENCE 12 /* half seconds for what comes again and again */
 
 static struct {
     PDRIVER_OBJECT Object;
@@ -21,11 +22,16 @@ ULONG PsDriverNumber(ULONG64 Address)
 }
 
 /* Whether nothing of a driver is left that happens later by itself: no DriverEntry or request, timer, or thread that
-   sleeps. */
-static BOOLEAN DriversAreIdle(void)
+   sleeps. Who is not patient waits for single events only, not for those that come again and again. */
+static BOOLEAN DriversAreIdle(BOOLEAN Patient)
 {
-    if (!IopStarted || !IopCallerIsDone || KiTimerListHead.Flink != &KiTimerListHead)
+    if (!IopStarted || !IopCallerIsDone)
         return FALSE;
+    for (LIST_ENTRY *entry = KiTimerListHead.Flink; entry != &KiTimerListHead; entry = entry->Flink)
+        if (Patient || !CONTAINING_RECORD(entry, KTIMER, TimerListEntry)->Period)
+            return FALSE;
+    if (!Patient)
+        return TRUE;
     for (LIST_ENTRY *entry = PsInitialSystemProcess->ThreadListHead.Flink;
          entry != &PsInitialSystemProcess->ThreadListHead; entry = entry->Flink) {
         ETHREAD *thread = CONTAINING_RECORD(entry, ETHREAD, ThreadListEntry);
@@ -121,10 +127,11 @@ static NTSTATUS CallEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Registry)
 static VOID EndOfScenario(PVOID Context)
 {
     LARGE_INTEGER pause = { .QuadPart = -5000000 };
+    ULONG pauses = 0;
     (void)Context;
     do
         KeDelayExecutionThread(KernelMode, FALSE, &pause);
-    while (!DriversAreIdle());
+    while (!DriversAreIdle(++pauses < PATIENCE));
     for (ULONG number = IopDriverCount; number > 0; number--) {
         PDRIVER_OBJECT driver = IopDrivers[number - 1].Object;
         if (!IopDrivers[number - 1].Base || !driver->DriverUnload)
@@ -132,9 +139,10 @@ static VOID EndOfScenario(PVOID Context)
         driver->DriverUnload(driver);
         UnloadDriver(number);
     }
+    pauses = 0;
     do
         KeDelayExecutionThread(KernelMode, FALSE, &pause);
-    while (!DriversAreIdle());
+    while (!DriversAreIdle(++pauses < PATIENCE));
     IopFinished = TRUE;
     for (;;)
         KeDelayExecutionThread(KernelMode, FALSE, &pause);
@@ -172,6 +180,35 @@ VOID IoStartDrivers(const BOOT_PARAMETERS *Boot)
         PsCreateSystemThread(&handle, 0, NULL, NULL, NULL, EndOfScenario, NULL);
         ZwClose(handle);
     }
+}
+
+/* --- the first system thread ---------------------------------------------------------------------------------------*/
+
+/* The balance set manager's place among the system threads: it sleeps, and wakes once a second. */
+static void KeBalanceSetManager(PVOID Context)
+{
+    LARGE_INTEGER second = { .QuadPart = -10000000 };
+    (void)Context;
+    for (;;)
+        KeDelayExecutionThread(KernelMode, FALSE, &second);
+}
+
+/* Starts processors, drivers and programs, and then just is there. */
+VOID PspPhase1(PVOID Context)
+{
+    extern BOOT_PARAMETERS *KeLoaderBlock;
+    const BOOT_PARAMETERS *boot = KiBootParameters;
+    HANDLE handle;
+    for (ULONG number = 1; number < boot->ProcessorCount; number++) {
+        KiHypercall(HYPERCALL_START_PROCESSOR, number, 0, 0);
+        while ((ULONG)KeNumberProcessors <= number)
+            KiHypercall(HYPERCALL_YIELD, 0, 0, 0);
+    }
+    PsCreateSystemThread(&handle, 0, NULL, NULL, NULL, KeBalanceSetManager, NULL);
+    IoStartDrivers(boot);
+    PspStartUserThreads(boot);
+    KeLoaderBlock = NULL;
+    KeBalanceSetManager(Context);
 }
 
 /* --- exports by name -----------------------------------------------------------------------------------------------*/

@@ -4,7 +4,8 @@
 #include "ntos_services.h"
 #include "caller.h"
 
-#define MAXIMUM_CODES 96
+#define MAXIMUM_CODES 128
+#define TABLE 32 /* entries of a jump table that are tried */
 volatile BOOLEAN IopCallerIsDone;
 
 static BOOLEAN IsUserRange(const VOID *Address, SIZE_T Size)
@@ -90,8 +91,17 @@ static BOOLEAN LooksLikeCode(ULONG Value, DEVICE_TYPE Type)
     return (type == Type || type == FILE_DEVICE_UNKNOWN || type == 0x8000 || type == 0x9C40) && (Value >> 2 & 0x800);
 }
 
-/* The control codes in the code of the device's driver; then, since compilers make differences of them, those next to
-   them; if there is none, one code of each method. */
+/* Whether the 32 bits at `At` follow an opcode that takes a number: mov, add, sub or cmp of a register or of a variable,
+   or lea. */
+static BOOLEAN IsImmediate(const UCHAR *At)
+{
+    UCHAR one = At[-1], two = At[-2], three = At[-3];
+    return one == 0x3D || one == 0x2D || one == 0x05 || (one & 0xF8) == 0xB8 || two == 0x81 || two == 0x8D ||
+           three == 0x81 || three == 0xC7;
+}
+
+/* The control codes in the code of the device's driver. Compilers make differences and tables of them: so those next to
+   them, and those next to a number that is subtracted. If there is none, one code of each method. */
 static void CollectCodes(PDEVICE_OBJECT Device)
 {
     PUCHAR base = Device->DriverObject->DriverStart;
@@ -102,11 +112,17 @@ static void CollectCodes(PDEVICE_OBJECT Device)
         PUCHAR start = base + section->VirtualAddress;
         if (!(section->Characteristics & IMAGE_SCN_MEM_EXECUTE) || section->Characteristics & IMAGE_SCN_MEM_DISCARDABLE)
             continue;
-        for (ULONG at = 0; at + sizeof(ULONG) <= section->Misc.VirtualSize; at++)
-            if (LooksLikeCode(*(ULONG UNALIGNED *)(start + at), Device->DeviceType))
-                AddCode(*(ULONG UNALIGNED *)(start + at));
+        for (ULONG at = 3; at + sizeof(ULONG) <= section->Misc.VirtualSize; at++) {
+            ULONG value = *(ULONG UNALIGNED *)(start + at);
+            if (!IsImmediate(start + at))
+                continue;
+            if (LooksLikeCode(value, Device->DeviceType))
+                AddCode(value);
+            for (ULONG next = 0; LooksLikeCode(0 - value, Device->DeviceType) && next < TABLE; next++)
+                AddCode(0 - value + next);
+        }
     }
-    for (ULONG i = 0, found = CodeCount; i < found; i++)
+    for (ULONG i = 0, found = CodeCount; i < found && found < TABLE; i++)
         for (ULONG next = 1; next < 8; next++)
             AddCode(Codes[i] + next * 4);
     for (ULONG method = 0; !CodeCount || (method && method < 4); method++)
