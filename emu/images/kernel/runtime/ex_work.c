@@ -209,6 +209,8 @@ PSLIST_ENTRY ExpInterlockedFlushSList(PSLIST_HEADER List)
     return first;
 }
 
+VOID InitializeSListHead(PSLIST_HEADER List) { RtlZeroMemory(List, sizeof *List); }
+
 USHORT ExQueryDepthSList(PSLIST_HEADER List) { return (USHORT)List->HeaderX64.Depth; }
 
 /* --- callback objects ----------------------------------------------------------------------------------------------*/
