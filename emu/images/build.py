@@ -24,7 +24,7 @@ from pathlib import Path
 from .c_runtime import build_c_runtime
 from .definitions import RUNTIME, export_definition
 from .kernel.build import FOLDER as KERNEL_FOLDER
-from .kernel.build import build_kernel
+from .kernel.build import RUNTIME_FOLDER, build_kernel, build_runtime
 from .programs import compile_dll, compile_program
 from .services import FOLDER, amd64_stubs
 from .toolchain import ImageBuildError, Toolchain
@@ -214,6 +214,7 @@ def check(arch: str = "amd64") -> list[str]:
         made += [(RUNTIME, path) for path in build(arch, out / "runtime", RUNTIME_IMAGES, runtime=True)]
         made += [(RUNTIME, path) for path in build_c_runtime(arch, out / "runtime")]
         made += [(KERNEL_FOLDER, path) for path in build_kernel(out / "kernel")]
+        made += [(RUNTIME_FOLDER, path) for path in build_runtime(out / "kernel-runtime")]
         return [
             path.name
             for folder, path in made
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.check:
             built = [*build("amd64", FOLDER), *build("amd64", RUNTIME, RUNTIME_IMAGES, runtime=True)]
             built += build_c_runtime("amd64", RUNTIME)
-            for path in [*built, *build_kernel(KERNEL_FOLDER)]:
+            for path in [*built, *build_kernel(KERNEL_FOLDER), *build_runtime(RUNTIME_FOLDER)]:
                 print(f"{path.name}: {path.stat().st_size} bytes")
             return 0
         different = check()

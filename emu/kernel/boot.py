@@ -13,7 +13,7 @@ from ..machine.paging import LARGE_PAGE_SIZE
 from ..machine.ram import PAGE_SIZE, RamExhausted
 from ..process.library import load_file
 from . import boot_block as block
-from .configuration import BUILDS, KERNEL_FOLDER, PRODUCT_TYPE, SUITE_MASK, Configuration, ConfigurationError
+from .configuration import BUILDS, PRODUCT_TYPE, SUITE_MASK, Configuration, ConfigurationError, KernelSet
 from .frame_database import FrameDatabase
 from .images import LoadedImage, bind_image, map_image
 from .page_states import Frames, database_pages, frames_in_use
@@ -37,8 +37,8 @@ from .user_space import PEB_ADDRESS, ProgramImage, UserProcess, create_process
 _MIB = 1 << 20
 _SECOND = 10_000_000
 _VOLUME = r"\Device\HarddiskVolume3"
-_SPARE_STACKS = 6
-"""Number of kernel stacks for threads that the system and drivers start."""
+_SPARE_STACKS, _DRIVER_STACKS = 6, 24
+"""Number of kernel stacks for threads that the system and drivers start, and of more if there is RAM for them."""
 _STACK_PIECE = PAGE_SIZE + block.KERNEL_STACK_SIZE
 _IMAGE_ALIGNMENT = 0x10000
 _FREE_PAGES = 4
@@ -65,7 +65,11 @@ class Boot:
     def __post_init__(self) -> None:
         runs = memory_map(self.configuration.ram)
         # Pages below 1 MiB and those reserved for root page tables are used last.
-        self.memory = PhysicalMemory(runs, first=ROOT_AREA[1] if self.configuration.ram >= 4 * _MIB else 0x100)
+        self.memory = PhysicalMemory(
+            runs,
+            first=ROOT_AREA[1] if self.configuration.ram >= 4 * _MIB else 0x100,
+            devices=self.configuration.kernel is KernelSet.RUNTIME,
+        )
         try:
             self._build()
         except RamExhausted as error:
@@ -101,6 +105,8 @@ class Boot:
         self._map_pools()
         self._create_processes()
         self.stack_count = sum(len(process.threads) for process in self.processes) + _SPARE_STACKS
+        if configuration.kernel is KernelSet.RUNTIME:
+            self.stack_count += _DRIVER_STACKS if configuration.ram >= 16 * _MIB else 4
         for number in range(self.stack_count):
             self.space.map_stack(KERNEL_STACKS + number * _STACK_PIECE, block.KERNEL_STACK_SIZE)
         free = [self._leave_free_pages()]
@@ -110,9 +116,10 @@ class Boot:
             self.space.share_with(process.root)
 
     def _load_images(self) -> None:
+        kernel = self.configuration.kernel
         for name in ("ntoskrnl.exe", "hal.dll"):
-            self._place(load_file(KERNEL_FOLDER / name), rf"\SystemRoot\system32\{name}")
-        for path in (*self.configuration.drivers, KERNEL_FOLDER / "gone.sys"):
+            self._place(load_file(kernel.file(name)), rf"\SystemRoot\system32\{name}")
+        for path in (*self.configuration.drivers, kernel.file("gone.sys")):
             self._place(_driver(path), rf"\SystemRoot\System32\drivers\{path.name}")
         for loaded in self.images:
             map_image(self.memory, self.space.tables, loaded)
@@ -135,6 +142,8 @@ class Boot:
         """Map nonpaged pool and paged pool. If RAM is large enough, nonpaged pool ends with a 2 MiB page."""
         ram = self.configuration.ram
         small, paged, large = (64, 32, 1) if ram >= 16 * _MIB else (48, 16, 0) if ram >= 4 * _MIB else (32, 4, 0)
+        if self.configuration.kernel is KernelSet.RUNTIME and ram >= 4 * _MIB:
+            small, paged = (64, 256) if ram >= 16 * _MIB else (128, 32)
         self.non_paged_pool = NON_PAGED_POOL_SEAM - small * PAGE_SIZE, small * PAGE_SIZE + large * LARGE_PAGE_SIZE
         self.space.map_new(self.non_paged_pool[0], small)
         self.space.map_new_large(NON_PAGED_POOL_SEAM, large)
@@ -142,7 +151,7 @@ class Boot:
         self.paged_pool = PAGED_POOL, paged * PAGE_SIZE
 
     def _create_processes(self) -> None:
-        image = load_file(KERNEL_FOLDER / "app.exe")
+        image = load_file(self.configuration.kernel.file("app.exe"))
         self._program = LoadedImage(image, image.image_base, rf"{_VOLUME}\dumptruth\app.exe")
         program = ProgramImage(self.space, self._program)
         plans = process_plans(self.configuration)

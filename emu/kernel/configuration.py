@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +12,23 @@ from ..process.system import BOOT_TIME
 from .boot_block import MAXIMUM_BOOT_PROCESSORS, GuestScenario, Program
 
 KERNEL_FOLDER = Path(kernel_images.__file__).parent
+_RUNTIME_FOLDER = KERNEL_FOLDER / "runtime"
 UP_TIME = 9 * 36_000_000_000 + 26 * 600_000_000 + 53 * 10_000_000
 """Time from boot to the start of the scenario, in units of 100 ns: 09:26:53."""
+
+
+class KernelSet(enum.Enum):
+    """Which images a machine boots. Those of the scenarios never change: recorded dumps hold their bytes."""
+
+    SCENARIOS = "scenarios"
+    """What the built-in drivers need."""
+    RUNTIME = "runtime"
+    """A kernel with the routines that drivers of the user call, and a program that calls the drivers."""
+
+    def file(self, name: str) -> Path:
+        """The image ``name``. An image that a set does not have of its own is that of the scenarios."""
+        own = _RUNTIME_FOLDER / name
+        return own if self is KernelSet.RUNTIME and own.is_file() else KERNEL_FOLDER / name
 
 
 class ConfigurationError(DumptruthError):
@@ -63,7 +79,8 @@ class Configuration:
     """The parameters of a machine.
 
     ``ram`` is in bytes. A user process fills ``touched`` bytes of it, in addition to the memory that the machine needs.
-    ``drivers`` are the drivers to load. ``boot_time`` is a FILETIME. Raises ConfigurationError.
+    ``drivers`` are the drivers to load, on the kernel of ``kernel``. ``boot_time`` is a FILETIME. Raises
+    ConfigurationError.
     """
 
     ram: int
@@ -71,6 +88,7 @@ class Configuration:
     build: int = 26100
     touched: int = 0
     task: GuestTask = field(default_factory=GuestTask)
+    kernel: KernelSet = KernelSet.SCENARIOS
     drivers: tuple[Path, ...] = (KERNEL_FOLDER / "crashdrv.sys",)
     boot_time: int = BOOT_TIME
     interrupt_time: int = UP_TIME

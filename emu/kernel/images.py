@@ -71,14 +71,18 @@ def map_image(memory: PhysicalMemory, tables: PageTables, loaded: LoadedImage) -
 def bind_image(tables: PageTables, loaded: LoadedImage, among: Iterable[LoadedImage]) -> None:
     """Fill the import address table of ``loaded`` from the exports of the images ``among``.
 
-    Raises ImageError for an import that none of them exports.
+    Raises ImageError with the names of all imports that none of them exports.
     """
     images = {other.name.lower(): other for other in among}
+    missing = []
     for slot in loaded.image.imports:
         target = _resolve(images, slot.dll, slot.name, slot.ordinal)
         if target is None:
-            raise ImageError(f"{loaded.name}: imports {slot.label}, which no image exports")
-        tables.write(loaded.base + slot.iat_rva, struct.pack("<Q", target))
+            missing.append(slot.label)
+        else:
+            tables.write(loaded.base + slot.iat_rva, struct.pack("<Q", target))
+    if missing:
+        raise ImageError(f"{loaded.name}: imports {', '.join(missing)}, which no image exports")
 
 
 def _resolve(images: dict[str, LoadedImage], dll: str, name: str | None, ordinal: int, depth: int = 0) -> int | None:

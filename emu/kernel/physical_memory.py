@@ -67,11 +67,11 @@ def memory_map(size: int) -> tuple[tuple[int, int], ...]:
 class PhysicalMemory(Ram):
     """RAM at the PFNs of ``runs``, which are sorted and disjoint. A physical address is an offset in ``view``.
 
-    Allocation starts at PFN ``first`` and uses lower pages last. Raises RamSizeError if the host cannot reserve that
-    much address space.
+    Allocation starts at PFN ``first`` and uses lower pages last. With ``devices``, addresses outside RAM are those of
+    devices that do not answer. Raises RamSizeError if the host cannot reserve that much address space.
     """
 
-    def __init__(self, runs: Iterable[tuple[int, int]], *, first: int = 0) -> None:
+    def __init__(self, runs: Iterable[tuple[int, int]], *, first: int = 0, devices: bool = False) -> None:
         self.runs = tuple(runs)
         self.first = max(first, self.runs[0][0])
         end = self.runs[-1][0] + self.runs[-1][1]
@@ -79,6 +79,7 @@ class PhysicalMemory(Ram):
             super().__init__(end * PAGE_SIZE)
         except (OSError, OverflowError, MemoryError) as error:
             raise RamSizeError(f"RAM up to {end * PAGE_SIZE:#x}: the host cannot reserve it ({error})") from error
+        self._devices = devices
         self._open: set[int] = set()
         hole = 0
         for base, count in self.runs:
@@ -89,6 +90,10 @@ class PhysicalMemory(Ram):
     def is_ram(self, page: int) -> bool:
         """Whether there is RAM at that PFN."""
         return any(first <= page < first + count for first, count in self.runs)
+
+    def is_device(self, pa: int) -> bool:
+        """Whether an access to that address reaches no RAM, and is no error."""
+        return self._devices and not self.is_ram(pa // PAGE_SIZE)
 
     def allocate_pages(self, count: int) -> int:
         """Physical address of the first run of ``count`` free contiguous pages, zeroed. Raises RamExhausted."""

@@ -51,7 +51,7 @@ from .context_blob import (
 from .direct_registers import DirectRegisters
 from .interrupts import Interrupts
 from .paging import PageTables
-from .ram import Ram
+from .ram import PAGE_SIZE, Ram
 from .register_file import CONTROL, DESCRIPTOR_TABLES, RegisterFile
 from .run_end import Signals, event_of
 from .shadow_stack import Call, FindStack, ShadowStack, Span
@@ -332,6 +332,9 @@ class Cpu(RegisterFile):
             if window is not None:  # Unicorn retries the instruction (measured for reads, writes and fetches)
                 uc_.mem_map_ptr(window[0], window[1], UC_PROT_ALL, ram.address + window[0])
                 return True
+            if ram.is_device(address):  # a read that nobody answers is all ones, as on a PCI bus
+                uc_.mmio_map(address & -PAGE_SIZE, PAGE_SIZE, _read_nothing, None, _write_nothing, None)
+                return True
             signals.bad_physical_address = address
             return False
 
@@ -407,6 +410,14 @@ def _recording_hook(signals: Signals, calls: ShadowStack) -> Callable[[int, int,
             signals.block, signals.block_end = address, end_of(address, size)
 
     return on_block
+
+
+def _read_nothing(_uc: Uc, _offset: int, size: int, _data: object) -> int:
+    return (1 << 8 * size) - 1
+
+
+def _write_nothing(_uc: Uc, _offset: int, _size: int, _value: int, _data: object) -> None:
+    pass
 
 
 def _started(ram: Ram) -> UcIntel:

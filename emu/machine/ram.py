@@ -125,6 +125,10 @@ class Ram:
         """(physical address, bytes) of a range of RAM around `pa` that is not mapped yet; None if there is no RAM."""
         return None
 
+    def is_device(self, pa: int) -> bool:  # noqa: ARG002 - subclasses use it
+        """Whether ``pa`` is an address of a device that does not answer: it reads as all ones, and writes are lost."""
+        return False
+
     def _checked(self, pa: int, size: int) -> slice:
         if pa < 0 or size < 0 or pa + size > self._size:
             raise IndexError(f"physical range {pa:#x}+{size:#x}: outside {self._size:#x} bytes of RAM")

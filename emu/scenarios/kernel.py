@@ -22,7 +22,7 @@ from ..kernel.boot_block import (
     Program,
 )
 from ..kernel.bug_check import Declaration, Pointee
-from ..kernel.configuration import Configuration, ConfigurationError, GuestTask
+from ..kernel.configuration import Configuration, ConfigurationError, GuestTask, KernelSet
 from ..kernel.machine import Finished, Machine, MachineError
 from ..kernel.physical_memory import RamSizeError, parse_size
 from ..kernel.structures import StructureError
@@ -318,7 +318,8 @@ def machine_with(
         processors=processors,
         build=build,
         touched=_size(touched),
-        task=GuestTask(ticks=DRIVER_TICKS),
+        task=GuestTask(ticks=DRIVER_TICKS, program=Program.CALL_DRIVER),
+        kernel=KernelSet.RUNTIME,
         drivers=(*map(Path, others), path),
     )
     return Machine(Boot(configuration), limits, path.name, stacks=stacks)

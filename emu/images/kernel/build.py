@@ -7,22 +7,40 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..toolchain import ImageBuildError, Toolchain
 from ..version_resource import VFT_APP, VFT_DLL, VFT_DRV, version_resource
 from .codeview import drop_unnamed_nested_types
 
-__all__ = ["FOLDER", "KERNEL_IMAGES", "KernelImage", "build_kernel", "compile_driver"]
+__all__ = [
+    "FOLDER",
+    "KERNEL_IMAGES",
+    "RUNTIME_FOLDER",
+    "RUNTIME_IMAGES",
+    "KernelImage",
+    "build_kernel",
+    "build_runtime",
+    "compile_driver",
+]
 
 FOLDER = Path(__file__).parent
+RUNTIME_FOLDER = FOLDER / "runtime"
+"""The kernel for drivers of the user, with the routines that drivers call.
+
+That of the scenarios never changes: recorded dumps hold its bytes.
+"""
 
 _OWN_OPTIONS = ("-std=c17", "-O1", "-fno-builtin", "-mno-stack-arg-probe", "-Wall", "-Wextra", "-Werror")
-# A user's file is compiled without optimization. ntos_ddk.h is included before it and includes <ntddk.h>.
-_USER_OPTIONS = ("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-Wno-pragma-pack", "-Wno-ignored-attributes")
+# A user's file is compiled without optimization. driver.h is included before it and includes <ntddk.h>. __try takes
+# exceptions of single instructions only with -fasync-exceptions, which the driver of clang keeps from C.
+_USER_OPTIONS = (
+    *("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-fms-extensions", "-Xclang", "-fasync-exceptions"),
+    *("-Wno-pragma-pack", "-Wno-ignored-attributes", "-Wno-microsoft", "-Wno-multichar", "-Wno-four-char-constants"),
+)
 _SUPPORT = (FOLDER.parent / "chkstk.s", FOLDER / "relocated.s")  # linked into a user's driver
 
 
@@ -31,7 +49,7 @@ class KernelImage:
     """One committed image.
 
     Sources, imports, entry point ("" for none), preferred base, description and kind (VFT_*) of its version resource,
-    preprocessor definitions.
+    preprocessor definitions. ``superseded`` names, by source, the routines that another source defines anew.
     """
 
     name: str
@@ -43,6 +61,7 @@ class KernelImage:
     definitions: tuple[str, ...] = ()
     pdb: str = ""
     kind: int = VFT_DRV
+    superseded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[str, str]:
@@ -100,6 +119,57 @@ KERNEL_IMAGES = (
         kind=VFT_APP,
     ),
 )
+RUNTIME_IMAGES = (
+    KernelImage(
+        "ntoskrnl.exe",
+        (
+            *(
+                "ke_init.c",
+                "ke_bugcheck.c",
+                "ke_trap.s",
+                "ke_context.s",
+                "kd_data.c",
+                "kd_types.c",
+                "rtl.c",
+                "mm_init.c",
+            ),
+            *("mm_vad.c", "ps_process.c", "ps_load.c"),
+            *(
+                "ke_scheduler.c",
+                "ke_wait.c",
+                "ke_timer.c",
+                "ke_lock.c",
+                "ke_exception.c",
+                "rtl_unwind.c",
+                "rtl_unwind.s",
+            ),
+            *("rtl_print.c", "rtl_string.c", "rtl_crt.c", "rtl_misc.c", "ex_pool.c", "ex_work.c", "ex_resource.c"),
+            *("mm_mdl.c", "ob_object.c", "ps_thread.c", "io_device.c", "io_irp.c", "io_file.c", "io_service.c"),
+            *("io_driver.c", "fs_volume.c", "cm_registry.c"),
+        ),
+        ("hal.dll",),
+        "KiSystemStartup",
+        0xFFFFF801_40000000,
+        "NT kernel of dumptruth for drivers",
+        ("-D_NTOSKRNL_", "-D_NTSYSTEM_", "-D_CRTIMP=", "-D_SECIMP="),
+        "ntkrnlmp.pdb",
+        superseded={
+            "mm_init.c": ("MmCreateKernelStack",),
+            "ps_load.c": ("IoStartDrivers", "PspPhase1"),
+            "ps_process.c": ("PsCreateSystemThread", "ObReferenceObjectByHandle", "ObfDereferenceObject", "ZwClose"),
+            "rtl.c": ("DbgPrint", "DbgPrintEx"),
+        },
+    ),
+    KernelImage(
+        "app.exe",
+        ("caller.c", "caller.s", "relocated.s"),
+        (),
+        "AppMain",
+        0x1_40000000,
+        "Program that calls drivers",
+        kind=VFT_APP,
+    ),
+)
 _VERSION = (10, 0, 26100, 1)
 
 
@@ -108,19 +178,26 @@ def build_kernel(out_dir: Path, images: Sequence[KernelImage] = KERNEL_IMAGES) -
 
     The bytes depend on the sources and the pinned wheel only. Raises `ImageBuildError`.
     """
+    return _build(out_dir, images, (FOLDER,))
+
+
+def build_runtime(out_dir: Path) -> list[Path]:
+    """Build the kernel for drivers of the user, and what belongs to it, into `out_dir`. As `build_kernel`."""
+    return _build(out_dir, RUNTIME_IMAGES, (FOLDER, RUNTIME_FOLDER))
+
+
+def _build(out_dir: Path, images: Sequence[KernelImage], folders: Sequence[Path]) -> list[Path]:
+    """Build ``images`` from the sources in ``folders``. A file of a later folder replaces one of the same name."""
     tools = Toolchain("amd64")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for pattern in ("*.c", "*.h", "*.s", "*.def"):
-            for source in FOLDER.glob(pattern):
-                # The debug information holds checksums of the sources, which must not depend on git's line ends.
-                (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+        for folder in folders:
+            for pattern in ("*.c", "*.h", "*.s", "*.def"):
+                for source in folder.glob(pattern):
+                    # The debug information holds checksums of the sources, which must not depend on git's line ends.
+                    (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
         with ThreadPoolExecutor() as pool:
-            objects = [
-                pool.submit(_object, tools, work, source, image.definitions)
-                for image in images
-                for source in image.sources
-            ]
+            objects = [pool.submit(_object, tools, work, source, image) for image in images for source in image.sources]
         for done in objects:
             done.result()
         for dll in sorted({dll for image in images for dll in image.imports}):
@@ -134,9 +211,10 @@ def build_kernel(out_dir: Path, images: Sequence[KernelImage] = KERNEL_IMAGES) -
     return [out_dir / file for file in made]
 
 
-def _object(tools: Toolchain, work: Path, source: str, definitions: tuple[str, ...]) -> None:
+def _object(tools: Toolchain, work: Path, source: str, image: KernelImage) -> None:
     if source.endswith(".c"):
-        options = ("-isystem", tools.driver_headers, *_OWN_OPTIONS, *definitions)
+        renamed = (f"-D{routine}=Small{routine}" for routine in image.superseded.get(source, ()))
+        options = ("-isystem", tools.driver_headers, *_OWN_OPTIONS, *image.definitions, *renamed)
         tools.compile(source, Path(f"{source}.obj"), work, options)
         made = work / f"{source}.obj"
         made.write_bytes(drop_unnamed_nested_types(made.read_bytes()))
@@ -156,7 +234,7 @@ def _link(tools: Toolchain, work: Path, image: KernelImage) -> None:
     pdb = image.files[1]
     options += [f"/pdb:{pdb}", f"/pdbaltpath:{pdb}"]
     stem = Path(image.name).stem
-    if (FOLDER / f"{stem}.def").exists():
+    if (work / f"{stem}.def").exists():
         options.append(f"/def:{stem}.def")
     resource = version_resource(image.name, image.description, _VERSION, kind=image.kind)
     (work / f"{stem}.res").write_bytes(resource)
@@ -175,8 +253,8 @@ def compile_driver(source: Path, out_dir: Path) -> Path:
         raise ImageBuildError(f"no such C file: {source.name}")
     tools = Toolchain("amd64")
     image, obj = f"{source.stem}.sys", f"{source.stem}.obj"
-    here = FOLDER.as_posix()
-    options = ["-isystem", tools.driver_headers, f"-ffile-prefix-map={here}=kernel", "-include", f"{here}/ntos_ddk.h"]
+    here, runtime = FOLDER.as_posix(), RUNTIME_FOLDER.as_posix()
+    options = ["-isystem", tools.driver_headers, f"-ffile-prefix-map={here}=kernel", "-include", f"{runtime}/driver.h"]
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         tools.compile(source.name, work / obj, source.parent, [*options, *_USER_OPTIONS])
@@ -186,7 +264,8 @@ def compile_driver(source: Path, out_dir: Path) -> Path:
         libraries = []
         for dll in ("ntoskrnl.exe", "hal.dll"):
             definition = f"{Path(dll).stem}.def"
-            (work / definition).write_text((FOLDER / definition).read_text(encoding="utf-8"), encoding="utf-8")
+            folder = RUNTIME_FOLDER if (RUNTIME_FOLDER / definition).exists() else FOLDER
+            (work / definition).write_text((folder / definition).read_text(encoding="utf-8"), encoding="utf-8")
             libraries.append(_import_library(tools, work, dll))
         try:
             inputs = [obj, *(f"{support.stem}.obj" for support in _SUPPORT), *libraries]
