@@ -4,6 +4,7 @@
 #include "ntdll_exception.h"
 
 static RTL_CRITICAL_SECTION loader_lock = {NULL, -1, 0, NULL, NULL, 0};
+static RTL_CRITICAL_SECTION peb_lock = {NULL, -1, 0, NULL, NULL, 0}; /* Zig's standard library takes it */
 
 static BOOLEAN process_runs; /* the DLLs that are loaded with the process are initialized */
 
@@ -49,6 +50,7 @@ static void notify_modules(DWORD reason, BOOLEAN backwards)
 static NTSTATUS initialize_process(PPEB peb)
 {
     peb->LoaderLock = &loader_lock;
+    peb->FastPebLock = &peb_lock;
     initialize_process_heaps(peb);
     NTSTATUS status = allocate_tls_of_thread();
     if (NT_SUCCESS(status))

@@ -179,7 +179,7 @@ onexit_function __dllonexit(onexit_function function, onexit_function **first, o
 }
 
 /* learn.microsoft.com "abort": without fault reporting, exit code 3. msvcrt.dll has no fast fail. */
-static const char abort_text[] = "\r\nThis application has requested the Runtime to terminate it in an unusual way.\n"
+static const char abort_text[] = "\nThis application has requested the Runtime to terminate it in an unusual way.\n"
                                  "Please contact the application's support team for more information.\n";
 
 __attribute__((noreturn)) void old_abort(void)

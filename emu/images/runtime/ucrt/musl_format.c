@@ -34,13 +34,16 @@ static int __towrite(FILE *file)
 char *strerror(int);
 int fflush(FILE *);
 #include "vfprintf.c"
+#include "musl_precision.h"
 
 /* flags: 1 '#', 2 '+', 4 ' '. Returns the length of the whole text. */
 int format_double(char *buffer, size_t size, double value, int flags, int precision, char conversion)
 {
     FILE file = {.text = buffer, .size = size};
     int musl_flags = (flags & 1 ? ALT_FORM : 0) | (flags & 2 ? MARK_POS : 0) | (flags & 4 ? PAD_POS : 0);
+    unsigned short control = extend_precision();
     fmt_fp(&file, value, 0, precision, musl_flags, conversion);
+    restore_precision(control);
     if (size != 0)
         buffer[file.length < size ? file.length : size - 1] = 0;
     return (int)file.length;

@@ -17,4 +17,26 @@ static int __uflow(FILE *file)
 }
 #include "shgetc.c"
 #include "floatscan.c"
+#define strtod musl_strtod
+#define strtof musl_strtof
+#define strtold musl_strtold
 #include "strtod.c"
+#undef strtod
+#undef strtof
+#include "musl_precision.h"
+
+double strtod(const char *text, char **end)
+{
+    unsigned short control = extend_precision();
+    double value = musl_strtod(text, end);
+    restore_precision(control);
+    return value;
+}
+
+float strtof(const char *text, char **end)
+{
+    unsigned short control = extend_precision();
+    float value = musl_strtof(text, end);
+    restore_precision(control);
+    return value;
+}
