@@ -271,7 +271,7 @@ def test_files_and_the_registry_are_the_machines_own_and_output_is_shown_at_a_cr
 
 
 def test_every_missing_import_is_named(tmp_path: Path) -> None:
-    path = driver(tmp_path, 'KeBugCheck(0xE2); DbgPrint("");')
+    path = driver(tmp_path, 'DbgPrint(""); KeBugCheck(0xE2);')
     path.write_bytes(path.read_bytes().replace(b"KeBugCheck\0", b"KeBugChock\0").replace(b"DbgPrint\0", b"DbgPrunt\0"))
     with pytest.raises(ImageError) as error:
         run_driver(path)
