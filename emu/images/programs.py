@@ -30,7 +30,15 @@ USER_OPTIONS = (
     # __try covers loads and stores, too, not only calls. The driver passes -fasync-exceptions for MSVC targets only.
     *("-Xclang", "-fasync-exceptions"),
 )
-_START_OPTIONS = ("-std=c17", "-O1", "-fno-builtin", "-mlong-double-64", "-mno-stack-arg-probe", "-fms-extensions", "-w")
+_START_OPTIONS = (
+    "-std=c17",
+    "-O1",
+    "-fno-builtin",
+    "-mlong-double-64",
+    "-mno-stack-arg-probe",
+    "-fms-extensions",
+    "-w",
+)
 _CXX_OPTIONS = ("-g", "-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-fms-extensions", "-fno-sanitize=undefined")
 _SUPPORT = ("crt_stdio.c", "crt_math.c")
 _STARTS = {"main": "START_MAIN", "wmain": "START_WMAIN", "WinMain": "START_WINMAIN", "wWinMain": "START_WWINMAIN"}
