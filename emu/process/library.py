@@ -1,7 +1,7 @@
 r"""Finds images in host directories that represent guest directories, in the search order of Windows.
 
-A name without a path is searched in the program's directory, then in System32. ntdll, kernel32 and the C runtime are known
-DLLs and come from System32 only ("Dynamic-link library search order").
+A name without a path is searched in the program's directory, then in System32. ntdll, kernel32 and the C runtime are
+known DLLs and come from System32 only ("Dynamic-link library search order").
 """
 
 from __future__ import annotations

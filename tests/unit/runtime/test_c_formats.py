@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("ziglang")
@@ -49,8 +47,10 @@ NUMBERS = [
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    calls = "".join(f"printf({arguments}); puts(\"\");\n" for arguments, _ in FORMATS)
-    numbers = "".join(f'value = strtod("{text}", 0); memcpy(&bits, &value, 8); printf("%llx\\n", bits);\n' for text, _ in NUMBERS)
+    calls = "".join(f'printf({arguments}); puts("");\n' for arguments, _ in FORMATS)
+    numbers = "".join(
+        f'value = strtod("{text}", 0); memcpy(&bits, &value, 8); printf("%llx\\n", bits);\n' for text, _ in NUMBERS
+    )
     text = f"""
         #include <math.h>
         #include <stdio.h>

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import struct
 import subprocess
 from pathlib import Path
 
@@ -75,9 +74,9 @@ def test_a_program_starts_with_its_arguments_and_ends_in_order(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("main", "line"),
     [
-        ("int wmain(int n, wchar_t **w) { wprintf(L\"%d %s\\n\", n, w[1]); return 0; }", "2 word"),
+        ('int wmain(int n, wchar_t **w) { wprintf(L"%d %s\\n", n, w[1]); return 0; }', "2 word"),
         (
-            "int WINAPI WinMain(HINSTANCE i, HINSTANCE p, char *c, int s) { printf(\"%s %d\\n\", c, i != 0); return 0; }",
+            'int WINAPI WinMain(HINSTANCE i, HINSTANCE p, char *c, int s) { printf("%s %d\\n", c, i != 0); return 0; }',
             "word 1",
         ),
         ("int WINAPI wWinMain(HINSTANCE i, HINSTANCE p, wchar_t *c, int s) { _putws(c); return 0; }", "word"),
@@ -146,7 +145,7 @@ def test_files_time_strings_and_threads(tmp_path: Path) -> None:
     [
         ("abort();", 7),  # FAST_FAIL_FATAL_APP_EXIT (winnt.h)
         ('assert(!"wrong");', 7),
-        ("char b[2]; strcpy_s(b, 2, \"long\");", 5),  # FAST_FAIL_INVALID_ARG
+        ('char b[2]; strcpy_s(b, 2, "long");', 5),  # FAST_FAIL_INVALID_ARG
         ("char b[9]; fgets(b, 9, (FILE *)0);", 5),
     ],
 )

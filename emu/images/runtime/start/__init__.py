@@ -1,1 +1,1 @@
-"""Sources of what is linked into every program of the user: start-up, and what the headers expect in a static library."""
+"""Sources of what every program of the user is linked with: start-up, and the headers' static functions."""
