@@ -144,7 +144,7 @@ def test_no_built_file_holds_a_path_of_the_machine_that_built_it() -> None:
 
 
 def test_every_failure_of_a_service_has_a_win32_error() -> None:
-    """The C table of the runtime system's RtlNtStatusToDosError against the statuses that the process model can answer."""
+    """The table of the runtime system's RtlNtStatusToDosError against the statuses that the process model answers."""
     listed = re.findall(r"\{STATUS_(\w+), ", (RUNTIME / "ntdll_status.c").read_text(encoding="utf-8"))
     assert len(listed) == len(set(listed))
     exceptions = ("FLOAT_", "INTEGER_", "ILLEGAL_", "ASSERTION_", "STACK_", "PRIVILEGED_")  # raised, never returned
