@@ -24,14 +24,38 @@ OPTIONS = (
 )
 _OWN = (
     *("startup.c", "environment.c", "fail.c", "thread.c", "heap.c", "string.c", "wide.c", "ctype.c", "multibyte.c"),
-    *("algorithm.c", "convert.c", "time.c", "lowio.c", "stream.c", "path.c", "print.c", "scan.c", "math.c", "jump.c", "aliases.c"),
+    *(
+        "algorithm.c",
+        "convert.c",
+        "time.c",
+        "lowio.c",
+        "stream.c",
+        "path.c",
+        "print.c",
+        "scan.c",
+        "math.c",
+        "jump.c",
+        "aliases.c",
+    ),
 )
 # Own files that take a file of musl in: musl's FILE is replaced by a text in memory.
 _ADAPTERS = {"musl_format.c": "stdio", "musl_scan.c": "internal"}
 _MUSL_MATH = (
     *("__cos", "__cosdf", "__expo2", "__expo2f", "__fpclassify", "__fpclassifyl", "__math_divzero", "__math_divzerof"),
     *("__math_invalid", "__math_invalidf", "__math_oflow", "__math_oflowf", "__math_uflow", "__math_uflowf"),
-    *("__math_xflow", "__math_xflowf", "__signbit", "__signbitl", "__sin", "__sindf", "acosh", "asinf", "asinh", "asinhf", "atan2"),
+    *(
+        "__math_xflow",
+        "__math_xflowf",
+        "__signbit",
+        "__signbitl",
+        "__sin",
+        "__sindf",
+        "acosh",
+        "asinf",
+        "asinh",
+        "asinhf",
+        "atan2",
+    ),
     *("atan2f", "atanh", "atanhf", "erf", "erff", "exp2f_data", "exp_data", "expm1", "expm1f", "ilogb", "ilogbf"),
     *("j0", "j1", "jn", "ldexp", "ldexpf", "lgamma", "lgamma_r", "lgammaf", "lgammaf_r", "llrint", "llrintf"),
     *("llround", "llroundf", "logb", "logbf", "nearbyint", "nearbyintf", "nextafter", "nextafterf", "nexttoward"),
@@ -70,7 +94,9 @@ def build_c_runtime(arch: str, out_dir: Path) -> list[Path]:
             for source in C_RUNTIME.glob(pattern):
                 (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
         for dll in ("kernel32", "ntdll"):
-            (work / f"{dll}.def").write_text(export_definition(f"{dll}.dll", runtime=True), encoding="utf-8", newline="\n")
+            (work / f"{dll}.def").write_text(
+                export_definition(f"{dll}.dll", runtime=True), encoding="utf-8", newline="\n"
+            )
         for dll in ("kernel32", "ntdll", "ucrtbase"):
             tools.import_library(f"{dll}.def", f"import_{dll}.lib", work)
         with ThreadPoolExecutor() as pool:
@@ -116,6 +142,7 @@ def _link(tools: Toolchain, work: Path, dll: RuntimeDll, inputs: Sequence[str]) 
     stem = Path(dll.name).stem
     (work / f"{stem}.res").write_bytes(version_resource(dll.name, dll.description, VERSION))
     options = ["/dll", f"/entry:{dll.entry}" if dll.entry else "/noentry", f"/def:{stem}.def", "/opt:ref"]
+    options.append("-lldmingw")  # it knows that .pdata$f belongs to .text$f; else /opt:ref drops all unwind data
     imports = [f"import_{name}.lib" for name in dll.imports]
     tools.link(dll.name, [*inputs, f"{stem}.res", *imports], work, options)
     return dll.name, f"{stem}.pdb"
