@@ -140,7 +140,8 @@ def _adapter(tools: Toolchain, work: Path, source: str, folder: str) -> None:
 def _link(tools: Toolchain, work: Path, dll: RuntimeDll, inputs: Sequence[str]) -> tuple[str, str]:
     stem = Path(dll.name).stem
     (work / f"{stem}.res").write_bytes(version_resource(dll.name, dll.description, VERSION))
-    options = ["/dll", f"/entry:{dll.entry}" if dll.entry else "/noentry", f"/def:{stem}.def", "/opt:ref", "/lldmingw"]
+    options = ["/dll", f"/entry:{dll.entry}" if dll.entry else "/noentry", f"/def:{stem}.def", "/opt:ref"]
+    options.append("/lldmingw")  # it knows that .pdata$f belongs to .text$f; else /opt:ref drops all unwind data
     imports = [f"import_{name}.lib" for name in dll.imports]
     tools.link(dll.name, [*inputs, f"{stem}.res", *imports], work, options)
     return dll.name, f"{stem}.pdb"

@@ -192,3 +192,11 @@ def test_the_check_command_names_each_file_that_differs_or_is_missing(
     assert image_builder.main(["--check"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["alpha.pdb", "beta.dll"]
+
+
+@pytest.mark.parametrize("name", ["ntdll.dll", "kernel32.dll", "ucrtbase.dll", "msvcrt.dll"])
+def test_the_functions_of_the_runtime_system_have_unwind_data(name: str) -> None:
+    """Without it an exception or a longjmp cannot pass through their frames."""
+    image = parse(RUNTIME / name)
+    size = image.data_directory(lief.PE.DataDirectory.TYPES.EXCEPTION_TABLE).size
+    assert size // 12 > 50
