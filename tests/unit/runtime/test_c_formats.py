@@ -82,8 +82,6 @@ def test_printf(lines: list[str], index: int, expected: str) -> None:
 
 @pytest.mark.parametrize(("index", "expected"), list(enumerate(value for _, value in NUMBERS)))
 def test_strtod(lines: list[str], index: int, expected: str) -> None:
-    import struct
-
     bits = struct.unpack("<Q", struct.pack("<d", float.fromhex(expected)))[0]
     assert lines[len(FORMATS) + index] == f"{bits:x}"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("ziglang")
 
 from dumptruth.emu.images.toolchain import ImageBuildError
+from dumptruth.emu.process.api_sets import host_of
 from dumptruth.emu.process.outcome import Crashed, Exited
 
 from .c_programs import compiled, run
@@ -176,8 +177,6 @@ def test_programs_of_mingw_run_unchanged(tmp_path: Path) -> None:
 
 
 def test_api_sets_lead_to_our_dlls() -> None:
-    from dumptruth.emu.process.api_sets import host_of
-
     assert host_of("api-ms-win-crt-stdio-l1-1-0.dll") == "ucrtbase.dll"
     assert host_of("API-MS-Win-Core-Synch-l1-2-0") == "kernel32.dll"
     assert host_of("ext-ms-win-ntuser-l1-1-0.dll") == "ext-ms-win-ntuser-l1-1-0.dll"
