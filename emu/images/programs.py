@@ -9,10 +9,12 @@ from __future__ import annotations
 import shutil
 import struct
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from .definitions import RUNTIME, program_definitions
+from .program_cache import kept
 from .services import FOLDER
 from .toolchain import ImageBuildError, Toolchain
 
@@ -52,10 +54,26 @@ def compile_program(source: str | Path, out_dir: str | Path, arch: str = "amd64"
     without start-up code. It may include the headers of C, C++ and Windows and headers in its folder, and call what the
     DLLs of the runtime system export. Raises `ImageBuildError` with the messages of the compiler or linker.
     """
-    source = _existing(source)
-    if source.suffix.lower() in CXX_SUFFIXES:
-        return _compile_cxx(source, Path(out_dir), arch)
-    return _compile_c(source, Path(out_dir), arch, ".exe")
+    source, out_dir = _existing(source), Path(out_dir)
+    tools = Toolchain(arch)
+    made = _compile_cxx if source.suffix.lower() in CXX_SUFFIXES else _compile_exe
+    files = (f"{source.stem}.exe", f"{source.stem}.pdb")
+    kept(source, _ingredients(tools, arch), files, out_dir, lambda: made(source, out_dir, arch))
+    return out_dir / files[0]
+
+
+def _ingredients(tools: Toolchain, arch: str) -> Iterator[bytes]:
+    """All but the source and its headers that a program is made from."""
+    yield arch.encode()
+    for folder in (Path(__file__).parent, START):
+        for path in sorted([*folder.glob("*.py"), *folder.glob("crt_*.c"), *folder.glob("chkstk.s")]):
+            yield path.read_bytes()
+    for _name, definition in program_definitions(tools):
+        yield definition.encode()
+
+
+def _compile_exe(source: Path, out_dir: Path, arch: str) -> Path:
+    return _compile_c(source, out_dir, arch, ".exe")
 
 
 def compile_dll(source: Path, out_dir: Path, arch: str = "amd64") -> Path:

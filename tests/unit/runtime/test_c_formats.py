@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 pytest.importorskip("ziglang")
@@ -82,8 +84,6 @@ def test_printf(lines: list[str], index: int, expected: str) -> None:
 
 @pytest.mark.parametrize(("index", "expected"), list(enumerate(value for _, value in NUMBERS)))
 def test_strtod(lines: list[str], index: int, expected: str) -> None:
-    import struct
-
     bits = struct.unpack("<Q", struct.pack("<d", float.fromhex(expected)))[0]
     assert lines[len(FORMATS) + index] == f"{bits:x}"
 
