@@ -22,8 +22,8 @@ EXPLAINED = {
     r"Chromium and its driver are not installed": "the browser that opens the HTML report is a system package",
     r"needs a user whom permissions bind": "no permission stops root; other tests remove folders instead",
     r"mingw": "mingw-w64 is a system package; other tests run programs of the ziglang package",
-    r"is not in the search path; DUMPTRUTH_\w+ can name it": "stack walkers are system packages; the truth is tested alone",
-    r"the shared cases are not here": "the cases are not part of this repository; other tests have programs of their kinds",
+    r"is not in the search path; DUMPTRUTH_\w+": "stack walkers are system packages; the truth is tested alone",
+    r"the shared cases are not here": "the cases are not part of this repository; other tests have their kinds",
     r"no corpus of real dumps": "the real dumps are not part of this repository",
     r"the (list|table) is about [^;]+; this is": "the system has another version of the program",
 }
