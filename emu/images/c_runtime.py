@@ -97,7 +97,7 @@ def build_c_runtime(arch: str, out_dir: Path) -> list[Path]:
             (work / f"{dll}.def").write_text(
                 export_definition(f"{dll}.dll", runtime=True), encoding="utf-8", newline="\n"
             )
-        for dll in ("kernel32", "ntdll", "ucrtbase"):
+        for name in ("kernel32", "ntdll", "ucrtbase"):
             tools.import_library(f"{dll}.def", f"import_{dll}.lib", work)
         with ThreadPoolExecutor() as pool:
             library = _library(tools, work, pool)
