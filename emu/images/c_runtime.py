@@ -93,12 +93,11 @@ def build_c_runtime(arch: str, out_dir: Path) -> list[Path]:
         for pattern in ("*.c", "*.h", "*.s", "*.zig", "*.def"):
             for source in C_RUNTIME.glob(pattern):
                 (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
-        for dll in ("kernel32", "ntdll"):
-            (work / f"{dll}.def").write_text(
-                export_definition(f"{dll}.dll", runtime=True), encoding="utf-8", newline="\n"
-            )
-        for name in ("kernel32", "ntdll", "ucrtbase"):
-            tools.import_library(f"{dll}.def", f"import_{dll}.lib", work)
+        for stem in ("kernel32", "ntdll"):
+            text = export_definition(f"{stem}.dll", runtime=True)
+            (work / f"{stem}.def").write_text(text, encoding="utf-8", newline="\n")
+        for stem in ("kernel32", "ntdll", "ucrtbase"):
+            tools.import_library(f"{stem}.def", f"import_{stem}.lib", work)
         with ThreadPoolExecutor() as pool:
             library = _library(tools, work, pool)
             own = {dll.name: [_own(tools, work, pool, source) for source in dll.sources] for dll in DLLS}
