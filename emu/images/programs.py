@@ -41,7 +41,8 @@ _START_OPTIONS = (
     "-fms-extensions",
     "-w",
 )
-_CXX_OPTIONS = ("-g", "-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-fms-extensions", "-fno-sanitize=undefined")
+# Options that change the libraries, too, would make Zig compile them again. Checks of undefined behaviour hide crashes.
+_CXX_OPTIONS = ("-g", "-O0", "-fms-extensions", "-fno-sanitize=undefined")
 _SUPPORT = ("crt_stdio.c", "crt_math.c")
 _STARTS = {"main": "START_MAIN", "wmain": "START_WMAIN", "WinMain": "START_WINMAIN", "wWinMain": "START_WWINMAIN"}
 _ENTRY = "mainCRTStartup"
