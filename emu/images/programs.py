@@ -120,7 +120,10 @@ def _compile_c(source: Path, out_dir: Path, arch: str, suffix: str) -> Path:
             start.append(_wait(tls))
         probe.result()
         inputs = [*start, obj, "/start-lib", *map(_wait, support), "chkstk.obj", "/end-lib"]
-        tools.link(image, [*inputs, *map(_wait, libraries)], work, options)
+        names = [_wait(library) for library in libraries]
+        if _ENTRY in defined:  # without start-up code: memory and strings are ntdll's, not the C runtime's
+            names.append(names.pop(0))
+        tools.link(image, [*inputs, *names], work, options)
         out_dir.mkdir(parents=True, exist_ok=True)
         for file in (image, f"{source.stem}.pdb"):
             shutil.copyfile(work / file, out_dir / file)

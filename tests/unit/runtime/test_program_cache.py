@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from dumptruth.emu.images.program_cache import kept
 from dumptruth.fixtures.documents import runtime
 
