@@ -46,7 +46,7 @@ def test_a_load_takes_a_small_multiple_of_the_time_to_parse(member: str, tmp_pat
         file.truncate(sum(int(run["size"], 16) for run in runs))
     del document
     loads = {"json.loads": lambda: json.loads(text)} | {
-        load.__module__.split(".")[1]: lambda load=load: load(tmp_path)  # type: ignore[misc]
+        load.__module__.split(".")[1]: lambda load=load: load(tmp_path)
         for load in (oracle.load_any_truth, store.load_snapshot)
     }
     took = dict.fromkeys(loads, 1e9)

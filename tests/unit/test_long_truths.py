@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dumptruth.emu.truth import files as files_of_emu
 from dumptruth.emu.truth import rows, store
+from dumptruth.oracle.truth import document as document_of_oracle
 from dumptruth.oracle.truth import layouts
 from dumptruth.oracle.truth import load as oracle
 
 from ..truth_corpus import STRANGE, every_text_is_long, holder, places, put, refusal, sound, write
 
-LOADERS = [(oracle.load_any_truth, oracle.TruthError), (store.load_snapshot, store.TruthError)]
 Load = Callable[[Path], Any]
-KEYS = {
+LOADERS: list[tuple[Load, type[Exception]]] = [
+    (oracle.load_any_truth, oracle.TruthError),
+    (store.load_snapshot, store.TruthError),
+]
+KEYS: dict[str, tuple[str, int | str]] = {
     "threads": ("thread_id", 4),
     "modules": ("base", "0x10000"),
     "handles": ("value", 4),
@@ -107,7 +112,7 @@ def test_the_long_arrays_of_a_sound_truth_are_read_by_columns(
     """The comparisons above would pass if neither loader ever did so."""
     write(tmp_path, sound()[name].document, sound()[name].memory)
     left: list[Any] = []
-    parse, parse_rest = layouts.parse_json, rows.parse_json
+    parse, parse_rest = document_of_oracle.parse_json, files_of_emu.parse_json
 
     def seen(value: Any) -> Any:
         if isinstance(value, dict) and "mode" in value:

@@ -68,7 +68,8 @@ sys.addaudithook(_hook)  # for ever, but it looks only while `watched` runs
 @contextmanager
 def watched() -> Iterator[list[tuple[str, str]]]:
     global _events  # noqa: PLW0603 - an audit hook cannot be taken away
-    _events = found = []
+    found: list[tuple[str, str]] = []
+    _events = found
     try:
         yield found
     finally:
@@ -128,7 +129,9 @@ def test_a_name_of_the_host_leads_to_no_file_and_no_dll(name: str) -> None:
             ("NtxMapDll", target.scratch),
         ):
             first = {"NtOpenFile": target.scratch, "NtxMapDll": attributes + 0x30}.get(service, attributes)
-            assert int(target(service, first, *rest)) >> 30 == 3  # an error
+            status = target(service, first, *rest)
+            assert isinstance(status, int)
+            assert status >> 30 == 3  # an error
     assert [event for event in events if not event[1].startswith((str(SYSTEM_IMAGES), str(RUNTIME_IMAGES)))] == []
 
 

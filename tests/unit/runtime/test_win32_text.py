@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dumptruth.emu.images.build import compile_program
 from dumptruth.emu.process.library import RUNTIME_IMAGES
 from dumptruth.emu.process.outcome import Exited
 from dumptruth.emu.process.start import start_process
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ...marks import needs_compiler
-from .win32_programs import HEAD, compile_program, output
+from .win32_programs import HEAD, output
 
 pytestmark = needs_compiler
 
