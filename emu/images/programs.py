@@ -116,7 +116,8 @@ def _compile_c(source: Path, out_dir: Path, arch: str, suffix: str) -> Path:
                     functions = f"{', '.join(_STARTS)} or {_ENTRY}"
                     raise ImageBuildError(f"{source.name}: expected one of {functions}, found no such function")
                 start.append(_wait(_start_object(tools, work, pool, "crt_start.c", f"-D{kind}")))
-        if b".tls$" in (content := (work / obj).read_bytes()) or b".CRT$XL" in content:
+        content = (work / obj).read_bytes()
+        if "_tls_used" not in defined and (b".tls$" in content or b".CRT$XL" in content):
             start.append(_wait(tls))
         probe.result()
         inputs = [*start, obj, "/start-lib", *map(_wait, support), "chkstk.obj", "/end-lib"]
