@@ -57,7 +57,10 @@ def test_the_compiled_program_and_its_pdb_are_handed_over(dumptruth: Any) -> Non
 
 def test_only_a_c_file_has_a_program_to_hand_over(dumptruth: Any) -> None:
     done = dumptruth("dump", "null-read", "-o", "a.dmp", "--keep-program", "built")
-    assert (done.status, done.err) == (2, "dumptruth: --keep-program: only a C file is compiled, found null-read\n")
+    assert (done.status, done.err) == (
+        2,
+        "dumptruth: --keep-program: only a C or C++ file is compiled, found null-read\n",
+    )
     assert not Path("built").exists()
 
 

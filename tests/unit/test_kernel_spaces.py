@@ -200,7 +200,7 @@ def test_imports_are_bound_to_the_exports_of_the_images_there_are() -> None:
     slot = kernel32.image.imports[0]
     bound = int.from_bytes(space.tables.read(kernel32.base + slot.iat_rva, 8), "little")
     assert bound == ntdll.address_of(str(slot.name))
-    with pytest.raises(ImageError, match=r"kernel32.dll: imports ntdll.dll!\w+, which no image exports"):
+    with pytest.raises(ImageError, match=r"kernel32.dll: imports ntdll.dll!\w+, .*which no image exports"):
         bind_image(space.tables, kernel32, [kernel32])
 
 
