@@ -41,6 +41,8 @@ _USER_OPTIONS = (
     *("-O0", "-fno-omit-frame-pointer", "-fno-builtin", "-fms-extensions", "-Xclang", "-fasync-exceptions"),
     *("-Wno-pragma-pack", "-Wno-ignored-attributes", "-Wno-microsoft", "-Wno-multichar", "-Wno-four-char-constants"),
 )
+_UNWINDER = ("rtl_unwind.c", "rtl_dispatch.c", "rtl_c_specific_handler.c", "rtl_execute_handler.s")
+"""Sources in the runtime system of user mode that are the kernel's, too, with `rtl_host.h` of its own."""
 _SUPPORT = (FOLDER.parent / "chkstk.s", FOLDER / "relocated.s")  # linked into a user's driver
 
 
@@ -140,9 +142,10 @@ RUNTIME_IMAGES = (
                 "ke_timer.c",
                 "ke_lock.c",
                 "ke_exception.c",
-                "rtl_unwind.c",
-                "rtl_unwind.s",
+                "rtl_raise.c",
+                "rtl_restore_context.s",
             ),
+            *_UNWINDER,
             *("rtl_print.c", "rtl_string.c", "rtl_crt.c", "rtl_misc.c", "ex_pool.c", "ex_work.c", "ex_resource.c"),
             *("mm_mdl.c", "ob_object.c", "ps_thread.c", "io_device.c", "io_irp.c", "io_file.c", "io_service.c"),
             *("io_driver.c", "fs_volume.c", "cm_registry.c"),
@@ -191,11 +194,12 @@ def _build(out_dir: Path, images: Sequence[KernelImage], folders: Sequence[Path]
     tools = Toolchain("amd64")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for folder in folders:
-            for pattern in ("*.c", "*.h", "*.s", "*.def"):
-                for source in folder.glob(pattern):
-                    # The debug information holds checksums of the sources, which must not depend on git's line ends.
-                    (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+        shared = [FOLDER.parent / "runtime" / file for file in (*_UNWINDER, "rtl_unwind.h")]
+        patterns = ("*.c", "*.h", "*.s", "*.def")
+        found = [source for folder in folders for pattern in patterns for source in folder.glob(pattern)]
+        for source in (*shared, *found):
+            # The debug information holds checksums of the sources, which must not depend on git's line ends.
+            (work / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
         with ThreadPoolExecutor() as pool:
             objects = [pool.submit(_object, tools, work, source, image) for image in images for source in image.sources]
         for done in objects:

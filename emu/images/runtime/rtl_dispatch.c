@@ -218,7 +218,7 @@ VOID NTAPI RtlUnwindEx(PVOID target_frame, PVOID target_pc, PEXCEPTION_RECORD re
         return;
     }
     current->Rax = (ULONG64)return_value;
-    if (record->ExceptionCode != (DWORD)STATUS_UNWIND_CONSOLIDATE)
+    if ((DWORD)record->ExceptionCode != (DWORD)STATUS_UNWIND_CONSOLIDATE)
         current->Rip = (ULONG64)target_pc;
     RtlRestoreContext(current, record);
 }

@@ -110,26 +110,38 @@ DECLSPEC_NORETURN static inline VOID VfViolation(ULONG_PTR Kind, ULONG_PTR P2, U
 typedef struct _RUNTIME_FUNCTION {
     ULONG BeginAddress, EndAddress, UnwindData;
 } RUNTIME_FUNCTION, *PRUNTIME_FUNCTION;
+typedef struct _UNWIND_HISTORY_TABLE {
+    ULONG Count;
+    UCHAR Search;
+} UNWIND_HISTORY_TABLE, *PUNWIND_HISTORY_TABLE; /* only its head: nothing is remembered */
 typedef struct _DISPATCHER_CONTEXT {
     ULONG64 ControlPc, ImageBase;
     PRUNTIME_FUNCTION FunctionEntry;
     ULONG64 EstablisherFrame, TargetIp;
     CONTEXT *ContextRecord;
-    PVOID LanguageHandler, HandlerData, HistoryTable;
+    PEXCEPTION_ROUTINE LanguageHandler;
+    PVOID HandlerData;
+    PUNWIND_HISTORY_TABLE HistoryTable;
     ULONG ScopeIndex, Fill0;
-} DISPATCHER_CONTEXT;
+} DISPATCHER_CONTEXT, *PDISPATCHER_CONTEXT;
 typedef struct _SCOPE_TABLE_AMD64 {
     ULONG Count;
     struct {
         ULONG BeginAddress, EndAddress, HandlerAddress, JumpTarget;
     } ScopeRecord[1];
 } SCOPE_TABLE_AMD64;
+#define UNWIND_HISTORY_TABLE_NONE 0
+typedef struct _KNONVOLATILE_CONTEXT_POINTERS {
+    PM128A FloatingContext[16];
+    PULONG64 IntegerContext[16];
+} KNONVOLATILE_CONTEXT_POINTERS, *PKNONVOLATILE_CONTEXT_POINTERS;
 #define EXCEPTION_UNWINDING 2
 #define EXCEPTION_EXIT_UNWIND 4
 #define EXCEPTION_STACK_INVALID 8
+#define EXCEPTION_NESTED_CALL 0x10
 #define EXCEPTION_TARGET_UNWIND 0x20
+#define EXCEPTION_COLLIDED_UNWIND 0x40
 DECLSPEC_NORETURN VOID RtlRaiseStatus(NTSTATUS Status);
-typedef EXCEPTION_DISPOSITION (*HANDLER_ROUTINE)(EXCEPTION_RECORD *, PVOID, CONTEXT *, DISPATCHER_CONTEXT *);
 
 BOOLEAN RtlDispatchException(EXCEPTION_RECORD *Record, CONTEXT *Context);
 DECLSPEC_NORETURN VOID RtlpRestoreContext(const CONTEXT *Context);
