@@ -121,7 +121,6 @@ int __cdecl isprint(int c) { return c >= ' ' && c < 0x7F; }
         return text;                                                                                                   \
     }
 
-#define wchr(text, c) wcschr(text, c)
 STRINGS(char, UCHAR, strlen, strnlen, strcpy, strncpy, strcat, strncat, strcmp, strncmp, _stricmp, _strnicmp, strchr,
         strrchr, strstr, strspn, _strlwr, _strupr)
 STRINGS(WCHAR, WCHAR, wcslen, wcsnlen, wcscpy, wcsncpy, wcscat, wcsncat, wcscmp, wcsncmp, _wcsicmp, _wcsnicmp, RtlpWcschr,
