@@ -172,12 +172,17 @@ def test_an_output_that_cannot_be_written_is_named_and_leaves_nothing(dumptruth:
 def test_a_signal_ends_the_command_with_its_status_and_one_line(
     name: str, status: int, words: str, source: Path, tmp_path: Path
 ) -> None:
-    """The command waits for its standard input, of which a temporary file is made."""
+    """The command waits for its standard input, of which a temporary file is made.
+
+    It starts with the default action of the signal: the runner of the tests may ignore it, which a child inherits.
+    """
     folder = tmp_path / "temporary"
     folder.mkdir()
+    command = [sys.executable, "-m", "dumptruth", "check", "-"]
+    start = f"import os, signal; signal.signal(signal.{name}, signal.SIG_DFL); os.execv({command[0]!r}, {command!r})"
     process = subprocess.Popen(
-        [sys.executable, "-m", "dumptruth", "check", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(folder)},
+        [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip
     assert _until(lambda: any(folder.rglob("standard-input")))
     process.send_signal(getattr(signal, name))
